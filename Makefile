@@ -1,0 +1,40 @@
+# Each target does all its own set-up, on a fresh machine too (tools/setup).
+# `make setup` leaves .venv/bin/allie.
+
+PY := .venv/bin/python
+ARGS ?=
+
+# bench/ and demo/ are checked when there is Python in them
+CHECKED := src tests $(sort $(patsubst %/,%,$(dir $(wildcard bench/*.py demo/*.py))))
+
+.PHONY: setup setup-test demo test kit bench lint docs clean
+
+setup:
+	@tools/setup run
+
+setup-test:
+	@tools/setup test
+
+demo: setup  ## the tour: a store and three PCs; KEEP=DIR leaves them there
+	@demo/demo $(if $(KEEP),--keep $(KEEP))
+
+test: setup-test  ## every test; ARGS='-k name' for some
+	$(PY) -m pytest -q $(ARGS)
+
+kit: setup  ## the client archive, build/kit/usr/local/bin/allie
+	$(PY) -m allie.server.kit build/kit
+
+bench: setup-test  ## writes bench/RESULTS.md
+	$(PY) bench/run.py
+
+lint: setup
+	$(PY) -m ruff check $(CHECKED)
+	$(PY) -m ruff format --check $(CHECKED)
+	$(PY) -m mypy $(CHECKED)
+
+docs: setup
+	@tools/docs
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,107 @@
+"""The budgets of the tick, each held as a figure of this run against others of the same run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.peers import ALLIE, PYTHON, RSYNC
+from bench.results import cpu, wall
+from bench.world import Results
+
+
+@dataclass(frozen=True)
+class Server:
+    """CPU of the server, in ms, for one pull or one no-op tick."""
+
+    plain: float
+    allie: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    what: str
+    value: float | None
+    limit: float | None
+    unit: str = ""
+
+    @property
+    def measured(self) -> bool:
+        return self.value is not None and self.limit is not None
+
+    @property
+    def met(self) -> bool:
+        return self.value is not None and self.limit is not None and self.value <= self.limit
+
+    def line(self) -> str:
+        if self.value is None or self.limit is None:
+            return f"| {self.what} | | | not measured |"
+        figures = f"{self.value:.1f}{self.unit} | {self.limit:.1f}{self.unit}"
+        return f"| {self.what} | {figures} | {'met' if self.met else 'NOT met'} |"
+
+
+def all_budgets(results: Results, server: Server | None) -> list[Budget]:
+    return [*_no_op(results), *_growth(results), *_work(results), _server(server)]
+
+
+def _ratio(value: float | None, floor: float | None) -> float | None:
+    return value / floor if value is not None and floor else None
+
+
+def _no_op(results: Results) -> list[Budget]:
+    tick = cpu(results, 500, ALLIE, "no-op")
+    python, rsync = cpu(results, 500, PYTHON, "no-op"), cpu(results, 500, RSYNC, "no-op")
+    waited, pulled = wall(results, 500, ALLIE, "no-op"), wall(results, 500, RSYNC, "no-op")
+    return [
+        Budget("no-op tick, 500 files: CPU", tick, 100, " ms"),
+        Budget("the same against `python3 -I -S -c pass`", _ratio(tick, python), 9, " x"),
+        Budget("the same against plain `rsync -a`", _ratio(tick, rsync), 9, " x"),
+        Budget("no-op tick, 500 files: wall, against plain `rsync -a`", waited, pulled, " ms"),
+    ]
+
+
+def _growth(results: Results) -> list[Budget]:
+    """Linear: what a file costs from 500 to 5,000 is at most twice what it costs from 50 to 500.
+
+    The small difference is near the noise, so 5 microseconds a file are allowed on top.
+    """
+    ticks = [cpu(results, files, ALLIE, "no-op") for files in (50, 500, 5000)]
+    floors = [cpu(results, 5000, name, "no-op") for name in (PYTHON, RSYNC)]
+    few = _slope(ticks[0], ticks[1], 450)
+    return [
+        Budget("no-op tick, 5,000 files: CPU", ticks[2], 200, " ms"),
+        Budget("the same against `python3 -I -S -c pass`", _ratio(ticks[2], floors[0]), 18, " x"),
+        Budget("the same against plain `rsync -a`", _ratio(ticks[2], floors[1]), 8, " x"),
+        Budget(
+            "no-op tick: CPU a file, 500 to 5,000 against 50 to 500",
+            _slope(ticks[1], ticks[2], 4500),
+            None if few is None else 2 * max(few, 0) + 5,
+            " us",
+        ),
+    ]
+
+
+def _slope(small: float | None, large: float | None, files: int) -> float | None:
+    return (large - small) * 1000 / files if small is not None and large is not None else None
+
+
+def _work(results: Results) -> list[Budget]:
+    found = []
+    for files, limit in ((500, 1.5), (5000, 2.0)):
+        idle = cpu(results, files, ALLIE, "no-op")
+        for case in ("changed", "drifted"):
+            busy = cpu(results, files, ALLIE, case)
+            what = f"5 {case}, {files:,} files: CPU, against the no-op tick"
+            found.append(Budget(what, _ratio(busy, idle), limit, " x"))
+    return found
+
+
+def _server(server: Server | None) -> Budget:
+    what = "server CPU per no-op tick, against one plain pull and 15 % for noise"
+    if server is None:
+        return Budget(what, None, None)
+    return Budget(what, server.allie, server.plain * 1.15, " ms")
+
+
+def table(budgets: list[Budget]) -> str:
+    head = ["| budget | measured | at most | |", "| --- | ---: | ---: | --- |"]
+    return "\n".join([*head, *(budget.line() for budget in budgets)])

@@ -1,0 +1,226 @@
+"""ALLiE's tick against its peers, in one interleaved run: `bench/run.py --help`, bench/README.md.
+
+Needs root: the PCs' roots are entered with chroot, in a mount namespace of the bench's own. Nothing
+outside its working directory is written but bench/RESULTS.md, and packages with --install.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import budgets, daemon, machine, overlay, results, root
+from bench.budgets import Server
+from bench.peer import Peer, Site
+from bench.peers import ALLIE, ALLIE_ROOT, RSYNC, all_peers
+from bench.sample import adopt_orphans
+from bench.world import SLOW, Results, World
+
+TOP = Path(__file__).resolve().parents[1]
+SIZES = (50, 500, 5000)
+ROUND = ("first", "no-op", "changed", "drifted", "no-op")
+
+
+@dataclass(frozen=True)
+class Running:
+    """What stays the same during the run."""
+
+    worlds: list[World]
+    servers: dict[str, int]  # pid of the one that serves the 500-file overlay, by peer
+    names: list[str]
+    missing: list[str]
+
+
+def main() -> int:
+    args = arguments()
+    if os.geteuid() != 0:
+        print("bench: needs root, for chroot and mounts of its own", file=sys.stderr)
+        return 2
+    peers = chosen(args)
+    if args.install:
+        machine.install(peers)
+    work = Path(args.dir).resolve() / "work"
+    adopt_orphans()
+    root.own_mounts()
+    root.remove(work)
+    work.mkdir(parents=True)
+    about = [*machine.describe(work), versions(peers)]
+    try:
+        with ExitStack() as stack:
+            running = start(args, peers, work, stack)
+            found = play(running, args.rounds)
+            server = server_cost(running, 2 if args.quick else 4)
+    except (subprocess.CalledProcessError, RuntimeError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    finally:
+        if not args.keep:
+            root.remove(work)
+    return conclude(args, about, running, found, server)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="ALLiE's tick against its peers, in one run")
+    parser.add_argument("--rounds", type=int, help="rounds of each case; 5, quick 3")
+    parser.add_argument("--quick", action="store_true", help="50 and 500 files, no peer over 10 s")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="peers with such a word in their name"
+    )
+    parser.add_argument("--sizes", nargs="+", type=int, metavar="N", help="overlays of N files")
+    parser.add_argument("--install", action="store_true", help="install missing peers with apt-get")
+    parser.add_argument("--allie", default=TOP / ".venv/bin/allie", type=Path, metavar="PROGRAM")
+    parser.add_argument("--dir", default=TOP / "build/bench", metavar="DIR", help="where to work")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="results; of a full run bench/RESULTS.md"
+    )
+    parser.add_argument("--keep", action="store_true", help="leave the roots and stores in DIR")
+    args = parser.parse_args()
+    args.full = not (args.quick or args.only or args.sizes or args.rounds)
+    args.allie = args.allie.absolute()
+    args.rounds = args.rounds or (3 if args.quick else 5)
+    args.sizes = sorted(args.sizes or (SIZES[:2] if args.quick else SIZES))
+    args.out = args.out or (TOP / "bench" if args.full else Path(args.dir)) / "RESULTS.md"
+    return args
+
+
+def chosen(args: argparse.Namespace) -> list[Peer]:
+    """The peers asked for; plain rsync is always there, since the ratios are to it."""
+    words = [word.lower() for word in args.only or [""]]
+    peers = all_peers(args.allie)
+    return [p for p in peers if p.name == RSYNC or any(word in p.name.lower() for word in words)]
+
+
+def start(args: argparse.Namespace, peers: Sequence[Peer], work: Path, stack: ExitStack) -> Running:
+    present = [peer for peer in peers if machine.installed(peer)]
+    worlds, servers = [], {}
+    for files in args.sizes:
+        limit = 10.0 if args.quick else SLOW if files > min(args.sizes) else None
+        world, pids = build(args.allie, work / str(files), files, limit, present, stack)
+        worlds.append(world)
+        if files == 500:
+            servers = pids
+    missing = [peer.name for peer in peers if peer not in present]
+    return Running(worlds, servers, [peer.name for peer in peers], missing)
+
+
+def build(
+    allie: Path,
+    work: Path,
+    files: int,
+    limit: float | None,
+    peers: Sequence[Peer],
+    stack: ExitStack,
+) -> tuple[World, dict[str, int]]:
+    """One overlay in a store, its servers, and a site for every peer."""
+    store = work / "store"
+    store.mkdir(parents=True)
+    ports = {RSYNC: daemon.free_port()}
+    argv = {RSYNC: daemon.plain_argv(store, work, ports[RSYNC])}
+    if any(peer.name in (ALLIE, ALLIE_ROOT) for peer in peers):
+        subprocess.run(
+            [allie, "store", "init", "--store", store], check=True, stdout=subprocess.DEVNULL
+        )
+        ports[ALLIE] = daemon.free_port()
+        argv[ALLIE] = daemon.allie_argv(allie, store, ports[ALLIE])
+    tree = overlay.make(files)
+    overlay.write(tree, store / "overlays/common")
+    overlay.write(overlay.resolved(tree), work / "source")
+    pids = {
+        name: stack.enter_context(daemon.serving(argv[name], port, work / f"{port}.log"))
+        for name, port in ports.items()
+    }
+    sites = {peer.name: site(work, number, peer, ports) for number, peer in enumerate(peers)}
+    return World(files, work, list(peers), sites, limit, tree), pids
+
+
+def site(work: Path, number: int, peer: Peer, ports: dict[str, int]) -> Site:
+    own = work / f"pc{number:02}"
+    (own / "state").mkdir(parents=True)
+    base = own / "root"
+    pc = base / "srv/pc" if peer.nested else base
+    plain, allie = ports[RSYNC], ports.get(ALLIE, 0)
+    return Site(pc, base, own / "state", work / "store", work / "source", plain, allie)
+
+
+def play(running: Running, rounds: int) -> Results:
+    found: Results = {}
+    for number in range(rounds):
+        for world in running.worlds:
+            began = time.monotonic()
+            for case in ROUND:
+                if case != "first" or number == 0 or world.files <= 500:
+                    world.play(number, case, found)
+            world.rest()
+            spent = time.monotonic() - began
+            print(
+                f"round {number + 1} of {rounds}, {world.files} files: {spent:.0f} s",
+                file=sys.stderr,
+            )
+    return found
+
+
+def server_cost(running: Running, blocks: int) -> Server | None:
+    """The server's CPU for a no-op: blocks of pulls by ALLiE and by plain rsync, in turns."""
+    if ALLIE not in running.servers:
+        return None
+    world = next(world for world in running.worlds if world.files == 500)
+    pulls, spent = 20, {RSYNC: 0.0, ALLIE: 0.0}
+    for _ in range(blocks):
+        for peer in world.peers:
+            if peer.name in spent:
+                spent[peer.name] += world.server_cost(peer, running.servers[peer.name], pulls)
+    return Server(spent[RSYNC] / (blocks * pulls), spent[ALLIE] / (blocks * pulls))
+
+
+def conclude(
+    args: argparse.Namespace,
+    about: list[str],
+    running: Running,
+    found: Results,
+    server: Server | None,
+) -> int:
+    """Print and write the results; 1 if a budget is not met, or ALLiE did not do its work."""
+    held = budgets.all_budgets(found, server)
+    sizes = [(world.files, overlay.size(world.tree) / 1e6) for world in running.worlds]
+    trees = ", ".join(f"{files:,} files ({megabytes:.1f} MB)" for files, megabytes in sizes)
+    text = results.document(
+        found,
+        about=[*about, f"overlays of {trees}"],
+        names=running.names,
+        sizes=args.sizes,
+        notes=notes(running, server),
+        budgets=budgets.table(held),
+    )
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(text)
+    print(text)
+    if ALLIE not in running.names:
+        return 0
+    broken = [b for b in held if not b.met and (b.measured or args.full)]
+    return 1 if broken or ALLIE in running.missing or not results.honest(found, ALLIE) else 0
+
+
+def versions(peers: Sequence[Peer]) -> str:
+    present = [peer for peer in peers if machine.installed(peer)]
+    return ", ".join(dict.fromkeys(machine.version(peer) for peer in present))
+
+
+def notes(running: Running, server: Server | None) -> list[str]:
+    found = [f"{name}: not installed, or does not run" for name in running.missing]
+    for world in running.worlds:
+        for name, seconds in world.slow.items():
+            place = "left out" if world.limit else "one round only"
+            found.append(
+                f"{name}: {seconds:.0f} s or more a run at {world.files} files, {place} there"
+            )
+    if server:
+        figures = f"plain `rsync -a` {server.plain:.1f} ms, ALLiE {server.allie:.1f} ms"
+        found.append(f"server CPU for one no-op with 500 files: {figures}")
+    return found

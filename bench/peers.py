@@ -1,0 +1,228 @@
+"""The peers: what each needs before its first run, and the command that is measured.
+
+Each is one row of `all_peers`, and its commands are pure functions of a Site. Peers without tags
+are given the resolved tree in a local directory, and no conf scripts to run: that favours them, as
+they neither choose variants nor touch the network.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Callable
+
+from bench.overlay import HOST
+from bench.peer import PATH, Peer, Site
+
+PYTHON, RSYNC, SEED = "python3 -c pass", "rsync -a", "seed in shell"
+ALLIE, ALLIE_ROOT = "ALLiE", "ALLiE --root"
+_SEED = Path(__file__).with_name("seed.sh")
+_CLIENT = "usr/local/bin/allie"
+
+# rsync, the seed, ALLiE
+
+
+def _python(_: Site) -> list[str]:
+    return ["/usr/bin/python3", "-I", "-S", "-c", "pass"]
+
+
+def _rsync(site: Site) -> list[str]:
+    url = f"rsync://127.0.0.1:{site.plain_port}/overlays/common/"
+    return ["rsync", "-a", url, f"{site.root}/"]
+
+
+def _seed_prepare(site: Site) -> None:
+    shutil.copy2(_SEED, site.root / "tmp/seed.sh")
+
+
+def _seed(site: Site) -> list[str]:
+    url = f"rsync://127.0.0.1:{site.plain_port}/overlays/common"
+    return ["chroot", str(site.root), "/tmp/seed.sh", url, HOST]
+
+
+def _allie_prepare(site: Site) -> None:
+    shutil.copy2(site.store / "overlays/kit" / _CLIENT, site.base / _CLIENT)
+
+
+def _join(site: Site) -> list[str]:
+    url = f"rsync://127.0.0.1:{site.allie_port}"
+    return ["join", url, "--overlays", "kit,common", "--host", HOST, "--no-timer"]
+
+
+def _allie_first(site: Site) -> list[str]:
+    return ["chroot", str(site.root), f"/{_CLIENT}", *_join(site)]
+
+
+def _allie(site: Site) -> list[str]:
+    return ["chroot", str(site.root), "/root/conf/run-conf"]
+
+
+def _other_root(site: Site) -> list[str]:
+    return [
+        "chroot",
+        str(site.base),
+        f"/{_CLIENT}",
+        "--root",
+        f"/{site.root.relative_to(site.base)}",
+    ]
+
+
+def _allie_root_first(site: Site) -> list[str]:
+    return [*_other_root(site), *_join(site)]
+
+
+def _allie_root(site: Site) -> list[str]:
+    return [*_other_root(site), "run-conf"]
+
+
+# cf-agent
+
+_CF = """\
+body common control {{ bundlesequence => {{ "overlay" }}; }}
+bundle agent overlay {{
+  files: "{root}/." copy_from => tree("{source}/."), depth_search => all;
+}}
+body copy_from tree(from) {{
+  source => "$(from)"; compare => "{compare}"; preserve => "true"; copy_backup => "false";
+}}
+body depth_search all {{ depth => "inf"; }}
+"""
+
+
+def _cf_settings(site: Site) -> dict[str, str]:
+    return {"CFENGINE_TEST_OVERRIDE_WORKDIR": str(site.state)}
+
+
+def _cf_prepare(compare: str) -> Callable[[Site], None]:
+    def prepare(site: Site) -> None:
+        (site.state / "bin").symlink_to("/usr/bin")
+        for name in ("inputs", "ppkeys"):
+            (site.state / name).mkdir(mode=0o700)
+        policy = site.state / "overlay.cf"
+        policy.write_text(_CF.format(root=site.root, source=site.source, compare=compare))
+        policy.chmod(0o600)
+        env = {"PATH": PATH, **_cf_settings(site)}
+        subprocess.run(["cf-key"], check=True, env=env, stdout=subprocess.DEVNULL)
+
+    return prepare
+
+
+def _cf(site: Site) -> list[str]:
+    return ["cf-agent", "--no-lock", "--file", f"{site.state}/overlay.cf"]
+
+
+# puppet
+
+_PP = """\
+file {{ '{root}': ensure => directory, recurse => remote, source_permissions => use,
+  source => 'file://{source}' }}
+"""
+
+
+def _puppet_prepare(site: Site) -> None:
+    manifest = _PP.format(root=site.root, source=site.source)
+    (site.state / "overlay.pp").write_text(manifest)
+
+
+def _puppet(site: Site) -> list[str]:
+    names = {"confdir": "conf", "vardir": "var", "rundir": "run", "logdir": "logs"}
+    where = [f"--{option}={site.state}/{name}" for option, name in names.items()]
+    return ["puppet", "apply", *where, f"{site.state}/overlay.pp"]
+
+
+# ansible
+
+_PLAY = """\
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - {task}: {{src: "{source}/", dest: "{root}/", {options}}}
+"""
+
+
+def _play_settings(site: Site) -> dict[str, str]:
+    own = f"{site.state}/ansible"
+    directories = {"ANSIBLE_LOCAL_TEMP": f"{own}/tmp", "ANSIBLE_REMOTE_TEMP": f"{own}/tmp"}
+    return {"ANSIBLE_HOME": own, "ANSIBLE_NOCOLOR": "1", **directories}
+
+
+def _play_prepare(task: str, options: str) -> Callable[[Site], None]:
+    def prepare(site: Site) -> None:
+        text = _PLAY.format(task=task, options=options, source=site.source, root=site.root)
+        (site.state / "play.yml").write_text(text)
+
+    return prepare
+
+
+def _play(site: Site) -> list[str]:
+    return ["ansible-playbook", "-i", "localhost,", "-c", "local", f"{site.state}/play.yml"]
+
+
+def all_peers(allie: Path) -> list[Peer]:
+    """Every peer, in the order of the tables; allie is the program that knows the store's verbs."""
+    return [*_pulling(allie), *_copying()]
+
+
+def _pulling(allie: Path) -> list[Peer]:
+    rsync = ("rsync", "--version")
+    ours = (str(allie), "--version")
+    return [
+        Peer(PYTHON, _python, "/usr/bin/python3", ("/usr/bin/python3", "-V"), result="nothing"),
+        Peer(RSYNC, _rsync, "rsync", rsync, package="rsync", result="raw"),
+        Peer(ALLIE, _allie, str(allie), ours, _allie_first, _allie_prepare, living=True),
+        Peer(
+            ALLIE_ROOT,
+            _allie_root,
+            str(allie),
+            ours,
+            _allie_root_first,
+            _allie_prepare,
+            living=True,
+            nested=True,
+        ),
+        Peer(SEED, _seed, "rsync", rsync, prepare=_seed_prepare, package="rsync", living=True),
+    ]
+
+
+def _copying() -> list[Peer]:
+    synchronize = _play_prepare("ansible.posix.synchronize", "archive: true")
+    copy = _play_prepare("ansible.builtin.copy", "mode: preserve")
+    return [
+        _cf_agent("mtime"),
+        _cf_agent("digest"),
+        Peer(
+            "puppet apply",
+            _puppet,
+            "puppet",
+            ("puppet", "--version"),
+            prepare=_puppet_prepare,
+            package="puppet-agent",
+        ),
+        _ansible("synchronize", synchronize),
+        _ansible("copy", copy),
+    ]
+
+
+def _cf_agent(compare: str) -> Peer:
+    return Peer(
+        f"cf-agent by {compare}",
+        _cf,
+        "cf-agent",
+        ("cf-agent", "--version"),
+        prepare=_cf_prepare(compare),
+        settings=_cf_settings,
+        package="cfengine3",
+    )
+
+
+def _ansible(task: str, prepare: Callable[[Site], None]) -> Peer:
+    return Peer(
+        f"ansible {task}",
+        _play,
+        "ansible-playbook",
+        ("ansible", "--version"),
+        prepare=prepare,
+        settings=_play_settings,
+        package="ansible",
+    )

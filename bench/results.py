@@ -1,0 +1,127 @@
+"""Medians of the samples, and the tables of them in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from bench.overlay import EDITS
+from bench.peers import RSYNC
+from bench.sample import Sample
+from bench.world import CASES, Results
+
+TITLES = {
+    "first": "first run on a fresh root",
+    "no-op": "no-op",
+    "changed": f"{EDITS} files changed on the server",
+    "drifted": f"{EDITS} files changed on the PC",
+}
+
+
+def cpu(results: Results, files: int, peer: str, case: str) -> float | None:
+    good = _good(results.get((files, peer, case), []))
+    return median(sample.cpu for sample in good) if good else None
+
+
+def wall(results: Results, files: int, peer: str, case: str) -> float | None:
+    good = _good(results.get((files, peer, case), []))
+    return median(sample.wall for sample in good) if good else None
+
+
+def _good(samples: Sequence[Sample]) -> list[Sample]:
+    return [sample for sample in samples if not sample.late and sample.status == 0]
+
+
+def overview(results: Results, names: Sequence[str], sizes: Sequence[int]) -> str:
+    """CPU of every case and size, one line a peer."""
+    columns = [(files, case) for files in sizes for case in CASES if _any(results, files, case)]
+    lines = [_row(["CPU, ms", *(f"{case}, {files}" for files, case in columns)])]
+    lines.append(_row(["---", *("---:" for _ in columns)]))
+    for name in names:
+        cells = [_number(cpu(results, files, name, case)) for files, case in columns]
+        if any(cells):
+            lines.append(_row([name, *cells]))
+    return "\n".join(lines)
+
+
+def detail(results: Results, names: Sequence[str], files: int, case: str) -> str:
+    """One case: CPU, wall and memory of every peer, and their ratios to plain rsync's."""
+    heads = ["CPU ms", "x rsync", "wall ms", "x rsync", "peak MB", "runs"]
+    lines = [_row([f"{TITLES[case]}, {files:,} files", *heads, "result"])]
+    lines.append(_row(["---", *("---:" for _ in heads), "---"]))
+    for name in names:
+        samples = results.get((files, name, case), [])
+        if samples:
+            lines.append(_row([name, *_cells(results, files, name, case), _verdict(samples, case)]))
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _cells(results: Results, files: int, name: str, case: str) -> list[str]:
+    samples = results[files, name, case]
+    figures = (cpu(results, files, name, case), wall(results, files, name, case))
+    floors = (cpu(results, files, RSYNC, case), wall(results, files, RSYNC, case))
+    cells = []
+    for figure, floor in zip(figures, floors):
+        cells += [_number(figure), f"{figure / floor:.1f}" if figure and floor else ""]
+    good = _good(samples)
+    peak = f"{max(sample.rss for sample in good):.0f}" if good else ""
+    return [*cells, peak, str(len(samples))]
+
+
+def _verdict(samples: Sequence[Sample], case: str) -> str:
+    """What the peer did, not how fast: anything but `ok` is a run that did not do the work."""
+    if any(sample.late for sample in samples):
+        return f"stopped after {max(sample.wall for sample in samples) / 1000:.0f} s"
+    failed = sorted({sample.status for sample in samples if sample.status})
+    if failed:
+        return "exit " + ", ".join(map(str, failed))
+    missed = max(sample.missed for sample in samples)
+    if missed and case == "drifted":
+        return f"missed {missed} of {EDITS}"
+    return f"WRONG: {missed} files" if missed else "ok"
+
+
+def honest(results: Results, name: str) -> bool:
+    """Whether a peer did its whole work in every run."""
+    own = [sample for key, samples in results.items() if key[1] == name for sample in samples]
+    return all(not (sample.late or sample.status or sample.missed) for sample in own)
+
+
+def _any(results: Results, files: int, case: str) -> bool:
+    return any(key[0] == files and key[2] == case for key in results)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def document(
+    results: Results,
+    *,
+    about: Sequence[str],
+    names: Sequence[str],
+    sizes: Sequence[int],
+    notes: Sequence[str],
+    budgets: str,
+) -> str:
+    tables = [detail(results, names, files, case) for files in sizes for case in CASES]
+    parts = [
+        "# ALLiE's tick and its peers",
+        "Written by `bench/run.py`; README.md beside this file says how to read it. Medians of\n"
+        "interleaved rounds; CPU is user and system time with children.",
+        "\n".join(f"- {line}" for line in about),
+        "## Budgets",
+        budgets,
+        "## All cases",
+        overview(results, names, sizes),
+        "\n".join(f"- {note}" for note in notes),
+        "## Each case",
+        *tables,
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"

@@ -1,0 +1,127 @@
+"""One overlay of N files, the servers that serve it, and every peer's root; the cases played on it.
+
+A round plays each case with every peer in turn before the next case begins. After each run the root
+is compared with what it must hold, and put right if the peer did not do it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bench import daemon, overlay, root
+from bench.overlay import Tree
+from bench.peer import Peer, Site
+from bench.sample import Sample, measure
+
+SLOW = 30.0  # seconds: slower peers are measured with the smallest overlay only,
+LONG = 10.0  # and from here in one round
+CASES = ("first", "no-op", "changed", "drifted")
+Results = dict[tuple[int, str, str], list[Sample]]  # by files, peer, case
+
+
+@dataclass
+class World:
+    files: int
+    directory: Path
+    peers: list[Peer]
+    sites: Mapping[str, Site]
+    limit: float | None  # seconds that a run may take here; None: any
+    tree: Tree
+    edits: int = 0
+    slow: dict[str, float] = field(
+        default_factory=dict
+    )  # peers that took longer, and their seconds
+
+    @property
+    def common(self) -> Path:
+        return self.directory / "store/overlays/common"
+
+    @property
+    def source(self) -> Path:
+        return self.directory / "source"
+
+    def play(self, number: int, case: str, results: Results) -> None:
+        """One case of one round, with every peer."""
+        if case == "changed":
+            self._edit()
+        turn = number % max(1, len(self.peers))
+        for peer in [*self.peers[turn:], *self.peers[:turn]]:
+            if peer.result == "nothing" and case != "no-op":
+                continue
+            sample = self._run(peer, case, number)
+            results.setdefault((self.files, peer.name, case), []).append(sample)
+            self._judge(peer, sample)
+
+    def _run(self, peer: Peer, case: str, number: int) -> Sample:
+        site = self.sites[peer.name]
+        if case == "first":
+            _renew(peer, site)
+        plain = overlay.plain_paths(self.tree)
+        drifted = root.drift(site.root, plain, number) if case == "drifted" else []
+        log = site.state / "log"
+        sample = measure(peer.argv(site, case), peer.environment(site), log, self.limit)
+        if sample.status != 0 and not sample.late:
+            tail = log.read_text(errors="replace")[-800:]
+            print(
+                f"{peer.name}, {case} of {self.files}: exit {sample.status}\n{tail}",
+                file=sys.stderr,
+            )
+        wrong = [] if sample.late or peer.result == "nothing" else self._wrong(peer, site)
+        root.repair(site.root, self._expected(peer), wrong)
+        if wrong and not set(wrong) <= set(drifted):
+            print(f"{peer.name}, {case} of {self.files}: wrong: {wrong[:5]}", file=sys.stderr)
+        return replace(sample, missed=len(wrong))
+
+    def _expected(self, peer: Peer) -> Tree:
+        return self.tree if peer.result == "raw" else overlay.resolved(self.tree)
+
+    def _wrong(self, peer: Peer, site: Site) -> list[str]:
+        wrong = root.wrong(site.root, self._expected(peer))
+        return wrong + (root.strays(site.root, self.tree) if peer.living else [])
+
+    def _edit(self) -> None:
+        """Change files on the server, a second after any run: some peers compare whole seconds."""
+        time.sleep(1.1)
+        self.edits += 1
+        before, self.tree = self.tree, overlay.edited(self.tree, self.edits)
+        overlay.write(self.tree, self.common, before)
+        overlay.write(overlay.resolved(self.tree), self.source, overlay.resolved(before))
+
+    def _judge(self, peer: Peer, sample: Sample) -> None:
+        """Over the limit: no further case. Long, where there is none: no further round (rest)."""
+        if sample.late:
+            self.peers = [other for other in self.peers if other is not peer]
+        if sample.late or (self.limit is None and sample.wall > LONG * 1000):
+            self.slow[peer.name] = sample.wall / 1000
+
+    def server_cost(self, peer: Peer, server: int, pulls: int) -> float:
+        """What no-op runs of a peer cost its server: CPU in ms, of all of them."""
+        site = self.sites[peer.name]
+        argv, env = peer.argv(site, "no-op"), peer.environment(site)
+        before = daemon.cpu(server)
+        for _ in range(pulls):
+            measure(argv, env, site.state / "log", self.limit)
+        time.sleep(0.2)  # the daemon waits for its last child
+        return daemon.cpu(server) - before
+
+    def rest(self) -> None:
+        """Let the slow ones go, after their one round."""
+        self.peers = [peer for peer in self.peers if peer.name not in self.slow]
+
+
+def _renew(peer: Peer, site: Site) -> None:
+    """A fresh root and a fresh state, on disk before the clock runs."""
+    if site.state.exists():
+        shutil.rmtree(site.state)
+    site.state.mkdir(parents=True)
+    if peer.nested:
+        root.make(site.base, True)
+    root.make(site.root, peer.living)
+    peer.prepare(site)
+    os.sync()

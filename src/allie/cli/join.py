@@ -1,0 +1,56 @@
+"""Make this system follow a store: write its settings, install kit and timer, run the first tick.
+
+It needs no options: the image is named after os-release (ID and VERSION_ID, `debian12`), and the
+overlays are kit, common and the image's own, those that the store has. Run again, it changes
+nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from allie.cli import options, run_conf, show
+from allie.client import join, keepsake, tick
+from allie.client.join import Wishes
+from allie.core.errors import ATTENTION, DONE
+from allie.machine import console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The store, and what shall not be found out."""
+    options.add_root(parser)
+    parser.add_argument("store", help="rsync://host[:port]/, ssh://user@host/path, or /path")
+    parser.add_argument("--image", default="", help="this system's image (ID and VERSION_ID)")
+    parser.add_argument(
+        "--overlays", default="", help="comma-separated, in the order they are laid"
+    )
+    parser.add_argument("--system", default="", help="this system's own name (the image's)")
+    parser.add_argument("--host", default="", help="this host's name (the hostname)")
+    parser.add_argument(
+        "--ring", default="", help="follow releases of this ring, not working trees"
+    )
+    parser.add_argument("--no-timer", action="store_true", help="start no ticks by themselves")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Join and tick; 1 if something needs attention."""
+    overlays = tuple(args.overlays.replace(",", " ").split())
+    wishes = Wishes(
+        args.store, args.system, args.image, overlays, args.host, args.ring, not args.no_timer
+    )
+    joined = join.join(options.system_of(args), wishes)
+    running = keepsake.mark(joined.here)
+    report = tick.run(joined.here, (), run_conf.KIT)
+    keepsake.keep(joined.here, running, report)
+    total = joined.first.changed + sum(each.changed for each in report.applied)
+    console.say(f"joined {args.store}: {total} paths placed; {joined.ticks}")
+    for problem in joined.first.problems:
+        console.warn(f"left as it is: /{problem.path}: {problem.message}")
+    now = time.time()
+    for line in show.report(report, now):
+        console.say(line)
+    for verdict in report.scripts:
+        for line in show.verdict(verdict, now):
+            console.say(line)
+    return ATTENTION if report.needs_attention else DONE

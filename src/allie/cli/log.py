@@ -1,0 +1,38 @@
+"""Show what ticks did, newest last; ticks in which nothing happened are left out."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from allie.cli import options, show
+from allie.client import state
+from allie.core import report as reports
+from allie.core.errors import DONE
+from allie.machine import console, locate
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How many, and whether with paths."""
+    options.add_root(parser)
+    options.add_json(parser)
+    parser.add_argument("-n", type=int, default=20, metavar="N", help="the last N ticks (20)")
+    parser.add_argument("--paths", action="store_true", help="name the paths, too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the history."""
+    here = options.system_of(args)
+    locate.need_name(here)
+    known = state.history(here)[-args.n :]
+    if args.json:
+        options.say_json([reports.to_json(each) for each in known])
+        return DONE
+    for each in known:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.began))
+        console.say(f"{each.tick:>6}  {when}  {show.summary(each)}")
+        if args.paths:
+            for part in each.applied:
+                for line in show.applied(part):
+                    console.say(f"        {line}")
+    return DONE

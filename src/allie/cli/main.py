@@ -1,0 +1,129 @@
+"""allie: keep Linux PCs current from a store of plain file trees.
+
+The command line's one door. It finds the verb, imports that verb's module and no other, and is the
+only place that prints an error and turns it into an exit status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from allie import __version__
+from allie.core.errors import FAILED, USAGE, AllieError, UsageError
+from allie.machine import console
+
+# verb → (module in allie.cli, what it is for)
+VERBS: dict[str, tuple[str, str]] = {
+    "join": ("join", "make this system follow a store"),
+    "run-conf": ("run_conf", "run the tick: every conf script that is due, or the named ones"),
+    "status": ("status", "show how this system and its scripts stand"),
+    "plan": ("plan", "show what the next tick would change"),
+    "why": ("why", "show why a file is as it is"),
+    "log": ("log", "show what ticks did"),
+    "undo": ("undo", "put back what a tick replaced, and pause"),
+    "pause": ("pause", "let ticks only report"),
+    "resume": ("resume", "let ticks work again"),
+    "rsync-image": ("rsync_image", "fetch an image or overlay tree into a directory"),
+    "store": ("store", "make and serve a store"),
+    "overlay": ("overlay", "list, check and explain the store's overlays"),
+    "help": ("manual", "show a man page"),
+    # the kit's own
+    "00overlay": ("part", ""),
+    "01overact": ("part", ""),
+    "selfcheck": ("selfcheck", ""),
+}
+_STARTING = "ALLIE_STARTING"
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; its exit status."""
+    gc.disable()  # we live for a moment, and hold what we read until the end
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except AllieError as error:
+        console.warn(console.paint(f"allie: {error.message}", "bad"))
+        if error.hint:
+            console.warn(f"       {error.hint}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.warn("allie: interrupted; the next tick goes on from here")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader left; nothing to complain of
+        return 0
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        console.warn(f"allie: {error.strerror or error}{where}")
+        return FAILED
+
+
+def parser_of(verb: str) -> argparse.ArgumentParser:
+    """The parser of one verb, with what all verbs share."""
+    module = _module(verb)
+    parser = argparse.ArgumentParser(
+        prog=f"allie {verb}",
+        description=(module.__doc__ or "").strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    return parser
+
+
+def _dispatch(words: list[str]) -> int:
+    ahead: list[str] = []
+    while words and words[0] in ("--root", "--store") and len(words) > 1:
+        ahead += [words.pop(0), words.pop(0)]
+    verb = words.pop(0) if words else "--help"
+    if verb in ("--help", "-h"):
+        console.say(_overview())
+        return 0
+    if verb == "--version":
+        console.say(f"allie {__version__}")
+        return 0
+    if verb not in VERBS:
+        raise UsageError(f"there is no command {verb!r}", "allie --help lists them")
+    parser = parser_of(verb)
+    try:
+        args = parser.parse_args(ahead + words)
+    except SystemExit as ended:
+        return USAGE if ended.code else 0
+    args.verb = verb
+    _started()
+    return int(_module(verb).run(args))
+
+
+def _module(verb: str):  # type: ignore[no-untyped-def]  # modules have no useful type
+    name = f"allie.cli.{VERBS[verb][0]}"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise UsageError(f"`allie {verb}` is for the server; this is the client") from None
+
+
+def _started() -> None:
+    """Tell the stub that this client starts well: its mark goes (RULES B9)."""
+    mark = os.environ.pop(_STARTING, "")
+    if mark:
+        try:
+            os.unlink(mark)
+        except OSError:
+            pass
+
+
+def _overview() -> str:
+    lines = ["usage: allie [--root DIR] COMMAND …", ""]
+    lines += [f"  {verb:<12} {what}" for verb, (_, what) in VERBS.items() if what]
+    return "\n".join([*lines, "", "allie COMMAND --help says more; allie help shows the manual."])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""Show a man page: `allie help`, `allie help conf`, `allie help tags`, `allie help run-conf`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.resources
+
+from allie.core.errors import DONE, UsageError
+from allie.machine import console
+
+PAGES = {
+    "allie": "allie.8.md",
+    "run-conf": "allie-run-conf.8.md",
+    "conf": "allie.conf.5.md",
+    "tags": "allie-tags.7.md",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which page."""
+    parser.add_argument("page", nargs="?", default="allie", help=", ".join(PAGES))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the page's text; it is Markdown, which reads well as it is."""
+    if args.page not in PAGES:
+        raise UsageError(f"there is no page {args.page!r}", "pages: " + ", ".join(PAGES))
+    page = importlib.resources.files("allie") / "man" / PAGES[args.page]
+    console.say(page.read_text(encoding="utf-8"))
+    return DONE

@@ -1,0 +1,32 @@
+"""Options that many commands share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from allie.core.system import System
+from allie.machine import console, locate
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """--root: work on another system's root."""
+    parser.add_argument(
+        "--root", default="/", metavar="DIR", help="work on the system whose root is DIR"
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json: for programs."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def system_of(args: argparse.Namespace) -> System:
+    """The system that --root names."""
+    return locate.open_system(args.root)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as JSON; bytes that are no text arrive as lone surrogates."""
+    console.say(json.dumps(value, indent=1))

@@ -1,0 +1,99 @@
+"""List, check and explain the store's overlays.
+
+allie overlay list               names and sizes
+allie overlay lint [NAME…]       ties, unknown attributes, names a PC cannot hold, owners
+allie overlay why PATH --host H  which variant a host gets, and why not the others
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from allie.cli import options
+from allie.cli.store import add_store
+from allie.cli.why import explain
+from allie.core.errors import ATTENTION, DONE, UsageError
+from allie.core.facts import Facts
+from allie.machine import console
+from allie.server import overlays, store
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """list, lint, why, and the facts that why pretends."""
+    parser.add_argument("action", choices=("list", "lint", "why"))
+    parser.add_argument("name", nargs="*", help="overlays; for why: a path")
+    add_store(parser)
+    options.add_json(parser)
+    parser.add_argument("--overlays", default="", help="why: the overlays a PC follows, in order")
+    parser.add_argument(
+        "--over", default="", metavar="IMAGE,…", help="lint: images it is laid over"
+    )
+    for fact in ("host", "classes", "image", "distro", "version", "arch", "virt"):
+        parser.add_argument(f"--{fact}", default="", help=f"why: the host's {fact}")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; lint ends with 1 if there is an error."""
+    top = store.need(args.store)
+    return {"list": _list, "lint": _lint, "why": _why}[args.action](top, args)
+
+
+def _list(top: str, args: argparse.Namespace) -> int:
+    rows = []
+    for name in store.overlays(top):
+        listing = overlays.load(top, name).listing
+        files = sum(1 for each in listing if not each.is_dir)
+        rows.append({"name": name, "files": files})
+    if args.json:
+        options.say_json(rows)
+    else:
+        for row in rows:
+            console.say(f"{row['name']:<24} {row['files']:>6} files")
+    return DONE
+
+
+def _lint(top: str, args: argparse.Namespace) -> int:
+    names = args.name or store.overlays(top)
+    unknown = [name for name in names if name not in store.overlays(top)]
+    if unknown:
+        raise UsageError(f"there is no overlay {unknown[0]}", "allie overlay list")
+    images = args.over.replace(",", " ").split()
+    found = [each for name in names for each in overlays.lint(top, name, images)]
+    if args.json:
+        options.say_json([each._asdict() for each in found])
+    else:
+        for each in found:
+            kind = console.paint("error", "bad") if each.is_error else "warning"
+            console.say(f"{kind}: {each.path}: {each.message}")
+    return ATTENTION if any(each.is_error for each in found) else DONE
+
+
+def _why(top: str, args: argparse.Namespace) -> int:
+    if len(args.name) != 1 or not args.host:
+        raise UsageError(
+            "overlay why needs one path and --host", "allie overlay why /etc/motd --host pc07"
+        )
+    names = args.overlays.replace(",", " ").split()
+    if not names:
+        there = store.overlays(top)
+        names = [name for name in ("kit", "common", args.image) if name in there]
+    known = Facts(
+        host=args.host.partition(".")[0],
+        fqdn=args.host if "." in args.host else "",
+        image=args.image,
+        distro=tuple(args.distro.replace(",", " ").split()),
+        version=args.version,
+        arch=args.arch,
+        virt=args.virt,
+    )
+    classes = tuple(args.classes.replace(",", " ").split())
+    known = known._replace(classes=classes or overlays.classes_for(top, names, known))
+    resolution = overlays.why(top, names, known)
+    path = args.name[0].strip("/")
+    if args.json:
+        entry = resolution.entries.get(path)
+        options.say_json({"path": f"/{path}", "winner": entry._asdict() if entry else None})
+    else:
+        for line in explain(path, resolution):
+            console.say(line)
+    return DONE

@@ -1,0 +1,51 @@
+"""Bring the overlays (00overlay), or make the right variants active (01overact).
+
+These are conf scripts of the kit. By hand on a test PC, running them fetches what is new in the
+store and puts it in place, and runs no other script.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from allie.cli import options, show
+from allie.client import part
+from allie.core import stubs
+from allie.core.errors import ATTENTION, DONE, AllieError
+from allie.core.system import System
+from allie.machine import console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """No options of its own."""
+    options.add_root(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the part that the verb names."""
+    return _part(options.system_of(args), stubs.PARTS[args.verb])
+
+
+def overlay(here: System) -> int:
+    """00overlay, in the forked child of a tick."""
+    return _in_child(here, "overlay")
+
+
+def overact(here: System) -> int:
+    """01overact, in the forked child of a tick."""
+    return _in_child(here, "overact")
+
+
+def _in_child(here: System, name: str) -> int:
+    try:
+        return _part(here, name)
+    except AllieError as error:
+        console.warn(f"allie: {error}")
+        return error.exit_code
+
+
+def _part(here: System, name: str) -> int:
+    done = part.run(here, name)
+    for line in show.applied(done):
+        console.say(line)
+    return ATTENTION if done.problems else DONE

@@ -1,0 +1,32 @@
+"""Show what the next tick would change, from what was last fetched; changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+
+from allie.cli import options, show
+from allie.client import part
+from allie.core.errors import ATTENTION, DONE
+from allie.core.ledger import PARTS
+from allie.machine import console, locate
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Root and JSON."""
+    options.add_root(parser)
+    options.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan both parts and print them; 1 if a path is refused."""
+    here = options.system_of(args)
+    locate.need_name(here)
+    known = part.situation(here)
+    plans = [part.decide(here, name, known)[1] for name in PARTS]
+    if args.json:
+        options.say_json([each._asdict() for each in plans])
+    else:
+        lines = [line for each in plans for line in show.plan(each)]
+        for line in lines or ["nothing to do"]:
+            console.say(line)
+    return ATTENTION if any(each.problems for each in plans) else DONE

@@ -1,0 +1,24 @@
+"""Let ticks work again after a pause or an undo."""
+
+from __future__ import annotations
+
+import argparse
+
+from allie.cli import options
+from allie.client import state
+from allie.core.errors import DONE
+from allie.machine import console, locate
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Root."""
+    options.add_root(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """End the pause."""
+    here = options.system_of(args)
+    locate.need_name(here)
+    state.set_pause(here, None)
+    console.tell("ticks work again; the next one puts right what has changed meanwhile")
+    return DONE

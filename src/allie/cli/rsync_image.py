@@ -1,0 +1,54 @@
+"""Fetch a tree of the store into a directory: `rsync-image image|overlay NAME DIR`.
+
+An image becomes a complete system in DIR; files there that the image lacks stay. An overlay
+arrives as the sparse tree that it is, variants and all. To lay overlays over a system, use
+00overlay: it knows the system's symlinks, its variants, and what to put back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from allie.cli import options
+from allie.client import generation, part
+from allie.core import settings as configuration
+from allie.core.errors import DONE, UsageError
+from allie.machine import atomic, console, locate, process, rsync
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What, and where to."""
+    options.add_root(parser)
+    parser.add_argument("kind", choices=("image", "overlay"))
+    parser.add_argument("name", help="its name in the store")
+    parser.add_argument("dir", help="an existing directory")
+    parser.add_argument("--from", dest="store", default="", help="another store than ours")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch with everything that files have: owners by number, links, ACLs, attributes."""
+    here = options.system_of(args)
+    configuration.check_name(args.name, args.kind)
+    if not os.path.isdir(args.dir):
+        raise UsageError(f"{args.dir} is not a directory", f"mkdir {args.dir}")
+    if os.path.realpath(args.dir) == "/":
+        raise UsageError("not over the running system", "overlays: run /root/conf/00overlay")
+    if args.kind == "overlay" and os.path.lexists(f"{args.dir}/etc/os-release"):
+        hint = f"allie --root {args.dir} run-conf 00overlay"
+        raise UsageError(f"{args.dir} is a system; an overlay is laid over it by its tick", hint)
+    stall, store = configuration.DEFAULT_STALL, args.store
+    if not store:
+        locate.need_name(here)
+        settings = part.settings_now(here, generation.current(here))
+        store, stall = settings.stores[0], settings.stall
+    notes = f"{here.state}/rsync" if os.path.isdir(here.state) else f"{args.dir}/.rsync-version"
+    able = rsync.version(notes)
+    if not os.path.isdir(here.state):
+        atomic.remove(notes)
+    words, show = console.progress(f"{args.kind} {args.name}")
+    wanted = rsync.sources(store, [f"{args.kind}s/{args.name}/"])
+    argv = rsync.fetch(able, rsync.transport(store, stall) + words, wanted, args.dir, [])
+    rsync.check(process.run(argv, stall=stall, on_output=show), store)
+    atomic.sync_filesystem(args.dir)
+    return DONE

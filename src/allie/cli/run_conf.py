@@ -1,0 +1,48 @@
+"""Run the tick: every conf script in /root/conf that is due, in order of their names.
+
+With names, runs just those scripts, whatever their state, also ones that are not executable (test
+mode). On a terminal the scripts' output is shown; it is kept in /var/log/allie in any case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from allie.cli import options, part, show
+from allie.client import keepsake, tick
+from allie.core.errors import ATTENTION, DONE
+from allie.core.report import Report
+from allie.machine import console
+
+KIT = {"00overlay": part.overlay, "01overact": part.overact}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Names of scripts."""
+    options.add_root(parser)
+    parser.add_argument("script", nargs="*", help="run just these scripts, whatever their state")
+
+
+def run(args: argparse.Namespace) -> int:
+    """One tick; 1 if something needs attention."""
+    here = options.system_of(args)
+    echo = bool(args.script) or sys.stdout.isatty()
+    running = keepsake.mark(here)
+    report = tick.run(here, args.script, KIT, echo=echo)
+    if not args.script:
+        keepsake.keep(here, running, report)
+    _tell(report)
+    return ATTENTION if report.needs_attention else DONE
+
+
+def _tell(report: Report) -> None:
+    """One line if it went well (and somebody watches); what needs attention in any case."""
+    if not report.is_quiet:
+        console.tell(f"tick {report.tick}: {show.summary(report)}")
+    fresh = report.began - 1
+    for each in report.scripts:
+        if each.state == "failing" and each.since >= fresh:
+            for line in show.verdict(each, time.time()):
+                console.warn(line.strip())

@@ -1,0 +1,40 @@
+"""Check that this client works here: imports all of itself, reads the settings and the mirror.
+
+A tick runs this with a new client before it puts it in place.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from allie.cli import (
+    join,
+    log,
+    manual,
+    options,
+    pause,
+    plan,
+    resume,
+    rsync_image,
+    run_conf,
+    status,
+    undo,
+    why,
+)
+from allie.client import generation, part
+from allie.core.errors import DONE
+
+CHECKED = (join, log, manual, pause, plan, resume, rsync_image, run_conf, status, undo, why)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Root."""
+    options.add_root(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Everything is imported by now; what is left is to read what is there."""
+    here = options.system_of(args)
+    if here.name and generation.current(here):
+        part.situation(here)
+    return DONE

@@ -1,0 +1,46 @@
+"""Make a store, or serve it.
+
+allie store init     make it, or refresh its kit; run again after each update of ALLiE
+allie store serve    serve it with rsync's own daemon, in the foreground
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from allie.core.errors import DONE
+from allie.machine import console
+from allie.server import serve, store
+
+DEFAULT = "/srv/allie"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """init and serve."""
+    parser.add_argument("action", choices=("init", "serve"))
+    add_store(parser)
+    parser.add_argument("--address", default="0.0.0.0", help="serve: listen here (everywhere)")
+    parser.add_argument("--port", type=int, default=serve.PORT, help="serve: and here (873)")
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """--store: which store."""
+    default = os.environ.get("ALLIE_STORE", DEFAULT)
+    parser.add_argument("--store", default=default, metavar="DIR", help=f"the store ({default})")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it."""
+    if args.action == "serve":
+        console.warn(f"serving {args.store} on port {args.port}; Ctrl-C ends it")
+        return serve.serve(args.store, args.address, args.port)
+    for path in store.init(args.store):
+        console.say(f"wrote {args.store}/{path}")
+    url = serve.addresses(args.port)
+    console.say(f"""
+The store is {os.path.realpath(args.store)}. What you put below overlays/common lands on every PC.
+Serve it:      allie store serve
+On each PC:    rsync {url}/overlays/kit/usr/local/bin/allie /usr/local/bin/
+               allie join {url}""")
+    return DONE

@@ -1,0 +1,33 @@
+"""Put back what the last tick replaced (or all ticks back to TICK), and pause.
+
+A file that was changed again since stays as it is. `allie resume` lets ticks work again; they then
+bring back what the store says. `allie log` shows the numbers of the ticks.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from allie.cli import options
+from allie.client import undo
+from allie.core.errors import ATTENTION, DONE
+from allie.machine import console, locate
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A tick."""
+    options.add_root(parser)
+    parser.add_argument("tick", nargs="?", type=int, help="undo all ticks back to this one")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Undo; 1 if a path was left as it is."""
+    here = options.system_of(args)
+    locate.need_name(here)
+    back, left = undo.undo(here, args.tick)
+    for real in back:
+        console.say(f"put back: /{real}")
+    for real in left:
+        console.warn(f"left, since it changed again: /{real}")
+    console.say("ticks are paused; `allie resume` ends that")
+    return ATTENTION if left else DONE

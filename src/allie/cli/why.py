@@ -1,0 +1,84 @@
+"""Show why a file is as it is: which variants there are, which one wins, and what stands there."""
+
+from __future__ import annotations
+
+import argparse
+
+from allie.cli import options
+from allie.client import part, state
+from allie.core.errors import DONE, PathRefused
+from allie.core.ledger import NOTHING, UNKNOWN
+from allie.core.resolution import Resolution
+from allie.core.system import System
+from allie.machine import console, locate, paths, tree
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A path."""
+    options.add_root(parser)
+    options.add_json(parser)
+    parser.add_argument("path", help="a path on this system, as /etc/hosts.allow")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the resolution of one path."""
+    here = options.system_of(args)
+    locate.need_name(here)
+    path = args.path.strip("/")
+    known = part.situation(here)
+    if args.json:
+        options.say_json(_value(path, known.resolution) | {"stands": _stands(here, path)})
+        return DONE
+    for line in explain(path, known.resolution):
+        console.say(line)
+    console.say(_stands(here, path))
+    return DONE
+
+
+def explain(path: str, resolution: Resolution) -> list[str]:
+    """The winner and the losers of a path, in words."""
+    entry = resolution.entries.get(path)
+    lines = []
+    if entry:
+        flag = f" ({entry.flag})" if entry.flag else ""
+        lines.append(f"/{path} is {entry.source}{flag}")
+    else:
+        lines.append(f"/{path} is in no overlay for this system")
+    lines += [
+        f"  not {each.overlay}/{each.spelling}: {each.reason}"
+        for each in resolution.losers
+        if each.path == path
+    ]
+    lines += [f"  {each.message}" for each in resolution.problems if each.path == path]
+    return lines
+
+
+def _value(path: str, resolution: Resolution) -> dict[str, object]:
+    entry = resolution.entries.get(path)
+    return {
+        "path": f"/{path}",
+        "winner": entry._asdict() if entry else None,
+        "losers": [each._asdict() for each in resolution.losers if each.path == path],
+        "problems": [each.message for each in resolution.problems if each.path == path],
+    }
+
+
+def _stands(here: System, path: str) -> str:
+    """What stands at the path, as far as the ledger knows of it."""
+    inside = paths.Inside(here.root)
+    try:
+        real = inside.entry(path)
+    except PathRefused as refused:
+        return str(refused)
+    also = f" (really /{real})" if real != path else ""
+    stands = tree.describe(here.at(real))
+    placed = state.load_ledger(here).entries.get(real)
+    if placed is None:
+        what = "nothing stands there" if stands[0] == NOTHING else "it is not ALLiE's"
+        return f"  {what}{also}"
+    before = {
+        NOTHING: "nothing stood there before",
+        UNKNOWN: "nobody knows what stood there before",
+    }.get(placed.pristine, "what stood there before is kept")
+    same = stands == (placed.content, placed.attrs)
+    return f"  {'as it was placed' if same else 'changed since it was placed'}{also}; {before}"

@@ -1,0 +1,111 @@
+"""Apply: carry out a plan (or take one back) as a transaction.
+
+Plan  →  Intent  →  transaction  →  Applied
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from allie.client import pristine, state, transaction
+from allie.core import intent as intents
+from allie.core import report, system
+from allie.core.intent import NOTHING_THERE, Intent, Step
+from allie.core.ledger import DIRECTORY, Ledger
+from allie.core.plan import FORGET, PLACE, RESTORE, Change, Plan
+from allie.core.present import Offer, Present
+from allie.core.report import Applied
+from allie.core.resolution import Problem
+from allie.core.system import System
+from allie.machine import process, tree
+
+
+def apply(here: System, plan: Plan, present: Present, tick: int) -> Applied:
+    """Make the root match the plan; what was done, and what could not be."""
+    plan = _without_a_broken_kit(here, plan)
+    books = _forget_sources(present.ledger, plan)
+    if plan.is_nothing:
+        if _differ(books, state.load_ledger(here), plan):
+            generations = {**books.generations, plan.part: plan.generation}
+            state.save_ledger(here, books._replace(generations=generations))
+        return Applied(tick, plan.part, plan.generation, problems=plan.problems)
+    pristines = pristine.take(here, [change for change in plan.changes if change.entry])
+    steps: list[Step] = []
+    offers: dict[str, Offer] = {}
+    for change in plan.changes:
+        for each, offer in _steps(here, change, plan.part, pristines):
+            steps.append(each)
+            if offer:
+                offers[each.real] = offer
+    intent = Intent(tick, plan.part, plan.generation, tuple(steps))
+    outcome = transaction.carry_out(here, intent, offers, books)
+    confirmed = {step.real for step in outcome.confirmed}
+    done = [change for change in plan.changes if change.real in confirmed]
+    return report.applied_of(tick, plan, done, [*plan.problems, *outcome.problems])
+
+
+def offer_of(path: str) -> Offer:
+    """What a file of ours (in pristine/ or undo/) offers."""
+    st = os.lstat(path)
+    content, attrs = tree.content_digest(path, st), tree.attributes_digest(path, st)
+    return Offer(path, tree.source_of(st), content, attrs, st.st_size)
+
+
+def whole(real: str, path: str) -> list[tuple[str, Offer]]:
+    """A file, or a directory with all that is in it, as offers by real path."""
+    found = [(real, offer_of(path))]
+    if found[0][1].content == DIRECTORY:
+        below = sorted(name for name, _ in tree.listing(path))
+        found += [(f"{real}/{name}", offer_of(f"{path}/{name}")) for name in below]
+    return found
+
+
+def _steps(
+    here: System, change: Change, part: str, pristines: dict[str, str]
+) -> list[tuple[Step, Offer | None]]:
+    """The steps that one change needs: one, except where a whole directory comes back."""
+    name = pristines.get(change.real, change.old.pristine if change.old else "")
+    if change.verb != RESTORE or not change.old:
+        return [(intents.step_of(change, part, name), change.offer)]
+    kept = f"{here.pristine}/{change.old.pristine}"
+    if not os.path.lexists(kept):
+        lost = change._replace(verb=FORGET, why="left: what stood there before is lost")
+        return [(intents.step_of(lost, part, ""), None)]
+    offers = whole(change.real, kept)
+    first = change._replace(offer=offers[0][1])
+    steps: list[tuple[Step, Offer | None]] = [(intents.step_of(first, part, ""), first.offer)]
+    for real, offer in offers[1:]:
+        state_of = (offer.content, offer.attrs)
+        steps.append((Step(real, RESTORE, change.why, NOTHING_THERE, state_of, None, None), offer))
+    return steps
+
+
+def _forget_sources(ledger: Ledger, plan: Plan) -> Ledger:
+    """A path that is left as it is was not compared with this generation: compare next time."""
+    stale = {problem.path: ledger.entries.get(problem.path) for problem in plan.problems}
+    blank = {real: placed._replace(source=()) for real, placed in stale.items() if placed}
+    return ledger._replace(entries={**ledger.entries, **blank}) if blank else ledger
+
+
+def _differ(books: Ledger, saved: Ledger, plan: Plan) -> bool:
+    """Whether the ledger on disk does not yet say what is known now."""
+    return books.generations.get(plan.part) != plan.generation or books.entries != saved.entries
+
+
+def _without_a_broken_kit(here: System, plan: Plan) -> Plan:
+    """A new client is tried before it is placed; if it fails, the whole kit stays as it is (B9)."""
+    archives = [each for each in plan.of(PLACE) if each.real == system.ARCHIVE and each.offer]
+    if not archives or not archives[0].offer:
+        return plan
+    argv = [sys.executable, "-I", archives[0].offer.path, "--root", here.root, "selfcheck"]
+    tried = process.run(argv)
+    if tried.code == 0:
+        return plan
+    held = {
+        change.real for change in plan.changes if change.entry and change.entry.overlay == "kit"
+    }
+    words = f"the new client does not work here, the kit stays as it is: {tried.last_words()}"
+    problem = Problem(system.ARCHIVE, words)
+    kept = tuple(change for change in plan.changes if change.real not in held)
+    return plan._replace(changes=kept, problems=(*plan.problems, problem))

@@ -1,0 +1,130 @@
+"""Generations: complete copies of all overlays of one tick, in mirror/<number>/ (RULES A8).
+
+A generation never changes once `current` points to it. Settings and classes are read from it and
+not from the root, so that one tick is enough for them to take effect (RULES B4).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from allie.core import resolution, settings, system, tags
+from allie.core.errors import SettingsError
+from allie.core.facts import Facts
+from allie.core.resolution import CONSENT, Listed, Overlay, Resolution
+from allie.core.settings import Settings
+from allie.core.system import System
+from allie.machine import atomic, tree
+
+LIST = ".overlays"  # in a generation: the overlays that it holds, in order
+
+
+class Generation(NamedTuple):
+    """One generation of the mirror."""
+
+    number: int
+    path: str
+    overlays: tuple[str, ...]
+
+    @property
+    def consents(self) -> bool:
+        """Whether an overlay says that losing many files is meant."""
+        return any(os.path.lexists(f"{self.path}/{name}/{CONSENT}") for name in self.overlays)
+
+
+def current(here: System) -> Generation | None:
+    """The generation in force; None before the first fetch."""
+    try:
+        name = os.readlink(here.current)
+    except OSError:
+        return None
+    path = f"{here.mirror}/{name}"
+    names = atomic.read(f"{path}/{LIST}")
+    return Generation(int(name), path, tuple((names or "").split())) if name.isdigit() else None
+
+
+def overlays(generation: Generation) -> list[Overlay]:
+    """The trees of a generation, as lists of names."""
+    return [
+        Overlay(name, [Listed(*each) for each in tree.listing(f"{generation.path}/{name}")])
+        for name in generation.overlays
+    ]
+
+
+def resolve(generation: Generation, facts: Facts) -> Resolution:
+    """What the overlays of a generation say about a system with these facts."""
+    return resolution.resolve(overlays(generation), facts)
+
+
+def text_of(generation: Generation | None, path: str, facts: Facts) -> str | None:
+    """A settings file as the generation has it for these facts; None if it has none.
+
+    Only that one directory is read, since this is asked at every tick, before anything is known.
+    """
+    if generation is None:
+        return None
+    few = [Overlay(name, _names_near(generation, name, path)) for name in generation.overlays]
+    entry = resolution.resolve(few, facts).entries.get(path)
+    if entry is None or entry.is_dir or entry.flag == "absent":
+        return None
+    return atomic.read(f"{generation.path}/{entry.source}")
+
+
+def _names_near(generation: Generation, overlay: str, path: str) -> list[Listed]:
+    """The names in an overlay that can be variants of a path, or of a directory above it."""
+    found: list[Listed] = []
+    above = [""]
+    for position, component in enumerate(path.split("/")):
+        is_last = position == path.count("/")
+        below = []
+        for directory in above:
+            for name in _names(f"{generation.path}/{overlay}/{directory}"):
+                if tags.split(name)[0] == component:
+                    spelling = f"{directory}/{name}" if directory else name
+                    found.append(Listed(spelling, not is_last))
+                    below.append(spelling)
+        above = below
+    return found
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
+
+
+def settings_in_force(here: System, generation: Generation | None, facts: Facts) -> Settings:
+    """The settings: the generation's own allie.conf if it has one, else the root's.
+
+    Raises SettingsError where neither can be used.
+    """
+    delivered = text_of(generation, system.SETTINGS, facts)
+    if delivered is not None:
+        try:
+            return settings.parse(delivered, here.name)
+        except SettingsError:
+            pass  # the plan refuses that file by name; what stands in the root goes on
+    return settings.parse(own_settings(here), here.name)
+
+
+def own_settings(here: System) -> str:
+    """The text of the root's own allie.conf. Raises SettingsError if there is none."""
+    text = atomic.read(f"{here.etc}/allie.conf")
+    if text is None:
+        raise SettingsError(f"{here.etc}/allie.conf is missing", "allie join rsync://server")
+    return text
+
+
+def next_number(here: System) -> int:
+    """The number of the generation to come."""
+    numbers = [int(name) for name in _names(here.mirror) if name.isdigit()]
+    return max(numbers, default=0) + 1
+
+
+def remove_old(here: System, keep: set[int]) -> None:
+    """Remove the generations that no ledger entry speaks of any more."""
+    for name in _names(here.mirror):
+        if name.isdigit() and int(name) not in keep:
+            tree.remove(f"{here.mirror}/{name}")

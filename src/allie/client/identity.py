@@ -1,0 +1,98 @@
+"""Gather a system's facts: host, classes, image, distro, version, arch, virt."""
+
+from __future__ import annotations
+
+import os
+
+from allie.client import generation as generations
+from allie.client.generation import Generation
+from allie.core import facts, system
+from allie.core.errors import SettingsError, StateError
+from allie.core.facts import Facts
+from allie.core.settings import Settings
+from allie.core.system import System
+from allie.machine import atomic, paths, process
+
+_VIRT = "/run/allie/virt"  # what systemd-detect-virt said; it cannot change until the next boot
+
+
+def gather(here: System, settings: Settings, generation: Generation | None) -> Facts:
+    """All facts of a system; its classes are those of the generation's own classes file."""
+    known = without_classes(here, settings.host, settings.image)
+    return known._replace(classes=_classes(here, generation, known))
+
+
+def without_classes(here: System, host: str = "", image: str = "") -> Facts:
+    """The facts that do not come from the store."""
+    short, fqdn = _names(here, host)
+    release = os_release(here)
+    return Facts(
+        host=short,
+        fqdn=fqdn,
+        image=image,
+        distro=tuple(each for each in (release.id, *release.like) if each),
+        version=release.version,
+        arch=os.uname().machine,
+        virt=_virt(),
+    )
+
+
+def os_release(here: System) -> facts.OsRelease:
+    """The root's os-release(5)."""
+    inside = paths.Inside(here.root)
+    for directory, name in (("etc", "os-release"), ("usr/lib", "os-release")):
+        text = atomic.read(f"{inside.prefix}{inside.directory(directory).real}/{name}")
+        if text is not None:
+            return facts.parse_os_release(text)
+    return facts.OsRelease()
+
+
+def _classes(here: System, generation: Generation | None, known: Facts) -> tuple[str, ...]:
+    text = generations.text_of(generation, system.CLASSES, known)
+    if text is None:
+        text = atomic.read(f"{here.etc}/classes") or ""
+    try:
+        return facts.classes_of(known.names, facts.parse_classes(text))
+    except SettingsError as error:
+        # A slip of the pen in one line must not strip every PC of its classes.
+        raise SettingsError(
+            error.message, "correct it in the store; nothing was changed"
+        ) from error
+
+
+def _names(here: System, host: str) -> tuple[str, str]:
+    """(short name, FQDN or ""); no name server is asked."""
+    name = host
+    if not name and here.is_base:
+        name = os.uname().nodename
+    if not name:
+        etc = paths.real_location(here.root, "etc")
+        name = (atomic.read(f"{etc}/hostname") or "").strip() or os.uname().nodename
+    short = name.partition(".")[0]
+    return short, name if "." in name else _fqdn_in_hosts(here, short)
+
+
+def _fqdn_in_hosts(here: System, short: str) -> str:
+    """The dotted name that /etc/hosts has beside the short one."""
+    etc = paths.real_location(here.root, "etc")
+    for line in (atomic.read(f"{etc}/hosts") or "").splitlines():
+        names = line.partition("#")[0].split()[1:]
+        for name in names:
+            if name.startswith(short + ".") and not name.endswith(".localdomain"):
+                return name
+    return ""
+
+
+def _virt() -> str:
+    noted = atomic.read(_VIRT)
+    if noted is not None:
+        return noted.strip()
+    if not process.has_program("systemd-detect-virt"):
+        return ""
+    found = process.run(["systemd-detect-virt"]).out.decode().strip()
+    try:
+        os.makedirs(os.path.dirname(_VIRT), exist_ok=True)
+        atomic.write(_VIRT, found + "\n", durable=False)
+    except (OSError, StateError):
+        pass  # not root: ask again next time
+    return found

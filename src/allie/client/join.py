@@ -1,0 +1,124 @@
+"""Join: make a system follow a store; from then on it looks after itself."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from allie.client import generation as generations
+from allie.client import identity, part, timer
+from allie.core import settings as configuration
+from allie.core.errors import SettingsError, StateError, StoreError, UsageError
+from allie.core.report import Applied
+from allie.core.settings import Settings
+from allie.core.system import System
+from allie.machine import atomic, locate, process, rsync
+
+
+class Wishes(NamedTuple):
+    """What the administrator says; "" or empty: found out."""
+
+    store: str
+    system: str = ""
+    image: str = ""
+    overlays: tuple[str, ...] = ()
+    host: str = ""
+    ring: str = ""
+    timer: bool = True
+
+
+class Joined(NamedTuple):
+    """What join did."""
+
+    here: System
+    settings: Settings
+    first: Applied
+    ticks: str  # how ticks are started, in words
+
+
+def join(here: System, wishes: Wishes) -> Joined:
+    """Write the settings, install kit and timer, and lay the overlays for the first time.
+
+    Done again with the same wishes it changes nothing. Raises UsageError where the root already is
+    another system, StoreError (nothing is written) where the store does not answer.
+    """
+    if os.geteuid() != 0:
+        raise UsageError("join must be run as root")
+    configuration.check_store(wishes.store)
+    image = wishes.image or here.name or default_image(here)
+    name = configuration.check_name(wishes.system or here.name or image, "system")
+    if here.name and here.name != name:
+        raise UsageError(f"{here.root} is the system {here.name} already", f"--system {here.name}")
+    settings = _settings(here, name, image, wishes)
+    _write(here, settings)
+    here = locate.open_system(here.root)
+    first = part.run(here, "overlay")
+    trouble = [problem.message for problem in first.problems]
+    if not os.path.exists(f"{here.conf}/run-conf"):
+        raise StoreError(
+            "the store's overlays brought no kit", "; ".join(trouble) or "allie store init"
+        )
+    host = identity.without_classes(here, settings.host).host
+    ticks = timer.install(here, host) if wishes.timer else "no timer was installed (--no-timer)"
+    return Joined(here, settings, first, ticks)
+
+
+def default_image(here: System) -> str:
+    """The image's name from os-release: ID and VERSION_ID, `debian12`."""
+    release = identity.os_release(here)
+    if not release.id:
+        raise SettingsError(f"{here.root} has no os-release(5)", "name its image with --image")
+    return release.id + release.version
+
+
+def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
+    """The settings in force if they are already what is wished for; else new ones."""
+    text = atomic.read(f"{here.etc}/allie.conf")
+    if text is not None and here.name:
+        present = configuration.parse(text, name)
+        return present._replace(
+            stores=present.stores if wishes.store in present.stores else (wishes.store,),
+            image=wishes.image or present.image,
+            overlays=wishes.overlays or present.overlays,
+            host=wishes.host or present.host,
+            ring=wishes.ring or present.ring,
+        )
+    overlays = wishes.overlays or _those_that_exist(wishes.store, image)
+    return Settings(name, (wishes.store,), overlays, image, wishes.ring, wishes.host)
+
+
+def _those_that_exist(store: str, image: str) -> tuple[str, ...]:
+    """Of kit, common and the image's own overlay those that the store has."""
+    argv = rsync.list_directory(store, "overlays", configuration.DEFAULT_STALL)
+    finished = process.run(argv, stall=configuration.DEFAULT_STALL)
+    rsync.check(finished, store)
+    there = rsync.parse_listing(finished.out)
+    if "kit" not in there:
+        raise StoreError(f"{store} has no overlay kit", "run `allie store init` on the server")
+    return tuple(name for name in ("kit", "common", image) if name in there)
+
+
+def _write(here: System, settings: Settings) -> None:
+    """Write allie.conf and the system's name, unless they say so already."""
+    try:
+        os.makedirs(here.etc, exist_ok=True)
+        os.makedirs(here.state, 0o700, exist_ok=True)
+    except OSError as error:
+        raise StateError(f"cannot make {here.etc}: {error.strerror}") from error
+    path = f"{here.etc}/allie.conf"
+    text = atomic.read(path)
+    if text is None or configuration.parse(text, settings.system) != settings:
+        delivered = generations.current(here) and _delivered(here)
+        if delivered:
+            raise UsageError(
+                "allie.conf comes from an overlay", f"change it in the store: {delivered}"
+            )
+        atomic.write(path, configuration.render(settings))
+    if here.name != settings.system:
+        atomic.write(f"{here.etc}/system", settings.system + "\n")
+
+
+def _delivered(here: System) -> str:
+    """The overlay file that allie.conf comes from; "" if it was written by join alone."""
+    entry = part.situation(here).resolution.entries.get("etc/allie/allie.conf")
+    return entry.source if entry else ""

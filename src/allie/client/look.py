@@ -1,0 +1,306 @@
+"""Look: map the resolution onto this root, and describe what stands where it matters.
+
+    Resolution + Ledger + root  →  Present
+
+At an ordinary tick this is one lstat for each path and nothing more: where that lstat is the one
+that the ledger vouches for, and the generation still has the same file, nothing is read.
+Rules: RULES A6, A7, A9, B1, B4, B7, B8.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from allie.client import packages
+from allie.client.generation import Generation
+from allie.core.errors import PathRefused
+from allie.core.ledger import DIRECTORY, NOTHING, Ledger, Placed, Source
+from allie.core.present import Offer, Present, Standing
+from allie.core.resolution import Entry, Problem, Resolution
+from allie.core.system import System
+from allie.machine import mounts, tree
+from allie.machine.paths import Inside
+
+_WHOLE_TREE = 100 * 2**20  # bytes: a directory larger than this is never made absent
+
+
+class _Claims:
+    """The winners by real path."""
+
+    def __init__(self) -> None:
+        self.by_real: dict[str, Entry] = {}
+        self.problems: list[Problem] = []
+        self.held: set[str] = set()
+
+
+def look(
+    here: System,
+    part: str,
+    generation: Generation,
+    resolution: Resolution,
+    ledger: Ledger,
+    *,
+    full: bool = False,
+) -> Present:
+    """Describe the root for one part. full: compare all by content, vouch for nothing."""
+    inside = Inside(here.root)
+    claims = _claims(inside, resolution, generation)
+    ledger = _rekeyed(ledger, claims, inside)
+    overact = _reals(inside, resolution.tagged)
+    mine = tuple(
+        real for real in sorted(claims.by_real) if (real in overact) == (part == "overact")
+    )
+    view = _View(here, part, generation, ledger, claims, full)
+    for real in mine:
+        view.look_at_claim(real)
+    view.look_at_the_rest()
+    return Present(
+        part=part,
+        generation=generation.number,
+        ledger=ledger,
+        claims=claims.by_real,
+        mine=mine,
+        vouched=frozenset(view.vouched),
+        standing=view.standing,
+        offers=view.offers,
+        groups=view.groups(mine),
+        held=frozenset(claims.held),
+        problems=tuple(claims.problems) if part == "overlay" or overact else (),
+        consent=generation.consents,
+    )
+
+
+def _claims(inside: Inside, resolution: Resolution, generation: Generation) -> _Claims:
+    """Give every winner its real path; two winners of one real path are settled (RULES A7)."""
+    claims = _Claims()
+    order = {name: place for place, name in enumerate(generation.overlays)}
+    for path, entry in resolution.entries.items():
+        try:
+            real = inside.directory(path).real if entry.is_dir else inside.entry(path)
+        except PathRefused as refused:
+            claims.problems.append(Problem(path, refused.message))
+            claims.held.add(path)
+            continue
+        rival = claims.by_real.get(real)
+        if rival is None:
+            claims.by_real[real] = entry
+        else:
+            _settle(real, rival, entry, order, claims)
+    for problem in resolution.problems:
+        claims.problems.append(problem)
+        claims.held.update(_reals(inside, [problem.path]))
+    return claims
+
+
+def _settle(real: str, one: Entry, other: Entry, order: dict[str, int], claims: _Claims) -> None:
+    """Two names, one file: the later overlay wins; within one overlay it is an error."""
+    if order[one.overlay] != order[other.overlay]:
+        winner = max(one, other, key=lambda entry: order[entry.overlay])
+        claims.by_real[real] = winner
+    elif one.is_dir and other.is_dir:
+        claims.by_real[real] = one if one.path == real else other
+    else:
+        del claims.by_real[real]
+        claims.held.add(real)
+        message = f"is one file on this PC, and two in overlay {one.overlay}: "
+        claims.problems.append(Problem(real, f"{message}{one.spelling} and {other.spelling}"))
+
+
+def _reals(inside: Inside, paths: frozenset[str] | list[str]) -> set[str]:
+    """The real paths of these, as far as they have one; of a directory's name both readings."""
+    found = set()
+    for path in paths:
+        try:
+            found.add(inside.entry(path))
+            found.add(inside.directory(path).real)
+        except PathRefused:
+            found.add(path)
+    return found
+
+
+def _rekeyed(ledger: Ledger, claims: _Claims, inside: Inside) -> Ledger:
+    """The ledger by today's real paths: a directory may have become a symlink since."""
+    moved = {}
+    for real in ledger.entries.keys() - claims.by_real.keys():
+        try:
+            today = inside.entry(real)
+        except PathRefused:
+            continue
+        if today != real:
+            moved[real] = today
+    if not moved:
+        return ledger
+    entries = {moved.get(real, real): placed for real, placed in ledger.entries.items()}
+    return ledger._replace(entries=entries)
+
+
+class _View:
+    """What is gathered while looking, path by path."""
+
+    def __init__(
+        self,
+        here: System,
+        part: str,
+        generation: Generation,
+        ledger: Ledger,
+        claims: _Claims,
+        full: bool,
+    ) -> None:
+        self.here = here
+        self.part = part
+        self.prefix = "/" if here.root == "/" else here.root + "/"
+        self.generation = generation
+        self.ledger = ledger
+        self.claims = claims
+        self.full = full
+        self.same_generation = ledger.generations.get(part) == generation.number
+        self.vouched: set[str] = set()
+        self.standing: dict[str, Standing] = {}
+        self.offers: dict[str, Offer] = {}
+
+    def look_at_claim(self, real: str) -> None:
+        """One path that this part is to see to."""
+        entry = self.claims.by_real[real]
+        old = self.ledger.entries.get(real)
+        st = tree.status(self.prefix + real)
+        if old is None and entry.is_dir and st and stat.S_ISDIR(st.st_mode):
+            self.vouched.add(real)  # a directory that we did not make keeps what it has
+            return
+        if old and not self.full and self._untouched(old, st) and self._same_source(entry, old):
+            self.vouched.add(real)
+            return
+        if entry.flag == "once" and st and (old is None or old.flag == "once"):
+            self.vouched.add(real)  # it is the user's now
+            return
+        offer = None
+        if entry.flag != "absent":
+            offer = self.offers[real] = self._offer(entry, old)
+        self.standing[real] = self._standing(real, st, old, offer)
+
+    def look_at_the_rest(self) -> None:
+        """Paths to be withdrawn, tombstones, and what lies below a directory that must go."""
+        entries = self.ledger.entries
+        for real, old in entries.items():
+            if old.part == self.part and real not in self.claims.by_real:
+                self.standing[real] = self._standing(real, tree.status(self.prefix + real), old)
+        for real, tombstone in self.ledger.tombstones.items():
+            if tombstone.placed.part == self.part and real not in self.claims.by_real:
+                self._look_at_tombstone(real, tombstone.placed)
+        for top in [real for real, each in self.standing.items() if self._must_go(real, each)]:
+            for real, old in entries.items():
+                if real.startswith(top + "/") and real not in self.standing:
+                    st = tree.status(self.prefix + real)
+                    self.standing[real] = self._standing(real, st, old)
+
+    def groups(self, mine: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """Sets of paths that are one inode in the generation (RULES B8); variants join none."""
+        if not self.offers:
+            return ()
+        by_inode: dict[int, list[str]] = {}
+        for real in mine:
+            entry = self.claims.by_real[real]
+            if entry.is_dir or entry.flag or entry.path != entry.spelling:
+                continue
+            offer = self.offers.get(real)
+            source = offer.source if offer else self.ledger.entries[real].source
+            if source:
+                by_inode.setdefault(source[0], []).append(real)
+        found = tuple(tuple(group) for group in by_inode.values() if len(group) > 1)
+        for real in [real for group in found for real in group if real not in self.offers]:
+            old = self.ledger.entries[real]
+            self.offers[real] = self._offer(self.claims.by_real[real], old)
+        return found
+
+    def _untouched(self, old: Placed, st: os.stat_result | None) -> bool:
+        if st is None:
+            return old.content == NOTHING
+        return old.seen == tree.seen_of(st)
+
+    def _same_source(self, entry: Entry, old: Placed) -> bool:
+        """Whether the generation still offers exactly what the ledger says we placed."""
+        if (old.overlay, old.spelling, old.flag) != (entry.overlay, entry.spelling, entry.flag):
+            return False
+        if old.part != self.part:
+            return False
+        if entry.flag:
+            return True
+        if not old.source:
+            return False
+        if self.same_generation:
+            return True
+        return bool(
+            old.source == tree.source_of(os.lstat(f"{self.generation.path}/{entry.source}"))
+        )
+
+    def _offer(self, entry: Entry, old: Placed | None) -> Offer:
+        path = f"{self.generation.path}/{entry.source}"
+        st = os.lstat(path)
+        source: Source = tree.source_of(st)
+        if old and old.source == source and not self.full:
+            return Offer(path, source, old.content, old.attrs, st.st_size)
+        content, attrs = tree.content_digest(path, st), tree.attributes_digest(path, st)
+        return Offer(path, source, content, attrs, st.st_size)
+
+    def _standing(
+        self,
+        real: str,
+        st: os.stat_result | None,
+        old: Placed | None,
+        offer: Offer | None = None,
+    ) -> Standing:
+        if st is None:
+            return Standing()
+        path = self.prefix + real
+        seen = tree.seen_of(st)
+        if stat.S_ISDIR(st.st_mode):
+            attrs = tree.attributes_digest(path, st)
+            wanted_dir = offer is not None and offer.content == DIRECTORY
+            blocked = "" if wanted_dir or (offer is None and old) else self._blocked(real)
+            return Standing(DIRECTORY, attrs, seen, blocked=blocked)
+        if old and old.seen == seen and not self.full:
+            return Standing(old.content, old.attrs, seen, st.st_size)
+        content, attrs = self._content(path, st, old, offer), tree.attributes_digest(path, st)
+        strange = old is not None and content not in (old.content, offer.content if offer else "")
+        packaged = strange and packages.installed(self.here, real)
+        return Standing(content, attrs, seen, st.st_size, packaged=packaged)
+
+    def _content(
+        self, path: str, st: os.stat_result, old: Placed | None, offer: Offer | None
+    ) -> str:
+        """The digest, unless the size alone tells that it is neither ours nor what is wanted."""
+        sizes = [
+            source[1]
+            for source in (old.source if old else (), offer.source if offer else ())
+            if source
+        ]
+        if stat.S_ISREG(st.st_mode) and sizes and st.st_size not in sizes:
+            return f"f:of {st.st_size} bytes"
+        return tree.content_digest(path, st)
+
+    def _blocked(self, real: str) -> str:
+        """Why a directory may not make way: the first thing in it that is not ours."""
+        path = self.prefix + real
+        entry = self.claims.by_real.get(real)
+        absent = entry is not None and entry.flag == "absent"
+        mounted = mounts.at_or_below(path)
+        if mounted:
+            return f"{mounted} is a mount point"
+        size = 0
+        for name, _ in tree.listing(path):
+            size += os.lstat(f"{path}/{name}").st_size
+            if not absent and f"{real}/{name}" not in self.ledger.entries:
+                return f"{name} in it is not ALLiE's"
+        return f"it holds {size >> 20} MiB" if size > _WHOLE_TREE else ""
+
+    def _look_at_tombstone(self, real: str, placed: Placed) -> None:
+        """Only a file that is ours to the second of its time came back; a new one is the user's."""
+        st = tree.status(self.prefix + real)
+        if st is None or stat.S_ISDIR(st.st_mode) or not placed.source:
+            return
+        if (st.st_size, st.st_mtime_ns // 10**9) == (placed.source[1], placed.source[2] // 10**9):
+            self.standing[real] = self._standing(real, st, placed)
+
+    def _must_go(self, real: str, standing: Standing) -> bool:
+        offer = self.offers.get(real)
+        return bool(standing.content == DIRECTORY and offer and offer.content != DIRECTORY)

@@ -1,0 +1,133 @@
+"""One part of a tick: 00overlay (paths without variants) or 01overact (paths with variants).
+
+    00overlay  recover → fetch → resolve → look → plan → apply
+    01overact  recover         → resolve → look → plan → apply
+
+Nothing passes from one to the other but the mirror and the ledger (RULES B4).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from allie.client import apply as applying
+from allie.client import generation as generations
+from allie.client import identity, state, undo
+from allie.client.fetch import fetch
+from allie.client.generation import Generation
+from allie.client.look import look
+from allie.client.recover import recover
+from allie.core import settings as configuration
+from allie.core import system
+from allie.core.errors import SettingsError, StoreError
+from allie.core.facts import Facts
+from allie.core.plan import Plan, plan
+from allie.core.present import Present
+from allie.core.report import Applied, applied_of
+from allie.core.resolution import Problem, Resolution
+from allie.core.settings import Settings
+from allie.core.system import System
+from allie.machine import locate, lock
+
+FULL_EVERY = 168  # ticks, a week of hours: then everything is compared by content
+
+
+class Situation(NamedTuple):
+    """Everything that is known before a plan: what `why` and `plan` are views of."""
+
+    generation: Generation
+    facts: Facts
+    resolution: Resolution
+
+
+def run(here: System, part: str) -> Applied:
+    """Run one part as a transaction of its own.
+
+    Raises Busy, StateError, SettingsError, or StoreError where nothing was ever fetched.
+    """
+    locate.need_name(here)
+    with lock.held(here, "00overlay" if part == "overlay" else "01overact"):
+        tick = state.this_tick(here)
+        recover(here)
+        if part == "overlay":
+            bring(here)
+        present, the_plan = decide(here, part, situation(here), full=tick % FULL_EVERY == 0)
+        if state.pause(here):
+            done = applied_of(tick, the_plan, list(the_plan.changes), list(the_plan.problems))
+            done = done._replace(paused=True)
+        else:
+            done = applying.apply(here, the_plan, present, tick)
+            _tidy(here, done)
+        state.save_applied(here, done)
+        return done
+
+
+def bring(here: System) -> None:
+    """Fetch; and once more if what came names other overlays, another ring or another store."""
+    before = settings_now(here, generations.current(here))
+    fetched = fetch(here, before)
+    after = settings_now(here, fetched.generation)
+    if (after.overlays, after.ring, after.stores) != (before.overlays, before.ring, before.stores):
+        fetch(here, after)
+
+
+def settings_now(here: System, generation: Generation | None) -> Settings:
+    """The settings in force; allie.conf is resolved without class tags."""
+    return generations.settings_in_force(here, generation, _known(here))
+
+
+def situation(here: System) -> Situation:
+    """Resolve the present generation for this system. Raises StoreError if there is none."""
+    generation = generations.current(here)
+    if generation is None:
+        trouble = state.contact(here).trouble or "no tick has fetched anything yet"
+        raise StoreError(f"there are no overlays on this PC: {trouble}")
+    facts = identity.gather(here, settings_now(here, generation), generation)
+    resolution = generations.resolve(generation, facts)
+    return Situation(generation, facts, _without_unusable_settings(here, generation, resolution))
+
+
+def decide(
+    here: System, part: str, known: Situation, *, full: bool = False
+) -> tuple[Present, Plan]:
+    """Look at the root and plan one part."""
+    ledger = state.load_ledger(here)
+    present = look(here, part, known.generation, known.resolution, ledger, full=full)
+    return present, plan(present)
+
+
+def _known(here: System) -> Facts:
+    """The facts by which allie.conf itself is chosen: the root's own host name and image."""
+    try:
+        own = configuration.parse(generations.own_settings(here), here.name)
+        return identity.without_classes(here, own.host, own.image)
+    except SettingsError:
+        return identity.without_classes(here)
+
+
+def _without_unusable_settings(
+    here: System, generation: Generation, resolution: Resolution
+) -> Resolution:
+    """An allie.conf that this system cannot use would cut it off: it is not placed."""
+    entry = resolution.entries.get(system.SETTINGS)
+    text = generations.text_of(generation, system.SETTINGS, _known(here)) if entry else None
+    if entry is None or text is None:
+        return resolution
+    try:
+        configuration.parse(text, here.name)
+        return resolution
+    except SettingsError as error:
+        entries = {path: each for path, each in resolution.entries.items() if each is not entry}
+        problem = Problem(system.SETTINGS, f"{entry.source} cannot be used: {error}")
+        return resolution._replace(entries=entries, problems=(*resolution.problems, problem))
+
+
+def _tidy(here: System, done: Applied) -> None:
+    """Remove the generations and undo copies that nothing needs any more."""
+    books = state.load_ledger(here) if done.changed else None
+    if books:
+        undo.prune(here, books)
+    current = generations.current(here)
+    if current:
+        kept = (books or state.load_ledger(here)).generations
+        generations.remove_old(here, {current.number, *kept.values()})

@@ -1,0 +1,51 @@
+"""Make scripts due again *before* the change that they wait for is made (RULES A3, B16).
+
+So no crash can lose it: a script that runs once too often is harmless, one that never runs is not.
+"""
+
+from __future__ import annotations
+
+import os
+
+from allie.core import script
+from allie.core.intent import Step
+from allie.core.system import System
+from allie.machine import atomic
+
+
+def before(here: System, steps: tuple[Step, ...]) -> None:
+    """Remove the done-files of scripts that change, or whose `on-change` paths do; durable."""
+    changing = [step for step in steps if step.before != step.wanted]
+    if not changing or not os.path.isdir(here.done):
+        return
+    names = _placed_scripts(here, changing) | _waiting_for(here, changing)
+    removed = [name for name in sorted(names) if atomic.remove(f"{here.done}/{name}")]
+    if removed:
+        atomic.sync_directory(here.done)
+
+
+def _placed_scripts(here: System, steps: list[Step]) -> set[str]:
+    """Conf scripts among the paths: new content or mode means due again."""
+    found = set()
+    for step in steps:
+        directory, _, name = here.at(step.real).rpartition("/")
+        if directory == here.conf and script.is_name(name):
+            found.add(name)
+    return found
+
+
+def _waiting_for(here: System, steps: list[Step]) -> set[str]:
+    """Conf scripts with an `on-change` header that one of the paths fits, by either spelling."""
+    spelled = {f"/{step.real}" for step in steps}
+    for step in steps:
+        for placed in (step.old, step.after):
+            if placed:
+                spelled.add(
+                    "/" + "/".join(part.partition("##")[0] for part in placed.spelling.split("/"))
+                )
+    found = set()
+    for name in os.listdir(here.done):
+        content = atomic.read_bytes(f"{here.conf}/{name}") if script.is_name(name) else None
+        if content and script.wants(script.parse_headers(content), tuple(sorted(spelled))):
+            found.add(name)
+    return found

@@ -1,0 +1,50 @@
+"""Recover: sort out what a killed tick left, before anything else is done (RULES A10, A11).
+
+Each path of the left intent is old or new, never half; which of the two is read from the root.
+"""
+
+from __future__ import annotations
+
+from allie.client import leftovers, state, transaction
+from allie.core.intent import Intent, Step
+from allie.core.ledger import PARTS, Placed
+from allie.core.system import System
+from allie.machine import atomic, tree
+
+
+def recover(here: System) -> int:
+    """Finish the books of every part that was cut short; how many paths that concerned."""
+    concerned = 0
+    for part in PARTS:
+        intent = transaction.read_intent(here, part)
+        if intent:
+            concerned += len(intent.steps)
+            _recover(here, intent)
+    tree.remove(f"{here.state}/pristine.part")
+    return concerned
+
+
+def _recover(here: System, intent: Intent) -> None:
+    leftovers.remove(here, intent)
+    judged = [_judge(here, step) for step in intent.steps]
+    confirmed = [step for step in judged if step]
+    for place in {here.at(step.real).rpartition("/")[0] or "/" for step in confirmed}:
+        if tree.status(place):
+            atomic.sync_filesystem(place)
+    transaction.conclude(here, intent, confirmed, state.load_ledger(here))
+
+
+def _judge(here: System, step: Step) -> Step | None:
+    """The step if it came true, as far as it did; None if the path is as it was before."""
+    stands = tree.describe(here.at(step.real))
+    if stands == step.wanted:
+        return step._replace(after=_compare_next_time(step.after))
+    if stands == step.before or step.old or step.after is None:
+        return None
+    # Placed by us for the first time, and edited since: it is ours, and drifted. Were it not
+    # entered, the edit would be taken for what stood there before us.
+    return step._replace(after=_compare_next_time(step.after))
+
+
+def _compare_next_time(after: Placed | None) -> Placed | None:
+    return after._replace(seen=()) if after else None

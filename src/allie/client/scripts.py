@@ -1,0 +1,227 @@
+"""Run one conf script: its environment, its log, its end.
+
+A script gets: cwd /, stdin closed, a fixed PATH, LANG=C.UTF-8, a session of its own, nice 0,
+ALLIE_SYSTEM ALLIE_HOST ALLIE_CLASSES ALLIE_FETCHED ALLIE_TICK. Its output goes to a log of at most
+1 MB (head and tail). It has ended when its process has, whatever it left in the background.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import stat
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from allie.core.errors import StateError
+from allie.core.system import System
+from allie.machine import atomic, namespaces, process
+
+_HALF = 500_000  # bytes of a log's head, and of its tail
+_DRAIN = 0.2  # seconds in which output that is already on its way is still taken
+_LAST_LINES = 5
+_IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "i686": 289, "armv7l": 314, "riscv64": 30}
+_BEST_EFFORT_4 = (2 << 13) | 4  # linux/ioprio.h: the default class and level
+
+
+class Script(NamedTuple):
+    """A conf script as it was read, before it runs."""
+
+    name: str
+    content: bytes
+    executable: bool
+
+
+class Ended(NamedTuple):
+    """How a run ended."""
+
+    code: int  # exit status; -N: ended by signal N
+    seconds: float
+    last: str  # the last lines of its output
+    timed_out: bool = False
+
+
+def read(here: System, name: str) -> Script | None:
+    """A conf script, or None where the name is no regular file (or a link to one, on the base)."""
+    path = f"{here.conf}/{name}"
+    try:
+        st = os.stat(path) if here.is_base else os.lstat(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(st.st_mode):
+        return None
+    content = atomic.read_bytes(os.path.realpath(path) if here.is_base else path)
+    return None if content is None else Script(name, content, bool(st.st_mode & 0o111))
+
+
+def command(script: Script) -> list[str]:
+    """How to start a script: itself, or (test mode) what its first line names, else sh."""
+    path = f"/root/conf/{script.name}"
+    if script.executable:
+        return [path]
+    first = script.content.partition(b"\n")[0]
+    if not first.startswith(b"#!"):
+        return ["/bin/sh", path]
+    return [*os.fsdecode(first[2:].strip()).split(None, 1), path]
+
+
+def run(
+    here: System,
+    script: Script,
+    env: Mapping[str, str],
+    timeout: float | None,
+    *,
+    work: Callable[[], int] | None = None,
+    keep: tuple[int, ...] = (),
+    echo: bool = False,
+) -> Ended:
+    """Run a script to its end. work: do this in the forked child instead of starting a program.
+
+    timeout in seconds, None for no limit; then its whole process group is ended. echo: also
+    show its output as it comes. Raises StateError where its log cannot be written.
+    """
+    began = time.monotonic()
+    log = _Log(here, script.name, echo)
+    read_end, write_end = os.pipe()
+    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    job = work or (lambda: _become(here, script, env))
+    pid = process.fork(job, (null, write_end, write_end), keep=keep, dies_with_us=work is not None)
+    os.close(write_end)
+    os.close(null)
+    mark = "" if work else _mark(here, script.name, pid)
+    deadline = None if timeout is None else began + timeout
+    try:
+        code, timed_out = _follow(pid, read_end, log, deadline)
+    finally:
+        if mark:
+            atomic.remove(mark)
+        os.close(read_end)
+        last = log.close()
+    return Ended(code, time.monotonic() - began, last, timed_out)
+
+
+def still_running(here: System, name: str) -> str:
+    """A run of this script that outlived a killed tick, in words; "" if there is none."""
+    note = (atomic.read(_mark_path(here, name)) or "").split()
+    if len(note) == 2 and process.process_start(int(note[0])) == note[1]:
+        return f"still running since an earlier tick (pid {note[0]})"
+    return ""
+
+
+def _mark(here: System, name: str, pid: int) -> str:
+    """Note which script runs, so that a tick after a kill does not start it a second time."""
+    path = _mark_path(here, name)
+    try:
+        os.makedirs(here.run, 0o755, exist_ok=True)
+        atomic.write(path, f"{pid} {process.process_start(pid)}\n", durable=False)
+    except (OSError, StateError):
+        pass  # it only guards against a rare doubling
+    return path
+
+
+def _mark_path(here: System, name: str) -> str:
+    return f"{here.run}/script-{name}"
+
+
+def _become(here: System, script: Script, env: Mapping[str, str]) -> int:
+    """In the child: turn into the script."""
+    _ordinary_priority()
+    full = process.environment(env)
+    full["PATH"] = process.PATH
+    argv = command(script)
+    if not here.is_base:
+        offline = {**full, "ALLIE_OFFLINE": "1", "SYSTEMD_OFFLINE": "1"}
+        return namespaces.execute(here.root, env.get("ALLIE_HOST", ""), argv, offline)
+    os.chdir("/")
+    return process.execute(argv, full)
+
+
+def _ordinary_priority() -> None:
+    """The tick runs low; what a script restarts shall not inherit that (RULES B14)."""
+    try:
+        if os.getpriority(os.PRIO_PROCESS, 0) > 0:
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
+            number = _IOPRIO_SET.get(os.uname().machine)
+            if number:
+                ctypes.CDLL(None).syscall(number, 1, 0, _BEST_EFFORT_4)
+    except OSError:
+        pass  # not root
+
+
+def _follow(pid: int, output: int, log: _Log, deadline: float | None) -> tuple[int, bool]:
+    """Read a script's output until its process ends: (code, whether its time was up)."""
+    poll = select.poll()
+    poll.register(output, select.POLLIN)
+    pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+    if pidfd is not None:
+        poll.register(pidfd, select.POLLIN)
+    code: int | None = None
+    timed_out = False
+    while code is None:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        pause = 100.0 if pidfd is None else None
+        waits = [each for each in (pause, None if left is None else left * 1000 + 1) if each]
+        for descriptor, _ in poll.poll(min(waits, default=None)):
+            if descriptor == output and not log.take(output):
+                poll.unregister(output)
+        code = process.wait_until(pid, 0.0)
+        if code is None and deadline is not None and time.monotonic() >= deadline:
+            process.end_group(pid)
+            code, timed_out = process.wait(pid), True
+    if pidfd is not None:
+        poll.unregister(pidfd)
+        os.close(pidfd)
+    until = time.monotonic() + _DRAIN
+    while time.monotonic() < until and poll.poll((until - time.monotonic()) * 1000):
+        if not log.take(output):
+            break
+    return code, timed_out
+
+
+class _Log:
+    """A script's output, head and tail, on disk and (echo) on our own output."""
+
+    def __init__(self, here: System, name: str, echo: bool) -> None:
+        self.path = f"{here.logs}/{name}.log"
+        self.echo = echo
+        self.size = 0
+        self.tail = b""
+        try:
+            os.makedirs(here.logs, 0o755, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            self.descriptor = os.open(self.path, flags, 0o640)
+        except OSError as error:
+            raise StateError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def take(self, output: int) -> bool:
+        """Take what there is to read; False at the end."""
+        data = os.read(output, 65536)
+        if self.echo and data:
+            sys.stdout.flush()
+            os.write(1, data)
+        head = data[: max(0, _HALF - self.size)]
+        if head:
+            self._write(head)
+        self.tail = (self.tail + data)[-_HALF:]
+        self.size += len(data)
+        return bool(data)
+
+    def close(self) -> str:
+        """Finish the file; the last lines of what was written."""
+        left_out = self.size - 2 * _HALF
+        if left_out > 0:
+            self._write(f"\n[… {left_out} bytes left out …]\n".encode())
+        if self.size > _HALF:
+            self._write(self.tail[-min(_HALF, self.size - _HALF) :])
+        os.close(self.descriptor)
+        lines = self.tail[-4096:].decode(errors="replace").splitlines()
+        return "\n".join([line.rstrip() for line in lines if line.strip()][-_LAST_LINES:])
+
+    def _write(self, data: bytes) -> None:
+        try:
+            os.write(self.descriptor, data)
+        except OSError:
+            pass  # a full disk: the script's result still counts

@@ -1,0 +1,141 @@
+"""The small files of /var/lib/allie: ledger, tick number, pause, contact, report and history."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any, NamedTuple
+
+from allie.core import ledger as ledgers
+from allie.core import report as reports
+from allie.core.ledger import Ledger
+from allie.core.report import Applied, Contact, Report
+from allie.core.system import System
+from allie.machine import atomic
+
+_HISTORY_BYTES = 2_000_000  # history is cut to half of this when it grows beyond
+_TICK = "ALLIE_TICK"
+
+
+class Pause(NamedTuple):
+    """Ticks only report, until `until` (seconds since the epoch; 0: until `resume`)."""
+
+    reason: str
+    until: float = 0.0
+
+
+def load_ledger(system: System) -> Ledger:
+    """The ledger; an empty one if there was none yet, a *lost* one if it cannot be read."""
+    text = atomic.read(system.ledger)
+    if text is None:
+        return ledgers.empty(lost=os.path.isdir(system.pristine))
+    try:
+        return ledgers.decode(text)
+    except ValueError:
+        os.rename(system.ledger, f"{system.ledger}.damaged")
+        return ledgers.empty(lost=True)
+
+
+def save_ledger(system: System, ledger: Ledger) -> None:
+    """Replace the ledger by one rename; durable when this returns."""
+    atomic.write(system.ledger, ledgers.encode(ledger), 0o600)
+
+
+def this_tick(system: System) -> int:
+    """The number of the tick that we are in; a new one for a part that is run by hand.
+
+    A counter and not the time: clocks jump.
+    """
+    inherited = os.environ.get(_TICK, "")
+    return int(inherited) if inherited.isdigit() else next_tick(system)
+
+
+def next_tick(system: System) -> int:
+    """Begin a tick: its number. Raises StateError where the disk takes no write."""
+    text = (atomic.read(f"{system.state}/tick") or "").strip()
+    number = int(text) + 1 if text.isdigit() else 1
+    atomic.write(f"{system.state}/tick", f"{number}\n", durable=False)
+    return number
+
+
+def read_json(path: str) -> Any:
+    """The JSON value in a file, or None."""
+    try:
+        return json.loads(atomic.read(path) or "null")
+    except ValueError:
+        return None
+
+
+def contact(system: System) -> Contact:
+    """How we stand with the store."""
+    value = read_json(f"{system.state}/contact")
+    return Contact(**value) if isinstance(value, dict) else Contact()
+
+
+def save_contact(system: System, value: Contact) -> None:
+    """Note how we stand with the store."""
+    atomic.write(f"{system.state}/contact", json.dumps(value._asdict()), durable=False)
+
+
+def save_applied(system: System, applied: Applied) -> None:
+    """Note what a part did; the tick's report takes it from there."""
+    text = json.dumps(reports.applied_to_json(applied))
+    atomic.write(system.applied(applied.part), text, durable=False)
+
+
+def applied(system: System, part: str) -> Applied | None:
+    """What a part last did."""
+    value = read_json(system.applied(part))
+    return reports.applied_from_json(value) if isinstance(value, dict) else None
+
+
+def pause(system: System) -> Pause | None:
+    """The pause in force, if there is one."""
+    value = read_json(f"{system.state}/paused")
+    if not isinstance(value, dict):
+        return None
+    found = Pause(value.get("reason", ""), value.get("until", 0.0))
+    return None if found.until and found.until < time.time() else found
+
+
+def set_pause(system: System, value: Pause | None) -> None:
+    """Begin a pause, or (None) end it."""
+    path = f"{system.state}/paused"
+    if value:
+        atomic.write(path, json.dumps(value._asdict()))
+    else:
+        atomic.remove(path)
+
+
+def save_report(system: System, report: Report) -> None:
+    """Make this the system's status, and a line of its history if anything happened."""
+    text = json.dumps(reports.to_json(report))
+    atomic.write(f"{system.state}/report", text, 0o644, durable=False)
+    if report.is_quiet:
+        return
+    path = f"{system.state}/history"
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(text + "\n")
+        size = file.tell()
+    if size > _HISTORY_BYTES:
+        lines = (atomic.read(path) or "").splitlines(keepends=True)
+        atomic.write(path, "".join(lines[len(lines) // 2 :]))
+
+
+def last_report(system: System) -> Report | None:
+    """The last tick's report; the one on /run if the disk was full or read-only."""
+    found = [read_json(f"{place}/report") for place in (system.state, system.run)]
+    known = [reports.from_json(value) for value in found if isinstance(value, dict)]
+    return max(known, key=lambda report: report.began, default=None)
+
+
+def history(system: System) -> list[Report]:
+    """The reports of ticks in which something happened, oldest first."""
+    out = []
+    for line in (atomic.read(f"{system.state}/history") or "").splitlines():
+        try:
+            out.append(reports.from_json(json.loads(line)))
+        except (ValueError, TypeError):
+            continue  # a line cut short by a power failure
+    return out

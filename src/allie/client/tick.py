@@ -1,0 +1,265 @@
+"""The tick: run the numbered scripts of /root/conf that are due, and report.
+
+    lock → for each due script: facts, run, verdict → report
+
+The directory is read again after each script, since 00overlay may bring new ones. The kit's own
+stubs are done in a forked child of this process: the same process boundary, exit code and output
+as a program's, without starting another interpreter (RULES B10).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from allie import __version__
+from allie.client import generation as generations
+from allie.client import identity, scripts, state
+from allie.client.scripts import Ended, Script
+from allie.core import script as rules
+from allie.core import stubs
+from allie.core.errors import AllieError, StateError, UsageError
+from allie.core.facts import Facts
+from allie.core.report import Contact, Report
+from allie.core.script import Done, Headers, Verdict
+from allie.core.system import System
+from allie.machine import atomic, locate, lock
+
+Work = Callable[[System], int]  # what a stub of the kit does; returns its exit status
+
+
+class _Tick(NamedTuple):
+    """What stays the same during one tick."""
+
+    here: System
+    number: int
+    began: float
+    kit: Mapping[str, Work]
+    before: dict[str, Verdict]  # the last tick's
+    inside: int  # the descriptor by which scripts know that they are in a tick
+    echo: bool
+
+
+def run(
+    here: System, names: Sequence[str], kit: Mapping[str, Work], *, echo: bool = False
+) -> Report:
+    """Run one tick, or (names) just these scripts whatever their state; return its report.
+
+    kit: the work of each stub by its name. Raises Busy where another tick runs, and StateError,
+    having touched nothing, where this PC's disk takes no writes.
+    """
+    locate.need_name(here)
+    with lock.held(here, "run-conf"):
+        began = time.time()
+        try:
+            number = state.next_tick(here)
+        except StateError as error:
+            _report_elsewhere(here, began, error)
+            raise
+        last = state.last_report(here)
+        before = {verdict.name: verdict for verdict in last.scripts} if last else {}
+        inside = lock.pass_on(here)
+        tick = _Tick(here, number, began, kit, before, inside, echo)
+        try:
+            verdicts = _named(tick, names) if names else _all_due(tick)
+        finally:
+            os.close(inside)
+        report = _report(tick, verdicts, bool(names))
+        state.save_report(here, report)
+        return report
+
+
+def survey(here: System) -> list[Verdict]:
+    """How each script stands now, running none: what `status` shows."""
+    last = state.last_report(here)
+    before = {verdict.name: verdict for verdict in last.scripts} if last else {}
+    return [_standing(here, name, before, time.time())[0] for name in _names(here)]
+
+
+def _all_due(tick: _Tick) -> list[Verdict]:
+    """Every script in turn; while paused only 00overlay and 01overact, which then only report."""
+    verdicts: list[Verdict] = []
+    last = ""
+    paused = state.pause(tick.here)
+    while True:
+        name = next((each for each in _names(tick.here) if each > last), None)
+        if name is None:
+            return verdicts
+        last = name
+        verdict, script, headers = _standing(tick.here, name, tick.before, time.time())
+        runs = verdict.state == "due" and script and not (paused and name not in stubs.PARTS)
+        verdicts.append(_run(tick, script, headers) if runs and script else verdict)
+
+
+def _named(tick: _Tick, names: Sequence[str]) -> list[Verdict]:
+    """Just these scripts, whatever their state; the others stay as they were."""
+    verdicts = {verdict.name: verdict for verdict in survey(tick.here)}
+    for name in names:
+        script = scripts.read(tick.here, name) if rules.is_name(name) else None
+        if script is None:
+            raise UsageError(f"there is no script {tick.here.conf}/{name}", "see `allie status`")
+        verdicts[name] = _run(tick, script, rules.parse_headers(script.content))
+    return [verdicts[name] for name in sorted(verdicts)]
+
+
+def _names(here: System) -> list[str]:
+    """The scripts, in the order of the C locale."""
+    try:
+        found = os.listdir(here.conf)
+    except OSError:
+        return []
+    return sorted((name for name in found if rules.is_name(name)), key=os.fsencode)
+
+
+def _standing(
+    here: System, name: str, before: dict[str, Verdict], now: float
+) -> tuple[Verdict, Script | None, Headers]:
+    """How a script stands before it runs: satisfied, test, due (or failing: it is no file)."""
+    script = scripts.read(here, name)
+    if script is None:
+        wrong = Verdict(name, "failing", "is not a regular file", now)
+        return wrong, None, Headers()
+    headers = rules.parse_headers(script.content)
+    if not script.executable:
+        return Verdict(name, "test", "not executable: runs only by name"), None, headers
+    done = _done(here, name)
+    due = rules.due(headers, _digest(script), done, now)
+    if not due.due:
+        return Verdict(name, "satisfied", due.why, done.mtime if done else 0.0), None, headers
+    known = before.get(name)
+    keeps = known is not None and known.state in ("waiting", "failing", "satisfied")
+    if keeps and known and (known.state != "satisfied" or headers.every == 0):
+        return known._replace(state="due", why=due.why), script, headers
+    return Verdict(name, "due", due.why), script, headers
+
+
+def _run(tick: _Tick, script: Script, headers: Headers) -> Verdict:
+    """Run one script and judge how it ended."""
+    here, name = tick.here, script.name
+    running = scripts.still_running(here, name)
+    if running:
+        return Verdict(name, "waiting", running, tick.before.get(name, Verdict(name, "", "")).since)
+    work = _kit_work(tick, script)
+    try:
+        env = _environment(tick, None if work else _facts(here))
+        job = None if work is None else (lambda: _in_child(here, env, work))
+        ended = scripts.run(
+            here, script, env, headers.timeout, work=job, keep=(tick.inside,), echo=tick.echo
+        )
+    except AllieError as error:
+        ended = Ended(error.exit_code, 0.0, str(error))
+    verdict = _verdict(tick, script, headers, ended)
+    if verdict.state == "satisfied" and headers.every != 0:
+        _note_done(here, script)
+    return verdict
+
+
+def _verdict(tick: _Tick, script: Script, headers: Headers, ended: Ended) -> Verdict:
+    name = script.name
+    state_now = "failing" if ended.timed_out else rules.state_after(ended.code)
+    if ended.timed_out:
+        why = f"ended after {rules.span_text(ended.seconds)} (# allie: timeout)"
+    elif ended.code < 0:
+        why = f"ended by signal {-ended.code}"
+    else:
+        why = {"satisfied": "exit 0", "waiting": "exit 75"}.get(state_now, f"exit {ended.code}")
+    if headers.errors:
+        why += f"; not understood: {headers.errors[0]}"
+    earlier = tick.before.get(name)
+    same = earlier is not None and earlier.state == state_now and earlier.since
+    since = earlier.since if same and earlier else time.time()
+    last = "" if state_now == "satisfied" else ended.last
+    return Verdict(name, state_now, why, since, ended.code, round(ended.seconds, 3), last)
+
+
+def _kit_work(tick: _Tick, script: Script) -> Work | None:
+    """The work of a stub, if the script is one, byte for byte, and root's."""
+    if script.name not in tick.kit or _digest(script) not in stubs.DIGESTS:
+        return None
+    st = os.lstat(f"{tick.here.conf}/{script.name}")
+    return tick.kit[script.name] if stat.S_ISREG(st.st_mode) and st.st_uid == 0 else None
+
+
+def _in_child(here: System, env: Mapping[str, str], work: Work) -> int:
+    """A stub's work in the forked child; it sees what a program would have seen."""
+    os.environ.update(env)
+    os.chdir("/")
+    return work(here)
+
+
+def _facts(here: System) -> Facts:
+    """The facts as they are now; an earlier script of this tick may have changed them."""
+    generation = generations.current(here)
+    in_force = generations.settings_in_force(here, generation, identity.without_classes(here))
+    return identity.gather(here, in_force, generation)
+
+
+def _environment(tick: _Tick, known: Facts | None) -> dict[str, str]:
+    env = {
+        "ALLIE_SYSTEM": tick.here.name,
+        "ALLIE_TICK": str(tick.number),
+        "ALLIE_FETCHED": "/var/lib/allie/fetched",
+        lock.INHERITED: str(tick.inside),
+    }
+    if known:
+        env["ALLIE_HOST"] = known.host
+        env["ALLIE_CLASSES"] = " ".join(known.classes)
+    return env
+
+
+def _digest(script: Script) -> str:
+    return sha256(script.content).hexdigest()
+
+
+def _done(here: System, name: str) -> Done | None:
+    """The done-file; an alarm (empty, or no regular file) satisfies nothing."""
+    path = f"{here.done}/{name}"
+    text = atomic.read(path)
+    if text is None:
+        return None
+    return Done(text.partition("\n")[0].strip(), os.lstat(path).st_mtime)
+
+
+def _note_done(here: System, script: Script) -> None:
+    os.makedirs(here.done, 0o700, exist_ok=True)
+    atomic.write(f"{here.done}/{script.name}", _digest(script) + "\n")
+
+
+def _report(tick: _Tick, verdicts: list[Verdict], partial: bool) -> Report:
+    here = tick.here
+    parts = [state.applied(here, part) for part in stubs.PARTS.values()]
+    applied = tuple(each for each in parts if each and (partial or each.tick == tick.number))
+    pause = state.pause(here)
+    try:
+        known = _facts(here)
+    except AllieError:
+        known = Facts(host=os.uname().nodename)
+    return Report(
+        tick=tick.number,
+        system=here.name,
+        host=known.host,
+        version=__version__,
+        began=tick.began,
+        seconds=round(time.time() - tick.began, 3),
+        image=known.image,
+        classes=known.classes,
+        contact=state.contact(here),
+        applied=applied,
+        scripts=tuple(verdicts),
+        paused=pause.reason or "paused" if pause else "",
+    )
+
+
+def _report_elsewhere(here: System, began: float, error: StateError) -> None:
+    """The state takes no writes: the report goes to /run, best effort."""
+    report = Report(0, here.name, os.uname().nodename, __version__, began, 0.0, notes=(str(error),))
+    try:
+        os.makedirs(here.run, exist_ok=True)
+        atomic.write(f"{here.run}/report", json.dumps(report._replace(contact=Contact())._asdict()))
+    except (OSError, StateError):
+        pass

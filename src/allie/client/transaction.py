@@ -1,0 +1,307 @@
+"""A transaction: make steps true in the root, so that a kill at any instant loses nothing.
+
+    free space → intent → done-files → stage → rsync → verify → removals → sync → ledger
+
+Apply and undo are both this. RULES A5, A9, A10, A11, A12 have the reasons for the order.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from typing import NamedTuple
+
+from allie.client import leftovers, rearm, state
+from allie.core import intent as intents
+from allie.core.errors import PathRefused, StateError
+from allie.core.intent import Intent, Step
+from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger
+from allie.core.plan import REMOVE
+from allie.core.present import Offer
+from allie.core.resolution import Problem
+from allie.core.system import System
+from allie.machine import atomic, paths, process, rsync, selinux, tree
+
+_SPARE = 1 << 20  # bytes that stay free on each disk
+_FRESH = 20_000_000  # ns; a change within the clock's grain of our look would go unseen
+
+
+class Outcome(NamedTuple):
+    """What came of a transaction."""
+
+    confirmed: tuple[Step, ...]
+    problems: tuple[Problem, ...]
+
+
+def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Ledger) -> Outcome:
+    """Do the steps and bring the ledger up to date. offers: what goes where, by real path.
+
+    Raises StateError where the disk has no room or fails: the ledger then still says the old, and
+    the intent that is left lets the next tick sort it out.
+    """
+    problems: dict[str, str] = {}
+    touched = [step for step in intent.steps if step.before != step.wanted]
+    if touched or any(intents.writes(step) for step in intent.steps):
+        writes = [step for step in intent.steps if intents.writes(step)]
+        _need_room(here, writes, offers)
+        _write_intent(here, intent)
+        rearm.before(here, intent.steps)
+        problems.update(_clear_the_way(here, intent))
+        stage(here, writes, offers)
+        problems.update(_lay(here, intent, writes))
+        _remove(here, intent, problems)
+        _sync(here, touched)
+    confirmed = _confirm(here, intent.steps, offers, problems)
+    conclude(here, intent, confirmed, books)
+    return Outcome(
+        tuple(confirmed), tuple(Problem(real, words) for real, words in sorted(problems.items()))
+    )
+
+
+def conclude(here: System, intent: Intent, confirmed: list[Step], books: Ledger) -> None:
+    """Enter the confirmed steps in the ledger, close the undo manifest, drop the intent."""
+    state.save_ledger(here, intents.settle(books, intent, confirmed, time.time()))
+    undoable = [step for step in confirmed if step.before != step.wanted]
+    place = undo_place(here, intent)
+    _retire_pristines(here, confirmed, place)
+    if undoable:
+        manifest = intents.encode(intent._replace(steps=tuple(undoable)))
+        os.makedirs(place, 0o700, exist_ok=True)
+        atomic.write(f"{place}/manifest", manifest, 0o600)
+    tree.remove(here.stage)
+    if atomic.remove(here.intent(intent.part)):
+        atomic.sync_directory(here.state)
+
+
+def _retire_pristines(here: System, steps: list[Step], place: str) -> None:
+    """Where a file that was edited here is left, what stood there before us moves to undo."""
+    for step in steps:
+        if step.after or not step.old or step.tombstone:
+            continue
+        path = f"{here.pristine}/{step.old.pristine}"
+        kept = step.old.pristine not in (NOTHING, UNKNOWN) and os.path.lexists(path)
+        if kept and not intents.writes(step):
+            os.makedirs(f"{place}/pristine", 0o700, exist_ok=True)
+            tree.remove(f"{place}/pristine/{step.old.pristine}")
+            os.rename(path, f"{place}/pristine/{step.old.pristine}")
+
+
+def undo_place(here: System, intent: Intent) -> str:
+    """Where a transaction keeps what it replaces."""
+    return f"{here.undo}/{intent.tick}/{intent.part}"
+
+
+def stage(here: System, steps: list[Step], offers: dict[str, Offer]) -> None:
+    """Build the tree that rsync lays over the root: hard links, under their real paths."""
+    tree.remove(here.stage)
+    os.makedirs(here.stage, 0o700)
+    staged: dict[int, Step] = {}
+    for step in steps:
+        offer = offers[step.real]
+        target = f"{here.stage}/{step.real}"
+        os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
+        if offer.content == DIRECTORY:
+            os.makedirs(target, 0o700, exist_ok=True)
+            tree.copy_directory_attributes(offer.path, target)
+            continue
+        twin = staged.setdefault(offer.source[0], step)
+        if twin is step or _one_group(twin, step):
+            os.link(offer.path, target, follow_symlinks=False)
+        else:
+            tree.copy_file(offer.path, target)
+
+
+def _one_group(one: Step, other: Step) -> bool:
+    """A variant never shares an inode with a path of another name (RULES B8)."""
+    return not any(step.after is None or step.after.part != "overlay" for step in (one, other))
+
+
+def _need_room(here: System, steps: list[Step], offers: dict[str, Offer]) -> None:
+    """Begin nothing that would fill a disk: rsync cannot get out of that again (RULES A10)."""
+    needed: dict[int, tuple[int, str]] = {}
+    for step in steps:
+        above = os.path.dirname(here.at(step.real))
+        while not os.path.isdir(above):
+            above = os.path.dirname(above)
+        device = os.stat(above).st_dev
+        size = offers[step.real].size + 4096
+        needed[device] = (needed.get(device, (0, ""))[0] + size, above)
+    needed.setdefault(os.stat(here.state).st_dev, (0, here.state))
+    for size, where in needed.values():
+        disk = os.statvfs(where)
+        free = disk.f_bavail * disk.f_frsize
+        if free < size + _SPARE:
+            raise StateError(
+                f"the disk under {where} has {free >> 10} KiB free, and {size >> 10} KiB would be"
+                " written: nothing was begun",
+                "make room",
+            )
+
+
+def _write_intent(here: System, intent: Intent) -> None:
+    os.makedirs(f"{undo_place(here, intent)}/files", 0o700, exist_ok=True)
+    atomic.write(here.intent(intent.part), intents.encode(intent), 0o600)
+
+
+def _clear_the_way(here: System, intent: Intent) -> dict[str, str]:
+    """Empty and remove the directories that a file is to replace; nothing else ever forces one."""
+    problems: dict[str, str] = {}
+    tops = [
+        step.real
+        for step in intent.steps
+        if intents.writes(step) and step.before[0] == DIRECTORY != step.wanted[0]
+    ]
+    for top in tops:
+        for step in reversed(intent.steps):
+            if step.verb == REMOVE and step.real.startswith(top + "/"):
+                _move_away(here, intent, step, problems)
+        try:
+            with paths.parent_descriptor(here.root, top) as (parent, name):
+                os.rmdir(name, dir_fd=parent)
+        except (OSError, PathRefused) as error:
+            problems[top] = f"a directory stands there: {_words(error)}"
+    return problems
+
+
+def _lay(here: System, intent: Intent, steps: list[Step]) -> dict[str, str]:
+    """Let rsync lay the stage over the root; what it complains of, by real path."""
+    able = rsync.version(f"{here.state}/rsync")
+    if not steps:
+        return {}
+    argv = rsync.lay(able, here.stage, here.root, f"{undo_place(here, intent)}/files")
+    finished = process.run(argv, stdin=rsync.names([step.real for step in steps]))
+    selinux.relabel(here, [step.real for step in steps])
+    if finished.code == 0:
+        return {}
+    leftovers.remove(here, intent)
+    if finished.code in (11, 12) or finished.code < 0:
+        raise StateError(f"writing to {here.root} failed: {rsync.reason(finished)}")
+    words = rsync.reason(finished)
+    failed = {}
+    for step in steps:
+        if tree.describe(here.at(step.real)) != step.wanted:
+            failed[step.real] = f"rsync could not write it: {words}"
+    return failed
+
+
+def _remove(here: System, intent: Intent, problems: dict[str, str]) -> None:
+    """Withdrawals and `absent`, deepest first."""
+    for step in reversed(intent.steps):
+        if step.verb == REMOVE and os.path.lexists(here.at(step.real)):
+            _move_away(here, intent, step, problems)
+
+
+def _move_away(here: System, intent: Intent, step: Step, problems: dict[str, str]) -> None:
+    """Take one path out of the root; a file, or a tree made absent, goes to undo."""
+    keep = f"{undo_place(here, intent)}/files/{step.real}"
+    try:
+        with paths.parent_descriptor(here.root, step.real) as (parent, name):
+            if step.before[0] == DIRECTORY and step.after is None:
+                _rmdir(name, parent)
+                return
+            os.makedirs(os.path.dirname(keep), 0o700, exist_ok=True)
+            try:
+                os.rename(name, keep, src_dir_fd=parent)
+            except OSError as error:
+                if error.errno != errno.EXDEV:  # undo is on another disk
+                    raise
+                _copy_and_remove(here, intent, step)
+    except FileNotFoundError:
+        return
+    except (OSError, PathRefused) as error:
+        problems[step.real] = f"cannot be removed: {_words(error)}"
+
+
+def _rmdir(name: str, parent: int) -> None:
+    """A directory that we made goes if it is empty; else it stays, and is no longer ours."""
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+
+
+def _copy_and_remove(here: System, intent: Intent, step: Step) -> None:
+    path = here.at(step.real)
+    names = [step.real]
+    if step.before[0] == DIRECTORY:
+        names += [f"{step.real}/{name}" for name, _ in tree.listing(path)]
+    able = rsync.version(f"{here.state}/rsync")
+    argv = rsync.copy_out(able, here.root, f"{undo_place(here, intent)}/files")
+    process.run(argv, stdin=rsync.names(names), check=True)
+    tree.remove(path)
+
+
+def _sync(here: System, steps: list[Step]) -> None:
+    """Once for each disk that was touched; rsync's own word is not enough (RULES A12)."""
+    touched = {}
+    for step in steps:
+        above = os.path.dirname(here.at(step.real))
+        st = tree.status(above)
+        if st and stat.S_ISDIR(st.st_mode):
+            touched[st.st_dev] = above
+    for place in touched.values():
+        atomic.sync_filesystem(place)
+
+
+def _confirm(
+    here: System, steps: tuple[Step, ...], offers: dict[str, Offer], problems: dict[str, str]
+) -> list[Step]:
+    """The steps that came true, with what the ledger needs to vouch for them from now on."""
+    confirmed = []
+    newest = 0
+    for step in steps:
+        if step.real in problems:
+            continue
+        st = tree.status(here.at(step.real))
+        if step.verb == REMOVE and step.before[0] != DIRECTORY and st:
+            problems[step.real] = "it is back as soon as it was removed: somebody writes there"
+            continue
+        if step.after and intents.writes(step):
+            seen = tree.seen_of(st) if st and _as_staged(here, step, st, offers) else ()
+            step = step._replace(after=step.after._replace(seen=seen))
+        if step.after and step.after.seen:
+            newest = max(newest, step.after.seen[1])
+        confirmed.append(step)
+    if time.time_ns() - newest < _FRESH:
+        time.sleep(_FRESH / 1e9)
+        confirmed = [_if_still(here, step) for step in confirmed]
+    return confirmed
+
+
+def _as_staged(here: System, step: Step, st: os.stat_result, offers: dict[str, Offer]) -> bool:
+    """Whether what stands is what was staged, as far as an lstat tells; else compare next time."""
+    offer = offers[step.real]
+    if offer.content == DIRECTORY:
+        return stat.S_ISDIR(st.st_mode)
+    if stat.S_ISLNK(st.st_mode):
+        return "l:" + os.readlink(here.at(step.real)) == offer.content
+    return (st.st_size, st.st_mtime_ns) == offer.source[1:3]
+
+
+def _if_still(here: System, step: Step) -> Step:
+    """The step, vouched for only if the path stood still while we looked."""
+    if step.after is None or not step.after.seen:
+        return step
+    st = tree.status(here.at(step.real))
+    if st is not None and tree.seen_of(st) == step.after.seen:
+        return step
+    return step._replace(after=step.after._replace(seen=()))
+
+
+def _words(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def read_intent(here: System, part: str) -> Intent | None:
+    """The intent that a killed transaction left, if it did."""
+    text = atomic.read(here.intent(part))
+    if text is None:
+        return None
+    try:
+        return intents.decode(text)
+    except ValueError:
+        atomic.remove(here.intent(part))  # never durable, so nothing was begun
+        return None

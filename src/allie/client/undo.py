@@ -1,0 +1,123 @@
+"""Undo: put back what a tick replaced, and forget in time what nobody will put back (B16)."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from allie.client import apply as applying
+from allie.client import state, transaction
+from allie.client.recover import recover
+from allie.core import intent as intents
+from allie.core.errors import UsageError
+from allie.core.intent import Intent, Step
+from allie.core.ledger import NOTHING, PARTS, UNKNOWN, Ledger
+from allie.core.plan import PLACE, REMOVE
+from allie.core.present import Offer
+from allie.core.system import System
+from allie.machine import atomic, lock, tree
+
+_KEPT_TICKS = 10
+_KEPT_SECONDS = 30 * 86400
+_KEPT_BYTES = 200 * 2**20
+
+
+def undo(here: System, tick: int | None = None) -> tuple[list[str], list[str]]:
+    """Take back the last tick that changed something, or all back to `tick`, newest first.
+
+    Each path only if it still holds what that tick placed. Then ticks pause, or the next would do
+    it all again. Returns (paths put back, paths left since they changed again). Raises UsageError
+    if there is nothing to undo.
+    """
+    with lock.held(here, "undo"):
+        recover(here)
+        known = [number for number in ticks(here) if _manifests(here, number)]
+        wanted = known[-1:] if tick is None else [number for number in known if number >= tick]
+        if not wanted or (tick is not None and tick not in known):
+            raise UsageError("there is nothing to undo", f"ticks that can be undone: {known}")
+        back: list[str] = []
+        left: list[str] = []
+        now = state.next_tick(here)
+        for number in reversed(wanted):
+            for manifest in reversed(_manifests(here, number)):
+                _take_back(here, manifest, now, back, left)
+            tree.remove(f"{here.undo}/{number}")
+        state.set_pause(here, state.Pause(f"tick {wanted[0]} was undone"))
+        return back, left
+
+
+def ticks(here: System) -> list[int]:
+    """The numbers of the ticks whose changes are kept, oldest first."""
+    try:
+        return sorted(int(name) for name in os.listdir(here.undo) if name.isdigit())
+    except FileNotFoundError:
+        return []
+
+
+def prune(here: System, books: Ledger) -> None:
+    """Keep the last ten ticks, thirty days, 200 MB; the newest always. And no orphaned pristine."""
+    size = 0
+    for age, number in enumerate(reversed(ticks(here))):
+        place = f"{here.undo}/{number}"
+        size += sum(os.lstat(f"{place}/{path}").st_size for path, _ in tree.listing(place))
+        old = time.time() - os.lstat(place).st_mtime > _KEPT_SECONDS
+        if age and (age >= _KEPT_TICKS or old or size > _KEPT_BYTES):
+            tree.remove(place)
+    _remove_orphans(here, books)
+
+
+def _remove_orphans(here: System, books: Ledger) -> None:
+    """Remove the pristine files that neither ledger, tombstone nor undo speaks of."""
+    known = [*books.entries.values(), *(each.placed for each in books.tombstones.values())]
+    for number in ticks(here):
+        known += [step.old for each in _manifests(here, number) for step in each.steps if step.old]
+    used = {placed.pristine for placed in known}
+    if UNKNOWN in used:
+        return  # the ledger was lost: nobody knows what these files are good for
+    for name in os.listdir(here.pristine):
+        if name not in used:
+            tree.remove(f"{here.pristine}/{name}")
+
+
+def _manifests(here: System, tick: int) -> list[Intent]:
+    """What a tick's parts changed; what an undo itself did is not undone."""
+    found = []
+    for part in PARTS:
+        text = atomic.read(f"{here.undo}/{tick}/{part}/manifest")
+        manifest = intents.decode(text) if text else None
+        if manifest and not manifest.undoes:
+            found.append(manifest)
+    return found
+
+
+def _take_back(here: System, manifest: Intent, tick: int, back: list[str], left: list[str]) -> None:
+    """One part of one tick, as a transaction of its own."""
+    place = transaction.undo_place(here, manifest)
+    steps: list[Step] = []
+    offers: dict[str, Offer] = {}
+    for step in manifest.steps:
+        if tree.describe(here.at(step.real)) != step.wanted:
+            left.append(step.real)
+            continue
+        kept = f"{place}/files/{step.real}"
+        if step.before[0] == NOTHING or not os.path.lexists(kept):
+            verb = REMOVE if step.before[0] == NOTHING else PLACE
+            steps.append(_back(step, verb, step.before))
+            continue
+        for real, offer in applying.whole(step.real, kept):
+            origin = step if real == step.real else step._replace(real=real, old=None, after=None)
+            steps.append(_back(origin, PLACE, (offer.content, offer.attrs)))
+            offers[real] = offer
+    steps = [step for step in steps if step.verb == REMOVE or step.real in offers]
+    books = state.load_ledger(here)
+    generation = books.generations.get(manifest.part, 0)
+    intent = Intent(tick, manifest.part, generation, tuple(steps), manifest.tick)
+    outcome = transaction.carry_out(here, intent, offers, books)
+    back += [step.real for step in outcome.confirmed]
+    left += [problem.path for problem in outcome.problems]
+
+
+def _back(step: Step, verb: str, wanted: intents.State) -> Step:
+    """A step the other way round: the ledger says again what it said before."""
+    after = step.old._replace(seen=(), source=()) if step.old else None
+    return Step(step.real, verb, "undone", step.wanted, wanted, step.after, after)

@@ -1,0 +1,67 @@
+"""Every error that ALLiE raises on purpose, and the exit status that each one means.
+
+    AllieError              2   failed: nothing more can be done in this run
+     ├─ UsageError         64   the command line is wrong (EX_USAGE of sysexits.h)
+     ├─ SettingsError       2   allie.conf, classes or /etc/allie/system cannot be used
+     ├─ StoreError          2   the store gave nothing usable; the present generation stands
+     │   └─ Unreachable     2   it did not answer at all
+     ├─ PathRefused         2   one path cannot be handled; the others go on
+     ├─ StateError          2   this PC's own disk or state stopped us
+     └─ Busy               75   another tick holds the lock (EX_TEMPFAIL)
+
+Libraries raise; only `cli.main` prints and exits.
+"""
+
+from __future__ import annotations
+
+DONE = 0
+ATTENTION = 1  # done, but something needs a look: a script fails, a path was refused
+FAILED = 2
+USAGE = 64
+TEMPFAIL = 75
+
+
+class AllieError(Exception):
+    """What went wrong, to which path or host, and (hint) what to do about it."""
+
+    exit_code = FAILED
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class UsageError(AllieError):
+    """The command line does not make sense."""
+
+    exit_code = USAGE
+
+
+class SettingsError(AllieError):
+    """A file of settings cannot be used."""
+
+
+class StoreError(AllieError):
+    """The store answered, but what it has cannot be taken; the present generation stands."""
+
+
+class Unreachable(StoreError):
+    """The store did not answer; not a failure of the tick."""
+
+
+class PathRefused(AllieError):
+    """One path that ALLiE will not touch, with the reason; every other path goes on."""
+
+
+class StateError(AllieError):
+    """This PC's own disk or state does not let us go on; nothing was begun, or it is resumable."""
+
+
+class Busy(AllieError):
+    """Another tick of this system is running."""
+
+    exit_code = TEMPFAIL

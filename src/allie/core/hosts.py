@@ -1,0 +1,88 @@
+"""Host patterns, as tags and the classes file write them: `pc07`, `pc*`, `pc[01-20,35]`.
+
+A pattern is compared without regard to case. Brackets that hold only digits, `-` and `,` are a
+range of numbers, as in ClusterShell: `pc[01-20]` keeps its leading zero (`pc07`, not `pc7`).
+Anything else is a glob over ASCII in which `*` and `?` never match a `/`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+_RANGE = re.compile(r"\[([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\]")
+_GLOB = re.compile(r"\*|\?|\[!?[^\]]+\]")
+
+
+class _Span(NamedTuple):
+    first: int
+    last: int
+    width: int  # 0: no leading zeros allowed
+
+
+class _Pattern(NamedTuple):
+    regex: re.Pattern[str]
+    ranges: tuple[tuple[_Span, ...], ...]
+
+
+def is_exact(pattern: str) -> bool:
+    """True if the pattern names one host and no more."""
+    return not any(sign in pattern for sign in "*?[")
+
+
+def matches(pattern: str, names: Iterable[str]) -> bool:
+    """Whether any of a host's names (short and fully qualified) fits the pattern."""
+    compiled = _compiled(pattern.lower())
+    return any(_fits(compiled, name.lower()) for name in names if name)
+
+
+def _fits(pattern: _Pattern, name: str) -> bool:
+    found = pattern.regex.fullmatch(name)
+    if not found:
+        return False
+    return all(
+        any(_in_span(digits, span) for span in spans)
+        for digits, spans in zip(found.groups(), pattern.ranges)
+    )
+
+
+def _in_span(digits: str, span: _Span) -> bool:
+    number = int(digits)
+    return span.first <= number <= span.last and digits == str(number).zfill(span.width)
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> _Pattern:
+    ranges = tuple(_spans(text) for text in _RANGE.findall(pattern))
+    pieces = _RANGE.split(pattern)
+    literals = [_glob_to_regex(piece) for piece in pieces[::2]]
+    return _Pattern(re.compile("([0-9]+)".join(literals), re.ASCII), ranges)
+
+
+def _spans(text: str) -> tuple[_Span, ...]:
+    spans = []
+    for item in text.split(","):
+        first, _, last = item.partition("-")
+        width = len(first) if first.startswith("0") and len(first) > 1 else 0
+        spans.append(_Span(int(first), int(last or first), width))
+    return tuple(spans)
+
+
+def _glob_to_regex(text: str) -> str:
+    out = []
+    at = 0
+    for found in _GLOB.finditer(text):
+        out.append(re.escape(text[at : found.start()]))
+        sign = found.group()
+        if sign == "*":
+            out.append("[^/]*")
+        elif sign == "?":
+            out.append("[^/]")
+        else:
+            body = sign[1:-1].replace("\\", "\\\\")
+            out.append("[^" + body[1:] + "]" if body.startswith("!") else "[" + body + "]")
+        at = found.end()
+    out.append(re.escape(text[at:]))
+    return "".join(out)

@@ -1,0 +1,118 @@
+"""The intent: what a transaction is about to do, written down before it does it.
+
+A tick that was killed is finished, or taken back, from the intent that it left (RULES A11). What
+was confirmed of it afterwards is the manifest by which `undo` puts things back.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from allie.core import ledger
+from allie.core.ledger import NOTHING, Ledger, Placed, Tombstone
+from allie.core.plan import FORGET, NOTE, PLACE, RESTORE, Change
+
+State = tuple[str, str]  # content digest, attributes digest
+NOTHING_THERE: State = (NOTHING, "")
+
+
+class Step(NamedTuple):
+    """One path's change: from `before` to `wanted`, in the ledger from `old` to `after`."""
+
+    real: str
+    verb: str
+    why: str
+    before: State
+    wanted: State
+    old: Placed | None
+    after: Placed | None  # None: the path leaves the ledger
+    tombstone: bool = False  # … and is withdrawn again should it come back
+
+
+class Intent(NamedTuple):
+    """One transaction."""
+
+    tick: int
+    part: str
+    generation: int
+    steps: tuple[Step, ...]
+    undoes: int = 0  # the tick that this takes back, if it does
+
+
+def step_of(change: Change, part: str, pristine: str) -> Step:
+    """What a planned change means for root and ledger. pristine: its name, NOTHING or UNKNOWN."""
+    before = (change.standing.content, change.standing.attrs)
+    old, offer, entry = change.old, change.offer, change.entry
+    offered = (offer.content, offer.attrs) if offer else NOTHING_THERE
+    if change.verb == FORGET:
+        return Step(change.real, change.verb, change.why, before, before, old, None)
+    if entry is None:
+        buried = _buried(change, offered)
+        return Step(change.real, change.verb, change.why, before, offered, old, None, buried)
+    wanted, source = offered, offer.source if offer else ()
+    if change.verb == NOTE and entry.flag == "once" and old:
+        wanted, source = (old.content, old.attrs), old.source
+    seen = change.standing.seen if change.verb == NOTE else ()
+    after = Placed(entry.overlay, entry.spelling, part, entry.flag, source, *wanted, seen, pristine)
+    return Step(change.real, change.verb, change.why, before, wanted, old, after)
+
+
+def _buried(change: Change, back: State) -> bool:
+    """Whether a file of ours that goes is to be withdrawn again should it come back.
+
+    Not where what comes in its place is the same: it could not be told from ours.
+    """
+    old = change.old
+    return bool(old and old.source and old.content[:2] == "f:" and old.content != back[0])
+
+
+def settle(books: Ledger, intent: Intent, steps: list[Step], now: float) -> Ledger:
+    """The ledger after these steps of a transaction were confirmed."""
+    entries, tombstones = dict(books.entries), dict(books.tombstones)
+    for step in steps:
+        tombstones.pop(step.real, None)
+        if step.after:
+            entries[step.real] = step.after
+        else:
+            entries.pop(step.real, None)
+            if step.tombstone and step.old:
+                tombstones[step.real] = Tombstone(step.old, now)
+    limit = now - ledger.TOMBSTONE_DAYS * 86400
+    kept = {real: each for real, each in tombstones.items() if each.when > limit}
+    generations = {**books.generations, intent.part: intent.generation}
+    return Ledger(entries, kept, generations)
+
+
+def writes(step: Step) -> bool:
+    """Whether rsync puts something there."""
+    return step.verb in (PLACE, RESTORE)
+
+
+def encode(intent: Intent) -> str:
+    """The intent as JSON text."""
+    return json.dumps(intent._asdict(), separators=(",", ":"))
+
+
+def decode(text: str) -> Intent:
+    """Read what `encode` wrote. Raises ValueError for anything else."""
+    try:
+        value: dict[str, Any] = json.loads(text)
+        steps = tuple(_step(row) for row in value["steps"])
+        return Intent(**{**value, "steps": steps})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not an intent: {error!r}") from error
+
+
+def _step(row: list[Any]) -> Step:
+    real, verb, why, before, wanted, old, after, tombstone = row
+    return Step(
+        real,
+        verb,
+        why,
+        tuple(before),
+        tuple(wanted),
+        ledger.placed(old) if old else None,
+        ledger.placed(after) if after else None,
+        tombstone,
+    )

@@ -1,0 +1,97 @@
+"""The ledger: what ALLiE has placed in a system, keyed by real path (RULES B1).
+
+It lets the next tick tell an untouched file without reading it, tell drift from a change in the
+store, and take a file back. It speaks of one tree and is never copied into another.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+VERSION = 1
+PARTS = ("overlay", "overact")
+NOTHING = "-"  # as content: nothing stands there; as pristine: nothing stood there
+UNKNOWN = "?"  # as pristine: the ledger was rebuilt, nobody knows what stood there
+DIRECTORY = "d"  # as content
+TOMBSTONE_DAYS = 90
+
+# An lstat as far as it vouches for a file: ino, ctime_ns, size, mtime_ns, mode, uid, gid.
+Seen = tuple[int, ...]
+# A file of a generation: ino, size, mtime_ns, mode, uid, gid. A generation gives every change of
+# content, mode, owner, ACL or attribute a new inode (rsync --link-dest), so this is enough.
+Source = tuple[int, ...]
+
+
+class Placed(NamedTuple):
+    """One path that ALLiE answers for."""
+
+    overlay: str
+    spelling: str  # as the overlay has it, tags and all
+    part: str  # overlay or overact
+    flag: str  # "", "once" or "absent"
+    source: Source  # () if not known: compare next time
+    content: str  # digest; NOTHING for a path that must be absent; DIRECTORY
+    attrs: str  # mode, owner, group, ACL and attributes
+    seen: Seen  # () if not known: compare next time
+    pristine: str  # NOTHING, UNKNOWN, or a name in pristine/
+
+
+class Tombstone(NamedTuple):
+    """A path that was withdrawn: should it come back (a rollback), it is withdrawn again."""
+
+    placed: Placed
+    when: float  # seconds since the epoch
+
+
+class Ledger(NamedTuple):
+    """Everything that ALLiE has placed in one system."""
+
+    entries: dict[str, Placed]
+    tombstones: dict[str, Tombstone]
+    generations: dict[str, int]  # part → the generation that its sources speak of
+    lost: bool = False  # there was a ledger once; this one is being rebuilt
+
+
+def empty(lost: bool = False) -> Ledger:
+    """The ledger of a system in which nothing was placed, or (lost) whose ledger is gone."""
+    return Ledger({}, {}, {}, lost)
+
+
+def encode(ledger: Ledger) -> str:
+    """The ledger as one JSON text."""
+    return json.dumps(
+        {
+            "version": VERSION,
+            "generations": ledger.generations,
+            "entries": ledger.entries,
+            "tombstones": ledger.tombstones,
+        },
+        separators=(",", ":"),
+    )
+
+
+def decode(text: str) -> Ledger:
+    """Read what `encode` wrote. Raises ValueError if it is anything else."""
+    value: dict[str, Any] = json.loads(text)
+    if not isinstance(value, dict) or value.get("version") != VERSION:
+        raise ValueError("not a ledger of this version")
+    try:
+        return Ledger(
+            {real: placed(row) for real, row in value["entries"].items()},
+            {
+                real: Tombstone(placed(row), when)
+                for real, (row, when) in value["tombstones"].items()
+            },
+            value["generations"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"a damaged ledger: {error!r}") from error
+
+
+def placed(row: list[Any]) -> Placed:
+    """One entry from its JSON list."""
+    overlay, spelling, part, flag, source, content, attrs, seen, pristine = row
+    return Placed(
+        overlay, spelling, part, flag, tuple(source), content, attrs, tuple(seen), pristine
+    )

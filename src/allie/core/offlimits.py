@@ -1,0 +1,29 @@
+"""Paths that an overlay must not hold (RULES B13); asked at the plan and by `overlay lint`."""
+
+from __future__ import annotations
+
+_TREES = ("var/lib/allie", "var/lib/allie-code", "root/done", "proc", "sys", "dev", "run")
+_FILES = ("etc/allie/system",)
+# What ALLiE itself needs; a directory that holds one of these can never be made absent.
+VITAL = ("etc/allie", "root/conf", "root/util", "root/done", "var/lib/allie")
+_LONGEST = 240  # bytes; rsync adds a prefix and six random letters to make its temporary name
+
+
+def refusal(path: str) -> str:
+    """Why an overlay must not hold this path (no leading slash, tags taken off), or ""."""
+    for tree in _TREES:
+        if path.startswith(tree + "/") or (path == tree and tree != "var/lib/allie"):
+            return f"/{tree} is not for overlays"
+    if path in _FILES:
+        return f"/{path} says what this root is, and is written by join alone"
+    names = path.split("/")
+    if ".." in names:
+        return "a path with .. in it"
+    if any(len(name.encode(errors="surrogateescape")) > _LONGEST for name in names):
+        return f"a name longer than {_LONGEST} bytes"
+    return ""
+
+
+def is_vital(path: str) -> bool:
+    """Whether the directory is, or holds, something that ALLiE cannot work without."""
+    return any(vital == path or vital.startswith(path + "/") for vital in VITAL)

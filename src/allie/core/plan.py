@@ -1,0 +1,282 @@
+"""Plan: what must change in the root for it to match the resolution. Pure.
+
+    Present (with its ledger)  →  Plan
+
+A Plan is a value: `allie plan` prints it, `client.apply` carries it out.
+Rules: RULES A7, A9, B1, B2, B6, B7, B8; the table is tested row by row.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from allie.core import offlimits
+from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Placed
+from allie.core.present import Offer, Present, Standing
+from allie.core.resolution import Entry, Problem
+
+# verbs
+PLACE = "place"  # rsync puts the offer there
+RESTORE = "restore"  # rsync puts the pristine file back; the entry goes
+REMOVE = "remove"  # what stands there goes
+NOTE = "note"  # the root is right; only the ledger changes
+FORGET = "forget"  # the root is left alone; the entry goes
+
+# what happens to the pristine file of a path
+KEEP = "keep"
+TAKE = "take"  # what stands there now becomes the pristine
+
+MANY = 10  # files; fewer than this are withdrawn without asking
+
+
+class Change(NamedTuple):
+    """One path's part of a plan."""
+
+    real: str
+    verb: str
+    why: str  # new changed drift missing superseded linked | absent | withdrawn left … | adopted
+    entry: Entry | None = None
+    offer: Offer | None = None
+    old: Placed | None = None
+    standing: Standing = Standing()
+    pristine: str = KEEP
+
+
+class Plan(NamedTuple):
+    """What one part would do now."""
+
+    part: str
+    generation: int
+    changes: tuple[Change, ...]  # parents before children
+    problems: tuple[Problem, ...]
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether neither the root nor the ledger would change."""
+        return not self.changes
+
+    def of(self, *verbs: str) -> list[Change]:
+        """The changes with one of these verbs."""
+        return [change for change in self.changes if change.verb in verbs]
+
+
+def plan(present: Present) -> Plan:
+    """Decide, for every path of this part that is not vouched for, what is to happen."""
+    problems = list(present.problems)
+    changes: dict[str, Change] = {}
+    for real in present.mine:
+        if real not in present.vouched:
+            _add(_for_claim(real, present), changes, problems)
+    _join_groups(present, changes)
+    withdrawn = _withdrawals(present)
+    problems += _guard(withdrawn, present)
+    if not _too_many(withdrawn, present):
+        changes.update(withdrawn)
+    _clear_the_way(present, changes, problems)
+    ordered = tuple(changes[real] for real in sorted(changes))
+    return Plan(present.part, present.generation, ordered, tuple(problems))
+
+
+def _add(
+    outcome: Change | Problem | None, changes: dict[str, Change], problems: list[Problem]
+) -> None:
+    if isinstance(outcome, Problem):
+        problems.append(outcome)
+    elif outcome:
+        changes[outcome.real] = outcome
+
+
+def _for_claim(real: str, present: Present) -> Change | Problem | None:
+    """One path that the overlays want."""
+    entry = present.claims[real]
+    old = present.ledger.entries.get(real)
+    standing = present.standing[real]
+    refusal = offlimits.refusal(real)
+    if refusal:
+        return Problem(real, refusal)
+    if entry.flag == "absent":
+        return _for_absent(real, entry, old, standing)
+    offer = present.offers[real]
+    if entry.flag == "once":
+        return _for_once(real, entry, offer, old, standing)
+    if offer.content == DIRECTORY:
+        change: Change | Problem | None = _for_directory(real, entry, offer, old, standing)
+    else:
+        change = _for_file(real, entry, offer, old, standing, present.ledger.lost)
+    if isinstance(change, Change) and change.verb == PLACE and real in present.parents_shared:
+        return Problem(real, "a directory above it can be written by others; needs rsync 3.5")
+    return change
+
+
+def _for_absent(
+    real: str, entry: Entry, old: Placed | None, standing: Standing
+) -> Change | Problem | None:
+    if standing.content == NOTHING:
+        if old and old.content == NOTHING:
+            return None
+        return Change(real, NOTE, "absent", entry, None, old, standing)
+    if standing.content == DIRECTORY and offlimits.is_vital(real):
+        return Problem(real, "holds what ALLiE itself needs; it cannot be made absent")
+    if standing.blocked:
+        return Problem(real, f"cannot be made absent: {standing.blocked}")
+    again = old is not None and old.content == NOTHING
+    if again and standing.packaged:
+        return Change(real, REMOVE, "superseded", entry, None, old, standing, TAKE)
+    why = "drift" if again else "absent"
+    return Change(real, REMOVE, why, entry, None, old, standing, _pristine(old))
+
+
+def _for_once(
+    real: str, entry: Entry, offer: Offer, old: Placed | None, standing: Standing
+) -> Change | None:
+    if standing.content == NOTHING:
+        return Change(real, PLACE, "missing" if old else "new", entry, offer, old, standing)
+    if old and old.flag != "once":
+        return Change(real, NOTE, "once", entry, None, old, standing)
+    return None
+
+
+def _for_directory(
+    real: str, entry: Entry, offer: Offer, old: Placed | None, standing: Standing
+) -> Change | None:
+    """A directory that ALLiE did not make keeps its own mode and owner (RULES B7)."""
+    if standing.content != DIRECTORY:
+        why = "missing" if old and standing.content == NOTHING else "new"
+        return Change(real, PLACE, why, entry, offer, old, standing, _pristine(old))
+    if old is None:
+        return None
+    if old.content != DIRECTORY:
+        return Change(real, FORGET, "left: it is a directory now", entry, None, old, standing)
+    if standing.attrs == offer.attrs:
+        return Change(real, NOTE, "seen again", entry, offer, old, standing)
+    why = "changed" if standing.attrs == old.attrs else "drift"
+    return Change(real, PLACE, why, entry, offer, old, standing)
+
+
+def _for_file(
+    real: str, entry: Entry, offer: Offer, old: Placed | None, standing: Standing, lost: bool
+) -> Change | Problem | None:
+    if standing.content == NOTHING:
+        return Change(real, PLACE, "missing" if old else "new", entry, offer, old, standing)
+    if standing.content == DIRECTORY:
+        if standing.blocked:
+            return Problem(real, f"a directory stands there: {standing.blocked}")
+        return Change(real, PLACE, "new", entry, offer, old, standing, _pristine(old))
+    what_stands = (standing.content, standing.attrs)
+    if what_stands == (offer.content, offer.attrs):
+        if old:
+            return Change(real, NOTE, "seen again", entry, offer, old, standing)
+        return Change(real, NOTE, "adopted", entry, offer, old, standing, KEEP if lost else TAKE)
+    if old is None:
+        return Change(real, PLACE, "new", entry, offer, old, standing, TAKE)
+    if standing.packaged:
+        return Change(real, PLACE, "superseded", entry, offer, old, standing, TAKE)
+    ours = what_stands == (old.content, old.attrs)
+    return Change(real, PLACE, "changed" if ours else "drift", entry, offer, old, standing)
+
+
+def _pristine(old: Placed | None) -> str:
+    return KEEP if old else TAKE
+
+
+def _join_groups(present: Present, changes: dict[str, Change]) -> None:
+    """Hard links are placed together, or their link would be lost (RULES B8)."""
+    for group in present.groups:
+        inodes = {_inode(real, present) for real in group}
+        placing = any(real in changes and changes[real].verb == PLACE for real in group)
+        if len(inodes) == 1 and not placing:
+            continue
+        for real in group:
+            change = changes.get(real)
+            if change and change.verb == PLACE:
+                continue
+            old = present.ledger.entries.get(real)
+            pristine = change.pristine if change else KEEP
+            standing = present.standing.get(real, Standing())
+            offer, entry = present.offers[real], present.claims[real]
+            changes[real] = Change(real, PLACE, "linked", entry, offer, old, standing, pristine)
+
+
+def _inode(real: str, present: Present) -> int:
+    """The inode that stands at a path now: as looked at, or as the ledger vouches."""
+    standing = present.standing.get(real)
+    seen = standing.seen if standing else present.ledger.entries[real].seen
+    return seen[0] if seen else 0
+
+
+def _withdrawals(present: Present) -> dict[str, Change]:
+    """The paths of this part that no overlay has any more, and withdrawn ones that came back."""
+    changes = {}
+    for real, old in present.ledger.entries.items():
+        if old.part == present.part and real not in present.claims and real not in present.held:
+            changes[real] = _withdraw(real, old, present.standing[real])
+    for real, tombstone in present.ledger.tombstones.items():
+        standing = present.standing.get(real)
+        if tombstone.placed.part == present.part and standing:
+            change = _withdraw(real, tombstone.placed, standing)
+            if change.verb in (REMOVE, RESTORE):
+                changes[real] = change._replace(why="came back")
+    return changes
+
+
+def _withdraw(real: str, old: Placed, standing: Standing) -> Change:
+    ours = (standing.content, standing.attrs) == (old.content, old.attrs)
+    missing = standing.content == NOTHING
+    verb, why = FORGET, "left: edited here"
+    if old.pristine == UNKNOWN:
+        why = "left: nobody knows what stood there before"
+    elif old.content == DIRECTORY and standing.content == DIRECTORY:
+        # Only an empty one goes; made by us, so nothing stood there before.
+        verb, why = REMOVE, "withdrawn"
+    elif ours or missing:
+        nothing_back = old.pristine == NOTHING
+        verb = RESTORE if not nothing_back else FORGET if missing else REMOVE
+        why = "withdrawn"
+    return Change(real, verb, why, None, None, old, standing)
+
+
+def _too_many(withdrawn: dict[str, Change], present: Present) -> bool:
+    """Whether so much would go that it looks like a slip (RULES A8, guard)."""
+    losing = sum(
+        1
+        for change in withdrawn.values()
+        if change.why == "withdrawn" and change.old and change.old.content != DIRECTORY
+    )
+    files = sum(1 for placed in present.ledger.entries.values() if placed.content != DIRECTORY)
+    return not present.consent and losing > MANY and losing * 2 > files
+
+
+def _guard(withdrawn: dict[str, Change], present: Present) -> list[Problem]:
+    if not _too_many(withdrawn, present):
+        return []
+    first = min(withdrawn)
+    return [
+        Problem(
+            first,
+            f"and {len(withdrawn) - 1} more would be withdrawn, more than half of all: nothing"
+            " is, until an empty .allie-withdraw at the top of an overlay says that it is meant",
+        )
+    ]
+
+
+def _clear_the_way(present: Present, changes: dict[str, Change], problems: list[Problem]) -> None:
+    """A file takes a directory's place: all below must go first, or the file stays away."""
+    ledger = present.ledger.entries
+    for change in [each for each in changes.values() if _replaces_directory(each)]:
+        below = {real: old for real, old in ledger.items() if real.startswith(change.real + "/")}
+        going = {real: _withdraw(real, old, present.standing[real]) for real, old in below.items()}
+        stuck = [real for real, each in going.items() if each.verb != REMOVE and not _gone(each)]
+        if stuck:
+            del changes[change.real]
+            problems.append(Problem(change.real, f"a directory stands there: keeps {stuck[0]}"))
+        else:
+            changes.update(going)
+
+
+def _replaces_directory(change: Change) -> bool:
+    becomes_file = change.verb == PLACE and change.offer and change.offer.content != DIRECTORY
+    return bool(becomes_file and change.standing.content == DIRECTORY)
+
+
+def _gone(change: Change) -> bool:
+    return change.verb == FORGET and change.standing.content == NOTHING

@@ -1,0 +1,51 @@
+"""What `look` finds: how the overlays' paths map onto this root, and what stands there now.
+
+Paths here are *real* paths: free of symlinks, relative to the root (RULES A6). Only paths for which
+the ledger cannot vouch are described; the rest are `vouched`, and nothing of them was read.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from allie.core.ledger import NOTHING, Ledger, Seen, Source
+from allie.core.resolution import Entry, Problem
+
+
+class Standing(NamedTuple):
+    """What stands at one real path."""
+
+    content: str = NOTHING  # digest; NOTHING; ledger.DIRECTORY
+    attrs: str = ""
+    seen: Seen = ()
+    size: int = 0  # bytes that a copy of it takes
+    blocked: str = ""  # a directory that may not go: the first thing in it that is not ours
+    packaged: bool = False  # it is the file that the package manager installed
+
+
+class Offer(NamedTuple):
+    """What the generation (or pristine/, or undo/) has for a path."""
+
+    path: str  # absolute, where it stands
+    source: Source
+    content: str
+    attrs: str
+    size: int = 0
+
+
+class Present(NamedTuple):
+    """The root as it stands, seen from one part."""
+
+    part: str
+    generation: int
+    ledger: Ledger  # entries keyed by today's real paths
+    claims: dict[str, Entry]  # winners by real path, of both parts
+    mine: tuple[str, ...]  # the claims of this part, parents before children
+    vouched: frozenset[str]  # untouched, and wanted as they are
+    standing: dict[str, Standing]
+    offers: dict[str, Offer]
+    groups: tuple[tuple[str, ...], ...]  # hard links in the generation: placed together
+    held: frozenset[str]  # in dispute: neither placed nor withdrawn
+    problems: tuple[Problem, ...]
+    consent: bool  # an overlay says that losing many files is meant
+    parents_shared: frozenset[str] = frozenset()  # see RULES A6, rsync older than 3.5

@@ -1,0 +1,132 @@
+"""The report: what one tick did, as one value; the last one is the system's status.
+
+Text for people and JSON for programs are made from this same value.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from allie.core.plan import PLACE, REMOVE, RESTORE, Change, Plan
+from allie.core.resolution import Problem
+from allie.core.script import Verdict
+
+MOST_NAMES = 200  # paths named under one heading; the count is always right
+
+
+class Contact(NamedTuple):
+    """How we stand with the store."""
+
+    server: str = ""  # the address that the present generation came from
+    generation: int = 0
+    good: float = 0.0  # seconds since the epoch: it last answered, and what it had was taken
+    trouble: str = ""  # why it did not this time; "" if it did
+    since: float = 0.0  # since when there is trouble
+
+    def after_trouble(self, message: str, now: float) -> Contact:
+        """The same, with the store out of reach (or refused) now."""
+        return self._replace(trouble=message, since=self.since if self.trouble else now)
+
+
+class Applied(NamedTuple):
+    """What one part did: path lists by heading (new, changed, drift, withdrawn …)."""
+
+    tick: int
+    part: str
+    generation: int = 0
+    did: dict[str, list[str]] = {}  # noqa: RUF012 - never changed in place
+    counts: dict[str, int] = {}  # noqa: RUF012
+    problems: tuple[Problem, ...] = ()
+    paused: bool = False
+
+    @property
+    def changed(self) -> int:
+        """How many paths of the root were changed."""
+        return sum(self.counts.values())
+
+
+class Report(NamedTuple):
+    """One tick of one system."""
+
+    tick: int
+    system: str
+    host: str
+    version: str  # ALLiE's
+    began: float  # seconds since the epoch
+    seconds: float
+    verb: str = "run-conf"
+    image: str = ""
+    classes: tuple[str, ...] = ()
+    contact: Contact = Contact()
+    applied: tuple[Applied, ...] = ()
+    scripts: tuple[Verdict, ...] = ()
+    paused: str = ""  # the reason, if ticks only report
+    notes: tuple[str, ...] = ()  # what else an administrator should know
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Every path that was left as it is."""
+        return [problem for applied in self.applied for problem in applied.problems]
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether somebody should look: a script fails, a path was refused, the store says no."""
+        failing = any(verdict.state == "failing" for verdict in self.scripts)
+        return bool(failing or self.problems or self.notes)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the tick had nothing to do and nothing to say."""
+        ran = any(verdict.code is not None and verdict.name[:1] != "0" for verdict in self.scripts)
+        return not (ran or self.needs_attention or any(each.changed for each in self.applied))
+
+
+def applied_of(tick: int, plan: Plan, changes: list[Change], problems: list[Problem]) -> Applied:
+    """What a part did, from the changes that were really made."""
+    did: dict[str, list[str]] = {}
+    counts: dict[str, int] = {}
+    for change in changes:
+        touched = change.verb in (PLACE, RESTORE, REMOVE)
+        if touched:
+            counts[change.why] = counts.get(change.why, 0) + 1
+        if touched or change.why.startswith(("left", "adopted")):
+            did.setdefault(change.why, []).append(change.real)
+    short = {why: paths[:MOST_NAMES] for why, paths in did.items()}
+    return Applied(tick, plan.part, plan.generation, short, counts, tuple(problems))
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The report as plain JSON values."""
+    return {
+        **report._asdict(),
+        "contact": report.contact._asdict(),
+        "applied": [applied_to_json(each) for each in report.applied],
+        "scripts": [verdict._asdict() for verdict in report.scripts],
+    }
+
+
+def from_json(value: dict[str, Any]) -> Report:
+    """Read what `to_json` wrote; what a newer version added is passed over."""
+    report = Report(**_known(Report, value))
+    return report._replace(
+        classes=tuple(report.classes),
+        notes=tuple(report.notes),
+        contact=Contact(**_known(Contact, value.get("contact", {}))),
+        applied=tuple(applied_from_json(each) for each in value.get("applied", ())),
+        scripts=tuple(Verdict(**_known(Verdict, each)) for each in value.get("scripts", ())),
+    )
+
+
+def applied_from_json(value: dict[str, Any]) -> Applied:
+    """Read one part's Applied."""
+    problems = tuple(Problem(**each) for each in value.get("problems", ()))
+    return Applied(**_known(Applied, value))._replace(problems=problems)
+
+
+def applied_to_json(applied: Applied) -> dict[str, Any]:
+    """One part's Applied as plain JSON values."""
+    return {**applied._asdict(), "problems": [each._asdict() for each in applied.problems]}
+
+
+def _known(kind: Any, value: dict[str, Any]) -> dict[str, Any]:
+    return {name: value[name] for name in kind._fields if name in value}

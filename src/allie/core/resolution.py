@@ -1,0 +1,196 @@
+"""Resolve: for each path, which variant of which overlay wins, and why the others lost.
+
+    listing of each overlay + Facts  →  Resolution
+
+Within one overlay the tags choose; between overlays the later in the list wins (DESIGN section 5).
+This knows names only: what the trees hold, and what stands on the PC, is not its business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from allie.core import tags
+from allie.core.facts import Facts
+
+CONSENT = ".allie-withdraw"  # at an overlay's top: losing many files is meant. Never placed.
+
+
+class Listed(NamedTuple):
+    """One name in an overlay's tree: its path as spelled there, and whether it is a directory."""
+
+    spelling: str
+    is_dir: bool
+
+
+class Overlay(NamedTuple):
+    """One overlay's name and everything in its tree."""
+
+    name: str
+    listing: Sequence[Listed]
+
+
+class Entry(NamedTuple):
+    """The winner of one path."""
+
+    path: str
+    overlay: str
+    spelling: str
+    is_dir: bool
+    flag: str = ""  # "", "absent" or "once"
+
+    @property
+    def source(self) -> str:
+        """Where the winner stands below a generation (or below the store's overlays/)."""
+        return f"{self.overlay}/{self.spelling}"
+
+
+class Loser(NamedTuple):
+    """A variant that does not win its path, and why."""
+
+    path: str
+    overlay: str
+    spelling: str
+    reason: str
+
+
+class Problem(NamedTuple):
+    """A path that is left as it is, and why. Reported; never placed, never withdrawn."""
+
+    path: str
+    message: str
+
+
+class Resolution(NamedTuple):
+    """Everything the overlays say about this system."""
+
+    entries: dict[str, Entry]
+    losers: tuple[Loser, ...]
+    problems: tuple[Problem, ...]
+    tagged: frozenset[str]  # paths that any overlay spells with a tag: they are 01overact's
+
+
+class _Candidate(NamedTuple):
+    rank: tags.Rank
+    entry: Entry
+
+
+class _Draft:
+    """What grows while the overlays are laid one over the other."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.losers: list[Loser] = []
+        self.problems: dict[str, str] = {}
+        self.tagged: set[str] = set()
+
+    def lose(self, entry: Entry, reason: str) -> None:
+        self.losers.append(Loser(entry.path, entry.overlay, entry.spelling, reason))
+
+    def drop_below(self, path: str, reason: str) -> None:
+        """A file takes the place of an earlier overlay's directory: all below it loses."""
+        below = path + "/"
+        for name in [name for name in self.entries if name.startswith(below)]:
+            self.lose(self.entries.pop(name), reason)
+
+
+def resolve(overlays: Iterable[Overlay], facts: Facts) -> Resolution:
+    """Choose the winner of each path; the overlays come in the order they are laid."""
+    draft = _Draft()
+    for overlay in overlays:
+        for entry in _winners_within(overlay, facts, draft):
+            _lay(entry, draft)
+    for path in draft.problems:
+        draft.entries.pop(path, None)
+    return Resolution(
+        draft.entries,
+        tuple(draft.losers),
+        tuple(Problem(path, message) for path, message in sorted(draft.problems.items())),
+        frozenset(draft.tagged),
+    )
+
+
+def _lay(entry: Entry, draft: _Draft) -> None:
+    """Lay one overlay's winner over what the earlier overlays have."""
+    earlier = draft.entries.get(entry.path)
+    if earlier:
+        shadowed = earlier.is_dir != entry.is_dir
+        draft.lose(earlier, f"{'shadowed by' if shadowed else 'laid under'} {entry.overlay}")
+        if earlier.is_dir and not entry.is_dir:
+            draft.drop_below(entry.path, f"shadowed by {entry.source}")
+    draft.entries[entry.path] = entry
+    draft.problems.pop(entry.path, None)
+
+
+def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> list[Entry]:
+    """Each path's best variant within one overlay."""
+    name = overlay.name
+    winners = {}
+    contested: dict[str, list[_Candidate]] = {}
+    for spelling, is_dir in overlay.listing:
+        if tags.SIGN in spelling:
+            candidate = _candidate(name, spelling, is_dir, facts, draft)
+            if candidate:
+                contested.setdefault(candidate.entry.path, []).append(candidate)
+        elif spelling != CONSENT:
+            winners[spelling] = Entry(spelling, name, spelling, is_dir)
+    broken = []
+    for path, candidates in contested.items():
+        if path in winners:
+            candidates.append(_Candidate(tags.DEFAULT_RANK, winners[path]))
+        best = _best(candidates, draft)
+        if best:
+            winners[path] = best
+        else:
+            winners.pop(path, None)
+            broken.append(path)
+    for path in broken:
+        _hold_below(path, winners, draft)
+    return list(winners.values())
+
+
+def _candidate(
+    overlay: str, spelling: str, is_dir: bool, facts: Facts, draft: _Draft
+) -> _Candidate | None:
+    """A tagged name as a candidate for its path, or None (noted) where its tag does not fit."""
+    path, tag = tags.unspell(spelling)
+    draft.tagged.add(path)
+    entry = Entry(
+        path, overlay, spelling, is_dir, "" if is_dir and tag.flag == "once" else tag.flag
+    )
+    rank = tags.rank(tag, facts)
+    if rank is None:
+        draft.lose(entry, tags.failing(tag, facts))
+        return None
+    # A directory tagged absent is a statement about the path, not a directory to make.
+    return _Candidate(rank, entry._replace(is_dir=is_dir and tag.flag != "absent"))
+
+
+def _best(candidates: list[_Candidate], draft: _Draft) -> Entry | None:
+    """The winner of one path within one overlay; None, with a problem noted, if there is none."""
+    candidates.sort(key=lambda each: (tuple(-n for n in each.rank), each.entry.spelling))
+    first, rest = candidates[0], candidates[1:]
+    kinds = {each.entry.is_dir for each in candidates}
+    path = first.entry.path
+    if len(kinds) > 1:
+        draft.problems[path] = _both("is a directory and a file in one overlay", candidates)
+        return None
+    if rest and rest[0].rank == first.rank and not first.entry.is_dir:
+        tied = [each for each in candidates if each.rank == first.rank]
+        draft.problems[path] = _both("is a tie between", tied)
+        return None
+    for each in rest:
+        draft.lose(each.entry, tags.explain(first.rank, each.rank))
+    return first.entry
+
+
+def _both(what: str, candidates: list[_Candidate]) -> str:
+    return f"{what}: " + " and ".join(each.entry.source for each in candidates)
+
+
+def _hold_below(path: str, winners: dict[str, Entry], draft: _Draft) -> None:
+    """What lies below a path that is in dispute is left as it is, too."""
+    for name in [name for name in winners if name.startswith(path + "/")]:
+        del winners[name]
+        draft.problems[name] = f"left as it is: {path} is in dispute"

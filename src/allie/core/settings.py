@@ -1,0 +1,141 @@
+"""The settings of a PC: allie.conf (INI) as text in, Settings out.
+
+Every key is documented in allie.conf(5), which a test holds against KEYS. A key that is not known
+is passed over, so that a newer file does not stop an older client; `overlay lint` names it.
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+from typing import NamedTuple
+
+from allie.core.errors import SettingsError
+
+DEFAULT_STALL = 60
+KEYS = {
+    "allie": ("store", "ring", "host", "stall"),
+    "system": ("root", "image", "overlays"),
+}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_STORE = re.compile(r"(rsync://[^/]+/?|ssh://[^/]+/.*|/.*)")
+
+
+class Settings(NamedTuple):
+    """What one system is to follow, and from where."""
+
+    system: str
+    stores: tuple[str, ...]
+    overlays: tuple[str, ...]
+    image: str = ""
+    ring: str = ""
+    host: str = ""  # "": the hostname
+    stall: int = DEFAULT_STALL  # seconds without a byte after which a transfer is given up
+
+
+def parse(text: str, system: str) -> Settings:
+    """Read allie.conf for the named system.
+
+    Raises SettingsError where the file cannot be read as INI, or names no store, or no overlays
+    for this system: a tick guesses nothing.
+    """
+    ini = _ini(text)
+    section = f"system {system}"
+    if not ini.has_section(section):
+        raise SettingsError(
+            f"allie.conf has no section [{section}]",
+            "add it, with the overlays that this system follows",
+        )
+    stores = _words(ini.get("allie", "store", fallback=""))
+    overlays = _words(ini.get(section, "overlays", fallback=""))
+    if not stores:
+        raise SettingsError("allie.conf names no store", "set store in section [allie]")
+    if not overlays:
+        raise SettingsError(f"allie.conf names no overlays in section [{section}]")
+    for store in stores:
+        check_store(store)
+    for name in overlays:
+        check_name(name, "overlay")
+    return Settings(
+        system=system,
+        stores=stores,
+        overlays=overlays,
+        image=ini.get(section, "image", fallback="").strip(),
+        ring=ini.get("allie", "ring", fallback="").strip(),
+        host=ini.get("allie", "host", fallback="").strip(),
+        stall=_seconds(ini.get("allie", "stall", fallback="")),
+    )
+
+
+def render(settings: Settings) -> str:
+    """The allie.conf that `join` writes: everything spelled out, nothing to guess."""
+    lines = ["[allie]", f"store = {', '.join(settings.stores)}"]
+    lines += [f"{key} = {value}" for key, value in _chosen(settings)]
+    lines += ["", f"[system {settings.system}]"]
+    if settings.image:
+        lines.append(f"image = {settings.image}")
+    lines.append(f"overlays = {', '.join(settings.overlays)}")
+    return "\n".join(lines) + "\n"
+
+
+def unknown_keys(text: str) -> list[str]:
+    """The sections and keys that no version of ALLiE knows: most likely a slip of the pen."""
+    ini = _ini(text)
+    unknown = []
+    for section in ini.sections():
+        kind, _, name = section.partition(" ")
+        if kind not in KEYS or (kind == "system") != bool(name):
+            unknown.append(f"[{section}]")
+            continue
+        unknown += [f"[{section}] {key}" for key in ini[section] if key not in KEYS[kind]]
+    return unknown
+
+
+def check_name(name: str, kind: str) -> str:
+    """Return the name of an overlay, image or system if it is one; raise SettingsError if not."""
+    if not _NAME.fullmatch(name):
+        raise SettingsError(
+            f"{name!r} is not a name for an {kind}",
+            "letters, digits, dot, dash and underscore; no slash",
+        )
+    return name
+
+
+def check_store(store: str) -> str:
+    """Return a store's address if it is one; raise SettingsError if not."""
+    if not _STORE.fullmatch(store):
+        raise SettingsError(
+            f"{store!r} is not the address of a store",
+            "rsync://host[:port]/, ssh://user@host/path, or /path",
+        )
+    return store
+
+
+def _chosen(settings: Settings) -> list[tuple[str, str]]:
+    chosen = [("ring", settings.ring), ("host", settings.host)]
+    if settings.stall != DEFAULT_STALL:
+        chosen.append(("stall", str(settings.stall)))
+    return [(key, value) for key, value in chosen if value]
+
+
+def _ini(text: str) -> configparser.ConfigParser:
+    ini = configparser.ConfigParser(
+        interpolation=None, inline_comment_prefixes=(";",), default_section="\0none"
+    )
+    try:
+        ini.read_string(text, "allie.conf")
+    except configparser.Error as error:
+        raise SettingsError(" ".join(str(error).split())) from error
+    return ini
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text.replace(",", " ").split()))
+
+
+def _seconds(text: str) -> int:
+    if not text.strip():
+        return DEFAULT_STALL
+    if not text.strip().isdigit() or int(text) < 1:
+        raise SettingsError(f"allie.conf: stall = {text!r} is not a number of seconds")
+    return int(text)

@@ -1,0 +1,79 @@
+"""Where the things of one system are: every path of ALLiE's own, resolved inside its root."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+STATE = "var/lib/allie"
+CODE = "/var/lib/allie-code"  # the base's own, also when working on another root
+CONF = "root/conf"
+DONE = "root/done"
+SETTINGS = "etc/allie/allie.conf"
+CLASSES = "etc/allie/classes"
+NAME = "etc/allie/system"
+ARCHIVE = "usr/local/bin/allie"
+
+
+class System(NamedTuple):
+    """One system on this PC. All paths are absolute and free of symlinks out of the root."""
+
+    root: str  # "/" or a directory, without a slash at its end
+    name: str  # "" where nobody has joined yet
+    etc: str  # …/etc/allie
+    conf: str  # …/root/conf
+    done: str  # …/root/done
+    logs: str  # …/var/log/allie
+    run: str  # …/run/allie
+    state: str  # …/var/lib/allie
+
+    @property
+    def is_base(self) -> bool:
+        """Whether this is the system that the PC is running now."""
+        return self.root == "/"
+
+    def at(self, path: str) -> str:
+        """The absolute path of something whose path inside the root is already real."""
+        return f"/{path}" if self.root == "/" else f"{self.root}/{path}"
+
+    @property
+    def mirror(self) -> str:
+        """The generations, and `current`."""
+        return f"{self.state}/mirror"
+
+    @property
+    def current(self) -> str:
+        """The generation in force (a symlink; may not exist yet)."""
+        return f"{self.state}/mirror/current"
+
+    @property
+    def ledger(self) -> str:
+        """What ALLiE has placed."""
+        return f"{self.state}/ledger"
+
+    @property
+    def pristine(self) -> str:
+        """What stood at a path before ALLiE first placed something there."""
+        return f"{self.state}/pristine"
+
+    @property
+    def undo(self) -> str:
+        """What each tick replaced."""
+        return f"{self.state}/undo"
+
+    @property
+    def stage(self) -> str:
+        """The tree that rsync lays over the root."""
+        return f"{self.state}/stage"
+
+    @property
+    def fetched(self) -> str:
+        """The names that the last fetch brought, one a line."""
+        return f"{self.state}/fetched"
+
+    def intent(self, part: str) -> str:
+        """What a part is about to do; its being there means that the part was cut short."""
+        return f"{self.state}/intent-{part}"
+
+    def applied(self, part: str) -> str:
+        """What a part last did."""
+        return f"{self.state}/applied-{part}"

@@ -1,0 +1,93 @@
+"""Small files written so that each is old or new, whatever happens."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from allie.core.errors import StateError
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def write(path: str, data: str | bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+    """Make `path` hold `data`: temp file beside it, fsync, rename, fsync of the directory.
+
+    durable=False leaves out both fsyncs, for what the next tick can make again.
+    Raises StateError, with the path, where the disk does not take it.
+    """
+    body = data.encode(errors="surrogateescape") if isinstance(data, str) else data
+    temporary = f"{path}.part"
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(body)
+            file.flush()
+            if durable:
+                os.fsync(descriptor)
+        os.rename(temporary, path)
+        if durable:
+            sync_directory(os.path.dirname(path))
+    except OSError as error:
+        raise StateError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read(path: str) -> str | None:
+    """A small file's text, undecodable bytes kept; None if there is none (or it is no file)."""
+    data = read_bytes(path)
+    return None if data is None else data.decode(errors="surrogateescape")
+
+
+def read_bytes(path: str) -> bytes | None:
+    """A small file's bytes; None if there is none. Never follows a symlink at its end."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def point(link: str, target: str) -> None:
+    """Make the symlink `link` point to `target` by one rename."""
+    temporary = f"{link}.part"
+    remove(temporary)
+    os.symlink(target, temporary)
+    os.rename(temporary, link)
+    sync_directory(os.path.dirname(link))
+
+
+def remove(path: str) -> bool:
+    """Remove a file if it is there; whether it was."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def sync_directory(path: str) -> None:
+    """Make the names of a directory durable (fsync(2) on the directory)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_filesystem(path: str) -> None:
+    """syncfs(2) on the file system of `path`: all its data is on disk, or StateError.
+
+    rsync exits 0 when its data never reached the disk; this is what tells (RULES A12).
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.syncfs(descriptor) != 0:
+            reason = os.strerror(ctypes.get_errno())
+            raise StateError(f"the disk under {path} did not take the data: {reason}")
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,45 @@
+"""Find a system's things: every place of ALLiE's own, resolved inside the system's root."""
+
+from __future__ import annotations
+
+import os
+
+from allie.core import system
+from allie.core.errors import SettingsError, StateError
+from allie.core.system import System
+from allie.machine import atomic, paths
+
+
+def open_system(root: str = "/") -> System:
+    """The system that a root holds. Its name is "" where nobody has joined yet.
+
+    Raises StateError if the root is no directory, PathRefused if one of our places leads nowhere.
+    """
+    if not os.path.isdir(root):
+        raise StateError(f"{root} is not a directory")
+    real = os.path.realpath(root)
+
+    def at(path: str) -> str:
+        return paths.real_location(real, path)
+
+    etc = at("etc/allie")
+    return System(
+        root=real,
+        name=(atomic.read(f"{etc}/system") or "").strip(),
+        etc=etc,
+        conf=at(system.CONF),
+        done=at(system.DONE),
+        logs=at("var/log/allie"),
+        run=at("run/allie"),
+        state=at(system.STATE),
+    )
+
+
+def need_name(here: System) -> str:
+    """The system's own name. Raises SettingsError where it has not joined a store."""
+    if not here.name:
+        raise SettingsError(
+            f"{here.at(system.NAME)} is missing: this system has not joined a store",
+            "allie join rsync://server",
+        )
+    return here.name

@@ -1,0 +1,161 @@
+"""Run a script inside another root: chrooted, in namespaces of its own (RULES B11).
+
+It keeps the script's accidents from the base: no mount or process of it is left when it ends, the
+base's processes and /run are out of its sight, /proc/sys and /sys are read-only. It is no prison
+for a hostile root.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import stat
+
+from allie.core.errors import PathRefused, StateError
+from allie.machine import atomic, paths, process
+
+_libc = ctypes.CDLL(None, use_errno=True)
+# linux/sched.h
+_NEWNS, _NEWUTS, _NEWIPC, _NEWPID = 0x00020000, 0x04000000, 0x08000000, 0x20000000
+# linux/mount.h
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = (
+    1,
+    2,
+    4,
+    8,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
+_PR_SET_PDEATHSIG = 1
+_DEVICES = (
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+)
+
+
+def execute(root: str, hostname: str, argv: list[str], env: dict[str, str]) -> int:
+    """In a forked child: run argv inside `root` and return its exit status.
+
+    Raises StateError where the kernel does not let us (not root, no namespaces).
+    """
+    if _libc.unshare(_NEWNS | _NEWPID | _NEWUTS | _NEWIPC) != 0:
+        reason = os.strerror(ctypes.get_errno())
+        raise StateError(f"cannot make namespaces for {root}: {reason}", "scripts need root")
+    if hostname:
+        name = hostname.encode()
+        _libc.sethostname(name, len(name))
+    first = os.fork()  # the first process of the new pid namespace
+    if first == 0:
+        try:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            _furnish(root)
+            os.chroot(root)
+            os.chdir("/")
+            os._exit(process.execute(argv, env))
+        except BaseException as error:
+            os.write(2, f"allie: cannot enter {root}: {error}\n".encode(errors="replace"))
+            os._exit(126)
+    code = process.wait(first)
+    return code if code >= 0 else 128 - code
+
+
+def _furnish(root: str) -> None:
+    """Mount what a script expects: /proc /sys /dev /run and the names of the network."""
+    _mount("none", "/", "", _REC | _PRIVATE)
+    resolver = atomic.read_bytes(os.path.realpath("/etc/resolv.conf")) or b""
+    where = _resolv_conf(root)
+    for name, kind, flags in (
+        ("proc", "proc", _NOSUID | _NODEV | _NOEXEC),
+        ("sys", "sysfs", _NOSUID | _NODEV | _NOEXEC | _RDONLY),
+        ("dev", "tmpfs", _NOSUID | _NOEXEC),
+        ("run", "tmpfs", _NOSUID | _NODEV),
+    ):
+        descriptor = _mount_point(root, name)
+        if descriptor is None:
+            continue
+        if _try_mount(kind, f"/proc/self/fd/{descriptor}", kind, flags):
+            _finish(name, f"{root}/{name}")
+        os.close(descriptor)
+    _give_resolver(root, where, resolver)
+
+
+def _mount_point(root: str, name: str) -> int | None:
+    """A real directory right below the root, held open; None where there is none."""
+    try:
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(f"{root}/{name}", flags)
+    except OSError:
+        return None
+
+
+def _finish(name: str, at: str) -> None:
+    if name == "proc":
+        for locked in ("sys", "sysrq-trigger"):
+            path = f"{at}/{locked}"
+            if os.path.lexists(path) and _try_mount(path, path, "", _BIND):
+                _try_mount("none", path, "", _BIND | _REMOUNT | _RDONLY)
+    elif name == "dev":
+        for device, major, minor in _DEVICES:
+            os.mknod(f"{at}/{device}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
+            os.chmod(f"{at}/{device}", 0o666)
+        for directory, kind in (("pts", "devpts"), ("shm", "tmpfs")):
+            os.mkdir(f"{at}/{directory}")
+            _try_mount(kind, f"{at}/{directory}", kind, _NOSUID | _NOEXEC)
+        os.symlink("pts/ptmx", f"{at}/ptmx")
+        os.symlink("/proc/self/fd", f"{at}/fd")
+    elif name == "run":
+        os.makedirs(f"{at}/allie")
+
+
+def _resolv_conf(root: str) -> str:
+    """Where the root's /etc/resolv.conf leads, as a path in the root; "" if it leads nowhere."""
+    inside = paths.Inside(root)
+    path = "etc/resolv.conf"
+    try:
+        for _ in range(40):
+            real = inside.entry(path)
+            st = os.lstat(f"{root}/{real}")
+            if not stat.S_ISLNK(st.st_mode):
+                return real if stat.S_ISREG(st.st_mode) else ""
+            target = os.readlink(f"{root}/{real}")
+            above = real.rpartition("/")[0]
+            path = os.path.normpath("/" + (target if target[0] == "/" else f"{above}/{target}"))[1:]
+            if path.startswith("run/"):
+                return path
+    except (OSError, PathRefused):
+        pass
+    return ""
+
+
+def _give_resolver(root: str, where: str, resolver: bytes) -> None:
+    """A copy of the base's resolv.conf: the root's scripts cannot write through to ours."""
+    copy = f"{root}/run/allie/resolv.conf"
+    if not where or not os.path.isdir(f"{root}/run/allie"):
+        return
+    target = f"{root}/{where}" if where.startswith("run/") else copy
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with open(target, "wb") as file:
+        file.write(resolver)
+    if target == copy and where != "run/allie/resolv.conf":
+        descriptor = os.open(f"{root}/{where}", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        over = f"/proc/self/fd/{descriptor}"
+        if _try_mount(copy, over, "", _BIND):
+            _try_mount("none", f"{root}/{where}", "", _BIND | _REMOUNT | _RDONLY)
+        os.close(descriptor)
+
+
+def _mount(source: str, target: str, kind: str, flags: int) -> None:
+    if not _try_mount(source, target, kind, flags):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), target)
+
+
+def _try_mount(source: str, target: str, kind: str, flags: int) -> bool:
+    encoded = [os.fsencode(each) for each in (source, target, kind)]
+    return bool(_libc.mount(*encoded, ctypes.c_ulong(flags), None) == 0)

@@ -1,0 +1,145 @@
+"""Paths inside a root: resolved as a chroot into it would, and never out of it (RULES A6).
+
+Absolute links and `..` clamp at the root. What is resolved is a *real path*: relative to the root,
+free of symlinks. Everything that ALLiE removes or moves itself goes through `parent_descriptor`,
+which holds each directory open and follows no link.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from allie.core.errors import PathRefused
+
+_MOST_LINKS = 40  # as the kernel: ELOOP beyond
+
+
+class Place(NamedTuple):
+    """Where a directory really is. It may not exist yet, or be something else still."""
+
+    real: str
+    exists: bool  # as a directory
+
+
+class Inside:
+    """Resolves paths in one root; remembers every directory that it has met."""
+
+    def __init__(self, root: str) -> None:
+        self.prefix = "/" if root == "/" else root + "/"
+        self._places: dict[str, Place | PathRefused] = {"": Place("", True)}
+
+    def directory(self, path: str) -> Place:
+        """The real place of a directory (no leading slash), its own last link followed.
+
+        Raises PathRefused where a link on the way dangles, loops or leads to no directory.
+        """
+        known = self._places.get(path)
+        if known is None:
+            known = self._places[path] = self._find(path)
+        if isinstance(known, PathRefused):
+            raise known
+        return known
+
+    def parent(self, path: str) -> Place:
+        """The real place of the directory that a path is in."""
+        return self.directory(path.rpartition("/")[0])
+
+    def entry(self, path: str) -> str:
+        """The real path of a file: its parent resolved, its own name not followed."""
+        above, _, name = path.rpartition("/")
+        real = self.directory(above).real
+        return f"{real}/{name}" if real else name
+
+    def _find(self, path: str) -> Place | PathRefused:
+        try:
+            return self._walk(path, [0])
+        except PathRefused as refused:
+            return refused
+
+    def _walk(self, path: str, links: list[int]) -> Place:
+        above, _, name = path.rpartition("/")
+        parent = self._walk(above, links) if above else Place("", True)
+        real = f"{parent.real}/{name}" if parent.real else name
+        if not parent.exists:
+            return Place(real, False)
+        try:
+            mode = os.lstat(self.prefix + real).st_mode
+        except FileNotFoundError:
+            return Place(real, False)
+        except OSError as error:
+            raise PathRefused(f"/{real}: {error.strerror}") from error
+        if not stat.S_ISLNK(mode):
+            return Place(real, stat.S_ISDIR(mode))
+        links[0] += 1
+        if links[0] > _MOST_LINKS:
+            raise PathRefused(f"/{real}: too many symlinks")
+        return self._follow(real, links)
+
+    def _follow(self, link: str, links: list[int]) -> Place:
+        target = os.readlink(self.prefix + link)
+        base = "" if target.startswith("/") else link.rpartition("/")[0]
+        place = Place(base, True)
+        for name in target.split("/"):
+            if name in ("", "."):
+                continue
+            if name == "..":
+                place = Place(place.real.rpartition("/")[0], True)
+                continue
+            place = self._walk(f"{place.real}/{name}" if place.real else name, links)
+            if not place.exists:
+                raise PathRefused(f"/{link} is a symlink to {target}, which is no directory")
+        return place
+
+
+def real_location(root: str, path: str) -> str:
+    """The absolute path of a directory of ALLiE's own inside a root, links resolved in the root."""
+    inside = Inside(root)
+    return inside.prefix + inside.directory(path).real
+
+
+@contextmanager
+def parent_descriptor(root: str, real: str) -> Iterator[tuple[int, str]]:
+    """Hold open the directory of a real path, having followed no link: (descriptor, name).
+
+    Raises PathRefused where a component is not, or no longer, a directory.
+    """
+    *above, name = real.split("/")
+    descriptor = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for component in above:
+            flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            below = os.open(component, flags, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor, name
+    except NotADirectoryError as error:
+        raise PathRefused(f"/{real}: a directory above it is none any more") from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise PathRefused(f"/{real}: a directory above it became a symlink") from error
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def only_root_writes(root: str, real: str) -> bool:
+    """Whether each existing directory above a path is root's and not writable by others.
+
+    An rsync older than 3.5.0 follows a parent that is swapped for a symlink under its hands.
+    """
+    prefix = "/" if root == "/" else root + "/"
+    at = ""
+    for component in real.split("/")[:-1]:
+        at = f"{at}/{component}" if at else component
+        try:
+            status = os.lstat(prefix + at)
+        except FileNotFoundError:
+            return True
+        if status.st_uid != 0 or status.st_mode & 0o022:
+            return False
+    return True

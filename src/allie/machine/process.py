@@ -1,0 +1,305 @@
+"""THE door to programs. Nothing else in ALLiE starts one.
+
+argv lists only, never a shell; standard input closed unless given; the environment is built, not
+inherited; every child leads a session of its own, so that it can be ended with all that it started,
+and dies with us, so that a kill -9 of ALLiE leaves no rsync at work.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from allie.core.errors import AllieError
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PASSED_ON = ("TERM", "SSH_AUTH_SOCK", "RSYNC_PASSWORD", "TZ")
+_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+_LOOK = 1.0  # seconds between two looks at a child's progress
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Finished(NamedTuple):
+    """A program that has ended."""
+
+    argv: tuple[str, ...]
+    code: int  # exit status; -N: ended by signal N
+    out: bytes
+    err: bytes
+    stalled: bool = False  # we ended it, since it made no progress
+
+    @property
+    def command(self) -> str:
+        """The command as a line that can be pasted."""
+        return shlex.join(self.argv)
+
+    def last_words(self) -> str:
+        """The last line of standard error that says something, else how it ended."""
+        lines = [line for line in self.err.decode(errors="replace").splitlines() if line.strip()]
+        return lines[-1].strip() if lines else f"{self.argv[0]} ended with {self.code}"
+
+
+class ProgramFailed(AllieError):
+    """A program that had to succeed did not."""
+
+    def __init__(self, finished: Finished) -> None:
+        super().__init__(finished.last_words(), f"exit {finished.code}: {finished.command}")
+        self.finished = finished
+
+
+Runner = Callable[[Sequence[str]], Finished]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment that programs get: a fixed PATH, C.UTF-8, little of ours."""
+    env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    path = os.environ.get("ALLIE_PATH", PATH)  # the tests' fake programs come first in it
+    env.update(PATH=path, LANG="C.UTF-8", HOME=os.environ.get("HOME", "/root"))
+    env.update(extra or {})
+    return env
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    stall: float | None = None,
+    on_output: Callable[[bytes], None] | None = None,
+    keep: Sequence[int] = (),
+    check: bool = False,
+) -> Finished:
+    """Run a program to its end and return what it printed.
+
+    stall: seconds without a byte read by any of its processes after which it is ended (rsync's
+    own --timeout does not bound a dead link). on_output: also shown what it prints, as it comes.
+    keep: descriptors that it inherits. Raises ProgramFailed with check, where it did not exit 0.
+    """
+    out_read, out_write = os.pipe()
+    err_read, err_write = os.pipe()
+    in_read, in_write = os.pipe()
+    streams = (in_read, out_write, err_write)
+    pid = fork(lambda: execute(argv, environment()), streams, keep=keep)
+    for descriptor in streams:
+        os.close(descriptor)
+    out, err, stalled = _converse(pid, (in_write, out_read, err_read), stdin, stall, on_output)
+    finished = Finished(tuple(argv), wait(pid), out, err, stalled)
+    if check and finished.code != 0:
+        raise ProgramFailed(finished)
+    return finished
+
+
+def fork(
+    work: Callable[[], int],
+    streams: tuple[int, int, int],
+    *,
+    keep: Sequence[int] = (),
+    dies_with_us: bool = True,
+) -> int:
+    """Run `work` in a forked child with these as stdin, stdout and stderr; return its pid.
+
+    The child leads its own session; its exit status is what `work` returns. An AllieError of its
+    own is its caller's to catch; anything that gets out is printed as one line, exit 2.
+    """
+    parent = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 2
+    try:
+        os.setsid()
+        if dies_with_us:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(2)
+        for target, descriptor in enumerate(streams):
+            os.dup2(descriptor, target)
+        for descriptor in keep:
+            os.set_inheritable(descriptor, True)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        code = work()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException as error:  # nothing may unwind into the parent's code
+        os.write(2, f"allie: {error or type(error).__name__}\n".encode(errors="replace"))
+    finally:
+        os._exit(code)
+
+
+def execute(argv: Sequence[str], env: Mapping[str, str]) -> int:
+    """Replace this (forked) process by a program; 127 or 126 where that cannot be done."""
+    try:
+        if "/" in argv[0]:
+            os.execve(argv[0], list(argv), dict(env))
+        os.execvpe(argv[0], list(argv), dict(env))
+    except FileNotFoundError:
+        os.write(2, f"{argv[0]}: not found, or its interpreter is not\n".encode())
+        return 127
+    except OSError as error:
+        if error.errno == errno.ENOEXEC:  # no #! line: as a shell would run it
+            os.execve("/bin/sh", ["/bin/sh", *argv], dict(env))
+        os.write(2, f"{argv[0]}: cannot be executed: {error.strerror}\n".encode())
+        return 126
+
+
+def wait(pid: int) -> int:
+    """Wait for a child's end: its exit status, or -N where signal N ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def wait_until(pid: int, deadline: float) -> int | None:
+    """Whether the child has ended by `deadline` (time.monotonic); its code, or None."""
+    pause = 0.001
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(pause)
+        pause = min(pause * 2, 0.05)
+
+
+def end_group(pid: int) -> None:
+    """End a child and everything in its process group: TERM, and soon KILL."""
+    for number, grace in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, 0.0)):
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            return
+        until = time.monotonic() + grace
+        while time.monotonic() < until and _group_lives(pid):
+            time.sleep(0.02)
+
+
+def has_program(name: str) -> bool:
+    """Whether a program of this name is in PATH."""
+    return any(os.access(f"{place}/{name}", os.X_OK) for place in environment()["PATH"].split(":"))
+
+
+def process_start(pid: int) -> str:
+    """When a process began, in the kernel's ticks; "" if there is none. (pid, start) is unique."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            fields = stat.read().rpartition(b")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == b"Z" else fields[19].decode()
+
+
+def _converse(
+    pid: int,
+    ends: tuple[int, int, int],
+    stdin: bytes,
+    stall: float | None,
+    on_output: Callable[[bytes], None] | None,
+) -> tuple[bytes, bytes, bool]:
+    """Feed a child and read it until both its outputs are closed: (stdout, stderr, stalled)."""
+    in_write, out_read, err_read = ends
+    collected: dict[int, list[bytes]] = {out_read: [], err_read: []}
+    watch = _Watch(pid, stall)
+    poll = select.poll()
+    for descriptor in collected:
+        poll.register(descriptor, select.POLLIN)
+    os.set_blocking(in_write, False)
+    poll.register(in_write, select.POLLOUT)
+    open_ends = set(collected)
+    while open_ends:
+        for descriptor, event in poll.poll(_LOOK * 1000 if stall else None):
+            if descriptor == in_write:
+                stdin = _feed(in_write, stdin, event, poll)
+                continue
+            data = os.read(descriptor, 65536)
+            if data:
+                collected[descriptor].append(data)
+                if on_output and descriptor == out_read:
+                    on_output(data)
+            else:
+                poll.unregister(descriptor)
+                open_ends.discard(descriptor)
+        watch.look()
+    for descriptor in ends:
+        os.close(descriptor)
+    return b"".join(collected[out_read]), b"".join(collected[err_read]), watch.ended
+
+
+def _feed(in_write: int, stdin: bytes, event: int, poll: select.poll) -> bytes:
+    """Write what the child takes; what is left of the input."""
+    if stdin and not event & select.POLLERR:
+        try:
+            stdin = stdin[os.write(in_write, stdin) :]
+        except BrokenPipeError:
+            stdin = b""
+    if not stdin or event & select.POLLERR:
+        poll.unregister(in_write)
+        os.dup2(_null(), in_write)  # its end of file; the number stays ours to close
+    return stdin
+
+
+_NULL: list[int] = []
+
+
+def _null() -> int:
+    if not _NULL:
+        _NULL.append(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
+    return _NULL[0]
+
+
+class _Watch:
+    """Ends a child's group once none of its processes has read a byte for `stall` seconds."""
+
+    def __init__(self, pid: int, stall: float | None) -> None:
+        self.pid = pid
+        self.stall = stall
+        self.bytes = -1
+        self.since = time.monotonic()
+        self.looked = 0.0
+        self.ended = False
+
+    def look(self) -> None:
+        now = time.monotonic()
+        if self.stall is None or self.ended or now - self.looked < _LOOK:
+            return
+        self.looked = now
+        count = sum(_bytes_read(pid) for pid in _members(self.pid))
+        if count != self.bytes:
+            self.bytes, self.since = count, now
+        elif now - self.since >= self.stall:
+            self.ended = True
+            end_group(self.pid)
+
+
+def _members(group: int) -> list[int]:
+    """The processes of a process group, from /proc."""
+    members = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.getpgid(int(name)) == group:
+                    members.append(int(name))
+            except ProcessLookupError:
+                continue
+    return members
+
+
+def _bytes_read(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/io", "rb") as io:
+            return int(io.readline().split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
+def _group_lives(group: int) -> bool:
+    return any(process_start(pid) for pid in _members(group))

@@ -1,0 +1,191 @@
+"""rsync's command lines, and what its exits mean. The argv builders are pure.
+
+Works with rsync 3.1 and newer. What an older or smaller build lacks (ACLs, xattrs) is left out;
+docs/reference/rsync-versions.md says what that costs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from allie.core.errors import StateError, StoreError, Unreachable
+from allie.machine import atomic, process
+from allie.machine.process import Finished
+
+# rsync(1), EXIT VALUES. 5 start of the protocol, 10 socket, 12 stream, 30 and 35 time-outs,
+# 255 is ssh's own; the server went away, or was never there.
+_AWAY = (5, 10, 12, 30, 35, 255)
+_CHANGED = (23, 24)  # partial transfer, or files vanished: the store is being edited
+_UNSAFE_PARENTS_BEFORE = (3, 5)
+_NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
+_CONNECT = 10  # seconds
+_LISTED = re.compile(rb"^([d-])\S+\s+[0-9,.]+\s+\S+\s+\S+\s(.*)$")
+
+
+class Version(NamedTuple):
+    """What the rsync of this PC can do."""
+
+    number: tuple[int, ...]
+    acls: bool = True
+    xattrs: bool = True
+
+    @property
+    def follows_swapped_parents(self) -> bool:
+        """Whether a directory swapped for a symlink under its hands leads it out of the root."""
+        return self.number < _UNSAFE_PARENTS_BEFORE
+
+
+def parse_version(text: str) -> Version:
+    """Read `rsync --version`."""
+    found = re.search(r"version v?(\d+)\.(\d+)(?:\.(\d+))?", text)
+    number = tuple(int(each or 0) for each in found.groups()) if found else (3, 1, 0)
+    return Version(number, " no ACLs" not in text, " no xattrs" not in text)
+
+
+def version(notes: str) -> Version:
+    """The version of the rsync in PATH, remembered in the file `notes` until the program changes.
+
+    Raises StateError where there is no rsync.
+    """
+    path = next(
+        (
+            f"{place}/rsync"
+            for place in process.environment()["PATH"].split(":")
+            if os.access(f"{place}/rsync", os.X_OK)
+        ),
+        "",
+    )
+    if not path:
+        raise StateError("rsync is not installed", "install the package rsync")
+    st = os.stat(path)
+    mark = [path, st.st_ino, st.st_ctime_ns, st.st_size]
+    try:
+        noted = json.loads(atomic.read(notes) or "null")
+        if noted and noted["program"] == mark:
+            return Version(tuple(noted["number"]), noted["acls"], noted["xattrs"])
+    except (ValueError, KeyError, TypeError):
+        pass  # a damaged note: ask again
+    found = parse_version(process.run(["rsync", "--version"], check=True).out.decode())
+    note = {"program": mark, **found._asdict()}
+    atomic.write(notes, json.dumps(note), durable=False)
+    return found
+
+
+def archive_flags(able: Version) -> list[str]:
+    """Everything a file has: hard links, ACLs, xattrs, numeric owners; not what is the PC's own."""
+    flags = ["-aH" + "A" * able.acls + "X" * able.xattrs, "--numeric-ids"]
+    return flags + _filters(able)
+
+
+def transport(store: str, stall: int) -> list[str]:
+    """The options that a store's kind of address wants."""
+    if store.startswith("rsync://"):
+        return ["--sockopts=TCP_NODELAY", f"--contimeout={_CONNECT}", f"--timeout={stall}"]
+    if store.startswith("ssh://"):
+        return ["-e", f"ssh -oBatchMode=yes -oConnectTimeout={_CONNECT}", f"--timeout={stall}"]
+    return []
+
+
+def sources(store: str, paths: Sequence[str]) -> list[str]:
+    """The arguments that name paths of a store, whose first component is the module.
+
+    >>> sources("rsync://h:873/", ["overlays/kit", "overlays/common"])
+    ['rsync://h:873/overlays/kit', 'rsync://h:873/overlays/common']
+    >>> sources("ssh://root@h/srv/allie", ["overlays/kit", "overlays/common"])
+    ['root@h:/srv/allie/overlays/kit', ':/srv/allie/overlays/common']
+    """
+    if store.startswith("rsync://"):
+        return [f"{store.rstrip('/')}/{path}" for path in paths]
+    if store.startswith("ssh://"):
+        host, _, top = store[len("ssh://") :].partition("/")
+        first = [f"{host}:/{top.rstrip('/')}/{paths[0]}"]
+        return first + [f":/{top.rstrip('/')}/{path}" for path in paths[1:]]
+    return [f"{store.rstrip('/')}/{path}" for path in paths]
+
+
+def ask(able: Version, reach: list[str], wanted: list[str], into: str) -> list[str]:
+    """What would a fetch change? One line for each thing; no output means nothing."""
+    flags = [*archive_flags(able), "-n", "--delete", "--out-format=%i %n"]
+    return ["rsync", *flags, *reach, "--", *wanted, f"{into}/"]
+
+
+def fetch(
+    able: Version, reach: list[str], wanted: list[str], into: str, link: Sequence[str]
+) -> list[str]:
+    """Fetch into a new directory; what did not change is a hard link to one of `link`."""
+    links = [f"--link-dest={place}/" for place in link]
+    return ["rsync", *archive_flags(able), *reach, *links, "--", *wanted, f"{into}/"]
+
+
+def lay(able: Version, stage: str, root: str, backups: str) -> list[str]:
+    """Lay the staged names (standard input, NUL-ended, each with ./ before it) over the root.
+
+    RULES A5: never -r, -K, --force, --delete or --inplace; -I, since drift can keep size and mtime.
+    """
+    flags = ["-lptgoDH" + "A" * able.acls + "X" * able.xattrs, "--numeric-ids", "-I"]
+    flags += [*_filters(able), "--from0", "--files-from=-", "--no-implied-dirs"]
+    flags += ["--backup", f"--backup-dir={backups}", "--delay-updates"]
+    return ["rsync", *flags, "--", f"{stage}/", f"{root.rstrip('/')}/"]
+
+
+def copy_out(able: Version, root: str, into: str) -> list[str]:
+    """Copy the named paths (standard input, as for `lay`) out of a root."""
+    flags = ["-lptgoDSH" + "A" * able.acls + "X" * able.xattrs, "--numeric-ids", "-I"]
+    flags += [*_filters(able), "--from0", "--files-from=-", "--no-implied-dirs"]
+    return ["rsync", *flags, "--", f"{root.rstrip('/')}/", f"{into}/"]
+
+
+def names(paths: Sequence[str]) -> bytes:
+    """The list for --files-from with --from0: `./` keeps a leading # or ; from being a comment."""
+    return b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)
+
+
+def list_directory(store: str, path: str, stall: int) -> list[str]:
+    """List one directory of a store."""
+    able = ["--list-only", "--8-bit-output"]
+    return ["rsync", *able, *transport(store, stall), "--", sources(store, [path + "/"])[0]]
+
+
+def parse_listing(out: bytes) -> list[str]:
+    """The directories in the output of `list_directory`."""
+    found = (_LISTED.match(line) for line in out.splitlines())
+    directories = (each.group(2) for each in found if each and each.group(1) == b"d")
+    return [os.fsdecode(name) for name in directories if name != b"."]
+
+
+def check(finished: Finished, store: str) -> None:
+    """Raise Unreachable or StoreError unless a fetch from `store` ended well."""
+    if finished.code == 0 and not finished.stalled:
+        return
+    words = reason(finished)
+    if finished.stalled:
+        raise Unreachable(f"{store} stopped sending")
+    if finished.code in _AWAY or finished.code < 0:
+        raise Unreachable(f"{store} does not answer: {words}")
+    if finished.code in _CHANGED:
+        raise StoreError(f"{store} is being edited, or cannot be read: {words}")
+    if finished.code == 11:
+        raise StateError(f"this PC's disk: {words}", "make room, or look at the disk")
+    raise StoreError(f"fetching from {store} failed: {words}", finished.command)
+
+
+def may_settle(finished: Finished) -> bool:
+    """Whether a second try is worth it: files changed while they were read."""
+    return finished.code in _CHANGED
+
+
+def reason(finished: Finished) -> str:
+    """The line of rsync's complaint that says most: its first, without what is in all of them."""
+    lines = [line.strip() for line in finished.err.decode(errors="replace").splitlines()]
+    lines = [line for line in lines if line and not line.startswith("rsync error: some files")]
+    if not lines:
+        return finished.last_words()
+    return re.sub(r"^(rsync: |@ERROR: |\[\w+\] )+", "", lines[0])
+
+
+def _filters(able: Version) -> list[str]:
+    return [f"--filter={rule}" for rule in _NOT_OURS] if able.xattrs else []

@@ -1,0 +1,168 @@
+"""Trees and the files in them: list, describe, digest, copy attributes, remove."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from hashlib import sha256
+
+from allie.core.ledger import DIRECTORY, NOTHING, Seen, Source
+
+_CHUNK = 1 << 20
+# Attributes that are the machine's own, not the file's: never compared, never carried (RULES B3).
+FOREIGN_XATTRS = ("security.selinux", "security.ima")
+FOREIGN_XATTR_PREFIX = "trusted.overlay."
+
+
+def listing(top: str) -> Iterator[tuple[str, bool]]:
+    """Every name below `top`, as (relative path, is a directory); parents come before children.
+
+    Symlinks are listed, never walked through.
+    """
+    pending = [""]
+    while pending:
+        above = pending.pop()
+        prefix = above + "/" if above else ""
+        with os.scandir(f"{top}/{above}") as names:
+            for each in names:
+                is_dir = each.is_dir(follow_symlinks=False)
+                path = prefix + each.name
+                yield path, is_dir
+                if is_dir:
+                    pending.append(path)
+
+
+def status(path: str) -> os.stat_result | None:
+    """lstat, or None where nothing stands."""
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def seen_of(st: os.stat_result) -> Seen:
+    """The part of an lstat that vouches for a file in the root."""
+    return (
+        st.st_ino,
+        st.st_ctime_ns,
+        st.st_size,
+        st.st_mtime_ns,
+        st.st_mode,
+        st.st_uid,
+        st.st_gid,
+    )
+
+
+def source_of(st: os.stat_result) -> Source:
+    """The part of an lstat that identifies a file of a generation (a directory has no times)."""
+    if stat.S_ISDIR(st.st_mode):
+        return (st.st_ino, 0, 0, st.st_mode, st.st_uid, st.st_gid)
+    return (st.st_ino, st.st_size, st.st_mtime_ns, st.st_mode, st.st_uid, st.st_gid)
+
+
+def content_digest(path: str, st: os.stat_result) -> str:
+    """What a file holds, as a short text: its kind, and the digest or target or device number."""
+    mode = st.st_mode
+    if stat.S_ISREG(mode):
+        return "f:" + file_digest(path)
+    if stat.S_ISDIR(mode):
+        return DIRECTORY
+    if stat.S_ISLNK(mode):
+        return "l:" + os.readlink(path)
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        kind = "c" if stat.S_ISCHR(mode) else "b"
+        return f"{kind}:{os.major(st.st_rdev)},{os.minor(st.st_rdev)}"
+    return "p" if stat.S_ISFIFO(mode) else "s"
+
+
+def file_digest(path: str) -> str:
+    """The sha256 of a regular file, read in pieces."""
+    state = sha256()
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        while True:
+            piece = file.read(_CHUNK)
+            if not piece:
+                return state.hexdigest()
+            state.update(piece)
+
+
+def attributes_digest(path: str, st: os.stat_result) -> str:
+    """Mode, owner and group, and a digest of ACLs and extended attributes if there are any."""
+    text = f"{stat.S_IMODE(st.st_mode):04o} {st.st_uid} {st.st_gid}"
+    extended = xattrs(path)
+    if not extended:
+        return text
+    state = sha256()
+    for name in sorted(extended):
+        value = extended[name]
+        state.update(f"{name}\0{len(value)}\0".encode(errors="surrogateescape") + value)
+    return f"{text} {state.hexdigest()[:16]}"
+
+
+def xattrs(path: str) -> dict[str, bytes]:
+    """The extended attributes of a file that are its own (ACLs and capabilities are among them)."""
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+        return {
+            name: os.getxattr(path, name, follow_symlinks=False)
+            for name in names
+            if name not in FOREIGN_XATTRS and not name.startswith(FOREIGN_XATTR_PREFIX)
+        }
+    except OSError:  # a file system that has none
+        return {}
+
+
+def copy_directory_attributes(source: str, target: str) -> None:
+    """Give a directory of our own the owner, mode, ACL and attributes of another one."""
+    st = os.lstat(source)
+    os.chown(target, st.st_uid, st.st_gid)
+    os.chmod(target, stat.S_IMODE(st.st_mode))
+    for name, value in xattrs(source).items():
+        os.setxattr(target, name, value)
+
+
+def copy_file(source: str, target: str) -> None:
+    """Copy one regular file with everything it has, as a new inode; anything else is linked."""
+    st = os.lstat(source)
+    if not stat.S_ISREG(st.st_mode):
+        os.link(source, target, follow_symlinks=False)
+        return
+    with open(source, "rb") as old, open(target, "xb") as new:
+        while piece := old.read(_CHUNK):
+            new.write(piece)
+    os.chown(target, st.st_uid, st.st_gid)  # before the capabilities, which it would drop
+    os.chmod(target, stat.S_IMODE(st.st_mode))
+    for name, value in xattrs(source).items():
+        os.setxattr(target, name, value)
+    os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
+
+
+def describe(path: str) -> tuple[str, str]:
+    """(content digest, attributes digest) of whatever stands at a path; NOTHING if nothing does."""
+    st = status(path)
+    if st is None:
+        return NOTHING, ""
+    return content_digest(path, st), attributes_digest(path, st)
+
+
+def remove(path: str) -> None:
+    """Remove a file, or a whole tree of our own; follows no symlink; silent if it is not there."""
+    st = status(path)
+    if st is None:
+        return
+    if not stat.S_ISDIR(st.st_mode):
+        os.unlink(path)
+        return
+    for _, _, files, descriptor in os.fwalk(path, topdown=False):
+        for name in files:
+            os.unlink(name, dir_fd=descriptor)
+        with os.scandir(descriptor) as names:
+            directories = [(each.name, each.is_dir(follow_symlinks=False)) for each in names]
+        for name, is_dir in directories:
+            if is_dir:
+                os.rmdir(name, dir_fd=descriptor)
+            else:  # a symlink to a directory
+                os.unlink(name, dir_fd=descriptor)
+    os.rmdir(path)

@@ -1,0 +1,175 @@
+"""The store's overlays: list them, check them (lint), explain a path of them (why)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import NamedTuple
+
+from allie.core import facts, offlimits, resolution, script, settings, system, tags
+from allie.core.errors import SettingsError
+from allie.core.facts import Facts
+from allie.core.resolution import Listed, Overlay, Resolution
+from allie.machine import atomic, tree
+
+_OWNED_BY_ROOT = ("etc", "root", "usr", "bin", "sbin", "lib", "boot")
+
+
+class Finding(NamedTuple):
+    """Something in an overlay that an administrator should look at."""
+
+    path: str  # in the store
+    message: str
+    is_error: bool = True
+
+
+def load(store: str, name: str) -> Overlay:
+    """One overlay's tree, as a list of names."""
+    top = f"{store}/overlays/{name}"
+    return Overlay(name, [Listed(*each) for each in tree.listing(top)])
+
+
+def why(store: str, names: list[str], known: Facts) -> Resolution:
+    """What these overlays, laid in this order, say about a system with these facts."""
+    return resolution.resolve([load(store, name) for name in names], known)
+
+
+def classes_for(store: str, names: list[str], known: Facts) -> tuple[str, ...]:
+    """The classes of a host, from the classes file that these overlays hold for it."""
+    entry = why(store, names, known).entries.get(system.CLASSES)
+    text = atomic.read(f"{store}/overlays/{entry.source}") if entry else None
+    return facts.classes_of(known.names, facts.parse_classes(text)) if text else ()
+
+
+def lint(store: str, name: str, images: list[str]) -> list[Finding]:
+    """Check one overlay; images: names of images that it is to be laid over."""
+    overlay = load(store, name)
+    findings = [found for listed in overlay.listing for found in _of_name(store, name, listed)]
+    findings += _ties(overlay)
+    for image in images:
+        findings += _over_symlinks(store, overlay, image)
+    findings += _of_settings(store, overlay)
+    return findings
+
+
+def _of_name(store: str, overlay: str, listed: Listed) -> list[Finding]:
+    """What one name, and what stands under it, gives to say."""
+    shown = f"overlays/{overlay}/{listed.spelling}"
+    path, tag = tags.unspell(listed.spelling)
+    findings = []
+    if tag.error:
+        findings.append(Finding(shown, tag.error))
+    refusal = offlimits.refusal(path)
+    if refusal:
+        findings.append(Finding(shown, refusal))
+    st = os.lstat(f"{store}/{shown}")
+    if path.partition("/")[0] in _OWNED_BY_ROOT and st.st_uid != 0:
+        findings.append(
+            Finding(shown, f"belongs to uid {st.st_uid}: chown 0:0 {store}/{shown}", False)
+        )
+    if stat.S_ISREG(st.st_mode) and st.st_mode & (stat.S_ISUID | stat.S_ISGID):
+        findings.append(Finding(shown, "is setuid or setgid", False))
+    if not stat.S_ISLNK(st.st_mode) and st.st_mode & stat.S_IWOTH and not st.st_mode & stat.S_ISVTX:
+        findings.append(Finding(shown, "can be written by everybody", False))
+    return findings + _of_script(store, shown, path, listed, st)
+
+
+def _of_script(
+    store: str, shown: str, path: str, listed: Listed, st: os.stat_result
+) -> list[Finding]:
+    """Conf scripts: a name that never runs, a header that is not understood."""
+    directory, _, name = path.rpartition("/")
+    if directory != system.CONF or listed.is_dir or name == "run-conf":
+        return []
+    if not script.is_name(name):
+        words = "is no name for a conf script (two digits first): it never runs"
+        return [Finding(shown, words, False)]
+    content = atomic.read_bytes(f"{store}/{shown}") or b""
+    errors = script.parse_headers(content).errors
+    findings = [Finding(shown, f"not understood: {error}") for error in errors]
+    if not content.startswith(b"#!") and st.st_mode & 0o111:
+        findings.append(Finding(shown, "has no #! line; it is run by /bin/sh", False))
+    return findings
+
+
+def _ties(overlay: Overlay) -> list[Finding]:
+    """Variants that tie wherever they both hold, and the same tag spelled twice."""
+    by_path: dict[str, list[tuple[str, tags.Tag]]] = {}
+    for listed in overlay.listing:
+        path, tag = tags.unspell(listed.spelling)
+        if not listed.is_dir and not tag.error:
+            by_path.setdefault(path, []).append((listed.spelling, tag))
+    findings = []
+    for variants in by_path.values():
+        for place, (spelling, tag) in enumerate(variants):
+            for other, other_tag in variants[:place]:
+                words = _tie(tag, other_tag)
+                if words:
+                    shown = f"overlays/{overlay.name}/{spelling}"
+                    findings.append(Finding(shown, f"{words} {other}"))
+    return findings
+
+
+def _tie(one: tags.Tag, other: tags.Tag) -> str:
+    """How two variants of a path tie; "" if their ranks always differ or they cannot both hold."""
+    if _weight(one) != _weight(other):
+        return ""
+    if one.conditions == other.conditions:
+        return "ties always with"
+    differing = one.conditions ^ other.conditions
+    if all(condition.attribute == "class" for condition in differing):
+        return "ties, on hosts in both classes, with"
+    patterns = any(condition.attribute in ("host", "image") for condition in differing)
+    return "ties, where both patterns fit, with" if patterns and _overlap(differing) else ""
+
+
+def _weight(tag: tags.Tag) -> list[int]:
+    """The places of the rank that a tag's conditions count in."""
+    return sorted(tags.place(condition) for condition in tag.conditions)
+
+
+def _overlap(differing: frozenset[tags.Condition]) -> bool:
+    """Whether two patterns can fit one host: only a glob or a range can."""
+    return all(any(sign in condition.value for sign in "*?[") for condition in differing)
+
+
+def _over_symlinks(store: str, overlay: Overlay, image: str) -> list[Finding]:
+    """Directories where the image has a symlink: two names for one file lurk there."""
+    findings = []
+    reals: dict[str, str] = {}
+    for listed in overlay.listing:
+        path, _ = tags.unspell(listed.spelling)
+        above = f"{store}/images/{image}/{path}"
+        shown = f"overlays/{overlay.name}/{listed.spelling}"
+        if listed.is_dir and os.path.islink(above):
+            words = f"is a symlink to {os.readlink(above)} in image {image}: files land there"
+            findings.append(Finding(shown, words, False))
+            reals[path] = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(above)))
+    names = {tags.unspell(listed.spelling)[0] for listed in overlay.listing if not listed.is_dir}
+    for link, real in reals.items():
+        for path in sorted(names):
+            twin = f"{real}/{path[len(link) + 1 :]}"
+            if path.startswith(link + "/") and twin in names:
+                shown = f"overlays/{overlay.name}/{path}"
+                findings.append(Finding(shown, f"is the same file as {twin} in image {image}"))
+    return findings
+
+
+def _of_settings(store: str, overlay: Overlay) -> list[Finding]:
+    """allie.conf and classes, in every variant: can a PC read them?"""
+    findings = []
+    for listed in overlay.listing:
+        path, _ = tags.unspell(listed.spelling)
+        shown = f"overlays/{overlay.name}/{listed.spelling}"
+        if listed.is_dir or path not in (system.SETTINGS, system.CLASSES):
+            continue
+        text = atomic.read(f"{store}/{shown}") or ""
+        try:
+            if path == system.CLASSES:
+                facts.parse_classes(text)
+                continue
+            unknown = settings.unknown_keys(text)
+            findings += [Finding(shown, f"{key} is not known", False) for key in unknown]
+        except SettingsError as error:
+            findings.append(Finding(shown, str(error)))
+    return findings

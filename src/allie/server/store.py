@@ -1,0 +1,49 @@
+"""The store: the directory on the central server that holds everything served."""
+
+from __future__ import annotations
+
+import os
+
+from allie.core.errors import StateError, UsageError
+from allie.machine import atomic
+from allie.server import kit
+
+MODULES = ("images", "overlays", "releases")  # what any PC may read
+_TOP = (*MODULES, "private", "inbox")
+_CONF = """\
+; Settings of this store; allie.conf(5) is for the PCs.
+[serve]
+; Who may read (rsyncd.conf(5), hosts allow). Everything in the store is readable to these hosts.
+hosts allow = 127.0.0.0/8 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 ::1 fc00::/7 fe80::/10
+"""
+
+
+def init(store: str) -> list[str]:
+    """Make a store, or refresh the kit of one; the files that were written. Loses nothing."""
+    try:
+        os.makedirs(store, exist_ok=True)
+        for name in _TOP:
+            os.makedirs(
+                f"{store}/{name}", 0o700 if name in ("private", "inbox") else 0o755, exist_ok=True
+            )
+        os.makedirs(f"{store}/overlays/common", exist_ok=True)
+    except OSError as error:
+        raise StateError(f"cannot make {store}: {error.strerror}", "--store DIR") from error
+    written = []
+    if not os.path.lexists(f"{store}/store.conf"):
+        atomic.write(f"{store}/store.conf", _CONF)
+        written.append("store.conf")
+    return written + [f"overlays/kit/{path}" for path in kit.write(f"{store}/overlays/kit")]
+
+
+def need(store: str) -> str:
+    """The store's real path. Raises UsageError if the directory is no store."""
+    if not os.path.isdir(f"{store}/overlays"):
+        raise UsageError(f"{store} is not a store", f"allie store init --store {store}")
+    return os.path.realpath(store)
+
+
+def overlays(store: str) -> list[str]:
+    """The names of the store's overlays, sorted."""
+    top = f"{store}/overlays"
+    return sorted(name for name in os.listdir(top) if os.path.isdir(f"{top}/{name}"))

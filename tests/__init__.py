@@ -1,0 +1,1 @@
+"""The tests: unit/ runs no programs; the rest run the real ones in the worlds of worlds/."""

@@ -1,0 +1,73 @@
+"""What a test may have left in use below a directory: mounts, loop devices, processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+
+def mounts_below(top: Path) -> list[str]:
+    """The mount points at or below `top`, deepest first."""
+    points = []
+    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
+        escaped = line.split(" ")[4]
+        point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), escaped)
+        if _within(point, top):
+            points.append(point)
+    return sorted(points, reverse=True)
+
+
+def unmount_below(top: Path) -> list[str]:
+    """Unmount them all, so that removing `top` stays inside it; returns what was mounted."""
+    points = mounts_below(top)
+    for point in points:
+        subprocess.run(["umount", "--lazy", point], check=False)
+    return points
+
+
+def loops_below(top: Path) -> list[str]:
+    """The loop devices whose file is below `top`."""
+    found = []
+    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            file = backing.read_text().strip()
+        except OSError:  # it went away as we looked
+            continue
+        if _within(file, top):
+            found.append(f"loop device {backing.parts[3]} on {file}")
+    return found
+
+
+def processes_below(top: Path, patience: float = 2.0) -> list[str]:
+    """The processes that stand in `top` or name it (an rsync daemon's --config).
+
+    One that was just told to end has `patience` seconds to do so.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        found = _processes(top)
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
+
+
+def _processes(top: Path) -> list[str]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        if int(folder.name) in (os.getpid(), os.getppid()):
+            continue  # the test runner, which --basetemp makes name it too
+        try:
+            argv = (folder / "cmdline").read_bytes().decode(errors="surrogateescape").split("\0")
+            places = [os.readlink(folder / "cwd"), os.readlink(folder / "root")]
+        except OSError:  # ended, or not ours to look at
+            continue
+        if any(_within(place, top) for place in places) or any(str(top) in arg for arg in argv):
+            found.append(f"process {folder.name}: {' '.join(argv).strip()}")
+    return found
+
+
+def _within(path: str, top: Path) -> bool:
+    return path == str(top) or path.startswith(f"{top}/")

@@ -1,0 +1,224 @@
+"""The floors of the house, and the sizes of its rooms, read from the imports.
+
+    cli -> client, server, machine, core; client, server -> machine, core; machine -> core
+
+A failure names the module and the rule. The rule is the thing to keep: HACKING.md says why.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src"
+PACKAGE = SRC / "allie"
+
+FLOORS = {
+    "core": {"core"},
+    "machine": {"machine", "core"},
+    "client": {"client", "machine", "core"},
+    "server": {"server", "machine", "core"},
+    "cli": {"cli", "client", "server", "machine", "core"},
+}
+# Pure ones: no I/O, no clock, no environment
+CORE_MAY_IMPORT = set(
+    "__future__ collections configparser enum fnmatch functools hashlib itertools json operator "
+    "posixpath re stat typing".split()
+)
+MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 8000
+# Who may import inside a function, and why
+LATE_IMPORTERS = {
+    "allie.cli.main": "imports only the module of the verb that was asked for",
+    "allie.machine.loader": "stands in the archive as __main__: nothing else is found before it ran",
+}
+# (importer, imported) that go up, and why
+UPWARD = {
+    (
+        "allie.machine.loader",
+        "allie.cli.main",
+    ): "as the archive's __main__ it starts the command line",
+}
+# Not needed for a tick, and each costs start-up time that every PC pays every hour
+NOT_IN_A_TICK = set(
+    "subprocess dataclasses pathlib inspect logging asyncio socket ssl tempfile shutil".split()
+)
+
+
+class Module(NamedTuple):
+    """One module of the product, parsed."""
+
+    name: str
+    path: Path
+    text: str
+    tree: ast.Module
+
+    @property
+    def floor(self) -> str:
+        """`core` for allie.core.tags; empty for allie itself."""
+        return self.name.split(".")[1] if "." in self.name else ""
+
+
+@cache
+def modules() -> dict[str, Module]:
+    """All modules of the product by name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(SRC).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        text = path.read_text()
+        found[name] = Module(name, path, text, ast.parse(text, str(path), feature_version=(3, 9)))
+    return found
+
+
+def imports(module: Module, node: ast.AST | None = None) -> Iterator[str]:
+    """The full names of what it imports, wherever in the file."""
+    for child in ast.walk(node or module.tree):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            base = _base(module, child)
+            for alias in child.names:
+                full = f"{base}.{alias.name}"
+                yield full if full in modules() else base
+
+
+def _base(module: Module, node: ast.ImportFrom) -> str:
+    """The module that `from … import` names, a relative one made absolute."""
+    if not node.level:
+        return node.module or ""
+    is_package = module.path.name == "__init__.py"
+    parts = module.name.split(".")
+    package = parts[: len(parts) - node.level + (1 if is_package else 0)]
+    return ".".join([*package, node.module] if node.module else package)
+
+
+def own(module: Module) -> set[str]:
+    """The modules of the product that it imports."""
+    return {name for name in imports(module) if name == "allie" or name.startswith("allie.")}
+
+
+def foreign(module: Module) -> set[str]:
+    """The top-level packages of others that it imports."""
+    return {name.split(".")[0] for name in imports(module)} - {"allie"}
+
+
+def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Its functions and methods, nested ones too."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node
+
+
+each_module = pytest.mark.parametrize("module", modules().values(), ids=lambda m: m.name)
+
+
+def test_there_is_something_to_check() -> None:
+    assert "allie" in modules()
+
+
+def test_every_package_is_on_a_floor() -> None:
+    assert {module.floor for module in modules().values()} - {""} <= set(FLOORS)
+
+
+@each_module
+def test_imports_go_down(module: Module) -> None:
+    if not module.floor:
+        assert not own(module)
+        return
+    for name in own(module):
+        floor = name.split(".")[1] if "." in name else ""
+        down = not floor or floor in FLOORS[module.floor]
+        assert down or (module.name, name) in UPWARD, f"{module.name} imports {name}"
+
+
+@each_module
+def test_core_is_pure(module: Module) -> None:
+    if module.floor == "core":
+        assert foreign(module) <= CORE_MAY_IMPORT
+
+
+@each_module
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="sys.stdlib_module_names is from 3.10 on")
+def test_only_the_standard_library(module: Module) -> None:
+    if sys.version_info >= (3, 10):
+        assert foreign(module) <= sys.stdlib_module_names
+
+
+def test_no_cycles() -> None:
+    graph = {name: own(module) - {name} for name, module in modules().items()}
+    clear: set[str] = set()  # nothing below it leads back
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, "a cycle: " + " -> ".join([*trail[trail.index(name) :], name])
+        if name not in clear:
+            for below in sorted(graph.get(name, ())):
+                visit(below, (*trail, name))
+            clear.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+@each_module
+def test_no_import_inside_a_function(module: Module) -> None:
+    if module.name in LATE_IMPORTERS:
+        return
+    late = [f"{one.name}: {name}" for one in functions(module) for name in imports(module, one)]
+    assert not late, f"{module.path.name} imports inside a function: {late}"
+
+
+def test_no_name_twice() -> None:
+    """Files of cli are named for their commands; every other module has a name of its own."""
+    places: dict[str, str] = {}
+    for module in modules().values():
+        if module.path.name != "__init__.py" and module.floor != "cli":
+            other = places.setdefault(module.path.stem, module.name)
+            assert other == module.name, f"two modules of one name: {other} and {module.name}"
+
+
+@each_module
+def test_a_module_says_what_it_is(module: Module) -> None:
+    assert ast.get_docstring(module.tree), f"{module.name} has no docstring"
+    assert module.path.stem not in ("util", "utils", "helpers", "misc", "common")
+
+
+@each_module
+def test_no_work_in_an_init(module: Module) -> None:
+    if module.path.name == "__init__.py":
+        rest = [ast.unparse(node) for node in module.tree.body[1:]]
+        assert all(line.startswith("__version__ = ") for line in rest), rest
+
+
+@each_module
+def test_sizes(module: Module) -> None:
+    lines = len(module.text.splitlines())
+    assert lines <= MODULE_LINES, f"{module.name} has {lines} lines, more than {MODULE_LINES}"
+    for one in functions(module):
+        length = (one.end_lineno or one.lineno) - one.lineno + 1
+        assert length <= FUNCTION_LINES, f"{module.name}.{one.name} has {length} lines"
+
+
+def test_size_of_the_product() -> None:
+    lines = sum(len(module.text.splitlines()) for module in modules().values())
+    assert lines < PRODUCT_LINES
+
+
+def test_a_tick_starts_light() -> None:
+    program = (
+        f"import sys, json; sys.path.insert(0, {str(SRC)!r}); before = set(sys.modules);"
+        "import allie.cli.run_conf; print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    # -I -S, as the client is started: no site, whose .pth files import what they like
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert not NOT_IN_A_TICK & set(json.loads(done.stdout))

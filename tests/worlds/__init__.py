@@ -1,0 +1,1 @@
+"""Small real surroundings for ALLiE: roots, a served store, a PC. For tests, demo and bench."""

@@ -1,0 +1,153 @@
+"""A store served by a real rsync daemon on a free loopback port.
+
+with served(store) as server:
+    pc.run("join", server.url)
+    server.stop()      # the server is away
+    server.start()     # and back, on the same port
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+MODULES = ("overlays", "images", "releases", "inbox", "private")
+START_SECONDS = 10.0
+
+GLOBAL = """\
+address = 127.0.0.1
+port = {port}
+use chroot = no
+socket options = TCP_NODELAY
+reverse lookup = no
+max verbosity = 4
+log file = {log}
+"""
+
+MODULE = """\
+
+[{name}]
+path = {path}
+read only = yes
+"""
+
+
+class Served:
+    """The daemon of one store; a context manager that ends it."""
+
+    def __init__(self, store: Path, host: str = "127.0.0.1") -> None:
+        self.store = store
+        self.host = host
+        self.port = 0  # chosen by the first start
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._work = tempfile.TemporaryDirectory(prefix="allie-rsyncd-")
+
+    @property
+    def url(self) -> str:
+        """What a PC is told: `rsync://127.0.0.1:PORT`."""
+        return f"rsync://{self.host}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the daemon; also the id of its process group."""
+        if self._daemon is None:
+            raise RuntimeError("the rsync daemon is stopped")
+        return self._daemon.pid
+
+    @property
+    def log(self) -> str:
+        """What the daemon has logged so far."""
+        path = Path(self._work.name, "log")
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def start(self) -> None:
+        """Serve, on the same port as before if there was one; returns once it answers."""
+        if self._daemon is not None:
+            return
+        for _ in range(5):  # a port that was free a moment ago may be taken by now
+            port = self.port or _free_port()
+            self._daemon = self._spawn(port)
+            if self._answers(port):
+                self.port = port
+                return
+            self.stop()
+        raise RuntimeError(f"the rsync daemon does not answer: {self.log[-1000:]}")
+
+    def stop(self) -> None:
+        """End the daemon and its transfers at once, as when a server loses power.
+
+        SIGTERM would be kinder, and take rsync 0.4 s.
+        """
+        daemon, self._daemon = self._daemon, None
+        if daemon is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(daemon.pid, signal.SIGKILL)
+            daemon.wait()
+
+    def _spawn(self, port: int) -> subprocess.Popen[bytes]:
+        work = Path(self._work.name)
+        text = GLOBAL.format(port=port, log=work / "log")
+        if os.geteuid() == 0:
+            text += "uid = 0\ngid = 0\n"  # an image has files that root alone can read
+        for name in MODULES:
+            text += MODULE.format(name=name, path=self.store / name)
+        config = work / "rsyncd.conf"
+        config.write_text(text)
+        return subprocess.Popen(
+            ["rsync", "--daemon", "--no-detach", f"--config={config}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # stop() ends it with the children of its transfers
+        )
+
+    def _answers(self, port: int) -> bool:
+        """Our daemon greets, before it ends or too much time passes."""
+        daemon = self._daemon
+        deadline = time.monotonic() + START_SECONDS
+        while daemon is not None and time.monotonic() < deadline:
+            if daemon.poll() is not None:
+                return False
+            try:
+                with socket.create_connection((self.host, port), timeout=2) as connection:
+                    if connection.recv(8) == b"@RSYNCD:":
+                        return daemon.poll() is None
+            except OSError:
+                pass
+            time.sleep(0.005)
+        return False
+
+    def __enter__(self) -> Served:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self._work.cleanup()
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def served(store: Path) -> Served:
+    """Serve the store's top directories as modules, read only; use it with `with`."""
+    return Served(store)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
