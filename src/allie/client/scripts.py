@@ -159,7 +159,7 @@ def _follow(pid: int, output: int, log: _Log, deadline: float | None) -> tuple[i
     if pidfd is not None:
         poll.register(pidfd, select.POLLIN)
     code: int | None = None
-    timed_out = False
+    timed_out = ended = False
     while code is None:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         pause = 100.0 if pidfd is None else None
@@ -167,6 +167,7 @@ def _follow(pid: int, output: int, log: _Log, deadline: float | None) -> tuple[i
         for descriptor, _ in poll.poll(min(waits, default=None)):
             if descriptor == output and not log.take(output):
                 poll.unregister(output)
+                ended = True
         code = process.wait_until(pid, 0.0)
         if code is None and deadline is not None and time.monotonic() >= deadline:
             process.end_group(pid)
@@ -175,9 +176,8 @@ def _follow(pid: int, output: int, log: _Log, deadline: float | None) -> tuple[i
         poll.unregister(pidfd)
         os.close(pidfd)
     until = time.monotonic() + _DRAIN
-    while time.monotonic() < until and poll.poll((until - time.monotonic()) * 1000):
-        if not log.take(output):
-            break
+    while not ended and poll.poll(max(0.0, until - time.monotonic()) * 1000):
+        ended = not log.take(output) or time.monotonic() > until
     return code, timed_out
 
 
