@@ -90,12 +90,12 @@ def _dispatch(words: list[str]) -> int:
     if verb not in VERBS:
         raise UsageError(f"there is no command {verb!r}", "allie --help lists them")
     parser = parser_of(verb)
+    _started()
     try:
         args = parser.parse_args(ahead + words)
     except SystemExit as ended:
         return USAGE if ended.code else 0
     args.verb = verb
-    _started()
     return int(_module(verb).run(args))
 
 

@@ -1,11 +1,15 @@
-"""Show what the next tick would change, from what was last fetched; changes nothing."""
+"""Show what the next tick would change, from what was last fetched; changes nothing.
+
+It does not ask the store. A tick that is paused does, and changes nothing either.
+"""
 
 from __future__ import annotations
 
 import argparse
+import time
 
 from allie.cli import options, show
-from allie.client import part
+from allie.client import part, state
 from allie.core.errors import ATTENTION, DONE
 from allie.core.ledger import PARTS
 from allie.machine import console, locate
@@ -29,4 +33,5 @@ def run(args: argparse.Namespace) -> int:
         lines = [line for each in plans for line in show.plan(each)]
         for line in lines or ["nothing to do"]:
             console.say(line)
+        console.say(f"store: {show.contact(state.contact(here), time.time())}")
     return ATTENTION if any(each.problems for each in plans) else DONE

@@ -44,9 +44,11 @@ def plan(the_plan: Plan) -> list[str]:
 
 def verdict(each: Verdict, now: float) -> list[str]:
     """One script: its state, since when, why, and what it last said."""
-    since = f" for {span_text(now - each.since)}" if each.since and each.state != "test" else ""
     state = paint(f"{each.state:<10}", _LOOKS.get(each.state, ""))
-    lines = [f"  {each.name:<24} {state} {each.why}{since}"]
+    why = "" if each.why == each.state else each.why.replace(f"{each.state}; ", "", 1)
+    if each.since and each.state != "test":
+        why = f"for {span_text(now - each.since)}" + (f" ({why})" if why else "")
+    lines = [f"  {each.name:<24} {state} {why}"]
     lines += [f"  {'':<24} | {line}" for line in each.last.splitlines()[-3:]]
     return lines
 

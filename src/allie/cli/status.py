@@ -25,8 +25,11 @@ def run(args: argparse.Namespace) -> int:
     locate.need_name(here)
     last = state.last_report(here)
     scripts = tick.survey(here)
-    if last and not args.json:
-        last = last._replace(scripts=tuple(_as_it_ended(each, last) for each in scripts))
+    if last:
+        pause = state.pause(here)
+        last = last._replace(paused=pause.reason or "paused" if pause else "")
+        scripts = [_as_it_ended(each, last) for each in scripts]
+        last = last._replace(scripts=tuple(scripts))
     if args.json:
         value = reports.to_json(last) if last else {}
         value["scripts"] = [each._asdict() for each in scripts]
@@ -37,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         for line in show.report(last, now) if last else ["no tick has run yet"]:
             console.say(line)
         console.say("scripts:" if scripts else "no conf scripts")
-        for each in last.scripts if last else scripts:
+        for each in scripts:
             for line in show.verdict(each, now):
                 console.say(line)
         if lock.is_running(here):

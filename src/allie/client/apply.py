@@ -84,7 +84,7 @@ def _steps(
 def _forget_sources(ledger: Ledger, plan: Plan) -> Ledger:
     """A path that is left as it is was not compared with this generation: compare next time."""
     stale = {problem.path: ledger.entries.get(problem.path) for problem in plan.problems}
-    blank = {real: placed._replace(source=()) for real, placed in stale.items() if placed}
+    blank = {real: placed._replace(source="") for real, placed in stale.items() if placed}
     return ledger._replace(entries={**ledger.entries, **blank}) if blank else ledger
 
 

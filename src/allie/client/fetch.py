@@ -102,7 +102,7 @@ def _from(
         argv = rsync.fetch(able, reach + words, wanted, into.format(part), under)
         _run(argv, store, settings, show)
     atomic.write(f"{part}/{generations.LIST}", "\n".join(settings.overlays) + "\n", durable=False)
-    return _switch(here, settings, part, before, _lagging(store, contact))
+    return _switch(here, settings, part, before, _lagging(store, settings, contact))
 
 
 def _pulls(store: str, settings: Settings) -> list[tuple[list[str], str]]:
@@ -221,9 +221,13 @@ def _guard(
             )
 
 
-def _lagging(store: str, contact: Contact) -> bool:
-    """Whether this is another server than the last, and that one was there within a day."""
-    return bool(contact.server and contact.server != store and time.time() - contact.good < _LAGS)
+def _lagging(store: str, settings: Settings, contact: Contact) -> bool:
+    """Whether this server stands in for the last one, which was there within a day.
+
+    One that allie.conf names no more is not stood in for: the administrator moved the store.
+    """
+    stands_in = contact.server != store and contact.server in settings.stores
+    return stands_in and time.time() - contact.good < _LAGS
 
 
 def _note_names(here: System, names: tuple[str, ...]) -> None:

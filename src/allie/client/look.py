@@ -15,7 +15,15 @@ import stat
 from allie.client import packages
 from allie.client.generation import Generation
 from allie.core.errors import PathRefused
-from allie.core.ledger import DIRECTORY, NOTHING, Ledger, Placed, Source
+from allie.core.ledger import (
+    DIRECTORY,
+    NOTHING,
+    Ledger,
+    Placed,
+    Source,
+    inode_of,
+    size_and_mtime,
+)
 from allie.core.present import Offer, Present, Standing
 from allie.core.resolution import Entry, Problem, Resolution
 from allie.core.system import System
@@ -205,7 +213,7 @@ class _View:
             offer = self.offers.get(real)
             source = offer.source if offer else self.ledger.entries[real].source
             if source:
-                by_inode.setdefault(source[0], []).append(real)
+                by_inode.setdefault(inode_of(source), []).append(real)
         found = tuple(tuple(group) for group in by_inode.values() if len(group) > 1)
         for real in [real for group in found for real in group if real not in self.offers]:
             old = self.ledger.entries[real]
@@ -270,8 +278,8 @@ class _View:
     ) -> str:
         """The digest, unless the size alone tells that it is neither ours nor what is wanted."""
         sizes = [
-            source[1]
-            for source in (old.source if old else (), offer.source if offer else ())
+            size_and_mtime(source)[0]
+            for source in (old.source if old else "", offer.source if offer else "")
             if source
         ]
         if stat.S_ISREG(st.st_mode) and sizes and st.st_size not in sizes:
@@ -298,7 +306,8 @@ class _View:
         st = tree.status(self.prefix + real)
         if st is None or stat.S_ISDIR(st.st_mode) or not placed.source:
             return
-        if (st.st_size, st.st_mtime_ns // 10**9) == (placed.source[1], placed.source[2] // 10**9):
+        size, mtime = size_and_mtime(placed.source)
+        if (st.st_size, st.st_mtime_ns // 10**9) == (size, mtime // 10**9):
             self.standing[real] = self._standing(real, st, placed)
 
     def _must_go(self, real: str, standing: Standing) -> bool:

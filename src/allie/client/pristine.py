@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from hashlib import sha256
 
-from allie.core.ledger import DIRECTORY, NOTHING
-from allie.core.plan import TAKE, Change
+from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN
+from allie.core.plan import LOST, TAKE, Change
 from allie.core.system import System
 from allie.machine import atomic, process, rsync, tree
 
@@ -37,7 +37,7 @@ def take(here: System, changes: list[Change]) -> dict[str, str]:
         elif change.old:
             taken[change.real] = change.old.pristine
         else:
-            taken[change.real] = NOTHING
+            taken[change.real] = UNKNOWN if change.pristine == LOST else NOTHING
     os.makedirs(here.pristine, 0o700, exist_ok=True)
     if copies:
         _copy(here, list(copies.values()))

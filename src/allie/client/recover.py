@@ -47,4 +47,4 @@ def _judge(here: System, step: Step) -> Step | None:
 
 
 def _compare_next_time(after: Placed | None) -> Placed | None:
-    return after._replace(seen=()) if after else None
+    return after._replace(seen="") if after else None

@@ -65,7 +65,8 @@ def command(script: Script) -> list[str]:
     first = script.content.partition(b"\n")[0]
     if not first.startswith(b"#!"):
         return ["/bin/sh", path]
-    return [*os.fsdecode(first[2:].strip()).split(None, 1), path]
+    # As the kernel reads it: one argument at most, and a \r at the end belongs to the name.
+    return [*os.fsdecode(first[2:].strip(b" \t")).split(None, 1), path]
 
 
 def run(
@@ -155,7 +156,7 @@ def _follow(pid: int, output: int, log: _Log, deadline: float | None) -> tuple[i
     """Read a script's output until its process ends: (code, whether its time was up)."""
     poll = select.poll()
     poll.register(output, select.POLLIN)
-    pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+    pidfd = process.descriptor_of(pid)
     if pidfd is not None:
         poll.register(pidfd, select.POLLIN)
     code: int | None = None

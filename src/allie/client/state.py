@@ -16,6 +16,7 @@ from allie.machine import atomic
 
 _HISTORY_BYTES = 2_000_000  # history is cut to half of this when it grows beyond
 _TICK = "ALLIE_TICK"
+_ROOM, _FILES = 1 << 20, 16  # bytes and files that a tick's own books may need
 
 
 class Pause(NamedTuple):
@@ -57,6 +58,21 @@ def next_tick(system: System) -> int:
     number = int(text) + 1 if text.isdigit() else 1
     atomic.write(f"{system.state}/tick", f"{number}\n", durable=False)
     return number
+
+
+def need_room(system: System) -> None:
+    """Raise StateError where a tick could not keep its books: a read-only or a full disk.
+
+    The scripts are then not run either: without a done-file they would repeat every hour.
+    """
+    for place in (system.state, system.done):
+        while not os.path.isdir(place):
+            place = os.path.dirname(place)
+        if not os.access(place, os.W_OK):
+            raise StateError(f"{place} cannot be written: nothing was begun", "a read-only disk?")
+        disk = os.statvfs(place)
+        if disk.f_bfree * disk.f_frsize < _ROOM or (disk.f_files and disk.f_ffree < _FILES):
+            raise StateError(f"the disk under {place} is full: nothing was begun", "make room")
 
 
 def read_json(path: str) -> Any:

@@ -57,6 +57,7 @@ def run(
     with lock.held(here, "run-conf"):
         began = time.time()
         try:
+            state.need_room(here)
             number = state.next_tick(here)
         except StateError as error:
             _report_elsewhere(here, began, error)
@@ -70,7 +71,11 @@ def run(
         finally:
             os.close(inside)
         report = _report(tick, verdicts, bool(names))
-        state.save_report(here, report)
+        try:
+            state.save_report(here, report)
+        except StateError as error:
+            _report_elsewhere(here, began, error)
+            raise
         return report
 
 
@@ -154,8 +159,10 @@ def _run(tick: _Tick, script: Script, headers: Headers) -> Verdict:
     except AllieError as error:
         ended = Ended(error.exit_code, 0.0, str(error))
     verdict = _verdict(tick, script, headers, ended)
-    if verdict.state == "satisfied" and headers.every != 0:
-        _note_done(here, script)
+    try:
+        _note(here, script, verdict, headers)
+    except StateError as error:
+        verdict = verdict._replace(state="failing", why=str(error))
     return verdict
 
 
@@ -225,9 +232,19 @@ def _done(here: System, name: str) -> Done | None:
     return Done(text.partition("\n")[0].strip(), os.lstat(path).st_mtime)
 
 
-def _note_done(here: System, script: Script) -> None:
-    os.makedirs(here.done, 0o700, exist_ok=True)
-    atomic.write(f"{here.done}/{script.name}", _digest(script) + "\n")
+def _note(here: System, script: Script, verdict: Verdict, headers: Headers) -> None:
+    """Bring the done-file up to date; an alarm, the script's own business, stays as it is."""
+    path = f"{here.done}/{script.name}"
+    if verdict.state == "satisfied" and headers.every != 0:
+        try:
+            os.makedirs(here.done, 0o700, exist_ok=True)
+        except OSError as error:
+            raise StateError(f"cannot make {here.done}: {error.strerror}") from error
+        atomic.write(path, _digest(script) + "\n")
+    elif verdict.state != "satisfied":
+        done = _done(here, script.name)
+        if done and done.first_line == _digest(script):  # it was run by name
+            atomic.remove(path)
 
 
 def _report(tick: _Tick, verdicts: list[Verdict], partial: bool) -> Report:

@@ -17,7 +17,15 @@ from allie.client import leftovers, rearm, state
 from allie.core import intent as intents
 from allie.core.errors import PathRefused, StateError
 from allie.core.intent import Intent, Step
-from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger
+from allie.core.ledger import (
+    DIRECTORY,
+    NOTHING,
+    UNKNOWN,
+    Ledger,
+    ctime_of,
+    inode_of,
+    size_and_mtime,
+)
 from allie.core.plan import REMOVE
 from allie.core.present import Offer
 from allie.core.resolution import Problem
@@ -106,7 +114,7 @@ def stage(here: System, steps: list[Step], offers: dict[str, Offer]) -> None:
             os.makedirs(target, 0o700, exist_ok=True)
             tree.copy_directory_attributes(offer.path, target)
             continue
-        twin = staged.setdefault(offer.source[0], step)
+        twin = staged.setdefault(inode_of(offer.source), step)
         if twin is step or _one_group(twin, step):
             os.link(offer.path, target, follow_symlinks=False)
         else:
@@ -260,10 +268,10 @@ def _confirm(
             problems[step.real] = "it is back as soon as it was removed: somebody writes there"
             continue
         if step.after and intents.writes(step):
-            seen = tree.seen_of(st) if st and _as_staged(here, step, st, offers) else ()
+            seen = tree.seen_of(st) if st and _as_staged(here, step, st, offers) else ""
             step = step._replace(after=step.after._replace(seen=seen))
         if step.after and step.after.seen:
-            newest = max(newest, step.after.seen[1])
+            newest = max(newest, ctime_of(step.after.seen))
         confirmed.append(step)
     if time.time_ns() - newest < _FRESH:
         time.sleep(_FRESH / 1e9)
@@ -278,7 +286,7 @@ def _as_staged(here: System, step: Step, st: os.stat_result, offers: dict[str, O
         return stat.S_ISDIR(st.st_mode)
     if stat.S_ISLNK(st.st_mode):
         return "l:" + os.readlink(here.at(step.real)) == offer.content
-    return (st.st_size, st.st_mtime_ns) == offer.source[1:3]
+    return (st.st_size, st.st_mtime_ns) == size_and_mtime(offer.source)
 
 
 def _if_still(here: System, step: Step) -> Step:
@@ -288,7 +296,7 @@ def _if_still(here: System, step: Step) -> Step:
     st = tree.status(here.at(step.real))
     if st is not None and tree.seen_of(st) == step.after.seen:
         return step
-    return step._replace(after=step.after._replace(seen=()))
+    return step._replace(after=step.after._replace(seen=""))
 
 
 def _words(error: Exception) -> str:

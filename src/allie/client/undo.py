@@ -119,5 +119,5 @@ def _take_back(here: System, manifest: Intent, tick: int, back: list[str], left:
 
 def _back(step: Step, verb: str, wanted: intents.State) -> Step:
     """A step the other way round: the ledger says again what it said before."""
-    after = step.old._replace(seen=(), source=()) if step.old else None
+    after = step.old._replace(seen="", source="") if step.old else None
     return Step(step.real, verb, "undone", step.wanted, wanted, step.after, after)

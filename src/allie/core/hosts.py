@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 _RANGE = re.compile(r"\[([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\]")
 _GLOB = re.compile(r"\*|\?|\[!?[^\]]+\]")
+_MEMBER = re.compile(r"(.)(?!-.)|(.)-(.)", re.DOTALL)
 
 
 class _Span(NamedTuple):
@@ -70,6 +71,15 @@ def _spans(text: str) -> tuple[_Span, ...]:
     return tuple(spans)
 
 
+@lru_cache(maxsize=1024)
+def glob(pattern: str) -> re.Pattern[str]:
+    """A glob as a regular expression for the whole of a name; case matters.
+
+    Not fnmatch: its `*` takes in a `/`, and before Python 3.11 `[z-a]` raises.
+    """
+    return re.compile(_glob_to_regex(pattern), re.DOTALL)
+
+
 def _glob_to_regex(text: str) -> str:
     out = []
     at = 0
@@ -81,8 +91,21 @@ def _glob_to_regex(text: str) -> str:
         elif sign == "?":
             out.append("[^/]")
         else:
-            body = sign[1:-1].replace("\\", "\\\\")
-            out.append("[^" + body[1:] + "]" if body.startswith("!") else "[" + body + "]")
+            out.append(_set_to_regex(sign[1:-1]))
         at = found.end()
     out.append(re.escape(text[at:]))
     return "".join(out)
+
+
+def _set_to_regex(body: str) -> str:
+    """`a-c_` or `!a-c`, with nothing that only a regular expression knows; `z-a` fits no sign."""
+    negated = body.startswith("!")
+    out = []
+    for single, first, last in _MEMBER.findall(body[negated:]):
+        if single:
+            out.append(re.escape(single))
+        elif first <= last:
+            out.append(f"{re.escape(first)}-{re.escape(last)}")
+    if negated:
+        return f"[^/{''.join(out)}]"
+    return f"[{''.join(out)}]" if out else "(?!)"

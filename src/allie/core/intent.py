@@ -50,10 +50,11 @@ def step_of(change: Change, part: str, pristine: str) -> Step:
     if entry is None:
         buried = _buried(change, offered)
         return Step(change.real, change.verb, change.why, before, offered, old, None, buried)
-    wanted, source = offered, offer.source if offer else ()
+    wanted, source = offered, offer.source if offer else ""
     if change.verb == NOTE and entry.flag == "once" and old:
         wanted, source = (old.content, old.attrs), old.source
-    seen = change.standing.seen if change.verb == NOTE else ()
+    # Never vouch for what is not ours: a file may be edited when it becomes `once`.
+    seen = change.standing.seen if change.verb == NOTE and before == wanted else ""
     after = Placed(entry.overlay, entry.spelling, part, entry.flag, source, *wanted, seen, pristine)
     return Step(change.real, change.verb, change.why, before, wanted, old, after)
 

@@ -16,11 +16,12 @@ UNKNOWN = "?"  # as pristine: the ledger was rebuilt, nobody knows what stood th
 DIRECTORY = "d"  # as content
 TOMBSTONE_DAYS = 90
 
-# An lstat as far as it vouches for a file: ino, ctime_ns, size, mtime_ns, mode, uid, gid.
-Seen = tuple[int, ...]
-# A file of a generation: ino, size, mtime_ns, mode, uid, gid. A generation gives every change of
+# An lstat as far as it vouches for a file: "ino ctime_ns size mtime_ns mode uid gid". One text and
+# not seven numbers: a ledger of 5,000 paths is read at every tick.
+Seen = str
+# A file of a generation: "ino size mtime_ns mode uid gid". A generation gives every change of
 # content, mode, owner, ACL or attribute a new inode (rsync --link-dest), so this is enough.
-Source = tuple[int, ...]
+Source = str
 
 
 class Placed(NamedTuple):
@@ -30,10 +31,10 @@ class Placed(NamedTuple):
     spelling: str  # as the overlay has it, tags and all
     part: str  # overlay or overact
     flag: str  # "", "once" or "absent"
-    source: Source  # () if not known: compare next time
+    source: Source  # "" if not known: compare next time
     content: str  # digest; NOTHING for a path that must be absent; DIRECTORY
     attrs: str  # mode, owner, group, ACL and attributes
-    seen: Seen  # () if not known: compare next time
+    seen: Seen  # "" if not known: compare next time
     pristine: str  # NOTHING, UNKNOWN, or a name in pristine/
 
 
@@ -90,8 +91,21 @@ def decode(text: str) -> Ledger:
 
 
 def placed(row: list[Any]) -> Placed:
-    """One entry from its JSON list."""
-    overlay, spelling, part, flag, source, content, attrs, seen, pristine = row
-    return Placed(
-        overlay, spelling, part, flag, tuple(source), content, attrs, tuple(seen), pristine
-    )
+    """One entry from its JSON list. Raises TypeError if it is not as long as it must be."""
+    return Placed(*row)
+
+
+def inode_of(lstat: str) -> int:
+    """The inode in a Seen or Source; 0 in an unknown one."""
+    return int(lstat.partition(" ")[0] or 0)
+
+
+def ctime_of(seen: Seen) -> int:
+    """The ctime in a Seen, in nanoseconds; 0 in an unknown one."""
+    return int(seen.split(" ", 2)[1]) if seen else 0
+
+
+def size_and_mtime(source: Source) -> tuple[int, int]:
+    """(bytes, mtime in nanoseconds) of a known Source."""
+    _, size, mtime, _ = source.split(" ", 3)
+    return int(size), int(mtime)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from allie.core import offlimits
-from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Placed
+from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Placed, inode_of
 from allie.core.present import Offer, Present, Standing
 from allie.core.resolution import Entry, Problem
 
@@ -25,6 +25,7 @@ FORGET = "forget"  # the root is left alone; the entry goes
 # what happens to the pristine file of a path
 KEEP = "keep"
 TAKE = "take"  # what stands there now becomes the pristine
+LOST = "lost"  # the ledger was lost: nobody knows what stood there before us
 
 MANY = 10  # files; fewer than this are withdrawn without asking
 
@@ -34,7 +35,7 @@ class Change(NamedTuple):
 
     real: str
     verb: str
-    why: str  # new changed drift missing superseded linked | absent | withdrawn left … | adopted
+    why: str  # new changed drift missing superseded linked | absent | withdrawn left … | adopted …
     entry: Entry | None = None
     offer: Offer | None = None
     old: Placed | None = None
@@ -67,7 +68,7 @@ def plan(present: Present) -> Plan:
     for real in present.mine:
         if real not in present.vouched:
             _add(_for_claim(real, present), changes, problems)
-    _join_groups(present, changes)
+    _join_groups(present, changes, {problem.path for problem in problems})
     withdrawn = _withdrawals(present)
     problems += _guard(withdrawn, present)
     if not _too_many(withdrawn, present):
@@ -130,7 +131,7 @@ def _for_once(
     real: str, entry: Entry, offer: Offer, old: Placed | None, standing: Standing
 ) -> Change | None:
     if standing.content == NOTHING:
-        return Change(real, PLACE, "missing" if old else "new", entry, offer, old, standing)
+        return Change(real, PLACE, _cause(old, standing), entry, offer, old, standing)
     if old and old.flag != "once":
         return Change(real, NOTE, "once", entry, None, old, standing)
     return None
@@ -141,7 +142,7 @@ def _for_directory(
 ) -> Change | None:
     """A directory that ALLiE did not make keeps its own mode and owner (RULES B7)."""
     if standing.content != DIRECTORY:
-        why = "missing" if old and standing.content == NOTHING else "new"
+        why = _cause(old, standing)
         return Change(real, PLACE, why, entry, offer, old, standing, _pristine(old))
     if old is None:
         return None
@@ -149,39 +150,48 @@ def _for_directory(
         return Change(real, FORGET, "left: it is a directory now", entry, None, old, standing)
     if standing.attrs == offer.attrs:
         return Change(real, NOTE, "seen again", entry, offer, old, standing)
-    why = "changed" if standing.attrs == old.attrs else "drift"
-    return Change(real, PLACE, why, entry, offer, old, standing)
+    return Change(real, PLACE, _cause(old, standing), entry, offer, old, standing)
 
 
 def _for_file(
     real: str, entry: Entry, offer: Offer, old: Placed | None, standing: Standing, lost: bool
 ) -> Change | Problem | None:
+    why = _cause(old, standing)
     if standing.content == NOTHING:
-        return Change(real, PLACE, "missing" if old else "new", entry, offer, old, standing)
+        return Change(real, PLACE, why, entry, offer, old, standing)
     if standing.content == DIRECTORY:
         if standing.blocked:
             return Problem(real, f"a directory stands there: {standing.blocked}")
-        return Change(real, PLACE, "new", entry, offer, old, standing, _pristine(old))
+        return Change(real, PLACE, why, entry, offer, old, standing, _pristine(old))
     what_stands = (standing.content, standing.attrs)
     if what_stands == (offer.content, offer.attrs):
         if old:
             return Change(real, NOTE, "seen again", entry, offer, old, standing)
-        return Change(real, NOTE, "adopted", entry, offer, old, standing, KEEP if lost else TAKE)
+        return Change(real, NOTE, "adopted", entry, offer, old, standing, LOST if lost else TAKE)
     if old is None:
-        return Change(real, PLACE, "new", entry, offer, old, standing, TAKE)
+        return Change(real, PLACE, why, entry, offer, old, standing, TAKE)
     if standing.packaged:
         return Change(real, PLACE, "superseded", entry, offer, old, standing, TAKE)
-    ours = what_stands == (old.content, old.attrs)
-    return Change(real, PLACE, "changed" if ours else "drift", entry, offer, old, standing)
+    return Change(real, PLACE, why, entry, offer, old, standing)
+
+
+def _cause(old: Placed | None, standing: Standing) -> str:
+    """Why a path is placed: new to us, changed in the store, or by somebody here."""
+    if old is None:
+        return "new"
+    if (standing.content, standing.attrs) == (old.content, old.attrs):
+        return "changed"
+    return "missing" if standing.content == NOTHING else "drift"
 
 
 def _pristine(old: Placed | None) -> str:
     return KEEP if old else TAKE
 
 
-def _join_groups(present: Present, changes: dict[str, Change]) -> None:
+def _join_groups(present: Present, changes: dict[str, Change], refused: set[str]) -> None:
     """Hard links are placed together, or their link would be lost (RULES B8)."""
-    for group in present.groups:
+    for links in present.groups:
+        group = [real for real in links if real not in refused]
         inodes = {_inode(real, present) for real in group}
         placing = any(real in changes and changes[real].verb == PLACE for real in group)
         if len(inodes) == 1 and not placing:
@@ -201,7 +211,7 @@ def _inode(real: str, present: Present) -> int:
     """The inode that stands at a path now: as looked at, or as the ledger vouches."""
     standing = present.standing.get(real)
     seen = standing.seen if standing else present.ledger.entries[real].seen
-    return seen[0] if seen else 0
+    return inode_of(seen)
 
 
 def _withdrawals(present: Present) -> dict[str, Change]:
@@ -212,7 +222,8 @@ def _withdrawals(present: Present) -> dict[str, Change]:
             changes[real] = _withdraw(real, old, present.standing[real])
     for real, tombstone in present.ledger.tombstones.items():
         standing = present.standing.get(real)
-        if tombstone.placed.part == present.part and standing:
+        wanted = real in present.claims or real in present.held
+        if tombstone.placed.part == present.part and standing and not wanted:
             change = _withdraw(real, tombstone.placed, standing)
             if change.verb in (REMOVE, RESTORE):
                 changes[real] = change._replace(why="came back")
@@ -226,8 +237,11 @@ def _withdraw(real: str, old: Placed, standing: Standing) -> Change:
     if old.pristine == UNKNOWN:
         why = "left: nobody knows what stood there before"
     elif old.content == DIRECTORY and standing.content == DIRECTORY:
-        # Only an empty one goes; made by us, so nothing stood there before.
+        # Only an empty one goes.
         verb, why = REMOVE, "withdrawn"
+        if old.pristine != NOTHING:  # it took the place of a file
+            verb = FORGET if standing.blocked else RESTORE
+            why = f"left: {standing.blocked}" if standing.blocked else why
     elif ours or missing:
         nothing_back = old.pristine == NOTHING
         verb = RESTORE if not nothing_back else FORGET if missing else REMOVE

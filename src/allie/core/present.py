@@ -17,7 +17,7 @@ class Standing(NamedTuple):
 
     content: str = NOTHING  # digest; NOTHING; ledger.DIRECTORY
     attrs: str = ""
-    seen: Seen = ()
+    seen: Seen = ""
     size: int = 0  # bytes that a copy of it takes
     blocked: str = ""  # a directory that may not go: the first thing in it that is not ours
     packaged: bool = False  # it is the file that the package manager installed

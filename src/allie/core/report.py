@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from allie.core import stubs
 from allie.core.plan import PLACE, REMOVE, RESTORE, Change, Plan
 from allie.core.resolution import Problem
 from allie.core.script import Verdict
@@ -77,7 +78,7 @@ class Report(NamedTuple):
     @property
     def is_quiet(self) -> bool:
         """Whether the tick had nothing to do and nothing to say."""
-        ran = any(verdict.code is not None and verdict.name[:1] != "0" for verdict in self.scripts)
+        ran = any(each.code is not None and each.name not in stubs.PARTS for each in self.scripts)
         return not (ran or self.needs_attention or any(each.changed for each in self.applied))
 
 

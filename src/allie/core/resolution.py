@@ -93,6 +93,17 @@ class _Draft:
         below = path + "/"
         for name in [name for name in self.entries if name.startswith(below)]:
             self.lose(self.entries.pop(name), reason)
+        for name in [name for name in self.problems if name.startswith(below)]:
+            del self.problems[name]
+
+    def hold(self) -> None:
+        """A path in dispute, and what lies below it, is left as it is."""
+        for path in sorted(self.problems):
+            self.entries.pop(path, None)
+            below = path + "/"
+            for name in [name for name in self.entries if name.startswith(below)]:
+                del self.entries[name]
+                self.problems[name] = f"left as it is: {path} is in dispute"
 
 
 def resolve(overlays: Iterable[Overlay], facts: Facts) -> Resolution:
@@ -101,8 +112,7 @@ def resolve(overlays: Iterable[Overlay], facts: Facts) -> Resolution:
     for overlay in overlays:
         for entry in _winners_within(overlay, facts, draft):
             _lay(entry, draft)
-    for path in draft.problems:
-        draft.entries.pop(path, None)
+    draft.hold()
     return Resolution(
         draft.entries,
         tuple(draft.losers),
@@ -117,10 +127,10 @@ def _lay(entry: Entry, draft: _Draft) -> None:
     if earlier:
         shadowed = earlier.is_dir != entry.is_dir
         draft.lose(earlier, f"{'shadowed by' if shadowed else 'laid under'} {entry.overlay}")
-        if earlier.is_dir and not entry.is_dir:
-            draft.drop_below(entry.path, f"shadowed by {entry.source}")
+    disputed = draft.problems.pop(entry.path, None)
+    if not entry.is_dir and (disputed or (earlier and earlier.is_dir)):
+        draft.drop_below(entry.path, f"shadowed by {entry.source}")
     draft.entries[entry.path] = entry
-    draft.problems.pop(entry.path, None)
 
 
 def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> list[Entry]:
@@ -133,9 +143,8 @@ def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> list[Entry
             candidate = _candidate(name, spelling, is_dir, facts, draft)
             if candidate:
                 contested.setdefault(candidate.entry.path, []).append(candidate)
-        elif spelling != CONSENT:
+        else:
             winners[spelling] = Entry(spelling, name, spelling, is_dir)
-    broken = []
     for path, candidates in contested.items():
         if path in winners:
             candidates.append(_Candidate(tags.DEFAULT_RANK, winners[path]))
@@ -144,9 +153,7 @@ def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> list[Entry
             winners[path] = best
         else:
             winners.pop(path, None)
-            broken.append(path)
-    for path in broken:
-        _hold_below(path, winners, draft)
+    winners.pop(CONSENT, None)
     return list(winners.values())
 
 
@@ -162,6 +169,9 @@ def _candidate(
     rank = tags.rank(tag, facts)
     if rank is None:
         draft.lose(entry, tags.failing(tag, facts))
+        wrong = tags.parse_name(spelling).error
+        if wrong:  # a slip of the pen, or a newer ALLiE's attribute: said once, at its own name
+            draft.problems[spelling] = f"in overlay {overlay} it never fits: {wrong}"
         return None
     # A directory tagged absent is a statement about the path, not a directory to make.
     return _Candidate(rank, entry._replace(is_dir=is_dir and tag.flag != "absent"))
@@ -187,10 +197,3 @@ def _best(candidates: list[_Candidate], draft: _Draft) -> Entry | None:
 
 def _both(what: str, candidates: list[_Candidate]) -> str:
     return f"{what}: " + " and ".join(each.entry.source for each in candidates)
-
-
-def _hold_below(path: str, winners: dict[str, Entry], draft: _Draft) -> None:
-    """What lies below a path that is in dispute is left as it is, too."""
-    for name in [name for name in winners if name.startswith(path + "/")]:
-        del winners[name]
-        draft.problems[name] = f"left as it is: {path} is in dispute"

@@ -9,7 +9,6 @@ The spelling is that of yadm's alternates. Rules: DESIGN section 5, RULES B5.
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from allie.core import hosts
@@ -20,6 +19,7 @@ FLAGS = ("absent", "once")
 # The order is the precedence: the first place where two ranks differ decides.
 RANKED = ("host", "host pattern", "class", "image", "virt", "arch", "version", "distro", "negated")
 ATTRIBUTES = ("host", "class", "image", "virt", "arch", "version", "distro")
+_BOTH_FLAGS = "absent and once exclude each other"
 Rank = tuple[int, ...]
 DEFAULT_RANK: Rank = (0,) * len(RANKED)
 
@@ -67,8 +67,17 @@ def parse(text: str) -> Tag:
     if SIGN in text:
         error = "a second ## in one name"
     if len(flags) > 1:
-        error = error or "absent and once exclude each other"
+        error = error or _BOTH_FLAGS
     return Tag(frozenset(conditions), flags.pop() if flags else "", error)
+
+
+def parse_name(spelling: str) -> Tag:
+    """The tag of a path's last component alone."""
+    name, text = split(spelling.rpartition("/")[2])
+    if text is None:
+        return NO_TAG
+    tag = parse(text)
+    return tag if name else tag._replace(error=tag.error or "nothing before the ##")
 
 
 def _items(text: str) -> list[str]:
@@ -116,11 +125,13 @@ def unspell(spelling: str) -> tuple[str, Tag]:
         names.append(name)
         if text is None:
             continue
-        tag = parse(text)
-        error = error or tag.error or ("" if name else "nothing before the ##")
+        tag = parse_name(component)
+        error = error or tag.error
         conditions |= tag.conditions
         if tag.flag == "absent" and position < len(components) - 1:
             error = error or "it lies in a directory that is tagged absent"
+        if tag.flag and flag and tag.flag != flag:
+            error = error or _BOTH_FLAGS
         flag = tag.flag or flag
     return "/".join(names), Tag(conditions, flag, error)
 
@@ -178,5 +189,5 @@ def _holds(condition: Condition, facts: Facts) -> bool:
     if attribute == "distro":
         return value in facts.distro
     if attribute == "image":
-        return fnmatchcase(facts.image, value)
+        return bool(hosts.glob(value).fullmatch(facts.image))
     return bool(value == getattr(facts, attribute))

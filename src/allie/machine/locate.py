@@ -36,7 +36,12 @@ def open_system(root: str = "/") -> System:
 
 
 def need_name(here: System) -> str:
-    """The system's own name. Raises SettingsError where it has not joined a store."""
+    """The system's own name. Raises SettingsError where it has not joined a store.
+
+    Raises StateError where we are not root: nothing could be seen, and would be taken for nothing.
+    """
+    if os.path.isdir(here.state) and not os.access(here.state, os.R_OK | os.X_OK):
+        raise StateError(f"{here.state} is for root alone", "run this as root")
     if not here.name:
         raise SettingsError(
             f"{here.at(system.NAME)} is missing: this system has not joined a store",

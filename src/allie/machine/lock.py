@@ -17,6 +17,7 @@ from allie.core.system import System
 from allie.machine import atomic
 
 INHERITED = "ALLIE_LOCK_FD"
+_GLANCE = 0.1  # seconds
 
 
 @contextmanager
@@ -30,11 +31,9 @@ def held(system: System, verb: str) -> Iterator[int]:
         yield int(os.environ[INHERITED])
         return
     descriptor = os.open(system.state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _locked(descriptor):
         os.close(descriptor)
-        raise Busy(f"another tick of this system is running: {_holder(system)}") from None
+        raise Busy(f"another tick of this system is running: {_holder(system)}")
     try:
         _sign(system, verb)
         yield descriptor
@@ -77,6 +76,19 @@ def is_running(system: System) -> bool:
         return True
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the lock; tried for a moment, since a view may just be looking (`is_running`)."""
+    until = time.monotonic() + _GLANCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(_GLANCE / 10)
 
 
 def _make_state(system: System) -> None:

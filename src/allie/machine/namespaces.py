@@ -51,19 +51,49 @@ def execute(root: str, hostname: str, argv: list[str], env: dict[str, str]) -> i
     if hostname:
         name = hostname.encode()
         _libc.sethostname(name, len(name))
-    first = os.fork()  # the first process of the new pid namespace
+    _drop_descriptors()
+    first = os.fork()  # the first process of the new pid namespace: with it all others end
     if first == 0:
         try:
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             _furnish(root)
             os.chroot(root)
             os.chdir("/")
-            os._exit(process.execute(argv, env))
+            os._exit(_first(argv, env))
         except BaseException as error:
             os.write(2, f"allie: cannot enter {root}: {error}\n".encode(errors="replace"))
             os._exit(126)
-    code = process.wait(first)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a time-out's is for the script, not for us
+    return _as_shell(process.wait(first))
+
+
+def _first(argv: list[str], env: dict[str, str]) -> int:
+    """Be the namespace's init: start the script and wait for it, and for what it orphans.
+
+    The script itself is not process 1: that one is deaf to the signals it does not handle.
+    """
+    script = os.fork()
+    if script == 0:
+        os._exit(process.execute(argv, env))
+    while True:
+        ended, status = os.wait()
+        if ended == script:
+            return _as_shell(os.waitstatus_to_exitcode(status))
+
+
+def _as_shell(code: int) -> int:
+    """An exit status that says by which signal a process was ended, as a shell has it."""
     return code if code >= 0 else 128 - code
+
+
+def _drop_descriptors() -> None:
+    """Close what an exec would: this process lives on without one, and must not keep a lock."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not os.get_inheritable(int(name)):
+                os.close(int(name))
+        except OSError:
+            continue  # the listing's own
 
 
 def _furnish(root: str) -> None:
@@ -71,6 +101,7 @@ def _furnish(root: str) -> None:
     _mount("none", "/", "", _REC | _PRIVATE)
     resolver = atomic.read_bytes(os.path.realpath("/etc/resolv.conf")) or b""
     where = _resolv_conf(root)
+    has_run = False
     for name, kind, flags in (
         ("proc", "proc", _NOSUID | _NODEV | _NOEXEC),
         ("sys", "sysfs", _NOSUID | _NODEV | _NOEXEC | _RDONLY),
@@ -82,8 +113,10 @@ def _furnish(root: str) -> None:
             continue
         if _try_mount(kind, f"/proc/self/fd/{descriptor}", kind, flags):
             _finish(name, f"{root}/{name}")
+            has_run = has_run or name == "run"
         os.close(descriptor)
-    _give_resolver(root, where, resolver)
+    if has_run and where:  # else the path could lead to the base's own /run
+        _give_resolver(root, where, resolver)
 
 
 def _mount_point(root: str, name: str) -> int | None:
@@ -121,14 +154,14 @@ def _resolv_conf(root: str) -> str:
     try:
         for _ in range(40):
             real = inside.entry(path)
+            if real.startswith("run/"):
+                return real
             st = os.lstat(f"{root}/{real}")
             if not stat.S_ISLNK(st.st_mode):
                 return real if stat.S_ISREG(st.st_mode) else ""
             target = os.readlink(f"{root}/{real}")
             above = real.rpartition("/")[0]
             path = os.path.normpath("/" + (target if target[0] == "/" else f"{above}/{target}"))[1:]
-            if path.startswith("run/"):
-                return path
     except (OSError, PathRefused):
         pass
     return ""
@@ -137,8 +170,6 @@ def _resolv_conf(root: str) -> str:
 def _give_resolver(root: str, where: str, resolver: bytes) -> None:
     """A copy of the base's resolv.conf: the root's scripts cannot write through to ours."""
     copy = f"{root}/run/allie/resolv.conf"
-    if not where or not os.path.isdir(f"{root}/run/allie"):
-        return
     target = f"{root}/{where}" if where.startswith("run/") else copy
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with open(target, "wb") as file:

@@ -188,6 +188,14 @@ def has_program(name: str) -> bool:
     return any(os.access(f"{place}/{name}", os.X_OK) for place in environment()["PATH"].split(":"))
 
 
+def descriptor_of(pid: int) -> int | None:
+    """A descriptor that poll() wakes for when the child ends; None where the kernel has none."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):  # Linux before 5.3, or a libc without it
+        return None
+
+
 def process_start(pid: int) -> str:
     """When a process began, in the kernel's ticks; "" if there is none. (pid, start) is unique."""
     try:

@@ -44,21 +44,15 @@ def status(path: str) -> os.stat_result | None:
 def seen_of(st: os.stat_result) -> Seen:
     """The part of an lstat that vouches for a file in the root."""
     return (
-        st.st_ino,
-        st.st_ctime_ns,
-        st.st_size,
-        st.st_mtime_ns,
-        st.st_mode,
-        st.st_uid,
-        st.st_gid,
+        f"{st.st_ino} {st.st_ctime_ns} {st.st_size} {st.st_mtime_ns}"
+        f" {st.st_mode:o} {st.st_uid} {st.st_gid}"
     )
 
 
 def source_of(st: os.stat_result) -> Source:
     """The part of an lstat that identifies a file of a generation (a directory has no times)."""
-    if stat.S_ISDIR(st.st_mode):
-        return (st.st_ino, 0, 0, st.st_mode, st.st_uid, st.st_gid)
-    return (st.st_ino, st.st_size, st.st_mtime_ns, st.st_mode, st.st_uid, st.st_gid)
+    size, mtime = (0, 0) if stat.S_ISDIR(st.st_mode) else (st.st_size, st.st_mtime_ns)
+    return f"{st.st_ino} {size} {mtime} {st.st_mode:o} {st.st_uid} {st.st_gid}"
 
 
 def content_digest(path: str, st: os.stat_result) -> str:
