@@ -26,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
     here = options.system_of(args)
     locate.need_name(here)
     known = part.situation(here)
-    plans = [part.decide(here, name, known)[1] for name in PARTS]
+    ledger = state.load_ledger(here)
+    plans = [part.decide(here, name, known, ledger)[1] for name in PARTS]
     if args.json:
         options.say_json([each._asdict() for each in plans])
     else:
