@@ -264,7 +264,8 @@ class _View:
         if stat.S_ISDIR(st.st_mode):
             attrs = tree.attributes_digest(path, st)
             wanted_dir = offer is not None and offer.content == DIRECTORY
-            blocked = "" if wanted_dir or (offer is None and old) else self._blocked(real)
+            goes_if_empty = offer is None and old is not None and old.pristine == NOTHING
+            blocked = "" if wanted_dir or goes_if_empty else self._blocked(real)
             return Standing(DIRECTORY, attrs, seen, blocked=blocked)
         if old and old.seen == seen and not self.full:
             return Standing(old.content, old.attrs, seen, st.st_size)

@@ -27,7 +27,7 @@ from allie.core.report import Applied, applied_of
 from allie.core.resolution import Problem, Resolution
 from allie.core.settings import Settings
 from allie.core.system import System
-from allie.machine import locate, lock
+from allie.machine import locate, lock, paths, rsync
 
 FULL_EVERY = 168  # ticks, a week of hours: then everything is compared by content
 
@@ -93,7 +93,16 @@ def decide(
     """Look at the root and plan one part."""
     ledger = state.load_ledger(here)
     present = look(here, part, known.generation, known.resolution, ledger, full=full)
+    present = present._replace(parents_shared=_shared_parents(here, present))
     return present, plan(present)
+
+
+def _shared_parents(here: System, present: Present) -> frozenset[str]:
+    """The paths at which an rsync older than 3.5.0 could be led out of the root (RULES A6)."""
+    if not present.offers or not rsync.version(f"{here.state}/rsync").follows_swapped_parents:
+        return frozenset()
+    offered = present.offers
+    return frozenset(real for real in offered if not paths.only_root_writes(here.root, real))
 
 
 def _known(here: System) -> Facts:

@@ -84,7 +84,7 @@ def decode(text: str) -> Ledger:
                 real: Tombstone(placed(row), when)
                 for real, (row, when) in value["tombstones"].items()
             },
-            value["generations"],
+            {part: int(number) for part, number in value["generations"].items()},
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"a damaged ledger: {error!r}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _TREES = ("var/lib/allie", "var/lib/allie-code", "root/done", "proc", "sys", "dev", "run")
-_FILES = ("etc/allie/system",)
+_NAME = "etc/allie/system"
 # What ALLiE itself needs; a directory that holds one of these can never be made absent.
 VITAL = ("etc/allie", "root/conf", "root/util", "root/done", "var/lib/allie")
 _LONGEST = 240  # bytes; rsync adds a prefix and six random letters to make its temporary name
@@ -14,11 +14,11 @@ def refusal(path: str) -> str:
     for tree in _TREES:
         if path.startswith(tree + "/") or (path == tree and tree != "var/lib/allie"):
             return f"/{tree} is not for overlays"
-    if path in _FILES:
-        return f"/{path} says what this root is, and is written by join alone"
+    if path == _NAME or path.startswith(_NAME + "/"):
+        return f"/{_NAME} says what this root is, and is written by join alone"
     names = path.split("/")
-    if ".." in names:
-        return "a path with .. in it"
+    if ".." in names or "." in names:
+        return "a path with . or .. in it"
     if any(len(name.encode(errors="surrogateescape")) > _LONGEST for name in names):
         return f"a name longer than {_LONGEST} bytes"
     return ""

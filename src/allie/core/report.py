@@ -120,7 +120,7 @@ def from_json(value: dict[str, Any]) -> Report:
 
 def applied_from_json(value: dict[str, Any]) -> Applied:
     """Read one part's Applied."""
-    problems = tuple(Problem(**each) for each in value.get("problems", ()))
+    problems = tuple(Problem(**_known(Problem, each)) for each in value.get("problems", ()))
     return Applied(**_known(Applied, value))._replace(problems=problems)
 
 

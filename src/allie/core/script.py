@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 NAME = re.compile(r"[0-9][0-9][A-Za-z0-9._-]*")
 _LEFTOVER = re.compile(r"(~|\.bak|\.orig|\.rej|\.swp|\.dpkg-[a-z]+|\.rpm[a-z]+)$")
-_HEADER = re.compile(rb"^#\s*allie:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_HEADER = re.compile(rb"^#[ \t]*allie:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _SPAN = re.compile(r"([0-9]+)\s*([smhdw]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _HEAD = 4096  # bytes at a script's start in which its headers are looked for
@@ -64,8 +64,9 @@ def parse_headers(content: bytes) -> Headers:
     """Read `# allie: every|on-change|timeout …` lines near a script's beginning."""
     headers = Headers()
     for found in _HEADER.finditer(content[:_HEAD]):
-        word, _, rest = found.group(1).decode(errors="replace").partition(" ")
-        headers = _with_header(headers, word, rest.strip())
+        text = " ".join(found.group(1).decode(errors="replace").split())
+        word, _, rest = text.partition(" ")
+        headers = _with_header(headers, word, rest)
     return headers
 
 
@@ -122,10 +123,17 @@ def state_after(code: int) -> str:
 def wants(headers: Headers, paths: tuple[str, ...]) -> bool:
     """Whether a change at any of these absolute paths makes the script due (`on-change`)."""
     return any(
-        path == pattern or fnmatchcase(path, pattern) or _below(path, pattern)
+        path == pattern or _fits(path, pattern) or _below(path, pattern)
         for pattern in headers.on_change
         for path in paths
     )
+
+
+def _fits(path: str, pattern: str) -> bool:
+    try:
+        return fnmatchcase(path, pattern)
+    except re.error:  # `[z-a]`, before Python 3.11
+        return False
 
 
 def _below(path: str, pattern: str) -> bool:

@@ -56,12 +56,14 @@ def parse(text: str, system: str) -> Settings:
         check_store(store)
     for name in overlays:
         check_name(name, "overlay")
+    image = ini.get(section, "image", fallback="").strip()
+    ring = ini.get("allie", "ring", fallback="").strip()
     return Settings(
         system=system,
         stores=stores,
         overlays=overlays,
-        image=ini.get(section, "image", fallback="").strip(),
-        ring=ini.get("allie", "ring", fallback="").strip(),
+        image=check_name(image, "image") if image else "",
+        ring=check_name(ring, "ring") if ring else "",
         host=ini.get("allie", "host", fallback="").strip(),
         stall=_seconds(ini.get("allie", "stall", fallback="")),
     )
@@ -92,10 +94,10 @@ def unknown_keys(text: str) -> list[str]:
 
 
 def check_name(name: str, kind: str) -> str:
-    """Return the name of an overlay, image or system if it is one; raise SettingsError if not."""
+    """Return the name of a thing of this kind if it is one; raise SettingsError if not."""
     if not _NAME.fullmatch(name):
         raise SettingsError(
-            f"{name!r} is not a name for an {kind}",
+            f"{kind} {name!r}: that is not a name",
             "letters, digits, dot, dash and underscore; no slash",
         )
     return name
@@ -136,6 +138,6 @@ def _words(text: str) -> tuple[str, ...]:
 def _seconds(text: str) -> int:
     if not text.strip():
         return DEFAULT_STALL
-    if not text.strip().isdigit() or int(text) < 1:
+    if not re.fullmatch("[0-9]{1,9}", text.strip()) or int(text) < 1:
         raise SettingsError(f"allie.conf: stall = {text!r} is not a number of seconds")
     return int(text)
