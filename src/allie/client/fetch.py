@@ -101,7 +101,6 @@ def _from(
         under = [into.format(link) for link in links]
         argv = rsync.fetch(able, reach + words, wanted, into.format(part), under)
         _run(argv, store, settings, show)
-    atomic.write(f"{part}/{generations.LIST}", "\n".join(settings.overlays) + "\n", durable=False)
     return _switch(here, settings, part, before, _lagging(store, settings, contact))
 
 
@@ -161,6 +160,7 @@ def _switch(
     """Judge the finished part, and make it the generation in force."""
     number = int(os.path.basename(part).partition(".")[0])
     after = Generation(number, part, settings.overlays)
+    generations.complete(after)
     new = {name: _files(after, name) for name in after.overlays}
     old = {name: _files(before, name) for name in before.overlays} if before else {}
     _guard(after, settings, old, new, lagging)
@@ -188,7 +188,7 @@ def _files(generation: Generation, overlay: str) -> dict[str, int]:
     top = f"{generation.path}/{overlay}"
     return {
         path: os.lstat(f"{top}/{path}").st_ino
-        for path, is_dir in tree.listing(top)
+        for path, is_dir in generations.names_in(generation, overlay)
         if not is_dir and path != CONSENT
     }
 

@@ -83,7 +83,8 @@ def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
             host=wishes.host or present.host,
             ring=wishes.ring or present.ring,
         )
-    overlays = wishes.overlays or _those_that_exist(wishes.store, image)
+    there = _those_that_exist(wishes.store, image)  # asked in any case: does the store answer?
+    overlays = wishes.overlays or there
     return Settings(name, (wishes.store,), overlays, image, wishes.ring, wishes.host)
 
 

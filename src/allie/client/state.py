@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from allie.core import ledger as ledgers
 from allie.core import report as reports
+from allie.core.errors import StateError
 from allie.core.ledger import Ledger
 from allie.core.report import Applied, Contact, Report
 from allie.core.system import System
@@ -36,6 +37,12 @@ def load_ledger(system: System) -> Ledger:
     except ValueError:
         os.rename(system.ledger, f"{system.ledger}.damaged")
         return ledgers.empty(lost=True)
+
+
+def begin_ledger(system: System) -> None:
+    """Have a ledger before the first pristine file, or a kill between looks like a lost one."""
+    if not os.path.lexists(system.ledger) and not os.path.isdir(system.pristine):
+        save_ledger(system, ledgers.empty())
 
 
 def save_ledger(system: System, ledger: Ledger) -> None:

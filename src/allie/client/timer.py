@@ -23,25 +23,33 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 def install(here: System, host: str) -> str:
     """Switch the ticks on; what was done, in words. Done again, it changes nothing."""
     inside = paths.Inside(here.root)
-    if inside.directory("usr/lib/systemd/system").exists:
+    if _has(inside, "usr/lib/systemd/systemd", "lib/systemd/systemd"):
         _link_units(inside)
         if here.is_base and os.path.isdir("/run/systemd/system"):
             process.run(["systemctl", "daemon-reload"], check=True)
-            process.run(["systemctl", "start", *TIMERS], check=True)
+            # The boot's own would elapse at once, and get in the way of the tick that follows.
+            process.run(["systemctl", "start", TIMERS[0]], check=True)
         return "systemd starts a tick at boot and every hour (allie.timer)"
-    if inside.directory("etc/cron.d").exists or process.has_program("crond"):
+    hourly = inside.directory("etc/periodic/hourly")  # Alpine, whose crond knows no cron.d
+    if hourly.exists:
+        link = f"{inside.prefix}{hourly.real}/allie"
+        if not os.path.islink(link):
+            atomic.point(link, "/root/conf/run-conf")
+        return "crond starts a tick every hour (/etc/periodic/hourly/allie)"
+    if inside.directory("etc/cron.d").exists and _has(inside, "usr/sbin/cron", "usr/sbin/crond"):
         minute = int(sha256(host.encode()).hexdigest(), 16) % 60
         directory = inside.prefix + inside.directory("etc/cron.d").real
-        os.makedirs(directory, exist_ok=True)
-        atomic.write(f"{directory}/allie", _CRON.format(minute=minute))
+        if atomic.read(f"{directory}/allie") != _CRON.format(minute=minute):
+            atomic.write(f"{directory}/allie", _CRON.format(minute=minute))
         return (
             f"cron starts a tick at boot and at minute {minute} of every hour (/etc/cron.d/allie)"
         )
-    hourly = inside.directory("etc/periodic/hourly")
-    if hourly.exists:
-        atomic.point(f"{inside.prefix}{hourly.real}/allie", "/root/conf/run-conf")
-        return "crond starts a tick every hour (/etc/periodic/hourly/allie)"
     return "neither systemd nor cron is here: start /root/conf/run-conf at boot and hourly yourself"
+
+
+def _has(inside: paths.Inside, *programs: str) -> bool:
+    """Whether the root has one of these; directories alone come with packages that have others."""
+    return any(os.path.lexists(inside.prefix + inside.entry(program)) for program in programs)
 
 
 def _link_units(inside: paths.Inside) -> None:
