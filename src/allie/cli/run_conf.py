@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _tell(report: Report) -> None:
     """One line if it went well (and somebody watches); what needs attention in any case."""
-    if not report.is_quiet:
+    if not report.is_quiet or sys.stdout.isatty():
         console.tell(f"tick {report.tick}: {show.summary(report)}")
     if report.contact.trouble:
         console.tell(f"store: {show.contact(report.contact, time.time())}")

@@ -21,15 +21,19 @@ from allie.core.system import System
 from allie.machine import process, tree
 
 
-def apply(here: System, plan: Plan, present: Present, tick: int) -> Applied:
-    """Make the root match the plan; what was done, and what could not be."""
+def apply(here: System, plan: Plan, present: Present, saved: Ledger, tick: int) -> Applied:
+    """Make the root match the plan; what was done, and what could not be.
+
+    saved: the ledger as it is on disk; nothing is written where it already says everything.
+    """
     plan = _without_a_broken_kit(here, plan)
     books = _forget_sources(present.ledger, plan)
     if plan.is_nothing:
-        if _differ(books, state.load_ledger(here), plan):
+        if books is not saved or books.generations.get(plan.part) != plan.generation:
             generations = {**books.generations, plan.part: plan.generation}
             state.save_ledger(here, books._replace(generations=generations))
         return Applied(tick, plan.part, plan.generation, problems=plan.problems)
+    state.begin_ledger(here)
     pristines = pristine.take(here, [change for change in plan.changes if change.entry])
     steps: list[Step] = []
     offers: dict[str, Offer] = {}
@@ -82,15 +86,13 @@ def _steps(
 
 
 def _forget_sources(ledger: Ledger, plan: Plan) -> Ledger:
-    """A path that is left as it is was not compared with this generation: compare next time."""
+    """A path that is left as it is was not compared with this generation: compare next time.
+
+    The very same ledger where there is nothing to forget.
+    """
     stale = {problem.path: ledger.entries.get(problem.path) for problem in plan.problems}
-    blank = {real: placed._replace(source="") for real, placed in stale.items() if placed}
+    blank = {real: each._replace(source="") for real, each in stale.items() if each and each.source}
     return ledger._replace(entries={**ledger.entries, **blank}) if blank else ledger
-
-
-def _differ(books: Ledger, saved: Ledger, plan: Plan) -> bool:
-    """Whether the ledger on disk does not yet say what is known now."""
-    return books.generations.get(plan.part) != plan.generation or books.entries != saved.entries
 
 
 def _without_a_broken_kit(here: System, plan: Plan) -> Plan:

@@ -18,6 +18,7 @@ from allie.core.system import System
 from allie.machine import atomic, tree
 
 LIST = ".overlays"  # in a generation: the overlays that it holds, in order
+NAMES = ".names-"  # … and, for each, the names in its tree, since every tick asks for them
 
 
 class Generation(NamedTuple):
@@ -46,10 +47,28 @@ def current(here: System) -> Generation | None:
 
 def overlays(generation: Generation) -> list[Overlay]:
     """The trees of a generation, as lists of names."""
+    return [Overlay(name, names_in(generation, name)) for name in generation.overlays]
+
+
+def names_in(generation: Generation, overlay: str) -> list[Listed]:
+    """The tree of one overlay, as a list of names: NUL-ended, a directory's with a slash."""
+    text = atomic.read(f"{generation.path}/{NAMES}{overlay}")
+    if text is None:
+        return [Listed(*each) for each in tree.listing(f"{generation.path}/{overlay}")]
     return [
-        Overlay(name, [Listed(*each) for each in tree.listing(f"{generation.path}/{name}")])
-        for name in generation.overlays
+        Listed(name[:-1], True) if name[-1] == "/" else Listed(name, False)
+        for name in text.split("\0")[:-1]
     ]
+
+
+def complete(generation: Generation) -> None:
+    """Note which overlays a finished generation holds, and their names; it changes no more."""
+    for overlay in generation.overlays:
+        listing = tree.listing(f"{generation.path}/{overlay}")
+        names = [path + "/\0" if is_dir else path + "\0" for path, is_dir in listing]
+        atomic.write(f"{generation.path}/{NAMES}{overlay}", "".join(names), durable=False)
+    text = "".join(f"{overlay}\n" for overlay in generation.overlays)
+    atomic.write(f"{generation.path}/{LIST}", text, durable=False)
 
 
 def resolve(generation: Generation, facts: Facts) -> Resolution:

@@ -21,6 +21,7 @@ from allie.core import settings as configuration
 from allie.core import system
 from allie.core.errors import SettingsError, StoreError
 from allie.core.facts import Facts
+from allie.core.ledger import Ledger
 from allie.core.plan import Plan, plan
 from allie.core.present import Present
 from allie.core.report import Applied, applied_of
@@ -51,13 +52,16 @@ def run(here: System, part: str) -> Applied:
         recover(here)
         if part == "overlay":
             bring(here)
-        present, the_plan = decide(here, part, situation(here), full=tick % FULL_EVERY == 0)
+        saved = state.load_ledger(here)
+        known = situation(here)
+        present, the_plan = decide(here, part, known, saved, full=tick % FULL_EVERY == 0)
         if state.pause(here):
             done = applied_of(tick, the_plan, list(the_plan.changes), list(the_plan.problems))
             done = done._replace(paused=True)
         else:
-            done = applying.apply(here, the_plan, present, tick)
-            _tidy(here, done)
+            done = applying.apply(here, the_plan, present, saved, tick)
+            if saved.generations.get(part) != known.generation.number or not the_plan.is_nothing:
+                _tidy(here)
         state.save_applied(here, done)
         return done
 
@@ -88,10 +92,9 @@ def situation(here: System) -> Situation:
 
 
 def decide(
-    here: System, part: str, known: Situation, *, full: bool = False
+    here: System, part: str, known: Situation, ledger: Ledger, *, full: bool = False
 ) -> tuple[Present, Plan]:
     """Look at the root and plan one part."""
-    ledger = state.load_ledger(here)
     present = look(here, part, known.generation, known.resolution, ledger, full=full)
     present = present._replace(parents_shared=_shared_parents(here, present))
     return present, plan(present)
@@ -131,12 +134,10 @@ def _without_unusable_settings(
         return resolution._replace(entries=entries, problems=(*resolution.problems, problem))
 
 
-def _tidy(here: System, done: Applied) -> None:
+def _tidy(here: System) -> None:
     """Remove the generations and undo copies that nothing needs any more."""
-    books = state.load_ledger(here) if done.changed else None
-    if books:
-        undo.prune(here, books)
+    books = state.load_ledger(here)
+    undo.prune(here, books)
     current = generations.current(here)
     if current:
-        kept = (books or state.load_ledger(here)).generations
-        generations.remove_old(here, {current.number, *kept.values()})
+        generations.remove_old(here, {current.number, *books.generations.values()})

@@ -5,9 +5,11 @@ Each path of the left intent is old or new, never half; which of the two is read
 
 from __future__ import annotations
 
+import os
+
 from allie.client import leftovers, state, transaction
 from allie.core.intent import Intent, Step
-from allie.core.ledger import PARTS, Placed
+from allie.core.ledger import DIRECTORY, NOTHING, PARTS, Placed
 from allie.core.system import System
 from allie.machine import atomic, tree
 
@@ -26,21 +28,28 @@ def recover(here: System) -> int:
 
 def _recover(here: System, intent: Intent) -> None:
     leftovers.remove(here, intent)
-    judged = [_judge(here, step) for step in intent.steps]
+    judged = [_judge(here, intent, step) for step in intent.steps]
     confirmed = [step for step in judged if step]
     for place in {here.at(step.real).rpartition("/")[0] or "/" for step in confirmed}:
         if tree.status(place):
             atomic.sync_filesystem(place)
-    transaction.conclude(here, intent, confirmed, state.load_ledger(here))
+    books = state.load_ledger(here)
+    if books.lost:  # what is known of these paths does not make the whole ledger known again
+        intent = intent._replace(generation=0)
+    transaction.conclude(here, intent, confirmed, books)
 
 
-def _judge(here: System, step: Step) -> Step | None:
+def _judge(here: System, intent: Intent, step: Step) -> Step | None:
     """The step if it came true, as far as it did; None if the path is as it was before."""
-    stands = tree.describe(here.at(step.real))
+    path = here.at(step.real)
+    stands = tree.describe(path)
     if stands == step.wanted:
         return step._replace(after=_compare_next_time(step.after))
-    if stands == step.before or step.old or step.after is None:
+    if step.old or step.after is None or tree.is_state(path, step.before):
         return None
+    kept = f"{transaction.undo_place(here, intent)}/files/{step.real}"
+    if step.before[0] not in (NOTHING, DIRECTORY) and not os.path.lexists(kept):
+        return None  # edited before we came to it
     # Placed by us for the first time, and edited since: it is ours, and drifted. Were it not
     # entered, the edit would be taken for what stood there before us.
     return step._replace(after=_compare_next_time(step.after))

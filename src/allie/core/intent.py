@@ -82,7 +82,7 @@ def settle(books: Ledger, intent: Intent, steps: list[Step], now: float) -> Ledg
     limit = now - ledger.TOMBSTONE_DAYS * 86400
     kept = {real: each for real, each in tombstones.items() if each.when > limit}
     generations = {**books.generations, intent.part: intent.generation}
-    return Ledger(entries, kept, generations)
+    return Ledger(entries, kept, generations, books.lost)
 
 
 def writes(step: Step) -> bool:

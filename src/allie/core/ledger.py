@@ -53,6 +53,10 @@ class Ledger(NamedTuple):
     generations: dict[str, int]  # part → the generation that its sources speak of
     lost: bool = False  # there was a ledger once; this one is being rebuilt
 
+    def is_lost_for(self, part: str) -> bool:
+        """Whether this part has not gone through its paths since the ledger was lost."""
+        return self.lost and not self.generations.get(part)
+
 
 def empty(lost: bool = False) -> Ledger:
     """The ledger of a system in which nothing was placed, or (lost) whose ledger is gone."""
@@ -67,6 +71,7 @@ def encode(ledger: Ledger) -> str:
             "generations": ledger.generations,
             "entries": ledger.entries,
             "tombstones": ledger.tombstones,
+            "lost": any(ledger.is_lost_for(part) for part in PARTS),
         },
         separators=(",", ":"),
     )
@@ -85,6 +90,7 @@ def decode(text: str) -> Ledger:
                 for real, (row, when) in value["tombstones"].items()
             },
             {part: int(number) for part, number in value["generations"].items()},
+            bool(value.get("lost")),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"a damaged ledger: {error!r}") from error

@@ -103,7 +103,8 @@ def _for_claim(real: str, present: Present) -> Change | Problem | None:
     if offer.content == DIRECTORY:
         change: Change | Problem | None = _for_directory(real, entry, offer, old, standing)
     else:
-        change = _for_file(real, entry, offer, old, standing, present.ledger.lost)
+        lost = present.ledger.is_lost_for(present.part)
+        change = _for_file(real, entry, offer, old, standing, lost)
     if isinstance(change, Change) and change.verb == PLACE and real in present.parents_shared:
         return Problem(real, "a directory above it can be written by others; needs rsync 3.5")
     return change

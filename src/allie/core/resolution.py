@@ -110,8 +110,10 @@ def resolve(overlays: Iterable[Overlay], facts: Facts) -> Resolution:
     """Choose the winner of each path; the overlays come in the order they are laid."""
     draft = _Draft()
     for overlay in overlays:
-        for entry in _winners_within(overlay, facts, draft):
-            _lay(entry, draft)
+        winners = _winners_within(overlay, facts, draft)
+        for path in winners.keys() & (draft.entries.keys() | draft.problems.keys()):
+            _lay_over(winners[path], draft)
+        draft.entries.update(winners)
     draft.hold()
     return Resolution(
         draft.entries,
@@ -121,8 +123,8 @@ def resolve(overlays: Iterable[Overlay], facts: Facts) -> Resolution:
     )
 
 
-def _lay(entry: Entry, draft: _Draft) -> None:
-    """Lay one overlay's winner over what the earlier overlays have."""
+def _lay_over(entry: Entry, draft: _Draft) -> None:
+    """One overlay's winner comes to lie over what the earlier overlays have."""
     earlier = draft.entries.get(entry.path)
     if earlier:
         shadowed = earlier.is_dir != entry.is_dir
@@ -130,10 +132,9 @@ def _lay(entry: Entry, draft: _Draft) -> None:
     disputed = draft.problems.pop(entry.path, None)
     if not entry.is_dir and (disputed or (earlier and earlier.is_dir)):
         draft.drop_below(entry.path, f"shadowed by {entry.source}")
-    draft.entries[entry.path] = entry
 
 
-def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> list[Entry]:
+def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> dict[str, Entry]:
     """Each path's best variant within one overlay."""
     name = overlay.name
     winners = {}
@@ -154,7 +155,7 @@ def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> list[Entry
         else:
             winners.pop(path, None)
     winners.pop(CONSENT, None)
-    return list(winners.values())
+    return winners
 
 
 def _candidate(

@@ -141,6 +141,19 @@ def describe(path: str) -> tuple[str, str]:
     return content_digest(path, st), attributes_digest(path, st)
 
 
+def of_size(size: int) -> str:
+    """As content: a file known to be neither ours nor wanted by its size alone, and not read."""
+    return f"f:of {size} bytes"
+
+
+def is_state(path: str, state: tuple[str, str]) -> bool:
+    """Whether a path is in a state noted before, which may know the size of its file alone."""
+    st = status(path)
+    if st is not None and stat.S_ISREG(st.st_mode) and state[0] == of_size(st.st_size):
+        return attributes_digest(path, st) == state[1]
+    return describe(path) == state
+
+
 def remove(path: str) -> None:
     """Remove a file, or a whole tree of our own; follows no symlink; silent if it is not there."""
     st = status(path)
