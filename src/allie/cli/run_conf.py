@@ -41,8 +41,6 @@ def _tell(report: Report) -> None:
     """One line if it went well (and somebody watches); what needs attention in any case."""
     if not report.is_quiet or sys.stdout.isatty():
         console.tell(f"tick {report.tick}: {show.summary(report)}")
-    if report.contact.trouble:
-        console.tell(f"store: {show.contact(report.contact, time.time())}")
     fresh = report.began - 1
     for each in report.scripts:
         if each.state == "failing" and each.since >= fresh:

@@ -35,6 +35,7 @@ def plan(the_plan: Plan) -> list[str]:
         f"{_VERBS[change.verb]:8} /{change.real}  ({change.why}"
         + (f", from {change.entry.source})" if change.entry else ")")
         for change in the_plan.changes
+        if change.why != "seen again"  # the ledger's own business: nothing would change
     ]
     lines += [
         paint(f"leave    /{each.path}  ({each.message})", "bad") for each in the_plan.problems
