@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
 
 from allie.core.system import System
+from allie.core.value import TYPE_CHECKING
 from allie.machine import console, locate
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:

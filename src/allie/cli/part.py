@@ -7,11 +7,13 @@ store and puts it in place, and runs no other script.
 from __future__ import annotations
 
 import argparse
+import time
 
 from allie.cli import options, show
-from allie.client import part
+from allie.client import part, state
 from allie.core import stubs
 from allie.core.errors import ATTENTION, DONE, AllieError
+from allie.core.report import Contact
 from allie.core.system import System
 from allie.machine import console
 
@@ -48,4 +50,7 @@ def _part(here: System, name: str) -> int:
     done = part.run(here, name)
     for line in show.applied(done):
         console.say(line)
-    return ATTENTION if done.problems else DONE
+    store = state.contact(here) if name == "overlay" else Contact()
+    if store.trouble:
+        console.warn(f"store: {show.contact(store, time.time())}")
+    return ATTENTION if done.problems or store.refused else DONE

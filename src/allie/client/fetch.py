@@ -8,26 +8,27 @@ A generation is complete or not there, and what the switch replaces stays whole 
 from __future__ import annotations
 
 import os
+import stat
 import time
-from hashlib import sha256
-from typing import NamedTuple
 
 from allie.client import generation as generations
 from allie.client import state
 from allie.client.generation import Generation
+from allie.core import digest
 from allie.core.errors import StateError, StoreError, Unreachable
 from allie.core.plan import MANY
 from allie.core.report import Contact
 from allie.core.resolution import CONSENT
 from allie.core.settings import Settings
 from allie.core.system import System
+from allie.core.value import Value
 from allie.machine import atomic, console, process, rsync, tree
 from allie.machine.process import Finished
 
 _LAGS = 24 * 3600  # seconds for which another server may not take files away
 
 
-class Fetched(NamedTuple):
+class Fetched(Value):
     """What a fetch came to."""
 
     generation: Generation | None
@@ -47,15 +48,16 @@ def fetch(here: System, settings: Settings) -> Fetched:
     for store in in_own_order(settings):
         try:
             after, names = _from(store, here, settings, before, contact)
-            now = time.time()
-            fresh = Contact(store, after.number, now)
-            if fresh._replace(good=contact.good) != contact or now - contact.good > 60:
+            fresh = _met(store, settings, contact, after.number)
+            same = fresh._replace(good=contact.good, answered=contact.answered) == contact
+            if not same or abs(fresh.good - contact.good) > 60:
                 state.save_contact(here, fresh)
             _note_names(here, names)
             return Fetched(after, names, fresh)
         except StoreError as error:
             trouble = trouble if trouble and isinstance(error, Unreachable) else error
-    contact = contact.after_trouble(str(trouble), time.time())
+    refused = not isinstance(trouble, Unreachable)
+    contact = contact.after_trouble(str(trouble), time.time(), refused)
     state.save_contact(here, contact)
     _note_names(here, ())
     return Fetched(before, (), contact)
@@ -68,7 +70,7 @@ def in_own_order(settings: Settings) -> list[str]:
     name = settings.host or os.uname().nodename
 
     def place(store: str) -> str:
-        return sha256(f"{name} {store}".encode()).hexdigest()
+        return digest.of(f"{name} {store}".encode())
 
     return sorted(settings.stores, key=place)
 
@@ -102,6 +104,18 @@ def _from(
         argv = rsync.fetch(able, reach + words, wanted, into.format(part), under)
         _run(argv, store, settings, show)
     return _switch(here, settings, part, before, _lagging(store, settings, contact))
+
+
+def _met(store: str, settings: Settings, contact: Contact, number: int) -> Contact:
+    """How we stand with the store, now that this server has answered.
+
+    One that has the same as the last server does not take its place: or, when that one is back,
+    it would pass for one that lags behind.
+    """
+    now = time.time()
+    stands_in = number == contact.generation and contact.server in settings.stores
+    server = contact.server if stands_in else store
+    return Contact(server, number, now, answered=now if server == store else contact.answered)
 
 
 def _pulls(store: str, settings: Settings) -> list[tuple[list[str], str]]:
@@ -160,6 +174,9 @@ def _switch(
     """Judge the finished part, and make it the generation in force."""
     number = int(os.path.basename(part).partition(".")[0])
     after = Generation(number, part, settings.overlays)
+    for name in after.overlays:
+        if not stat.S_ISDIR(os.lstat(f"{part}/{name}").st_mode):
+            raise StoreError(f"overlay {name} of the store is not a directory: nothing is taken")
     generations.complete(after)
     new = {name: _files(after, name) for name in after.overlays}
     old = {name: _files(before, name) for name in before.overlays} if before else {}
@@ -201,12 +218,14 @@ def _guard(
     lagging: bool,
 ) -> None:
     """Refuse a generation that lost so much that the server must be ill. Raises StoreError."""
+    all_lost = all_had = 0
     for overlay, files in old.items():
         lost = files.keys() - new.get(overlay, {}).keys()
+        all_had += len(files)
         if not lost:
             continue
         if lagging:
-            raise StoreError(
+            raise Unreachable(
                 f"this server lacks {len(lost)} files of {overlay} that the usual one had",
                 "it is taken as lagging behind for 24 h",
             )
@@ -214,11 +233,21 @@ def _guard(
         meant = os.path.lexists(f"{after.path}/{overlay}/{CONSENT}") or overlay not in new
         if released or meant:
             continue
-        if len(lost) == len(files) or (len(lost) > MANY and len(lost) * 2 > len(files)):
+        all_lost += len(lost)
+        if not new[overlay] or _is_much(len(lost), len(files)):
             raise StoreError(
                 f"overlay {overlay} lost {len(lost)} of its {len(files)} files: nothing is taken",
                 f"is its disk mounted? If it is meant: touch overlays/{overlay}/{CONSENT}",
             )
+    if _is_much(all_lost, all_had):
+        raise StoreError(
+            f"the overlays lost {all_lost} of their {all_had} files: nothing is taken",
+            f"are their disks mounted? If it is meant: touch overlays/NAME/{CONSENT}",
+        )
+
+
+def _is_much(lost: int, had: int) -> bool:
+    return lost > MANY and lost * 2 > had
 
 
 def _lagging(store: str, settings: Settings, contact: Contact) -> bool:
@@ -227,7 +256,7 @@ def _lagging(store: str, settings: Settings, contact: Contact) -> bool:
     One that allie.conf names no more is not stood in for: the administrator moved the store.
     """
     stands_in = contact.server != store and contact.server in settings.stores
-    return stands_in and time.time() - contact.good < _LAGS
+    return stands_in and abs(time.time() - contact.answered) < _LAGS  # abs: clocks jump
 
 
 def _note_names(here: System, names: tuple[str, ...]) -> None:

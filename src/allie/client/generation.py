@@ -7,7 +7,6 @@ not from the root, so that one tick is enough for them to take effect (RULES B4)
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from allie.core import resolution, settings, system, tags
 from allie.core.errors import SettingsError
@@ -15,13 +14,14 @@ from allie.core.facts import Facts
 from allie.core.resolution import CONSENT, Listed, Overlay, Resolution
 from allie.core.settings import Settings
 from allie.core.system import System
+from allie.core.value import Value
 from allie.machine import atomic, tree
 
 LIST = ".overlays"  # in a generation: the overlays that it holds, in order
 NAMES = ".names-"  # … and, for each, the names in its tree, since every tick asks for them
 
 
-class Generation(NamedTuple):
+class Generation(Value):
     """One generation of the mirror."""
 
     number: int

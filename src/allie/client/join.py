@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from allie.client import generation as generations
 from allie.client import identity, part, timer
@@ -12,10 +11,11 @@ from allie.core.errors import SettingsError, StateError, StoreError, UsageError
 from allie.core.report import Applied
 from allie.core.settings import Settings
 from allie.core.system import System
+from allie.core.value import Value
 from allie.machine import atomic, locate, process, rsync
 
 
-class Wishes(NamedTuple):
+class Wishes(Value):
     """What the administrator says; "" or empty: found out."""
 
     store: str
@@ -27,7 +27,7 @@ class Wishes(NamedTuple):
     timer: bool = True
 
 
-class Joined(NamedTuple):
+class Joined(Value):
     """What join did."""
 
     here: System

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 
+from allie.client import swap
 from allie.core import intent as intents
 from allie.core.errors import PathRefused
 from allie.core.intent import Intent
@@ -20,8 +21,9 @@ def remove(here: System, intent: Intent) -> None:
     names: dict[str, set[str]] = {}
     for step in intent.steps:
         if intents.writes(step):
-            above, _, name = step.real.rpartition("/")
-            names.setdefault(above, set()).add(name)
+            for path in (step.real, swap.laid_as(step)):
+                above, _, name = path.rpartition("/")
+                names.setdefault(above, set()).add(name)
     for above, ours in names.items():
         try:
             with paths.parent_descriptor(here.root, f"{above}/." if above else ".") as (parent, _):
@@ -59,8 +61,8 @@ def _remove_delayed(directory: int, ours: set[str]) -> None:
 
 
 def _temporary(names: set[str]) -> re.Pattern[str]:
-    """rsync writes NAME as .NAME.XXXXXX first."""
-    either = "|".join(sorted(re.escape(name) for name in names))
+    """rsync writes NAME as .NAME.XXXXXX first, and .NAME too."""
+    either = "|".join(sorted(re.escape(name[name.startswith(".") :]) for name in names))
     return re.compile(rf"\.(?:{either})\.[A-Za-z0-9]{{6}}", re.DOTALL)
 
 

@@ -13,8 +13,8 @@ import os
 import stat
 
 from allie.client import packages
+from allie.client.claims import Claims, claim, rekeyed
 from allie.client.generation import Generation
-from allie.core.errors import PathRefused
 from allie.core.ledger import (
     DIRECTORY,
     NOTHING,
@@ -25,21 +25,12 @@ from allie.core.ledger import (
     size_and_mtime,
 )
 from allie.core.present import Offer, Present, Standing
-from allie.core.resolution import Entry, Problem, Resolution
+from allie.core.resolution import Entry, Resolution
 from allie.core.system import System
 from allie.machine import mounts, tree
 from allie.machine.paths import Inside
 
 _WHOLE_TREE = 100 * 2**20  # bytes: a directory larger than this is never made absent
-
-
-class _Claims:
-    """The winners by real path."""
-
-    def __init__(self) -> None:
-        self.by_real: dict[str, Entry] = {}
-        self.problems: list[Problem] = []
-        self.held: set[str] = set()
 
 
 def look(
@@ -53,12 +44,9 @@ def look(
 ) -> Present:
     """Describe the root for one part. full: compare all by content, vouch for nothing."""
     inside = Inside(here.root)
-    claims = _claims(inside, resolution, generation)
-    ledger = _rekeyed(ledger, claims, inside)
-    overact = _reals(inside, resolution.tagged)
-    mine = tuple(
-        real for real in sorted(claims.by_real) if (real in overact) == (part == "overact")
-    )
+    claims = claim(inside, resolution, generation)
+    ledger = rekeyed(ledger, claims, inside)
+    mine = tuple(sorted(real for real in claims.by_real if claims.belongs(real, part)))
     view = _View(here, part, generation, ledger, claims, full)
     view.look_at_claims(mine)
     view.look_at_the_rest()
@@ -73,73 +61,9 @@ def look(
         offers=view.offers,
         groups=view.groups(mine),
         held=frozenset(claims.held),
-        problems=tuple(claims.problems) if part == "overlay" or overact else (),
+        problems=tuple(each for each in claims.problems if claims.belongs(each.path, part)),
         consent=generation.consents,
     )
-
-
-def _claims(inside: Inside, resolution: Resolution, generation: Generation) -> _Claims:
-    """Give every winner its real path; two winners of one real path are settled (RULES A7)."""
-    claims = _Claims()
-    order = {name: place for place, name in enumerate(generation.overlays)}
-    for path, entry in resolution.entries.items():
-        try:
-            real = inside.directory(path).real if entry.is_dir else inside.entry(path)
-        except PathRefused as refused:
-            claims.problems.append(Problem(path, refused.message))
-            claims.held.add(path)
-            continue
-        rival = claims.by_real.get(real)
-        if rival is None:
-            claims.by_real[real] = entry
-        else:
-            _settle(real, rival, entry, order, claims)
-    for problem in resolution.problems:
-        claims.problems.append(problem)
-        claims.held.update(_reals(inside, [problem.path]))
-    return claims
-
-
-def _settle(real: str, one: Entry, other: Entry, order: dict[str, int], claims: _Claims) -> None:
-    """Two names, one file: the later overlay wins; within one overlay it is an error."""
-    if order[one.overlay] != order[other.overlay]:
-        winner = max(one, other, key=lambda entry: order[entry.overlay])
-        claims.by_real[real] = winner
-    elif one.is_dir and other.is_dir:
-        claims.by_real[real] = one if one.path == real else other
-    else:
-        del claims.by_real[real]
-        claims.held.add(real)
-        message = f"is one file on this PC, and two in overlay {one.overlay}: "
-        claims.problems.append(Problem(real, f"{message}{one.spelling} and {other.spelling}"))
-
-
-def _reals(inside: Inside, paths: frozenset[str] | list[str]) -> set[str]:
-    """The real paths of these, as far as they have one; of a directory's name both readings."""
-    found = set()
-    for path in paths:
-        try:
-            found.add(inside.entry(path))
-            found.add(inside.directory(path).real)
-        except PathRefused:
-            found.add(path)
-    return found
-
-
-def _rekeyed(ledger: Ledger, claims: _Claims, inside: Inside) -> Ledger:
-    """The ledger by today's real paths: a directory may have become a symlink since."""
-    moved = {}
-    for real in ledger.entries.keys() - claims.by_real.keys():
-        try:
-            today = inside.entry(real)
-        except PathRefused:
-            continue
-        if today != real:
-            moved[real] = today
-    if not moved:
-        return ledger
-    entries = {moved.get(real, real): placed for real, placed in ledger.entries.items()}
-    return ledger._replace(entries=entries)
 
 
 class _View:
@@ -151,7 +75,7 @@ class _View:
         part: str,
         generation: Generation,
         ledger: Ledger,
-        claims: _Claims,
+        claims: Claims,
         full: bool,
     ) -> None:
         self.here = here

@@ -8,8 +8,6 @@ Nothing passes from one to the other but the mirror and the ledger (RULES B4).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from allie.client import apply as applying
 from allie.client import generation as generations
 from allie.client import identity, state, undo
@@ -28,12 +26,13 @@ from allie.core.report import Applied, applied_of
 from allie.core.resolution import Problem, Resolution
 from allie.core.settings import Settings
 from allie.core.system import System
+from allie.core.value import Value
 from allie.machine import locate, lock, paths, rsync
 
 FULL_EVERY = 168  # ticks, a week of hours: then everything is compared by content
 
 
-class Situation(NamedTuple):
+class Situation(Value):
     """Everything that is known before a plan: what `why` and `plan` are views of."""
 
     generation: Generation

@@ -7,8 +7,8 @@ may have been a directory once.
 from __future__ import annotations
 
 import os
-from hashlib import sha256
 
+from allie.core import digest
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN
 from allie.core.plan import LOST, TAKE, Change
 from allie.core.system import System
@@ -18,8 +18,8 @@ from allie.machine import atomic, process, rsync, tree
 def name_of(real: str) -> str:
     """The name in pristine/ for a real path."""
     last = real.rpartition("/")[2].encode(errors="surrogateescape")[:100]
-    digest = sha256(real.encode(errors="surrogateescape")).hexdigest()[:16]
-    return f"{digest}-{last.decode(errors='surrogateescape')}"
+    mark = digest.of(real.encode(errors="surrogateescape"))[:16]
+    return f"{mark}-{last.decode(errors='surrogateescape')}"
 
 
 def take(here: System, changes: list[Change]) -> dict[str, str]:

@@ -22,8 +22,16 @@ def recover(here: System) -> int:
         if intent:
             concerned += len(intent.steps)
             _recover(here, intent)
-    tree.remove(f"{here.state}/pristine.part")
+    for place in (here.state, here.done):
+        _remove_half_written(place)
     return concerned
+
+
+def _remove_half_written(place: str) -> None:
+    """What `atomic.write` and `pristine.take` were about to finish; a pause comes at any time."""
+    for name in os.listdir(place) if os.path.isdir(place) else []:
+        if name.endswith(".part") and name != "paused.part":
+            tree.remove(f"{place}/{name}")
 
 
 def _recover(here: System, intent: Intent) -> None:

@@ -14,10 +14,10 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from allie.core.errors import StateError
 from allie.core.system import System
+from allie.core.value import Value
 from allie.machine import atomic, namespaces, process
 
 _HALF = 500_000  # bytes of a log's head, and of its tail
@@ -27,7 +27,7 @@ _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "i686": 289, "armv7l": 314, "riscv6
 _BEST_EFFORT_4 = (2 << 13) | 4  # linux/ioprio.h: the default class and level
 
 
-class Script(NamedTuple):
+class Script(Value):
     """A conf script as it was read, before it runs."""
 
     name: str
@@ -35,7 +35,7 @@ class Script(NamedTuple):
     executable: bool
 
 
-class Ended(NamedTuple):
+class Ended(Value):
     """How a run ended."""
 
     code: int  # exit status; -N: ended by signal N

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, NamedTuple
 
 from allie.core import ledger as ledgers
 from allie.core import report as reports
@@ -13,14 +12,18 @@ from allie.core.errors import StateError
 from allie.core.ledger import Ledger
 from allie.core.report import Applied, Contact, Report
 from allie.core.system import System
+from allie.core.value import TYPE_CHECKING, Value
 from allie.machine import atomic
+
+if TYPE_CHECKING:
+    from typing import Any
 
 _HISTORY_BYTES = 2_000_000  # history is cut to half of this when it grows beyond
 _TICK = "ALLIE_TICK"
 _ROOM, _FILES = 1 << 20, 16  # bytes and files that a tick's own books may need
 
 
-class Pause(NamedTuple):
+class Pause(Value):
     """Ticks only report, until `until` (seconds since the epoch; 0: until `resume`)."""
 
     reason: str

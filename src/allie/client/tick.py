@@ -14,26 +14,25 @@ import os
 import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
-from typing import NamedTuple
 
 from allie import __version__
 from allie.client import generation as generations
 from allie.client import identity, scripts, state
 from allie.client.scripts import Ended, Script
+from allie.core import digest, stubs
 from allie.core import script as rules
-from allie.core import stubs
 from allie.core.errors import AllieError, StateError, UsageError
 from allie.core.facts import Facts
 from allie.core.report import Contact, Report
 from allie.core.script import Done, Headers, Verdict
 from allie.core.system import System
+from allie.core.value import Value
 from allie.machine import atomic, locate, lock
 
 Work = Callable[[System], int]  # what a stub of the kit does; returns its exit status
 
 
-class _Tick(NamedTuple):
+class _Tick(Value):
     """What stays the same during one tick."""
 
     here: System
@@ -220,7 +219,7 @@ def _environment(tick: _Tick, known: Facts | None) -> dict[str, str]:
 
 
 def _digest(script: Script) -> str:
-    return sha256(script.content).hexdigest()
+    return digest.of(script.content)
 
 
 def _done(here: System, name: str) -> Done | None:

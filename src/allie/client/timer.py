@@ -6,8 +6,8 @@ The unit files themselves come with the kit; this only switches them on.
 from __future__ import annotations
 
 import os
-from hashlib import sha256
 
+from allie.core import digest
 from allie.core.system import System
 from allie.machine import atomic, paths, process
 
@@ -37,7 +37,7 @@ def install(here: System, host: str) -> str:
             atomic.point(link, "/root/conf/run-conf")
         return "crond starts a tick every hour (/etc/periodic/hourly/allie)"
     if inside.directory("etc/cron.d").exists and _has(inside, "usr/sbin/cron", "usr/sbin/crond"):
-        minute = int(sha256(host.encode()).hexdigest(), 16) % 60
+        minute = int(digest.of(host.encode()), 16) % 60
         directory = inside.prefix + inside.directory("etc/cron.d").real
         if atomic.read(f"{directory}/allie") != _CRON.format(minute=minute):
             atomic.write(f"{directory}/allie", _CRON.format(minute=minute))

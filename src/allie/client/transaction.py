@@ -11,9 +11,8 @@ import errno
 import os
 import stat
 import time
-from typing import NamedTuple
 
-from allie.client import leftovers, rearm, state
+from allie.client import leftovers, rearm, state, swap
 from allie.core import intent as intents
 from allie.core.errors import PathRefused, StateError
 from allie.core.intent import Intent, Step
@@ -30,13 +29,15 @@ from allie.core.plan import REMOVE
 from allie.core.present import Offer
 from allie.core.resolution import Problem
 from allie.core.system import System
+from allie.core.tags import SIGN
+from allie.core.value import Value
 from allie.machine import atomic, paths, process, rsync, selinux, tree
 
 _SPARE = 1 << 20  # bytes that stay free on each disk
 _FRESH = 20_000_000  # ns; a change within the clock's grain of our look would go unseen
 
 
-class Outcome(NamedTuple):
+class Outcome(Value):
     """What came of a transaction."""
 
     confirmed: tuple[Step, ...]
@@ -108,7 +109,7 @@ def stage(here: System, steps: list[Step], offers: dict[str, Offer]) -> None:
     staged: dict[int, Step] = {}
     for step in steps:
         offer = offers[step.real]
-        target = f"{here.stage}/{step.real}"
+        target = f"{here.stage}/{swap.laid_as(step)}"
         os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
         if offer.content == DIRECTORY:
             os.makedirs(target, 0o700, exist_ok=True)
@@ -123,7 +124,7 @@ def stage(here: System, steps: list[Step], offers: dict[str, Offer]) -> None:
 
 def _one_group(one: Step, other: Step) -> bool:
     """A variant never shares an inode with a path of another name (RULES B8)."""
-    return not any(step.after is None or step.after.part != "overlay" for step in (one, other))
+    return not any(step.after and SIGN in step.after.spelling for step in (one, other))
 
 
 def _need_room(here: System, steps: list[Step], offers: dict[str, Offer]) -> None:
@@ -178,11 +179,13 @@ def _lay(here: System, intent: Intent, steps: list[Step]) -> dict[str, str]:
     able = rsync.version(f"{here.state}/rsync")
     if not steps:
         return {}
-    argv = rsync.lay(able, here.stage, here.root, f"{undo_place(here, intent)}/files")
-    finished = process.run(argv, stdin=rsync.names([step.real for step in steps]))
+    keep = f"{undo_place(here, intent)}/files"
+    argv = rsync.lay(able, here.stage, here.root, keep)
+    finished = process.run(argv, stdin=rsync.names([swap.laid_as(step) for step in steps]))
+    problems = swap.finish(here, steps, keep)
     selinux.relabel(here, [step.real for step in steps])
     if finished.code == 0:
-        return {}
+        return problems
     leftovers.remove(here, intent)
     if finished.code in (11, 12) or finished.code < 0:
         raise StateError(f"writing to {here.root} failed: {rsync.reason(finished)}")
@@ -267,6 +270,10 @@ def _confirm(
         if step.verb == REMOVE and step.before[0] != DIRECTORY and st:
             problems[step.real] = "it is back as soon as it was removed: somebody writes there"
             continue
+        if intents.writes(step) and (st is None or tree.is_state(here.at(step.real), step.before)):
+            if step.before != step.wanted:
+                problems[step.real] = "rsync wrote it, and yet it does not stand there"
+                continue
         if step.after and intents.writes(step):
             seen = tree.seen_of(st) if st and _as_staged(here, step, st, offers) else ""
             step = step._replace(after=step.after._replace(seen=seen))

@@ -38,11 +38,12 @@ def undo(here: System, tick: int | None = None) -> tuple[list[str], list[str]]:
         back: list[str] = []
         left: list[str] = []
         now = state.next_tick(here)
+        # Before anything else: were we killed in the middle, the next tick would do it all again.
+        state.set_pause(here, state.Pause(f"tick {wanted[0]} was undone"))
         for number in reversed(wanted):
             for manifest in reversed(_manifests(here, number)):
                 _take_back(here, manifest, now, back, left)
             tree.remove(f"{here.undo}/{number}")
-        state.set_pause(here, state.Pause(f"tick {wanted[0]} was undone"))
         return back, left
 
 

@@ -7,15 +7,15 @@ Facts are read by `client.facts` (from os-release, uname and the generation's ow
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from allie.core import hosts
 from allie.core.errors import SettingsError
+from allie.core.value import Value
 
 _CLASS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-class Facts(NamedTuple):
+class Facts(Value):
     """One system's facts. An empty string or tuple means: this system lacks that fact."""
 
     host: str
@@ -33,7 +33,7 @@ class Facts(NamedTuple):
         return self.host, self.fqdn
 
 
-class OsRelease(NamedTuple):
+class OsRelease(Value):
     """The fields of os-release(5) that matter here."""
 
     id: str = ""

@@ -10,20 +10,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+
+from allie.core.value import Value
 
 _RANGE = re.compile(r"\[([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\]")
 _GLOB = re.compile(r"\*|\?|\[!?[^\]]+\]")
 _MEMBER = re.compile(r"(.)(?!-.)|(.)-(.)", re.DOTALL)
 
 
-class _Span(NamedTuple):
+class _Span(Value):
     first: int
     last: int
     width: int  # 0: no leading zeros allowed
 
 
-class _Pattern(NamedTuple):
+class _Pattern(Value):
     regex: re.Pattern[str]
     ranges: tuple[tuple[_Span, ...], ...]
 

@@ -7,17 +7,20 @@ was confirmed of it afterwards is the manifest by which `undo` puts things back.
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
 
 from allie.core import ledger
 from allie.core.ledger import NOTHING, Ledger, Placed, Tombstone
 from allie.core.plan import FORGET, NOTE, PLACE, RESTORE, Change
+from allie.core.value import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
 
 State = tuple[str, str]  # content digest, attributes digest
 NOTHING_THERE: State = (NOTHING, "")
 
 
-class Step(NamedTuple):
+class Step(Value):
     """One path's change: from `before` to `wanted`, in the ledger from `old` to `after`."""
 
     real: str
@@ -30,7 +33,7 @@ class Step(NamedTuple):
     tombstone: bool = False  # … and is withdrawn again should it come back
 
 
-class Intent(NamedTuple):
+class Intent(Value):
     """One transaction."""
 
     tick: int
@@ -71,6 +74,9 @@ def _buried(change: Change, back: State) -> bool:
 def settle(books: Ledger, intent: Intent, steps: list[Step], now: float) -> Ledger:
     """The ledger after these steps of a transaction were confirmed."""
     entries, tombstones = dict(books.entries), dict(books.tombstones)
+    for step in intent.steps:  # what does not come true now must be tried again: compare next time
+        if step.real in entries:
+            entries[step.real] = entries[step.real]._replace(source="")
     for step in steps:
         tombstones.pop(step.real, None)
         if step.after:

@@ -7,7 +7,11 @@ store, and take a file back. It speaks of one tree and is never copied into anot
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+
+from allie.core.value import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
 
 VERSION = 1
 PARTS = ("overlay", "overact")
@@ -24,7 +28,7 @@ Seen = str
 Source = str
 
 
-class Placed(NamedTuple):
+class Placed(Value):
     """One path that ALLiE answers for."""
 
     overlay: str
@@ -38,14 +42,14 @@ class Placed(NamedTuple):
     pristine: str  # NOTHING, UNKNOWN, or a name in pristine/
 
 
-class Tombstone(NamedTuple):
+class Tombstone(Value):
     """A path that was withdrawn: should it come back (a rollback), it is withdrawn again."""
 
     placed: Placed
     when: float  # seconds since the epoch
 
 
-class Ledger(NamedTuple):
+class Ledger(Value):
     """Everything that ALLiE has placed in one system."""
 
     entries: dict[str, Placed]

@@ -8,12 +8,11 @@ Rules: RULES A7, A9, B1, B2, B6, B7, B8; the table is tested row by row.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from allie.core import offlimits
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Placed, inode_of
 from allie.core.present import Offer, Present, Standing
 from allie.core.resolution import Entry, Problem
+from allie.core.value import Value
 
 # verbs
 PLACE = "place"  # rsync puts the offer there
@@ -30,7 +29,7 @@ LOST = "lost"  # the ledger was lost: nobody knows what stood there before us
 MANY = 10  # files; fewer than this are withdrawn without asking
 
 
-class Change(NamedTuple):
+class Change(Value):
     """One path's part of a plan."""
 
     real: str
@@ -43,7 +42,7 @@ class Change(NamedTuple):
     pristine: str = KEEP
 
 
-class Plan(NamedTuple):
+class Plan(Value):
     """What one part would do now."""
 
     part: str

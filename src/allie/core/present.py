@@ -6,13 +6,12 @@ the ledger cannot vouch are described; the rest are `vouched`, and nothing of th
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from allie.core.ledger import NOTHING, Ledger, Seen, Source
 from allie.core.resolution import Entry, Problem
+from allie.core.value import Value
 
 
-class Standing(NamedTuple):
+class Standing(Value):
     """What stands at one real path."""
 
     content: str = NOTHING  # digest; NOTHING; ledger.DIRECTORY
@@ -23,7 +22,7 @@ class Standing(NamedTuple):
     packaged: bool = False  # it is the file that the package manager installed
 
 
-class Offer(NamedTuple):
+class Offer(Value):
     """What the generation (or pristine/, or undo/) has for a path."""
 
     path: str  # absolute, where it stands
@@ -33,7 +32,7 @@ class Offer(NamedTuple):
     size: int = 0
 
 
-class Present(NamedTuple):
+class Present(Value):
     """The root as it stands, seen from one part."""
 
     part: str

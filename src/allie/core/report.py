@@ -5,17 +5,19 @@ Text for people and JSON for programs are made from this same value.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 from allie.core import stubs
 from allie.core.plan import PLACE, REMOVE, RESTORE, Change, Plan
 from allie.core.resolution import Problem
 from allie.core.script import Verdict
+from allie.core.value import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
 
 MOST_NAMES = 200  # paths named under one heading; the count is always right
 
 
-class Contact(NamedTuple):
+class Contact(Value):
     """How we stand with the store."""
 
     server: str = ""  # the address that the present generation came from
@@ -23,13 +25,16 @@ class Contact(NamedTuple):
     good: float = 0.0  # seconds since the epoch: it last answered, and what it had was taken
     trouble: str = ""  # why it did not this time; "" if it did
     since: float = 0.0  # since when there is trouble
+    refused: bool = False  # it answered, and what it has was not taken
+    answered: float = 0.0  # when `server` itself last answered; another may stand in for it
 
-    def after_trouble(self, message: str, now: float) -> Contact:
+    def after_trouble(self, message: str, now: float, refused: bool = False) -> Contact:
         """The same, with the store out of reach (or refused) now."""
-        return self._replace(trouble=message, since=self.since if self.trouble else now)
+        since = self.since if self.trouble else now
+        return self._replace(trouble=message, since=since, refused=refused)
 
 
-class Applied(NamedTuple):
+class Applied(Value):
     """What one part did: path lists by heading (new, changed, drift, withdrawn …)."""
 
     tick: int
@@ -46,7 +51,7 @@ class Applied(NamedTuple):
         return sum(self.counts.values())
 
 
-class Report(NamedTuple):
+class Report(Value):
     """One tick of one system."""
 
     tick: int
@@ -73,7 +78,7 @@ class Report(NamedTuple):
     def needs_attention(self) -> bool:
         """Whether somebody should look: a script fails, a path was refused, the store says no."""
         failing = any(verdict.state == "failing" for verdict in self.scripts)
-        return bool(failing or self.problems or self.notes)
+        return bool(failing or self.problems or self.notes or self.contact.refused)
 
     @property
     def is_quiet(self) -> bool:

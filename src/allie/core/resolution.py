@@ -9,29 +9,29 @@ This knows names only: what the trees hold, and what stands on the PC, is not it
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from allie.core import tags
 from allie.core.facts import Facts
+from allie.core.value import Value
 
 CONSENT = ".allie-withdraw"  # at an overlay's top: losing many files is meant. Never placed.
 
 
-class Listed(NamedTuple):
+class Listed(Value):
     """One name in an overlay's tree: its path as spelled there, and whether it is a directory."""
 
     spelling: str
     is_dir: bool
 
 
-class Overlay(NamedTuple):
+class Overlay(Value):
     """One overlay's name and everything in its tree."""
 
     name: str
     listing: Sequence[Listed]
 
 
-class Entry(NamedTuple):
+class Entry(Value):
     """The winner of one path."""
 
     path: str
@@ -46,7 +46,7 @@ class Entry(NamedTuple):
         return f"{self.overlay}/{self.spelling}"
 
 
-class Loser(NamedTuple):
+class Loser(Value):
     """A variant that does not win its path, and why."""
 
     path: str
@@ -55,14 +55,14 @@ class Loser(NamedTuple):
     reason: str
 
 
-class Problem(NamedTuple):
+class Problem(Value):
     """A path that is left as it is, and why. Reported; never placed, never withdrawn."""
 
     path: str
     message: str
 
 
-class Resolution(NamedTuple):
+class Resolution(Value):
     """Everything the overlays say about this system."""
 
     entries: dict[str, Entry]
@@ -71,7 +71,7 @@ class Resolution(NamedTuple):
     tagged: frozenset[str]  # paths that any overlay spells with a tag: they are 01overact's
 
 
-class _Candidate(NamedTuple):
+class _Candidate(Value):
     rank: tags.Rank
     entry: Entry
 

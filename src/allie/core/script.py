@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+
+from allie.core.value import Value
 
 NAME = re.compile(r"[0-9][0-9][A-Za-z0-9._-]*")
 _LEFTOVER = re.compile(r"(~|\.bak|\.orig|\.rej|\.swp|\.dpkg-[a-z]+|\.rpm[a-z]+)$")
@@ -20,7 +21,7 @@ FUTURE = 3600  # a done-file this far in the future means that the clock went ba
 WAITING_STATUS = 75  # EX_TEMPFAIL of sysexits.h
 
 
-class Headers(NamedTuple):
+class Headers(Value):
     """What a script says of itself in `# allie:` comments."""
 
     every: int | None = None  # seconds; 0 at every tick; None once and for all
@@ -29,21 +30,21 @@ class Headers(NamedTuple):
     errors: tuple[str, ...] = ()
 
 
-class Done(NamedTuple):
+class Done(Value):
     """A regular file in /root/done, as far as it matters."""
 
     first_line: str
     mtime: float  # seconds since the epoch
 
 
-class Due(NamedTuple):
+class Due(Value):
     """Whether a script is to run now, and why or why not, in words."""
 
     due: bool
     why: str
 
 
-class Verdict(NamedTuple):
+class Verdict(Value):
     """How a script stands after (or without) a run."""
 
     name: str

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import configparser
 import re
-from typing import NamedTuple
 
 from allie.core.errors import SettingsError
+from allie.core.value import Value
 
 DEFAULT_STALL = 60
 KEYS = {
@@ -21,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _STORE = re.compile(r"(rsync://[^/]+/?|ssh://[^/]+/.*|/.*)")
 
 
-class Settings(NamedTuple):
+class Settings(Value):
     """What one system is to follow, and from where."""
 
     system: str

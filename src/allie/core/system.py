@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from allie.core.value import Value
 
 STATE = "var/lib/allie"
 CODE = "/var/lib/allie-code"  # the base's own, also when working on another root
@@ -14,7 +14,7 @@ NAME = "etc/allie/system"
 ARCHIVE = "usr/local/bin/allie"
 
 
-class System(NamedTuple):
+class System(Value):
     """One system on this PC. All paths are absolute and free of symlinks out of the root."""
 
     root: str  # "/" or a directory, without a slash at its end

@@ -9,10 +9,9 @@ The spelling is that of yadm's alternates. Rules: DESIGN section 5, RULES B5.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from allie.core import hosts
 from allie.core.facts import Facts
+from allie.core.value import Value
 
 SIGN = "##"
 FLAGS = ("absent", "once")
@@ -24,7 +23,7 @@ Rank = tuple[int, ...]
 DEFAULT_RANK: Rank = (0,) * len(RANKED)
 
 
-class Condition(NamedTuple):
+class Condition(Value):
     """One condition, `class.lab` or, negated, `~class.lab`."""
 
     attribute: str
@@ -35,7 +34,7 @@ class Condition(NamedTuple):
         return f"{'~' if self.negated else ''}{self.attribute}.{self.value}"
 
 
-class Tag(NamedTuple):
+class Tag(Value):
     """The merged tags of all components of a path."""
 
     conditions: frozenset[Condition] = frozenset()

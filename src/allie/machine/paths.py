@@ -12,14 +12,14 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from allie.core.errors import PathRefused
+from allie.core.value import Value
 
 _MOST_LINKS = 40  # as the kernel: ELOOP beyond
 
 
-class Place(NamedTuple):
+class Place(Value):
     """Where a directory really is. It may not exist yet, or be something else still."""
 
     real: str

@@ -10,9 +10,9 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from allie.core.errors import StateError, StoreError, Unreachable
+from allie.core.value import Value
 from allie.machine import atomic, process
 from allie.machine.process import Finished
 
@@ -26,7 +26,7 @@ _CONNECT = 10  # seconds
 _LISTED = re.compile(rb"^([d-])\S+\s+[0-9,.]+\s+\S+\s+\S+\s(.*)$")
 
 
-class Version(NamedTuple):
+class Version(Value):
     """What the rsync of this PC can do."""
 
     number: tuple[int, ...]
@@ -162,14 +162,14 @@ def check(finished: Finished, store: str) -> None:
     if finished.code == 0 and not finished.stalled:
         return
     words = reason(finished)
+    if finished.code == 11 or any(each in finished.err for each in _FULL):
+        raise StateError(f"this PC's disk: {words}", "make room, or look at the disk")
     if finished.stalled:
         raise Unreachable(f"{store} stopped sending")
     if finished.code in _AWAY or finished.code < 0:
         raise Unreachable(f"{store} does not answer: {words}")
     if finished.code in _CHANGED:
         raise StoreError(f"{store} is being edited, or cannot be read: {words}")
-    if finished.code == 11:
-        raise StateError(f"this PC's disk: {words}", "make room, or look at the disk")
     raise StoreError(f"fetching from {store} failed: {words}", finished.command)
 
 

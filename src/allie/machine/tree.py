@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from hashlib import sha256
+from itertools import chain
 
+from allie.core import digest
 from allie.core.ledger import DIRECTORY, NOTHING, Seen, Source
 
 _CHUNK = 1 << 20
@@ -71,15 +72,13 @@ def content_digest(path: str, st: os.stat_result) -> str:
 
 
 def file_digest(path: str) -> str:
-    """The sha256 of a regular file, read in pieces."""
-    state = sha256()
+    """The sha256 of a regular file; a large one is read in pieces."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
-        while True:
-            piece = file.read(_CHUNK)
-            if not piece:
-                return state.hexdigest()
-            state.update(piece)
+        first = file.read(_CHUNK)
+        if len(first) < _CHUNK:
+            return digest.of(first)
+        return digest.of_pieces(chain([first], iter(lambda: file.read(_CHUNK), b"")))
 
 
 def attributes_digest(path: str, st: os.stat_result) -> str:
@@ -88,11 +87,11 @@ def attributes_digest(path: str, st: os.stat_result) -> str:
     extended = xattrs(path)
     if not extended:
         return text
-    state = sha256()
-    for name in sorted(extended):
-        value = extended[name]
-        state.update(f"{name}\0{len(value)}\0".encode(errors="surrogateescape") + value)
-    return f"{text} {state.hexdigest()[:16]}"
+    parts = [
+        f"{name}\0{len(value)}\0".encode(errors="surrogateescape") + value
+        for name, value in sorted(extended.items())
+    ]
+    return f"{text} {digest.of(b''.join(parts))[:16]}"
 
 
 def xattrs(path: str) -> dict[str, bytes]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import NamedTuple
 
 from allie.core import facts, offlimits, resolution, script, settings, system, tags
 from allie.core.errors import SettingsError
 from allie.core.facts import Facts
 from allie.core.resolution import Listed, Overlay, Resolution
+from allie.core.value import Value
 from allie.machine import atomic, tree
 
 _OWNED_BY_ROOT = ("etc", "root", "usr", "bin", "sbin", "lib", "boot")
 
 
-class Finding(NamedTuple):
+class Finding(Value):
     """Something in an overlay that an administrator should look at."""
 
     path: str  # in the store

@@ -1,0 +1,97 @@
+"""Claims: the resolution's winners by real path, which is what everything after it is keyed by.
+
+    Resolution + this root's symlinks  →  Claims
+
+Two names in the overlays can be one file on this PC (`lib/x` and `usr/lib/x`); here that is settled
+(RULES A6, A7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from allie.client.generation import Generation
+from allie.core import tags
+from allie.core.errors import PathRefused
+from allie.core.ledger import Ledger
+from allie.core.resolution import Entry, Problem, Resolution
+from allie.machine.paths import Inside
+
+
+class Claims:
+    """The winners by real path, and the paths that nobody may touch."""
+
+    def __init__(self) -> None:
+        self.by_real: dict[str, Entry] = {}
+        self.problems: list[Problem] = []
+        self.held: set[str] = set()
+        self.overact: set[str] = set()  # real paths that some overlay spells with a tag
+
+    def belongs(self, path: str, part: str) -> bool:
+        """Whether a path, real or as an overlay spells it, is this part's to see to (RULES B4)."""
+        return (path in self.overact or tags.SIGN in path) == (part == "overact")
+
+
+def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Claims:
+    """Give every winner its real path; two winners of one real path are settled (RULES A7)."""
+    claims = Claims()
+    claims.overact = _reals(inside, resolution.tagged)
+    order = {name: place for place, name in enumerate(generation.overlays)}
+    for path, entry in resolution.entries.items():
+        try:
+            real = inside.directory(path).real if entry.is_dir else inside.entry(path)
+        except PathRefused as refused:
+            claims.problems.append(Problem(path, refused.message))
+            claims.held.add(path)
+            continue
+        rival = claims.by_real.get(real)
+        if rival is None:
+            claims.by_real[real] = entry
+        else:
+            _settle(real, rival, entry, order, claims)
+    for problem in resolution.problems:
+        claims.problems.append(problem)
+        claims.held.update(_reals(inside, [problem.path]))
+    return claims
+
+
+def _settle(real: str, one: Entry, other: Entry, order: dict[str, int], claims: Claims) -> None:
+    """Two names, one file: the later overlay wins; within one overlay it is an error."""
+    if order[one.overlay] != order[other.overlay]:
+        winner = max(one, other, key=lambda entry: order[entry.overlay])
+        claims.by_real[real] = winner
+    elif one.is_dir and other.is_dir:
+        claims.by_real[real] = one if one.path == real else other
+    else:
+        del claims.by_real[real]
+        claims.held.add(real)
+        message = f"is one file on this PC, and two in overlay {one.overlay}: "
+        claims.problems.append(Problem(real, f"{message}{one.spelling} and {other.spelling}"))
+
+
+def _reals(inside: Inside, paths: Iterable[str]) -> set[str]:
+    """The real paths of these, as far as they have one; of a directory's name both readings."""
+    found = set()
+    for path in paths:
+        try:
+            found.add(inside.entry(path))
+            found.add(inside.directory(path).real)
+        except PathRefused:
+            found.add(path)
+    return found
+
+
+def rekeyed(ledger: Ledger, claims: Claims, inside: Inside) -> Ledger:
+    """The ledger by today's real paths: a directory may have become a symlink since."""
+    moved = {}
+    for real in ledger.entries.keys() - claims.by_real.keys():
+        try:
+            today = inside.entry(real)
+        except PathRefused:
+            continue
+        if today != real:
+            moved[real] = today
+    if not moved:
+        return ledger
+    entries = {moved.get(real, real): placed for real, placed in ledger.entries.items()}
+    return ledger._replace(entries=entries)

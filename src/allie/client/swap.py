@@ -1,0 +1,59 @@
+"""Let a file take the place of a link, pipe or device, by one rename.
+
+rsync removes such a thing before it writes the file, and whoever is killed between the two leaves
+nothing. So rsync lays the file beside it, under a name that the clean-up takes for a temporary one,
+and the rename is ours, once what stood there is in undo.
+"""
+
+from __future__ import annotations
+
+import os
+
+from allie.core.errors import PathRefused
+from allie.core.intent import Step
+from allie.core.system import System
+from allie.machine import paths, process, rsync
+
+_SUFFIX = "allie0"  # six letters or digits, as rsync has them
+
+
+def laid_as(step: Step) -> str:
+    """Where rsync lays a step: at its own path, or beside it."""
+    stands, wanted = step.before[0], step.wanted[0]
+    if stands[:1] in "f-d" or not wanted.startswith("f:"):
+        return step.real
+    above, slash, name = step.real.rpartition("/")
+    return f"{above}{slash}.{name[name.startswith('.') :]}.{_SUFFIX}"
+
+
+def finish(here: System, steps: list[Step], keep: str) -> dict[str, str]:
+    """Rename what was laid beside; what stood there goes to `keep`. Problems by real path."""
+    problems = {}
+    for step in steps:
+        beside = laid_as(step).rpartition("/")[2]
+        if laid_as(step) == step.real:
+            continue
+        try:
+            with paths.parent_descriptor(here.root, step.real) as (parent, name):
+                os.stat(beside, dir_fd=parent, follow_symlinks=False)
+                _keep(here, step.real, (parent, name), f"{keep}/{step.real}")
+                os.rename(beside, name, src_dir_fd=parent, dst_dir_fd=parent)
+        except (OSError, PathRefused, process.ProgramFailed) as error:
+            problems[step.real] = f"cannot take the place of what stands there: {error}"
+    return problems
+
+
+def _keep(here: System, real: str, at: tuple[int, str], kept: str) -> None:
+    """Have what stands there in undo, and leave it where it is."""
+    parent, name = at
+    os.makedirs(os.path.dirname(kept), 0o700, exist_ok=True)
+    if os.path.lexists(kept):
+        os.unlink(kept)
+    try:
+        os.link(name, kept, src_dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    except OSError:  # undo is on another disk
+        able = rsync.version(f"{here.state}/rsync")
+        argv = rsync.copy_out(able, here.root, kept[: -len(real) - 1])
+        process.run(argv, stdin=rsync.names([real]), check=True)
