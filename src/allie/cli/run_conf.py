@@ -41,8 +41,7 @@ def _tell(report: Report) -> None:
     """One line if it went well (and somebody watches); what needs attention in any case."""
     if not report.is_quiet or sys.stdout.isatty():
         console.tell(f"tick {report.tick}: {show.summary(report)}")
-    fresh = report.began - 1
     for each in report.scripts:
-        if each.state == "failing" and each.since >= fresh:
+        if each.state == "failing" and each.since >= report.began:
             for line in show.verdict(each, time.time()):
                 console.warn(line.strip())

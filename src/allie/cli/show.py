@@ -7,7 +7,7 @@ import time
 from allie.core.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, Plan
 from allie.core.report import Applied, Contact, Report
 from allie.core.script import Verdict, span_text
-from allie.machine.console import paint
+from allie.machine.console import paint, printable
 
 _LOOKS = {"satisfied": "good", "failing": "bad", "waiting": "warn", "due": "warn", "test": "dim"}
 _VERBS = {PLACE: "write", RESTORE: "restore", REMOVE: "remove", NOTE: "note", FORGET: "leave"}
@@ -50,7 +50,7 @@ def verdict(each: Verdict, now: float) -> list[str]:
     if each.since and each.state != "test":
         why = f"for {span_text(now - each.since)}" + (f" ({why})" if why else "")
     lines = [f"  {each.name:<24} {state} {why}"]
-    lines += [f"  {'':<24} | {line}" for line in each.last.splitlines()[-3:]]
+    lines += [f"  {'':<24} | {printable(line)}" for line in each.last.splitlines()[-3:]]
     return lines
 
 

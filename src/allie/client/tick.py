@@ -124,18 +124,19 @@ def _standing(
     here: System, name: str, before: dict[str, Verdict], now: float
 ) -> tuple[Verdict, Script | None, Headers]:
     """How a script stands before it runs: satisfied, test, due (or failing: it is no file)."""
+    known = before.get(name)
     script = scripts.read(here, name)
     if script is None:
-        wrong = Verdict(name, "failing", "is not a regular file", now)
-        return wrong, None, Headers()
+        since = known.since if known and known.state == "failing" else now
+        return Verdict(name, "failing", "is not a regular file", since), None, Headers()
     headers = rules.parse_headers(script.content)
     if not script.executable:
         return Verdict(name, "test", "not executable: runs only by name"), None, headers
     done = _done(here, name)
     due = rules.due(headers, _digest(script), done, now)
     if not due.due:
-        return Verdict(name, "satisfied", due.why, done.mtime if done else 0.0), None, headers
-    known = before.get(name)
+        why = due.why + _misread(headers)
+        return Verdict(name, "satisfied", why, done.mtime if done else 0.0), None, headers
     keeps = known is not None and known.state in ("waiting", "failing", "satisfied")
     if keeps and known and (known.state != "satisfied" or headers.every == 0):
         return known._replace(state="due", why=due.why), script, headers
@@ -174,13 +175,16 @@ def _verdict(tick: _Tick, script: Script, headers: Headers, ended: Ended) -> Ver
         why = f"ended by signal {-ended.code}"
     else:
         why = {"satisfied": "exit 0", "waiting": "exit 75"}.get(state_now, f"exit {ended.code}")
-    if headers.errors:
-        why += f"; not understood: {headers.errors[0]}"
+    why += _misread(headers)
     earlier = tick.before.get(name)
     same = earlier is not None and earlier.state == state_now and earlier.since
     since = earlier.since if same and earlier else time.time()
     last = "" if state_now == "satisfied" else ended.last
     return Verdict(name, state_now, why, since, ended.code, round(ended.seconds, 3), last)
+
+
+def _misread(headers: Headers) -> str:
+    return f"; not understood: {headers.errors[0]}" if headers.errors else ""
 
 
 def _kit_work(tick: _Tick, script: Script) -> Work | None:
