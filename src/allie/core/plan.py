@@ -97,10 +97,11 @@ def _for_claim(real: str, present: Present) -> Change | Problem | None:
     if entry.flag == "absent":
         return _for_absent(real, entry, old, standing)
     offer = present.offers[real]
+    change: Change | Problem | None
     if entry.flag == "once":
-        return _for_once(real, entry, offer, old, standing)
-    if offer.content == DIRECTORY:
-        change: Change | Problem | None = _for_directory(real, entry, offer, old, standing)
+        change = _for_once(real, entry, offer, old, standing)
+    elif offer.content == DIRECTORY:
+        change = _for_directory(real, entry, offer, old, standing)
     else:
         lost = present.ledger.is_lost_for(present.part)
         change = _for_file(real, entry, offer, old, standing, lost)
@@ -289,6 +290,7 @@ def _clear_the_way(present: Present, changes: dict[str, Change], problems: list[
 
 def _replaces_directory(change: Change) -> bool:
     becomes_file = change.verb == PLACE and change.offer and change.offer.content != DIRECTORY
+    becomes_file = becomes_file or change.verb == RESTORE
     return bool(becomes_file and change.standing.content == DIRECTORY)
 
 

@@ -184,12 +184,16 @@ def _best(candidates: list[_Candidate], draft: _Draft) -> Entry | None:
     first, rest = candidates[0], candidates[1:]
     kinds = {each.entry.is_dir for each in candidates}
     path = first.entry.path
+    wrong = ""
     if len(kinds) > 1:
-        draft.problems[path] = _both("is a directory and a file in one overlay", candidates)
-        return None
-    if rest and rest[0].rank == first.rank and not first.entry.is_dir:
+        wrong = _both("is a directory and a file in one overlay", candidates)
+    elif rest and rest[0].rank == first.rank and not first.entry.is_dir:
         tied = [each for each in candidates if each.rank == first.rank]
-        draft.problems[path] = _both("is a tie between", tied)
+        wrong = _both("is a tie between", tied)
+    if wrong:
+        draft.problems[path] = wrong
+        for each in candidates:
+            draft.lose(each.entry, "in dispute")
         return None
     for each in rest:
         draft.lose(each.entry, tags.explain(first.rank, each.rank))
