@@ -26,8 +26,8 @@ def apply(here: System, plan: Plan, present: Present, saved: Ledger, tick: int) 
 
     saved: the ledger as it is on disk; nothing is written where it already says everything.
     """
-    plan = _without_a_broken_kit(here, plan)
-    books = _forget_sources(present.ledger, plan)
+    plan, kit_held = _without_a_broken_kit(here, plan)
+    books = _forget_sources(present, plan, kit_held)
     if plan.is_nothing:
         if books is not saved or books.generations.get(plan.part) != plan.generation:
             generations = {**books.generations, plan.part: plan.generation}
@@ -85,29 +85,31 @@ def _steps(
     return steps
 
 
-def _forget_sources(ledger: Ledger, plan: Plan) -> Ledger:
+def _forget_sources(present: Present, plan: Plan, held: set[str]) -> Ledger:
     """A path that is left as it is was not compared with this generation: compare next time.
 
     The very same ledger where there is nothing to forget.
     """
-    stale = {problem.path: ledger.entries.get(problem.path) for problem in plan.problems}
+    ledger = present.ledger
+    left = held | present.held | {problem.path for problem in plan.problems}
+    stale = {real: ledger.entries.get(real) for real in left}
     blank = {real: each._replace(source="") for real, each in stale.items() if each and each.source}
     return ledger._replace(entries={**ledger.entries, **blank}) if blank else ledger
 
 
-def _without_a_broken_kit(here: System, plan: Plan) -> Plan:
+def _without_a_broken_kit(here: System, plan: Plan) -> tuple[Plan, set[str]]:
     """A new client is tried before it is placed; if it fails, the whole kit stays as it is (B9)."""
     archives = [each for each in plan.of(PLACE) if each.real == system.ARCHIVE and each.offer]
     if not archives or not archives[0].offer:
-        return plan
+        return plan, set()
     argv = [sys.executable, "-I", archives[0].offer.path, "--root", here.root, "selfcheck"]
     tried = process.run(argv)
     if tried.code == 0:
-        return plan
+        return plan, set()
     held = {
         change.real for change in plan.changes if change.entry and change.entry.overlay == "kit"
     }
     words = f"the new client does not work here, the kit stays as it is: {tried.last_words()}"
     problem = Problem(system.ARCHIVE, words)
     kept = tuple(change for change in plan.changes if change.real not in held)
-    return plan._replace(changes=kept, problems=(*plan.problems, problem))
+    return plan._replace(changes=kept, problems=(*plan.problems, problem)), held

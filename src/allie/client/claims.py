@@ -55,6 +55,13 @@ def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Cla
     return claims
 
 
+def links_to_go(ledger: Ledger, resolution: Resolution) -> frozenset[str]:
+    """Symlinks that ALLiE placed, where the overlays now want a directory: not to be followed."""
+    links = (real for real, placed in ledger.entries.items() if placed.content[:2] == "l:")
+    entries = resolution.entries
+    return frozenset(real for real in links if real in entries and entries[real].is_dir)
+
+
 def _settle(real: str, one: Entry, other: Entry, order: dict[str, int], claims: Claims) -> None:
     """Two names, one file: the later overlay wins; within one overlay it is an error."""
     if order[one.overlay] != order[other.overlay]:

@@ -102,7 +102,12 @@ def _from(
         os.makedirs(into.format(part), 0o700, exist_ok=True)
         under = [into.format(link) for link in links]
         argv = rsync.fetch(able, reach + words, wanted, into.format(part), under)
-        _run(argv, store, settings, show)
+        try:
+            _run(argv, store, settings, show)
+        except StateError:  # a full disk: what we filled it with goes at once
+            tree.remove(part)
+            tree.remove(f"{here.mirror}/left")
+            raise
     return _switch(here, settings, part, before, _lagging(store, settings, contact))
 
 

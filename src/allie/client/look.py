@@ -13,11 +13,12 @@ import os
 import stat
 
 from allie.client import packages
-from allie.client.claims import Claims, claim, rekeyed
+from allie.client.claims import Claims, claim, links_to_go, rekeyed
 from allie.client.generation import Generation
 from allie.core.ledger import (
     DIRECTORY,
     NOTHING,
+    UNKNOWN,
     Ledger,
     Placed,
     Source,
@@ -27,8 +28,8 @@ from allie.core.ledger import (
 from allie.core.present import Offer, Present, Standing
 from allie.core.resolution import Entry, Resolution
 from allie.core.system import System
-from allie.machine import mounts, tree
-from allie.machine.paths import Inside
+from allie.machine import mounts, rsync, tree
+from allie.machine.paths import Inside, only_root_writes
 
 _WHOLE_TREE = 100 * 2**20  # bytes: a directory larger than this is never made absent
 
@@ -43,7 +44,7 @@ def look(
     full: bool = False,
 ) -> Present:
     """Describe the root for one part. full: compare all by content, vouch for nothing."""
-    inside = Inside(here.root)
+    inside = Inside(here.root, links_to_go(ledger, resolution))
     claims = claim(inside, resolution, generation)
     ledger = rekeyed(ledger, claims, inside)
     mine = tuple(sorted(real for real in claims.by_real if claims.belongs(real, part)))
@@ -63,7 +64,15 @@ def look(
         held=frozenset(claims.held),
         problems=tuple(each for each in claims.problems if claims.belongs(each.path, part)),
         consent=generation.consents,
+        parents_shared=_shared_parents(here, view.standing),
     )
+
+
+def _shared_parents(here: System, standing: dict[str, Standing]) -> frozenset[str]:
+    """The paths into whose directories others could put a symlink while an old rsync works."""
+    if not standing or not rsync.version(f"{here.state}/rsync").follows_swapped_parents:
+        return frozenset()
+    return frozenset(real for real in standing if not only_root_writes(here.root, real))
 
 
 class _View:
@@ -256,5 +265,11 @@ class _View:
             self.standing[real] = self._standing(real, st, placed)
 
     def _must_go(self, real: str, standing: Standing) -> bool:
-        offer = self.offers.get(real)
-        return bool(standing.content == DIRECTORY and offer and offer.content != DIRECTORY)
+        """Whether a directory is to make way for a file, of ours or the one that was before us."""
+        if standing.content != DIRECTORY:
+            return False
+        offer, old = self.offers.get(real), self.ledger.entries.get(real)
+        if offer:
+            return offer.content != DIRECTORY
+        withdrawn = real not in self.claims.by_real
+        return withdrawn and old is not None and old.pristine not in (NOTHING, UNKNOWN)

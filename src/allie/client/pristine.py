@@ -12,7 +12,7 @@ from allie.core import digest
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN
 from allie.core.plan import LOST, TAKE, Change
 from allie.core.system import System
-from allie.machine import atomic, process, rsync, tree
+from allie.machine import atomic, process, room, rsync, tree
 
 
 def name_of(real: str) -> str:
@@ -49,6 +49,8 @@ def _copy(here: System, changes: list[Change]) -> None:
     tree.remove(beside)
     os.mkdir(beside, 0o700)
     names = [name for change in changes for name in _names(here, change)]
+    size = sum(os.lstat(here.at(name)).st_size for name in names)
+    room.need(here.state, size + 4096 * len(names), len(names))
     able = rsync.version(f"{here.state}/rsync")
     argv = rsync.copy_out(able, here.root, beside)
     process.run(argv, stdin=rsync.names(names), check=True)

@@ -13,6 +13,7 @@ import stat
 import time
 
 from allie.client import leftovers, rearm, state, swap
+from allie.client.confirm import confirm
 from allie.core import intent as intents
 from allie.core.errors import PathRefused, StateError
 from allie.core.intent import Intent, Step
@@ -21,9 +22,7 @@ from allie.core.ledger import (
     NOTHING,
     UNKNOWN,
     Ledger,
-    ctime_of,
     inode_of,
-    size_and_mtime,
 )
 from allie.core.plan import REMOVE
 from allie.core.present import Offer
@@ -31,10 +30,7 @@ from allie.core.resolution import Problem
 from allie.core.system import System
 from allie.core.tags import SIGN
 from allie.core.value import Value
-from allie.machine import atomic, paths, process, rsync, selinux, tree
-
-_SPARE = 1 << 20  # bytes that stay free on each disk
-_FRESH = 20_000_000  # ns; a change within the clock's grain of our look would go unseen
+from allie.machine import atomic, paths, process, room, rsync, selinux, tree
 
 
 class Outcome(Value):
@@ -62,7 +58,7 @@ def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Led
         problems.update(_lay(here, intent, writes))
         _remove(here, intent, problems)
         _sync(here, touched)
-    confirmed = _confirm(here, intent.steps, offers, problems)
+    confirmed = confirm(here, intent.steps, offers, problems)
     conclude(here, intent, confirmed, books)
     return Outcome(
         tuple(confirmed), tuple(Problem(real, words) for real, words in sorted(problems.items()))
@@ -129,28 +125,27 @@ def _one_group(one: Step, other: Step) -> bool:
 
 def _need_room(here: System, steps: list[Step], offers: dict[str, Offer]) -> None:
     """Begin nothing that would fill a disk: rsync cannot get out of that again (RULES A10)."""
-    needed: dict[int, tuple[int, str]] = {}
+    needed: dict[int, tuple[int, int, str]] = {}
     for step in steps:
         above = os.path.dirname(here.at(step.real))
         while not os.path.isdir(above):
             above = os.path.dirname(above)
         device = os.stat(above).st_dev
-        size = offers[step.real].size + 4096
-        needed[device] = (needed.get(device, (0, ""))[0] + size, above)
-    needed.setdefault(os.stat(here.state).st_dev, (0, here.state))
-    for size, where in needed.values():
-        disk = os.statvfs(where)
-        free = disk.f_bavail * disk.f_frsize
-        if free < size + _SPARE:
-            raise StateError(
-                f"the disk under {where} has {free >> 10} KiB free, and {size >> 10} KiB would be"
-                " written: nothing was begun",
-                "make room",
-            )
+        size, files, _ = needed.get(device, (0, 0, ""))
+        needed[device] = (size + offers[step.real].size + 4096, files + 1, above)
+    needed.setdefault(os.stat(here.state).st_dev, (0, 0, here.state))
+    for size, files, where in needed.values():
+        room.need(where, size, files)
 
 
 def _write_intent(here: System, intent: Intent) -> None:
-    os.makedirs(f"{undo_place(here, intent)}/files", 0o700, exist_ok=True)
+    kept = f"{undo_place(here, intent)}/files"
+    os.makedirs(kept, 0o700, exist_ok=True)
+    for step in intent.steps:  # of a directory only its mode, owner and attributes can be kept
+        changes = step.before[0] == DIRECTORY and step.before != step.wanted
+        if changes and not intents.moves_tree(step) and os.path.isdir(here.at(step.real)):
+            os.makedirs(f"{kept}/{step.real}", 0o700, exist_ok=True)
+            tree.copy_directory_attributes(here.at(step.real), f"{kept}/{step.real}")
     atomic.write(here.intent(intent.part), intents.encode(intent), 0o600)
 
 
@@ -255,55 +250,6 @@ def _sync(here: System, steps: list[Step]) -> None:
             touched[st.st_dev] = above
     for place in touched.values():
         atomic.sync_filesystem(place)
-
-
-def _confirm(
-    here: System, steps: tuple[Step, ...], offers: dict[str, Offer], problems: dict[str, str]
-) -> list[Step]:
-    """The steps that came true, with what the ledger needs to vouch for them from now on."""
-    confirmed = []
-    newest = 0
-    for step in steps:
-        if step.real in problems:
-            continue
-        st = tree.status(here.at(step.real))
-        if step.verb == REMOVE and step.before[0] != DIRECTORY and st:
-            problems[step.real] = "it is back as soon as it was removed: somebody writes there"
-            continue
-        if intents.writes(step) and (st is None or tree.is_state(here.at(step.real), step.before)):
-            if step.before != step.wanted:
-                problems[step.real] = "rsync wrote it, and yet it does not stand there"
-                continue
-        if step.after and intents.writes(step):
-            seen = tree.seen_of(st) if st and _as_staged(here, step, st, offers) else ""
-            step = step._replace(after=step.after._replace(seen=seen))
-        if step.after and step.after.seen:
-            newest = max(newest, ctime_of(step.after.seen))
-        confirmed.append(step)
-    if time.time_ns() - newest < _FRESH:
-        time.sleep(_FRESH / 1e9)
-        confirmed = [_if_still(here, step) for step in confirmed]
-    return confirmed
-
-
-def _as_staged(here: System, step: Step, st: os.stat_result, offers: dict[str, Offer]) -> bool:
-    """Whether what stands is what was staged, as far as an lstat tells; else compare next time."""
-    offer = offers[step.real]
-    if offer.content == DIRECTORY:
-        return stat.S_ISDIR(st.st_mode)
-    if stat.S_ISLNK(st.st_mode):
-        return "l:" + os.readlink(here.at(step.real)) == offer.content
-    return (st.st_size, st.st_mtime_ns) == size_and_mtime(offer.source)
-
-
-def _if_still(here: System, step: Step) -> Step:
-    """The step, vouched for only if the path stood still while we looked."""
-    if step.after is None or not step.after.seen:
-        return step
-    st = tree.status(here.at(step.real))
-    if st is not None and tree.seen_of(st) == step.after.seen:
-        return step
-    return step._replace(after=step.after._replace(seen=""))
 
 
 def _words(error: Exception) -> str:

@@ -11,7 +11,7 @@ from allie.client.recover import recover
 from allie.core import intent as intents
 from allie.core.errors import UsageError
 from allie.core.intent import Intent, Step
-from allie.core.ledger import NOTHING, PARTS, UNKNOWN, Ledger
+from allie.core.ledger import DIRECTORY, NOTHING, PARTS, UNKNOWN, Ledger
 from allie.core.plan import PLACE, REMOVE
 from allie.core.present import Offer
 from allie.core.system import System
@@ -105,7 +105,9 @@ def _take_back(here: System, manifest: Intent, tick: int, back: list[str], left:
             verb = REMOVE if step.before[0] == NOTHING else PLACE
             steps.append(_back(step, verb, step.before))
             continue
-        for real, offer in applying.whole(step.real, kept):
+        tree_moved = step.before[0] != DIRECTORY or intents.moves_tree(step)
+        one = [(step.real, applying.offer_of(kept))]
+        for real, offer in applying.whole(step.real, kept) if tree_moved else one:
             origin = step if real == step.real else step._replace(real=real, old=None, after=None)
             steps.append(_back(origin, PLACE, (offer.content, offer.attrs)))
             offers[real] = offer

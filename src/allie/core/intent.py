@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 
 from allie.core import ledger
-from allie.core.ledger import NOTHING, Ledger, Placed, Tombstone
-from allie.core.plan import FORGET, NOTE, PLACE, RESTORE, Change
+from allie.core.ledger import DIRECTORY, NOTHING, Ledger, Placed, Tombstone
+from allie.core.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, Change
 from allie.core.value import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def settle(books: Ledger, intent: Intent, steps: list[Step], now: float) -> Ledg
     """The ledger after these steps of a transaction were confirmed."""
     entries, tombstones = dict(books.entries), dict(books.tombstones)
     for step in intent.steps:  # what does not come true now must be tried again: compare next time
-        if step.real in entries:
+        if step.after and step.real in entries:
             entries[step.real] = entries[step.real]._replace(source="")
     for step in steps:
         tombstones.pop(step.real, None)
@@ -94,6 +94,11 @@ def settle(books: Ledger, intent: Intent, steps: list[Step], now: float) -> Ledg
 def writes(step: Step) -> bool:
     """Whether rsync puts something there."""
     return step.verb in (PLACE, RESTORE)
+
+
+def moves_tree(step: Step) -> bool:
+    """Whether a whole directory goes to undo as it stands: one that is made absent."""
+    return step.verb == REMOVE and step.before[0] == DIRECTORY and step.after is not None
 
 
 def encode(intent: Intent) -> str:

@@ -27,9 +27,13 @@ class Place(Value):
 
 
 class Inside:
-    """Resolves paths in one root; remembers every directory that it has met."""
+    """Resolves paths in one root; remembers every directory that it has met.
 
-    def __init__(self, root: str) -> None:
+    going: real paths of symlinks that are to become directories, and so are not followed.
+    """
+
+    def __init__(self, root: str, going: frozenset[str] = frozenset()) -> None:
+        self._going = going
         self.prefix = "/" if root == "/" else root + "/"
         self._places: dict[str, Place | PathRefused] = {"": Place("", True)}
 
@@ -73,7 +77,7 @@ class Inside:
             return Place(real, False)
         except OSError as error:
             raise PathRefused(f"/{real}: {error.strerror}") from error
-        if not stat.S_ISLNK(mode):
+        if not stat.S_ISLNK(mode) or real in self._going:
             return Place(real, stat.S_ISDIR(mode))
         links[0] += 1
         if links[0] > _MOST_LINKS:

@@ -20,6 +20,7 @@ from allie.machine.process import Finished
 # 255 is ssh's own; the server went away, or was never there.
 _AWAY = (5, 10, 12, 30, 35, 255)
 _CHANGED = (23, 24)  # partial transfer, or files vanished: the store is being edited
+_FULL = (b"No space left on device", b"Disk quota exceeded")  # these may come with code 23, too
 _UNSAFE_PARENTS_BEFORE = (3, 5)
 _NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
 _CONNECT = 10  # seconds
