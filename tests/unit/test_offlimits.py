@@ -1,0 +1,77 @@
+"""Paths that an overlay must not hold: RULES B6 and B13."""
+
+from __future__ import annotations
+
+import pytest
+
+from allie.core import offlimits
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "var/lib/allie/ledger",
+        "var/lib/allie/mirror/1/x",
+        "var/lib/allie-code",
+        "var/lib/allie-code/abc/complete",
+        "root/done",
+        "root/done/50tree",
+        "etc/allie/system",
+        "etc/allie/system/x",
+        "proc",
+        "proc/1/mem",
+        "sys",
+        "sys/kernel",
+        "dev",
+        "dev/sda",
+        "run",
+        "run/allie/virt",
+        "..",
+        "etc/../passwd",
+        "etc/.",
+        "etc/./passwd",
+        "x" * 241,
+        "etc/" + "ä" * 121,
+        "etc/" + "\udcff" * 241 + "/x",
+    ],
+)
+def test_refused(path: str) -> None:
+    assert offlimits.refusal(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "etc/allie/allie.conf",
+        "etc/allie/classes",
+        "etc/allie/system2",
+        "etc/allie",
+        "root/conf/50tree",
+        "root/done-too",
+        "var/lib/alliex/y",
+        "var/lib",
+        "usr/local/bin/allie",
+        "srv/run/x",
+        "procfs",
+        "device",
+        "etc/..hidden",
+        "etc/...",
+        "x" * 240,
+        "etc/" + "ä" * 120,
+    ],
+)
+def test_allowed(path: str) -> None:
+    assert offlimits.refusal(path) == ""
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["etc/allie", "etc", "root/conf", "root/util", "root/done", "root", "var/lib/allie", "var"],
+)
+def test_what_allie_cannot_work_without(path: str) -> None:
+    assert offlimits.is_vital(path)
+
+
+@pytest.mark.parametrize("path", ["etc/ssh", "etc/alli", "root/conf/x", "usr", "var/lib/all"])
+def test_what_allie_can_work_without(path: str) -> None:
+    assert not offlimits.is_vital(path)

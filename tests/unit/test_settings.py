@@ -1,0 +1,190 @@
+"""allie.conf: DESIGN section 9."""
+
+from __future__ import annotations
+
+import re
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allie.core.errors import SettingsError
+from allie.core.settings import (
+    DEFAULT_STALL,
+    Settings,
+    check_name,
+    check_store,
+    parse,
+    render,
+    unknown_keys,
+)
+
+DESIGN = """\
+[allie]
+store = rsync://images.example.org         ; or ssh://host/srv/allie, or /srv/allie
+ring =                                     ; none: the working trees
+host =                                     ; default: the hostname
+[system debian12]
+root = LABEL=debian12                      ; where it lives as seen from the others
+image = debian12
+overlays = kit, common, debian12
+"""
+
+
+def conf(allie: str = "store = /srv", system: str = "overlays = kit") -> str:
+    return f"[allie]\n{allie}\n[system pc]\n{system}\n"
+
+
+def test_the_example_of_the_design() -> None:
+    assert parse(DESIGN, "debian12") == Settings(
+        system="debian12",
+        stores=("rsync://images.example.org",),
+        overlays=("kit", "common", "debian12"),
+        image="debian12",
+    )
+    assert unknown_keys(DESIGN) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        (conf("store = /a, /b"), "stores", ("/a", "/b")),
+        (conf("store = /a /b,/a"), "stores", ("/a", "/b")),
+        (conf("store =\n  /a\n  /b"), "stores", ("/a", "/b")),
+        (conf(system="overlays = kit common"), "overlays", ("kit", "common")),
+        (conf(system="overlays = b, a, b"), "overlays", ("b", "a")),
+        (conf("store = /srv\nring = stable"), "ring", "stable"),
+        (conf("store = /srv\nhost = pc07.example.org"), "host", "pc07.example.org"),
+        (conf("store = /srv\nstall = 5"), "stall", 5),
+        (conf("store = /srv\nstall ="), "stall", DEFAULT_STALL),
+        (conf(), "stall", DEFAULT_STALL),
+        (conf("STORE = /srv"), "stores", ("/srv",)),
+        (conf("store = /srv/50%"), "stores", ("/srv/50%",)),
+        (conf("store = /srv\nnewer = thing"), "stores", ("/srv",)),
+        ("# comment\n; comment\n" + conf(), "stores", ("/srv",)),
+        (conf() + "[system other]\noverlays =\n", "overlays", ("kit",)),
+        (conf() + "[DEFAULT]\nring = x\n", "ring", ""),
+    ],
+)
+def test_a_setting_is_read(text: str, field: str, value: object) -> None:
+    assert getattr(parse(text, "pc"), field) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no section [system pc]"),
+        ("[allie]\nstore = /srv\n", "no section [system pc]"),
+        ("[allie]\n[system pc]\noverlays = kit\n", "names no store"),
+        ("[system pc]\noverlays = kit\n", "names no store"),
+        ("[allie]\nstore = /srv\n[system pc]\n", "names no overlays in section [system pc]"),
+        (conf(system="overlays = ,"), "names no overlays"),
+        (conf(system="overlays = kit ../etc"), "overlay '../etc'"),
+        (conf(system="overlays = .hidden"), "overlay '.hidden'"),
+        (conf("store = http://x"), "'http://x' is not the address of a store"),
+        (conf("store = /srv, relative"), "'relative' is not the address"),
+        (conf("store = /srv\nring = ../x"), "ring '../x'"),
+        (conf("store = /srv\nring = stable # the slow one"), "ring 'stable # the slow one'"),
+        (conf(system="overlays = kit\nimage = a/b"), "image 'a/b'"),
+        (conf("store = /srv\nstall = soon"), "stall = 'soon'"),
+        (conf("store = /srv\nstall = 0"), "stall = '0'"),
+        (conf("store = /srv\nstall = -1"), "stall = '-1'"),
+        (conf("store = /srv\nstall = ²"), "stall = '²'"),
+        (conf("store = /srv\nstore = /b"), "store"),
+        (conf() + "[allie]\n", "allie"),
+        ("store = /srv\n", "no section headers"),
+        ("[allie]\nnonsense\n", "nonsense"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(text: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(words)) as caught:
+        parse(text, "pc")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        (conf(), []),
+        (conf("store = /srv\nstor = /x"), ["[allie] stor"]),
+        (conf(system="overlays = kit\nimages = x"), ["[system pc] images"]),
+        ("[alie]\nstore = /srv\n", ["[alie]"]),
+        ("[system]\noverlays = kit\n", ["[system]"]),
+        ("[allie x]\nstore = /srv\n", ["[allie x]"]),
+        ("[DEFAULT]\nstore = /srv\n", ["[DEFAULT]"]),
+    ],
+)
+def test_slips_of_the_pen_are_named(text: str, unknown: list[str]) -> None:
+    assert unknown_keys(text) == unknown
+
+
+@pytest.mark.parametrize("name", ["kit", "debian12", "a", "opensuse-15.6", "A_b-c.d", "0"])
+def test_a_name(name: str) -> None:
+    assert check_name(name, "overlay") == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "-x", "_x", "a/b", "a b", "ä", "a\n", "a,b"])
+def test_no_name(name: str) -> None:
+    with pytest.raises(SettingsError):
+        check_name(name, "overlay")
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "rsync://host",
+        "rsync://host/",
+        "rsync://host:8873/",
+        "rsync://user@host",
+        "rsync://[::1]:873/",
+        "ssh://host/srv/allie",
+        "ssh://root@host/srv/allie",
+        "/srv/allie",
+    ],
+)
+def test_an_address_of_a_store(store: str) -> None:
+    assert check_store(store) == store
+
+
+@pytest.mark.parametrize(
+    "store", ["", "host", "srv/allie", "rsync://", "rsync://host/module", "ssh://host", "ftp://h/"]
+)
+def test_no_address_of_a_store(store: str) -> None:
+    with pytest.raises(SettingsError):
+        check_store(store)
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True)
+STORES = st.one_of(
+    st.builds("rsync://{}/".format, NAMES),
+    st.builds("ssh://{}/{}".format, NAMES, NAMES),
+    st.builds("/{}".format, st.text(string.ascii_letters + "/._%;#=[]", max_size=12)),
+)
+SETTINGS = st.builds(
+    Settings,
+    system=NAMES,
+    stores=st.lists(STORES, min_size=1, max_size=3, unique=True).map(tuple),
+    overlays=st.lists(NAMES, min_size=1, max_size=4, unique=True).map(tuple),
+    image=st.one_of(st.just(""), NAMES),
+    ring=st.one_of(st.just(""), NAMES),
+    host=st.one_of(st.just(""), NAMES),
+    stall=st.integers(1, 10**6),
+)
+
+
+@given(SETTINGS)
+def test_what_join_writes_is_read_back_the_same(settings: Settings) -> None:
+    text = render(settings)
+    assert parse(text, settings.system) == settings
+    assert unknown_keys(text) == []
+
+
+@given(st.text(alphabet="[]allie system pc=:;#\n\t ,/x%\udcff", max_size=60))
+def test_no_text_raises_anything_else(text: str) -> None:
+    for whole in (text, conf(text), conf(system=text)):
+        try:
+            parse(whole, "pc")
+            unknown_keys(whole)
+        except SettingsError:
+            pass
