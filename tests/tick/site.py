@@ -7,8 +7,11 @@ unpacked code nor its notes land on the machine that runs the tests.
 from __future__ import annotations
 
 import functools
+import io
+import os
 import subprocess
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import pytest
 from allie.server import kit, store
 from tests.worlds import machine
 from tests.worlds.busybox import busybox_root
+from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.pc import PC, Result
 from tests.worlds.toy import File, Tree, make_tree
 
@@ -102,13 +106,21 @@ class Site:
 
     def __init__(self, top: Path, tree: Tree | None = None, root: Path | None = None) -> None:
         self.store = top / "store"
+        self.clock = 1_500_000_000
         store.init(str(self.store))
         self.overlay(tree or {})
         self.pc = TickPC(root or busybox_root(top / "pc", {"etc/hostname": "pc07\n"}))
 
     def overlay(self, tree: Tree, name: str = "common") -> None:
-        """Make files in an overlay."""
+        """Make files in an overlay, each with a time of its own.
+
+        rsync takes a file of the same size and the same second for the same file.
+        """
         make_tree(self.store / "overlays" / name, tree)
+        for path in map(os.fsdecode, tree):
+            self.clock += 1
+            times = (self.clock, self.clock)
+            os.utime(self.store / "overlays" / name / path, times, follow_symlinks=False)
 
     def join(self, *options: str, rc: int | None = 0) -> Result:
         """Join the store."""
@@ -137,3 +149,23 @@ def run_in(root: Path, command: str, timeout: float = 60) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
+def altered(member: str, old: str, new: str) -> bytes:
+    """The client archive with one member changed: a newer client, or a broken one."""
+    whole = archive().read_bytes()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as before, zipfile.ZipFile(packed, "w") as after:
+        for name in before.namelist():
+            text = before.read(name)
+            if name == member:
+                assert old.encode() in text, (member, old)
+                text = text.replace(old.encode(), new.encode())
+            after.writestr(zipfile.ZipInfo(name), text)
+    return whole[: whole.index(b"\n") + 1] + packed.getvalue()
+
+
+def debian(suite: str, dest: Path) -> Path:
+    """A Debian root that ALLiE can run in as its own base: Python and rsync, no systemd."""
+    try:
+        return debian_root(suite, dest, ("python3", "rsync"))
+    except UnavailableError as error:
+        pytest.skip(str(error))

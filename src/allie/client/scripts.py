@@ -15,10 +15,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from allie.core.errors import StateError
+from allie.core.errors import PathRefused, StateError
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, namespaces, process
+from allie.machine import atomic, paths, process
 
 _HALF = 500_000  # bytes of a log's head, and of its tail
 _DRAIN = 0.2  # seconds in which output that is already on its way is still taken
@@ -45,15 +45,19 @@ class Ended(Value):
 
 
 def read(here: System, name: str) -> Script | None:
-    """A conf script, or None where the name is no regular file (or a link to one, on the base)."""
+    """A conf script, or None where the name is no regular file (or a link to one in the root)."""
     path = f"{here.conf}/{name}"
     try:
-        st = os.stat(path) if here.is_base else os.lstat(path)
-    except OSError:
+        st = os.lstat(path)
+        if stat.S_ISLNK(st.st_mode):
+            inside = paths.Inside(here.root)
+            path = inside.prefix + inside.file(path[len(inside.prefix) :])
+            st = os.lstat(path)
+    except (OSError, PathRefused):
         return None
     if not stat.S_ISREG(st.st_mode):
         return None
-    content = atomic.read_bytes(os.path.realpath(path) if here.is_base else path)
+    content = atomic.read_bytes(path)
     return None if content is None else Script(name, content, bool(st.st_mode & 0o111))
 
 
@@ -134,6 +138,8 @@ def _become(here: System, script: Script, env: Mapping[str, str]) -> int:
     full["PATH"] = process.PATH
     argv = command(script)
     if not here.is_base:
+        from allie.machine import namespaces  # noqa: PLC0415 - see HACKING.md, start-up
+
         offline = {**full, "ALLIE_OFFLINE": "1", "SYSTEMD_OFFLINE": "1"}
         return namespaces.execute(here.root, env.get("ALLIE_HOST", ""), argv, offline)
     os.chdir("/")

@@ -59,6 +59,18 @@ class Inside:
         real = self.directory(above).real
         return f"{real}/{name}" if real else name
 
+    def file(self, path: str) -> str:
+        """The real path of a file, its own links followed as well; it may not exist."""
+        for _ in range(_MOST_LINKS):
+            real = self.entry(path)
+            try:
+                target = os.readlink(self.prefix + real)
+            except OSError:
+                return real
+            above = "" if target.startswith("/") else real.rpartition("/")[0]
+            path = os.path.normpath(f"/{above}/{target}").lstrip("/")
+        raise PathRefused(f"/{path}: too many symlinks")
+
     def _find(self, path: str) -> Place | PathRefused:
         try:
             return self._walk(path, [0])

@@ -1,0 +1,201 @@
+"""Scripts of another root: chrooted, in namespaces of their own, and without a trace (RULES B11)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import leftovers
+from tests.tick.site import Site, TickPC, lone_pc, needs_root, script
+from tests.worlds.toy import Dir, Link
+
+pytestmark = [pytest.mark.root, needs_root]
+
+
+@pytest.fixture
+def pc(tmp_path: Path) -> TickPC:
+    return lone_pc(tmp_path / "pc")
+
+
+def _says(pc: TickPC, *lines: str) -> str:
+    """What a script with these lines prints."""
+    pc.put({"root/conf/50a": script(*lines)})
+    return pc.run("run-conf", "50a").out
+
+
+def _host_resolver(text: str, command: list[str]) -> str:
+    """Run a command whose host has this /etc/resolv.conf; what the host's is afterwards."""
+    setup = (
+        "mount -t tmpfs tmpfs /mnt && printf '%s' \"$0\" >/mnt/r &&"
+        ' mount --bind /mnt/r "$(readlink -f /etc/resolv.conf)" && "$@" >&2; cat /mnt/r'
+    )
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", setup, text, *command]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def test_what_a_script_sees(pc: TickPC) -> None:
+    out = _says(
+        pc,
+        "echo pid $$ $PPID; hostname; id -u",
+        "ls /; ls /root/conf; ls /dev; ls /run; mount",
+        "head -c 4 /dev/urandom | wc -c; echo gone >/dev/null; tty </dev/null",
+    )
+    assert re.search(r"^pid [2-9] 1$", out, re.MULTILINE), "the script is not process 1"
+    assert "pc07\n" in out
+    assert {"null", "zero", "urandom", "tty", "ptmx", "pts", "shm"} <= set(out.split())
+    assert "sysfs on /sys type sysfs (ro" in out
+    assert str(pc.root) not in out
+
+
+def test_no_mount_process_or_loop_is_left(pc: TickPC) -> None:
+    before = Path("/proc/self/mounts").read_text()
+    out = _says(
+        pc,
+        "sleep 300 & setsid sleep 301 >/dev/null 2>&1 &",
+        "mkdir /tmp/m; mount -t tmpfs tmpfs /tmp/m; mount | grep /tmp/m",
+    )
+    assert "/tmp/m" in out
+    assert leftovers.mounts_below(pc.root) == []
+    assert leftovers.processes_below(pc.root) == []
+    assert Path("/proc/self/mounts").read_text() == before
+    shutil.rmtree(pc.root)  # nothing keeps it busy
+
+
+def test_a_daemon_dies_with_the_script(pc: TickPC) -> None:
+    """Another root's daemon would hold its partition for ever."""
+    lines = ("(trap '' TERM HUP; while :; do echo x >>/tmp/beat; sleep 0.05; done) &", "sleep 0.3")
+    _says(pc, *lines)
+    count = pc.count("/tmp/beat")
+    assert count > 0
+    time.sleep(0.3)
+    assert pc.count("/tmp/beat") == count
+
+
+def test_the_bases_processes_are_out_of_reach(pc: TickPC) -> None:
+    victim = subprocess.Popen(["sleep", "60"])
+    try:
+        out = _says(
+            pc,
+            f"kill -9 {victim.pid} && echo killed",
+            f"ls -d /proc/{victim.pid} && echo seen",
+            "kill -9 -1; ls -d /proc/[0-9]* | wc -l",
+        )
+        assert victim.poll() is None
+        assert "killed" not in out
+        assert "seen" not in out
+    finally:
+        victim.kill()
+        victim.wait()
+
+
+def test_the_running_kernel_is_not_changed(pc: TickPC) -> None:
+    knob = Path("/proc/sys/vm/swappiness")
+    before = knob.read_text()
+    out = _says(
+        pc,
+        "echo 17 >/proc/sys/vm/swappiness && echo changed",
+        "echo x >/sys/power/state && echo slept",
+        "[ -e /proc/sysrq-trigger ] && echo h >/proc/sysrq-trigger && echo asked",
+        "hostname elsewhere; hostname",
+    )
+    assert knob.read_text() == before
+    assert [line for line in out.splitlines() if line in ("changed", "slept", "asked")] == []
+    assert "elsewhere" in out
+    assert os.uname().nodename != "elsewhere"
+
+
+RESOLVERS = {
+    "file": "of the image\n",
+    "absolute": Link("/etc/elsewhere.conf"),
+    "dangling": Link("/etc/nowhere/at/all.conf"),
+    "run": Link("/run/systemd/resolve/stub-resolv.conf"),
+    "relative run": Link("../run/resolvconf/resolv.conf"),
+    "var run": Link("/var/run/NetworkManager/resolv.conf"),
+    "loop": Link("resolv.conf"),
+    "directory": Dir(),
+}
+
+
+@pytest.mark.parametrize("kind", RESOLVERS)
+def test_the_hosts_resolv_conf_is_not_touched(pc: TickPC, kind: str) -> None:
+    pc.put({"etc/resolv.conf": RESOLVERS[kind], "etc/elsewhere.conf": "of the image\n"})
+    lines = ("cat /etc/resolv.conf", "echo mine >/etc/resolv.conf; echo mine >>/run/stub.conf")
+    pc.put({"root/conf/50a": script(*lines, "rm -f /etc/resolv.conf; true")})
+    before = "nameserver 192.0.2.1\n"
+    assert _host_resolver(before, pc.argv("run-conf", "50a")) == before
+    if kind not in ("dangling", "loop", "directory"):
+        assert before in pc.log("50a"), "it resolves names as the host does"
+    if kind == "file":
+        assert pc.read("/etc/resolv.conf") == "of the image\n", "it was a copy that was seen"
+    if kind == "absolute":
+        assert pc.read("/etc/elsewhere.conf") == "of the image\n"
+
+
+@pytest.mark.parametrize("name", ["proc", "dev", "sys", "run"])
+@pytest.mark.parametrize("target", ["/{name}", "{decoy}", "nowhere"])
+def test_a_link_in_the_place_of_a_mount_point(pc: TickPC, name: str, target: str) -> None:
+    """Nothing is mounted where it leads, nor written there: that could be the host's own."""
+    decoy = pc.root.parent / "decoy"
+    decoy.mkdir()
+    (pc.root / name).rmdir()
+    pc.put({name: Link(target.format(name=name, decoy=decoy)), "etc/resolv.conf": "x\n"})
+    mark = f"/{name}/allie-was-here"
+    pc.put({"root/conf/50a": script(f"echo x >{mark}; mount; exit 0")})
+    before = Path("/proc/self/mounts").read_text()
+    host_run = set(os.listdir("/run"))
+    done = pc.run("run-conf", "50a")
+    assert "Traceback" not in done.err
+    assert Path("/proc/self/mounts").read_text() == before
+    assert not os.path.lexists(mark)
+    assert set(os.listdir("/run")) == host_run
+    assert os.listdir(decoy) == []
+
+
+def test_mount_points_that_are_not_there(pc: TickPC) -> None:
+    for name in ("proc", "dev", "sys", "run"):
+        (pc.root / name).rmdir()
+    assert "here\n" in _says(pc, "echo here")
+
+
+def test_its_own_run_is_not_the_hosts(pc: TickPC) -> None:
+    out = _says(pc, "echo x >/run/leak; [ -e /run/systemd/system ] && echo systemd; true")
+    assert "systemd" not in out
+    assert not os.path.lexists("/run/leak")
+    assert not pc.path("/run/leak").exists()
+
+
+def test_a_root_without_python_does_the_whole_tick(tmp_path: Path) -> None:
+    """The kit's stubs are known by their bytes, and done from outside, before any chroot."""
+    site = Site(tmp_path, {"etc/motd": "common\n", "etc/motd##host.pc07": "mine\n"})
+    site.join()
+    assert not list(site.pc.root.glob("usr/bin/python*"))
+    assert site.pc.read("/etc/motd") == "mine\n"
+    site.pc.put({"etc/motd": "edited\n"})
+    site.pc.tick()
+    assert site.pc.read("/etc/motd") == "mine\n"
+    stub = site.pc.path("/root/conf/00overlay").read_bytes()
+    assert stub == (site.store / "overlays/kit/root/conf/01overact").read_bytes()
+
+
+def test_a_stub_that_is_changed_is_a_script_like_any_other(tmp_path: Path) -> None:
+    """Someone's comment in it: it then runs in the root, where there is no client that starts."""
+    site = Site(tmp_path)
+    site.join()
+    stub = site.pc.path("/root/conf/01overact")
+    stub.write_bytes(stub.read_bytes() + b"# a comment\n")
+    done = site.pc.run("run-conf", "01overact")
+    assert done.rc == 1
+    assert site.pc.tick()["01overact"]["state"] == "satisfied", "and is put right by the next tick"
+
+
+def test_a_stub_of_another_owner_is_no_stub(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.join()
+    os.chown(site.pc.path("/root/conf/01overact"), 1000, 1000)
+    assert site.pc.run("run-conf", "01overact").rc == 1
