@@ -11,6 +11,7 @@ from collections.abc import Callable
 _PROGRESS = re.compile(rb"([0-9,]+)\s+(\d+)%\s+(\S+/s)\s+(\S+)")
 _AFTER = 2.0  # seconds of work before progress is shown
 _COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
+_OURS = re.compile(rf"(\x1b\[(?:0|{'|'.join(_COLOURS.values())})m)")
 
 
 def is_watched() -> bool:
@@ -70,8 +71,5 @@ def progress(what: str) -> tuple[list[str], Callable[[bytes], None] | None]:
 
 def _plain(line: str) -> str:
     """Escape what a file name could smuggle in; our own colours stay."""
-    pieces = re.split(r"(\x1b\[[0-9;]*m)", line)
-    return "".join(
-        piece if piece.startswith("\x1b[") and index % 2 else printable(piece)
-        for index, piece in enumerate(pieces)
-    )
+    pieces = _OURS.split(line)
+    return "".join(piece if index % 2 else printable(piece) for index, piece in enumerate(pieces))

@@ -1,0 +1,289 @@
+"""rsync's command lines and what its exits mean: RULES A5, A8, B3 and B15."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allie.core.errors import StateError, StoreError, Unreachable
+from allie.machine import process, rsync
+from allie.machine.process import Finished
+from allie.machine.rsync import Version
+from tests.conftest import FakePrograms
+
+WHOLE = Version((3, 5, 0))
+SMALL = Version((3, 1, 3), acls=False, xattrs=False)
+FILTERS = [
+    "--filter=-x security.selinux",
+    "--filter=-x trusted.overlay.*",
+    "--filter=-x security.ima",
+]
+
+
+# --- what rsync can do -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("rsync  version 3.5.0  protocol version 32\n", Version((3, 5, 0))),
+        ("rsync  version v3.2.3  protocol version 31\n", Version((3, 2, 3))),
+        ("rsync  version 3.4  protocol\n", Version((3, 4, 0))),
+        (
+            "rsync version 3.1.3\n    64-bit files, no ACLs, no xattrs, iconv\n",
+            Version((3, 1, 3), acls=False, xattrs=False),
+        ),
+        ("    ACLs, xattrs, symlinks\n", Version((3, 1, 0))),
+    ],
+)
+def test_the_version_is_read(text: str, version: Version) -> None:
+    assert rsync.parse_version(text) == version
+
+
+@pytest.mark.parametrize(
+    ("number", "follows"), [((3, 1, 0), True), ((3, 4, 9), True), ((3, 5, 0), False)]
+)
+def test_an_rsync_before_3_5_follows_swapped_parents(
+    number: tuple[int, ...], follows: bool
+) -> None:
+    assert Version(number).follows_swapped_parents is follows
+
+
+def test_the_version_is_asked_for_once(
+    tmp_path: Path, fake_programs: FakePrograms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLIE_PATH", f"{fake_programs.folder}:{process.PATH}")
+    fake_programs.add("rsync", out="rsync  version 3.2.3\n no ACLs\n")
+    notes = str(tmp_path / "rsync")
+    expected = Version((3, 2, 3), acls=False)
+    assert rsync.version(notes) == rsync.version(notes) == expected
+    assert fake_programs.calls_of("rsync") == [["--version"]]
+    Path(notes).write_text("{damaged")
+    assert rsync.version(notes) == expected
+    fake_programs.add("rsync", out="rsync  version 3.5.0 of another size\n")
+    assert rsync.version(notes) == WHOLE
+
+
+def test_no_rsync_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLIE_PATH", str(tmp_path))
+    with pytest.raises(StateError, match="install the package rsync"):
+        rsync.version(str(tmp_path / "notes"))
+
+
+# --- command lines -----------------------------------------------------------------------------
+
+
+def test_ask() -> None:
+    assert rsync.ask(WHOLE, ["--reach"], ["host::m/a", "host::m/b"], "/mirror/current") == [
+        "rsync",
+        "-aHAX",
+        "--numeric-ids",
+        *FILTERS,
+        "-n",
+        "--delete",
+        "--out-format=%i %n",
+        "--reach",
+        "--",
+        "host::m/a",
+        "host::m/b",
+        "/mirror/current/",
+    ]
+
+
+def test_fetch() -> None:
+    assert rsync.fetch(SMALL, [], ["/srv/overlays/kit"], "/m/2.part", ["/m/1", "/m/left"]) == [
+        "rsync",
+        "-aH",
+        "--numeric-ids",
+        "--link-dest=/m/1/",
+        "--link-dest=/m/left/",
+        "--",
+        "/srv/overlays/kit",
+        "/m/2.part/",
+    ]
+
+
+def test_lay() -> None:
+    assert rsync.lay(WHOLE, "/state/stage", "/root", "/state/undo/7/overlay/files") == [
+        "rsync",
+        "-lptgoDHAX",
+        "--numeric-ids",
+        "-I",
+        *FILTERS,
+        "--from0",
+        "--files-from=-",
+        "--no-implied-dirs",
+        "--backup",
+        "--backup-dir=/state/undo/7/overlay/files",
+        "--delay-updates",
+        "--",
+        "/state/stage/",
+        "/root/",
+    ]
+
+
+def test_lay_on_the_base_ends_in_one_slash() -> None:
+    assert rsync.lay(SMALL, "/stage", "/", "/undo")[-2:] == ["/stage/", "/"]
+
+
+def test_copy_out() -> None:
+    assert rsync.copy_out(SMALL, "/", "/state/pristine.part") == [
+        "rsync",
+        "-lptgoDSH",
+        "--numeric-ids",
+        "-I",
+        "--from0",
+        "--files-from=-",
+        "--no-implied-dirs",
+        "--",
+        "/",
+        "/state/pristine.part/",
+    ]
+
+
+@pytest.mark.parametrize("able", [WHOLE, SMALL])
+def test_what_writes_into_a_root_never_recurses_deletes_or_forces(able: Version) -> None:
+    for argv in (rsync.lay(able, "/s", "/r", "/u"), rsync.copy_out(able, "/r", "/o")):
+        options = argv[1 : argv.index("--")]
+        short = "".join(each[1:] for each in options if not each.startswith("--"))
+        assert not set("rKRa") & set(short)
+        long = {each.partition("=")[0] for each in options}
+        forbidden = "--force --delete --inplace --recursive --keep-dirlinks --archive --fsync"
+        assert not long & set(forbidden.split())
+
+
+@pytest.mark.parametrize(
+    ("store", "options"),
+    [
+        ("rsync://h", ["--sockopts=TCP_NODELAY", "--contimeout=10", "--timeout=60"]),
+        ("ssh://h/srv", ["-e", "ssh -oBatchMode=yes -oConnectTimeout=10", "--timeout=60"]),
+        ("/srv", []),
+    ],
+)
+def test_how_a_store_is_reached(store: str, options: list[str]) -> None:
+    assert rsync.transport(store, 60) == options
+
+
+@pytest.mark.parametrize(
+    ("store", "sources"),
+    [
+        ("rsync://h", ["rsync://h/overlays/kit", "rsync://h/overlays/a"]),
+        ("rsync://u@h:873/", ["rsync://u@h:873/overlays/kit", "rsync://u@h:873/overlays/a"]),
+        ("ssh://h/srv/allie", ["h:/srv/allie/overlays/kit", ":/srv/allie/overlays/a"]),
+        ("ssh://u@h/srv/allie/", ["u@h:/srv/allie/overlays/kit", ":/srv/allie/overlays/a"]),
+        ("/srv/allie", ["/srv/allie/overlays/kit", "/srv/allie/overlays/a"]),
+        ("/srv/allie/", ["/srv/allie/overlays/kit", "/srv/allie/overlays/a"]),
+    ],
+)
+def test_all_kinds_of_store_share_one_path_rule(store: str, sources: list[str]) -> None:
+    assert rsync.sources(store, ["overlays/kit", "overlays/a"]) == sources
+
+
+def test_listing_a_directory_of_a_store() -> None:
+    assert rsync.list_directory("/srv/allie", "overlays", 60) == [
+        "rsync",
+        "--list-only",
+        "--8-bit-output",
+        "--",
+        "/srv/allie/overlays/",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("paths", "stdin"),
+    [
+        ([], b""),
+        (["etc/motd"], b"./etc/motd\0"),
+        (["#x", ";y", "-z"], b"./#x\0./;y\0./-z\0"),
+        (["new\nline", "odd\udcff"], b"./new\nline\0./odd\xff\0"),
+    ],
+)
+def test_names_are_never_taken_for_comments_or_options(paths: list[str], stdin: bytes) -> None:
+    assert rsync.names(paths) == stdin
+
+
+@given(st.lists(st.binary(min_size=1).filter(lambda name: b"\0" not in name)))
+def test_every_name_arrives_as_it_is(names: list[bytes]) -> None:
+    listed = rsync.names([name.decode(errors="surrogateescape") for name in names])
+    assert [each[2:] for each in listed.split(b"\0")[:-1]] == names
+
+
+# --- what comes back ---------------------------------------------------------------------------
+
+
+def test_the_directories_of_a_listing() -> None:
+    out = (
+        b"drwxr-xr-x          4,096 2026/01/02 03:04:05 .\n"
+        b"drwxr-xr-x             60 2026/01/02 03:04:05 kit\n"
+        b"drwxr-x---          4,096 2026/01/02 03:04:05 two words\n"
+        b"drwxr-xr-x          4,096 2026/01/02 03:04:05 odd\xff\n"
+        b"-rw-r--r--              9 2026/01/02 03:04:05 README\n"
+        b"lrwxrwxrwx              2 2026/01/02 03:04:05 stable -> 12\n"
+        b"Welcome to the store.\n"
+    )
+    assert rsync.parse_listing(out) == ["kit", "two words", "odd\udcff"]
+
+
+def finished(code: int, err: bytes = b"", stalled: bool = False) -> Finished:
+    return Finished(("rsync", "-a"), code, b"", err, stalled)
+
+
+def test_an_end_without_error_is_well() -> None:
+    rsync.check(finished(0, b"a warning\n"), "rsync://h")
+
+
+@pytest.mark.parametrize("code", [5, 10, 12, 30, 35, 255, -9, -15])
+def test_a_store_that_does_not_answer_is_unreachable(code: int) -> None:
+    with pytest.raises(Unreachable, match="rsync://h does not answer"):
+        rsync.check(finished(code), "rsync://h")
+
+
+@pytest.mark.parametrize("code", [0, 20, -15])
+def test_a_transfer_that_we_ended_is_unreachable(code: int) -> None:
+    with pytest.raises(Unreachable, match="stopped sending"):
+        rsync.check(finished(code, stalled=True), "rsync://h")
+
+
+@pytest.mark.parametrize("code", [23, 24])
+def test_a_store_that_is_being_edited_is_asked_again_and_then_refused(code: int) -> None:
+    assert rsync.may_settle(finished(code))
+    with pytest.raises(StoreError, match="is being edited") as caught:
+        rsync.check(finished(code), "rsync://h")
+    assert not isinstance(caught.value, Unreachable)
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 4, 11, 12, 25])
+def test_nothing_else_settles_by_itself(code: int) -> None:
+    assert not rsync.may_settle(finished(code))
+
+
+def test_our_own_disk_is_not_the_stores_fault() -> None:
+    with pytest.raises(StateError, match="disk"):
+        rsync.check(finished(11, b"rsync: [receiver] write failed\n"), "rsync://h")
+
+
+def test_any_other_end_is_said_with_the_command() -> None:
+    with pytest.raises(StoreError, match="rsync -a") as caught:
+        rsync.check(finished(2), "rsync://h")
+    assert not isinstance(caught.value, Unreachable)
+
+
+@pytest.mark.parametrize(
+    ("err", "words"),
+    [
+        (b"", "rsync ended with 23"),
+        (b'rsync: [sender] link_stat "/x" failed: (2)\n', 'link_stat "/x" failed: (2)'),
+        (b"@ERROR: Unknown module 'x'\nrsync error: y\n", "Unknown module 'x'"),
+        (
+            b"rsync error: some files/attrs were not transferred\n",
+            "rsync error: some files/attrs were not transferred",
+        ),
+        (b"\n  first  \nsecond\n", "first"),
+        (b"odd \xff\n", "odd \ufffd"),
+    ],
+)
+def test_the_line_that_says_most(err: bytes, words: str) -> None:
+    assert rsync.reason(finished(23, err)).startswith(words)
