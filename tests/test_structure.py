@@ -37,6 +37,9 @@ MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 8000
 # Who may import inside a function, and why
 LATE_IMPORTERS = {
     "allie.cli.main": "imports only the module of the verb that was asked for",
+    "allie.client.look": "only drift is compared with what packages installed",
+    "allie.client.part": "an ordinary tick changes nothing, and does not load what changes things",
+    "allie.client.scripts": "only another root's scripts need namespaces",
     "allie.core.digest": "loads OpenSSL only for what is large",
     "allie.machine.loader": "stands in the archive as __main__: nothing else is found before it ran",
 }

@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 import pytest
 
-from allie.cli import main, manual
+from allie.cli import main, manual, parsing
 from allie.core import errors, offlimits, script, settings, tags
 from allie.core.settings import Settings
-from tests.docs.pages import DOCS, MAN, TOP, anchors, links, pages, prose, sessions
+from tests.docs.pages import DOCS, MAN, TOP, anchors, links, pages, sessions
 
 REFERENCE = DOCS / "reference"
 COMMANDS = REFERENCE / "commands.md"
 MAN_PAGES = sorted(MAN.glob("*.md"))
-COMMON_OPTIONS = {"--help", "--version"}
+COMMON_OPTIONS = {"--help"}
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*(?![\w-])")
 # Programs and options of others that the pages speak of
 OTHERS_OPTIONS = {"--numeric-ids", "--delete", "--fsync", "--unit", "-aHAX", "-c"}
@@ -66,7 +66,8 @@ def sections(page: Path) -> dict[str, str]:
 
 def options_in(text: str) -> set[str]:
     """The options that a text names in `…` or **…**."""
-    marked = re.findall(r"`[^`\n]+`|\*\*[^*\n]+\*\*", text)
+    paragraphs = text.split("\n\n")
+    marked = [each for part in paragraphs for each in re.findall(r"`[^`]+`|\*\*[^*]+\*\*", part)]
     return {option for each in marked for option in _OPTION.findall(each)} - OTHERS_OPTIONS
 
 
@@ -202,7 +203,9 @@ def test_the_tables_of_tags_agree_with_the_program() -> None:
 
 
 def test_paths_that_are_never_placed_are_named() -> None:
-    page = (REFERENCE / "files.md").read_text().partition("## Never placed")[2].partition("\n\nA ")[0]
+    page = (
+        (REFERENCE / "files.md").read_text().partition("## Never placed")[2].partition("\n\nA ")[0]
+    )
     named = set(re.findall(r"`/([a-z/-]+)`", page))
     assert named >= set(offlimits._TREES)
     assert all(offlimits.refusal(path) or offlimits.refusal(f"{path}/x") for path in named)

@@ -7,14 +7,17 @@ nothing.
 
 from __future__ import annotations
 
-import argparse
 import time
 
 from allie.cli import options, run_conf, show
 from allie.client import join, keepsake, tick
 from allie.client.join import Wishes
 from allie.core.errors import ATTENTION, DONE
+from allie.core.value import TYPE_CHECKING
 from allie.machine import console
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

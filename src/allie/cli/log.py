@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 
 from allie.cli import options, show
 from allie.client import state
 from allie.core import report as reports
 from allie.core.errors import DONE
+from allie.core.value import TYPE_CHECKING
 from allie.machine import console, locate
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

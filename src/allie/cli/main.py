@@ -6,16 +6,20 @@ only place that prints an error and turns it into an exit status.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType, SimpleNamespace
 
 from allie import __version__
 from allie.core.errors import FAILED, USAGE, AllieError, UsageError
+from allie.core.value import TYPE_CHECKING
 from allie.machine import console
+
+if TYPE_CHECKING:
+    from typing import Any
 
 # verb → (module in allie.cli, what it is for)
 VERBS: dict[str, tuple[str, str]] = {
@@ -37,6 +41,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "01overact": ("part", ""),
     "selfcheck": ("selfcheck", ""),
 }
+# What the timer and the tick call: the arguments are known without asking a parser.
+_WITHOUT_WORDS = ("run-conf", "00overlay", "01overact")
 _STARTING = "ALLIE_STARTING"
 _INTERRUPTED = 130
 
@@ -52,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.hint:
             console.warn(f"       {error.hint}")
         return error.exit_code
+    except SystemExit as ended:  # after --help
+        return USAGE if ended.code else 0
     except KeyboardInterrupt:
         console.warn("allie: interrupted; the next tick goes on from here")
         return _INTERRUPTED
@@ -62,18 +70,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f" {error.filename}" if error.filename else ""
         console.warn(f"allie: {error.strerror or error}{where}")
         return FAILED
-
-
-def parser_of(verb: str) -> argparse.ArgumentParser:
-    """The parser of one verb, with what all verbs share."""
-    module = _module(verb)
-    parser = argparse.ArgumentParser(
-        prog=f"allie {verb}",
-        description=(module.__doc__ or "").strip(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    module.add_arguments(parser)
-    return parser
 
 
 def _dispatch(words: list[str]) -> int:
@@ -89,17 +85,26 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if verb not in VERBS:
         raise UsageError(f"there is no command {verb!r}", "allie --help lists them")
-    parser = parser_of(verb)
+    module = module_of(verb)
     _started()
-    try:
-        args = parser.parse_args(ahead + words)
-    except SystemExit as ended:
-        return USAGE if ended.code else 0
+    if sys.path[0].endswith("/allie"):  # from the archive: a tick may replace it under us
+        importlib.import_module("allie.cli.selfcheck")
+    return int(module.run(_arguments(verb, module, ahead + words)))
+
+
+def _arguments(verb: str, module: ModuleType, words: list[str]) -> Any:
+    """The parsed command line; a stub's call without any words needs no parser."""
+    if not words and verb in _WITHOUT_WORDS:
+        return SimpleNamespace(verb=verb, root="/", script=[])
+    from allie.cli import parsing
+
+    args = parsing.parse(verb, module, words)
     args.verb = verb
-    return int(_module(verb).run(args))
+    return args
 
 
-def _module(verb: str):  # type: ignore[no-untyped-def]  # modules have no useful type
+def module_of(verb: str) -> ModuleType:
+    """The module of a verb; the client archive lacks the store's."""
     name = f"allie.cli.{VERBS[verb][0]}"
     try:
         return importlib.import_module(name)

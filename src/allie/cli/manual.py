@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib.resources
+import pkgutil
 
 from allie.core.errors import DONE, UsageError
+from allie.core.value import TYPE_CHECKING
 from allie.machine import console
+
+if TYPE_CHECKING:
+    import argparse
+
 
 PAGES = {
     "allie": "allie.8.md",
@@ -25,6 +29,6 @@ def run(args: argparse.Namespace) -> int:
     """Print the page's text; it is Markdown, which reads well as it is."""
     if args.page not in PAGES:
         raise UsageError(f"there is no page {args.page!r}", "pages: " + ", ".join(PAGES))
-    page = importlib.resources.files("allie") / "man" / PAGES[args.page]
-    console.say(page.read_text(encoding="utf-8"))
+    page = pkgutil.get_data("allie", f"man/{PAGES[args.page]}")
+    console.say((page or b"").decode())
     return DONE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 
 from allie.core.system import System
@@ -10,6 +9,7 @@ from allie.core.value import TYPE_CHECKING
 from allie.machine import console, locate
 
 if TYPE_CHECKING:
+    import argparse
     from typing import Any
 
 

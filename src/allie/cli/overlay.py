@@ -7,15 +7,17 @@ allie overlay why PATH --host H  which variant a host gets, and why not the othe
 
 from __future__ import annotations
 
-import argparse
-
 from allie.cli import options
 from allie.cli.store import add_store
 from allie.cli.why import explain
 from allie.core.errors import ATTENTION, DONE, UsageError
 from allie.core.facts import Facts
+from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.server import overlays, store
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

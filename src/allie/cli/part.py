@@ -6,7 +6,6 @@ store and puts it in place, and runs no other script.
 
 from __future__ import annotations
 
-import argparse
 import time
 
 from allie.cli import options, show
@@ -15,7 +14,11 @@ from allie.core import stubs
 from allie.core.errors import ATTENTION, DONE, AllieError
 from allie.core.report import Contact
 from allie.core.system import System
+from allie.core.value import TYPE_CHECKING
 from allie.machine import console
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,14 +5,17 @@ It does not ask the store. A tick that is paused does, and changes nothing eithe
 
 from __future__ import annotations
 
-import argparse
 import time
 
 from allie.cli import options, show
 from allie.client import part, state
 from allie.core.errors import ATTENTION, DONE
 from allie.core.ledger import PARTS
+from allie.core.value import TYPE_CHECKING
 from allie.machine import console, locate
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-
 from allie.cli import options
 from allie.client import state
 from allie.core.errors import DONE
+from allie.core.value import TYPE_CHECKING
 from allie.machine import console, locate
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,14 +7,17 @@ arrives as the sparse tree that it is, variants and all. To lay overlays over a 
 
 from __future__ import annotations
 
-import argparse
 import os
 
 from allie.cli import options
 from allie.client import generation, part
 from allie.core import settings as configuration
 from allie.core.errors import DONE, UsageError
+from allie.core.value import TYPE_CHECKING
 from allie.machine import atomic, console, locate, process, rsync
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

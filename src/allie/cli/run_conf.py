@@ -6,7 +6,6 @@ mode). On a terminal the scripts' output is shown; it is kept in /var/log/allie 
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 
@@ -14,7 +13,12 @@ from allie.cli import options, part, show
 from allie.client import keepsake, tick
 from allie.core.errors import ATTENTION, DONE
 from allie.core.report import Report
+from allie.core.value import TYPE_CHECKING
 from allie.machine import console
+
+if TYPE_CHECKING:
+    import argparse
+
 
 KIT = {"00overlay": part.overlay, "01overact": part.overact}
 

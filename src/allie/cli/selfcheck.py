@@ -5,8 +5,6 @@ A tick runs this with a new client before it puts it in place.
 
 from __future__ import annotations
 
-import argparse
-
 from allie.cli import (
     join,
     log,
@@ -23,6 +21,11 @@ from allie.cli import (
 )
 from allie.client import generation, part
 from allie.core.errors import DONE
+from allie.core.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
 
 CHECKED = (join, log, manual, pause, plan, resume, rsync_image, run_conf, status, undo, why)
 

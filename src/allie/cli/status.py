@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 
 from allie.cli import options, show
@@ -10,7 +9,11 @@ from allie.client import state, tick
 from allie.core import report as reports
 from allie.core.errors import ATTENTION, DONE
 from allie.core.script import Verdict
+from allie.core.value import TYPE_CHECKING
 from allie.machine import console, locate, lock
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

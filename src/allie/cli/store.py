@@ -6,12 +6,16 @@ allie store serve    serve it with rsync's own daemon, in the foreground
 
 from __future__ import annotations
 
-import argparse
 import os
 
 from allie.core.errors import DONE
+from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.server import serve, store
+
+if TYPE_CHECKING:
+    import argparse
+
 
 DEFAULT = "/srv/allie"
 

@@ -6,12 +6,14 @@ bring back what the store says. `allie log` shows the numbers of the ticks.
 
 from __future__ import annotations
 
-import argparse
-
 from allie.cli import options
 from allie.client import undo
 from allie.core.errors import ATTENTION, DONE
+from allie.core.value import TYPE_CHECKING
 from allie.machine import console, locate
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

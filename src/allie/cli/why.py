@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
-
 from allie.cli import options
 from allie.client import part, state
 from allie.core.errors import DONE, PathRefused
 from allie.core.ledger import NOTHING, UNKNOWN
 from allie.core.resolution import Resolution
 from allie.core.system import System
+from allie.core.value import TYPE_CHECKING
 from allie.machine import console, locate, paths, tree
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

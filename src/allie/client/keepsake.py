@@ -6,8 +6,8 @@ Also the moment at which the unpacked code of older versions goes.
 from __future__ import annotations
 
 import os
-import sys
 
+import allie
 from allie.core import system
 from allie.core.report import Report
 from allie.core.system import System
@@ -31,9 +31,9 @@ def keep(here: System, at_start: Mark | None, report: Report) -> None:
     good = len(parts) == 2 and all(each.state == "satisfied" for each in parts)
     if not here.is_base or not good or report.contact.trouble or at_start != mark(here):
         return
-    code = sys.path[0]
-    if code.startswith(loader.CODE):
-        loader.remove_old(code)
+    running = os.path.dirname(os.path.dirname(allie.__file__))
+    if running.startswith(loader.CODE):
+        loader.remove_old(running)
     path = f"{here.state}/last-good"
     if at_start is None or _same(path, at_start):
         return

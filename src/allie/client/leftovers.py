@@ -9,22 +9,52 @@ import stat
 from allie.client import swap
 from allie.core import intent as intents
 from allie.core.errors import PathRefused
-from allie.core.intent import Intent
+from allie.core.intent import Intent, Step
 from allie.core.system import System
 from allie.machine import paths
 
 _DELAYED = ".~tmp~"  # where rsync --delay-updates gathers what it will rename
 
 
+class _Ours:
+    """What a killed rsync may have left in one directory."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.special: set[str] = set()  # links, pipes, devices
+        self.owners = {0}
+
+    def add(self, name: str, step: Step) -> None:
+        """rsync leaves out a second dot at the beginning."""
+        self.names.add(name)
+        if step.wanted[0][:2] != "f:":
+            self.special.add(name)
+        self.owners.update(int(uid) for uid in step.wanted[1].split(" ")[1:2])
+
+    def temporary(self, directory: int, name: str) -> bool:
+        """Whether this is a temporary file of ours: .NAME.XXXXXX, a link .NAME.<number>."""
+        st = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if st.st_uid not in self.owners or stat.S_ISDIR(st.st_mode):
+            return False
+        if stat.S_ISREG(st.st_mode):
+            return bool(_pattern(self.names, "[A-Za-z0-9]{6}").fullmatch(name))
+        return bool(self.special and _pattern(self.special, "[0-9]+").fullmatch(name))
+
+
+def _pattern(names: set[str], suffix: str) -> re.Pattern[str]:
+    either = "|".join(sorted(re.escape(name[name.startswith(".") :]) for name in names))
+    return re.compile(rf"\.(?:{either})\.{suffix}", re.DOTALL)
+
+
 def remove(here: System, intent: Intent) -> None:
     """Clean each directory that the intent writes into."""
-    names: dict[str, set[str]] = {}
+    found: dict[str, _Ours] = {}
     for step in intent.steps:
         if intents.writes(step):
             for path in (step.real, swap.laid_as(step)):
                 above, _, name = path.rpartition("/")
-                names.setdefault(above, set()).add(name)
-    for above, ours in names.items():
+                found.setdefault(above, _Ours()).add(name, step)
+    for above, ours in found.items():
         try:
             with paths.parent_descriptor(here.root, f"{above}/." if above else ".") as (parent, _):
                 _clean(parent, ours)
@@ -32,40 +62,28 @@ def remove(here: System, intent: Intent) -> None:
             continue  # the directory was never made, or is none any more
 
 
-def _clean(directory: int, ours: set[str]) -> None:
+def _clean(directory: int, ours: _Ours) -> None:
     listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     try:
-        pattern = _temporary(ours)
         for name in os.listdir(listed):
-            if pattern.fullmatch(name) and _is_ours(listed, name, stat.S_ISREG):
+            if name.startswith(".") and name != _DELAYED and ours.temporary(listed, name):
                 os.unlink(name, dir_fd=listed)
-        if _DELAYED in os.listdir(listed) and _is_ours(listed, _DELAYED, stat.S_ISDIR):
+        if _DELAYED in os.listdir(listed):
             _remove_delayed(listed, ours)
     finally:
         os.close(listed)
 
 
-def _remove_delayed(directory: int, ours: set[str]) -> None:
-    """The directory of delayed updates goes only if it holds names of the intent alone."""
+def _remove_delayed(directory: int, ours: _Ours) -> None:
+    """The directory of delayed updates goes only if it is root's and holds names of ours alone."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     delayed = os.open(_DELAYED, flags, dir_fd=directory)
     try:
-        pattern = _temporary(ours)
         names = os.listdir(delayed)
-        if all(name in ours or pattern.fullmatch(name) for name in names):
+        known = all(name in ours.names or ours.temporary(delayed, name) for name in names)
+        if known and os.fstat(delayed).st_uid == 0:
             for name in names:
                 os.unlink(name, dir_fd=delayed)
             os.rmdir(_DELAYED, dir_fd=directory)
     finally:
         os.close(delayed)
-
-
-def _temporary(names: set[str]) -> re.Pattern[str]:
-    """rsync writes NAME as .NAME.XXXXXX first, and .NAME too."""
-    either = "|".join(sorted(re.escape(name[name.startswith(".") :]) for name in names))
-    return re.compile(rf"\.(?:{either})\.[A-Za-z0-9]{{6}}", re.DOTALL)
-
-
-def _is_ours(directory: int, name: str, kind: object) -> bool:
-    st = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    return st.st_uid == 0 and callable(kind) and bool(kind(st.st_mode))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import stat
 
-from allie.client import packages
 from allie.client.claims import Claims, claim, links_to_go, rekeyed
 from allie.client.generation import Generation
 from allie.core.ledger import (
@@ -224,7 +223,7 @@ class _View:
             return Standing(old.content, old.attrs, seen, st.st_size)
         content, attrs = self._content(path, st, old, offer), tree.attributes_digest(path, st)
         strange = old is not None and content not in (old.content, offer.content if offer else "")
-        packaged = strange and packages.installed(self.here, real)
+        packaged = strange and _installed(self.here, real)
         return Standing(content, attrs, seen, st.st_size, packaged=packaged)
 
     def _content(
@@ -273,3 +272,10 @@ class _View:
             return offer.content != DIRECTORY
         withdrawn = real not in self.claims.by_real
         return withdrawn and old is not None and old.pristine not in (NOTHING, UNKNOWN)
+
+
+def _installed(here: System, real: str) -> bool:
+    """Whether a file that is neither ours nor wanted is the package manager's (RULES B2)."""
+    from allie.client import packages  # noqa: PLC0415 - see HACKING.md, start-up
+
+    return packages.installed(here, real)

@@ -8,18 +8,18 @@ Nothing passes from one to the other but the mirror and the ledger (RULES B4).
 
 from __future__ import annotations
 
-from allie.client import apply as applying
+import os
+
 from allie.client import generation as generations
-from allie.client import identity, state, undo
+from allie.client import identity, state
 from allie.client.fetch import fetch
 from allie.client.generation import Generation
 from allie.client.look import look
-from allie.client.recover import recover
 from allie.core import settings as configuration
 from allie.core import system
 from allie.core.errors import SettingsError, StoreError
 from allie.core.facts import Facts
-from allie.core.ledger import Ledger
+from allie.core.ledger import PARTS, Ledger
 from allie.core.plan import Plan, plan
 from allie.core.present import Present
 from allie.core.report import Applied, applied_of
@@ -48,7 +48,8 @@ def run(here: System, part: str) -> Applied:
     locate.need_name(here)
     with lock.held(here, "00overlay" if part == "overlay" else "01overact"):
         tick = state.this_tick(here)
-        recover(here)
+        if any(os.path.lexists(here.intent(each)) for each in PARTS):
+            _recover(here)
         if part == "overlay":
             bring(here)
         saved = state.load_ledger(here)
@@ -58,9 +59,7 @@ def run(here: System, part: str) -> Applied:
             done = applied_of(tick, the_plan, list(the_plan.changes), list(the_plan.problems))
             done = done._replace(paused=True)
         else:
-            done = applying.apply(here, the_plan, present, saved, tick)
-            if saved.generations.get(part) != known.generation.number or not the_plan.is_nothing:
-                _tidy(here)
+            done = _carry_out(here, the_plan, present, saved, tick)
         state.save_applied(here, done)
         return done
 
@@ -133,8 +132,30 @@ def _without_unusable_settings(
         return resolution._replace(entries=entries, problems=(*resolution.problems, problem))
 
 
+def _carry_out(here: System, the_plan: Plan, present: Present, saved: Ledger, tick: int) -> Applied:
+    """Apply the plan, and tidy up after it; an ordinary tick finds nothing to do."""
+    known = saved.generations.get(the_plan.part) == the_plan.generation
+    if the_plan.is_nothing and known and present.ledger is saved and not the_plan.problems:
+        return Applied(tick, the_plan.part, the_plan.generation)
+    from allie.client import apply  # noqa: PLC0415 - see HACKING.md, start-up
+
+    done = apply.apply(here, the_plan, present, saved, tick)
+    if not (the_plan.is_nothing and known):
+        _tidy(here)
+    return done
+
+
+def _recover(here: System) -> None:
+    """Sort out what a killed tick left."""
+    from allie.client import recover  # noqa: PLC0415 - see HACKING.md, start-up
+
+    recover.recover(here)
+
+
 def _tidy(here: System) -> None:
     """Remove the generations and undo copies that nothing needs any more."""
+    from allie.client import undo  # noqa: PLC0415 - see HACKING.md, start-up
+
     books = state.load_ledger(here)
     undo.prune(here, books)
     current = generations.current(here)

@@ -11,7 +11,7 @@ from allie.client import leftovers, state, transaction
 from allie.core.intent import Intent, Step
 from allie.core.ledger import DIRECTORY, NOTHING, PARTS, Placed
 from allie.core.system import System
-from allie.machine import atomic, tree
+from allie.machine import atomic, lock, tree
 
 
 def recover(here: System) -> int:
@@ -20,6 +20,7 @@ def recover(here: System) -> int:
     for part in PARTS:
         intent = transaction.read_intent(here, part)
         if intent:
+            lock.wait_for_workers(here.intent(part))
             concerned += len(intent.steps)
             _recover(here, intent)
     for place in (here.state, here.done):

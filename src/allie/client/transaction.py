@@ -30,7 +30,7 @@ from allie.core.resolution import Problem
 from allie.core.system import System
 from allie.core.tags import SIGN
 from allie.core.value import Value
-from allie.machine import atomic, paths, process, room, rsync, selinux, tree
+from allie.machine import atomic, lock, paths, process, room, rsync, selinux, tree
 
 
 class Outcome(Value):
@@ -176,7 +176,9 @@ def _lay(here: System, intent: Intent, steps: list[Step]) -> dict[str, str]:
         return {}
     keep = f"{undo_place(here, intent)}/files"
     argv = rsync.lay(able, here.stage, here.root, keep)
-    finished = process.run(argv, stdin=rsync.names([swap.laid_as(step) for step in steps]))
+    names = rsync.names([swap.laid_as(step) for step in steps])
+    with lock.at_work(here.intent(intent.part)) as held:
+        finished = process.run(argv, stdin=names, keep=[held])
     problems = swap.finish(here, steps, keep)
     selinux.relabel(here, [step.real for step in steps])
     if finished.code == 0:

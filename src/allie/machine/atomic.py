@@ -45,11 +45,15 @@ def read_bytes(path: str) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    pieces = []
     try:
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read()
+        while piece := os.read(descriptor, 1 << 20):
+            pieces.append(piece)
     except OSError:
         return None
+    finally:
+        os.close(descriptor)
+    return b"".join(pieces)
 
 
 def point(link: str, target: str) -> None:
