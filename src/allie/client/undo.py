@@ -75,7 +75,7 @@ def _remove_orphans(here: System, books: Ledger) -> None:
     used = {placed.pristine for placed in known}
     if UNKNOWN in used:
         return  # the ledger was lost: nobody knows what these files are good for
-    for name in os.listdir(here.pristine):
+    for name in os.listdir(here.pristine) if os.path.isdir(here.pristine) else []:
         if name not in used:
             tree.remove(f"{here.pristine}/{name}")
 
