@@ -30,8 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--over", default="", metavar="IMAGE,…", help="lint: images it is laid over"
     )
-    for fact in ("host", "classes", "image", "distro", "version", "arch", "virt"):
-        parser.add_argument(f"--{fact}", default="", help=f"why: the host's {fact}")
+    parser.add_argument("--host", default="", help="why: the host's name")
+    for fact in ("classes", "image", "distro", "version", "arch", "virt"):
+        parser.add_argument(f"--{fact}", default="", help=f"why: its {fact}")
 
 
 def run(args: argparse.Namespace) -> int:

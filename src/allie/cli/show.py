@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from allie.core import stubs
 from allie.core.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, Plan
 from allie.core.report import Applied, Contact, Report
 from allie.core.script import Verdict, span_text
@@ -89,6 +90,10 @@ def summary(value: Report) -> str:
         for why, number in each.counts.items():
             counts[why] = counts.get(why, 0) + number
     words = [f"{number} {why}" for why, number in sorted(counts.items())]
+    ran = [each.name for each in value.scripts if each.state == "satisfied" and each.code == 0]
+    ran = [name for name in ran if name not in stubs.PARTS]
+    if ran:
+        words.append(f"satisfied: {' '.join(ran)}")
     failing = [each.name for each in value.scripts if each.state == "failing"]
     if failing:
         words.append(f"failing: {' '.join(failing)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from allie.cli import options
 from allie.client import part, state
 from allie.core.errors import DONE, PathRefused
@@ -26,7 +28,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the resolution of one path."""
     here = options.system_of(args)
     locate.need_name(here)
-    path = args.path.strip("/")
+    # On the running system a path is read as everywhere else; in another root, from its top.
+    path = (os.path.abspath(args.path) if here.is_base else args.path).strip("/")
     known = part.situation(here)
     if args.json:
         options.say_json(_value(path, known.resolution) | {"stands": _stands(here, path)})
