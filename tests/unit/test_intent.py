@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from allie.core.intent import (
     NOTHING_THERE,
     Intent,
+    State,
     Step,
     decode,
     encode,
+    moves_tree,
     settle,
     step_of,
     writes,
@@ -127,6 +129,21 @@ def test_rsync_writes_what_is_placed_and_restored() -> None:
 
 
 VERBS = (PLACE, RESTORE, REMOVE, NOTE, FORGET)
+
+
+@pytest.mark.parametrize(
+    ("verb", "before", "after", "moves"),
+    [
+        pytest.param(REMOVE, (DIRECTORY, PLAIN), OLD, True, id="a directory made absent"),
+        pytest.param(REMOVE, (DIRECTORY, PLAIN), None, False, id="a directory withdrawn: rmdir"),
+        pytest.param(REMOVE, ("f:x", PLAIN), OLD, False, id="a file made absent"),
+        pytest.param(PLACE, (DIRECTORY, PLAIN), OLD, False, id="a directory that a file replaces"),
+    ],
+)
+def test_a_whole_tree_moves_only_where_a_directory_is_made_absent(
+    verb: str, before: State, after: Placed | None, moves: bool
+) -> None:
+    assert moves_tree(Step(P, verb, "", before, NOTHING_THERE, None, after)) is moves
 
 
 # --- the books afterwards ----------------------------------------------------------------------

@@ -638,6 +638,20 @@ def test_a_directory_that_keeps_something_does_not_make_way(
     assert "opt/x" not in changes(found)
 
 
+def test_a_directory_that_stays_one_leaves_what_is_below_alone() -> None:
+    below = "opt/x/f"
+    found = plan(
+        present(
+            claims={"opt/x": entry("opt/x", is_dir=True), below: entry(below)},
+            offers={"opt/x": offer(DIRECTORY, "700 0:0")},
+            old={"opt/x": placed(DIRECTORY, "755 0:0"), below: placed()},
+            standing={"opt/x": A_DIRECTORY},
+            vouched=(below,),
+        )
+    )
+    assert changes(found) == {"opt/x": (PLACE, "changed")}
+
+
 # --- hard links (B8) ---------------------------------------------------------------------------
 
 A, B = "etc/a", "etc/b"
@@ -667,6 +681,12 @@ def test_drift_in_one_of_two_links_places_both() -> None:
     old = {A: placed(inode=3), B: placed(inode=3)}
     found = linked({A: stands(EDIT, inode=4)}, old, vouched=(B,))
     assert changes(found) == {A: (PLACE, "drift"), B: (PLACE, "linked")}
+
+
+def test_a_change_of_one_of_two_links_places_both() -> None:
+    old = {A: placed("f:before", inode=3), B: placed(inode=3)}
+    found = linked({A: stands("f:before", inode=3)}, old, vouched=(B,))
+    assert changes(found) == {A: (PLACE, "changed"), B: (PLACE, "linked")}
 
 
 def test_two_equal_files_that_should_be_one_are_placed_together() -> None:
