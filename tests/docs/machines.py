@@ -1,9 +1,10 @@
 """A server and some PCs on which the documentation's examples run exactly as they are typed.
 
 Each machine is this one seen through namespaces of its own: the server has a /srv of its own, a PC
-an /etc, /root, /var, /run, /home and /usr/local; all else is read-only. They share a network in
-which they are alone, so that rsync's usual port is free and `server` is a name. A PC is a *base*
-system: its `/` is its root, and the client in its /usr/local/bin is the archive that it fetched.
+an /etc, /root, /var, /run, /home and /usr/local; what else is on the disk of / is read-only. They
+share a network in which they are alone, so that rsync's usual port is free and `server` is a name.
+A PC is a *base* system: its `/` is its root, and the client in its /usr/local/bin is the archive
+that it fetched.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from tests.worlds import machine
+
 TOP = Path(__file__).parents[2]
 SERVE = "allie store serve"  # stays in the foreground: it gets a terminal of its own
 OWN = {
-    "server": ("srv", "run"),
-    "pc": ("etc", "root", "var", "run", "home", "srv", "usr/local"),
+    "server": ("srv", "run", "tmp"),
+    "pc": ("etc", "root", "var", "run", "home", "srv", "usr/local", "tmp"),
 }
 _END = "--- the end of "
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -36,7 +39,8 @@ fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sH22x", b"lo", 1 | 64))
 _ENTER = """\
 set -e
 mount -t proc proc /proc
-for place in {places}; do mount --bind "{work}/$place" "/$place"; done
+mount --bind "{work}" /mnt
+for place in {places}; do mount --bind "/mnt/$place" "/$place"; done
 mount -o remount,bind,ro /
 hostname {name}
 exec bash --norc
@@ -49,6 +53,11 @@ echo "Setting up $last"
 printf '#!/bin/sh\\necho "this is %s"\\n' "$last" > "/usr/local/bin/$last"
 chmod +x "/usr/local/bin/$last"
 """
+
+
+def possible() -> bool:
+    """Whether such machines can be made here."""
+    return machine.has_namespaces() and Path("/usr/bin/python3").exists()
 
 
 class Said(NamedTuple):
@@ -68,7 +77,8 @@ class Machine:
             (work / place).mkdir(parents=True)
         env = {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8", "NO_COLOR": "1"}
         if kind == "server":
-            env["PATH"] = f"{_server_programs(work)}:{_PATH}"
+            _add_programs(work)
+            env["PATH"] = f"/mnt/bin:{_PATH}"
         else:
             _furnish(work)
         unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts"]
@@ -151,8 +161,8 @@ class Machines:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for machine in reversed(self._all.values()):
-            machine.end()
+        for each in reversed(self._all.values()):
+            each.end()
 
 
 def _terminal() -> tuple[int, int]:
@@ -164,8 +174,8 @@ def _terminal() -> tuple[int, int]:
     return screen, terminal
 
 
-def _server_programs(work: Path) -> Path:
-    """The directory with the server's `allie`: the code as it stands."""
+def _add_programs(work: Path) -> None:
+    """The server's `allie`: the code as it stands."""
     folder = work / "bin"
     folder.mkdir()
     program = folder / "allie"
@@ -173,7 +183,6 @@ def _server_programs(work: Path) -> Path:
         f'#!/bin/sh\nPYTHONPATH={TOP}/src exec {sys.executable} -m allie.cli.main "$@"\n'
     )
     program.chmod(0o755)
-    return folder
 
 
 def _furnish(work: Path) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.machines import Machines
+from tests.docs.machines import Machines, possible
 from tests.docs.pages import DOCS, TOP, Command, pages, sessions
-from tests.worlds import machine
 
 TUTORIAL = DOCS / "tutorial.md"
 HOW_TO = DOCS / "howto"
@@ -19,7 +18,7 @@ with_sessions = [page for page in pages() if sessions(page)]
 
 @pytest.mark.real
 @pytest.mark.root
-@pytest.mark.skipif(not machine.has_namespaces(), reason="needs root, and namespaces")
+@pytest.mark.skipif(not possible(), reason="needs root, namespaces, and /usr/bin/python3")
 @pytest.mark.parametrize("page", with_sessions, ids=lambda page: page.stem)
 def test_the_examples_of(page: Path, tmp_path: Path) -> None:
     before = sessions(TUTORIAL) if page.is_relative_to(HOW_TO) else []
