@@ -41,12 +41,13 @@ LATE_IMPORTERS = {
     "allie.client.part": "an ordinary tick changes nothing, and does not load what changes things",
     "allie.client.scripts": "only another root's scripts need namespaces",
     "allie.core.digest": "loads OpenSSL only for what is large",
-    "allie.machine.loader": "stands in the archive as __main__: nothing else is found before it ran",
+    "allie.client.keepsake": "only a tick after an update removes old code",
+    "allie.machine.start": "stands at the archive's beginning: nothing is found before it ran",
 }
 # (importer, imported) that go up, and why
 UPWARD = {
     (
-        "allie.machine.loader",
+        "allie.machine.start",
         "allie.cli.main",
     ): "as the archive's __main__ it starts the command line",
 }

@@ -20,14 +20,17 @@ from allie.cli import (
     why,
 )
 from allie.client import generation, part
+from allie.core import stubs
 from allie.core.errors import DONE
 from allie.core.value import TYPE_CHECKING
+from allie.machine import console, namespaces
 
 if TYPE_CHECKING:
     import argparse
 
 
 CHECKED = (join, log, manual, pause, plan, resume, rsync_image, run_conf, status, undo, why)
+READ_LATE = (namespaces,)  # in a tick only where it is needed; here in any case
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,4 +43,5 @@ def run(args: argparse.Namespace) -> int:
     here = options.system_of(args)
     if here.name and generation.current(here):
         part.situation(here)
+    console.say(stubs.WORKS)
     return DONE

@@ -10,7 +10,7 @@ import sys
 
 from allie.client import pristine, state, transaction
 from allie.core import intent as intents
-from allie.core import report, system
+from allie.core import report, stubs, system
 from allie.core.intent import NOTHING_THERE, Intent, Step
 from allie.core.ledger import DIRECTORY, Ledger
 from allie.core.plan import FORGET, PLACE, RESTORE, Change, Plan
@@ -104,7 +104,8 @@ def _without_a_broken_kit(here: System, plan: Plan) -> tuple[Plan, set[str]]:
         return plan, set()
     argv = [sys.executable, "-I", archives[0].offer.path, "--root", here.root, "selfcheck"]
     tried = process.run(argv)
-    if tried.code == 0:
+    # The word, and not the status alone: an empty file, too, is a program that exits 0.
+    if tried.code == 0 and stubs.WORKS.encode() in tried.out:
         return plan, set()
     held = {
         change.real for change in plan.changes if change.entry and change.entry.overlay == "kit"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Callable
 
 from allie.client import generation as generations
 from allie.client import state
@@ -88,10 +89,17 @@ def _from(
     """Bring everything from one store: the generation then in force, and what is new in it."""
     able = rsync.version(f"{here.state}/rsync")
     reach = rsync.transport(store, settings.stall)
+    if before:
+        reach += rsync.exact_times(able, f"{before.path}/{generations.LIST}")
     pulls = _pulls(store, settings)
     if before and before.overlays == settings.overlays:
         answers = [
-            _run(rsync.ask(able, reach, wanted, into.format(before.path)), store, settings)
+            _run(
+                rsync.ask(able, reach, wanted, into.format(before.path)),
+                store,
+                settings,
+                only_reads=True,
+            )
             for wanted, into in pulls
         ]
         if not any(answer.out.strip() for answer in answers):
@@ -141,12 +149,18 @@ def _pulls(store: str, settings: Settings) -> list[tuple[list[str], str]]:
     ]
 
 
-def _run(argv: list[str], store: str, settings: Settings, show: object = None) -> Finished:
+def _run(
+    argv: list[str],
+    store: str,
+    settings: Settings,
+    show: Callable[[bytes], None] | None = None,
+    *,
+    only_reads: bool = False,
+) -> Finished:
     """One rsync; a store that changes under our hands is asked a second time."""
-    on_output = show if callable(show) else None
-    finished = process.run(argv, stall=settings.stall, on_output=on_output)
+    finished = process.run(argv, stall=settings.stall, on_output=show, only_reads=only_reads)
     if rsync.may_settle(finished):
-        finished = process.run(argv, stall=settings.stall, on_output=on_output)
+        finished = process.run(argv, stall=settings.stall, on_output=show, only_reads=only_reads)
     rsync.check(finished, store)
     return finished
 

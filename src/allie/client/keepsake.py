@@ -11,7 +11,7 @@ import allie
 from allie.core import system
 from allie.core.report import Report
 from allie.core.system import System
-from allie.machine import atomic, loader
+from allie.machine import atomic, start
 
 Mark = tuple[int, int, int]
 
@@ -32,7 +32,9 @@ def keep(here: System, at_start: Mark | None, report: Report) -> None:
     if not here.is_base or not good or report.contact.trouble or at_start != mark(here):
         return
     running = os.path.dirname(os.path.dirname(allie.__file__))
-    if running.startswith(loader.CODE):
+    if running.startswith(start.CODE) and len(os.listdir(start.CODE)) > 1:
+        from allie.machine import loader  # noqa: PLC0415 - see HACKING.md, start-up
+
         loader.remove_old(running)
     path = f"{here.state}/last-good"
     if at_start is None or _same(path, at_start):

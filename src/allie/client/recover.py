@@ -39,6 +39,7 @@ def _recover(here: System, intent: Intent) -> None:
     leftovers.remove(here, intent)
     judged = [_judge(here, intent, step) for step in intent.steps]
     confirmed = [step for step in judged if step]
+    _drop_untaken(here, intent, {step.real for step in confirmed})
     for place in {here.at(step.real).rpartition("/")[0] or "/" for step in confirmed}:
         if tree.status(place):
             atomic.sync_filesystem(place)
@@ -46,6 +47,16 @@ def _recover(here: System, intent: Intent) -> None:
     if books.lost:  # what is known of these paths does not make the whole ledger known again
         intent = intent._replace(generation=0)
     transaction.conclude(here, intent, confirmed, books)
+
+
+def _drop_untaken(here: System, intent: Intent, came_true: set[str]) -> None:
+    """Remove from undo what was about to be replaced and was not: it is one inode with the live."""
+    for step in intent.steps:
+        kept = f"{transaction.undo_place(here, intent)}/files/{step.real}"
+        if step.real in came_true or step.before[0] == DIRECTORY or not os.path.lexists(kept):
+            continue
+        if tree.is_state(here.at(step.real), step.before):
+            tree.remove(kept)
 
 
 def _judge(here: System, intent: Intent, step: Step) -> Step | None:

@@ -90,14 +90,18 @@ def _all_due(tick: _Tick) -> list[Verdict]:
     verdicts: list[Verdict] = []
     last = ""
     paused = state.pause(tick.here)
+    names = _names(tick.here)
     while True:
-        name = next((each for each in _names(tick.here) if each > last), None)
+        name = next((each for each in names if each > last), None)
         if name is None:
             return verdicts
         last = name
         verdict, script, headers = _standing(tick.here, name, tick.before, time.time())
         runs = verdict.state == "due" and script and not (paused and name not in stubs.PARTS)
-        verdicts.append(_run(tick, script, headers) if runs and script else verdict)
+        if runs and script:
+            verdict = _run(tick, script, headers)
+            names = _names(tick.here)
+        verdicts.append(verdict)
 
 
 def _named(tick: _Tick, names: Sequence[str]) -> list[Verdict]:

@@ -48,8 +48,13 @@ def install(here: System, host: str) -> str:
 
 
 def _has(inside: paths.Inside, *programs: str) -> bool:
-    """Whether the root has one of these; directories alone come with packages that have others."""
-    return any(os.path.lexists(inside.prefix + inside.entry(program)) for program in programs)
+    """Whether the root has one of these programs itself.
+
+    Their directories come with packages that can use them, and a link is one to busybox, whose
+    crond knows no cron.d.
+    """
+    found = [inside.prefix + inside.entry(program) for program in programs]
+    return any(os.path.isfile(path) and not os.path.islink(path) for path in found)
 
 
 def _link_units(inside: paths.Inside) -> None:

@@ -140,6 +140,7 @@ def _need_room(here: System, steps: list[Step], offers: dict[str, Offer]) -> Non
 
 def _write_intent(here: System, intent: Intent) -> None:
     kept = f"{undo_place(here, intent)}/files"
+    os.makedirs(here.undo, 0o700, exist_ok=True)
     os.makedirs(kept, 0o700, exist_ok=True)
     for step in intent.steps:  # of a directory only its mode, owner and attributes can be kept
         changes = step.before[0] == DIRECTORY and step.before != step.wanted

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import re
+from functools import lru_cache
 
 from allie.core.errors import SettingsError
 from allie.core.value import Value
@@ -33,6 +34,7 @@ class Settings(Value):
     stall: int = DEFAULT_STALL  # seconds without a byte after which a transfer is given up
 
 
+@lru_cache(maxsize=8)  # a tick asks for the same few texts again and again
 def parse(text: str, system: str) -> Settings:
     """Read allie.conf for the named system.
 

@@ -76,18 +76,24 @@ def run(
     on_output: Callable[[bytes], None] | None = None,
     keep: Sequence[int] = (),
     check: bool = False,
+    only_reads: bool = False,
 ) -> Finished:
     """Run a program to its end and return what it printed.
 
     stall: seconds without a byte read by any of its processes after which it is ended (rsync's
     own --timeout does not bound a dead link). on_output: also shown what it prints, as it comes.
-    keep: descriptors that it inherits. Raises ProgramFailed with check, where it did not exit 0.
+    keep: descriptors that it inherits. only_reads: it may outlive us, since it changes nothing; it
+    is then started without copying this process, which saves 3 ms. Raises ProgramFailed with
+    check, where it did not exit 0.
     """
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
     in_read, in_write = os.pipe()
     streams = (in_read, out_write, err_write)
-    pid = fork(lambda: execute(argv, environment()), streams, keep=keep)
+    if only_reads and has_program(argv[0]):
+        pid = _spawn(argv, streams)
+    else:
+        pid = fork(lambda: execute(argv, environment()), streams, keep=keep)
     for descriptor in streams:
         os.close(descriptor)
     out, err, stalled = _converse(pid, (in_write, out_read, err_read), stdin, stall, on_output)
@@ -95,6 +101,15 @@ def run(
     if check and finished.code != 0:
         raise ProgramFailed(finished)
     return finished
+
+
+def _spawn(argv: Sequence[str], streams: tuple[int, int, int]) -> int:
+    """Start a program as the leader of its own session; its pid."""
+    actions = [(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)]
+    ours = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
+    return os.posix_spawnp(
+        argv[0], list(argv), environment(), file_actions=actions, setsid=True, setsigdef=ours
+    )
 
 
 def fork(
