@@ -56,14 +56,13 @@ class TickPC(PC):
     """A PC whose client is the archive, started as the stub would, apart from this machine."""
 
     def __init__(self, root: Path, client: Path | None = None) -> None:
-        super().__init__(root, archive=client or archive(), python="/usr/bin/python3")
+        super().__init__(root, archive=client or archive())
 
     def argv(self, *args: str | Path) -> list[str]:
         """The archive's command line, within its namespace."""
         own = [str(kit_folder() / name) for name in ("lib", "run")]
         inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _PRIVATE, "sh"]
-        client = [self.python, "-ISBXutf8", str(self.archive)]
-        return [*inside, *own, *client, "--root", str(self.root), *map(str, args)]
+        return [*inside, *own, str(self.archive), "--root", str(self.root), *map(str, args)]
 
     def tick(self, rc: int | None = 0) -> dict[str, Any]:
         """Run a tick; its scripts by name."""
@@ -160,7 +159,7 @@ def altered(member: str, old: str, new: str) -> bytes:
                 assert old.encode() in text, (member, old)
                 text = text.replace(old.encode(), new.encode())
             after.writestr(zipfile.ZipInfo(name), text)
-    return whole[: whole.index(b"\n") + 1] + packed.getvalue()
+    return whole[: whole.index(b"PK\3\4")] + packed.getvalue()
 
 
 def debian(suite: str, dest: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Scripts of another root: chrooted, in namespaces of their own, and without a trace (RULES B11)."""
+"""Scripts of another root: chrooted, in namespaces of their own, without a trace (RULES B11)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,290 @@
+"""Join: from nothing to a system that looks after itself, in two commands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from allie.core.script import parse_span
+from tests.tick.site import Site, TickPC, debian, needs_root, run_in, script
+from tests.worlds.busybox import busybox_root
+from tests.worlds.debian import UnavailableError, debian_root
+from tests.worlds.store import served
+from tests.worlds.toy import File, Link, Tree
+
+pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+UNITS = Path(__file__).parents[2] / "src/allie/stub/systemd"
+
+
+def _everything(root: Path, but: tuple[str, ...] = ("var/lib/allie", "run", "var/log")) -> str:
+    """All paths of a root with what they are and hold, but for ALLiE's own books."""
+    total = sha256()
+    for above, directories, names in os.walk(root):
+        place = os.path.relpath(above, root)
+        directories[:] = sorted(d for d in directories if f"{place}/{d}".lstrip("./") not in but)
+        for name in sorted(names) + directories:
+            path = f"{above}/{name}"
+            st = os.lstat(path)
+            times = () if os.path.isdir(path) else (st.st_ino, st.st_mtime_ns, st.st_size)
+            total.update(repr((path, st.st_mode, st.st_uid, times)).encode())
+    return total.hexdigest()
+
+
+def _root(top: Path, tree: Tree | None = None) -> Path:
+    return busybox_root(top, {"etc/hostname": "pc07\n", **(tree or {})})
+
+
+# --- what it finds out, and what it writes -----------------------------------------------------
+
+
+def test_it_guesses_nothing_twice(tmp_path: Path) -> None:
+    site = Site(tmp_path, {"etc/motd": "common\n"})
+    site.overlay({"etc/motd": "of the image\n"}, "busybox1")
+    site.overlay({"etc/motd": "not mine\n"}, "other")
+    done = site.join()
+    assert site.pc.read("/etc/allie/system") == "busybox1\n"
+    assert site.pc.read("/etc/allie/allie.conf") == (
+        f"[allie]\nstore = {site.store}\n\n"
+        "[system busybox1]\nimage = busybox1\noverlays = kit, common, busybox1\n"
+    )
+    assert site.pc.read("/etc/motd") == "of the image\n"
+    assert "joined" in done.out
+    assert "00overlay" in done.out
+
+
+def test_what_is_said_overrides(tmp_path: Path) -> None:
+    site = Site(tmp_path, {"etc/issue##host.elsewhere": "mine\n"})
+    site.overlay({"etc/motd": "lab\n"}, "lab")
+    site.join("--image", "deb", "--overlays", "kit,lab,common", "--system", "one", "--host",
+              "elsewhere.example.org", "--no-timer")  # fmt: skip
+    assert site.pc.read("/etc/allie/system") == "one\n"
+    conf = site.pc.read("/etc/allie/allie.conf")
+    for line in ("host = elsewhere.example.org", "image = deb", "overlays = kit, lab, common"):
+        assert line in conf.splitlines()
+    assert site.pc.read("/etc/issue") == "mine\n"
+    assert site.pc.status()["host"] == "elsewhere"
+
+
+def test_again_it_changes_nothing(tmp_path: Path) -> None:
+    site = Site(tmp_path, {"etc/motd": "common\n", "root/conf/50a": script("true")})
+    units = {"usr/lib/systemd/systemd": "", "etc/systemd/system": Link("/usr/lib/sysd")}
+    site.pc.put({**units, "usr/lib/sysd/x": ""})
+    site.join()
+    before = _everything(site.pc.root)
+    site.join()
+    assert _everything(site.pc.root) == before
+
+
+def test_a_root_is_one_system_only(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.join("--system", "one")
+    done = site.join("--system", "two", rc=64)
+    assert "is the system one already" in done.err
+    site.join()
+    assert site.pc.read("/etc/allie/system") == "one\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--overlays", "kit,common", "--image", "x")])
+def test_a_store_that_does_not_answer(tmp_path: Path, options: tuple[str, ...]) -> None:
+    pc = TickPC(_root(tmp_path / "pc"))
+    before = _everything(pc.root, but=())
+    began = time.monotonic()
+    done = pc.run("join", "rsync://127.0.0.1:1", *options)
+    assert done.rc == 2
+    assert "does not answer" in done.err
+    assert time.monotonic() - began < 15
+    assert _everything(pc.root, but=()) == before
+    for wrong in ("/nowhere", "ssh://root@127.0.0.1:1/srv/allie"):
+        assert pc.run("join", wrong, *options).rc == 2
+    for wrong in ("http://x", "x", ""):
+        assert pc.run("join", wrong, *options).rc == 2
+    assert _everything(pc.root, but=()) == before
+
+
+def test_a_store_without_a_kit(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    shutil.rmtree(site.store / "overlays/kit")
+    before = _everything(site.pc.root, but=())
+    done = site.join(rc=2)
+    assert "no overlay kit" in done.err
+    assert "allie store init" in done.err
+    assert _everything(site.pc.root, but=()) == before
+
+
+def test_a_root_without_os_release_is_asked_for_a_name(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    for name in ("etc/os-release", "usr/lib/os-release"):
+        (site.pc.root / name).unlink()
+    assert "--image" in site.join(rc=2).err
+    site.join("--image", "deb")
+
+
+# --- how ticks are started ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("program", ["usr/lib/systemd/systemd", "lib/systemd/systemd"])
+def test_systemd_timers_are_switched_on(tmp_path: Path, program: str) -> None:
+    """Merged /usr or not: the kit's units are linked as `systemctl enable` does."""
+    site = Site(tmp_path)
+    if program.startswith("lib/"):
+        (site.pc.root / "lib").unlink()
+    site.pc.put({program: "", "etc/cron.d/other": ""})
+    assert "systemd starts a tick" in site.join().out
+    wants = site.pc.path("/etc/systemd/system/timers.target.wants")
+    assert sorted(os.listdir(wants)) == ["allie-boot.timer", "allie.timer"]
+    for name in os.listdir(wants):
+        assert site.pc.path(os.readlink(wants / name)).read_bytes() == (UNITS / name).read_bytes()
+    assert not site.pc.path("/etc/cron.d/allie").exists()
+
+
+def test_cron_without_systemd(tmp_path: Path) -> None:
+    """Packages leave timers and cron jobs in roots that have neither: the program decides."""
+    site = Site(tmp_path)
+    cron_daemon: Tree = {"usr/sbin/cron": File(mode=0o755), "etc/cron.d/x": ""}
+    site.pc.put({"usr/lib/systemd/system/x.timer": "", **cron_daemon})
+    said = site.join().out
+    cron = site.pc.read("/etc/cron.d/allie")
+    assert "@reboot root" in cron
+    minute = cron.splitlines()[-1].split()[0]
+    assert 0 <= int(minute) < 60
+    assert f"minute {minute}" in said
+    assert site.pc.path("/etc/cron.d/allie").stat().st_mode & 0o7777 == 0o644
+
+
+def test_alpine(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.pc.put({"etc/periodic/hourly/x": "", "etc/cron.d/x": ""})
+    site.join()
+    assert os.readlink(site.pc.path("/etc/periodic/hourly/allie")) == "/root/conf/run-conf"
+
+
+@pytest.mark.parametrize("left", ["usr/lib/systemd/system/x.timer", "etc/cron.d/e2scrub_all"])
+def test_neither_is_said(tmp_path: Path, left: str) -> None:
+    site = Site(tmp_path)
+    site.pc.put({left: ""})
+    assert "start /root/conf/run-conf" in site.join().out
+
+
+def test_no_timer(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.pc.put({"usr/lib/systemd/systemd": ""})
+    assert "--no-timer" in site.join("--no-timer").out
+    assert not site.pc.path("/etc/systemd/system/timers.target.wants").exists()
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
+def test_the_units_are_good(tmp_path: Path) -> None:
+    for path in UNITS.iterdir():
+        text = path.read_text().replace("/root/conf/run-conf", sys.executable)
+        (tmp_path / path.name).write_text(text.replace("Documentation=man:allie(8)\n", ""))
+    units = sorted(str(path) for path in tmp_path.glob("allie*"))
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
+    assert [line for line in done.stderr.splitlines() if "allie" in line] == []
+    calendar = (UNITS / "allie.timer").read_text()
+    assert "Persistent=true" in calendar
+    assert "FixedRandomDelay=true" in calendar
+    assert parse_span("55m") == 3300
+
+
+# --- from nothing ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_commands_from_nothing(tmp_path: Path) -> None:
+    root = debian("trixie", tmp_path / "trixie")
+    site = Site(tmp_path, {"etc/motd": "common\n", "root/conf/50a": script("echo x >>/tmp/ran")})
+    but = ("var/lib/allie", "run", "var/log")
+    with served(site.store) as server:
+        first = f"rsync {server.url}/overlays/kit/usr/local/bin/allie /usr/local/bin/"
+        done = run_in(root, f"{first} && allie join {server.url}")
+        assert done.rc == 0, done
+        before = _everything(root, but)
+        again = run_in(root, f"allie join {server.url}")
+        assert again.rc == 0, again
+        assert _everything(root, but) == before
+    assert "50a" in done.out
+    assert (root / "etc/motd").read_text() == "common\n"
+    assert (root / "tmp/ran").read_text() == "x\n"
+    assert (root / "etc/allie/system").read_text() == "debian13\n"
+    assert (root / "root/util/rsync-image").read_bytes() == (
+        root / "root/conf/run-conf"
+    ).read_bytes()
+
+
+INSIDE = """\
+[Unit]
+After=multi-user.target network.target
+[Service]
+Type=oneshot
+StandardOutput=tty
+ExecStart=-/bin/sh /test.sh
+ExecStopPost=/bin/systemctl exit 0
+[Install]
+WantedBy=default.target
+"""
+# The timer's minute is made every few seconds: that it fires is systemd's doing and ours to set up.
+TEST = """\
+exec >/test.out 2>&1
+set -x
+/usr/local/bin/allie join /store; echo "join exit $?"
+systemctl is-active allie.timer; systemctl is-enabled allie.timer allie-boot.timer
+systemctl list-timers --all --no-pager
+mkdir -p /run/systemd/system/allie.timer.d
+cd /run/systemd/system/allie.timer.d
+printf '[Timer]\\nOnCalendar=*:*:0/2\\nRandomizedDelaySec=0\\n' >x.conf
+systemctl daemon-reload; systemctl restart allie.timer
+for i in $(seq 100); do [ "$(wc -l </ran)" -ge 3 ] && break; sleep 0.2; done
+systemctl stop allie.timer; sleep 1
+systemctl show -p Result,ExecMainStatus allie.service
+journalctl -u allie.service --no-pager | tail -5
+pgrep -f 'sleep 4321' && echo the daemon lives
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_in_a_booted_systemd(tmp_path: Path) -> None:
+    """Join in a running systemd: the timers are on and fire; a script's daemon lives on."""
+    if not shutil.which("systemd-nspawn"):
+        pytest.skip("no systemd-nspawn")
+    packages = ("dbus", "procps", "python3", "rsync", "systemd", "systemd-sysv")
+    try:
+        root = debian_root("bookworm", tmp_path / "bookworm", packages)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    every = script("# allie: every tick", "echo x >>/ran")
+    daemon = script("sleep 4321 >/dev/null 2>&1 &")
+    site = Site(tmp_path / "s", {"root/conf/50a": every, "root/conf/51b": daemon})
+    shutil.copytree(site.store, root / "store", symlinks=True)
+    client = root / "store/overlays/kit/usr/local/bin/allie"
+    shutil.copy(client, root / "usr/local/bin/allie")
+    (root / "etc/systemd/system/test.service").write_text(INSIDE)
+    (root / "test.sh").write_text(TEST)
+    wants = root / "etc/systemd/system/default.target.wants"
+    wants.mkdir()
+    (wants / "test.service").symlink_to("../test.service")
+    boot = 'mount -t tmpfs tmpfs /run && exec systemd-nspawn -q -b -D "$0" --register=no'
+    boot += " --keep-unit --hostname=pc07 --setenv=SYSTEMD_COLORS=0"
+    subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", boot, str(root)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=100,
+    )
+    out = (root / "test.out").read_text()
+    assert "join exit 0\n" in out, out
+    assert "systemd starts a tick" in out
+    lines = out.splitlines()
+    assert "active" in lines
+    assert lines.count("enabled") == 2, out
+    assert len((root / "ran").read_text().splitlines()) >= 3, out
+    assert "Result=success" in lines, out
+    assert "the daemon lives" in lines, out
