@@ -89,8 +89,7 @@ def _from(
     """Bring everything from one store: the generation then in force, and what is new in it."""
     able = rsync.version(f"{here.state}/rsync")
     reach = rsync.transport(store, settings.stall)
-    if before:
-        reach += rsync.exact_times(able, f"{before.path}/{generations.LIST}")
+    reach += rsync.exact_times(able, f"{here.state}/rsync")
     pulls = _pulls(store, settings)
     if before and before.overlays == settings.overlays:
         answers = [
