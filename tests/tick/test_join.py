@@ -74,7 +74,7 @@ def test_what_is_said_overrides(tmp_path: Path) -> None:
 
 def test_again_it_changes_nothing(tmp_path: Path) -> None:
     site = Site(tmp_path, {"etc/motd": "common\n", "root/conf/50a": script("true")})
-    units = {"usr/lib/systemd/systemd": "", "etc/systemd/system": Link("/usr/lib/sysd")}
+    units: Tree = {"usr/lib/systemd/systemd": "", "etc/systemd/system": Link("/usr/lib/sysd")}
     site.pc.put({**units, "usr/lib/sysd/x": ""})
     site.join()
     before = _everything(site.pc.root)

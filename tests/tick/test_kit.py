@@ -64,10 +64,13 @@ def base(joined: Base) -> Iterator[Base]:
 
 def _broken(how: str) -> bytes:
     """A client that does not work, and where it fails."""
+    trouble = "trouble: StoreError | None = None"
     members = {
         "at start": ("allie/client/tick.py", "import json", "import json, nonsense"),
         "in another verb": ("allie/client/undo.py", "import os", "import os, nonsense"),
         "when it resolves": ("allie/client/part.py", "def situation(", "def situated("),
+        "in the fetch": ("allie/client/fetch.py", trouble, f"{trouble}; trouble.fault"),
+        "in the tick": ("allie/client/tick.py", "began = time.time()", "began = time.fault"),
         "in main": ("allie/cli/main.py", "import os", "import os, nonsense"),
     }
     whole = {
@@ -178,7 +181,9 @@ def test_a_broken_client_is_held_back(base: Base, how: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("how", ["at start", "in main", "empty", "no interpreter"])
+@pytest.mark.parametrize(
+    "how", ["at start", "in main", "empty", "no interpreter", "in the fetch", "in the tick"]
+)
 def test_a_broken_client_in_place_cannot_stop_the_fetch(base: Base, how: str) -> None:
     """However it came there: the last good one does the tick, and puts the client right."""
     broken = _broken(how)

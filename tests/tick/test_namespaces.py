@@ -13,7 +13,7 @@ import pytest
 
 from tests import leftovers
 from tests.tick.site import Site, TickPC, lone_pc, needs_root, script
-from tests.worlds.toy import Dir, Link
+from tests.worlds.toy import Dir, Entry, Link
 
 pytestmark = [pytest.mark.root, needs_root]
 
@@ -110,7 +110,7 @@ def test_the_running_kernel_is_not_changed(pc: TickPC) -> None:
     assert os.uname().nodename != "elsewhere"
 
 
-RESOLVERS = {
+RESOLVERS: dict[str, Entry] = {
     "file": "of the image\n",
     "absolute": Link("/etc/elsewhere.conf"),
     "dangling": Link("/etc/nowhere/at/all.conf"),

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from types import ModuleType, SimpleNamespace
 
 from allie import __version__
+from allie.cli import starting
 from allie.core.errors import FAILED, USAGE, AllieError, UsageError
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
@@ -43,7 +44,6 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 # What the timer and the tick call: the arguments are known without asking a parser.
 _WITHOUT_WORDS = ("run-conf", "00overlay", "01overact")
-_STARTING = "ALLIE_STARTING"
 _INTERRUPTED = 130
 
 
@@ -70,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f" {error.filename}" if error.filename else ""
         console.warn(f"allie: {error.strerror or error}{where}")
         return FAILED
+    except Exception:
+        starting.badly()
+        raise
 
 
 def _dispatch(words: list[str]) -> int:
@@ -86,10 +89,17 @@ def _dispatch(words: list[str]) -> int:
     if verb not in VERBS:
         raise UsageError(f"there is no command {verb!r}", "allie --help lists them")
     module = module_of(verb)
-    _started()
-    if sys.path[0].endswith("/allie"):  # from the archive: a tick may replace it under us
-        importlib.import_module("allie.cli.selfcheck")
+    starting.well()
+    if os.path.isfile(sys.path[0]):
+        _from_archive(sys.path[0])
     return int(module.run(_arguments(verb, module, ahead + words)))
+
+
+def _from_archive(archive: str) -> None:
+    """We run from the archive, which a tick may replace: load all of it now. Unpack it, too."""
+    importlib.import_module("allie.cli.selfcheck")
+    loader = importlib.import_module("allie.machine.loader")
+    loader.unpack(os.path.realpath(archive))
 
 
 def _arguments(verb: str, module: ModuleType, words: list[str]) -> Any:
@@ -112,16 +122,6 @@ def module_of(verb: str) -> ModuleType:
         if error.name != name:
             raise
         raise UsageError(f"`allie {verb}` is for the server; this is the client") from None
-
-
-def _started() -> None:
-    """Tell the stub that this client starts well: its mark goes (RULES B9)."""
-    mark = os.environ.pop(_STARTING, "")
-    if mark:
-        try:
-            os.unlink(mark)
-        except OSError:
-            pass
 
 
 def _overview() -> str:

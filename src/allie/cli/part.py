@@ -11,7 +11,7 @@ import time
 from allie.cli import options, show
 from allie.client import part, state
 from allie.core import stubs
-from allie.core.errors import ATTENTION, DONE, AllieError
+from allie.core.errors import ATTENTION, DONE, FAULT, AllieError
 from allie.core.report import Contact
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
@@ -47,6 +47,11 @@ def _in_child(here: System, name: str) -> int:
     except AllieError as error:
         console.warn(f"allie: {error}")
         return error.exit_code
+    except OSError:
+        raise  # this PC's, not ours
+    except Exception as error:  # run-conf then has the last good client do this tick
+        console.warn(f"allie: a fault in this client: {type(error).__name__}: {error}")
+        return FAULT
 
 
 def _part(here: System, name: str) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 import time
 
-from allie.cli import options, part, show
+from allie.cli import options, part, show, starting
 from allie.client import keepsake, tick
-from allie.core.errors import ATTENTION, DONE
+from allie.core.errors import ATTENTION, DONE, FAULT
 from allie.core.report import Report
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     echo = bool(args.script) or sys.stdout.isatty()
     running = keepsake.mark(here)
     report = tick.run(here, args.script, KIT, echo=echo)
+    if any(each.code == FAULT and each.name in KIT for each in report.scripts):
+        starting.badly()
     if not args.script:
         keepsake.keep(here, running, report)
     _tell(report)

@@ -19,6 +19,7 @@ ATTENTION = 1  # done, but something needs a look: a script fails, a path was re
 FAILED = 2
 USAGE = 64
 TEMPFAIL = 75
+FAULT = 70  # a fault of ALLiE's own, in a child of the tick (EX_SOFTWARE of sysexits.h)
 
 
 class AllieError(Exception):

@@ -1,0 +1,33 @@
+"""Tell the stub whether this client works: a file stands for "no" (RULES B9).
+
+The stub makes it and passes its name; a client that has started well removes it, and one that
+then shows a fault of its own makes it again. Whatever happens, where the file stands in the end
+the stub has the last good client do the tick, so that no client can stop the next fetch.
+"""
+
+from __future__ import annotations
+
+import os
+
+_NAME = "ALLIE_STARTING"
+_mark: list[str] = []
+
+
+def well() -> None:
+    """All modules are here: the mark goes."""
+    mark = os.environ.pop(_NAME, "")
+    if mark:
+        _mark.append(mark)
+        try:
+            os.unlink(mark)
+        except OSError:
+            pass
+
+
+def badly() -> None:
+    """A fault of this client's own, which a good one would not have: the mark comes back."""
+    for mark in _mark:
+        try:
+            os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+        except OSError:
+            pass
