@@ -33,7 +33,7 @@ CORE_MAY_IMPORT = set(
     "__future__ collections configparser enum fnmatch functools hashlib itertools json operator "
     "posixpath re stat typing _sha2 _sha256".split()
 )
-MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 8000
+MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 9000
 # Who may import inside a function, and why
 LATE_IMPORTERS = {
     "allie.cli.main": "imports only the module of the verb that was asked for",
@@ -158,7 +158,10 @@ def test_only_the_standard_library(module: Module) -> None:
 
 
 def test_no_cycles() -> None:
-    graph = {name: own(module) - {name} for name, module in modules().items()}
+    graph = {
+        name: {other for other in own(module) - {name} if (name, other) not in UPWARD}
+        for name, module in modules().items()
+    }
     clear: set[str] = set()  # nothing below it leads back
 
     def visit(name: str, trail: tuple[str, ...]) -> None:

@@ -32,7 +32,7 @@ PC07 = ("pc07", "pc07.example.org")
         ("pc[01-20,35]", "pc35"),
         ("pc[1-20]", "pc7"),
         ("pc[01-100]", "pc100"),
-        ("pc[07]", "pc07"),
+        ("pc0[57]", "pc07"),  # digits alone are a set, as in any glob
         ("pc[0-3]", "pc0"),
         ("pc[1-2]-[01-02]", "pc2-01"),
         ("lab*-pc[01-20]", "lab-west-pc07"),
@@ -67,7 +67,7 @@ def test_a_pattern_fits(pattern: str, name: str) -> None:
         ("pc0[!5-9]", "pc07"),
         ("pc[01-20", "pc07"),
         ("pc[]", "pc07"),
-        ("pc0[57]", "pc07"),  # digits alone are a number, 57, and not a set
+        ("pc[07]", "pc07"),  # digits alone are a set: pc0 or pc7
         ("", "pc07"),
     ],
 )
@@ -150,7 +150,7 @@ def test_a_range_equals_its_expansion(
     assert hosts.matches(f"pc[{low}-{high}]", (name, "")) == (name in expansion)
 
 
-@given(st.lists(st.integers(0, 99), min_size=1, max_size=5), st.integers(0, 99))
+@given(st.lists(st.integers(0, 99), min_size=2, max_size=5), st.integers(0, 99))
 def test_a_list_in_brackets_equals_each_of_it(numbers: list[int], number: int) -> None:
     pattern = "pc[" + ",".join(f"{each:02d}" for each in numbers) + "]"
     assert hosts.matches(pattern, (f"pc{number:02d}", "")) == (number in numbers)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from allie.core.errors import FAILED
-from allie.machine import process
+from allie.machine import groups, process
 from allie.machine.process import Finished, ProgramFailed
 from tests.conftest import FakePrograms
 
@@ -210,19 +210,19 @@ def test_no_descriptor_is_left_open() -> None:
 def test_a_program_that_makes_no_progress_is_ended_with_all_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "_LOOK", 0.02)
+    monkeypatch.setattr(groups, "LOOK", 0.02)
     began = time.monotonic()
     text = f"sleep 60 & echo $! >{tmp_path}/pid; wait"
     done = process.run([SH, "-c", text], stall=0.1)
     assert done.stalled
     assert done.code == -signal.SIGTERM
     assert time.monotonic() - began < 10
-    assert process.process_start(int((tmp_path / "pid").read_text())) == ""
+    assert groups.start_of(int((tmp_path / "pid").read_text())) == ""
 
 
 @pytest.mark.real
 def test_a_program_that_reads_on_is_left_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_LOOK", 0.02)
+    monkeypatch.setattr(groups, "LOOK", 0.02)
     loop = "import time\nfor _ in range(8):\n open('/proc/self/stat').read(); time.sleep(0.05)\n"
     done = process.run([sys.executable, "-IS", "-c", loop], stall=0.25)
     assert (done.code, done.stalled) == (0, False)
@@ -264,7 +264,7 @@ def test_what_forked_work_prints_goes_to_its_streams(
 def test_waiting_until_a_deadline(streams: tuple[int, int, int]) -> None:
     pid = process.fork(lambda: process.execute([SH, "-c", "sleep 60"], {}), streams)
     assert process.wait_until(pid, time.monotonic() + 0.02) is None
-    process.end_group(pid)
+    groups.end(pid)
     assert process.wait_until(pid, time.monotonic() + 5) == -signal.SIGTERM
 
 
@@ -272,13 +272,13 @@ def test_waiting_until_a_deadline(streams: tuple[int, int, int]) -> None:
 def test_a_group_that_does_not_heed_term_is_killed(
     streams: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "_GRACE", 0.05)
+    monkeypatch.setattr(groups, "_GRACE", 0.05)
     pid = process.fork(
         lambda: process.execute([SH, "-c", "trap '' TERM; echo ready; sleep 60"], {}), streams
     )
     while not os.pread(streams[0], 9, 0):
         time.sleep(0.005)
-    process.end_group(pid)
+    groups.end(pid)
     assert process.wait(pid) == -signal.SIGKILL
 
 
@@ -286,9 +286,9 @@ def test_a_group_that_does_not_heed_term_is_killed(
 def test_ending_a_group_that_is_gone_is_nothing(streams: tuple[int, int, int]) -> None:
     pid = process.fork(lambda: 0, streams)
     process.wait(pid)
-    process.end_group(pid)
+    groups.end(pid)
 
 
 def test_a_process_is_known_by_its_start() -> None:
-    assert process.process_start(os.getpid()).isdigit()
-    assert process.process_start(2**22 + 1) == ""
+    assert groups.start_of(os.getpid()).isdigit()
+    assert groups.start_of(2**22 + 1) == ""

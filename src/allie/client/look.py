@@ -229,13 +229,17 @@ class _View:
     def _content(
         self, path: str, st: os.stat_result, old: Placed | None, offer: Offer | None
     ) -> str:
-        """The digest, unless the size alone tells that it is neither ours nor what is wanted."""
+        """The digest, unless the size alone tells that it is neither ours nor what is wanted.
+
+        What is taken over for the first time is read: should the tick be killed, it must be told
+        from what was put there since.
+        """
         sizes = [
             size_and_mtime(source)[0]
             for source in (old.source if old else "", offer.source if offer else "")
             if source
         ]
-        if stat.S_ISREG(st.st_mode) and sizes and st.st_size not in sizes:
+        if old and stat.S_ISREG(st.st_mode) and sizes and st.st_size not in sizes:
             return tree.of_size(st.st_size)
         return tree.content_digest(path, st)
 

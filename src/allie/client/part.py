@@ -36,6 +36,7 @@ class Situation(Value):
     """Everything that is known before a plan: what `why` and `plan` are views of."""
 
     generation: Generation
+    settings: Settings
     facts: Facts
     resolution: Resolution
 
@@ -84,9 +85,12 @@ def situation(here: System) -> Situation:
     if generation is None:
         trouble = state.contact(here).trouble or "no tick has fetched anything yet"
         raise StoreError(f"there are no overlays on this PC: {trouble}")
-    facts = identity.gather(here, settings_now(here, generation), generation)
+    settings = settings_now(here, generation)
+    facts = identity.gather(here, settings, generation)
     resolution = generations.resolve(generation, facts)
-    return Situation(generation, facts, _without_unusable_settings(here, generation, resolution))
+    return Situation(
+        generation, settings, facts, _without_unusable_settings(here, generation, resolution)
+    )
 
 
 def decide(
@@ -94,7 +98,10 @@ def decide(
 ) -> tuple[Present, Plan]:
     """Look at the root and plan one part."""
     present = look(here, part, known.generation, known.resolution, ledger, full=full)
-    present = present._replace(parents_shared=_shared_parents(here, present))
+    released = known.generation.overlays if known.settings.ring else ()
+    present = present._replace(
+        parents_shared=_shared_parents(here, present), released=frozenset(released) - {"kit"}
+    )
     return present, plan(present)
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from allie.core.errors import PathRefused, StateError
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, paths, process
+from allie.machine import atomic, groups, paths, process
 
 _HALF = 500_000  # bytes of a log's head, and of its tail
 _DRAIN = 0.2  # seconds in which output that is already on its way is still taken
@@ -111,7 +111,7 @@ def run(
 def still_running(here: System, name: str) -> str:
     """A run of this script that outlived a killed tick, in words; "" if there is none."""
     note = (atomic.read(_mark_path(here, name)) or "").split()
-    if len(note) == 2 and process.process_start(int(note[0])) == note[1]:
+    if len(note) == 2 and groups.start_of(int(note[0])) == note[1]:
         return f"still running since an earlier tick (pid {note[0]})"
     return ""
 
@@ -121,7 +121,7 @@ def _mark(here: System, name: str, pid: int) -> str:
     path = _mark_path(here, name)
     try:
         os.makedirs(here.run, 0o755, exist_ok=True)
-        atomic.write(path, f"{pid} {process.process_start(pid)}\n", durable=False)
+        atomic.write(path, f"{pid} {groups.start_of(pid)}\n", durable=False)
     except (OSError, StateError):
         pass  # it only guards against a rare doubling
     return path
@@ -177,7 +177,7 @@ def _follow(pid: int, output: int, log: _Log, deadline: float | None) -> tuple[i
                 ended = True
         code = process.wait_until(pid, 0.0)
         if code is None and deadline is not None and time.monotonic() >= deadline:
-            process.end_group(pid)
+            groups.end(pid)
             code, timed_out = process.wait(pid), True
     if pidfd is not None:
         poll.unregister(pidfd)

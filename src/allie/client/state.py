@@ -96,7 +96,7 @@ def read_json(path: str) -> Any:
 def contact(system: System) -> Contact:
     """How we stand with the store."""
     value = read_json(f"{system.state}/contact")
-    return Contact(**value) if isinstance(value, dict) else Contact()
+    return reports.contact_from_json(value) if isinstance(value, dict) else Contact()
 
 
 def save_contact(system: System, value: Contact) -> None:

@@ -1,6 +1,6 @@
 """Host patterns, as tags and the classes file write them: `pc07`, `pc*`, `pc[01-20,35]`.
 
-A pattern is compared without regard to case. Brackets that hold only digits, `-` and `,` are a
+A pattern is compared without regard to case. Brackets that hold digits with a `-` or `,` are a
 range of numbers, as in ClusterShell: `pc[01-20]` keeps its leading zero (`pc07`, not `pc7`).
 Anything else is a glob over ASCII in which `*` and `?` never match a `/`.
 """
@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from allie.core.value import Value
 
-_RANGE = re.compile(r"\[([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\]")
+_RANGE = re.compile(r"\[(?![0-9]*\])([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\]")
 _GLOB = re.compile(r"\*|\?|\[!?[^\]]+\]")
 _MEMBER = re.compile(r"(.)(?!-.)|(.)-(.)", re.DOTALL)
 

@@ -8,6 +8,8 @@ Rules: RULES A7, A9, B1, B2, B6, B7, B8; the table is tested row by row.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from allie.core import offlimits
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Placed, inode_of
 from allie.core.present import Offer, Present, Standing
@@ -95,7 +97,7 @@ def _for_claim(real: str, present: Present) -> Change | Problem | None:
     if refusal:
         return Problem(real, refusal)
     if entry.flag == "absent":
-        return _for_absent(real, entry, old, standing)
+        return _for_absent(real, entry, old, standing, present.ledger.entries)
     offer = present.offers[real]
     change: Change | Problem | None
     if entry.flag == "once":
@@ -111,7 +113,7 @@ def _for_claim(real: str, present: Present) -> Change | Problem | None:
 
 
 def _for_absent(
-    real: str, entry: Entry, old: Placed | None, standing: Standing
+    real: str, entry: Entry, old: Placed | None, standing: Standing, placed: Iterable[str]
 ) -> Change | Problem | None:
     if standing.content == NOTHING:
         if old and old.content == NOTHING:
@@ -121,6 +123,8 @@ def _for_absent(
         return Problem(real, "holds what ALLiE itself needs; it cannot be made absent")
     if standing.blocked:
         return Problem(real, f"cannot be made absent: {standing.blocked}")
+    if standing.content == DIRECTORY and any(each.startswith(real + "/") for each in placed):
+        return None  # what we placed in it goes first; then, at the next tick, what is left
     again = old is not None and old.content == NOTHING
     if again and standing.packaged:
         return Change(real, REMOVE, "superseded", entry, None, old, standing, TAKE)
@@ -252,13 +256,21 @@ def _withdraw(real: str, old: Placed, standing: Standing) -> Change:
 
 def _too_many(withdrawn: dict[str, Change], present: Present) -> bool:
     """Whether so much would go that it looks like a slip (RULES A8, guard)."""
-    losing = sum(
-        1
-        for change in withdrawn.values()
-        if change.why == "withdrawn" and change.old and change.old.content != DIRECTORY
-    )
+    losing = _losing(withdrawn, present)
     files = sum(1 for placed in present.ledger.entries.values() if placed.content != DIRECTORY)
     return not present.consent and losing > MANY and losing * 2 > files
+
+
+def _losing(withdrawn: dict[str, Change], present: Present) -> int:
+    """How many files would go without anybody's consent; publishing a release is consent."""
+    return sum(
+        1
+        for change in withdrawn.values()
+        if change.why == "withdrawn"
+        and change.old
+        and change.old.content != DIRECTORY
+        and change.old.overlay not in present.released
+    )
 
 
 def _guard(withdrawn: dict[str, Change], present: Present) -> list[Problem]:
@@ -268,7 +280,7 @@ def _guard(withdrawn: dict[str, Change], present: Present) -> list[Problem]:
     return [
         Problem(
             first,
-            f"and {len(withdrawn) - 1} more would be withdrawn, more than half of all: nothing"
+            f"and {_losing(withdrawn, present) - 1} more would be withdrawn, more than half of all: nothing"
             " is, until an empty .allie-withdraw at the top of an overlay says that it is meant",
         )
     ]

@@ -47,4 +47,5 @@ class Present(Value):
     held: frozenset[str]  # in dispute: neither placed nor withdrawn
     problems: tuple[Problem, ...]
     consent: bool  # an overlay says that losing many files is meant
+    released: frozenset[str] = frozenset()  # overlays that come as releases
     parents_shared: frozenset[str] = frozenset()  # see RULES A6, rsync older than 3.5

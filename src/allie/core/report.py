@@ -117,10 +117,15 @@ def from_json(value: dict[str, Any]) -> Report:
     return report._replace(
         classes=tuple(report.classes),
         notes=tuple(report.notes),
-        contact=Contact(**_known(Contact, value.get("contact", {}))),
+        contact=contact_from_json(value.get("contact", {})),
         applied=tuple(applied_from_json(each) for each in value.get("applied", ())),
         scripts=tuple(Verdict(**_known(Verdict, each)) for each in value.get("scripts", ())),
     )
+
+
+def contact_from_json(value: dict[str, Any]) -> Contact:
+    """Read a Contact."""
+    return Contact(**_known(Contact, value))
 
 
 def applied_from_json(value: dict[str, Any]) -> Applied:

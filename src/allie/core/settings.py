@@ -48,6 +48,12 @@ def parse(text: str, system: str) -> Settings:
             f"allie.conf has no section [{section}]",
             "add it, with the overlays that this system follows",
         )
+    based = [name for name in ini.sections() if ini.get(name, "root", fallback="").strip() == "/"]
+    if based:
+        raise SettingsError(
+            f"allie.conf: root = / in section [{based[0]}] is true only while that system runs",
+            "LABEL=, PARTLABEL= or a directory, as seen from the other systems",
+        )
     stores = _words(ini.get("allie", "store", fallback=""))
     overlays = _words(ini.get(section, "overlays", fallback=""))
     if not stores:

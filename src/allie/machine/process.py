@@ -19,11 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from allie.core.errors import AllieError
 from allie.core.value import Value
+from allie.machine import groups
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED_ON = ("TERM", "SSH_AUTH_SOCK", "RSYNC_PASSWORD", "TZ")
-_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
-_LOOK = 1.0  # seconds between two looks at a child's progress
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -186,18 +185,6 @@ def wait_until(pid: int, deadline: float) -> int | None:
         pause = min(pause * 2, 0.05)
 
 
-def end_group(pid: int) -> None:
-    """End a child and everything in its process group: TERM, and soon KILL."""
-    for number, grace in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, 0.0)):
-        try:
-            os.killpg(pid, number)
-        except ProcessLookupError:
-            return
-        until = time.monotonic() + grace
-        while time.monotonic() < until and _group_lives(pid):
-            time.sleep(0.02)
-
-
 def has_program(name: str) -> bool:
     """Whether a program of this name is in PATH."""
     return any(os.access(f"{place}/{name}", os.X_OK) for place in environment()["PATH"].split(":"))
@@ -211,16 +198,6 @@ def descriptor_of(pid: int) -> int | None:
         return None
 
 
-def process_start(pid: int) -> str:
-    """When a process began, in the kernel's ticks; "" if there is none. (pid, start) is unique."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            fields = stat.read().rpartition(b")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] == b"Z" else fields[19].decode()
-
-
 def _converse(
     pid: int,
     ends: tuple[int, int, int],
@@ -231,7 +208,7 @@ def _converse(
     """Feed a child and read it until both its outputs are closed: (stdout, stderr, stalled)."""
     in_write, out_read, err_read = ends
     collected: dict[int, list[bytes]] = {out_read: [], err_read: []}
-    watch = _Watch(pid, stall)
+    watch = groups.Watch(pid, stall)
     poll = select.poll()
     for descriptor in collected:
         poll.register(descriptor, select.POLLIN)
@@ -239,7 +216,7 @@ def _converse(
     poll.register(in_write, select.POLLOUT)
     open_ends = set(collected)
     while open_ends:
-        for descriptor, event in poll.poll(_LOOK * 1000 if stall else None):
+        for descriptor, event in poll.poll(groups.LOOK * 1000 if stall else None):
             if descriptor == in_write:
                 stdin = _feed(in_write, stdin, event, poll)
                 continue
@@ -277,52 +254,3 @@ def _null() -> int:
     if not _NULL:
         _NULL.append(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
     return _NULL[0]
-
-
-class _Watch:
-    """Ends a child's group once none of its processes has read a byte for `stall` seconds."""
-
-    def __init__(self, pid: int, stall: float | None) -> None:
-        self.pid = pid
-        self.stall = stall
-        self.bytes = -1
-        self.since = time.monotonic()
-        self.looked = 0.0
-        self.ended = False
-
-    def look(self) -> None:
-        now = time.monotonic()
-        if self.stall is None or self.ended or now - self.looked < _LOOK:
-            return
-        self.looked = now
-        count = sum(_bytes_read(pid) for pid in _members(self.pid))
-        if count != self.bytes:
-            self.bytes, self.since = count, now
-        elif now - self.since >= self.stall:
-            self.ended = True
-            end_group(self.pid)
-
-
-def _members(group: int) -> list[int]:
-    """The processes of a process group, from /proc."""
-    members = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                if os.getpgid(int(name)) == group:
-                    members.append(int(name))
-            except ProcessLookupError:
-                continue
-    return members
-
-
-def _bytes_read(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/io", "rb") as io:
-            return int(io.readline().split()[1])
-    except (OSError, IndexError):
-        return 0
-
-
-def _group_lives(group: int) -> bool:
-    return any(process_start(pid) for pid in _members(group))

@@ -87,7 +87,9 @@ def transport(store: str, stall: int) -> list[str]:
     if store.startswith("rsync://"):
         return ["--sockopts=TCP_NODELAY", f"--contimeout={_CONNECT}", f"--timeout={stall}"]
     if store.startswith("ssh://"):
-        return ["-e", f"ssh -oBatchMode=yes -oConnectTimeout={_CONNECT}", f"--timeout={stall}"]
+        port = _ssh(store)[1]
+        ssh = f"ssh -oBatchMode=yes -oConnectTimeout={_CONNECT}" + (f" -p{port}" if port else "")
+        return ["-e", ssh, f"--timeout={stall}"]
     return []
 
 
@@ -102,7 +104,7 @@ def sources(store: str, paths: Sequence[str]) -> list[str]:
     if store.startswith("rsync://"):
         return [f"{store.rstrip('/')}/{path}" for path in paths]
     if store.startswith("ssh://"):
-        host, _, top = store[len("ssh://") :].partition("/")
+        host, _, top = _ssh(store)
         first = [f"{host}:/{top.rstrip('/')}/{paths[0]}"]
         return first + [f":/{top.rstrip('/')}/{path}" for path in paths[1:]]
     return [f"{store.rstrip('/')}/{path}" for path in paths]
@@ -196,6 +198,13 @@ def reason(finished: Finished) -> str:
     if not lines:
         return finished.last_words()
     return re.sub(r"^(rsync: |@ERROR: |\[\w+\] )+", "", lines[0])
+
+
+def _ssh(store: str) -> tuple[str, str, str]:
+    """(user@host, port or "", path without its first slash) of ssh://user@host:port/path."""
+    where, _, top = store[len("ssh://") :].partition("/")
+    host, colon, port = where.rpartition(":")
+    return (host, port, top) if colon and port.isdigit() else (where, "", top)
 
 
 def _filters(able: Version) -> list[str]:

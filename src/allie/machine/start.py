@@ -1,7 +1,8 @@
 """The archive's own beginning: find ALLiE's unpacked, compiled code and go on from there.
 
 This file stands in the archive a second time as `start.py`, and is compiled anew by every `allie`
-that anybody types. So it does the usual case alone, and leaves the rest to `machine.loader`.
+that anybody types: so it is short. Code that is not unpacked yet runs from the archive, and
+`cli.main` has `machine.loader` unpack it for the next time.
 """
 
 from __future__ import annotations
@@ -43,12 +44,7 @@ def find(archive: str) -> str:
 
 def main() -> int:
     """Run the command line from the best form of the code that there is."""
-    archive = os.path.realpath(sys.path[0])
-    place = find(archive)
-    if not place:
-        from allie.machine import loader  # noqa: PLC0415 - from the archive, once a version
-
-        place = loader.unpack(archive)
+    place = find(os.path.realpath(sys.path[0]))
     if place:
         with open(f"{place}/{MODULES}", "rb") as file:
             table = marshal.load(file)
