@@ -220,7 +220,8 @@ def mounted(where: Path, *options: str, source: str = "none") -> Iterator[Path]:
     try:
         yield where
     finally:
-        subprocess.run(["umount", "-l", str(where)], check=True)
+        if subprocess.run(["umount", str(where)], capture_output=True, check=False).returncode:
+            subprocess.run(["umount", "-l", str(where)], check=True)
 
 
 @contextmanager

@@ -1,0 +1,63 @@
+"""RULES A12: the ledger is written only once each touched disk has taken the data."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.rules.helpers import World, injected, tmpfs
+
+pytestmark = [pytest.mark.real, pytest.mark.root]
+
+FAILING = """
+import sys
+if "allie.cli.main" in sys.argv or sys.orig_argv[1:3] == ["-m", "allie.cli.main"]:
+    from allie.machine import atomic
+    from allie.core.errors import StateError
+    real = atomic.sync_filesystem
+    def fails(path):
+        if "/mirror" not in path and "/pristine" not in path:
+            raise StateError(f"the disk under {path} did not take the data: injected")
+        real(path)
+    atomic.sync_filesystem = fails
+"""
+
+
+def test_a_disk_that_did_not_take_the_data_means_no_ledger(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/a": "1\n"})
+    world.good()
+    ledger = world.state("ledger").read_bytes()
+    world.put({"etc/a": "2\n"})
+    done = world.tick(env=injected(tmp_path / "fault", FAILING))
+    assert done.rc == 2
+    assert "did not take the data" in done.out
+    assert world.state("ledger").read_bytes() == ledger
+    assert world.state("intent-overlay").exists()
+    world.good()
+    assert world.read("etc/a") == "2\n"
+
+
+def test_each_touched_disk_is_synced_before_the_ledger_is_renamed(tmp_path: Path) -> None:
+    root = tmp_path / "pc"
+    with tmpfs(root / "srv", "size=4m"):
+        world = World(tmp_path, {"etc/a": "1\n", "srv/b": "1\n"})
+        world.tick().ok()
+        world.put({"etc/a": "2\n", "srv/b": "2\n"})
+        trace = tmp_path / "trace"
+        argv = ["strace", "-f", "-y", "-o", str(trace), "-e", "trace=syncfs,fsync,rename,renameat"]
+        src = str(Path(__file__).parents[2] / "src")
+        env = {**world.pc.env, "PYTHONPATH": src}
+        subprocess.run(
+            [*argv, *world.pc.argv("00overlay")], check=True, capture_output=True, env=env
+        )
+        calls = trace.read_text().splitlines()
+        ledger = next(n for n, line in enumerate(calls) if '/ledger"' in line and "rename" in line)
+        placed = [n for n, line in enumerate(calls) if ".~tmp~" in line and "rename" in line]
+        synced = [line for line in calls[placed[-1] : ledger] if "syncfs(" in line]
+        assert any(os.fspath(root / "srv") in line for line in synced)
+        assert any(os.fspath(root / "etc") in line for line in synced)
+        after = calls[ledger + 1 :]
+        assert any("fsync(" in line and "/var/lib/allie>" in line for line in after)
