@@ -1,0 +1,130 @@
+"""RULES B2: a package's newer file is not drift but the new pristine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.rules.helpers import World
+from tests.worlds.debian import debian_root
+from tests.worlds.toy import make_tree
+
+pytestmark = [pytest.mark.real, pytest.mark.root]
+
+
+def upgrade(world: World, name: str, content: str, listed: str = "") -> None:
+    """What dpkg does: a new file by rename, and its digest in the package's list."""
+    path = world.at(name)
+    make_tree(path.parent, {f"{path.name}.dpkg-new": content})
+    os.rename(f"{path}.dpkg-new", path)
+    digest = hashlib.md5(content.encode()).hexdigest()
+    line = f"{digest}  {listed or name}\n"
+    make_tree(world.root, {"var/lib/dpkg/info/pkg.md5sums": "0" * 32 + "  etc/x\n" + line})
+
+
+@pytest.mark.parametrize("listed", ["usr/bin/tool", "bin/tool"])
+def test_a_packages_file_becomes_the_pristine(tmp_path: Path, listed: str) -> None:
+    world = World(tmp_path, {"bin/tool": "ours\n", "etc/e": "e\n"})
+    make_tree(world.root, {"usr/bin/tool": "version 1\n"})
+    world.good()
+    upgrade(world, "usr/bin/tool", "version 2\n", listed)
+    said = world.tick().ok().out
+    assert "superseded: /usr/bin/tool" in said
+    assert "drift" not in said
+    assert world.read("usr/bin/tool") == "ours\n"
+    world.steady()
+    world.take("bin/tool")
+    world.good()
+    assert world.read("usr/bin/tool") == "version 2\n"
+
+
+def test_a_path_that_a_package_now_owns_is_not_deleted_on_withdrawal(tmp_path: Path) -> None:
+    world = World(tmp_path, {"usr/share/new": "ours\n", "etc/e": "e\n"})
+    world.good()
+    upgrade(world, "usr/share/new", "the package's\n")
+    assert "superseded" in world.good()
+    world.take("usr/share/new")
+    world.good()
+    assert world.read("usr/share/new") == "the package's\n"
+
+
+def test_a_packages_file_over_one_that_must_be_absent(tmp_path: Path) -> None:
+    world = World(tmp_path, {"usr/share/no##absent": "", "etc/e": "e\n"})
+    make_tree(world.root, {"usr/share/no": "version 1\n"})
+    world.good()
+    upgrade(world, "usr/share/no", "version 2\n")
+    assert "superseded" in world.good()
+    assert not world.there("usr/share/no")
+    world.take("usr/share/no##absent")
+    world.good()
+    assert world.read("usr/share/no") == "version 2\n"
+
+
+def test_upgraded_and_withdrawn_between_two_ticks_the_packages_file_stays(tmp_path: Path) -> None:
+    world = World(tmp_path, {"usr/bin/tool": "ours\n", "etc/e": "e\n"})
+    make_tree(world.root, {"usr/bin/tool": "version 1\n"})
+    world.good()
+    upgrade(world, "usr/bin/tool", "version 2\n")
+    world.take("usr/bin/tool")
+    world.good()
+    assert world.read("usr/bin/tool") == "version 2\n"
+
+
+def test_an_edit_that_no_package_knows_is_drift(tmp_path: Path) -> None:
+    world = World(tmp_path, {"usr/bin/tool": "ours\n"})
+    make_tree(world.root, {"usr/bin/tool": "version 1\n"})
+    world.good()
+    upgrade(world, "usr/bin/tool", "version 2\n")
+    world.at("usr/bin/tool").write_text("edited\n")
+    assert "drift: /usr/bin/tool" in world.good()
+    world.take("usr/bin/tool")
+    world.put({"etc/e": "e\n"})
+    world.good()
+    assert world.read("usr/bin/tool") == "version 1\n"
+
+
+@pytest.mark.slow
+def test_a_real_package_is_installed_again_over_our_file(tmp_path: Path) -> None:
+    root = debian_root("bookworm", tmp_path / "pc")
+    world = World(tmp_path, {"bin/ls": "#!/bin/sh\n", "etc/e": "e\n"}, made=root)
+    real = world.at("usr/bin/ls").read_bytes()
+    world.good()
+    assert world.read("usr/bin/ls") == "#!/bin/sh\n"
+    assert os.readlink(world.at("bin")) == "usr/bin"
+    shutil.copy2(world.at("usr/bin/ls"), tmp_path / "ours")
+    # dpkg's own way: unpack beside, rename over.
+    world.at("usr/bin/ls.dpkg-new").write_bytes(real)
+    world.at("usr/bin/ls.dpkg-new").chmod(0o755)
+    world.at("usr/bin/ls.dpkg-new").rename(world.at("usr/bin/ls"))
+    assert "superseded: /usr/bin/ls" in world.good()
+    world.take("bin/ls")
+    world.good()
+    assert world.at("usr/bin/ls").read_bytes() == real
+    assert subprocess.run(["chroot", str(root), "ls", "/"], check=True, capture_output=True).stdout
+
+
+def test_rpms_database_is_asked(tmp_path: Path) -> None:
+    world = World(tmp_path, {"usr/bin/tool": "ours\n", "etc/e": "e\n"})
+    make_tree(world.root, {"usr/bin/tool": "version 1\n", "usr/lib/sysimage/rpm/rpmdb.sqlite": ""})
+    world.good()
+    world.at("usr/bin/tool").write_text("version 2\n")
+    digest = hashlib.sha256(b"version 2\n").hexdigest()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    # What `rpm -qf --dump` prints: path size mtime digest mode owner group config doc rdev link
+    (programs / "rpm").write_text(
+        f'#!/bin/sh\n[ "$1 $2 $3 $4" = "--root {world.root} -qf --dump" ] || exit 9\n'
+        f"echo '/usr/bin/a b 9 1 {'0' * 64} 0100755 root root 0 0 0 X'\n"
+        f"echo '/usr/bin/tool 10 1700000000 {digest} 0100755 root root 0 0 0 X'\n"
+    )
+    (programs / "rpm").chmod(0o755)
+    path = f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    assert "superseded" in world.tick(env={"ALLIE_PATH": path}).ok().out
+    world.take("usr/bin/tool")
+    world.good()
+    assert world.read("usr/bin/tool") == "version 2\n"
