@@ -1,0 +1,77 @@
+"""Random histories: store edits, local edits, facts, script results, kills, clock moves, ticks.
+
+After each the root is as the model (tests/model/world.py, `ticked`) says, a second tick changes
+nothing, and nothing that ALLiE did not place was touched. ALLIE_MODEL=N runs N new histories
+instead of the same few; what one of them finds goes below, as a test of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.crash import ptrace
+from tests.model.world import NODES, OVERLAYS, PATHS, TAGS, History
+from tests.worlds import machine
+
+DEEPER = os.environ.get("ALLIE_MODEL", "")
+needs_ptrace = pytest.mark.skipif(
+    not (machine.is_root() and ptrace.works()), reason="needs root and ptrace"
+)
+pytestmark = [pytest.mark.root, pytest.mark.real, needs_ptrace, pytest.mark.timeout(7200)]
+
+Deed = tuple[Any, ...]  # a method of History, and its arguments
+THEIRS = (*NODES, None, None, ("d", (("mine", ("f", "A", 0o644)),)))
+
+
+def _deeds() -> st.SearchStrategy[list[Deed]]:
+    overlay, path = st.sampled_from(OVERLAYS), st.sampled_from(PATHS)
+    tag = st.sampled_from(sorted(TAGS))
+    put = st.tuples(st.just("put"), overlay, path, tag, st.booleans(), st.sampled_from(NODES))
+    host = st.sampled_from(["pc1", "pc2"])
+    return st.lists(
+        st.one_of(
+            put,
+            put,
+            st.tuples(st.just("withdraw"), overlay, st.integers(0, 5)),
+            st.tuples(st.just("edit"), path, st.sampled_from(THEIRS)),
+            st.tuples(st.just("facts"), host, host),
+            st.tuples(st.just("result"), st.sampled_from([0, 0, 1, 75])),
+            st.tuples(st.just("clock_moves"), st.sampled_from([7200, -7200])),
+            st.tuples(
+                st.just("kill"), st.integers(1, 400), st.sampled_from(["all", "all", "caller"])
+            ),
+            st.tuples(st.just("tick")),
+            st.tuples(st.just("tick")),
+        ),
+        min_size=4,
+        max_size=16,
+    )
+
+
+def _play(*deeds: Deed) -> None:
+    with tempfile.TemporaryDirectory() as top:
+        history = History(Path(top))
+        for name, *words in deeds:
+            getattr(history, name)(*words)
+        history.settle()
+
+
+@settings(
+    max_examples=int(DEEPER or 40),
+    derandomize=not DEEPER,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if DEEPER else [])],
+    print_blob=False,
+)
+@given(_deeds())
+def test_any_history(deeds: list[Deed]) -> None:
+    _play(*deeds)
