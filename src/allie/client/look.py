@@ -47,6 +47,8 @@ def look(
     claims = claim(inside, resolution, generation)
     ledger = rekeyed(ledger, claims, inside)
     mine = tuple(sorted(real for real in claims.by_real if claims.belongs(real, part)))
+    if part == "overlay":
+        mine = tuple(sorted({*mine, *_missing_above(here, claims, mine)}))
     view = _View(here, part, generation, ledger, claims, full)
     view.look_at_claims(mine)
     view.look_at_the_rest()
@@ -65,6 +67,20 @@ def look(
         consent=generation.consents,
         parents_shared=_shared_parents(here, view.standing),
     )
+
+
+def _missing_above(here: System, claims: Claims, mine: tuple[str, ...]) -> list[str]:
+    """Directories with variants that are yet to be made, where plain files are to come below.
+
+    rsync would make them bare, and 01overact then take them for the PC's own.
+    """
+    return [
+        real
+        for real in claims.overact & claims.by_real.keys()
+        if claims.by_real[real].is_dir
+        and not os.path.lexists(here.at(real))
+        and any(each.startswith(real + "/") for each in mine)
+    ]
 
 
 def _shared_parents(here: System, standing: dict[str, Standing]) -> frozenset[str]:
