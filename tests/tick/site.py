@@ -94,8 +94,15 @@ class TickPC(PC):
 
 
 def lone_pc(top: Path, tree: Tree | None = None) -> TickPC:
-    """A PC that has settings and no kit: only its own scripts run, quickly."""
-    own: Tree = {"etc/allie/system": "toy\n", "etc/allie/allie.conf": _SETTINGS}
+    """A PC that has settings and no kit: only its own scripts run, quickly.
+
+    Its 00overlay is in test mode: without one a tick would fetch the kit itself.
+    """
+    own: Tree = {
+        "etc/allie/system": "toy\n",
+        "etc/allie/allie.conf": _SETTINGS,
+        "root/conf/00overlay": script("true", mode=0o644),
+    }
     root = busybox_root(top, {**own, "etc/hostname": "pc07\n", **(tree or {})})
     return TickPC(root)
 

@@ -155,7 +155,7 @@ def test_with_rsync_3_1(tmp_path: Path) -> None:
         done = site.pc.run("join", server.url, env=path)
         assert done.rc == 1, "a file below /run is refused, and 80nested finds no Python"
         assert "unknown option" not in done.err + done.out
-        assert "/run is not for overlays" in done.err
+        assert "/run is not for overlays" in done.out + done.err + site.pc.run("status").out
         assert site.pc.read("/etc/hosts.allow") == "pc07\n"
         assert site.pc.read("/usr/lib/site/x") == "in lib\n"
         site.overlay({"etc/motd": "second\n"})

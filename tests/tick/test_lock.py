@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.tick.site import Site, TickPC, lone_pc, needs_root, run_in, script
+from tests.worlds.busybox import busybox_root
 
 pytestmark = [pytest.mark.root, needs_root]
 
@@ -56,6 +57,7 @@ def test_a_second_tick_names_the_first(pc: TickPC) -> None:
         assert "a tick is running" in status.out
         assert pc.run("status", "--json").json["running"] is True
         assert pc.run("undo").rc == 75
+        assert "a tick is running" in pc.run("plan").err
     assert pc.run("status", "--json").json["running"] is False
 
 
@@ -171,9 +173,7 @@ def test_a_full_disk(tmp_path: Path, free: int) -> None:
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(disk)], check=True)
     try:
-        site = Site(tmp_path / "s", root=lone_pc(disk / "pc").root)
-        for name in ("etc/allie/system", "etc/allie/allie.conf"):
-            site.pc.path(name).unlink()
+        site = Site(tmp_path / "s", root=busybox_root(disk / "pc"))
         site.overlay({"root/conf/50a": script("echo x >>/tmp/ran")})
         site.join()
         site.overlay({"etc/new": "new\n", "root/conf/51b": script("echo x >>/tmp/other")})

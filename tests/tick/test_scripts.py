@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import leftovers
 from tests.tick.site import TickPC, lone_pc, needs_root, script
 from tests.worlds.toy import Dir, File, Link
 
@@ -149,7 +150,7 @@ def test_numbering_and_ignored_names(pc: TickPC) -> None:
     states = pc.tick()
     wanted = sorted(name for name in run if re.match("[0-9][0-9]", name))
     assert pc.read("/tmp/order").split() == wanted
-    assert list(states) == wanted
+    assert list(states) == ["00overlay", *wanted]
 
 
 def test_a_test_script_runs_only_by_name(pc: TickPC) -> None:
@@ -278,7 +279,7 @@ def test_timeout_ends_the_whole_group(pc: TickPC) -> None:
     assert "timeout" in known["why"]
     assert known["last"] == "began"
     assert pc.count("/tmp/ran") == 1
-    assert not _running("sleep 30")
+    assert not _running(pc, "sleep 30")
 
 
 def test_timeout_of_one_that_is_deaf_to_term(pc: TickPC) -> None:
@@ -321,7 +322,7 @@ def test_an_interpreter_that_is_not_there(pc: TickPC, head: str) -> None:
 
 def test_a_mount_without_exec(pc: TickPC) -> None:
     """A script on a noexec mount fails and says why; the others are not concerned."""
-    pc.put({"root/conf": Dir(), "conf/50a": script(NOTE)})
+    pc.put({"conf/00overlay": script("true", mode=0o644), "conf/50a": script(NOTE)})
     mounted = (
         f"mount --bind {pc.root}/conf {pc.root}/root/conf &&"
         f" mount -o remount,bind,noexec {pc.root}/root/conf && exec "
@@ -413,7 +414,7 @@ def test_one_that_hangs_does_not_hang_a_second_tick(pc: TickPC) -> None:
     pc.put({"root/conf/50a": script("sleep 300")})
     tick = pc.spawn("run-conf")
     try:
-        _until(lambda: _running("sleep 300"))
+        _until(lambda: _running(pc, ": sleep 300"))
         assert pc.run("run-conf").rc == 75
     finally:
         os.killpg(tick.pid, signal.SIGKILL)
@@ -424,7 +425,7 @@ def test_one_that_hangs_does_not_hang_a_second_tick(pc: TickPC) -> None:
     found = re.search(r"still running since an earlier tick \(pid (\d+)\)", known["why"])
     assert found
     os.killpg(int(found[1]), signal.SIGKILL)
-    _until(lambda: not _running("sleep 300"))
+    _until(lambda: not _running(pc, "sleep 300"))
 
 
 def test_signals_are_named(pc: TickPC) -> None:
@@ -434,15 +435,9 @@ def test_signals_are_named(pc: TickPC) -> None:
     assert "139" in known["why"] or "signal 11" in known["why"]
 
 
-def _running(words: str) -> bool:
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if words in line and str(folder.name) != str(os.getpid()) and "pytest" not in line:
-            return True
-    return False
+def _running(pc: TickPC, words: str) -> bool:
+    """Whether a process of that root runs now; other tests have their own."""
+    return any(words in each for each in leftovers.processes_below(pc.root, patience=0))
 
 
 def _until(holds: object, seconds: float = 10) -> None:

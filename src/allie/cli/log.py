@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the history."""
     here = options.system_of(args)
     locate.need_name(here)
-    known = state.history(here)[-args.n :]
+    known = state.history(here)[-args.n :] if args.n > 0 else []
     if args.json:
         options.say_json([reports.to_json(each) for each in known])
         return DONE

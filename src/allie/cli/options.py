@@ -6,7 +6,7 @@ import json
 
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console, locate
+from allie.machine import console, locate, lock
 
 if TYPE_CHECKING:
     import argparse
@@ -33,3 +33,9 @@ def system_of(args: argparse.Namespace) -> System:
 def say_json(value: Any) -> None:
     """Print a value as JSON; bytes that are no text arrive as lone surrogates."""
     console.say(json.dumps(value, indent=1))
+
+
+def tell_if_running(here: System) -> None:
+    """A view does not wait for a tick; it says that what it shows may change (RULES A2)."""
+    if lock.is_running(here):
+        console.warn("a tick is running now: what follows may change")

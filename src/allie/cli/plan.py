@@ -11,6 +11,7 @@ from allie.cli import options, show
 from allie.client import part, state
 from allie.core.errors import ATTENTION, DONE
 from allie.core.ledger import PARTS
+from allie.core.plan import Plan
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console, locate
 
@@ -28,14 +29,31 @@ def run(args: argparse.Namespace) -> int:
     """Plan both parts and print them; 1 if a path is refused."""
     here = options.system_of(args)
     locate.need_name(here)
+    options.tell_if_running(here)
     known = part.situation(here)
     ledger = state.load_ledger(here)
     plans = [part.decide(here, name, known, ledger)[1] for name in PARTS]
     if args.json:
-        options.say_json([each._asdict() for each in plans])
+        options.say_json([_value(each) for each in plans])
     else:
         lines = [line for each in plans for line in show.plan(each)]
         for line in lines or ["nothing to do"]:
             console.say(line)
         console.say(f"store: {show.contact(state.contact(here), time.time())}")
     return ATTENTION if any(each.problems for each in plans) else DONE
+
+
+def _value(the_plan: Plan) -> dict[str, object]:
+    """A plan as plain JSON values, by name."""
+    changes = [
+        {
+            "real": change.real,
+            "verb": change.verb,
+            "why": change.why,
+            "source": change.entry.source if change.entry else None,
+        }
+        for change in the_plan.changes
+        if change.why != "seen again"  # the ledger's own business: nothing would change
+    ]
+    problems = [problem._asdict() for problem in the_plan.problems]
+    return {**the_plan._asdict(), "changes": changes, "problems": problems}

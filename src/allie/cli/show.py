@@ -7,6 +7,7 @@ import time
 from allie.core import stubs
 from allie.core.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, Plan
 from allie.core.report import Applied, Contact, Report
+from allie.core.resolution import Problem
 from allie.core.script import Verdict, span_text
 from allie.machine.console import paint, printable
 
@@ -20,28 +21,29 @@ def applied(done: Applied) -> list[str]:
     would = "would be " if done.paused else ""
     lines = []
     for why, paths in sorted(done.did.items()):
-        lines += [f"{would}{why}: /{path}" for path in paths[:_MOST]]
+        lines += [f"{would}{why}: /{printable(path)}" for path in paths[:_MOST]]
         more = max(done.counts.get(why, 0), len(paths)) - _MOST
         if more > 0:
             lines.append(f"{would}{why}: and {more} more")
-    lines += [
-        paint(f"left as it is: /{each.path}: {each.message}", "bad") for each in done.problems
-    ]
+    lines += [paint(f"left as it is: {refused(each)}", "bad") for each in done.problems]
     return lines
 
 
 def plan(the_plan: Plan) -> list[str]:
     """What a part would do."""
     lines = [
-        f"{_VERBS[change.verb]:8} /{change.real}  ({change.why}"
-        + (f", from {change.entry.source})" if change.entry else ")")
+        f"{_VERBS[change.verb]:8} /{printable(change.real)}  ({change.why}"
+        + (f", from {printable(change.entry.source)})" if change.entry else ")")
         for change in the_plan.changes
         if change.why != "seen again"  # the ledger's own business: nothing would change
     ]
-    lines += [
-        paint(f"leave    /{each.path}  ({each.message})", "bad") for each in the_plan.problems
-    ]
+    lines += [paint(f"leave    {refused(each)}", "bad") for each in the_plan.problems]
     return lines
+
+
+def refused(problem: Problem) -> str:
+    """A path that is left as it is, and why; a name may hold what would drive a terminal."""
+    return printable(f"/{problem.path}: {problem.message}")
 
 
 def verdict(each: Verdict, now: float) -> list[str]:
@@ -79,7 +81,7 @@ def report(value: Report, now: float) -> list[str]:
     if value.paused:
         lines.append(paint(f"  paused     {value.paused}; `allie resume` ends it", "warn"))
     lines += [paint(f"  attention  {note}", "bad") for note in value.notes]
-    lines += [paint(f"  left       /{each.path}: {each.message}", "bad") for each in value.problems]
+    lines += [paint(f"  left       {refused(each)}", "bad") for each in value.problems]
     return lines
 
 
