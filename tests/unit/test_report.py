@@ -95,10 +95,16 @@ def test_many_names_are_cut_but_the_count_is_right() -> None:
             id="a script ran",
         ),
         pytest.param(
-            QUIET._replace(scripts=(Verdict("50a", "waiting", "exit 75", code=75),)),
+            QUIET._replace(began=9.0, scripts=(Verdict("50a", "waiting", "", 9.5, code=75),)),
             False,
             False,
-            id="a script waits",
+            id="a script begins to wait",
+        ),
+        pytest.param(
+            QUIET._replace(began=9.0, scripts=(Verdict("50a", "waiting", "", 8.0, code=75),)),
+            False,
+            True,
+            id="a script goes on waiting",
         ),
         pytest.param(
             QUIET._replace(scripts=(Verdict("50a", "failing", "exit 1", code=1),)),

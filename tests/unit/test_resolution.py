@@ -75,8 +75,8 @@ def test_a_path_none_of_whose_variants_fits_is_in_no_overlay() -> None:
 def test_a_loser_says_which_place_decided() -> None:
     found = resolve([overlay("common", "motd", "motd##class.lab", "motd##host.pc07")], PC07)
     assert reasons(found) == {
-        "common/motd##class.lab": "0 host conditions against 1",
-        "common/motd": "0 host conditions against 1",
+        "common/motd##class.lab": "the winner has 1 host condition to its 0",
+        "common/motd": "the winner has 1 host condition to its 0",
     }
 
 
@@ -94,7 +94,7 @@ def test_a_tagged_directory_and_an_untagged_one_are_one_directory_file_by_file()
 def test_a_directorys_own_mode_comes_from_its_own_best_variant() -> None:
     found = resolve([overlay("common", "ssh/", "ssh##class.lab/")], PC07)
     assert found.entries["ssh"] == Entry("ssh", "common", "ssh##class.lab", True)
-    assert reasons(found) == {"common/ssh": "0 class conditions against 1"}
+    assert reasons(found) == {"common/ssh": "the winner has 1 class condition to its 0"}
 
 
 def test_two_variants_of_a_directory_that_tie_are_still_one_directory() -> None:

@@ -79,7 +79,7 @@ def test_no_rsync_says_what_to_install(tmp_path: Path, monkeypatch: pytest.Monke
 def test_ask() -> None:
     assert rsync.ask(WHOLE, ["--reach"], ["host::m/a", "host::m/b"], "/mirror/current") == [
         "rsync",
-        "-aHAX",
+        "-aSHAX",
         "--numeric-ids",
         *FILTERS,
         "-n",
@@ -96,7 +96,7 @@ def test_ask() -> None:
 def test_fetch() -> None:
     assert rsync.fetch(SMALL, [], ["/srv/overlays/kit"], "/m/2.part", ["/m/1", "/m/left"]) == [
         "rsync",
-        "-aH",
+        "-aSH",
         "--numeric-ids",
         "--link-dest=/m/1/",
         "--link-dest=/m/left/",
@@ -109,7 +109,7 @@ def test_fetch() -> None:
 def test_lay() -> None:
     assert rsync.lay(WHOLE, "/state/stage", "/root", "/state/undo/7/overlay/files") == [
         "rsync",
-        "-lptgoDHAX",
+        "-lptgoDSHAX",
         "--numeric-ids",
         "-I",
         *FILTERS,

@@ -13,6 +13,8 @@ from allie.cli import options, run_conf, show
 from allie.client import join, keepsake, tick
 from allie.client.join import Wishes
 from allie.core.errors import ATTENTION, DONE
+from allie.core.report import Report
+from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 
@@ -42,14 +44,10 @@ def run(args: argparse.Namespace) -> int:
     wishes = Wishes(
         args.store, args.system, args.image, overlays, args.host, args.ring, not args.no_timer
     )
-    joined = join.join(options.system_of(args), wishes)
-    running = keepsake.mark(joined.here)
-    report = tick.run(joined.here, (), run_conf.KIT)
-    keepsake.keep(joined.here, running, report)
-    total = joined.first.changed + sum(each.changed for each in report.applied)
+    joined = join.join(options.system_of(args), wishes, _first_tick)
+    report = joined.report
+    total = sum(each.changed for each in report.applied)
     console.say(f"joined {args.store}: {total} paths placed; {joined.ticks}")
-    for problem in joined.first.problems:
-        console.warn(f"left as it is: /{problem.path}: {problem.message}")
     now = time.time()
     for line in show.report(report, now):
         console.say(line)
@@ -57,3 +55,10 @@ def run(args: argparse.Namespace) -> int:
         for line in show.verdict(verdict, now):
             console.say(line)
     return ATTENTION if report.needs_attention else DONE
+
+
+def _first_tick(here: System) -> Report:
+    running = keepsake.mark(here)
+    report = tick.run(here, (), run_conf.KIT, first=True)
+    keepsake.keep(here, running, report)
+    return report

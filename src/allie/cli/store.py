@@ -44,7 +44,13 @@ def run(args: argparse.Namespace) -> int:
     url = serve.addresses(args.port)
     console.say(f"""
 The store is {os.path.realpath(args.store)}. What you put below overlays/common lands on every PC.
-Serve it:      allie store serve
+Serve it:      allie store serve{_options(args)}
 On each PC:    rsync {url}/overlays/kit/usr/local/bin/allie /usr/local/bin/
                allie join {url}""")
     return DONE
+
+
+def _options(args: argparse.Namespace) -> str:
+    """What `serve` needs to serve this store at this port."""
+    store = "" if args.store == DEFAULT else f" --store {args.store}"
+    return store + ("" if args.port == serve.PORT else f" --port {args.port}")

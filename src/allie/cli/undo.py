@@ -6,6 +6,8 @@ bring back what the store says. `allie log` shows the numbers of the ticks.
 
 from __future__ import annotations
 
+import os
+
 from allie.cli import options
 from allie.client import undo
 from allie.core.errors import ATTENTION, DONE
@@ -28,7 +30,8 @@ def run(args: argparse.Namespace) -> int:
     locate.need_name(here)
     back, left = undo.undo(here, args.tick)
     for real in back:
-        console.say(f"put back: /{real}")
+        there = os.path.lexists(here.at(real))
+        console.say(f"{'put back' if there else 'removed'}: /{real}")
     for real in left:
         console.warn(f"left, since it changed again: /{real}")
     console.say("ticks are paused; `allie resume` ends that")

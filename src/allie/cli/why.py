@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from allie.cli import options
-from allie.client import part, state
+from allie.client import claims, part, state
 from allie.core.errors import DONE, PathRefused
 from allie.core.ledger import NOTHING, UNKNOWN
 from allie.core.resolution import Resolution
@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     # On the running system a path is read as everywhere else; in another root, from its top.
     path = (os.path.abspath(args.path) if here.is_base else args.path).strip("/")
     known = part.situation(here)
+    path = _as_spelled(here, path, known)
     if args.json:
         options.say_json(_value(path, known.resolution) | {"stands": _stands(here, path)})
         return DONE
@@ -38,6 +39,19 @@ def run(args: argparse.Namespace) -> int:
         console.say(line)
     console.say(_stands(here, path))
     return DONE
+
+
+def _as_spelled(here: System, path: str, known: part.Situation) -> str:
+    """The overlays' own name for a path: they may say lib/x where people say usr/lib/x."""
+    if path in known.resolution.entries:
+        return path
+    inside = paths.Inside(here.root)
+    try:
+        real = inside.entry(path)
+    except PathRefused:
+        return path
+    entry = claims.claim(inside, known.resolution, known.generation).by_real.get(real)
+    return entry.path if entry else path
 
 
 def explain(path: str, resolution: Resolution) -> list[str]:

@@ -39,7 +39,9 @@ def confirm(
                 problems[step.real] = "rsync wrote it, and yet it does not stand there"
                 continue
             if step.after:
-                step = step._replace(after=step.after._replace(seen=seen))
+                # What undo put back is not what the ledger goes on to want: compare next time.
+                wanted = (step.after.content, step.after.attrs) == step.wanted
+                step = step._replace(after=step.after._replace(seen=seen if wanted else ""))
         if step.after and step.after.seen:
             newest = max(newest, ctime_of(step.after.seen))
         confirmed.append(step)

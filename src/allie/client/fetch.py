@@ -102,6 +102,7 @@ def _from(
             for wanted, into in pulls
         ]
         if not any(answer.out.strip() for answer in answers):
+            _forget_parts(here)
             return before, ()
     part, links = _prepare(here, before)
     words, show = console.progress(f"{here.name or here.root}: overlays")
@@ -184,6 +185,13 @@ def _prepare(here: System, before: Generation | None) -> tuple[str, list[str]]:
         raise StateError(f"cannot make {part}: {error.strerror}") from error
     links = [before.path] if before else []
     return part, links + ([left] if os.path.isdir(left) else [])
+
+
+def _forget_parts(here: System) -> None:
+    """What was fetched and not taken is of no use once the store has what we have."""
+    for name in os.listdir(here.mirror):
+        if name == "left" or (name.endswith(".part") and name != "current.part"):
+            tree.remove(f"{here.mirror}/{name}")
 
 
 def _switch(

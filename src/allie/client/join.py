@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from allie.client import generation as generations
 from allie.client import identity, part, timer
 from allie.core import settings as configuration
 from allie.core.errors import SettingsError, StateError, StoreError, UsageError
-from allie.core.report import Applied
+from allie.core.report import Report
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.core.value import Value
@@ -30,14 +31,12 @@ class Wishes(Value):
 class Joined(Value):
     """What join did."""
 
-    here: System
-    settings: Settings
-    first: Applied
-    ticks: str  # how ticks are started, in words
+    report: Report  # of the first tick
+    ticks: str  # how further ones are started, in words
 
 
-def join(here: System, wishes: Wishes) -> Joined:
-    """Write the settings, install kit and timer, and lay the overlays for the first time.
+def join(here: System, wishes: Wishes, first_tick: Callable[[System], Report]) -> Joined:
+    """Write the settings, run the first tick, which installs the kit, and switch the timer on.
 
     Done again with the same wishes it changes nothing. Raises UsageError where the root already is
     another system, StoreError (nothing is written) where the store does not answer.
@@ -52,15 +51,15 @@ def join(here: System, wishes: Wishes) -> Joined:
     settings = _settings(here, name, image, wishes)
     _write(here, settings)
     here = locate.open_system(here.root)
-    first = part.run(here, "overlay")
-    trouble = [problem.message for problem in first.problems]
+    report = first_tick(here)
     if not os.path.exists(f"{here.conf}/run-conf"):
         raise StoreError(
-            "the store's overlays brought no kit", "; ".join(trouble) or "allie store init"
+            "the store's overlays brought no kit",
+            "; ".join(each.message for each in report.problems) or "allie store init",
         )
     host = identity.without_classes(here, settings.host).host
     ticks = timer.install(here, host) if wishes.timer else "no timer was installed (--no-timer)"
-    return Joined(here, settings, first, ticks)
+    return Joined(report, ticks)
 
 
 def default_image(here: System) -> str:
@@ -76,6 +75,8 @@ def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
     text = atomic.read(f"{here.etc}/allie.conf")
     if text is not None and here.name:
         present = configuration.parse(text, name)
+        if wishes.store not in present.stores:
+            _those_that_exist(wishes.store, image)  # never leave a store that answers for a slip
         return present._replace(
             stores=present.stores if wishes.store in present.stores else (wishes.store,),
             image=wishes.image or present.image,

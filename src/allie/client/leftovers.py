@@ -11,7 +11,7 @@ from allie.core import intent as intents
 from allie.core.errors import PathRefused
 from allie.core.intent import Intent, Step
 from allie.core.system import System
-from allie.machine import paths
+from allie.machine import paths, tree
 
 _DELAYED = ".~tmp~"  # where rsync --delay-updates gathers what it will rename
 
@@ -21,12 +21,14 @@ class _Ours:
 
     def __init__(self) -> None:
         self.names: set[str] = set()
+        self.steps: set[str] = set()  # what is to stay, even if it looks like a temporary one
         self.special: set[str] = set()  # links, pipes, devices
         self.owners = {0}
 
     def add(self, name: str, step: Step) -> None:
         """rsync leaves out a second dot at the beginning."""
         self.names.add(name)
+        self.steps.add(step.real.rpartition("/")[2])
         if step.wanted[0][:2] != "f:":
             self.special.add(name)
         self.owners.update(int(uid) for uid in step.wanted[1].split(" ")[1:2])
@@ -54,6 +56,8 @@ def remove(here: System, intent: Intent) -> None:
             for path in (step.real, swap.laid_as(step)):
                 above, _, name = path.rpartition("/")
                 found.setdefault(above, _Ours()).add(name, step)
+        elif intents.moves_tree(step):
+            tree.remove(here.at(swap.beside(step.real)))
     for above, ours in found.items():
         try:
             with paths.parent_descriptor(here.root, f"{above}/." if above else ".") as (parent, _):
@@ -66,7 +70,8 @@ def _clean(directory: int, ours: _Ours) -> None:
     listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     try:
         for name in os.listdir(listed):
-            if name.startswith(".") and name != _DELAYED and ours.temporary(listed, name):
+            looks_so = name.startswith(".") and name not in (_DELAYED, *ours.steps)
+            if looks_so and ours.temporary(listed, name):
                 os.unlink(name, dir_fd=listed)
         if _DELAYED in os.listdir(listed):
             _remove_delayed(listed, ours)

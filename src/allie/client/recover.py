@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 
 from allie.client import leftovers, state, transaction
+from allie.core import intent as intents
+from allie.core.errors import PathRefused
 from allie.core.intent import Intent, Step
 from allie.core.ledger import DIRECTORY, NOTHING, PARTS, Placed
 from allie.core.system import System
-from allie.machine import atomic, lock, tree
+from allie.machine import atomic, lock, paths, tree
 
 
 def recover(here: System) -> int:
@@ -37,6 +39,7 @@ def _remove_half_written(place: str) -> None:
 
 def _recover(here: System, intent: Intent) -> None:
     leftovers.remove(here, intent)
+    _take_back_half_trees(here, intent)
     judged = [_judge(here, intent, step) for step in intent.steps]
     confirmed = [step for step in judged if step]
     _drop_untaken(here, intent, {step.real for step in confirmed})
@@ -47,6 +50,35 @@ def _recover(here: System, intent: Intent) -> None:
     if books.lost:  # what is known of these paths does not make the whole ledger known again
         intent = intent._replace(generation=0)
     transaction.conclude(here, intent, confirmed, books)
+
+
+def _take_back_half_trees(here: System, intent: Intent) -> None:
+    """A directory that was coming back as a whole comes back as a whole, at the next try, or not.
+
+    Its own entry is all that the ledger knows of it: were half of it taken for done, nobody would
+    bring the other half.
+    """
+    for top in intent.steps:
+        if not intents.writes(top) or (top.before[0], top.wanted[0]) != (NOTHING, DIRECTORY):
+            continue
+        inside = [step for step in intent.steps if step.real.startswith(top.real + "/")]
+        carried = [step for step in inside if not step.old and not step.after]
+        if all(tree.describe(here.at(step.real)) == step.wanted for step in carried):
+            continue
+        for step in (*reversed(carried), top):
+            _take_back(here, step)
+
+
+def _take_back(here: System, step: Step) -> None:
+    """Remove a copy that we have just made, if it still is one."""
+    try:
+        with paths.parent_descriptor(here.root, step.real) as (parent, name):
+            if step.wanted[0] == DIRECTORY:
+                os.rmdir(name, dir_fd=parent)
+            elif tree.describe(here.at(step.real)) == step.wanted:
+                os.unlink(name, dir_fd=parent)
+    except (OSError, PathRefused):
+        pass  # never made, or somebody has put something there
 
 
 def _drop_untaken(here: System, intent: Intent, came_true: set[str]) -> None:

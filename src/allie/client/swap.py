@@ -22,7 +22,12 @@ def laid_as(step: Step) -> str:
     stands, wanted = step.before[0], step.wanted[0]
     if stands[:1] in "f-d" or not wanted.startswith("f:"):
         return step.real
-    above, slash, name = step.real.rpartition("/")
+    return beside(step.real)
+
+
+def beside(real: str) -> str:
+    """The path beside another under which it comes, or goes."""
+    above, slash, name = real.rpartition("/")
     return f"{above}{slash}.{name[name.startswith('.') :]}.{_SUFFIX}"
 
 
@@ -30,14 +35,14 @@ def finish(here: System, steps: list[Step], keep: str) -> dict[str, str]:
     """Rename what was laid beside; what stood there goes to `keep`. Problems by real path."""
     problems = {}
     for step in steps:
-        beside = laid_as(step).rpartition("/")[2]
+        laid = laid_as(step).rpartition("/")[2]
         if laid_as(step) == step.real:
             continue
         try:
             with paths.parent_descriptor(here.root, step.real) as (parent, name):
-                os.stat(beside, dir_fd=parent, follow_symlinks=False)
+                os.stat(laid, dir_fd=parent, follow_symlinks=False)
                 _keep(here, step.real, (parent, name), f"{keep}/{step.real}")
-                os.rename(beside, name, src_dir_fd=parent, dst_dir_fd=parent)
+                os.rename(laid, name, src_dir_fd=parent, dst_dir_fd=parent)
         except (OSError, PathRefused, process.ProgramFailed) as error:
             problems[step.real] = f"cannot take the place of what stands there: {error}"
     return problems

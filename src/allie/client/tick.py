@@ -42,15 +42,22 @@ class _Tick(Value):
     before: dict[str, Verdict]  # the last tick's
     inside: int  # the descriptor by which scripts know that they are in a tick
     echo: bool
+    first: bool
 
 
 def run(
-    here: System, names: Sequence[str], kit: Mapping[str, Work], *, echo: bool = False
+    here: System,
+    names: Sequence[str],
+    kit: Mapping[str, Work],
+    *,
+    echo: bool = False,
+    first: bool = False,
 ) -> Report:
     """Run one tick, or (names) just these scripts whatever their state; return its report.
 
-    kit: the work of each stub by its name. Raises Busy where another tick runs, and StateError,
-    having touched nothing, where this PC's disk takes no writes.
+    kit: the work of each stub by its name. first: 00overlay is done even before it is there.
+    Raises Busy where another tick runs, and StateError, having touched nothing, where this PC's
+    disk takes no writes.
     """
     locate.need_name(here)
     with lock.held(here, "run-conf"):
@@ -64,7 +71,7 @@ def run(
         last = state.last_report(here)
         before = {verdict.name: verdict for verdict in last.scripts} if last else {}
         inside = lock.pass_on(here)
-        tick = _Tick(here, number, began, kit, before, inside, echo)
+        tick = _Tick(here, number, began, kit, before, inside, echo, first)
         try:
             verdicts = _named(tick, names) if names else _all_due(tick)
         finally:
@@ -91,6 +98,10 @@ def _all_due(tick: _Tick) -> list[Verdict]:
     last = ""
     paused = state.pause(tick.here)
     names = _names(tick.here)
+    if tick.first and stubs.FETCHER not in names:  # it brings itself
+        bare = Script(stubs.FETCHER, b"", True)
+        verdicts.append(_run(tick, bare, Headers(every=0), tick.kit[stubs.FETCHER]))
+        last, names = stubs.FETCHER, _names(tick.here)
     while True:
         name = next((each for each in names if each > last), None)
         if name is None:
@@ -99,19 +110,23 @@ def _all_due(tick: _Tick) -> list[Verdict]:
         verdict, script, headers = _standing(tick.here, name, tick.before, time.time())
         runs = verdict.state == "due" and script and not (paused and name not in stubs.PARTS)
         if runs and script:
-            verdict = _run(tick, script, headers)
+            verdict = _run(tick, script, headers, _kit_work(tick, script))
             names = _names(tick.here)
         verdicts.append(verdict)
 
 
 def _named(tick: _Tick, names: Sequence[str]) -> list[Verdict]:
     """Just these scripts, whatever their state; the others stay as they were."""
-    verdicts = {verdict.name: verdict for verdict in survey(tick.here)}
+    verdicts = {
+        each.name: tick.before.get(each.name, each) if each.state == "due" else each
+        for each in survey(tick.here)
+    }
     for name in names:
         script = scripts.read(tick.here, name) if rules.is_name(name) else None
         if script is None:
             raise UsageError(f"there is no script {tick.here.conf}/{name}", "see `allie status`")
-        verdicts[name] = _run(tick, script, rules.parse_headers(script.content))
+        headers = rules.parse_headers(script.content)
+        verdicts[name] = _run(tick, script, headers, _kit_work(tick, script))
     return [verdicts[name] for name in sorted(verdicts)]
 
 
@@ -147,13 +162,12 @@ def _standing(
     return Verdict(name, "due", due.why), script, headers
 
 
-def _run(tick: _Tick, script: Script, headers: Headers) -> Verdict:
-    """Run one script and judge how it ended."""
+def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Verdict:
+    """Run one script (or do a stub's work) and judge how it ended."""
     here, name = tick.here, script.name
     running = scripts.still_running(here, name)
     if running:
         return Verdict(name, "waiting", running, tick.before.get(name, Verdict(name, "", "")).since)
-    work = _kit_work(tick, script)
     try:
         env = _environment(tick, None if work else _facts(here))
         job = None if work is None else (lambda: _in_child(here, env, work))

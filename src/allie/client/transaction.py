@@ -240,7 +240,9 @@ def _copy_and_remove(here: System, intent: Intent, step: Step) -> None:
     able = rsync.version(f"{here.state}/rsync")
     argv = rsync.copy_out(able, here.root, f"{undo_place(here, intent)}/files")
     process.run(argv, stdin=rsync.names(names), check=True)
-    tree.remove(path)
+    away = here.at(swap.beside(step.real))  # half of a tree must not be taken for all of it
+    os.rename(path, away)
+    tree.remove(away)
 
 
 def _sync(here: System, steps: list[Step]) -> None:

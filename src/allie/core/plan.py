@@ -280,8 +280,8 @@ def _guard(withdrawn: dict[str, Change], present: Present) -> list[Problem]:
     return [
         Problem(
             first,
-            f"and {_losing(withdrawn, present) - 1} more would be withdrawn, more than half of all: nothing"
-            " is, until an empty .allie-withdraw at the top of an overlay says that it is meant",
+            f"and {_losing(withdrawn, present) - 1} more would be withdrawn, more than half of all:"
+            " nothing is, until an empty .allie-withdraw at an overlay's top says that it is meant",
         )
     ]
 

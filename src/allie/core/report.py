@@ -83,7 +83,12 @@ class Report(Value):
     @property
     def is_quiet(self) -> bool:
         """Whether the tick had nothing to do and nothing to say."""
-        ran = any(each.code is not None and each.name not in stubs.PARTS for each in self.scripts)
+        ran = any(
+            each.code is not None
+            and each.name not in stubs.PARTS
+            and (each.state != "waiting" or each.since >= self.began)  # it waits as it did
+            for each in self.scripts
+        )
         return not (ran or self.needs_attention or any(each.changed for each in self.applied))
 
 

@@ -9,4 +9,5 @@ from __future__ import annotations
 DIGESTS = ("d543a2d300ece1f0a82e1a5b3729cbf4356bfa136fa256c6431ab7463ace1e84",)
 WORKS = "this client works"  # what selfcheck says; the client before it waits for these words
 NAMES = ("run-conf", "00overlay", "01overact")
+FETCHER = "00overlay"  # brings the overlays, and with them every other script
 PARTS = {"00overlay": "overlay", "01overact": "overact"}

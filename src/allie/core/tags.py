@@ -161,7 +161,7 @@ def explain(winner: Rank, loser: Rank) -> str:
     """Say which place of the rank decided between two variants that both fit."""
     for name, more, less in zip(RANKED, winner, loser):
         if more != less:
-            return f"{less} {name} condition{'s' * (less != 1)} against {more}"
+            return f"the winner has {more} {name} condition{'s' * (more != 1)} to its {less}"
     return "equal"
 
 

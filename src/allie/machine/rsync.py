@@ -77,8 +77,8 @@ def version(notes: str) -> Version:
 
 
 def archive_flags(able: Version) -> list[str]:
-    """Everything a file has: hard links, ACLs, xattrs, numeric owners; not what is the PC's own."""
-    flags = ["-aH" + "A" * able.acls + "X" * able.xattrs, "--numeric-ids"]
+    """Everything a file has: holes, hard links, ACLs, xattrs, numeric owners; not what is the PC's own."""
+    flags = ["-aSH" + "A" * able.acls + "X" * able.xattrs, "--numeric-ids"]
     return flags + _filters(able)
 
 
@@ -139,7 +139,7 @@ def lay(able: Version, stage: str, root: str, backups: str) -> list[str]:
 
     RULES A5: never -r, -K, --force, --delete or --inplace; -I, since drift can keep size and mtime.
     """
-    flags = ["-lptgoDH" + "A" * able.acls + "X" * able.xattrs, "--numeric-ids", "-I"]
+    flags = ["-lptgoDSH" + "A" * able.acls + "X" * able.xattrs, "--numeric-ids", "-I"]
     flags += [*_filters(able), "--from0", "--files-from=-", "--no-implied-dirs"]
     flags += ["--backup", f"--backup-dir={backups}", "--delay-updates"]
     return ["rsync", *flags, "--", f"{stage}/", f"{root.rstrip('/')}/"]
