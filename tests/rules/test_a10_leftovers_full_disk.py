@@ -66,8 +66,8 @@ def test_temp_files_of_the_intents_names_go_and_no_others(tmp_path: Path) -> Non
     world.tick().ok()
     for name in ("etc/.f.Ab12Cd", "etc/.rc.Ab12Cd", ".top.Zz9Zz9", "etc/.~tmp~"):
         assert not world.there(name), name
-    for name in theirs:
-        assert world.there(str(name)), name
+    for each in theirs:
+        assert world.there(str(each)), each
     assert world.read("etc/.rc") == "2\n"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.rules.helpers import World, snapshot
 from tests.worlds.busybox import busybox_root
-from tests.worlds.toy import Dir, File, Link, make_tree
+from tests.worlds.toy import Dir, Entry, File, Link, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -87,10 +87,10 @@ def test_an_absolute_link_to_what_the_host_alone_has_is_an_error_of_that_path(
     ],
 )
 def test_a_parent_that_leads_nowhere_is_an_error_of_that_path_alone(
-    tmp_path: Path, links: dict[str | bytes, object], words: str
+    tmp_path: Path, links: dict[str | bytes, Entry], words: str
 ) -> None:
     world = World(tmp_path, {"d/f": "1\n", "etc/g": "2\n"})
-    make_tree(world.root, links)  # type: ignore[arg-type]
+    make_tree(world.root, links)
     done = world.tick()
     assert done.rc == 1
     assert words in done.out
@@ -99,7 +99,7 @@ def test_a_parent_that_leads_nowhere_is_an_error_of_that_path_alone(
 
 
 def test_forty_links_are_followed_and_no_more(tmp_path: Path) -> None:
-    chain = {f"l{n}": Link(f"l{n + 1}") for n in range(1, 41)}
+    chain: dict[str, object] = {f"l{n}": Link(f"l{n + 1}") for n in range(1, 41)}
     world = World(tmp_path, {"l1/f": "1\n"}, root={**chain, "l41": Dir()})
     world.good()
     assert world.read("l41/f") == "1\n"
@@ -163,7 +163,11 @@ def test_a_symlink_of_ours_that_becomes_a_directory_needs_one_tick(tmp_path: Pat
 
 
 def test_dangling_and_absolute_links_are_placed_as_they_are(tmp_path: Path) -> None:
-    links = {"etc/a": Link("/nowhere"), "etc/b": Link("../../../x"), "etc/c": Link(b"\xff")}
+    links: dict[str, object] = {
+        "etc/a": Link("/nowhere"),
+        "etc/b": Link("../../../x"),
+        "etc/c": Link(b"\xff"),
+    }
     world = World(tmp_path, {**links, "etc/dir": Link("/var")})
     world.good()
     assert os.readlink(world.at("etc/a")) == "/nowhere"

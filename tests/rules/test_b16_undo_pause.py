@@ -1,0 +1,137 @@
+"""RULES B16: undo, pause and resume."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.rules.helpers import World, plain, snapshot
+from tests.worlds.toy import File, Link, make_tree
+
+pytestmark = [pytest.mark.real, pytest.mark.root]
+
+
+def test_undo_puts_everything_back_and_pauses(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        {"etc/a": "1\n", "etc/new": "1\n", "srv/d/e/f": "1\n", "etc/l": Link("x")},
+        root={"etc/a": File("before\n", 0o600, owner=(5, 6)), "etc/l": "was a file\n"},
+    )
+    before = plain(snapshot(world.root))
+    world.good()
+    world.pc.run("undo").ok()
+    assert plain(snapshot(world.root)) == before
+    world.good()  # paused: changes nothing
+    assert plain(snapshot(world.root)) == before
+    world.pc.run("resume").ok()
+    world.good()
+    assert world.read("etc/a") == "1\n"
+    world.take("etc/a", "etc/l")
+    world.good()
+    assert world.read("etc/a") == "before\n"  # the pristine is the same as ever
+
+
+def test_withdrawn_files_return_and_go_again(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/a": "1\n", "etc/b": "b\n"}, root={"etc/a": "before\n"})
+    world.good()
+    world.take("etc/a")
+    world.good()
+    world.pc.run("undo").ok()
+    assert world.read("etc/a") == "1\n"
+    world.pc.run("resume").ok()
+    world.good()
+    assert world.read("etc/a") == "before\n"
+
+
+def test_several_ticks_newest_first(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/a": "1\n", "etc/v##host.pc07": "1\n"})
+    world.tick().ok()
+    first = int(world.state("tick").read_text()) + 1
+    for text in ("2\n", "3\n", "4\n"):
+        world.put({"etc/a": text, "etc/v##host.pc07": text})
+        world.tick().ok()
+    world.pc.run("undo", str(first)).ok()
+    assert (world.read("etc/a"), world.read("etc/v")) == ("1\n", "1\n")
+
+
+def test_a_path_that_changed_since_is_left(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/a": "1\n", "etc/b": "1\n"}, root={"etc/a": "before\n"})
+    world.good()
+    world.at("etc/a").write_text("edited since\n")
+    done = world.pc.run("undo")
+    assert done.rc == 1
+    assert "left" in done.err
+    assert world.read("etc/a") == "edited since\n"
+    assert not world.there("etc/b")
+
+
+def test_undo_of_drift_brings_the_edit_back(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/a": "1\n"})
+    world.good()
+    world.at("etc/a").write_text("my edit\n")
+    world.good()
+    world.pc.run("undo").ok()
+    assert world.read("etc/a") == "my edit\n"
+
+
+def test_nothing_to_undo(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/a": "1\n"})
+    assert world.pc.run("undo").rc == 64
+    world.good()
+    world.pc.run("undo").ok()
+    assert world.pc.run("undo").rc == 64
+
+
+def test_on_change_scripts_are_due_again_after_undo(tmp_path: Path) -> None:
+    script = File("#!/bin/sh\n# allie: on-change /etc/a\n", 0o755)
+    world = World(tmp_path, {"etc/a": "1\n"}, root={"root/conf/50x": script})
+    world.good()
+    make_tree(world.root, {"root/done/50x": "done\n"})
+    world.pc.run("undo").ok()
+    assert not world.there("root/done/50x")
+
+
+def test_paused_a_tick_fetches_and_reports_and_changes_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/a": "1\n", "etc/b##host.pc07": "1\n"})
+    world.good()
+    world.pc.run("pause", "the printer is being moved").ok()
+    world.put({"etc/a": "2\n", "etc/b##host.pc07": "2\n", "etc/c": "c\n"})
+    world.at("etc/a").write_text("drift\n")
+    before = snapshot(world.root)
+    done = world.tick()
+    assert "would be" in done.out
+    assert snapshot(world.root) == before
+    fetched = world.state("mirror/current/common/etc/c")
+    assert fetched.read_text() == "c\n"
+    world.pc.run("resume").ok()
+    world.good()
+    assert world.read("etc/a") == "2\n"
+
+
+def test_undo_keeps_ten_ticks_at_most(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/a": "0\n"})
+    for number in range(13):
+        world.put({"etc/a": f"{number}\n"})
+        world.tick().ok()
+    assert len(os.listdir(world.state("undo"))) == 10
+
+
+def test_an_entry_that_no_manifest_confirms_is_never_restored(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/a": "1\n"}, root={"etc/a": "before\n", "etc/b": "b\n"})
+    world.good()
+    (place,) = world.state("undo").glob("*/overlay/files/etc")
+    (place / "b").write_text("half a fi")
+    world.pc.run("undo").ok()
+    assert world.read("etc/b") == "b\n"
+    assert world.read("etc/a") == "before\n"
+
+
+def test_undo_finds_its_way_in_a_root_with_links(tmp_path: Path) -> None:
+    world = World(tmp_path, {"lib/a": "1\n", "bin/x": "1\n"}, root={"usr/bin/x": "before\n"})
+    world.good()
+    world.pc.run("undo").ok()
+    assert world.read("usr/bin/x") == "before\n"
+    assert not world.there("usr/lib/a")
+    assert os.readlink(world.at("lib")) == "usr/lib"
