@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from tests.crash import ptrace
 from tests.model.world import NODES, OVERLAYS, PATHS, TAGS, History
 from tests.worlds import machine
+from tests.worlds.forked import work
 
 DEEPER = os.environ.get("ALLIE_MODEL", "")
 needs_ptrace = pytest.mark.skipif(
@@ -41,6 +43,7 @@ def _deeds() -> st.SearchStrategy[list[Deed]]:
             put,
             st.tuples(st.just("withdraw"), overlay, st.integers(0, 5)),
             st.tuples(st.just("edit"), path, st.sampled_from(THEIRS)),
+            st.tuples(st.just("wipe"), st.sampled_from(["etc/sub", "etc/sub/deep"])),
             st.tuples(st.just("facts"), host, host),
             st.tuples(st.just("result"), st.sampled_from([0, 0, 1, 75])),
             st.tuples(st.just("clock_moves"), st.sampled_from([7200, -7200])),
@@ -57,10 +60,14 @@ def _deeds() -> st.SearchStrategy[list[Deed]]:
 
 def _play(*deeds: Deed) -> None:
     with tempfile.TemporaryDirectory() as top:
-        history = History(Path(top))
-        for name, *words in deeds:
-            getattr(history, name)(*words)
-        history.settle()
+        _played(Path(top), deeds).settle()
+
+
+def _played(top: Path, deeds: Iterable[Deed]) -> History:
+    history = History(top)
+    for name, *words in deeds:
+        getattr(history, name)(*words)
+    return history
 
 
 @settings(
@@ -75,3 +82,21 @@ def _play(*deeds: Deed) -> None:
 @given(_deeds())
 def test_any_history(deeds: list[Deed]) -> None:
     _play(*deeds)
+
+
+def test_a_directory_that_was_absent_comes_back_whole_or_not_at_all() -> None:
+    path, theirs = "srv/x;y", ("d", (("mine", NODES[0]), ("more", NODES[2])))
+    absent: list[Deed] = [
+        ("edit", path, theirs),
+        ("put", "one", path, "##absent", False, NODES[0]),
+        ("tick",),
+        ("withdraw", "one", 0),
+    ]
+    with tempfile.TemporaryDirectory() as top:
+        history = _played(Path(top), absent)
+        steps = ptrace.trace(work(history.root, "run-conf"), below=history.root).steps
+    first = min(place for place, each in enumerate(steps) if "stage" in each)
+    last = max(place for place, each in enumerate(steps) if "ledger" in each)
+    for number in range(first, last, 3):
+        _play(*absent, ("kill", number, "top"), ("tick",))
+        _play(*absent, ("kill", number, "all"), ("tick",))
