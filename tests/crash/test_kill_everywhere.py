@@ -52,7 +52,7 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize(
-    ("victim", "share"), [("all", 26), ("top", 8), ("caller", 8)], ids=lambda each: str(each)
+    ("victim", "share"), [("all", 16), ("top", 5), ("caller", 5)], ids=lambda each: str(each)
 )
 def test_killed_at_any_step(stage: Stage, victim: str, share: int) -> None:
     total = len(stage.steps)
