@@ -8,23 +8,22 @@ A generation is complete or not there, and what the switch replaces stays whole 
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Callable
 
 from allie.client import generation as generations
-from allie.client import state
+from allie.client import prelink, state
+from allie.client.accept import accept
 from allie.client.generation import Generation
 from allie.core import digest
 from allie.core.errors import StateError, StoreError, Unreachable
-from allie.core.plan import MANY
 from allie.core.report import Contact
-from allie.core.resolution import CONSENT
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import atomic, console, process, rsync, tree
 from allie.machine.process import Finished
+from allie.machine.rsync import Version
 
 _LAGS = 24 * 3600  # seconds for which another server may not take files away
 
@@ -91,20 +90,17 @@ def _from(
     reach = rsync.transport(store, settings.stall)
     reach += rsync.exact_times(able, f"{here.state}/rsync")
     pulls = _pulls(store, settings)
+    linked = 0
     if before and before.overlays == settings.overlays:
-        answers = [
-            _run(
-                rsync.ask(able, reach, wanted, into.format(before.path)),
-                store,
-                settings,
-                only_reads=True,
-            )
-            for wanted, into in pulls
-        ]
-        if not any(answer.out.strip() for answer in answers):
+        asked = _ask(able, reach, pulls, before, store, settings)
+        if not asked:
             _forget_parts(here)
             return before, ()
-    part, links = _prepare(here, before)
+        part, links = _prepare(here, before)
+        linked = prelink.link_unchanged(before, part, asked)
+        links.remove(before.path)
+    else:
+        part, links = _prepare(here, before)
     words, show = console.progress(f"{here.name or here.root}: overlays")
     for wanted, into in pulls:
         os.makedirs(into.format(part), 0o700, exist_ok=True)
@@ -116,7 +112,26 @@ def _from(
             tree.remove(part)
             tree.remove(f"{here.mirror}/left")
             raise
-    return _switch(here, settings, part, before, _lagging(store, settings, contact))
+    lagging = _lagging(store, settings, contact)
+    return accept(here, settings, part, before, linked, lagging=lagging)
+
+
+def _ask(
+    able: Version,
+    reach: list[str],
+    pulls: list[tuple[list[str], str]],
+    before: Generation,
+    store: str,
+    settings: Settings,
+) -> set[str]:
+    """What a fetch would change, as `overlay/path`; empty if the store has what we have."""
+    changed = set()
+    for wanted, into in pulls:
+        argv = rsync.ask(able, reach, wanted, into.format(before.path))
+        above = into.format("")[1:]
+        for name in rsync.parse_answer(_run(argv, store, settings, only_reads=True).out):
+            changed.add(f"{above}/{name}" if above else name)
+    return changed
 
 
 def _met(store: str, settings: Settings, contact: Contact, number: int) -> Contact:
@@ -192,88 +207,6 @@ def _forget_parts(here: System) -> None:
     for name in os.listdir(here.mirror):
         if name == "left" or (name.endswith(".part") and name != "current.part"):
             tree.remove(f"{here.mirror}/{name}")
-
-
-def _switch(
-    here: System, settings: Settings, part: str, before: Generation | None, lagging: bool
-) -> tuple[Generation, tuple[str, ...]]:
-    """Judge the finished part, and make it the generation in force."""
-    number = int(os.path.basename(part).partition(".")[0])
-    after = Generation(number, part, settings.overlays)
-    for name in after.overlays:
-        if not stat.S_ISDIR(os.lstat(f"{part}/{name}").st_mode):
-            raise StoreError(f"overlay {name} of the store is not a directory: nothing is taken")
-    generations.complete(after)
-    new = {name: _files(after, name) for name in after.overlays}
-    old = {name: _files(before, name) for name in before.overlays} if before else {}
-    _guard(after, settings, old, new, lagging)
-    atomic.sync_filesystem(part)
-    path = f"{here.mirror}/{number}"
-    os.rename(part, path)
-    atomic.point(here.current, str(number))
-    tree.remove(f"{here.mirror}/left")
-    changed = {
-        f"{overlay}/{name}"
-        for overlay, files in new.items()
-        for name, inode in files.items()
-        if old.get(overlay, {}).get(name) != inode
-    }
-    gone = {
-        f"{overlay}/{name}"
-        for overlay in old
-        for name in old[overlay].keys() - new.get(overlay, {}).keys()
-    }
-    return after._replace(path=path), tuple(sorted(changed | gone))
-
-
-def _files(generation: Generation, overlay: str) -> dict[str, int]:
-    """The files of one overlay of a generation: path → inode (a changed file has a new one)."""
-    top = f"{generation.path}/{overlay}"
-    return {
-        path: os.lstat(f"{top}/{path}").st_ino
-        for path, is_dir in generations.names_in(generation, overlay)
-        if not is_dir and path != CONSENT
-    }
-
-
-def _guard(
-    after: Generation,
-    settings: Settings,
-    old: dict[str, dict[str, int]],
-    new: dict[str, dict[str, int]],
-    lagging: bool,
-) -> None:
-    """Refuse a generation that lost so much that the server must be ill. Raises StoreError."""
-    all_lost = all_had = 0
-    for overlay, files in old.items():
-        lost = files.keys() - new.get(overlay, {}).keys()
-        all_had += len(files)
-        if not lost:
-            continue
-        if lagging:
-            raise Unreachable(
-                f"this server lacks {len(lost)} files of {overlay} that the usual one had",
-                "it is taken as lagging behind for 24 h",
-            )
-        released = settings.ring and overlay != "kit"
-        meant = os.path.lexists(f"{after.path}/{overlay}/{CONSENT}") or overlay not in new
-        if released or meant:
-            continue
-        all_lost += len(lost)
-        if not new[overlay] or _is_much(len(lost), len(files)):
-            raise StoreError(
-                f"overlay {overlay} lost {len(lost)} of its {len(files)} files: nothing is taken",
-                f"is its disk mounted? If it is meant: touch overlays/{overlay}/{CONSENT}",
-            )
-    if _is_much(all_lost, all_had):
-        raise StoreError(
-            f"the overlays lost {all_lost} of their {all_had} files: nothing is taken",
-            f"are their disks mounted? If it is meant: touch overlays/NAME/{CONSENT}",
-        )
-
-
-def _is_much(lost: int, had: int) -> bool:
-    return lost > MANY and lost * 2 > had
 
 
 def _lagging(store: str, settings: Settings, contact: Contact) -> bool:

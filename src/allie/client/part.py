@@ -148,7 +148,7 @@ def _carry_out(here: System, the_plan: Plan, present: Present, saved: Ledger, ti
 
     done = apply.apply(here, the_plan, present, saved, tick)
     if not (the_plan.is_nothing and known):
-        _tidy(here)
+        _tidy(here, pruning=not the_plan.is_nothing)
     return done
 
 
@@ -159,12 +159,13 @@ def _recover(here: System) -> None:
     recover.recover(here)
 
 
-def _tidy(here: System) -> None:
-    """Remove the generations and undo copies that nothing needs any more."""
-    from allie.client import undo  # noqa: PLC0415 - see HACKING.md, start-up
-
+def _tidy(here: System, *, pruning: bool) -> None:
+    """Remove the generations and (pruning) undo copies that nothing needs any more."""
     books = state.load_ledger(here)
-    undo.prune(here, books)
+    if pruning:
+        from allie.client import undo  # noqa: PLC0415 - see HACKING.md, start-up
+
+        undo.prune(here, books)
     current = generations.current(here)
     if current:
         generations.remove_old(here, {current.number, *books.generations.values()})

@@ -24,6 +24,8 @@ _FULL = (b"No space left on device", b"Disk quota exceeded")  # these may come w
 _UNSAFE_PARENTS_BEFORE = (3, 5)
 _NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
 _CONNECT = 10  # seconds
+_ITEM = b">f+++++++++ "  # what stands before a name in an answer: %i is 11 characters wide
+_DELETED = b"*deleting   "
 _LISTED = re.compile(rb"^([d-])\S+\s+[0-9,.]+\s+\S+\s+\S+\s(.*)$")
 
 
@@ -77,7 +79,7 @@ def version(notes: str) -> Version:
 
 
 def archive_flags(able: Version) -> list[str]:
-    """Everything a file has: holes, hard links, ACLs, xattrs, numeric owners; not what is the PC's own."""
+    """Everything a file has: holes, links, ACLs, xattrs, numeric owners; not what is the PC's."""
     flags = ["-aSH" + "A" * able.acls + "X" * able.xattrs, "--numeric-ids"]
     return flags + _filters(able)
 
@@ -126,12 +128,27 @@ def ask(able: Version, reach: list[str], wanted: list[str], into: str) -> list[s
     return ["rsync", *flags, *reach, "--", *wanted, f"{into}/"]
 
 
+def parse_answer(out: bytes) -> list[str]:
+    """The names in what `ask` printed: files and directories that would be changed or deleted.
+
+    rsync prints a byte that is not printable, and a backslash that could be taken for one, as
+    a backslash, # and three octal digits.
+    """
+    names = []
+    for line in out.splitlines():
+        name = line[len(_DELETED) :] if line[:1] == b"*" else line[len(_ITEM) :]
+        plain = re.sub(rb"\\#([0-7]{3})", lambda found: bytes([int(found.group(1), 8)]), name)
+        names.append(os.fsdecode(plain.rstrip(b"/")))
+    return names
+
+
 def fetch(
     able: Version, reach: list[str], wanted: list[str], into: str, link: Sequence[str]
 ) -> list[str]:
     """Fetch into a new directory; what did not change is a hard link to one of `link`."""
     links = [f"--link-dest={place}/" for place in link]
-    return ["rsync", *archive_flags(able), *reach, *links, "--", *wanted, f"{into}/"]
+    flags = [*archive_flags(able), "--delete"]
+    return ["rsync", *flags, *reach, *links, "--", *wanted, f"{into}/"]
 
 
 def lay(able: Version, stage: str, root: str, backups: str) -> list[str]:

@@ -10,7 +10,8 @@ from itertools import chain
 from allie.core import digest
 from allie.core.ledger import DIRECTORY, NOTHING, Seen, Source
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 20  # bytes, of what is read for its digest
+_BLOCK = 1 << 16  # bytes, of what is copied
 # Attributes that are the machine's own, not the file's: never compared, never carried (RULES B3).
 FOREIGN_XATTRS = ("security.selinux", "security.ima")
 FOREIGN_XATTR_PREFIX = "trusted.overlay."
@@ -40,6 +41,16 @@ def status(path: str) -> os.stat_result | None:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def is_directory(st: os.stat_result) -> bool:
+    """Whether an lstat is a directory's."""
+    return stat.S_ISDIR(st.st_mode)
+
+
+def is_regular(st: os.stat_result) -> bool:
+    """Whether an lstat is a regular file's."""
+    return stat.S_ISREG(st.st_mode)
 
 
 def seen_of(st: os.stat_result) -> Seen:
@@ -123,8 +134,12 @@ def copy_file(source: str, target: str) -> None:
         os.link(source, target, follow_symlinks=False)
         return
     with open(source, "rb") as old, open(target, "xb") as new:
-        while piece := old.read(_CHUNK):
-            new.write(piece)
+        while piece := old.read(_BLOCK):
+            if piece.count(0) == len(piece):
+                new.seek(len(piece), os.SEEK_CUR)  # a hole stays a hole
+            else:
+                new.write(piece)
+        new.truncate()
     os.chown(target, st.st_uid, st.st_gid)  # before the capabilities, which it would drop
     os.chmod(target, stat.S_IMODE(st.st_mode))
     for name, value in xattrs(source).items():
