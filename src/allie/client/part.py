@@ -19,7 +19,7 @@ from allie.core import settings as configuration
 from allie.core import system
 from allie.core.errors import SettingsError, StoreError
 from allie.core.facts import Facts
-from allie.core.ledger import PARTS, Ledger
+from allie.core.ledger import Ledger
 from allie.core.plan import Plan, plan
 from allie.core.present import Present
 from allie.core.report import Applied, applied_of
@@ -49,7 +49,7 @@ def run(here: System, part: str) -> Applied:
     locate.need_name(here)
     with lock.held(here, "00overlay" if part == "overlay" else "01overact"):
         tick = state.this_tick(here)
-        if any(os.path.lexists(here.intent(each)) for each in PARTS):
+        if _cut_short(here):
             _recover(here)
         if part == "overlay":
             bring(here)
@@ -150,6 +150,14 @@ def _carry_out(here: System, the_plan: Plan, present: Present, saved: Ledger, ti
     if not (the_plan.is_nothing and known):
         _tidy(here, pruning=not the_plan.is_nothing)
     return done
+
+
+def _cut_short(here: System) -> bool:
+    """Whether a killed tick left an intent, or a file half written (a pause comes at any time)."""
+    names = os.listdir(here.state)
+    names += os.listdir(here.done) if os.path.isdir(here.done) else []
+    left = [name for name in names if name.startswith("intent-") or name.endswith(".part")]
+    return any(name != "paused.part" for name in left)
 
 
 def _recover(here: System) -> None:
