@@ -84,6 +84,41 @@ def test_any_history(deeds: list[Deed]) -> None:
     _play(*deeds)
 
 
+A, B, LINK, PATH = NODES[0], NODES[1], NODES[4], "etc/a"
+TICK: Deed = ("tick",)
+
+
+def _put(node: Any, tag: str = "", overlay: str = "one", path: str = PATH) -> Deed:
+    return ("put", overlay, path, tag, False, node)
+
+
+@pytest.mark.parametrize(
+    "deeds",
+    [
+        [_put(A), TICK, ("edit", PATH, LINK), ("withdraw", "one", 0)],
+        [_put(A), TICK, ("edit", PATH, None), ("withdraw", "one", 0)],
+        [_put(A), TICK, ("edit", PATH, THEIRS[-1]), TICK, ("withdraw", "one", 0)],
+        [_put(A, "##once"), TICK, ("edit", PATH, None), TICK, ("edit", PATH, B), TICK, _put(B)],
+        [_put(A, "##absent"), TICK, ("edit", PATH, B), TICK, ("withdraw", "one", 0)],
+        [_put(A, "##absent"), TICK, ("edit", PATH, B), ("withdraw", "one", 0)],
+        [_put(A), _put(B, "##host.pc1", "two"), TICK, ("facts", "pc2", "pc1"), TICK],
+        [_put(A), TICK, _put(B, "##host.pc1"), TICK, ("withdraw", "one", 1), TICK],
+        [_put(A), _put(B, "##once"), TICK, ("edit", PATH, B), ("withdraw", "one", 0)],
+        [
+            _put(A),
+            ("wipe", "etc/sub"),
+            _put(A, path="etc/sub/deep/.dot"),
+            TICK,
+            ("kill", 90, "top"),
+        ],
+        # A half-written done-file was left where the kill had left no intent.
+        [_put(A), TICK, ("clock_moves", -7200), ("kill", 74, "caller"), ("withdraw", "one", 0)],
+    ],
+)
+def test_these_histories(deeds: list[Deed]) -> None:
+    _play(*deeds)
+
+
 def test_a_directory_that_was_absent_comes_back_whole_or_not_at_all() -> None:
     path, theirs = "srv/x;y", ("d", (("mine", NODES[0]), ("more", NODES[2])))
     absent: list[Deed] = [
