@@ -6,9 +6,12 @@ import argparse
 import os
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NoReturn
 
 from allie.core.errors import UsageError
+from allie.core.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _NARROWEST, _WIDEST = 60, 100
 
