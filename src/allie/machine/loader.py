@@ -19,6 +19,8 @@ import tempfile
 import time
 import zipfile
 
+from allie.core.errors import StateError
+from allie.machine import atomic
 from allie.machine.start import CODE, MODULES, is_roots, mark_of
 
 _DAY = 86400  # seconds
@@ -45,11 +47,11 @@ def unpack(archive: str) -> str:
         _make_readable(temporary)
         with open(f"{temporary}/complete", "w", encoding="utf-8") as known:
             known.write(mark + "\n")
-        os.sync()
+        atomic.sync_filesystem(temporary)
         shutil.rmtree(place, ignore_errors=True)
         os.rename(temporary, place)
         return place
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, StateError, zipfile.BadZipFile):
         return ""
     finally:  # also after Ctrl-C
         if temporary:
