@@ -40,7 +40,7 @@ class Watch:
         self.stall = stall
         self.bytes = -1
         self.since = time.monotonic()
-        self.looked = 0.0
+        self.looked = self.since  # what ends within a second is not looked at
         self.ended = False
 
     def look(self) -> None:
