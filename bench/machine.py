@@ -22,7 +22,7 @@ def describe(directory: Path) -> list[str]:
     load = " ".join(f"{part:.1f}" for part in os.getloadavg())
     return [
         f"{_processor()}, {os.cpu_count()} cores, {gigabytes:.0f} GB",
-        f"{uname.sysname} {uname.release} {uname.machine}, {_distribution()}",
+        f"{uname.sysname} {uname.release.partition('-')[0]} {uname.machine}, {_distribution()}",
         f"the roots and the store on {_file_system(directory)}; load at the start {load}",
     ]
 

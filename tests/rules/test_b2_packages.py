@@ -75,6 +75,19 @@ def test_upgraded_and_withdrawn_between_two_ticks_the_packages_file_stays(tmp_pa
     assert world.read("usr/bin/tool") == "version 2\n"
 
 
+def test_what_comes_back_older_than_its_package_is_said(tmp_path: Path) -> None:
+    """The upgrade came and went while our file stood there: what is kept is from before it."""
+    world = World(tmp_path, {"usr/bin/tool": "ours\n", "etc/e": "e\n"})
+    make_tree(world.root, {"usr/bin/tool": "version 1\n"})
+    world.good()
+    upgrade(world, "usr/bin/tool", "version 2\n")
+    world.at("usr/bin/tool").write_text("edited since\n")
+    world.good()
+    world.take("usr/bin/tool")
+    assert "withdrawn, older than its package's: /usr/bin/tool" in world.good()
+    assert world.read("usr/bin/tool") == "version 1\n"
+
+
 def test_an_edit_that_no_package_knows_is_drift(tmp_path: Path) -> None:
     world = World(tmp_path, {"usr/bin/tool": "ours\n"})
     make_tree(world.root, {"usr/bin/tool": "version 1\n"})

@@ -282,7 +282,10 @@ def test_the_first_difference_decides_and_more_wins(better: str, worse: str) -> 
 def test_explain_names_the_place_that_decided() -> None:
     one, two = (1, 0, 2, 0, 0, 0, 0, 0, 0), (1, 0, 0, 3, 0, 0, 0, 0, 0)
     assert tags.explain(one, two) == "the winner has 2 class conditions to its 0"
-    assert tags.explain((2,) + (0,) * 8, (1,) + (0,) * 8) == "the winner has 2 host conditions to its 1"
+    assert (
+        tags.explain((2,) + (0,) * 8, (1,) + (0,) * 8)
+        == "the winner has 2 host conditions to its 1"
+    )
     assert tags.explain(one, one) == "equal"
 
 

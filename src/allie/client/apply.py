@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from allie.client import pristine, state, transaction
+from allie.client import packages, pristine, state, transaction
 from allie.core import intent as intents
 from allie.core import report, stubs, system
 from allie.core.intent import NOTHING_THERE, Intent, Step
@@ -33,6 +33,7 @@ def apply(here: System, plan: Plan, present: Present, saved: Ledger, tick: int) 
             generations = {**books.generations, plan.part: plan.generation}
             state.save_ledger(here, books._replace(generations=generations))
         return Applied(tick, plan.part, plan.generation, problems=plan.problems)
+    plan = _with_outdated(here, plan)
     state.begin_ledger(here)
     pristines = pristine.take(here, [change for change in plan.changes if change.entry])
     steps: list[Step] = []
@@ -83,6 +84,21 @@ def _steps(
         state_of = (offer.content, offer.attrs)
         steps.append((Step(real, RESTORE, change.why, NOTHING_THERE, state_of, None, None), offer))
     return steps
+
+
+def _with_outdated(here: System, plan: Plan) -> Plan:
+    """Say of what comes back that its package has a newer one by now (RULES B2)."""
+    outdated = {
+        change.real
+        for change in plan.of(RESTORE)
+        if change.old
+        and packages.differs(here, change.real, f"{here.pristine}/{change.old.pristine}")
+    }
+    if not outdated:
+        return plan
+    why = "withdrawn, older than its package's"
+    changes = (each._replace(why=why) if each.real in outdated else each for each in plan.changes)
+    return plan._replace(changes=tuple(changes))
 
 
 def _forget_sources(present: Present, plan: Plan, held: set[str]) -> Ledger:

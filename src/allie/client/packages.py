@@ -12,6 +12,8 @@ from allie.core.system import System
 from allie.machine import paths, process
 
 _DPKG = "var/lib/dpkg/info"
+_MD5 = 32  # characters
+_KINDS = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}  # by the length of the digest
 _RPM = ("var/lib/rpm", "usr/lib/sysimage/rpm")
 
 
@@ -20,42 +22,58 @@ def installed(here: System, real: str) -> bool:
     path = here.at(real)
     if os.path.islink(path) or not os.path.isfile(path):
         return False
+    recorded = _recorded(here, real)
+    return bool(recorded) and _digest(path, recorded) == recorded
+
+
+def differs(here: System, real: str, path: str) -> bool:
+    """Whether the file `path` is not the one that a package has for a real path now."""
+    if os.path.islink(path) or not os.path.isfile(path):
+        return False
+    recorded = _recorded(here, real)
+    return bool(recorded) and _digest(path, recorded) != recorded
+
+
+def _recorded(here: System, real: str) -> str:
+    """The digest that the package manager has on record for a path; "" if it has none."""
     inside = paths.Inside(here.root)
     place = inside.directory(_DPKG)
     if place.exists:
-        return _by_dpkg(inside.prefix + place.real, real, path)
+        return _by_dpkg(inside.prefix + place.real, real)
     if any(inside.directory(each).exists for each in _RPM) and process.has_program("rpm"):
-        return _by_rpm(here.root, real, path)
-    return False
+        return _by_rpm(here.root, real)
+    return ""
 
 
-def _by_dpkg(info: str, real: str, path: str) -> bool:
+def _by_dpkg(info: str, real: str) -> str:
     """md5sums hold `digest  path`, where the path may still be the one before merged-/usr."""
-    digest = _digest(path, "md5")
     spellings = [real, real[len("usr/") :]] if real.startswith("usr/") else [real]
-    wanted = [f"{digest}  {each}\n".encode(errors="surrogateescape") for each in spellings]
+    wanted = [f"  {each}\n".encode(errors="surrogateescape") for each in spellings]
     for name in os.listdir(info):
-        if name.endswith(".md5sums"):
-            with open(f"{info}/{name}", "rb") as file:
-                sums = file.read()
-            if any(line in sums for line in wanted):
-                return True
-    return False
+        if not name.endswith(".md5sums"):
+            continue
+        with open(f"{info}/{name}", "rb") as file:
+            sums = file.read()
+        for line in wanted:
+            at = sums.find(line)
+            if at == _MD5 or (at > _MD5 and sums[at - _MD5 - 1] == ord("\n")):
+                return sums[at - _MD5 : at].decode(errors="replace")
+    return ""
 
 
-def _by_rpm(root: str, real: str, path: str) -> bool:
+def _by_rpm(root: str, real: str) -> str:
     """rpm --dump: path size mtime digest mode owner …"""
     argv = ["rpm", "--root", root, "-qf", "--dump", f"/{real}"]
     for line in process.run(argv).out.decode(errors="surrogateescape").splitlines():
         fields = line.rsplit(" ", 10)
-        if len(fields) == 11 and fields[0] == f"/{real}":
-            kind = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}.get(len(fields[3]))
-            return bool(kind) and _digest(path, kind or "") == fields[3]
-    return False
+        if len(fields) == 11 and fields[0] == f"/{real}" and len(fields[3]) in _KINDS:
+            return fields[3]
+    return ""
 
 
-def _digest(path: str, kind: str) -> str:
-    state = hashlib.new(kind)
+def _digest(path: str, recorded: str) -> str:
+    """The digest of a file, of the kind that the recorded one is."""
+    state = hashlib.new(_KINDS[len(recorded)])
     with open(path, "rb") as file:
         for piece in iter(lambda: file.read(1 << 20), b""):
             state.update(piece)
