@@ -25,7 +25,7 @@ kit: setup  ## the client archive, build/kit/usr/local/bin/allie
 	$(PY) -m allie.server.kit build/kit
 
 bench: setup-test  ## writes bench/RESULTS.md
-	$(PY) bench/run.py
+	$(PY) bench/run.py --install
 
 lint: setup
 	$(PY) -m ruff check $(CHECKED)

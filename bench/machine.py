@@ -17,12 +17,13 @@ from bench.peer import PATH, Peer
 
 def describe(directory: Path) -> list[str]:
     uname = os.uname()
+    release = uname.release.partition("-")[0]  # the rest says who built the kernel
     memory = re.search(r"MemTotal: +(\d+)", Path("/proc/meminfo").read_text())
     gigabytes = int(memory.group(1)) / 2**20 if memory else 0
     load = " ".join(f"{part:.1f}" for part in os.getloadavg())
     return [
         f"{_processor()}, {os.cpu_count()} cores, {gigabytes:.0f} GB",
-        f"{uname.sysname} {uname.release.partition('-')[0]} {uname.machine}, {_distribution()}",
+        f"{uname.sysname} {release} {uname.machine}, {_distribution()}",
         f"the roots and the store on {_file_system(directory)}; load at the start {load}",
     ]
 

@@ -43,6 +43,9 @@ def own_mounts() -> None:
 def make(root: Path, living: bool) -> None:
     """A fresh root in place of whatever is there."""
     remove(root)
+    root.mkdir(parents=True, exist_ok=True)
+    # A mount point, as a PC's / is: without one, nothing in it can be made private.
+    subprocess.run(["mount", "--bind", str(root), str(root)], check=True)
     for name in _OWN:
         (root / name).mkdir(parents=True, exist_ok=True)
     (root / "tmp").chmod(0o1777)

@@ -19,16 +19,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 # linux/sched.h
 _NEWNS, _NEWUTS, _NEWIPC, _NEWPID = 0x00020000, 0x04000000, 0x08000000, 0x20000000
 # linux/mount.h
-_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = (
-    1,
-    2,
-    4,
-    8,
-    32,
-    4096,
-    16384,
-    1 << 18,
-)
+_RDONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
+_REMOUNT, _BIND, _REC, _PRIVATE = 32, 4096, 16384, 1 << 18
 _PR_SET_PDEATHSIG = 1
 _DEVICES = (
     ("null", 1, 3),
@@ -98,7 +90,8 @@ def _drop_descriptors() -> None:
 
 def _furnish(root: str) -> None:
     """Mount what a script expects: /proc /sys /dev /run and the names of the network."""
-    _mount("none", "/", "", _REC | _PRIVATE)
+    if not _try_mount("none", "/", "", _REC | _PRIVATE):
+        raise OSError("/ is no mount point (a chroot?): mount --bind it onto itself first")
     resolver = atomic.read_bytes(os.path.realpath("/etc/resolv.conf")) or b""
     where = _resolv_conf(root)
     has_run = False
@@ -170,11 +163,6 @@ def _give_resolver(root: str, where: str, resolver: bytes) -> None:
         if _try_mount(copy, over, "", _BIND):
             _try_mount("none", f"{root}/{where}", "", _BIND | _REMOUNT | _RDONLY)
         os.close(descriptor)
-
-
-def _mount(source: str, target: str, kind: str, flags: int) -> None:
-    if not _try_mount(source, target, kind, flags):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), target)
 
 
 def _try_mount(source: str, target: str, kind: str, flags: int) -> bool:
