@@ -121,7 +121,7 @@ def make_pc(root: Path, name: str) -> None:
         "etc/hostname": f"{name}\n",
         "etc/motd": MOTD,
         "etc/hosts.allow": stock,
-        "etc/cron.d": Dir(),
+        "etc/periodic/hourly": Dir(),
         "usr/local/bin": Dir(),
     }
     busybox_root(root, tree)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from allie.core.system import ARCHIVE
@@ -30,8 +31,8 @@ def laptop_joins(scene: Stage) -> None:
     """The laptop joins early, and goes away."""
     say("A laptop is the first to join: one rsync brings the client, `join` does the rest.")
     _join(scene, "lap3")
-    cron = scene.text("lap3/etc/cron.d/allie")
-    claim("run-conf" in cron, "from now on cron starts a tick on it, at boot and every hour", cron)
+    link = os.readlink(scene.top / "lap3/etc/periodic/hourly/allie")
+    claim(link == "/root/conf/run-conf", "from now on its crond starts a tick every hour", link)
     say("Then its owner switches it off and goes on holiday.")
 
 

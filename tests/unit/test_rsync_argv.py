@@ -98,11 +98,29 @@ def test_fetch() -> None:
         "rsync",
         "-aSH",
         "--numeric-ids",
+        "--delete",
         "--link-dest=/m/1/",
         "--link-dest=/m/left/",
         "--",
         "/srv/overlays/kit",
         "/m/2.part/",
+    ]
+
+
+def test_the_names_in_an_answer() -> None:
+    out = (
+        b">f..t...... common/etc/a file\n"
+        b"cd+++++++++ common/etc/new/\n"
+        b"*deleting   common/etc/gone/\n"
+        b".d..t...... common/etc/\n"
+        b"hf+++++++++ common/-\\#012\\#377\n"
+    )
+    assert rsync.parse_answer(out) == [
+        "common/etc/a file",
+        "common/etc/new",
+        "common/etc/gone",
+        "common/etc",
+        "common/-\n\udcff",
     ]
 
 
