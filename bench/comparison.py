@@ -19,7 +19,7 @@ from pathlib import Path
 from bench import budgets, daemon, machine, overlay, results, root
 from bench.budgets import Server
 from bench.peer import Peer, Site
-from bench.peers import ALLIE, ALLIE_ROOT, RSYNC, all_peers
+from bench.peers import ALLIE, ALLIE_ROOT, RSYNC, RSYNC_WHOLE, all_peers
 from bench.sample import adopt_orphans
 from bench.world import SLOW, Results, World
 
@@ -94,7 +94,11 @@ def chosen(args: argparse.Namespace) -> list[Peer]:
     """The peers asked for; plain rsync is always there, since the ratios are to it."""
     words = [word.lower() for word in args.only or [""]]
     peers = all_peers(args.allie)
-    return [p for p in peers if p.name == RSYNC or any(word in p.name.lower() for word in words)]
+    return [
+        p
+        for p in peers
+        if p.name in (RSYNC, RSYNC_WHOLE) or any(word in p.name.lower() for word in words)
+    ]
 
 
 def start(args: argparse.Namespace, peers: Sequence[Peer], work: Path, stack: ExitStack) -> Running:
@@ -171,12 +175,14 @@ def server_cost(running: Running, blocks: int) -> Server | None:
     if ALLIE not in running.servers:
         return None
     world = next(world for world in running.worlds if world.files == 500)
-    pulls, spent = 20, {RSYNC: 0.0, ALLIE: 0.0}
+    pulls, spent = 20, {RSYNC: 0.0, RSYNC_WHOLE: 0.0, ALLIE: 0.0}
     for _ in range(blocks):
         for peer in world.peers:
             if peer.name in spent:
-                spent[peer.name] += world.server_cost(peer, running.servers[peer.name], pulls)
-    return Server(spent[RSYNC] / (blocks * pulls), spent[ALLIE] / (blocks * pulls))
+                served_by = running.servers[ALLIE if peer.name == ALLIE else RSYNC]
+                spent[peer.name] += world.server_cost(peer, served_by, pulls)
+    names = (RSYNC, RSYNC_WHOLE, ALLIE)
+    return Server(*(spent[name] / (blocks * pulls) for name in names))
 
 
 def conclude(
@@ -221,6 +227,9 @@ def notes(running: Running, server: Server | None) -> list[str]:
                 f"{name}: {seconds:.0f} s or more a run at {world.files} files, {place} there"
             )
     if server:
-        figures = f"plain `rsync -a` {server.plain:.1f} ms, ALLiE {server.allie:.1f} ms"
+        figures = (
+            f"plain `rsync -a` {server.plain:.1f} ms, `rsync -aHAX` {server.whole:.1f} ms,"
+            f" ALLiE {server.allie:.1f} ms"
+        )
         found.append(f"server CPU for one no-op with 500 files: {figures}")
     return found

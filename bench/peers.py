@@ -16,6 +16,7 @@ from bench.overlay import HOST
 from bench.peer import PATH, Peer, Site
 
 PYTHON, RSYNC, SEED = "python3 -c pass", "rsync -a", "seed in shell"
+RSYNC_WHOLE = "rsync -aHAX"
 ALLIE, ALLIE_ROOT = "ALLiE", "ALLiE --root"
 _SEED = Path(__file__).with_name("seed.sh")
 _CLIENT = "usr/local/bin/allie"
@@ -30,6 +31,12 @@ def _python(_: Site) -> list[str]:
 def _rsync(site: Site) -> list[str]:
     url = f"rsync://127.0.0.1:{site.plain_port}/overlays/common/"
     return ["rsync", "-a", url, f"{site.root}/"]
+
+
+def _rsync_whole(site: Site) -> list[str]:
+    """With everything that a file has, as ALLiE asks for it."""
+    url = f"rsync://127.0.0.1:{site.plain_port}/overlays/common/"
+    return ["rsync", "-aHAX", "--numeric-ids", url, f"{site.root}/"]
 
 
 def _seed_prepare(site: Site) -> None:
@@ -121,6 +128,7 @@ file {{ '{root}': ensure => directory, recurse => remote, source_permissions => 
 
 
 def _puppet_prepare(site: Site) -> None:
+    (site.state / "var/state").mkdir(parents=True)  # its first run does not make it in time
     manifest = _PP.format(root=site.root, source=site.source)
     (site.state / "overlay.pp").write_text(manifest)
 
@@ -170,6 +178,7 @@ def _pulling(allie: Path) -> list[Peer]:
     return [
         Peer(PYTHON, _python, "/usr/bin/python3", ("/usr/bin/python3", "-V"), result="nothing"),
         Peer(RSYNC, _rsync, "rsync", rsync, package="rsync", result="raw"),
+        Peer(RSYNC_WHOLE, _rsync_whole, "rsync", rsync, package="rsync", result="raw"),
         Peer(ALLIE, _allie, str(allie), ours, _allie_first, _allie_prepare, living=True),
         Peer(
             ALLIE_ROOT,

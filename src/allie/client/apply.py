@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from allie.client import packages, pristine, state, transaction
+from allie.client import pristine, state, transaction
 from allie.core import intent as intents
 from allie.core import report, stubs, system
 from allie.core.intent import NOTHING_THERE, Intent, Step
@@ -88,14 +88,17 @@ def _steps(
 
 def _with_outdated(here: System, plan: Plan) -> Plan:
     """Say of what comes back that its package has a newer one by now (RULES B2)."""
+    coming_back = plan.of(RESTORE)
+    if not coming_back:
+        return plan
+    from allie.client import packages  # noqa: PLC0415 - see HACKING.md, start-up
+
     outdated = {
         change.real
-        for change in plan.of(RESTORE)
+        for change in coming_back
         if change.old
         and packages.differs(here, change.real, f"{here.pristine}/{change.old.pristine}")
     }
-    if not outdated:
-        return plan
     why = "withdrawn, older than its package's"
     changes = (each._replace(why=why) if each.real in outdated else each for each in plan.changes)
     return plan._replace(changes=tuple(changes))
