@@ -30,4 +30,4 @@ def test_copies_share_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     marks = Path(place, "complete").read_text().splitlines()
     assert len(marks) == 2
     assert start.find(str(second)) == place
-    assert os.listdir(loader.CODE) == [os.path.basename(place)]
+    assert os.listdir(start.CODE) == [os.path.basename(place)]
