@@ -59,7 +59,12 @@ def test_the_whole_tour() -> None:
 def test_interrupted(number: signal.Signals) -> None:
     """Ctrl-C in the middle of a join, with the store served."""
     with subprocess.Popen(
-        [DEMO], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
+        [DEMO],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        # As on a terminal, also where these tests run in the background, which ignores Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout
         for line in process.stdout:
