@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from allie import __version__
 from allie.client import generation as generations
-from allie.client import identity, scripts, state
+from allie.client import identity, part, scripts, state
 from allie.client.scripts import Ended, Script
 from allie.core import digest, stubs
 from allie.core import script as rules
@@ -223,8 +223,7 @@ def _in_child(here: System, env: Mapping[str, str], work: Work) -> int:
 def _facts(here: System) -> Facts:
     """The facts as they are now; an earlier script of this tick may have changed them."""
     generation = generations.current(here)
-    in_force = generations.settings_in_force(here, generation, identity.without_classes(here))
-    return identity.gather(here, in_force, generation)
+    return identity.gather(here, part.settings_now(here, generation), generation)
 
 
 def _environment(tick: _Tick, known: Facts | None) -> dict[str, str]:

@@ -55,9 +55,6 @@ class ProgramFailed(AllieError):
         self.finished = finished
 
 
-Runner = Callable[[Sequence[str]], Finished]
-
-
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment that programs get: a fixed PATH, C.UTF-8, little of ours."""
     env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
