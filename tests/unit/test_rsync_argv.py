@@ -115,12 +115,34 @@ def test_the_names_in_an_answer() -> None:
         b".d..t...... common/etc/\n"
         b"hf+++++++++ common/-\\#012\\#377\n"
     )
-    assert rsync.parse_answer(out) == [
+    answer = rsync.parse_answer(out)
+    assert answer.changed == (
         "common/etc/a file",
         "common/etc/new",
-        "common/etc/gone",
         "common/etc",
         "common/-\n\udcff",
+    )
+    assert answer.gone == ("common/etc/gone",)
+    assert answer.links
+
+
+def test_no_hard_link_is_among_what_changed() -> None:
+    answer = rsync.parse_answer(b">f..t...... common/hf+++++++++ a\n")
+    assert not answer.links
+    assert answer.changed == ("common/hf+++++++++ a",)
+
+
+def test_fetch_some() -> None:
+    assert rsync.fetch_some(SMALL, [], "/srv/overlays", "/m/2.part", ["/m/1"]) == [
+        "rsync",
+        "-aSH",
+        "--numeric-ids",
+        "--from0",
+        "--files-from=-",
+        "--copy-dest=/m/1/",
+        "--",
+        "/srv/overlays/",
+        "/m/2.part/",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Accept: judge a part that was fetched, and make it the generation in force by one rename.
+"""Accept: judge what was fetched, and make it the generation in force by one rename.
 
 A generation that lost much is refused whole: the server is more likely to be ill than its
 administrator to mean it (RULES A8, guard).
@@ -7,114 +7,145 @@ administrator to mean it (RULES A8, guard).
 from __future__ import annotations
 
 import os
-import stat
+from collections.abc import Sequence
 
+from allie.client import fold
 from allie.client import generation as generations
-from allie.client import prelink
 from allie.client.generation import Generation
 from allie.core.errors import StoreError, Unreachable
 from allie.core.plan import MANY
-from allie.core.resolution import CONSENT
+from allie.core.resolution import CONSENT, Listed
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.machine import atomic, tree
 
-_Names = dict[str, set[str]]  # overlay → its files
+_Trees = dict[str, list[Listed]]  # overlay → the names in it
 
 
-def accept(
+def accept_whole(
+    here: System, settings: Settings, part: str, before: Generation | None, *, lagging: bool
+) -> tuple[Generation, tuple[str, ...]]:
+    """Switch to a part that holds all: the generation in force, and the files that are new in it.
+
+    lagging: this server stands in for another. Raises StoreError, and the present one stands.
+    """
+    after = Generation(_number(part), part, settings.overlays)
+    _need_directories(part, after.overlays)
+    new = {name: generations.listing(f"{part}/{name}") for name in after.overlays}
+    old = {name: generations.names_in(before, name) for name in before.overlays} if before else {}
+    news = _compare(settings, old, new, new, lagging)
+    generations.note(after, new)
+    atomic.sync_filesystem(part)
+    brought = [name for name in news if not before or not _is_one(before.path, part, name)]
+    path = f"{here.mirror}/{after.number}"
+    os.rename(part, path)
+    atomic.point(here.current, str(after.number))
+    tree.remove(f"{here.mirror}/left")
+    return after._replace(path=path), tuple(brought)
+
+
+def accept_change(
     here: System,
     settings: Settings,
     part: str,
-    before: Generation | None,
-    linked: int,
+    before: Generation,
+    left: tuple[str, ...],
     *,
     lagging: bool,
 ) -> tuple[Generation, tuple[str, ...]]:
-    """Switch to a finished part: the generation in force, and the files that are new in it.
-
-    linked: when prelink linked it, 0 if it did not. lagging: this server stands in for another.
-    Raises StoreError, and the present generation stands.
-    """
-    number = int(os.path.basename(part).partition(".")[0])
-    after = Generation(number, part, settings.overlays)
-    for name in after.overlays:
-        if not stat.S_ISDIR(os.lstat(f"{part}/{name}").st_mode):
-            raise StoreError(f"overlay {name} of the store is not a directory: nothing is taken")
-    generations.complete(after)
-    new, old = _files(after), _files(before) if before else {}
-    _guard(after, settings, old, new, lagging)
-    changed = _changed(before, after, old, new, linked)
-    atomic.sync_filesystem(part)
-    path = f"{here.mirror}/{number}"
-    os.rename(part, path)
-    atomic.point(here.current, str(number))
+    """The same for a part that holds just what changed. left: what is gone, as `overlay/path`."""
+    present = [name for name in before.overlays if os.path.lexists(f"{part}/{name}")]
+    _need_directories(part, present)
+    fresh = {name: generations.listing(f"{part}/{name}") for name in present}
+    old = {name: generations.names_in(before, name) for name in before.overlays}
+    gone = {name: _below(name, left) for name in before.overlays}
+    new = {name: changed(old[name], fresh.get(name, []), gone[name]) for name in before.overlays}
+    news = _compare(settings, old, new, fresh, lagging)
+    after = Generation(_number(part), part, before.overlays)
+    generations.note(after, {name: new[name] for name in new if new[name] != old[name]})
+    fold.commit(here, part, [name for each in old for name in _leaves(each, old[each], new[each])])
     tree.remove(f"{here.mirror}/left")
-    gone = {f"{each}/{name}" for each in old for name in old[each] - new.get(each, set())}
-    return after._replace(path=path), tuple(sorted(changed | gone))
+    return after._replace(path=f"{here.mirror}/{after.number}"), tuple(news)
 
 
-def _files(generation: Generation) -> _Names:
-    return {
-        overlay: {
-            path
-            for path, is_dir in generations.names_in(generation, overlay)
-            if not is_dir and path != CONSENT
-        }
-        for overlay in generation.overlays
-    }
+def changed(old: list[Listed], fresh: list[Listed], gone: set[str]) -> list[Listed]:
+    """The names of a tree after a change of it; parents come before children.
+
+    fresh: what is new or differs, with the directories above it. gone: what is no more.
+    """
+    now = dict(fresh)
+    out = gone - now.keys()
+    kept: dict[str, bool] = {}
+    for path, is_dir in old:
+        above = path.rpartition("/")[0]
+        if path in out or above in out or now.get(above) is False:
+            out.add(path)
+        elif now.get(path, is_dir) == is_dir:
+            kept[path] = is_dir
+    return [Listed(*each) for each in {**kept, **now}.items()]
 
 
-def _changed(
-    before: Generation | None, after: Generation, old: _Names, new: _Names, linked: int
-) -> set[str]:
-    """The new files, and those whose inode is another than before."""
-    changed = set()
-    touched: dict[int, list[str]] = {}  # inodes that were changed after they were linked
-    shared = set()
-    for path in sorted(f"{overlay}/{name}" for overlay, names in new.items() for name in names):
-        overlay, _, name = path.partition("/")
-        st = os.lstat(f"{after.path}/{path}")
-        if linked and st.st_nlink > 1 and st.st_ctime_ns <= linked:
-            continue  # linked by us, and not touched since
-        touched.setdefault(st.st_ino, []).append(path)
-        changed.add(path)
-        stood = before and name in old.get(overlay, ())
-        if before and stood and os.lstat(f"{before.path}/{path}").st_ino == st.st_ino:
-            shared.add(st.st_ino)
-    if linked:
-        prelink.own_inodes(after.path, [touched[inode] for inode in shared])
-        return changed
-    return changed - {path for inode in shared for path in touched[inode]}
+def _number(part: str) -> int:
+    return int(os.path.basename(part).partition(".")[0])
 
 
-def _guard(
-    after: Generation,
-    settings: Settings,
-    old: _Names,
-    new: _Names,
-    lagging: bool,
-) -> None:
-    """Refuse a generation that lost so much that the server must be ill. Raises StoreError."""
+def _need_directories(part: str, names: Sequence[str]) -> None:
+    for name in names:
+        st = tree.status(f"{part}/{name}")
+        if st is None or not tree.is_directory(st):
+            raise StoreError(f"overlay {name} of the store is not a directory: nothing is taken")
+
+
+def _below(overlay: str, names: tuple[str, ...]) -> set[str]:
+    """The names in one overlay, of names that begin with an overlay's."""
+    top = overlay + "/"
+    return {name[len(top) :] for name in names if name.startswith(top)}
+
+
+def _leaves(overlay: str, old: list[Listed], new: list[Listed]) -> list[str]:
+    """What is to leave the tree, as `overlay/path`; what changes its kind does not."""
+    stays = {each.spelling for each in new}
+    return [f"{overlay}/{name}" for name, _ in old if name not in stays]
+
+
+def _files(names: list[Listed]) -> set[str]:
+    return {path for path, is_dir in names if not is_dir and path != CONSENT}
+
+
+def _is_one(before: str, part: str, name: str) -> bool:
+    """Whether a name is one inode in both: rsync linked what did not change."""
+    st, other = tree.status(f"{before}/{name}"), tree.status(f"{part}/{name}")
+    return st is not None and other is not None and st.st_ino == other.st_ino
+
+
+def _compare(
+    settings: Settings, old: _Trees, new: _Trees, fresh: _Trees, lagging: bool
+) -> list[str]:
+    """The files that are fresh or gone, as `overlay/path`, in order.
+
+    Raises StoreError where so much is lost that the server must be ill.
+    """
+    news = [f"{overlay}/{path}" for overlay in fresh for path in _files(fresh[overlay])]
     all_lost = all_had = 0
-    for overlay, files in old.items():
-        lost = files - new.get(overlay, set())
-        all_had += len(files)
+    for overlay, names in old.items():
+        had = _files(names)
+        lost = had - _files(new.get(overlay, []))
+        all_had += len(had)
         if not lost:
             continue
+        news += [f"{overlay}/{path}" for path in lost]
         if lagging:
             raise Unreachable(
                 f"this server lacks {len(lost)} files of {overlay} that the usual one had",
                 "it is taken as lagging behind for 24 h",
             )
         released = settings.ring and overlay != "kit"
-        meant = os.path.lexists(f"{after.path}/{overlay}/{CONSENT}") or overlay not in new
-        if released or meant:
+        if released or overlay not in new or Listed(CONSENT, False) in new[overlay]:
             continue
         all_lost += len(lost)
-        if not new[overlay] or _is_much(len(lost), len(files)):
+        if not _files(new[overlay]) or _is_much(len(lost), len(had)):
             raise StoreError(
-                f"overlay {overlay} lost {len(lost)} of its {len(files)} files: nothing is taken",
+                f"overlay {overlay} lost {len(lost)} of its {len(had)} files: nothing is taken",
                 f"is its disk mounted? If it is meant: touch overlays/{overlay}/{CONSENT}",
             )
     if _is_much(all_lost, all_had):
@@ -122,6 +153,7 @@ def _guard(
             f"the overlays lost {all_lost} of their {all_had} files: nothing is taken",
             f"are their disks mounted? If it is meant: touch overlays/NAME/{CONSENT}",
         )
+    return sorted(news)
 
 
 def _is_much(lost: int, had: int) -> bool:

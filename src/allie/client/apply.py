@@ -54,7 +54,7 @@ def offer_of(path: str) -> Offer:
     """What a file of ours (in pristine/ or undo/) offers."""
     st = os.lstat(path)
     content, attrs = tree.content_digest(path, st), tree.attributes_digest(path, st)
-    return Offer(path, tree.source_of(st), content, attrs, st.st_size)
+    return Offer(path, tree.source_of(path, st), content, attrs, st.st_size)
 
 
 def whole(real: str, path: str) -> list[tuple[str, Offer]]:

@@ -2,18 +2,21 @@
 
     ask → fetch beside → guard → sync → switch by one rename
 
-A generation is complete or not there, and what the switch replaces stays whole (RULES A8, B17).
+What is fetched is just what the answer names, if that can be: the cost of a change follows the
+change, and not the size of the overlays. A generation is in force whole or not at all, and what a
+switch replaces is kept for as long as the ledger speaks of it (RULES A8, B17; `fold`).
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from allie.client import generation as generations
-from allie.client import prelink, state
-from allie.client.accept import accept
+from allie.client import state
+from allie.client.accept import accept_change, accept_whole
 from allie.client.generation import Generation
 from allie.core import digest
 from allie.core.errors import StateError, StoreError, Unreachable
@@ -23,9 +26,18 @@ from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import atomic, console, process, rsync, tree
 from allie.machine.process import Finished
-from allie.machine.rsync import Version
+from allie.machine.rsync import Answer, Version
 
 _LAGS = 24 * 3600  # seconds for which another server may not take files away
+
+
+class _Source(Value):
+    """One store, and how it is spoken to."""
+
+    store: str
+    settings: Settings
+    able: Version
+    reach: list[str]  # rsync's options
 
 
 class Fetched(Value):
@@ -89,49 +101,84 @@ def _from(
     able = rsync.version(f"{here.state}/rsync")
     reach = rsync.transport(store, settings.stall)
     reach += rsync.exact_times(able, f"{here.state}/rsync")
-    pulls = _pulls(store, settings)
-    linked = 0
-    if before and before.overlays == settings.overlays:
-        asked = _ask(able, reach, pulls, before, store, settings)
-        if not asked:
-            _forget_parts(here)
-            return before, ()
-        part, links = _prepare(here, before)
-        linked = prelink.link_unchanged(before, part, asked)
-        links.remove(before.path)
-    else:
-        part, links = _prepare(here, before)
-    words, show = console.progress(f"{here.name or here.root}: overlays")
-    for wanted, into in pulls:
-        os.makedirs(into.format(part), 0o700, exist_ok=True)
-        under = [into.format(link) for link in links]
-        argv = rsync.fetch(able, reach + words, wanted, into.format(part), under)
-        try:
-            _run(argv, store, settings, show)
-        except StateError:  # a full disk: what we filled it with goes at once
-            tree.remove(part)
-            tree.remove(f"{here.mirror}/left")
-            raise
+    source = _Source(store, settings, able, reach)
     lagging = _lagging(store, settings, contact)
-    return accept(here, settings, part, before, linked, lagging=lagging)
+    if before is None or before.overlays != settings.overlays:
+        return accept_whole(here, settings, _whole(here, source, before), before, lagging=lagging)
+    asked = _ask(source, before)
+    if not asked.changed and not asked.gone:
+        _forget_parts(here)
+        return before, ()
+    if settings.ring or asked.links or _has_links(before, asked.changed):
+        return accept_whole(here, settings, _whole(here, source, before), before, lagging=lagging)
+    part = _change(here, source, before, asked)
+    return accept_change(here, settings, part, before, asked.gone, lagging=lagging)
 
 
-def _ask(
-    able: Version,
-    reach: list[str],
-    pulls: list[tuple[list[str], str]],
-    before: Generation,
-    store: str,
-    settings: Settings,
-) -> set[str]:
-    """What a fetch would change, as `overlay/path`; empty if the store has what we have."""
-    changed = set()
-    for wanted, into in pulls:
-        argv = rsync.ask(able, reach, wanted, into.format(before.path))
+def _ask(source: _Source, before: Generation) -> Answer:
+    """What a fetch would change, as `overlay/path`; nothing if the store has what we have."""
+    changed: list[str] = []
+    gone: list[str] = []
+    links = False
+    for wanted, into in _pulls(source):
+        argv = rsync.ask(source.able, source.reach, wanted, into.format(before.path))
+        answer = rsync.parse_answer(_run(argv, source, only_reads=True).out)
         above = into.format("")[1:]
-        for name in rsync.parse_answer(_run(argv, store, settings, only_reads=True).out):
-            changed.add(f"{above}/{name}" if above else name)
-    return changed
+        above += "/" * bool(above)
+        changed += [above + name for name in answer.changed]
+        gone += [above + name for name in answer.gone]
+        links = links or answer.links
+    return Answer(tuple(changed), tuple(gone), links)
+
+
+def _has_links(before: Generation, names: Sequence[str]) -> bool:
+    """Whether what changed is a hard link in the present generation; they change together."""
+    stats = [tree.status(f"{before.path}/{name}") for name in names]
+    return any(st and st.st_nlink > 1 and not tree.is_directory(st) for st in stats)
+
+
+def _whole(here: System, source: _Source, before: Generation | None) -> str:
+    """Fetch all into a new part; what did not change is linked to the present generation.
+
+    A ring is always fetched so: between a question and its answer it may come to mean another
+    release, and half of each would be neither.
+    """
+    part, trees = _prepare(here, before)
+    words, show = console.progress(f"{here.name or here.root}: overlays")
+    source = source._replace(reach=source.reach + words)
+    with _no_leftovers(here, part):
+        for wanted, into in _pulls(source):
+            os.makedirs(into.format(part), 0o700, exist_ok=True)
+            links = [into.format(each) for each in trees]
+            argv = rsync.fetch(source.able, source.reach, wanted, into.format(part), links)
+            _run(argv, source, show=show)
+    return part
+
+
+def _change(here: System, source: _Source, before: Generation, asked: Answer) -> str:
+    """Fetch just what changed into a new part, with the directories that stand above it."""
+    part, trees = _prepare(here, before)
+    words, show = console.progress(f"{here.name or here.root}: overlays")
+    emptier = [os.path.dirname(name) for name in asked.gone]  # their time is another now
+    names = dict.fromkeys([*asked.changed, *emptier])
+    gone = set(asked.gone)
+    wanted = rsync.names([name for name in names if name and name not in gone])
+    top = rsync.sources(source.store, ["overlays"])[0]
+    argv = rsync.fetch_some(source.able, source.reach + words, top, part, trees)
+    with _no_leftovers(here, part):
+        _run(argv, source, show=show, names=wanted)
+    return part
+
+
+@contextmanager
+def _no_leftovers(here: System, part: str) -> Iterator[None]:
+    """Where the disk is full, what we filled it with goes at once."""
+    try:
+        yield
+    except StateError:
+        tree.remove(part)
+        tree.remove(f"{here.mirror}/left")
+        raise
 
 
 def _met(store: str, settings: Settings, contact: Contact, number: int) -> Contact:
@@ -146,37 +193,40 @@ def _met(store: str, settings: Settings, contact: Contact, number: int) -> Conta
     return Contact(server, number, now, answered=now if server == store else contact.answered)
 
 
-def _pulls(store: str, settings: Settings) -> list[tuple[list[str], str]]:
+def _pulls(source: _Source) -> list[tuple[list[str], str]]:
     """The rsync calls that bring all overlays: (sources, pattern of the target directory).
 
     All working trees come in one call; a ring's target differs from its name, so each has its own.
     """
-    together = [
-        name for name in settings.overlays if not overlay_path(settings, name).endswith("/")
-    ]
-    alone = [name for name in settings.overlays if name not in together]
-    pulls = []
-    if together:
-        paths = [overlay_path(settings, name) for name in together]
-        pulls.append((rsync.sources(store, paths), "{}"))
+    paths = {name: overlay_path(source.settings, name) for name in source.settings.overlays}
+    together = [path for path in paths.values() if not path.endswith("/")]
+    pulls = [(rsync.sources(source.store, together), "{}")] if together else []
     return pulls + [
-        (rsync.sources(store, [overlay_path(settings, name)]), "{}/" + name) for name in alone
+        (rsync.sources(source.store, [path]), "{}/" + name)
+        for name, path in paths.items()
+        if path.endswith("/")
     ]
 
 
 def _run(
     argv: list[str],
-    store: str,
-    settings: Settings,
-    show: Callable[[bytes], None] | None = None,
+    source: _Source,
     *,
+    show: Callable[[bytes], None] | None = None,
+    names: bytes = b"",
     only_reads: bool = False,
 ) -> Finished:
     """One rsync; a store that changes under our hands is asked a second time."""
-    finished = process.run(argv, stall=settings.stall, on_output=show, only_reads=only_reads)
+
+    def once() -> Finished:
+        return process.run(
+            argv, stdin=names, stall=source.settings.stall, on_output=show, only_reads=only_reads
+        )
+
+    finished = once()
     if rsync.may_settle(finished):
-        finished = process.run(argv, stall=settings.stall, on_output=show, only_reads=only_reads)
-    rsync.check(finished, store)
+        finished = once()
+    rsync.check(finished, source.store)
     return finished
 
 

@@ -1,7 +1,8 @@
 """Generations: complete copies of all overlays of one tick, in mirror/<number>/ (RULES A8).
 
-A generation never changes once `current` points to it. Settings and classes are read from it and
-not from the root, so that one tick is enough for them to take effect (RULES B4).
+A generation never changes while it is in force; the next one may grow out of it (`fold`). Settings
+and classes are read from it and not from the root, so that one tick is enough for them to take
+effect (RULES B4).
 """
 
 from __future__ import annotations
@@ -54,21 +55,25 @@ def names_in(generation: Generation, overlay: str) -> list[Listed]:
     """The tree of one overlay, as a list of names: NUL-ended, a directory's with a slash."""
     text = atomic.read(f"{generation.path}/{NAMES}{overlay}")
     if text is None:
-        return [Listed(*each) for each in tree.listing(f"{generation.path}/{overlay}")]
+        return listing(f"{generation.path}/{overlay}")
     return [
         Listed(name[:-1], True) if name[-1] == "/" else Listed(name, False)
         for name in text.split("\0")[:-1]
     ]
 
 
-def complete(generation: Generation) -> None:
-    """Note which overlays a finished generation holds, and their names; it changes no more."""
-    for overlay in generation.overlays:
-        listing = tree.listing(f"{generation.path}/{overlay}")
-        names = [path + "/\0" if is_dir else path + "\0" for path, is_dir in listing]
-        atomic.write(f"{generation.path}/{NAMES}{overlay}", "".join(names), durable=False)
+def note(generation: Generation, names: dict[str, list[Listed]]) -> None:
+    """Note at the top of a finished generation which overlays it holds, and names in them."""
+    for overlay, listed in names.items():
+        text = "".join(path + "/\0" if is_dir else path + "\0" for path, is_dir in listed)
+        atomic.write(f"{generation.path}/{NAMES}{overlay}", text, durable=False)
     text = "".join(f"{overlay}\n" for overlay in generation.overlays)
     atomic.write(f"{generation.path}/{LIST}", text, durable=False)
+
+
+def listing(top: str) -> list[Listed]:
+    """The tree below a directory, parents before children."""
+    return [Listed(*each) for each in tree.listing(top)]
 
 
 def resolve(generation: Generation, facts: Facts) -> Resolution:

@@ -205,14 +205,13 @@ class _View:
             return False
         if self.same_generation:
             return True
-        return bool(
-            old.source == tree.source_of(os.lstat(f"{self.generation.path}/{entry.source}"))
-        )
+        path = f"{self.generation.path}/{entry.source}"
+        return bool(old.source == tree.source_of(path, os.lstat(path)))
 
     def _offer(self, entry: Entry, old: Placed | None) -> Offer:
         path = f"{self.generation.path}/{entry.source}"
         st = os.lstat(path)
-        source: Source = tree.source_of(st)
+        source: Source = tree.source_of(path, st)
         if old and old.source == source and not self.full:
             return Offer(path, source, old.content, old.attrs, st.st_size)
         content, attrs = tree.content_digest(path, st), tree.attributes_digest(path, st)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 
+from allie.client import fold, identity, state
 from allie.client import generation as generations
-from allie.client import identity, state
 from allie.client.fetch import fetch
 from allie.client.generation import Generation
 from allie.client.look import look
@@ -153,7 +153,12 @@ def _carry_out(here: System, the_plan: Plan, present: Present, saved: Ledger, ti
 
 
 def _cut_short(here: System) -> bool:
-    """Whether a killed tick left an intent, or a file half written (a pause comes at any time)."""
+    """Whether a killed tick left an intent, a change to fold in, or a file half written.
+
+    (A pause comes at any time.)
+    """
+    if fold.is_due(here):
+        return True
     names = os.listdir(here.state)
     names += os.listdir(here.done) if os.path.isdir(here.done) else []
     left = [name for name in names if name.startswith("intent-") or name.endswith(".part")]
@@ -176,4 +181,6 @@ def _tidy(here: System, *, pruning: bool) -> None:
         undo.prune(here, books)
     current = generations.current(here)
     if current:
-        generations.remove_old(here, {current.number, *books.generations.values()})
+        keep = {current.number, *books.generations.values()}
+        generations.remove_old(here, keep)
+        fold.forget_replaced(here, min(keep))

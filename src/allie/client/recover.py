@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from allie.client import leftovers, state, transaction
+from allie.client import fold, leftovers, state, transaction
 from allie.core import intent as intents
 from allie.core.errors import PathRefused
 from allie.core.intent import Intent, Step
@@ -19,6 +19,8 @@ from allie.machine import atomic, lock, paths, tree
 def recover(here: System) -> int:
     """Finish the books of every part that was cut short; how many paths that concerned."""
     concerned = 0
+    if fold.is_due(here):
+        fold.finish(here)
     for part in PARTS:
         intent = transaction.read_intent(here, part)
         if intent:

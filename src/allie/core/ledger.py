@@ -23,8 +23,8 @@ TOMBSTONE_DAYS = 90
 # An lstat as far as it vouches for a file: "ino ctime_ns size mtime_ns mode uid gid". One text and
 # not seven numbers: a ledger of 5,000 paths is read at every tick.
 Seen = str
-# A file of a generation: "ino size mtime_ns mode uid gid". A generation gives every change of
-# content, mode, owner, ACL or attribute a new inode (rsync --link-dest), so this is enough.
+# A file of a generation: "ino size mtime_ns mode uid gid". Every change of content, mode, owner,
+# ACL or attribute is fetched as a new inode, so this is enough.
 Source = str
 
 

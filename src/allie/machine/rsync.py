@@ -128,18 +128,30 @@ def ask(able: Version, reach: list[str], wanted: list[str], into: str) -> list[s
     return ["rsync", *flags, *reach, "--", *wanted, f"{into}/"]
 
 
-def parse_answer(out: bytes) -> list[str]:
-    """The names in what `ask` printed: files and directories that would be changed or deleted.
+class Answer(Value):
+    """What a fetch would change, by names relative to the target directory."""
+
+    changed: tuple[str, ...]  # files and directories that are new or differ
+    gone: tuple[str, ...]
+    links: bool  # whether a hard link is among what changed
+
+
+def parse_answer(out: bytes) -> Answer:
+    """Read what `ask` printed.
 
     rsync prints a byte that is not printable, and a backslash that could be taken for one, as
     a backslash, # and three octal digits.
     """
-    names = []
+    changed: list[str] = []
+    gone: list[str] = []
+    links = False
     for line in out.splitlines():
-        name = line[len(_DELETED) :] if line[:1] == b"*" else line[len(_ITEM) :]
+        deleted = line[:1] == b"*"
+        name = line[len(_DELETED) if deleted else len(_ITEM) :]
         plain = re.sub(rb"\\#([0-7]{3})", lambda found: bytes([int(found.group(1), 8)]), name)
-        names.append(os.fsdecode(plain.rstrip(b"/")))
-    return names
+        (gone if deleted else changed).append(os.fsdecode(plain.rstrip(b"/")))
+        links = links or line[:1] == b"h"
+    return Answer(tuple(changed), tuple(gone), links)
 
 
 def fetch(
@@ -149,6 +161,18 @@ def fetch(
     links = [f"--link-dest={place}/" for place in link]
     flags = [*archive_flags(able), "--delete"]
     return ["rsync", *flags, *reach, *links, "--", *wanted, f"{into}/"]
+
+
+def fetch_some(
+    able: Version, reach: list[str], source: str, into: str, copy: Sequence[str]
+) -> list[str]:
+    """Fetch the names on standard input into a new directory, and the directories above them.
+
+    copy: trees that have most of it already, so that only differences are sent.
+    """
+    links = [f"--copy-dest={place}/" for place in copy]
+    flags = [*archive_flags(able), "--from0", "--files-from=-"]
+    return ["rsync", *flags, *reach, *links, "--", f"{source}/", f"{into}/"]
 
 
 def lay(able: Version, stage: str, root: str, backups: str) -> list[str]:

@@ -61,10 +61,14 @@ def seen_of(st: os.stat_result) -> Seen:
     )
 
 
-def source_of(st: os.stat_result) -> Source:
-    """The part of an lstat that identifies a file of a generation (a directory has no times)."""
-    size, mtime = (0, 0) if stat.S_ISDIR(st.st_mode) else (st.st_size, st.st_mtime_ns)
-    return f"{st.st_ino} {size} {mtime} {st.st_mode:o} {st.st_uid} {st.st_gid}"
+def source_of(path: str, st: os.stat_result) -> Source:
+    """What identifies a file of a generation, from its lstat.
+
+    A directory has no times, and is changed in place: what may change with it is its attributes.
+    """
+    if stat.S_ISDIR(st.st_mode):
+        return f"{st.st_ino} 0 0 {attributes_digest(path, st)}"
+    return f"{st.st_ino} {st.st_size} {st.st_mtime_ns} {st.st_mode:o} {st.st_uid} {st.st_gid}"
 
 
 def content_digest(path: str, st: os.stat_result) -> str:
@@ -125,6 +129,15 @@ def copy_directory_attributes(source: str, target: str) -> None:
     os.chmod(target, stat.S_IMODE(st.st_mode))
     for name, value in xattrs(source).items():
         os.setxattr(target, name, value)
+
+
+def match_directory(source: str, target: str) -> None:
+    """Give a directory all that another one has, times too, and nothing else."""
+    for name in xattrs(target).keys() - xattrs(source).keys():
+        os.removexattr(target, name)
+    copy_directory_attributes(source, target)
+    st = os.lstat(source)
+    os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
 
 
 def copy_file(source: str, target: str) -> None:

@@ -1,0 +1,102 @@
+"""Fold: bring what was fetched of a change into the present generation, which so becomes the next.
+
+    N.ready (complete and on disk) + generation N-1  →  generation N
+
+The change counts from the moment that it is called ready: it is then redone, by whoever finds it,
+until all of it is in. What it replaces is kept until the ledger speaks of the new generation: an
+inode that the ledger names must not be given to another file meanwhile (RULES B1).
+"""
+
+from __future__ import annotations
+
+import os
+
+from allie.core.errors import StateError
+from allie.core.system import System
+from allie.machine import atomic, tree
+
+GONE = ".gone"  # in a change: the names that leave, NUL-ended
+READY = ".ready"
+OLD = ".old"
+
+
+def commit(here: System, part: str, gone: list[str]) -> None:
+    """Call a fetched change ready, and bring it in. gone: what leaves, parents before children."""
+    atomic.write(f"{part}/{GONE}", "".join(f"{name}\0" for name in gone), durable=False)
+    atomic.sync_filesystem(part)
+    os.rename(part, part.rpartition(".")[0] + READY)
+    finish(here)
+
+
+def is_due(here: System) -> bool:
+    """Whether a killed tick left a change that is ready and not all in."""
+    try:
+        return any(name.endswith(READY) for name in os.listdir(here.mirror))
+    except FileNotFoundError:
+        return False
+
+
+def finish(here: System) -> None:
+    """Bring in every change that is ready. Raises StateError where the disk does not take it."""
+    for name in os.listdir(here.mirror):
+        if name.endswith(READY):
+            try:
+                _fold(here, f"{here.mirror}/{name}", name.rpartition(".")[0])
+            except OSError as error:
+                raise StateError(
+                    f"cannot bring in {here.mirror}/{name}: {error.strerror} ({error.filename})",
+                    "the next tick goes on with it",
+                ) from error
+
+
+def forget_replaced(here: System, oldest: int) -> None:
+    """Remove what changes replaced, up to the oldest generation that the ledger speaks of."""
+    for name in os.listdir(here.mirror):
+        number = name[: -len(OLD)]
+        if name.endswith(OLD) and number.isdigit() and int(number) < oldest:
+            tree.remove(f"{here.mirror}/{name}")
+
+
+def _fold(here: System, ready: str, number: str) -> None:
+    """One change. Each step may have been done before: then it finds nothing to do."""
+    grown = f"{here.mirror}/{number}"
+    if not os.path.isdir(grown):
+        present = f"{here.mirror}/{os.readlink(here.current)}"
+        replaced = present + OLD
+        os.makedirs(replaced, 0o700, exist_ok=True)
+        gone = (atomic.read(f"{ready}/{GONE}") or "").split("\0")[:-1]
+        for name in reversed(gone):
+            _set_aside(f"{present}/{name}", replaced)
+        brought = [each for each in tree.listing(ready) if each[0] != GONE]
+        for name, is_dir in brought:
+            _bring(f"{ready}/{name}", f"{present}/{name}", is_dir, replaced)
+        for name, is_dir in reversed(brought):  # their times, after all is in
+            if is_dir:
+                tree.match_directory(f"{ready}/{name}", f"{present}/{name}")
+        os.rename(present, grown)
+    atomic.point(here.current, number)
+    atomic.sync_filesystem(grown)
+    tree.remove(ready)
+
+
+def _bring(source: str, target: str, is_dir: bool, replaced: str) -> None:
+    st = tree.status(target)
+    if st and tree.is_directory(st):
+        if is_dir:
+            return
+        tree.remove(target)  # what it held left before
+    elif st:
+        _set_aside(target, replaced)
+    if is_dir:
+        os.mkdir(target, 0o700)
+    else:
+        os.rename(source, target)
+
+
+def _set_aside(path: str, replaced: str) -> None:
+    """Take a file, or an emptied directory, out of the present generation."""
+    st = tree.status(path)
+    if st and tree.is_directory(st):
+        tree.remove(path)
+    elif st:
+        os.rename(path, f"{replaced}/{st.st_ino}")
