@@ -166,7 +166,7 @@ def test_rearmed_before_the_change(site: Site) -> None:
     site.overlay({"etc/motd": "new\n"})
     rsync = site.store.parent / "bin/rsync"
     lines = [
-        "for word; do case $word in --files-from*) ls /tmp-done >&2; exit 12;; esac; done",
+        "for word; do case $word in --backup-dir*) ls /tmp-done >&2; exit 12;; esac; done",
         'exec /usr/bin/rsync "$@"',
     ]
     lines[0] = lines[0].replace("/tmp-done", f"{site.pc.root}/root/done")
