@@ -63,6 +63,8 @@ def accept_change(
     news = _compare(settings, old, new, fresh, lagging)
     after = Generation(_number(part), part, before.overlays)
     generations.note(after, {name: new[name] for name in new if new[name] != old[name]})
+    came = [f"{overlay}/{path}" for overlay in fresh for path, _ in fresh[overlay]]
+    generations.note_changes(after, before, came)
     fold.commit(here, part, [name for each in old for name in _leaves(each, old[each], new[each])])
     tree.remove(f"{here.mirror}/left")
     return after._replace(path=f"{here.mirror}/{after.number}"), tuple(news)

@@ -8,6 +8,7 @@ effect (RULES B4).
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from allie.core import resolution, settings, system, tags
 from allie.core.errors import SettingsError
@@ -20,6 +21,7 @@ from allie.machine import atomic, tree
 
 LIST = ".overlays"  # in a generation: the overlays that it holds, in order
 NAMES = ".names-"  # … and, for each, the names in its tree, since every tick asks for them
+CHANGES = ".changes"  # … and, if it grew out of another: that one's number, and what was changed
 
 
 class Generation(Value):
@@ -69,6 +71,20 @@ def note(generation: Generation, names: dict[str, list[Listed]]) -> None:
         atomic.write(f"{generation.path}/{NAMES}{overlay}", text, durable=False)
     text = "".join(f"{overlay}\n" for overlay in generation.overlays)
     atomic.write(f"{generation.path}/{LIST}", text, durable=False)
+
+
+def note_changes(grown: Generation, before: Generation, names: Iterable[str]) -> None:
+    """Note what makes a generation differ from the one that it grows out of."""
+    text = "".join(f"{name}\0" for name in (str(before.number), *names))
+    atomic.write(f"{grown.path}/{CHANGES}", text, durable=False)
+
+
+def changed_since(generation: Generation, number: int) -> frozenset[str] | None:
+    """What differs from generation `number`, as `overlay/path`; None if that is not known."""
+    if number == generation.number:
+        return frozenset()
+    before, *names = (atomic.read(f"{generation.path}/{CHANGES}") or "0").split("\0")
+    return frozenset(names) if number and int(before) == number else None
 
 
 def listing(top: str) -> list[Listed]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import stat
 
+from allie.client import generation as generations
 from allie.client.claims import Claims, claim, links_to_go, rekeyed
 from allie.client.generation import Generation
 from allie.core.ledger import (
@@ -109,7 +110,7 @@ class _View:
         self.ledger = ledger
         self.claims = claims
         self.full = full
-        self.same_generation = ledger.generations.get(part) == generation.number
+        self.changed = generations.changed_since(generation, ledger.generations.get(part, 0))
         self.vouched: set[str] = set()
         self.standing: dict[str, Standing] = {}
         self.offers: dict[str, Offer] = {}
@@ -117,7 +118,8 @@ class _View:
     def look_at_claims(self, mine: tuple[str, ...]) -> None:
         """Every path that this part is to see to; nearly all are vouched for by one lstat."""
         entries, by_real = self.ledger.entries, self.claims.by_real
-        trusts = self.same_generation and not self.full
+        changed = self.changed
+        trusts = changed is not None and not self.full
         for real in mine:
             entry, old = by_real[real], entries.get(real)
             st = tree.status(self.prefix + real)
@@ -131,6 +133,7 @@ class _View:
                 and old.source
                 and old.part == self.part
                 and old.flag == entry.flag
+                and not (changed and entry.source in changed)
             ):
                 self.vouched.add(real)
             else:
@@ -171,7 +174,7 @@ class _View:
 
     def groups(self, mine: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """Sets of paths that are one inode in the generation (RULES B8); variants join none."""
-        if not self.offers:
+        if not any(tree.has_links(offer.path) for offer in self.offers.values()):
             return ()
         by_inode: dict[int, list[str]] = {}
         for real in mine:
@@ -203,7 +206,7 @@ class _View:
             return True
         if not old.source:
             return False
-        if self.same_generation:
+        if self.changed is not None and entry.source not in self.changed:
             return True
         path = f"{self.generation.path}/{entry.source}"
         return bool(old.source == tree.source_of(path, os.lstat(path)))

@@ -69,15 +69,18 @@ def prune(here: System, books: Ledger) -> None:
 
 def _remove_orphans(here: System, books: Ledger) -> None:
     """Remove the pristine files that neither ledger, tombstone nor undo speaks of."""
+    kept = set(os.listdir(here.pristine)) if os.path.isdir(here.pristine) else set()
     known = [*books.entries.values(), *(each.placed for each in books.tombstones.values())]
-    for number in ticks(here):
-        known += [step.old for each in _manifests(here, number) for step in each.steps if step.old]
     used = {placed.pristine for placed in known}
+    if kept <= used:
+        return  # as nearly always, and then undo need not be asked
+    for number in ticks(here):
+        steps = [step for each in _manifests(here, number) for step in each.steps]
+        used |= {step.old.pristine for step in steps if step.old}
     if UNKNOWN in used:
         return  # the ledger was lost: nobody knows what these files are good for
-    for name in os.listdir(here.pristine) if os.path.isdir(here.pristine) else []:
-        if name not in used:
-            tree.remove(f"{here.pristine}/{name}")
+    for name in kept - used:
+        tree.remove(f"{here.pristine}/{name}")
 
 
 def _manifests(here: System, tick: int) -> list[Intent]:

@@ -53,6 +53,12 @@ def is_regular(st: os.stat_result) -> bool:
     return stat.S_ISREG(st.st_mode)
 
 
+def has_links(path: str) -> bool:
+    """Whether a file has another name somewhere."""
+    st = os.lstat(path)
+    return st.st_nlink > 1 and not stat.S_ISDIR(st.st_mode)
+
+
 def seen_of(st: os.stat_result) -> Seen:
     """The part of an lstat that vouches for a file in the root."""
     return (
