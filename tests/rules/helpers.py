@@ -81,7 +81,8 @@ def leftovers(root: Path) -> list[str]:
     for name in ("stage", "pristine.part", "intent-overlay", "intent-overact"):
         found += [name] if os.path.lexists(state / name) else []
     found += [str(path) for path in state.glob("*.part")]
-    found += [str(path) for path in state.glob("mirror/*.part")]
+    for kind in ("part", "ready", "old"):
+        found += [str(path) for path in state.glob(f"mirror/*.{kind}")]
     return found
 
 

@@ -79,6 +79,26 @@ def test_every_kind_of_change_in_the_store_arrives(tmp_path: Path, change: str) 
     assert (placed.mode, placed.owner, placed.xattrs) == (wanted.mode, wanted.owner, wanted.xattrs)
 
 
+def test_changes_that_came_while_paused_are_all_seen(tmp_path: Path) -> None:
+    """The inode that the ledger names is kept meanwhile: no later file may pass for it."""
+    world = World(tmp_path, {"etc/a": File("1\n", mtime=1_500_000_000), "etc/b": "1\n"})
+    world.good()
+    world.pc.run("pause").ok()
+    path = world.overlay() / "etc/a"
+    for user in ("1000", "1001", "1002"):
+        subprocess.run(["setfacl", "-b", "-m", f"u:{user}:rw", str(path)], check=True)
+        world.tick().ok()
+    world.put({"etc/b": "2\n"})
+    world.tick().ok()
+    assert world.read("etc/b") == "1\n"
+    world.pc.run("resume").ok()
+    world.good()
+    assert os.getxattr(world.at("etc/a"), "system.posix_acl_access") == os.getxattr(
+        path, "system.posix_acl_access"
+    )
+    assert world.read("etc/b") == "2\n"
+
+
 @pytest.mark.parametrize("move", ["cp -a", "touch", "hard link", "rename away and back"])
 def test_a_file_that_only_moved_is_no_drift(tmp_path: Path, move: str) -> None:
     world = World(tmp_path, {"etc/a": "1\n"})
