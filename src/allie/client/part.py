@@ -30,6 +30,8 @@ from allie.core.value import Value
 from allie.machine import locate, lock, paths, rsync
 
 FULL_EVERY = 168  # ticks, a week of hours: then everything is compared by content
+THOROUGH_EVERY = 24  # ticks, a day of hours: then the store is asked after ACLs and attributes, too
+ROUTINE = "ALLIE_ROUTINE"  # in the environment: a whole tick that nobody watches
 
 
 class Situation(Value):
@@ -52,7 +54,7 @@ def run(here: System, part: str) -> Applied:
         if _cut_short(here):
             _recover(here)
         if part == "overlay":
-            bring(here)
+            bring(here, routine=_is_routine(tick))
         saved = state.load_ledger(here)
         known = situation(here)
         present, the_plan = decide(here, part, known, saved, full=tick % FULL_EVERY == 0)
@@ -65,13 +67,18 @@ def run(here: System, part: str) -> Applied:
         return done
 
 
-def bring(here: System) -> None:
+def _is_routine(tick: int) -> bool:
+    """Whether the store is asked the cheaper question; a person who asks gets the whole answer."""
+    return ROUTINE in os.environ and tick % THOROUGH_EVERY != 0
+
+
+def bring(here: System, *, routine: bool = False) -> None:
     """Fetch; and once more if what came names other overlays, another ring or another store."""
     before = settings_now(here, generations.current(here))
-    fetched = fetch(here, before)
+    fetched = fetch(here, before, routine=routine)
     after = settings_now(here, fetched.generation)
     if (after.overlays, after.ring, after.stores) != (before.overlays, before.ring, before.stores):
-        fetch(here, after)
+        fetch(here, after, routine=routine)
 
 
 def settings_now(here: System, generation: Generation | None) -> Settings:
