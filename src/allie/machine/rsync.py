@@ -43,7 +43,7 @@ class Version(Value):
 
     @property
     def plain(self) -> Version:
-        """The same, not comparing ACLs and attributes: they double a question's cost, at both ends."""
+        """The same without ACLs and attributes, which double what a question costs both ends."""
         return self._replace(acls=False, xattrs=False)
 
 
