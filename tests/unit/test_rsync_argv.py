@@ -93,6 +93,12 @@ def test_ask() -> None:
     ]
 
 
+def test_a_routine_question_leaves_out_acls_and_attributes() -> None:
+    argv = rsync.ask(WHOLE.plain, [], ["host::m/a"], "/mirror/current")
+    assert argv[:4] == ["rsync", "-aSH", "--numeric-ids", "-n"]
+    assert rsync.ask(SMALL.plain, [], ["host::m/a"], "/mirror/current") == argv
+
+
 def test_fetch() -> None:
     assert rsync.fetch(SMALL, [], ["/srv/overlays/kit"], "/m/2.part", ["/m/1", "/m/left"]) == [
         "rsync",

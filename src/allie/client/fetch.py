@@ -48,9 +48,10 @@ class Fetched(Value):
     contact: Contact
 
 
-def fetch(here: System, settings: Settings) -> Fetched:
+def fetch(here: System, settings: Settings, *, routine: bool = False) -> Fetched:
     """Bring the store's overlays; where that cannot be, the present generation stands.
 
+    routine: do not ask after ACLs and attributes; what is fetched brings its own in any case.
     Raises nothing for a store that is away or refused: the trouble is in the contact.
     Raises StateError where this PC's own disk stops us.
     """
@@ -59,7 +60,7 @@ def fetch(here: System, settings: Settings) -> Fetched:
     trouble: StoreError | None = None
     for store in in_own_order(settings):
         try:
-            after, names = _from(store, here, settings, before, contact)
+            after, names = _from(store, here, settings, before, contact, routine)
             fresh = _met(store, settings, contact, after.number)
             same = fresh._replace(good=contact.good, answered=contact.answered) == contact
             if not same or abs(fresh.good - contact.good) > 60:
@@ -95,7 +96,12 @@ def overlay_path(settings: Settings, overlay: str) -> str:
 
 
 def _from(
-    store: str, here: System, settings: Settings, before: Generation | None, contact: Contact
+    store: str,
+    here: System,
+    settings: Settings,
+    before: Generation | None,
+    contact: Contact,
+    routine: bool,
 ) -> tuple[Generation, tuple[str, ...]]:
     """Bring everything from one store: the generation then in force, and what is new in it."""
     able = rsync.version(f"{here.state}/rsync")
@@ -105,7 +111,7 @@ def _from(
     lagging = _lagging(store, settings, contact)
     if before is None or before.overlays != settings.overlays:
         return accept_whole(here, settings, _whole(here, source, before), before, lagging=lagging)
-    asked = _ask(source, before)
+    asked = _ask(source._replace(able=able.plain) if routine else source, before)
     if not asked.changed and not asked.gone:
         _forget_parts(here)
         return before, ()

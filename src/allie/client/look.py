@@ -66,6 +66,7 @@ def look(
         held=frozenset(claims.held),
         problems=tuple(each for each in claims.problems if claims.belongs(each.path, part)),
         consent=generation.consents,
+        met={**inside.met, **view.met},
         parents_shared=_shared_parents(here, view.standing),
     )
 
@@ -114,6 +115,7 @@ class _View:
         self.vouched: set[str] = set()
         self.standing: dict[str, Standing] = {}
         self.offers: dict[str, Offer] = {}
+        self.met: dict[str, str] = {}
 
     def look_at_claims(self, mine: tuple[str, ...]) -> None:
         """Every path that this part is to see to; nearly all are vouched for by one lstat."""
@@ -151,6 +153,7 @@ class _View:
             return
         if entry.flag == "once" and st and (old is None or old.flag == "once"):
             self.vouched.add(real)  # it is the user's now
+            self.met[real] = tree.seen_of(st)
             return
         offer = None
         if entry.flag != "absent":
@@ -279,6 +282,7 @@ class _View:
     def _look_at_tombstone(self, real: str, placed: Placed) -> None:
         """Only a file that is ours to the second of its time came back; a new one is the user's."""
         st = tree.status(self.prefix + real)
+        self.met[real] = tree.seen_of(st) if st else NOTHING
         if st is None or stat.S_ISDIR(st.st_mode) or not placed.source:
             return
         size, mtime = size_and_mtime(placed.source)

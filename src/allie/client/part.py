@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from allie.client import fold, identity, state
+from allie.client import fold, glance, identity, state
 from allie.client import generation as generations
 from allie.client.fetch import fetch
 from allie.client.generation import Generation
@@ -30,6 +30,17 @@ from allie.core.value import Value
 from allie.machine import locate, lock, paths, rsync
 
 FULL_EVERY = 168  # ticks, a week of hours: then everything is compared by content
+THOROUGH_EVERY = 24  # ticks, a day of hours: then the store is asked after ACLs and attributes, too
+ROUTINE = "ALLIE_ROUTINE"  # in the environment: a whole tick that nobody watches
+
+
+class Grounds(Value):
+    """What a resolution follows from, and nothing else does."""
+
+    generation: Generation
+    settings: Settings
+    facts: Facts
+    own: Facts  # the ones by which allie.conf itself is chosen
 
 
 class Situation(Value):
@@ -52,26 +63,51 @@ def run(here: System, part: str) -> Applied:
         if _cut_short(here):
             _recover(here)
         if part == "overlay":
-            bring(here)
-        saved = state.load_ledger(here)
-        known = situation(here)
-        present, the_plan = decide(here, part, known, saved, full=tick % FULL_EVERY == 0)
-        if state.pause(here):
-            done = applied_of(tick, the_plan, list(the_plan.changes), list(the_plan.problems))
-            done = done._replace(paused=True)
+            bring(here, routine=_is_routine(tick))
+        known = grounds(here)
+        name = glance.name_of(here, part, known.generation, known)
+        full = tick % FULL_EVERY == 0
+        if not full and not state.pause(here) and glance.holds(here, part, name):
+            done = Applied(tick, part, known.generation.number)
         else:
-            done = _carry_out(here, the_plan, present, saved, tick)
+            done = _look_and_apply(here, part, known, name, tick, full=full)
         state.save_applied(here, done)
         return done
 
 
-def bring(here: System) -> None:
+def _look_and_apply(
+    here: System, part: str, known: Grounds, name: str, tick: int, *, full: bool
+) -> Applied:
+    """Resolve, look, plan, and apply; or (paused) only tell what would be applied."""
+    saved = state.load_ledger(here)
+    present, the_plan = decide(here, part, situation(here, known), saved, full=full)
+    if state.pause(here):
+        done = applied_of(tick, the_plan, list(the_plan.changes), list(the_plan.problems))
+        return done._replace(paused=True)
+    settled = saved.generations.get(part) == the_plan.generation
+    if the_plan.is_nothing and settled and present.ledger is saved and not the_plan.problems:
+        glance.note(here, part, name, present)
+        return Applied(tick, part, the_plan.generation)
+    from allie.client import apply  # noqa: PLC0415 - see HACKING.md, start-up
+
+    done = apply.apply(here, the_plan, present, saved, tick)
+    if not (the_plan.is_nothing and settled):
+        _tidy(here, pruning=not the_plan.is_nothing)
+    return done
+
+
+def _is_routine(tick: int) -> bool:
+    """Whether the store is asked the cheaper question; a person who asks gets the whole answer."""
+    return ROUTINE in os.environ and tick % THOROUGH_EVERY != 0
+
+
+def bring(here: System, *, routine: bool = False) -> None:
     """Fetch; and once more if what came names other overlays, another ring or another store."""
     before = settings_now(here, generations.current(here))
-    fetched = fetch(here, before)
+    fetched = fetch(here, before, routine=routine)
     after = settings_now(here, fetched.generation)
     if (after.overlays, after.ring, after.stores) != (before.overlays, before.ring, before.stores):
-        fetch(here, after)
+        fetch(here, after, routine=routine)
 
 
 def settings_now(here: System, generation: Generation | None) -> Settings:
@@ -79,17 +115,24 @@ def settings_now(here: System, generation: Generation | None) -> Settings:
     return generations.settings_in_force(here, generation, _known(here))
 
 
-def situation(here: System) -> Situation:
-    """Resolve the present generation for this system. Raises StoreError if there is none."""
+def grounds(here: System) -> Grounds:
+    """What there is to resolve. Raises StoreError if nothing was ever fetched."""
     generation = generations.current(here)
     if generation is None:
         trouble = state.contact(here).trouble or "no tick has fetched anything yet"
         raise StoreError(f"there are no overlays on this PC: {trouble}")
-    settings = settings_now(here, generation)
+    own = _known(here)
+    settings = generations.settings_in_force(here, generation, own)
     facts = identity.gather(here, settings, generation)
+    return Grounds(generation, settings, facts, own)
+
+
+def situation(here: System, known: Grounds | None = None) -> Situation:
+    """Resolve the present generation for this system. Raises StoreError if there is none."""
+    generation, settings, facts, own = known or grounds(here)
     resolution = generations.resolve(generation, facts)
     return Situation(
-        generation, settings, facts, _without_unusable_settings(here, generation, resolution)
+        generation, settings, facts, _without_unusable_settings(here, generation, resolution, own)
     )
 
 
@@ -123,11 +166,11 @@ def _known(here: System) -> Facts:
 
 
 def _without_unusable_settings(
-    here: System, generation: Generation, resolution: Resolution
+    here: System, generation: Generation, resolution: Resolution, own: Facts
 ) -> Resolution:
     """An allie.conf that this system cannot use would cut it off: it is not placed."""
     entry = resolution.entries.get(system.SETTINGS)
-    text = generations.text_of(generation, system.SETTINGS, _known(here)) if entry else None
+    text = generations.text_of(generation, system.SETTINGS, own) if entry else None
     if entry is None or text is None:
         return resolution
     try:
@@ -137,19 +180,6 @@ def _without_unusable_settings(
         entries = {path: each for path, each in resolution.entries.items() if each is not entry}
         problem = Problem(system.SETTINGS, f"{entry.source} cannot be used: {error}")
         return resolution._replace(entries=entries, problems=(*resolution.problems, problem))
-
-
-def _carry_out(here: System, the_plan: Plan, present: Present, saved: Ledger, tick: int) -> Applied:
-    """Apply the plan, and tidy up after it; an ordinary tick finds nothing to do."""
-    known = saved.generations.get(the_plan.part) == the_plan.generation
-    if the_plan.is_nothing and known and present.ledger is saved and not the_plan.problems:
-        return Applied(tick, the_plan.part, the_plan.generation)
-    from allie.client import apply  # noqa: PLC0415 - see HACKING.md, start-up
-
-    done = apply.apply(here, the_plan, present, saved, tick)
-    if not (the_plan.is_nothing and known):
-        _tidy(here, pruning=not the_plan.is_nothing)
-    return done
 
 
 def _cut_short(here: System) -> bool:

@@ -170,6 +170,8 @@ def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Ve
         return Verdict(name, "waiting", running, tick.before.get(name, Verdict(name, "", "")).since)
     try:
         env = _environment(tick, None if work else _facts(here))
+        if work and not (tick.echo or tick.first):
+            env[part.ROUTINE] = "1"
         job = None if work is None else (lambda: _in_child(here, env, work))
         ended = scripts.run(
             here, script, env, headers.timeout, work=job, keep=(tick.inside,), echo=tick.echo

@@ -47,5 +47,6 @@ class Present(Value):
     held: frozenset[str]  # in dispute: neither placed nor withdrawn
     problems: tuple[Problem, ...]
     consent: bool  # an overlay says that losing many files is meant
+    met: dict[str, str] = {}  # noqa: RUF012 - what lstat said where no ledger vouches: see `glance`
     released: frozenset[str] = frozenset()  # overlays that come as releases
     parents_shared: frozenset[str] = frozenset()  # see RULES A6, rsync older than 3.5

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 from allie.core.errors import PathRefused
 from allie.core.value import Value
+from allie.machine import tree
 
 _MOST_LINKS = 40  # as the kernel: ELOOP beyond
 
@@ -29,12 +30,14 @@ class Place(Value):
 class Inside:
     """Resolves paths in one root; remembers every directory that it has met.
 
-    going: real paths of symlinks that are to become directories, and so are not followed.
+    met: what lstat said of each path on the way to what was resolved. going: real paths of symlinks
+    that are to become directories, and so are not followed.
     """
 
     def __init__(self, root: str, going: frozenset[str] = frozenset()) -> None:
         self._going = going
         self.prefix = "/" if root == "/" else root + "/"
+        self.met: dict[str, str] = {}
         self._places: dict[str, Place | PathRefused] = {"": Place("", True)}
 
     def directory(self, path: str) -> Place:
@@ -84,13 +87,16 @@ class Inside:
         if not parent.exists:
             return Place(real, False)
         try:
-            mode = os.lstat(self.prefix + real).st_mode
+            st = os.lstat(self.prefix + real)
         except FileNotFoundError:
+            self.met[real] = tree.NEITHER
             return Place(real, False)
         except OSError as error:
+            self.met[real] = ""  # as nothing ever is
             raise PathRefused(f"/{real}: {error.strerror}") from error
-        if not stat.S_ISLNK(mode) or real in self._going:
-            return Place(real, stat.S_ISDIR(mode))
+        self.met[real] = tree.way_of(st)
+        if not stat.S_ISLNK(st.st_mode) or real in self._going:
+            return Place(real, stat.S_ISDIR(st.st_mode))
         links[0] += 1
         if links[0] > _MOST_LINKS:
             raise PathRefused(f"/{real}: too many symlinks")

@@ -12,6 +12,7 @@ from allie.core.ledger import DIRECTORY, NOTHING, Seen, Source
 
 _CHUNK = 1 << 20  # bytes, of what is read for its digest
 _BLOCK = 1 << 16  # bytes, of what is copied
+NEITHER = "n"  # of a path: no directory, no symlink, perhaps nothing
 # Attributes that are the machine's own, not the file's: never compared, never carried (RULES B3).
 FOREIGN_XATTRS = ("security.selinux", "security.ima")
 FOREIGN_XATTR_PREFIX = "trusted.overlay."
@@ -65,6 +66,13 @@ def seen_of(st: os.stat_result) -> Seen:
         f"{st.st_ino} {st.st_ctime_ns} {st.st_size} {st.st_mtime_ns}"
         f" {st.st_mode:o} {st.st_uid} {st.st_gid}"
     )
+
+
+def way_of(st: os.stat_result) -> str:
+    """The part of an lstat that tells where a path through here leads."""
+    if stat.S_ISLNK(st.st_mode):
+        return seen_of(st)
+    return DIRECTORY if stat.S_ISDIR(st.st_mode) else NEITHER
 
 
 def source_of(path: str, st: os.stat_result) -> Source:
