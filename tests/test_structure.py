@@ -40,6 +40,8 @@ LATE_IMPORTERS = {
     "allie.client.apply": "only what comes back is compared with what packages installed",
     "allie.client.look": "only drift is compared with what packages installed",
     "allie.client.part": "an ordinary tick changes nothing, and does not load what changes things",
+    "allie.machine.atomic": "only what changes a disk must sync it",
+    "allie.machine.process": "an ordinary tick starts nothing that must die with it",
     "allie.client.scripts": "only another root's scripts need namespaces",
     "allie.core.digest": "loads OpenSSL only for what is large",
     "allie.client.keepsake": "only a tick after an update removes old code",
@@ -54,7 +56,8 @@ UPWARD = {
 }
 # Not needed for a tick, and each costs start-up time that every PC pays every hour
 NOT_IN_A_TICK = set(
-    "subprocess dataclasses pathlib inspect logging asyncio socket ssl tempfile shutil".split()
+    "ctypes shlex subprocess dataclasses pathlib inspect logging asyncio socket ssl tempfile"
+    " shutil".split()
 )
 
 

@@ -59,7 +59,7 @@ def names_in(generation: Generation, overlay: str) -> list[Listed]:
     if text is None:
         return listing(f"{generation.path}/{overlay}")
     return [
-        Listed(name[:-1], True) if name[-1] == "/" else Listed(name, False)
+        Listed._make((name[:-1], True) if name[-1] == "/" else (name, False))
         for name in text.split("\0")[:-1]
     ]
 
@@ -89,7 +89,7 @@ def changed_since(generation: Generation, number: int) -> frozenset[str] | None:
 
 def listing(top: str) -> list[Listed]:
     """The tree below a directory, parents before children."""
-    return [Listed(*each) for each in tree.listing(top)]
+    return [Listed._make(each) for each in tree.listing(top)]
 
 
 def resolve(generation: Generation, facts: Facts) -> Resolution:

@@ -27,7 +27,7 @@ from allie.core.resolution import Problem, Resolution
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import locate, lock, paths, rsync
+from allie.machine import locate, lock, paths, process, rsync
 
 FULL_EVERY = 168  # ticks, a week of hours: then everything is compared by content
 THOROUGH_EVERY = 24  # ticks, a day of hours: then the store is asked after ACLs and attributes, too
@@ -90,6 +90,7 @@ def _look_and_apply(
         return Applied(tick, part, the_plan.generation)
     from allie.client import apply  # noqa: PLC0415 - see HACKING.md, start-up
 
+    process.die_with_parent()
     done = apply.apply(here, the_plan, present, saved, tick)
     if not (the_plan.is_nothing and settled):
         _tidy(here, pruning=not the_plan.is_nothing)
@@ -199,6 +200,7 @@ def _recover(here: System) -> None:
     """Sort out what a killed tick left."""
     from allie.client import recover  # noqa: PLC0415 - see HACKING.md, start-up
 
+    process.die_with_parent()
     recover.recover(here)
 
 

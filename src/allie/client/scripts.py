@@ -7,7 +7,6 @@ ALLIE_SYSTEM ALLIE_HOST ALLIE_CLASSES ALLIE_FETCHED ALLIE_TICK. Its output goes 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import stat
@@ -93,7 +92,8 @@ def run(
     read_end, write_end = os.pipe()
     null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     job = work or (lambda: _become(here, script, env))
-    pid = process.fork(job, (null, write_end, write_end), keep=keep, dies_with_us=work is not None)
+    dies = None if work else False
+    pid = process.fork(job, (null, write_end, write_end), keep=keep, dies_with_us=dies)
     os.close(write_end)
     os.close(null)
     mark = "" if work else _mark(here, script.name, pid)
@@ -153,6 +153,8 @@ def _ordinary_priority() -> None:
             os.setpriority(os.PRIO_PROCESS, 0, 0)
             number = _IOPRIO_SET.get(os.uname().machine)
             if number:
+                import ctypes  # noqa: PLC0415 - see HACKING.md, start-up
+
                 ctypes.CDLL(None).syscall(number, 1, 0, _BEST_EFFORT_4)
     except OSError:
         pass  # not root

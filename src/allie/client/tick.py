@@ -71,6 +71,7 @@ def run(
         last = state.last_report(here)
         before = {verdict.name: verdict for verdict in last.scripts} if last else {}
         inside = lock.pass_on(here)
+        _read_ahead(here)
         tick = _Tick(here, number, began, kit, before, inside, echo, first)
         try:
             verdicts = _named(tick, names) if names else _all_due(tick)
@@ -83,6 +84,14 @@ def run(
             _report_elsewhere(here, began, error)
             raise
         return report
+
+
+def _read_ahead(here: System) -> None:
+    """Parse settings and facts: each forked child, and the report, then finds them remembered."""
+    try:
+        _facts(here)
+    except AllieError:
+        pass  # who needs them will say so
 
 
 def survey(here: System) -> list[Verdict]:

@@ -12,7 +12,7 @@ from allie.core import hosts
 from allie.core.errors import SettingsError
 from allie.core.value import Value
 
-_CLASS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_CLASS = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
 class Facts(Value):
@@ -72,7 +72,7 @@ def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
             continue
         name, colon, members = body.partition(":")
         name = name.strip()
-        if not colon or not _CLASS.fullmatch(name):
+        if not colon or not re.fullmatch(_CLASS, name):
             raise SettingsError(
                 f"classes, line {number}: {body!r} is not of the form `class: host host…`"
             )

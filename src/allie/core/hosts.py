@@ -13,9 +13,9 @@ from functools import lru_cache
 
 from allie.core.value import Value
 
-_RANGE = re.compile(r"\[(?![0-9]*\])([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\]")
-_GLOB = re.compile(r"\*|\?|\[!?[^\]]+\]")
-_MEMBER = re.compile(r"(.)(?!-.)|(.)-(.)", re.DOTALL)
+_RANGE = r"\[(?![0-9]*\])([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\]"
+_GLOB = r"\*|\?|\[!?[^\]]+\]"
+_MEMBER = r"(?s)(.)(?!-.)|(.)-(.)"
 
 
 class _Span(Value):
@@ -57,8 +57,8 @@ def _in_span(digits: str, span: _Span) -> bool:
 
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> _Pattern:
-    ranges = tuple(_spans(text) for text in _RANGE.findall(pattern))
-    pieces = _RANGE.split(pattern)
+    ranges = tuple(_spans(text) for text in re.findall(_RANGE, pattern))
+    pieces = re.split(_RANGE, pattern)
     literals = [_glob_to_regex(piece) for piece in pieces[::2]]
     return _Pattern(re.compile("([0-9]+)".join(literals), re.ASCII), ranges)
 
@@ -84,7 +84,7 @@ def glob(pattern: str) -> re.Pattern[str]:
 def _glob_to_regex(text: str) -> str:
     out = []
     at = 0
-    for found in _GLOB.finditer(text):
+    for found in re.finditer(_GLOB, text):
         out.append(re.escape(text[at : found.start()]))
         sign = found.group()
         if sign == "*":
@@ -102,7 +102,7 @@ def _set_to_regex(body: str) -> str:
     """`a-c_` or `!a-c`, with nothing that only a regular expression knows; `z-a` fits no sign."""
     negated = body.startswith("!")
     out = []
-    for single, first, last in _MEMBER.findall(body[negated:]):
+    for single, first, last in re.findall(_MEMBER, body[negated:]):
         if single:
             out.append(re.escape(single))
         elif first <= last:

@@ -87,8 +87,11 @@ def decode(text: str) -> Ledger:
     if not isinstance(value, dict) or value.get("version") != VERSION:
         raise ValueError("not a ledger of this version")
     try:
+        entries: dict[str, list[Any]] = value["entries"]
+        if any(len(row) != len(Placed._fields) for row in entries.values()):
+            raise ValueError("a damaged ledger: an entry is cut short")
         return Ledger(
-            {real: placed(row) for real, row in value["entries"].items()},
+            dict(zip(entries, map(Placed._make, entries.values()))),
             {
                 real: Tombstone(placed(row), when)
                 for real, (row, when) in value["tombstones"].items()

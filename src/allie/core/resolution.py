@@ -145,7 +145,7 @@ def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> dict[str, 
             if candidate:
                 contested.setdefault(candidate.entry.path, []).append(candidate)
         else:
-            winners[spelling] = Entry(spelling, name, spelling, is_dir)
+            winners[spelling] = Entry._make((spelling, name, spelling, is_dir, ""))
     for path, candidates in contested.items():
         if path in winners:
             candidates.append(_Candidate(tags.DEFAULT_RANK, winners[path]))

@@ -13,7 +13,7 @@ from allie.core.value import Value
 NAME = re.compile(r"[0-9][0-9][A-Za-z0-9._-]*")
 _LEFTOVER = re.compile(r"(~|\.bak|\.orig|\.rej|\.swp|\.dpkg-[a-z]+|\.rpm[a-z]+)$")
 _HEADER = re.compile(rb"^#[ \t]*allie:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
-_SPAN = re.compile(r"([0-9]+)\s*([smhdw]?)")
+_SPAN = r"([0-9]+)\s*([smhdw]?)"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _HEAD = 4096  # bytes at a script's start in which its headers are looked for
 DEFAULT_TIMEOUT = 3600
@@ -88,7 +88,7 @@ def _with_header(headers: Headers, word: str, rest: str) -> Headers:
 
 def parse_span(text: str) -> int | None:
     """`90`, `10m`, `2h`, `7d` or `1w` in seconds; None if it is nothing of the kind."""
-    found = _SPAN.fullmatch(text)
+    found = re.fullmatch(_SPAN, text)
     return int(found.group(1)) * _UNITS[found.group(2)] if found else None
 
 

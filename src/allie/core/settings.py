@@ -18,8 +18,8 @@ KEYS = {
     "allie": ("store", "ring", "host", "stall"),
     "system": ("root", "image", "overlays"),
 }
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_STORE = re.compile(r"(rsync://[^/]+/?|ssh://[^/]+/.*|/.*)")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_STORE = r"(rsync://[^/]+/?|ssh://[^/]+/.*|/.*)"
 
 
 class Settings(Value):
@@ -103,7 +103,7 @@ def unknown_keys(text: str) -> list[str]:
 
 def check_name(name: str, kind: str) -> str:
     """Return the name of a thing of this kind if it is one; raise SettingsError if not."""
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise SettingsError(
             f"{kind} {name!r}: that is not a name",
             "letters, digits, dot, dash and underscore; no slash",
@@ -113,7 +113,7 @@ def check_name(name: str, kind: str) -> str:
 
 def check_store(store: str) -> str:
     """Return a store's address if it is one; raise SettingsError if not."""
-    if not _STORE.fullmatch(store):
+    if not re.fullmatch(_STORE, store):
         raise SettingsError(
             f"{store!r} is not the address of a store",
             "rsync://host[:port]/, ssh://user@host/path, or /path",

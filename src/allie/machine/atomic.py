@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from allie.core.errors import StateError
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def write(path: str, data: str | bytes, mode: int = 0o644, *, durable: bool = True) -> None:
@@ -88,9 +85,12 @@ def sync_filesystem(path: str) -> None:
 
     rsync exits 0 when its data never reached the disk; this is what tells (RULES A12).
     """
+    import ctypes  # noqa: PLC0415 - see HACKING.md, start-up
+
+    libc = ctypes.CDLL(None, use_errno=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if _libc.syncfs(descriptor) != 0:
+        if libc.syncfs(descriptor) != 0:
             reason = os.strerror(ctypes.get_errno())
             raise StateError(f"the disk under {path} did not take the data: {reason}")
     finally:

@@ -8,10 +8,10 @@ import sys
 import time
 from collections.abc import Callable
 
-_PROGRESS = re.compile(rb"([0-9,]+)\s+(\d+)%\s+(\S+/s)\s+(\S+)")
+_PROGRESS = rb"([0-9,]+)\s+(\d+)%\s+(\S+/s)\s+(\S+)"
 _AFTER = 2.0  # seconds of work before progress is shown
 _COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
-_OURS = re.compile(rf"(\x1b\[(?:0|{'|'.join(_COLOURS.values())})m)")
+_OURS = rf"(\x1b\[(?:0|{'|'.join(_COLOURS.values())})m)"
 
 
 def is_watched() -> bool:
@@ -58,7 +58,7 @@ def progress(what: str) -> tuple[list[str], Callable[[bytes], None] | None]:
     began = time.monotonic()
 
     def show(output: bytes) -> None:
-        found = list(_PROGRESS.finditer(output))
+        found = list(re.finditer(_PROGRESS, output))
         if not found or time.monotonic() - began < _AFTER:
             return
         size, share, rate, left = (each.decode() for each in found[-1].groups())
@@ -71,5 +71,5 @@ def progress(what: str) -> tuple[list[str], Callable[[bytes], None] | None]:
 
 def _plain(line: str) -> str:
     """Escape what a file name could smuggle in; our own colours stay."""
-    pieces = _OURS.split(line)
+    pieces = re.split(_OURS, line)
     return "".join(piece if index % 2 else printable(piece) for index, piece in enumerate(pieces))

@@ -7,11 +7,9 @@ and dies with us, so that a kill -9 of ALLiE leaves no rsync at work.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import select
-import shlex
 import signal
 import sys
 import time
@@ -24,7 +22,7 @@ from allie.machine import groups
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED_ON = ("TERM", "SSH_AUTH_SOCK", "RSYNC_PASSWORD", "TZ")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_libc = ctypes.CDLL(None, use_errno=True)
+_forked_by: list[int] = []  # the process that we are to die with, while we need not yet
 
 
 class Finished(Value):
@@ -39,6 +37,8 @@ class Finished(Value):
     @property
     def command(self) -> str:
         """The command as a line that can be pasted."""
+        import shlex  # noqa: PLC0415 - see HACKING.md, start-up
+
         return shlex.join(self.argv)
 
     def last_words(self) -> str:
@@ -113,14 +113,19 @@ def fork(
     streams: tuple[int, int, int],
     *,
     keep: Sequence[int] = (),
-    dies_with_us: bool = True,
+    dies_with_us: bool | None = True,
 ) -> int:
     """Run `work` in a forked child with these as stdin, stdout and stderr; return its pid.
 
     The child leads its own session; its exit status is what `work` returns. An AllieError of its
     own is its caller's to catch; anything that gets out is printed as one line, exit 2.
+    dies_with_us: False for what may go on without us, None for a child that says itself from when
+    on it may not (`die_with_parent`).
     """
     parent = os.getpid()
+    if dies_with_us:
+        die_with_parent()
+        import ctypes  # noqa: F401, PLC0415 - once, here, and not in each child
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -129,10 +134,9 @@ def fork(
     code = 2
     try:
         os.setsid()
+        _forked_by[:] = [] if dies_with_us is False else [parent]
         if dies_with_us:
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(2)
+            die_with_parent()
         for target, descriptor in enumerate(streams):
             os.dup2(descriptor, target)
         for descriptor in keep:
@@ -146,6 +150,20 @@ def fork(
         os.write(2, f"allie: {error or type(error).__name__}\n".encode(errors="replace"))
     finally:
         os._exit(code)
+
+
+def die_with_parent() -> None:
+    """From now on be killed when the ALLiE that forked us ends: something is about to be changed.
+
+    Whoever starts a program that changes something gets there by itself.
+    """
+    for parent in _forked_by:
+        import ctypes  # noqa: PLC0415 - see HACKING.md, start-up
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(2)
+    _forked_by.clear()
 
 
 def execute(argv: Sequence[str], env: Mapping[str, str]) -> int:

@@ -26,7 +26,7 @@ _NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
 _CONNECT = 10  # seconds
 _ITEM = b">f+++++++++ "  # what stands before a name in an answer: %i is 11 characters wide
 _DELETED = b"*deleting   "
-_LISTED = re.compile(rb"^([d-])\S+\s+[0-9,.]+\s+\S+\s+\S+\s(.*)$")
+_LISTED = rb"^([d-])\S+\s+[0-9,.]+\s+\S+\s+\S+\s(.*)$"
 
 
 class Version(Value):
@@ -211,7 +211,7 @@ def list_directory(store: str, path: str, stall: int) -> list[str]:
 
 def parse_listing(out: bytes) -> list[str]:
     """The directories in the output of `list_directory`."""
-    found = (_LISTED.match(line) for line in out.splitlines())
+    found = (re.match(_LISTED, line) for line in out.splitlines())
     directories = (each.group(2) for each in found if each and each.group(1) == b"d")
     return [os.fsdecode(name) for name in directories if name != b"."]
 
