@@ -240,3 +240,27 @@ def test_a_capability_on_what_is_placed_survives_its_owner(tmp_path: Path) -> No
     os.removexattr(world.at("usr/bin/x"), "security.capability")
     assert "drift: /usr/bin/x" in world.good()
     assert os.getxattr(world.at("usr/bin/x"), "security.capability") == CAPABILITY
+
+
+def test_a_directory_that_made_way_before_the_kill_is_not_forgotten(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        {"etc/d": Dir(0o750), "etc/d/f": "1\n", "etc/e": "e\n"},
+        root={"srv/empty": Dir(0o700, owner=(5, 6))},
+    )
+    world.good()
+    before = plain(snapshot(world.root))
+    world.take("etc/d/f")
+    world.put({"etc/d": "a file\n", "srv/empty": "a file\n"})
+    killed_at(world, "transaction.stage")
+    assert not world.there("etc/d")
+    assert not world.there("srv/empty")
+    first = world.state("tick").read_text().strip()
+    world.good()
+    world.pc.run("undo", first).ok()
+    assert plain(snapshot(world.root)) == before
+    world.pc.run("resume").ok()
+    world.good()
+    world.take("srv/empty")
+    world.good()
+    assert plain(snapshot(world.root))["srv/empty"] == before["srv/empty"]
