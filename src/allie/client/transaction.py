@@ -12,7 +12,7 @@ import os
 import stat
 import time
 
-from allie.client import leftovers, rearm, state, swap
+from allie.client import leftovers, rearm, spare, state, swap
 from allie.client.confirm import confirm
 from allie.core import intent as intents
 from allie.core.errors import PathRefused, StateError
@@ -52,6 +52,7 @@ def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Led
         writes = [step for step in intent.steps if intents.writes(step)]
         _need_room(here, writes, offers)
         _write_intent(here, intent)
+        spare.make(here, touched, undo_place(here, intent))
         rearm.before(here, intent.steps)
         problems.update(_clear_the_way(here, intent))
         stage(here, writes, offers)
