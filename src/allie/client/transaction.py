@@ -13,7 +13,7 @@ import stat
 import time
 
 from allie.client import leftovers, rearm, spare, state, swap
-from allie.client.confirm import confirm
+from allie.client.confirm import as_held, confirm
 from allie.core import intent as intents
 from allie.core.errors import PathRefused, StateError
 from allie.core.intent import Intent, Step
@@ -191,7 +191,7 @@ def _lay(here: System, intent: Intent, steps: list[Step]) -> dict[str, str]:
     words = rsync.reason(finished)
     failed = {}
     for step in steps:
-        if tree.describe(here.at(step.real)) != step.wanted:
+        if tree.describe(here.at(step.real)) != as_held(here, step).wanted:
             failed[step.real] = f"rsync could not write it: {words}"
     return failed
 
