@@ -27,6 +27,18 @@ module.{name} = dies
 sys.exit(main())
 """
 
+EDITOR = """
+import sys
+from allie.cli.main import main
+from allie.client import transaction
+real = transaction._lay
+def edits(*args):
+    open({path!r}, "w").write("edited at the last moment\\n")
+    return real(*args)
+transaction._lay = edits
+sys.exit(main())
+"""
+
 
 def killed_at(world: World, where: str, *, after: bool = False, verb: str = "00overlay") -> None:
     """A tick that is killed as it calls (or has called) a function of the client."""
@@ -137,7 +149,7 @@ def test_pristine_keeps_everything_and_is_no_hard_link(tmp_path: Path) -> None:
 
 
 def test_pristine_and_undo_on_another_disk(tmp_path: Path) -> None:
-    """Only a capability of a file that is not root's is lost from undo, by rsync's own copy."""
+    """Also the capability of a file that is not root's, which rsync's own copy would lose."""
     root = tmp_path / "pc"
     caps = {"security.capability": CAPABILITY}
     with tmpfs(root / "var/lib/allie", "size=8m"):
@@ -154,12 +166,46 @@ def test_pristine_and_undo_on_another_disk(tmp_path: Path) -> None:
         assert saved.stat().st_uid == 5
         world.pc.run("undo").ok()
         assert world.read("usr/bin/x") == "ours"
+        assert world.at("usr/bin/x").stat().st_uid == 5
+        assert os.getxattr(world.at("usr/bin/x"), "security.capability") == CAPABILITY
         assert leftovers(root) == []
         world.pc.run("resume").ok()
         world.good()
         world.take("usr/bin/x")
         world.good()
         assert world.read("usr/bin/x") == "b"
+
+
+def test_hard_links_and_undo_on_another_disk(tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "pc/var/lib/allie", "size=8m"):
+        world = World(tmp_path, {"etc/e": "e\n", "etc/a": "1\n", "etc/b": Hard("etc/a")})
+        world.good()
+        (world.overlay() / "etc/a").unlink()
+        world.take("etc/b")
+        world.put({"etc/a": "2\n"})
+        world.good()
+        assert not world.there("etc/b")
+        world.pc.run("undo").ok()
+        assert (world.read("etc/a"), world.read("etc/b")) == ("1\n", "1\n")
+        assert world.at("etc/a").samefile(world.at("etc/b"))
+
+
+def test_an_edit_after_the_spare_copy_is_what_undo_brings_back(tmp_path: Path) -> None:
+    """rsync's own backup is made at the last moment; it is taken where the two differ."""
+    with tmpfs(tmp_path / "pc/var/lib/allie", "size=8m"):
+        world = World(tmp_path, {"etc/a": "1\n", "etc/b": Hard("etc/a")})
+        world.good()
+        (world.overlay() / "etc/a").unlink()
+        (world.overlay() / "etc/b").unlink()
+        world.put({"etc/a": "2\n", "etc/b": Hard("etc/a")})
+        src = str(Path(__file__).parents[2] / "src")
+        edit = world.at("etc/a")
+        code = EDITOR.format(path=str(edit))
+        argv = [world.pc.python, "-c", code, "--root", str(world.root), "00overlay"]
+        subprocess.run(argv, env={**world.pc.env, "PYTHONPATH": src}, check=True)
+        assert world.read("etc/a") == "2\n"
+        world.pc.run("undo").ok()
+        assert world.read("etc/a") == "edited at the last moment\n"
 
 
 def test_withdrawal_to_undo_on_another_disk(tmp_path: Path) -> None:
@@ -240,3 +286,27 @@ def test_a_capability_on_what_is_placed_survives_its_owner(tmp_path: Path) -> No
     os.removexattr(world.at("usr/bin/x"), "security.capability")
     assert "drift: /usr/bin/x" in world.good()
     assert os.getxattr(world.at("usr/bin/x"), "security.capability") == CAPABILITY
+
+
+def test_a_directory_that_made_way_before_the_kill_is_not_forgotten(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        {"etc/d": Dir(0o750), "etc/d/f": "1\n", "etc/e": "e\n"},
+        root={"srv/empty": Dir(0o700, owner=(5, 6))},
+    )
+    world.good()
+    before = plain(snapshot(world.root))
+    world.take("etc/d/f")
+    world.put({"etc/d": "a file\n", "srv/empty": "a file\n"})
+    killed_at(world, "transaction.stage")
+    assert not world.there("etc/d")
+    assert not world.there("srv/empty")
+    first = world.state("tick").read_text().strip()
+    world.good()
+    world.pc.run("undo", first).ok()
+    assert plain(snapshot(world.root)) == before
+    world.pc.run("resume").ok()
+    world.good()
+    world.take("srv/empty")
+    world.good()
+    assert plain(snapshot(world.root))["srv/empty"] == before["srv/empty"]

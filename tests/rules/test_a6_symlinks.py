@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.rules.helpers import World, snapshot
+from tests.rules.helpers import World, snapshot, tmpfs
 from tests.worlds.busybox import busybox_root
 from tests.worlds.toy import Dir, Entry, File, Link, make_tree
 
@@ -215,3 +216,69 @@ def test_no_tick_writes_outside_the_root(tmp_path: Path) -> None:
     world.tick()
     assert snapshot(outside) == before
     assert not Path("/run/g").exists()
+
+
+SWAPS = """\
+#!/bin/sh
+export PATH=/usr/local/bin:/usr/bin:/bin
+case "$*" in
+*--backup*) ;;
+*--files-from*) mv {root}/srv/d {root}/srv/was && ln -s {outside} {root}/srv/d ;;
+esac
+exec rsync "$@"
+"""
+
+
+def swapped(world: World, part: str) -> Path:
+    """Run a part while somebody turns srv/d into a link, as its files are copied to undo.
+
+    Where the directory is after that; what the link leads to must be as before.
+    """
+    outside = make_tree(world.store.parent / "outside", {"f": "host\n", "tree/g": "host\n"})
+    before = snapshot(outside)
+    text = SWAPS.format(root=world.root, outside=outside)
+    programs = make_tree(world.store.parent / "programs", {"rsync": File(text, 0o755)})
+    world.pc.run(part, env={"ALLIE_PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin"})
+    assert world.at("srv/d").is_symlink(), "the swap was made"
+    assert snapshot(outside) == before
+    return world.at("srv/was")
+
+
+@pytest.fixture
+def far_state(tmp_path: Path) -> Iterator[None]:
+    """The state directory on another disk than the root."""
+    with tmpfs(tmp_path / "pc/var/lib/allie", "size=8m"):
+        yield
+
+
+@pytest.mark.usefixtures("far_state")
+def test_a_withdrawal_goes_by_the_open_directory(tmp_path: Path) -> None:
+    world = World(tmp_path, {"srv/d/f": "ours\n", "srv/d/g": "g\n"})
+    world.good()
+    world.take("srv/d/f")
+    was = swapped(world, "00overlay")
+    assert os.listdir(was) == ["g"]
+    (kept,) = world.state("undo").glob("*/overlay/files/srv/d/f")
+    assert kept.read_text() == "ours\n"
+
+
+@pytest.mark.usefixtures("far_state")
+def test_a_tree_made_absent_goes_by_the_open_directory(tmp_path: Path) -> None:
+    world = World(tmp_path, {"srv/d/tree##absent": ""}, root={"srv/d/tree/g": "g\n"})
+    world.good()
+    make_tree(world.root, {"srv/d/tree/h": "h\n"})
+    was = swapped(world, "01overact")
+    assert os.listdir(was) == []
+    kept = world.state("undo").glob("*/overact/files/srv/d/tree/*")
+    assert sorted(path.name for path in kept) == ["g", "h"]
+
+
+@pytest.mark.usefixtures("far_state")
+def test_a_file_takes_a_links_place_by_the_open_directory(tmp_path: Path) -> None:
+    world = World(tmp_path, {"srv/d/f": Link("x")})
+    world.good()
+    world.put({"srv/d/f": "a file\n"})
+    was = swapped(world, "00overlay")
+    assert (was / "f").read_text() == "a file\n"
+    kept = [path for path in world.state("undo").rglob("*") if path.is_symlink()]
+    assert [os.readlink(path) for path in kept] == ["x"]

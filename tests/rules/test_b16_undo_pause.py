@@ -56,6 +56,29 @@ def test_several_ticks_newest_first(tmp_path: Path) -> None:
     assert (world.read("etc/a"), world.read("etc/v")) == ("1\n", "1\n")
 
 
+def test_back_over_changes_of_every_kind(tmp_path: Path) -> None:
+    """What is there says where it came from; undo of all is undo of each, newest first."""
+    world = World(tmp_path, {"etc/stays": ""}, root={"etc/a": "before\n", "etc/l": Link("x")})
+    world.good()
+    before = plain(snapshot(world.root))
+    first = int(world.state("tick").read_text()) + 1
+    world.put({"etc/a": "1\n", "etc/d/f": "1\n", "etc/l": "1\n", "etc/v##host.pc07": "1\n"})
+    world.good()
+    world.take("etc/d/f", "etc/v##host.pc07")
+    world.put({"etc/d": "a file\n", "etc/v": "plain\n", "etc/l": Link("y"), "etc/e/f": "2\n"})
+    world.good()
+    world.take("etc/a", "etc/d", "etc/e/f")
+    world.put({"etc/d/g": "3\n", "etc/e##absent": ""})
+    world.good()
+    done = world.pc.run("undo", str(first)).ok()
+    assert plain(snapshot(world.root)) == before
+    assert "put back: /etc/l" in done.out
+    assert "etc/e/f" not in done.out, "it came and went"
+    world.pc.run("resume").ok()
+    world.good()
+    assert world.read("etc/d/g") == "3\n"
+
+
 def test_a_path_that_changed_since_is_left(tmp_path: Path) -> None:
     world = World(tmp_path, {"etc/a": "1\n", "etc/b": "1\n"}, root={"etc/a": "before\n"})
     world.good()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.rules.helpers import World
-from tests.worlds.toy import Hard, make_tree
+from tests.worlds.toy import File, Hard, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -90,6 +90,36 @@ def test_links_are_undone_together(tmp_path: Path) -> None:
     world.pc.run("resume").ok()
     world.good()
     assert world.read("etc/b") == "1\n"
+
+
+# Lays one of two links, and kills the tick that started it.
+LAYS_ONE = """\
+#!/bin/sh
+export PATH=/usr/local/bin:/usr/bin:/bin
+case "$*" in *--backup*) ;; *) exec rsync "$@" ;; esac
+printf './etc/a\\0' | rsync "$@"
+kill -9 $PPID
+"""
+
+
+def test_links_parted_by_a_kill_are_undone_together(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/a": "1\n", "etc/b": Hard("etc/a")})
+    world.good()
+    world.put({"etc/c": "c\n"})
+    for name in ("etc/a", "etc/b"):
+        (world.overlay() / name).unlink()
+    world.put({"etc/a": "2\n", "etc/b": Hard("etc/a")})
+    programs = make_tree(tmp_path / "programs", {"rsync": File(LAYS_ONE, 0o755)})
+    killed = world.pc.run("00overlay", env={"ALLIE_PATH": f"{programs}:/usr/local/bin:/usr/bin"})
+    assert killed.rc == -9
+    assert (world.read("etc/a"), world.read("etc/b")) == ("2\n", "1\n")
+    cut_short = world.state("tick").read_text().strip()
+    world.good()
+    assert one(world, "etc/a", "etc/b")
+    world.pc.run("undo", cut_short).ok()
+    assert (world.read("etc/a"), world.read("etc/b")) == ("1\n", "1\n")
+    assert one(world, "etc/a", "etc/b")
+    assert not world.there("etc/c")
 
 
 def test_linked_symlinks_and_links_across_overlays(tmp_path: Path) -> None:

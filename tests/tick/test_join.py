@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -159,10 +160,35 @@ def test_cron_without_systemd(tmp_path: Path) -> None:
 
 
 def test_alpine(tmp_path: Path) -> None:
+    """Its crond knows neither cron.d nor @reboot; OpenRC has a service for scripts at boot."""
     site = Site(tmp_path)
-    site.pc.put({"etc/periodic/hourly/x": "", "etc/cron.d/x": ""})
+    tree: Tree = {"etc/periodic/hourly/x": "", "etc/cron.d/x": "", "etc/local.d/README": ""}
+    site.pc.put({**tree, "etc/runlevels/default/crond": Link("/etc/init.d/crond")})
+    said = site.join().out
+    assert "the service local is off: `rc-update add local default`" in said
+    assert "crond is off" not in said
+    hourly, boot = "/etc/periodic/hourly/allie", "/etc/local.d/allie.start"
+    pause = re.search(r"sleep (\d+);", site.pc.read(hourly))
+    assert pause
+    assert f"{int(pause[1]) // 60} minutes after every hour" in said
+    assert "sleep 20;" in site.pc.read(boot)
+    site.pc.put({"etc/runlevels/default/local": Link("/etc/init.d/local")})
+    before = _everything(site.pc.root)
+    assert "is off" not in site.join().out
+    assert _everything(site.pc.root) == before
+
+
+@pytest.mark.parametrize("path", ["/etc/periodic/hourly/allie", "/etc/local.d/allie.start"])
+def test_alpines_scripts_start_a_tick_and_wait_for_none(tmp_path: Path, path: str) -> None:
+    site = Site(tmp_path)
+    site.pc.put({"etc/periodic/hourly/x": "", "etc/local.d/README": ""})
     site.join()
-    assert os.readlink(site.pc.path("/etc/periodic/hourly/allie")) == "/root/conf/run-conf"
+    site.pc.put({"usr/bin/nice": script('echo nice "$@" >/ran')})  # Debian's busybox has none
+    text = re.sub(r"sleep \d+;", "sleep 1;", site.pc.read(path))
+    site.pc.put({path[1:]: File(text, 0o755)})
+    done = run_in(site.pc.root, f"{path} && [ ! -e /ran ] && echo goes on; sleep 3")
+    assert done.out == "goes on\n", done
+    assert site.pc.read("/ran") == "nice -n 10 /root/conf/run-conf\n"
 
 
 @pytest.mark.parametrize("left", ["usr/lib/systemd/system/x.timer", "etc/cron.d/e2scrub_all"])

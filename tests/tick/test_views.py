@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from allie.machine import locate, lock
 from tests.tick.site import Site, needs_root, script
 from tests.worlds.store import served
 from tests.worlds.toy import File
@@ -173,7 +176,10 @@ def test_paused(site: Site) -> None:
     site.pc.run("pause", "--for", "3d", "the", "exam").ok()
     site.pc.tick()
     assert (site.pc.read("/etc/motd"), site.pc.count("/tmp/ran")) == ("common\n", 0)
-    assert re.search(r"paused +the exam", site.pc.run("status").out)
+    status = site.pc.run("status").out
+    assert re.search(r"paused +the exam", status)
+    assert "1 would be changed, 1 would be new" in status
+    assert len(site.pc.run("log").out.splitlines()) == 1, "nothing was changed"
     assert "/etc/motd" in site.pc.run("plan").out
     site.pc.run("resume").ok()
     assert "  paused " not in site.pc.run("status").out
@@ -226,3 +232,42 @@ def test_json_is_there_whatever_happened(site: Site) -> None:
     site.join(rc=1)
     for verb in (["status"], ["plan"], ["log"], ["why", "/x"]):
         assert site.pc.run(*verb, "--json").json is not None
+
+
+def test_a_part_by_hand_is_in_the_log(site: Site) -> None:
+    site.join()
+    site.overlay({"etc/motd": "second\n", "etc/issue##host.pc07": "mine\n"})
+    status = site.pc.status()
+    site.pc.run("00overlay").ok()
+    site.pc.run("01overact").ok()
+    site.pc.run("00overlay").ok()
+    lines = site.pc.run("log").ok().out.splitlines()
+    assert len(lines) == 3, "a part that had nothing to do is left out"
+    number = status["tick"]
+    assert re.match(rf" +{number + 1}  \S+ \S+  00overlay by hand: 1 changed$", lines[1])
+    assert re.match(rf" +{number + 2}  \S+ \S+  01overact by hand: 1 new$", lines[2])
+    value = site.pc.run("log", "--json").json[-1]
+    assert (value["verb"], value["host"], value["system"]) == ("01overact", "pc07", "busybox1")
+    assert site.pc.status()["tick"] == number, "the last tick stays the status"
+
+
+def test_a_part_that_a_script_runs_is_the_ticks(site: Site) -> None:
+    site.join()
+    site.overlay({"etc/motd": "second\n"})
+    here = locate.open_system(str(site.pc.root))
+    with lock.held(here, "run-conf"):
+        inside = lock.pass_on(here)
+        env = {**site.pc.env, lock.INHERITED: str(inside)}
+        subprocess.run(site.pc.argv("00overlay"), env=env, pass_fds=[inside], check=True)
+        os.close(inside)
+    assert site.pc.read("/etc/motd") == "second\n"
+    assert "by hand" not in site.pc.run("log").ok().out
+
+
+def test_a_named_script_does_not_show_an_earlier_change_again(site: Site) -> None:
+    site.overlay({"root/conf/50a": script("true")})
+    site.join()
+    site.pc.run("run-conf", "50a").ok()
+    lines = site.pc.run("log", "--paths").ok().out.splitlines()
+    assert "satisfied: 50a" in lines[-1]
+    assert "new" not in lines[-1]

@@ -33,9 +33,10 @@ def run(args: argparse.Namespace) -> int:
         return DONE
     for each in known:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.began))
-        console.say(f"{each.tick:>6}  {when}  {show.summary(each)}")
+        verb = "" if each.verb == "run-conf" else f"{each.verb} by hand: "
+        console.say(f"{each.tick:>6}  {when}  {verb}{show.summary(each)}")
         if args.paths:
-            for part in each.applied:
+            for part in each.own:
                 for line in show.applied(part):
                     console.say(f"        {line}")
     return DONE

@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 
 from allie.cli import options, show
-from allie.client import part, state
+from allie.client import part, state, tick
 from allie.core import stubs
 from allie.core.errors import ATTENTION, DONE, FAULT, AllieError
-from allie.core.report import Contact
+from allie.core.report import Applied, Contact
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console
+from allie.machine import console, lock
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the part that the verb names."""
-    return _part(options.system_of(args), stubs.PARTS[args.verb])
+    here = options.system_of(args)
+    inside, began = lock.is_inside(here), time.time()
+    status, done = _part(here, stubs.PARTS[args.verb])
+    if not inside:  # else it is the tick's to tell
+        tick.by_hand(here, args.verb, done, began)
+    return status
 
 
 def overlay(here: System) -> int:
@@ -43,7 +48,7 @@ def overact(here: System) -> int:
 
 def _in_child(here: System, name: str) -> int:
     try:
-        return _part(here, name)
+        return _part(here, name)[0]
     except AllieError as error:
         console.warn(f"allie: {error}")
         return error.exit_code
@@ -54,11 +59,11 @@ def _in_child(here: System, name: str) -> int:
         return FAULT
 
 
-def _part(here: System, name: str) -> int:
+def _part(here: System, name: str) -> tuple[int, Applied]:
     done = part.run(here, name)
     for line in show.applied(done):
         console.say(line)
     store = state.contact(here) if name == "overlay" else Contact()
     if store.trouble:
         console.warn(f"store: {show.contact(store, time.time())}")
-    return ATTENTION if done.problems or store.refused else DONE
+    return ATTENTION if done.problems or store.refused else DONE, done

@@ -88,8 +88,9 @@ def report(value: Report, now: float) -> list[str]:
 def summary(value: Report) -> str:
     """What a tick did, in a few words."""
     counts: dict[str, int] = {}
-    for each in value.applied:
-        for why, number in each.counts.items():
+    for each in value.own:
+        for heading, number in each.counts.items():
+            why = f"would be {heading}" if each.paused else heading
             counts[why] = counts.get(why, 0) + number
     words = [f"{number} {why}" for why, number in sorted(counts.items())]
     ran = [each.name for each in value.scripts if each.state == "satisfied" and each.code == 0]

@@ -15,7 +15,7 @@ from allie.core.ledger import DIRECTORY, ctime_of, size_and_mtime
 from allie.core.plan import REMOVE
 from allie.core.present import Offer
 from allie.core.system import System
-from allie.machine import tree
+from allie.machine import holds, tree
 
 _FRESH = 20_000_000  # ns; a change within the clock's grain of our look would go unseen
 
@@ -34,6 +34,7 @@ def confirm(
             problems[step.real] = "it is back as soon as it was removed: somebody writes there"
             continue
         if intents.writes(step):
+            step = as_held(here, step)
             seen = tree.seen_of(st) if st and _as_staged(here, step, st, offers) else ""
             if not seen and _is_unwritten(here, step):
                 problems[step.real] = "rsync wrote it, and yet it does not stand there"
@@ -49,6 +50,25 @@ def confirm(
         time.sleep(_FRESH / 1e9)
         confirmed = [_if_still(here, step) for step in confirmed]
     return confirmed
+
+
+def as_held(here: System, step: Step) -> Step:
+    """The step as its file system can hold it: a mode or owner that vfat has not is not wanted.
+
+    Else it would be drift at every tick, and written again in vain.
+    """
+    path = here.at(step.real)
+    st = tree.status(path)
+    plain = step.wanted[0] == DIRECTORY or step.wanted[0].startswith("f:")
+    if st is None or not plain or tree.attributes_digest(path, st) == step.wanted[1]:
+        return step
+    attrs = holds.attributes(here.root, step.real, step.wanted[1])
+    content = step.wanted[0]
+    if attrs == step.wanted[1] or tree.content_digest(path, st) != content:
+        return step
+    ours = step.after and (step.after.content, step.after.attrs) == step.wanted
+    after = step.after._replace(attrs=attrs) if ours and step.after else step.after
+    return step._replace(wanted=(content, attrs), after=after)
 
 
 def _is_unwritten(here: System, step: Step) -> bool:

@@ -57,13 +57,22 @@ def remove(here: System, intent: Intent) -> None:
                 above, _, name = path.rpartition("/")
                 found.setdefault(above, _Ours()).add(name, step)
         elif intents.moves_tree(step):
-            tree.remove(here.at(swap.beside(step.real)))
+            _remove_moved(here, step.real)
     for above, ours in found.items():
         try:
             with paths.parent_descriptor(here.root, f"{above}/." if above else ".") as (parent, _):
                 _clean(parent, ours)
         except (OSError, PathRefused):
             continue  # the directory was never made, or is none any more
+
+
+def _remove_moved(here: System, real: str) -> None:
+    """What is left of a tree that was on its way out."""
+    try:
+        with paths.parent_descriptor(here.root, real) as (parent, name):
+            tree.remove(f"{paths.through(parent)}/{swap.beside(name)}")
+    except (OSError, PathRefused):
+        pass  # its directory is gone, too
 
 
 def _clean(directory: int, ours: _Ours) -> None:

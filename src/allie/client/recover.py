@@ -99,6 +99,10 @@ def _judge(here: System, intent: Intent, step: Step) -> Step | None:
     stands = tree.describe(path)
     if stands == step.wanted:
         return step._replace(after=_compare_next_time(step.after))
+    if step.before[0] == DIRECTORY and stands == intents.NOTHING_THERE:
+        # It made way, and what was to come did not: to undo that is to bring the directory back.
+        after = _compare_next_time(step.after or step.old)
+        return step._replace(wanted=intents.NOTHING_THERE, after=after)
     if step.old or step.after is None or tree.is_state(path, step.before):
         return None
     kept = f"{transaction.undo_place(here, intent)}/files/{step.real}"

@@ -138,11 +138,16 @@ def save_report(system: System, report: Report) -> None:
     """Make this the system's status, and a line of its history if anything happened."""
     text = json.dumps(reports.to_json(report))
     atomic.write(f"{system.state}/report", text, 0o644, durable=False)
+    add_to_history(system, report)
+
+
+def add_to_history(system: System, report: Report) -> None:
+    """Add a line to the history, if anything happened."""
     if report.is_quiet:
         return
     path = f"{system.state}/history"
     with open(path, "a", encoding="utf-8") as file:
-        file.write(text + "\n")
+        file.write(json.dumps(reports.to_json(report)) + "\n")
         size = file.tell()
     if size > _HISTORY_BYTES:
         lines = (atomic.read(path) or "").splitlines(keepends=True)

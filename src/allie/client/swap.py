@@ -41,24 +41,30 @@ def finish(here: System, steps: list[Step], keep: str) -> dict[str, str]:
         try:
             with paths.parent_descriptor(here.root, step.real) as (parent, name):
                 os.stat(laid, dir_fd=parent, follow_symlinks=False)
-                _keep(here, step.real, (parent, name), f"{keep}/{step.real}")
+                _keep(here, (parent, name), f"{keep}/{step.real}")
                 os.rename(laid, name, src_dir_fd=parent, dst_dir_fd=parent)
         except (OSError, PathRefused, process.ProgramFailed) as error:
             problems[step.real] = f"cannot take the place of what stands there: {error}"
     return problems
 
 
-def _keep(here: System, real: str, at: tuple[int, str], kept: str) -> None:
+def copy_out(here: System, parent: int, names: list[str], into: str) -> None:
+    """Copy names below an open directory, where undo is on another disk than they."""
+    able = rsync.version(f"{here.state}/rsync")
+    argv = rsync.copy_out(able, paths.through(parent), into)
+    process.run(argv, stdin=rsync.names(names), keep=[parent], check=True)
+
+
+def _keep(here: System, at: tuple[int, str], kept: str) -> None:
     """Have what stands there in undo, and leave it where it is."""
     parent, name = at
-    os.makedirs(os.path.dirname(kept), 0o700, exist_ok=True)
+    into = os.path.dirname(kept)
+    os.makedirs(into, 0o700, exist_ok=True)
     if os.path.lexists(kept):
         os.unlink(kept)
     try:
         os.link(name, kept, src_dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
         return
-    except OSError:  # undo is on another disk
-        able = rsync.version(f"{here.state}/rsync")
-        argv = rsync.copy_out(able, here.root, kept[: -len(real) - 1])
-        process.run(argv, stdin=rsync.names([real]), check=True)
+    except OSError:
+        copy_out(here, parent, [name], into)

@@ -23,7 +23,7 @@ from allie.core import digest, stubs
 from allie.core import script as rules
 from allie.core.errors import AllieError, StateError, UsageError
 from allie.core.facts import Facts
-from allie.core.report import Contact, Report
+from allie.core.report import Applied, Contact, Report
 from allie.core.script import Done, Headers, Verdict
 from allie.core.system import System
 from allie.core.value import Value
@@ -99,6 +99,12 @@ def survey(here: System) -> list[Verdict]:
     last = state.last_report(here)
     before = {verdict.name: verdict for verdict in last.scripts} if last else {}
     return [_standing(here, name, before, time.time())[0] for name in _names(here)]
+
+
+def by_hand(here: System, verb: str, done: Applied, began: float) -> None:
+    """Enter a part that was run on its own in the history; the last tick stays the status."""
+    report = _report_of(here, done.tick, began)._replace(verb=verb, applied=(done,))
+    state.add_to_history(here, report)
 
 
 def _all_due(tick: _Tick) -> list[Verdict]:
@@ -279,26 +285,29 @@ def _note(here: System, script: Script, verdict: Verdict, headers: Headers) -> N
 
 
 def _report(tick: _Tick, verdicts: list[Verdict], partial: bool) -> Report:
-    here = tick.here
-    parts = [state.applied(here, part) for part in stubs.PARTS.values()]
+    parts = [state.applied(tick.here, part) for part in stubs.PARTS.values()]
     applied = tuple(each for each in parts if each and (partial or each.tick == tick.number))
+    report = _report_of(tick.here, tick.number, tick.began)
+    return report._replace(applied=applied, scripts=tuple(verdicts))
+
+
+def _report_of(here: System, number: int, began: float) -> Report:
+    """What a report says of the system itself, as it is now."""
     pause = state.pause(here)
     try:
         known = _facts(here)
     except AllieError:
         known = Facts(host=os.uname().nodename)
     return Report(
-        tick=tick.number,
+        tick=number,
         system=here.name,
         host=known.host,
         version=__version__,
-        began=tick.began,
-        seconds=round(time.time() - tick.began, 3),
+        began=began,
+        seconds=round(time.time() - began, 3),
         image=known.image,
         classes=known.classes,
         contact=state.contact(here),
-        applied=applied,
-        scripts=tuple(verdicts),
         paused=pause.reason or "paused" if pause else "",
     )
 

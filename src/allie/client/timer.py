@@ -18,6 +18,11 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 @reboot root sleep 20; exec nice -n 10 /root/conf/run-conf
 {minute} * * * * root exec nice -n 10 /root/conf/run-conf
 """
+_SCRIPT = """\
+#!/bin/sh
+# Written by `allie join`: ALLiE's tick, after a pause, so that nothing waits for it.
+setsid sh -c 'sleep {seconds}; exec nice -n 10 /root/conf/run-conf' </dev/null >/dev/null 2>&1 &
+"""
 
 
 def install(here: System, host: str) -> str:
@@ -30,21 +35,40 @@ def install(here: System, host: str) -> str:
             # The boot's own would elapse at once, and get in the way of the tick that follows.
             process.run(["systemctl", "start", TIMERS[0]], check=True)
         return "systemd starts a tick at boot and every hour (allie.timer)"
-    hourly = inside.directory("etc/periodic/hourly")  # Alpine, whose crond knows no cron.d
-    if hourly.exists:
-        link = f"{inside.prefix}{hourly.real}/allie"
-        if not os.path.islink(link):
-            atomic.point(link, "/root/conf/run-conf")
-        return "crond starts a tick every hour (/etc/periodic/hourly/allie)"
+    minute = int(digest.of(host.encode()), 16) % 60
+    if inside.directory("etc/periodic/hourly").exists:  # Alpine, whose crond knows no cron.d
+        return _install_scripts(inside, minute)
     if inside.directory("etc/cron.d").exists and _has(inside, "usr/sbin/cron", "usr/sbin/crond"):
-        minute = int(digest.of(host.encode()), 16) % 60
-        directory = inside.prefix + inside.directory("etc/cron.d").real
-        if atomic.read(f"{directory}/allie") != _CRON.format(minute=minute):
-            atomic.write(f"{directory}/allie", _CRON.format(minute=minute))
+        _write(inside, "etc/cron.d/allie", _CRON.format(minute=minute), 0o644)
         return (
             f"cron starts a tick at boot and at minute {minute} of every hour (/etc/cron.d/allie)"
         )
     return "neither systemd nor cron is here: start /root/conf/run-conf at boot and hourly yourself"
+
+
+def _install_scripts(inside: paths.Inside, minute: int) -> str:
+    """For busybox's crond, and OpenRC's `local` service: it runs /etc/local.d/*.start at boot."""
+    _write(inside, "etc/periodic/hourly/allie", _SCRIPT.format(seconds=minute * 60), 0o755)
+    said = f"crond starts a tick {minute} minutes after every hour (/etc/periodic/hourly/allie)"
+    services = []
+    if inside.directory("etc/local.d").exists:
+        _write(inside, "etc/local.d/allie.start", _SCRIPT.format(seconds=20), 0o755)
+        said += ", OpenRC at boot (/etc/local.d/allie.start)"
+        services = ["crond", "local"]
+    else:
+        said += "; nothing starts one at boot: start /root/conf/run-conf then yourself"
+    levels = [f"{inside.prefix}etc/runlevels/{level}" for level in ("default", "boot", "sysinit")]
+    for name in services:
+        if not any(os.path.lexists(f"{level}/{name}") for level in levels):
+            said += f"; the service {name} is off: `rc-update add {name} default`"
+    return said
+
+
+def _write(inside: paths.Inside, path: str, text: str, mode: int) -> None:
+    """Write a file of our own, unless it says so already."""
+    full = inside.prefix + inside.entry(path)
+    if atomic.read(full) != text:
+        atomic.write(full, text, mode)
 
 
 def _has(inside: paths.Inside, *programs: str) -> bool:

@@ -12,8 +12,8 @@ import os
 import stat
 import time
 
-from allie.client import leftovers, rearm, state, swap
-from allie.client.confirm import confirm
+from allie.client import leftovers, rearm, spare, state, swap
+from allie.client.confirm import as_held, confirm
 from allie.core import intent as intents
 from allie.core.errors import PathRefused, StateError
 from allie.core.intent import Intent, Step
@@ -52,6 +52,7 @@ def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Led
         writes = [step for step in intent.steps if intents.writes(step)]
         _need_room(here, writes, offers)
         _write_intent(here, intent)
+        spare.make(here, touched, undo_place(here, intent))
         rearm.before(here, intent.steps)
         problems.update(_clear_the_way(here, intent))
         stage(here, writes, offers)
@@ -190,7 +191,7 @@ def _lay(here: System, intent: Intent, steps: list[Step]) -> dict[str, str]:
     words = rsync.reason(finished)
     failed = {}
     for step in steps:
-        if tree.describe(here.at(step.real)) != step.wanted:
+        if tree.describe(here.at(step.real)) != as_held(here, step).wanted:
             failed[step.real] = f"rsync could not write it: {words}"
     return failed
 
@@ -210,13 +211,14 @@ def _move_away(here: System, intent: Intent, step: Step, problems: dict[str, str
             if step.before[0] == DIRECTORY and step.after is None:
                 _rmdir(name, parent)
                 return
-            os.makedirs(os.path.dirname(keep), 0o700, exist_ok=True)
+            into = os.path.dirname(keep)
+            os.makedirs(into, 0o700, exist_ok=True)
             try:
                 os.rename(name, keep, src_dir_fd=parent)
             except OSError as error:
                 if error.errno != errno.EXDEV:  # undo is on another disk
                     raise
-                _copy_and_remove(here, intent, step)
+                _copy_and_remove(here, parent, name, into)
     except FileNotFoundError:
         return
     except (OSError, PathRefused) as error:
@@ -232,17 +234,15 @@ def _rmdir(name: str, parent: int) -> None:
             raise
 
 
-def _copy_and_remove(here: System, intent: Intent, step: Step) -> None:
-    path = here.at(step.real)
-    names = [step.real]
-    if step.before[0] == DIRECTORY:
-        names += [f"{step.real}/{name}" for name, _ in tree.listing(path)]
-    able = rsync.version(f"{here.state}/rsync")
-    argv = rsync.copy_out(able, here.root, f"{undo_place(here, intent)}/files")
-    process.run(argv, stdin=rsync.names(names), check=True)
-    away = here.at(swap.beside(step.real))  # half of a tree must not be taken for all of it
-    os.rename(path, away)
-    tree.remove(away)
+def _copy_and_remove(here: System, parent: int, name: str, into: str) -> None:
+    place = paths.through(parent)
+    names = [name]
+    if os.path.isdir(f"{place}/{name}") and not os.path.islink(f"{place}/{name}"):
+        names += [f"{name}/{below}" for below, _ in tree.listing(f"{place}/{name}")]
+    swap.copy_out(here, parent, names, into)
+    away = swap.beside(name)  # half of a tree must not be taken for all of it
+    os.rename(name, away, src_dir_fd=parent, dst_dir_fd=parent)
+    tree.remove(f"{place}/{away}")
 
 
 def _sync(here: System, steps: list[Step]) -> None:

@@ -6,7 +6,7 @@ import os
 import time
 
 from allie.client import apply as applying
-from allie.client import state, transaction
+from allie.client import spare, state, transaction
 from allie.client.recover import recover
 from allie.core import intent as intents
 from allie.core.errors import UsageError
@@ -35,16 +35,17 @@ def undo(here: System, tick: int | None = None) -> tuple[list[str], list[str]]:
         wanted = known[-1:] if tick is None else [number for number in known if number >= tick]
         if not wanted or (tick is not None and tick not in known):
             raise UsageError("there is nothing to undo", f"ticks that can be undone: {known}")
-        back: list[str] = []
-        left: list[str] = []
         now = state.next_tick(here)
         # Before anything else: were we killed in the middle, the next tick would do it all again.
         state.set_pause(here, state.Pause(f"tick {wanted[0]} was undone"))
+        way = _WayBack(here)
         for number in reversed(wanted):
             for manifest in reversed(_manifests(here, number)):
-                _take_back(here, manifest, now, back, left)
+                way.add(manifest)
+        back = way.go(now, wanted[0])
+        for number in wanted:
             tree.remove(f"{here.undo}/{number}")
-        return back, left
+        return back, way.left
 
 
 def ticks(here: System) -> list[int]:
@@ -94,33 +95,63 @@ def _manifests(here: System, tick: int) -> list[Intent]:
     return found
 
 
-def _take_back(here: System, manifest: Intent, tick: int, back: list[str], left: list[str]) -> None:
-    """One part of one tick, as a transaction of its own."""
-    place = transaction.undo_place(here, manifest)
-    steps: list[Step] = []
-    offers: dict[str, Offer] = {}
-    for step in manifest.steps:
-        if tree.describe(here.at(step.real)) != step.wanted:
-            left.append(step.real)
-            continue
-        kept = f"{place}/files/{step.real}"
-        if step.before[0] == NOTHING or not os.path.lexists(kept):
-            verb = REMOVE if step.before[0] == NOTHING else PLACE
-            steps.append(_back(step, verb, step.before))
-            continue
-        tree_moved = step.before[0] != DIRECTORY or intents.moves_tree(step)
+class _WayBack:
+    """The steps that take back several transactions at once.
+
+    All in one, since hard links that a killed tick parted come back from two of them.
+    """
+
+    def __init__(self, here: System) -> None:
+        self.here = here
+        self.steps: dict[str, Step] = {}
+        self.offers: dict[str, Offer] = {}
+        self.left: list[str] = []
+
+    def add(self, manifest: Intent) -> None:
+        """Go on with the transaction before those that were added already."""
+        place = transaction.undo_place(self.here, manifest)
+        for step in manifest.steps:
+            known = self.steps.get(step.real)
+            stands = known.wanted if known else tree.describe(self.here.at(step.real))
+            if stands != step.wanted:
+                self._leave(step.real)
+            elif step.before[0] == NOTHING:
+                self._add(_back(step, REMOVE, step.before), None)
+            else:
+                self._add_kept(step, spare.kept(place, step.real))
+
+    def go(self, tick: int, first: int) -> list[str]:
+        """Do it, as a transaction of its own: the paths put back."""
+        steps = tuple(self.steps[real] for real in sorted(self.steps))
+        books = state.load_ledger(self.here)
+        part = PARTS[0]
+        intent = Intent(tick, part, books.generations.get(part, 0), steps, first)
+        outcome = transaction.carry_out(self.here, intent, self.offers, books)
+        for problem in outcome.problems:
+            self._leave(problem.path)
+        return [step.real for step in outcome.confirmed if step.before != step.wanted]
+
+    def _leave(self, real: str) -> None:
+        if real not in self.left:
+            self.left.append(real)
+
+    def _add_kept(self, step: Step, kept: str) -> None:
+        if not os.path.lexists(kept):
+            return
+        whole = step.before[0] != DIRECTORY or intents.moves_tree(step)
         one = [(step.real, applying.offer_of(kept))]
-        for real, offer in applying.whole(step.real, kept) if tree_moved else one:
+        for real, offer in applying.whole(step.real, kept) if whole else one:
             origin = step if real == step.real else step._replace(real=real, old=None, after=None)
-            steps.append(_back(origin, PLACE, (offer.content, offer.attrs)))
-            offers[real] = offer
-    steps = [step for step in steps if step.verb == REMOVE or step.real in offers]
-    books = state.load_ledger(here)
-    generation = books.generations.get(manifest.part, 0)
-    intent = Intent(tick, manifest.part, generation, tuple(steps), manifest.tick)
-    outcome = transaction.carry_out(here, intent, offers, books)
-    back += [step.real for step in outcome.confirmed]
-    left += [problem.path for problem in outcome.problems]
+            self._add(_back(origin, PLACE, (offer.content, offer.attrs)), offer)
+
+    def _add(self, step: Step, offer: Offer | None) -> None:
+        known = self.steps.get(step.real)
+        if known:  # from where it stands now, to where it stood at first
+            step = step._replace(before=known.before, old=known.old)
+        self.steps[step.real] = step
+        self.offers.pop(step.real, None)
+        if offer:
+            self.offers[step.real] = offer
 
 
 def _back(step: Step, verb: str, wanted: intents.State) -> Step:

@@ -48,7 +48,7 @@ class Applied(Value):
     @property
     def changed(self) -> int:
         """How many paths of the root were changed."""
-        return sum(self.counts.values())
+        return 0 if self.paused else sum(self.counts.values())
 
 
 class Report(Value):
@@ -75,6 +75,11 @@ class Report(Value):
         return [problem for applied in self.applied for problem in applied.problems]
 
     @property
+    def own(self) -> list[Applied]:
+        """What its own parts did; a tick of named scripts shows what an earlier one did, too."""
+        return [applied for applied in self.applied if applied.tick == self.tick]
+
+    @property
     def needs_attention(self) -> bool:
         """Whether somebody should look: a script fails, a path was refused, the store says no."""
         failing = any(verdict.state == "failing" for verdict in self.scripts)
@@ -89,7 +94,7 @@ class Report(Value):
             and (each.state != "waiting" or each.since >= self.began)  # it waits as it did
             for each in self.scripts
         )
-        return not (ran or self.needs_attention or any(each.changed for each in self.applied))
+        return not (ran or self.needs_attention or any(each.changed for each in self.own))
 
 
 def applied_of(tick: int, plan: Plan, changes: list[Change], problems: list[Problem]) -> Applied:

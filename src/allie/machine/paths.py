@@ -149,6 +149,11 @@ def parent_descriptor(root: str, real: str) -> Iterator[tuple[int, str]]:
         os.close(descriptor)
 
 
+def through(descriptor: int) -> str:
+    """A path that leads into a directory held open, for what takes no descriptor (a program)."""
+    return f"/proc/self/fd/{descriptor}"
+
+
 def only_root_writes(root: str, real: str) -> bool:
     """Whether each existing directory above a path is root's and not writable by others.
 
