@@ -218,9 +218,12 @@ class _View:
         path = f"{self.generation.path}/{entry.source}"
         st = os.lstat(path)
         source: Source = tree.source_of(path, st)
-        if old and old.source == source and not self.full:
-            return Offer(path, source, old.content, old.attrs, st.st_size)
-        content, attrs = tree.content_digest(path, st), tree.attributes_digest(path, st)
+        known = old if old and old.source == source else None
+        if known and not self.full:
+            return Offer(path, source, known.content, known.attrs, st.st_size)
+        # Attributes as they were placed: vfat holds no owners and modes (see confirm.as_held).
+        attrs = known.attrs if known else tree.attributes_digest(path, st)
+        content = tree.content_digest(path, st)
         return Offer(path, source, content, attrs, st.st_size)
 
     def _standing(
