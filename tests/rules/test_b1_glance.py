@@ -26,10 +26,7 @@ def holds(world: World) -> dict[str, bool]:
     """For each part, whether it would do with a glance."""
     here = locate.open_system(str(world.root))
     known = part.grounds(here)
-    return {
-        each: glance.holds(here, each, glance.name_of(here, each, known.generation, known))
-        for each in PARTS
-    }
+    return {each: glance.holds(here, each, known) for each in PARTS}
 
 
 def settle(world: World) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from allie.client import fold
 from allie.client import generation as generations
-from allie.client.generation import Generation
+from allie.client.generation import Changes, Generation
 from allie.core.errors import StoreError, Unreachable
 from allie.core.plan import MANY
 from allie.core.resolution import CONSENT, Listed
@@ -63,8 +63,8 @@ def accept_change(
     news = _compare(settings, old, new, fresh, lagging)
     after = Generation(_number(part), part, before.overlays)
     generations.note(after, {name: new[name] for name in new if new[name] != old[name]})
-    came = [f"{overlay}/{path}" for overlay in fresh for path, _ in fresh[overlay]]
-    generations.note_changes(after, before, came)
+    came = frozenset(f"{overlay}/{path}" for overlay in fresh for path, _ in fresh[overlay])
+    generations.note_changes(after, Changes(before.number, new == old, came))
     fold.commit(here, part, [name for each in old for name in _leaves(each, old[each], new[each])])
     tree.remove(f"{here.mirror}/left")
     return after._replace(path=f"{here.mirror}/{after.number}"), tuple(news)

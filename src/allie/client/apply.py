@@ -21,8 +21,10 @@ from allie.core.system import System
 from allie.machine import process, tree
 
 
-def apply(here: System, plan: Plan, present: Present, saved: Ledger, tick: int) -> Applied:
-    """Make the root match the plan; what was done, and what could not be.
+def apply(
+    here: System, plan: Plan, present: Present, saved: Ledger, tick: int
+) -> tuple[Applied, Ledger]:
+    """Make the root match the plan; what was done or could not be, and the ledger after it.
 
     saved: the ledger as it is on disk; nothing is written where it already says everything.
     """
@@ -31,8 +33,9 @@ def apply(here: System, plan: Plan, present: Present, saved: Ledger, tick: int) 
     if plan.is_nothing:
         if books is not saved or books.generations.get(plan.part) != plan.generation:
             generations = {**books.generations, plan.part: plan.generation}
-            state.save_ledger(here, books._replace(generations=generations))
-        return Applied(tick, plan.part, plan.generation, problems=plan.problems)
+            books = books._replace(generations=generations)
+            state.save_ledger(here, books)
+        return Applied(tick, plan.part, plan.generation, problems=plan.problems), books
     plan = _with_outdated(here, plan)
     state.begin_ledger(here)
     pristines = pristine.take(here, [change for change in plan.changes if change.entry])
@@ -47,7 +50,8 @@ def apply(here: System, plan: Plan, present: Present, saved: Ledger, tick: int) 
     outcome = transaction.carry_out(here, intent, offers, books)
     confirmed = {step.real for step in outcome.confirmed}
     done = [change for change in plan.changes if change.real in confirmed]
-    return report.applied_of(tick, plan, done, [*plan.problems, *outcome.problems])
+    problems = [*plan.problems, *outcome.problems]
+    return report.applied_of(tick, plan, done, problems), outcome.books
 
 
 def offer_of(path: str) -> Offer:

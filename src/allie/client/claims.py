@@ -35,7 +35,7 @@ class Claims:
 def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Claims:
     """Give every winner its real path; two winners of one real path are settled (RULES A7)."""
     claims = Claims()
-    claims.overact = _reals(inside, resolution.tagged)
+    claims.overact = reals(inside, resolution.tagged)
     order = {name: place for place, name in enumerate(generation.overlays)}
     for path, entry in resolution.entries.items():
         try:
@@ -51,7 +51,7 @@ def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Cla
             _settle(real, rival, entry, order, claims)
     for problem in resolution.problems:
         claims.problems.append(problem)
-        claims.held.update(_reals(inside, [problem.path]))
+        claims.held.update(reals(inside, [problem.path]))
     return claims
 
 
@@ -76,7 +76,7 @@ def _settle(real: str, one: Entry, other: Entry, order: dict[str, int], claims: 
         claims.problems.append(Problem(real, f"{message}{one.spelling} and {other.spelling}"))
 
 
-def _reals(inside: Inside, paths: Iterable[str]) -> set[str]:
+def reals(inside: Inside, paths: Iterable[str]) -> set[str]:
     """The real paths of these, as far as they have one; of a directory's name both readings."""
     found = set()
     for path in paths:

@@ -8,7 +8,6 @@ effect (RULES B4).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 
 from allie.core import resolution, settings, system, tags
 from allie.core.errors import SettingsError
@@ -30,11 +29,26 @@ class Generation(Value):
     number: int
     path: str
     overlays: tuple[str, ...]
+    mark: str = ""  # tells it from another of this number, of a mirror that was lost
 
     @property
     def consents(self) -> bool:
         """Whether an overlay says that losing many files is meant."""
         return any(os.path.lexists(f"{self.path}/{name}/{CONSENT}") for name in self.overlays)
+
+
+class Changes(Value):
+    """What makes a generation differ from another one."""
+
+    before: int  # the number of that other one; 0: not known
+    same_names: bool  # whether no name was added or taken away, nor changed its kind
+    files: frozenset[str]  # `overlay/path`; directories, too
+
+    def since(self, generation: Generation, number: int) -> frozenset[str] | None:
+        """What differs from generation `number`; None if that is not known."""
+        if number == generation.number:
+            return frozenset()
+        return self.files if number and number == self.before else None
 
 
 def current(here: System) -> Generation | None:
@@ -44,8 +58,11 @@ def current(here: System) -> Generation | None:
     except OSError:
         return None
     path = f"{here.mirror}/{name}"
-    names = atomic.read(f"{path}/{LIST}")
-    return Generation(int(name), path, tuple((names or "").split())) if name.isdigit() else None
+    st = tree.status(f"{path}/{LIST}")
+    if st is None or not name.isdigit():
+        return None
+    names = atomic.read(f"{path}/{LIST}") or ""
+    return Generation(int(name), path, tuple(names.split()), tree.seen_of(st))
 
 
 def overlays(generation: Generation) -> list[Overlay]:
@@ -73,18 +90,20 @@ def note(generation: Generation, names: dict[str, list[Listed]]) -> None:
     atomic.write(f"{generation.path}/{LIST}", text, durable=False)
 
 
-def note_changes(grown: Generation, before: Generation, names: Iterable[str]) -> None:
+def note_changes(grown: Generation, changes: Changes) -> None:
     """Note what makes a generation differ from the one that it grows out of."""
-    text = "".join(f"{name}\0" for name in (str(before.number), *names))
+    same = "same names" if changes.same_names else ""
+    text = "".join(f"{each}\0" for each in (changes.before, same, *changes.files))
     atomic.write(f"{grown.path}/{CHANGES}", text, durable=False)
 
 
-def changed_since(generation: Generation, number: int) -> frozenset[str] | None:
-    """What differs from generation `number`, as `overlay/path`; None if that is not known."""
-    if number == generation.number:
-        return frozenset()
-    before, *names = (atomic.read(f"{generation.path}/{CHANGES}") or "0").split("\0")
-    return frozenset(names) if number and int(before) == number else None
+def changes(generation: Generation) -> Changes:
+    """What makes a generation differ from the one that it grew out of."""
+    text = atomic.read(f"{generation.path}/{CHANGES}")
+    if text is None:
+        return Changes(0, False, frozenset())
+    before, same, *names = text.split("\0")[:-1]
+    return Changes(int(before), bool(same), frozenset(names))
 
 
 def listing(top: str) -> list[Listed]:

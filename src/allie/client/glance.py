@@ -17,7 +17,6 @@ from __future__ import annotations
 import time
 
 import allie
-from allie.client.generation import LIST, Generation
 from allie.core.ledger import NOTHING, ctime_of
 from allie.core.present import Present
 from allie.core.system import System
@@ -26,17 +25,15 @@ from allie.machine import atomic, tree
 _FRESH = 20_000_000  # ns; a change within the clock's grain of our look would go unseen
 
 
-def name_of(here: System, part: str, generation: Generation, known: object) -> str:
+def name_of(here: System, part: str, known: object) -> str:
     """The name of a note: all that the outcome of a part follows from, but for the root itself.
 
     known: a value whose repr tells apart whatever a resolution follows from.
     """
-    ledger = _lstat(here.ledger)
-    listed = _lstat(f"{generation.path}/{LIST}")  # numbers begin again where a mirror was lost
-    return repr((allie.__version__, allie.__file__, here, part, ledger, listed, known))
+    return repr((allie.__version__, allie.__file__, here, part, _lstat(here.ledger), known))
 
 
-def note(here: System, part: str, name: str, present: Present) -> None:
+def note(here: System, part: str, known: object, present: Present) -> None:
     """Note what a part looked at that ended with nothing to do."""
     stood = dict(present.met)
     newest = max((ctime_of(each) for each in stood.values() if _is_whole(each)), default=0)
@@ -46,14 +43,22 @@ def note(here: System, part: str, name: str, present: Present) -> None:
         old = present.ledger.entries.get(real)
         if old and not _is_whole(stood.get(real, "")):  # then it is the ledger that vouches for it
             stood[real] = old.seen or NOTHING
-    fields = [name, str(len(stood)), *stood, *stood.values()]
+    fields = [name_of(here, part, known), str(len(stood)), *stood, *stood.values()]
     atomic.write(_path(here, part), "\0".join(fields), 0o600, durable=False)
 
 
-def holds(here: System, part: str, name: str) -> bool:
-    """Whether there is a note of this name, and everything stands as it did then."""
-    known, _, rest = (atomic.read(_path(here, part)) or "").partition("\0")
-    if known != name:
+def carry_over(here: System, part: str, name: str, known: object) -> None:
+    """Let a note stand on other grounds: they were found to make no difference to the part."""
+    stood, _, rest = (atomic.read(_path(here, part)) or "").partition("\0")
+    if stood == name:
+        name = name_of(here, part, known)
+        atomic.write(_path(here, part), f"{name}\0{rest}", 0o600, durable=False)
+
+
+def holds(here: System, part: str, known: object) -> bool:
+    """Whether there is a note on these grounds, and everything stands as it did then."""
+    name, _, rest = (atomic.read(_path(here, part)) or "").partition("\0")
+    if name != name_of(here, part, known):
         return False
     count, *fields = rest.split("\0")
     paths, stood = fields[: len(fields) // 2], fields[len(fields) // 2 :]

@@ -13,8 +13,9 @@ import os
 import stat
 
 from allie.client import generation as generations
-from allie.client.claims import Claims, claim, links_to_go, rekeyed
-from allie.client.generation import Generation
+from allie.client.claims import Claims, claim, links_to_go, reals, rekeyed
+from allie.client.generation import Changes, Generation
+from allie.core import tags
 from allie.core.ledger import (
     DIRECTORY,
     NOTHING,
@@ -50,7 +51,10 @@ def look(
     mine = tuple(sorted(real for real in claims.by_real if claims.belongs(real, part)))
     if part == "overlay":
         mine = tuple(sorted({*mine, *_missing_above(here, claims, mine)}))
-    view = _View(here, part, generation, ledger, claims, full)
+    changes = generations.changes(generation)
+    if part == "overlay":
+        ledger = _follow_on(ledger, generation, changes, claims, inside)
+    view = _View(here, part, generation, ledger, claims, changes, full)
     view.look_at_claims(mine)
     view.look_at_the_rest()
     return Present(
@@ -69,6 +73,23 @@ def look(
         met={**inside.met, **view.met},
         parents_shared=_shared_parents(here, view.standing),
     )
+
+
+def _follow_on(
+    ledger: Ledger, generation: Generation, changes: Changes, claims: Claims, inside: Inside
+) -> Ledger:
+    """The ledger, which speaks of this generation for 01overact, too, if that has all it wants.
+
+    Where no name is another, the same variants win; what is left to ask is whether one of them is
+    among what changed.
+    """
+    behind = ledger.generations.get("overact", 0)
+    if not behind or behind != changes.before or not changes.same_names:
+        return ledger
+    changed = [name.partition("/")[2] for name in changes.files]
+    if any(tags.SIGN in path for path in changed) or claims.overact & reals(inside, changed):
+        return ledger
+    return ledger._replace(generations={**ledger.generations, "overact": generation.number})
 
 
 def _missing_above(here: System, claims: Claims, mine: tuple[str, ...]) -> list[str]:
@@ -102,6 +123,7 @@ class _View:
         generation: Generation,
         ledger: Ledger,
         claims: Claims,
+        changes: Changes,
         full: bool,
     ) -> None:
         self.here = here
@@ -111,7 +133,7 @@ class _View:
         self.ledger = ledger
         self.claims = claims
         self.full = full
-        self.changed = generations.changed_since(generation, ledger.generations.get(part, 0))
+        self.changed = changes.since(generation, ledger.generations.get(part, 0))
         self.vouched: set[str] = set()
         self.standing: dict[str, Standing] = {}
         self.offers: dict[str, Offer] = {}

@@ -62,23 +62,25 @@ def run(here: System, part: str) -> Applied:
         tick = state.this_tick(here)
         if _cut_short(here):
             _recover(here)
-        if part == "overlay":
-            bring(here, routine=_is_routine(tick))
-        known = grounds(here)
-        name = glance.name_of(here, part, known.generation, known)
+        before = grounds(here) if part == "overact" or generations.current(here) else None
+        known = bring(here, before, routine=_is_routine(tick)) if part == "overlay" else before
+        assert known
         full = tick % FULL_EVERY == 0
-        if not full and not state.pause(here) and glance.holds(here, part, name):
-            done = Applied(tick, part, known.generation.number)
+        if full or state.pause(here) or not glance.holds(here, part, known):
+            done = _look_and_apply(here, part, before, known, tick, full=full)
         else:
-            done = _look_and_apply(here, part, known, name, tick, full=full)
+            done = Applied(tick, part, known.generation.number)
         state.save_applied(here, done)
         return done
 
 
 def _look_and_apply(
-    here: System, part: str, known: Grounds, name: str, tick: int, *, full: bool
+    here: System, part: str, before: Grounds | None, known: Grounds, tick: int, *, full: bool
 ) -> Applied:
-    """Resolve, look, plan, and apply; or (paused) only tell what would be applied."""
+    """Resolve, look, plan, and apply; or (paused) only tell what would be applied.
+
+    before: the grounds of the last tick.
+    """
     saved = state.load_ledger(here)
     present, the_plan = decide(here, part, situation(here, known), saved, full=full)
     if state.pause(here):
@@ -86,15 +88,25 @@ def _look_and_apply(
         return done._replace(paused=True)
     settled = saved.generations.get(part) == the_plan.generation
     if the_plan.is_nothing and settled and present.ledger is saved and not the_plan.problems:
-        glance.note(here, part, name, present)
+        glance.note(here, part, known, present)
         return Applied(tick, part, the_plan.generation)
     from allie.client import apply  # noqa: PLC0415 - see HACKING.md, start-up
 
     process.die_with_parent()
-    done = apply.apply(here, the_plan, present, saved, tick)
+    others = glance.name_of(here, "overact", before)
+    done, books = apply.apply(here, the_plan, present, saved, tick)
+    if before and part == "overlay" and _leave_others_alone(before, known, books):
+        glance.carry_over(here, "overact", others, known)
     if not (the_plan.is_nothing and settled):
-        _tidy(here, pruning=not the_plan.is_nothing)
+        _tidy(here, books, pruning=not the_plan.is_nothing)
     return done
+
+
+def _leave_others_alone(before: Grounds, known: Grounds, books: Ledger) -> bool:
+    """Whether nothing that came in this tick concerns 01overact."""
+    number = known.generation.number
+    same = before._replace(generation=known.generation) == known
+    return same and books.generations.get("overact") == number
 
 
 def _is_routine(tick: int) -> bool:
@@ -102,13 +114,21 @@ def _is_routine(tick: int) -> bool:
     return ROUTINE in os.environ and tick % THOROUGH_EVERY != 0
 
 
-def bring(here: System, *, routine: bool = False) -> None:
-    """Fetch; and once more if what came names other overlays, another ring or another store."""
-    before = settings_now(here, generations.current(here))
-    fetched = fetch(here, before, routine=routine)
-    after = settings_now(here, fetched.generation)
-    if (after.overlays, after.ring, after.stores) != (before.overlays, before.ring, before.stores):
-        fetch(here, after, routine=routine)
+def bring(here: System, before: Grounds | None, *, routine: bool = False) -> Grounds:
+    """Fetch; and once more if what came names other overlays, another ring or another store.
+
+    before: the grounds as they are, None before the first fetch. Returns what they are then.
+    """
+    settings = before.settings if before else settings_now(here, None)
+    fetched = fetch(here, settings, routine=routine)
+    if before and fetched.generation == before.generation:
+        return before
+    after = grounds(here)
+    now = after.settings
+    if (now.overlays, now.ring, now.stores) != (settings.overlays, settings.ring, settings.stores):
+        fetch(here, now, routine=routine)
+        return grounds(here)
+    return after
 
 
 def settings_now(here: System, generation: Generation | None) -> Settings:
@@ -204,9 +224,8 @@ def _recover(here: System) -> None:
     recover.recover(here)
 
 
-def _tidy(here: System, *, pruning: bool) -> None:
+def _tidy(here: System, books: Ledger, *, pruning: bool) -> None:
     """Remove the generations and (pruning) undo copies that nothing needs any more."""
-    books = state.load_ledger(here)
     if pruning:
         from allie.client import undo  # noqa: PLC0415 - see HACKING.md, start-up
 

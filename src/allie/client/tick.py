@@ -16,15 +16,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from allie import __version__
+from allie.client import donefile, identity, part, scripts, state
 from allie.client import generation as generations
-from allie.client import identity, part, scripts, state
 from allie.client.scripts import Ended, Script
 from allie.core import digest, stubs
 from allie.core import script as rules
 from allie.core.errors import AllieError, StateError, UsageError
 from allie.core.facts import Facts
 from allie.core.report import Applied, Contact, Report
-from allie.core.script import Done, Headers, Verdict
+from allie.core.script import Headers, Verdict
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import atomic, locate, lock
@@ -166,7 +166,7 @@ def _standing(
     headers = rules.parse_headers(script.content)
     if not script.executable:
         return Verdict(name, "test", "not executable: runs only by name"), None, headers
-    done = _done(here, name)
+    done = donefile.read(here, name)
     due = rules.due(headers, _digest(script), done, now)
     if not due.due:
         why = due.why + _misread(headers)
@@ -195,7 +195,7 @@ def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Ve
         ended = Ended(error.exit_code, 0.0, str(error))
     verdict = _verdict(tick, script, headers, ended)
     try:
-        _note(here, script, verdict, headers)
+        donefile.note(here, script, verdict, headers)
     except StateError as error:
         verdict = verdict._replace(state="failing", why=str(error))
     return verdict
@@ -258,30 +258,6 @@ def _environment(tick: _Tick, known: Facts | None) -> dict[str, str]:
 
 def _digest(script: Script) -> str:
     return digest.of(script.content)
-
-
-def _done(here: System, name: str) -> Done | None:
-    """The done-file; an alarm (empty, or no regular file) satisfies nothing."""
-    path = f"{here.done}/{name}"
-    text = atomic.read(path)
-    if text is None:
-        return None
-    return Done(text.partition("\n")[0].strip(), os.lstat(path).st_mtime)
-
-
-def _note(here: System, script: Script, verdict: Verdict, headers: Headers) -> None:
-    """Bring the done-file up to date; an alarm, the script's own business, stays as it is."""
-    path = f"{here.done}/{script.name}"
-    if verdict.state == "satisfied" and headers.every != 0:
-        try:
-            os.makedirs(here.done, 0o700, exist_ok=True)
-        except OSError as error:
-            raise StateError(f"cannot make {here.done}: {error.strerror}") from error
-        atomic.write(path, _digest(script) + "\n")
-    elif verdict.state != "satisfied":
-        done = _done(here, script.name)
-        if done and done.first_line == _digest(script):  # it was run by name
-            atomic.remove(path)
 
 
 def _report(tick: _Tick, verdicts: list[Verdict], partial: bool) -> Report:

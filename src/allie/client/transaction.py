@@ -38,6 +38,7 @@ class Outcome(Value):
 
     confirmed: tuple[Step, ...]
     problems: tuple[Problem, ...]
+    books: Ledger  # as they are on disk now
 
 
 def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Ledger) -> Outcome:
@@ -60,15 +61,14 @@ def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Led
         _remove(here, intent, problems)
         _sync(here, touched)
     confirmed = confirm(here, intent.steps, offers, problems)
-    conclude(here, intent, confirmed, books)
-    return Outcome(
-        tuple(confirmed), tuple(Problem(real, words) for real, words in sorted(problems.items()))
-    )
+    told = tuple(Problem(real, words) for real, words in sorted(problems.items()))
+    return Outcome(tuple(confirmed), told, conclude(here, intent, confirmed, books))
 
 
-def conclude(here: System, intent: Intent, confirmed: list[Step], books: Ledger) -> None:
+def conclude(here: System, intent: Intent, confirmed: list[Step], books: Ledger) -> Ledger:
     """Enter the confirmed steps in the ledger, close the undo manifest, drop the intent."""
-    state.save_ledger(here, intents.settle(books, intent, confirmed, time.time()))
+    books = intents.settle(books, intent, confirmed, time.time())
+    state.save_ledger(here, books)
     undoable = [step for step in confirmed if step.before != step.wanted]
     place = undo_place(here, intent)
     _retire_pristines(here, confirmed, place)
@@ -79,6 +79,7 @@ def conclude(here: System, intent: Intent, confirmed: list[Step], books: Ledger)
     tree.remove(here.stage)
     if atomic.remove(here.intent(intent.part)):
         atomic.sync_directory(here.state)
+    return books
 
 
 def _retire_pristines(here: System, steps: list[Step], place: str) -> None:
