@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 
 from allie.client import enter
-from allie.core.errors import UsageError
+from allie.core.errors import AllieError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
     from typing import NoReturn
-
-HELP = ("--help", "-h")
 
 
 class Arguments:
@@ -28,6 +27,21 @@ class Arguments:
         self.user = ""
         self.system = ""
         self.command: list[str] = []
+
+
+def main(argv: Sequence[str]) -> int:
+    """The short way in, past cli.main, whose imports would add a third to the start.
+
+    Once the process has left for the other system, no module is there to be imported any more.
+    """
+    try:
+        run(parse(list(argv[1:])))
+    except AllieError as error:
+        lines = [f"allie: {error.message}", *([f"       {error.hint}"] if error.hint else [])]
+        os.write(2, "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace"))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

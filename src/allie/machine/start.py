@@ -58,9 +58,12 @@ def main() -> int:
         finder: dict[str, object] = {"__name__": "allie.machine.modules"}
         exec(marshal.loads(table["allie.machine.modules"][2]), finder)
         finder["install"](place, table)  # type: ignore[operator]
-    from allie.cli.main import main as command_line  # noqa: PLC0415 - its place is known only now
-
-    code = command_line()
+    verb, *words = sys.argv[1:] or [""]
+    if place and verb == "enter" and words[:1] not in (["--help"], ["-h"]):  # the short way
+        from allie.cli.enter import main as command_line  # noqa: PLC0415 - found only now
+    else:
+        from allie.cli.main import main as command_line  # noqa: PLC0415
+    code = command_line(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # taking every module apart again would cost 3 ms and change nothing

@@ -87,13 +87,17 @@ def become(argv: list[str], env: dict[str, str], places: tuple[str, ...]) -> Non
             continue
     for number in _IGNORED_BY_PYTHON:
         _libc.signal(number, None)
-    try:
-        os.execvpe(argv[0], argv, env)
-    except OSError as error:
-        folders = [""] if "/" in argv[0] else env.get("PATH", os.defpath).split(":")
-        if not any(os.path.exists(os.path.join(folder, argv[0])) for folder in folders):
-            raise ProgramNotFound(f"{argv[0]}: there is no such program in here") from error
-        raise ProgramNotRun(f"{argv[0]}: {error.strerror}") from error
+    path = "" if "/" in argv[0] else env.get("PATH", os.defpath)
+    refused: OSError | None = None
+    for folder in path.split(":"):  # not execvpe, which would import a module that is away now
+        try:
+            os.execve(os.path.join(folder, argv[0]), argv, env)
+        except OSError as error:
+            if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                refused = refused or (error if os.path.exists(error.filename) else None)
+    if refused:
+        raise ProgramNotRun(f"{refused.filename}: {refused.strerror}")
+    raise ProgramNotFound(f"{argv[0]}: there is no such program in here")
 
 
 def follow(top: str, path: str) -> str:
@@ -120,8 +124,8 @@ def _make_namespaces(is_root: bool) -> None:
             ("uid_map", f"{uid} {uid} 1"),
             ("gid_map", f"{gid} {gid} 1"),
         ):
-            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-                file.write(text)
+            with open(f"/proc/self/{name}", "wb") as file:
+                file.write(text.encode())
     except OSError as error:
         reason = error.strerror or str(error)
         message = f"the kernel gives users no rights in namespaces: {reason}"
@@ -138,8 +142,8 @@ def _why(is_root: bool) -> str:
         ("user/max_user_namespaces", "10000"),
     ):
         try:
-            with open(f"/proc/sys/{name}", encoding="ascii") as file:
-                now = file.read().strip()
+            with open(f"/proc/sys/{name}", "rb") as file:
+                now = file.read().decode().strip()
         except OSError:
             continue
         if now != value and "0" in (now, value):
