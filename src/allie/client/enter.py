@@ -122,6 +122,8 @@ def _environment(name: str) -> dict[str, str]:
     path = env.get("PATH", os.defpath).split(":")
     env["PATH"] = ":".join(path + [each for each in _MORE_PATH if each not in path])
     env["ALLIE_SYSTEM"] = name
+    if os.geteuid() == 0:  # what packages do when they are installed is not for the base's systemd
+        env["ALLIE_OFFLINE"] = env["SYSTEMD_OFFLINE"] = "1"
     return env
 
 

@@ -233,7 +233,7 @@ def _furnish_etc(own: dict[str, str]) -> None:
             _write(f"/run/allie{at}", "")
         _try_mount("overlay", "/etc", "overlay", _NOSUID | _NODEV, "lowerdir=/run/allie/etc:/etc")
     for at, source in sources.items():
-        _cover(at, source)
+        _cover(at, source, _RDONLY if source.startswith("/run/allie/") else 0)
 
 
 def _furnish_var(has_command: bool) -> None:
@@ -243,7 +243,7 @@ def _furnish_var(has_command: bool) -> None:
     if not os.path.islink("/var/run") and os.path.isdir("/var/run"):  # systems of before 2012
         _try_mount("/run", "/var/run")
     if has_command:
-        _cover("/usr/local/bin/allie", COMMAND)
+        _cover("/usr/local/bin/allie", COMMAND, _RDONLY)
 
 
 def _cover(at: str, source: str, flags: int = 0) -> None:
