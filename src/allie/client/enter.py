@@ -17,6 +17,7 @@ from allie.machine import userland
 
 _ARCHIVE = "/usr/local/bin/allie"
 _MORE_PATH = ("/run/allie/bin", f"{userland.HOST}/usr/local/bin")  # where the base's shims are
+_NOTE = ".allie-fetching"  # in a root that is not complete
 _FALLBACK = "/bin/sh"
 # How the archive starts, with a loader and libraries that are not this system's own.
 _COMMAND = """\
@@ -75,12 +76,19 @@ def go(name: str, root: str, argv: list[str]) -> None:
     except OSError:  # it was removed
         directory = "/"
     if name != inside():
-        for each in ("usr", "etc"):
-            if not os.path.isdir(f"{root}/{each}"):
-                raise StateError(f"{root} holds no system that you can enter: no /{each} in it")
+        _check(root)
         base = userland.base()
         userland.leave_for(root, name, _command(base), _own_names(base))
     userland.become(argv or [_shell(env)], env, (directory, env.get("HOME", "/"), "/"))
+
+
+def _check(root: str) -> None:
+    needed = ("usr", "etc", "run") if os.geteuid() == 0 else ("usr", "etc")
+    for each in needed:
+        if not os.path.isdir(f"{root}/{each}") or os.path.islink(f"{root}/{each}"):
+            raise StateError(f"{root} holds no system that you can enter: no /{each} in it")
+    if os.path.lexists(f"{root}/{_NOTE}"):
+        raise StateError(f"{root} is not whole yet: it is still being fetched", "try again later")
 
 
 def _directory(base: str, path: str, what: str) -> str:
