@@ -59,7 +59,7 @@ UPWARD = {
     ): "the same, by the short way",
 }
 # All that `allie enter` may load beside what Python has loaded when it begins
-IN_ENTER = set("ctypes ctypes._endian _ctypes struct _struct grp pwd __future__".split())
+IN_ENTER = set("ctypes ctypes._endian _ctypes struct _struct types grp pwd __future__".split())
 # Not needed for a tick, and each costs start-up time that every PC pays every hour
 NOT_IN_A_TICK = set(
     "ctypes shlex subprocess dataclasses pathlib inspect logging asyncio socket ssl tempfile"
