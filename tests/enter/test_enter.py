@@ -74,6 +74,28 @@ def test_home_tmp_and_devices_are_shared(base: Base) -> None:
     assert base.sh("bb", "echo x > /run/user/31000/y; cat /run/user/31000/y; rm /run/user/*/y").ok()
 
 
+def test_what_a_second_group_may_read_can_be_read(base: Base) -> None:
+    """By its number; in the namespace the group itself has no name."""
+    file = f"/home/{USER}/shared"
+    make = f"echo text > {file}; chown 0:31001 {file}; chmod 640 {file}"
+    base.run("sh", "-c", make, root=True).ok()
+    person = ["setpriv", f"--reuid={UID}", f"--regid={UID}"]
+    cat = ["allie", "enter", "bb", "--", "cat", file]
+    assert base.run(*person, "--groups=31001", *cat, root=True).ok().lines == ["text"]
+    assert base.run(*person, "--clear-groups", *cat, root=True).rc == 1
+    base.run("rm", file, root=True).ok()
+
+
+def test_disks_that_the_base_mounts_later_are_seen(base: Base) -> None:
+    """A stick that is plugged in while a program runs; on a PC with systemd, / is shared."""
+    mounts = "mount --make-rshared /; mkdir -p /srv/late; (sleep 0.5; mount -t tmpfs x /srv/late;"
+    mounts += "echo on > /srv/late/disk) & "
+    person = f"setpriv --reuid={UID} --regid={UID} --clear-groups allie enter bb -- sh -c "
+    wait = "'until cat /srv/late/disk 2>/dev/null; do sleep 0.1; done'"
+    own = ["unshare", "--mount", "sh", "-c", mounts + person + wait]
+    assert base.run(*own, root=True).ok().lines == ["on"]
+
+
 def test_names_hosts_zone_and_resolver_are_the_bases(base: Base) -> None:
     script = "cat /etc/resolv.conf /etc/machine-id /etc/localtime; grep printer /etc/hosts"
     expected = [
