@@ -24,7 +24,8 @@ test: setup-test  ## every test; ARGS='-k name' for some
 kit: setup  ## the client archive, build/kit/usr/local/bin/allie
 	$(PY) -m allie.server.kit build/kit
 
-bench: setup-test  ## writes bench/RESULTS.md
+bench: setup-test  ## writes bench/RESULTS.md and bench/ENTER.md
+	$(PY) -m bench.enter
 	$(PY) bench/run.py --install
 
 lint: setup

@@ -53,7 +53,13 @@ UPWARD = {
         "allie.machine.start",
         "allie.cli.main",
     ): "as the archive's __main__ it starts the command line",
+    (
+        "allie.machine.start",
+        "allie.cli.enter",
+    ): "the same, by the short way",
 }
+# All that `allie enter` may load beside what Python has loaded when it begins
+IN_ENTER = set("ctypes ctypes._endian _ctypes struct _struct types grp pwd __future__".split())
 # Not needed for a tick, and each costs start-up time that every PC pays every hour
 NOT_IN_A_TICK = set(
     "ctypes shlex subprocess dataclasses pathlib inspect logging asyncio socket ssl tempfile"
@@ -223,14 +229,25 @@ def test_size_of_the_product() -> None:
     assert lines < PRODUCT_LINES
 
 
-def test_a_tick_starts_light() -> None:
+def loaded_by(module: str) -> set[str]:
+    """The modules that importing this one brings in."""
     program = (
-        f"import sys, json; sys.path.insert(0, {str(SRC)!r}); before = set(sys.modules);"
-        "import allie.cli.run_conf; print(json.dumps(sorted(set(sys.modules) - before)))"
+        f"import os, sys; sys.path.insert(0, {str(SRC)!r}); before = set(sys.modules);"
+        f"import {module}; loaded = sorted(set(sys.modules) - before);"
+        "import json; print(json.dumps(loaded))"
     )
     # -I -S, as the client is started: no site, whose .pth files import what they like
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert not NOT_IN_A_TICK & set(json.loads(done.stdout))
+    return set(json.loads(done.stdout))
+
+
+def test_a_tick_starts_light() -> None:
+    assert not NOT_IN_A_TICK & loaded_by("allie.cli.run_conf")
+
+
+def test_enter_starts_lighter_still() -> None:
+    foreign = {name for name in loaded_by("allie.cli.enter") if name.split(".")[0] != "allie"}
+    assert foreign <= IN_ENTER

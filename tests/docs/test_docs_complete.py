@@ -24,7 +24,7 @@ MAN_PAGES = sorted(MAN.glob("*.md"))
 COMMON_OPTIONS = {"--help"}
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*(?![\w-])")
 # Programs and options of others that the pages speak of
-OTHERS_OPTIONS = {"--numeric-ids", "--delete", "--fsync", "--unit", "-aHAX", "-c"}
+OTHERS_OPTIONS = {"--numeric-ids", "--delete", "--fsync", "--unit", "-aHAX", "-c", "-l"}
 
 
 class Verb(NamedTuple):

@@ -33,6 +33,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "undo": ("undo", "put back what a tick replaced, and pause"),
     "pause": ("pause", "let ticks only report"),
     "resume": ("resume", "let ticks work again"),
+    "enter": ("enter", "run a program, or a shell, in another system of this PC"),
+    "export": ("export", "have a program of another system start by its name"),
     "rsync-image": ("rsync_image", "fetch an image or overlay tree into a directory"),
     "store": ("store", "make and serve a store"),
     "overlay": ("overlay", "list, check and explain the store's overlays"),
@@ -44,6 +46,7 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 # What the timer and the tick call: the arguments are known without asking a parser.
 _WITHOUT_WORDS = ("run-conf", "00overlay", "01overact")
+_FOR_ANOTHER = "enter"  # what it is given is for another program to parse
 _INTERRUPTED = 130
 
 
@@ -106,6 +109,8 @@ def _arguments(verb: str, module: ModuleType, words: list[str]) -> Any:
     """The parsed command line; a stub's call without any words needs no parser."""
     if not words and verb in _WITHOUT_WORDS:
         return SimpleNamespace(verb=verb, root="/", script=[])
+    if verb == _FOR_ANOTHER and words[:1] not in (["--help"], ["-h"]):
+        return module.parse(words)
     from allie.cli import parsing
 
     args = parsing.parse(verb, module, words)

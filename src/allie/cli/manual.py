@@ -1,4 +1,4 @@
-"""Show a man page: `allie help`, `allie help conf`, `allie help tags`, `allie help run-conf`."""
+"""Show a man page: `allie help`, `allie help conf`, `enter`, `run-conf` or `tags`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PAGES = {
     "allie": "allie.8.md",
+    "enter": "allie-enter.8.md",
     "run-conf": "allie-run-conf.8.md",
     "conf": "allie.conf.5.md",
     "tags": "allie-tags.7.md",

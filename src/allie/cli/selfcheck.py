@@ -6,6 +6,8 @@ A tick runs this with a new client before it puts it in place.
 from __future__ import annotations
 
 from allie.cli import (
+    enter,
+    export,
     join,
     log,
     manual,
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
     import argparse
 
 
-CHECKED = (join, log, manual, pause, plan, resume, rsync_image, run_conf, status, undo, why)
+CHECKED = (
+    *(enter, export, join, log, manual, pause, plan, resume, rsync_image, run_conf),
+    *(status, undo, why),
+)
 READ_LATE = (namespaces,)  # in a tick only where it is needed; here in any case
 
 

@@ -7,7 +7,9 @@
      │   └─ Unreachable     2   it did not answer at all
      ├─ PathRefused         2   one path cannot be handled; the others go on
      ├─ StateError          2   this PC's own disk or state stopped us
-     └─ Busy               75   another tick holds the lock (EX_TEMPFAIL)
+     ├─ Busy               75   another tick holds the lock (EX_TEMPFAIL)
+     ├─ ProgramNotRun     126   the program to become cannot be run (as a shell has it)
+     └─ ProgramNotFound   127   there is no such program
 
 Libraries raise; only `cli.main` prints and exits.
 """
@@ -66,3 +68,15 @@ class Busy(AllieError):
     """Another tick of this system is running."""
 
     exit_code = TEMPFAIL
+
+
+class ProgramNotRun(AllieError):
+    """The program that this process was to become is there, and cannot be run."""
+
+    exit_code = 126
+
+
+class ProgramNotFound(AllieError):
+    """The program that this process was to become is not there."""
+
+    exit_code = 127

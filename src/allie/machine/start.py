@@ -13,6 +13,8 @@ import stat
 import sys
 
 CODE = "/var/lib/allie-code"  # see machine.loader
+HOST = "/run/host"  # where the base is seen inside another system: machine.userland
+_NOBODY = 65534
 MODULES = f"modules.{sys.implementation.cache_tag}"
 
 
@@ -23,17 +25,22 @@ def mark_of(archive: str) -> str:
 
 
 def is_roots(place: str) -> bool:
-    """Whether only root can have written there."""
+    """Whether only root can have written there.
+
+    Inside another system a user sees root, as all others, by the number of nobody.
+    """
     st = os.lstat(place)
-    return stat.S_ISDIR(st.st_mode) and st.st_uid == 0 and not st.st_mode & 0o022
+    owners = (0, _NOBODY) if place.startswith(f"{HOST}/") else (0,)
+    return stat.S_ISDIR(st.st_mode) and st.st_uid in owners and not st.st_mode & 0o022
 
 
 def find(archive: str) -> str:
     """The unpacked code of this archive; "" if there is none."""
+    code = HOST + CODE if archive.startswith(f"{HOST}/") else CODE
     try:
         mark = mark_of(archive)
-        for name in os.listdir(CODE):
-            place = f"{CODE}/{name}"
+        for name in os.listdir(code):
+            place = f"{code}/{name}"
             with open(f"{place}/complete", encoding="utf-8") as known:
                 if mark in known.read().splitlines() and is_roots(place):
                     return place
@@ -51,9 +58,12 @@ def main() -> int:
         finder: dict[str, object] = {"__name__": "allie.machine.modules"}
         exec(marshal.loads(table["allie.machine.modules"][2]), finder)
         finder["install"](place, table)  # type: ignore[operator]
-    from allie.cli.main import main as command_line  # noqa: PLC0415 - its place is known only now
-
-    code = command_line()
+    verb, *words = sys.argv[1:] or [""]
+    if place and verb == "enter" and words[:1] not in (["--help"], ["-h"]):  # the short way
+        from allie.cli.enter import main as command_line  # noqa: PLC0415 - found only now
+    else:
+        from allie.cli.main import main as command_line  # noqa: PLC0415
+    code = command_line(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # taking every module apart again would cost 3 ms and change nothing

@@ -1,0 +1,1 @@
+"""Entering another system, for real."""

@@ -1,0 +1,158 @@
+"""Where systems are, what the command line says, and names that come from elsewhere than /etc."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allie.cli import enter as command
+from allie.client import enter, export
+from allie.core import settings, whereabouts
+from allie.core.errors import StateError, UsageError
+from allie.machine import userland
+
+_CONF = """\
+# [system no]
+[allie]
+store = /x
+root = /not-a-system
+[system a]
+Root = /srv/a b  ; a comment
+image = x
+[system b]
+root=LABEL=b;c
+[system c]
+; root = /no
+overlays = kit,
+  root = /continued
+[ other thing ]
+root = /no
+[system d]
+root: PARTLABEL=d
+root =
+[system e]
+root = ; nothing
+"""
+
+
+def test_roots_of_settings() -> None:
+    assert whereabouts.roots(_CONF) == {
+        "a": "/srv/a b",
+        "b": "LABEL=b;c",
+        "c": "",
+        "d": "",
+        "e": "",
+    }
+
+
+_VALUES = st.text("ab/= ;:#", max_size=6).map(str.strip)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["root", "image", "Root"]), _VALUES), max_size=3))
+def test_they_are_those_that_the_whole_parser_reads(pairs: list[tuple[str, str]]) -> None:
+    keys = [key.lower() for key, _ in pairs]
+    if len(set(keys)) < len(keys):  # an error to the parser
+        return
+    text = "[system x]\n" + "".join(f"{key} = {value}\n" for key, value in pairs)
+    ini: configparser.ConfigParser = settings._ini(text)
+    assert whereabouts.roots(text) == {"x": ini.get("system x", "root", fallback="").strip()}
+
+
+@pytest.mark.parametrize(
+    ("where", "link"),
+    [
+        ("LABEL=debian12", "/dev/disk/by-label/debian12"),
+        ("PARTLABEL=a b/c", "/dev/disk/by-partlabel/a\\x20b\\x2fc"),
+        ("LABEL=grün", "/dev/disk/by-label/grün"),
+        ("UUID=1", "/dev/disk/UUID=1"),
+    ],
+)
+def test_device(where: str, link: str) -> None:
+    assert whereabouts.device(where) == link
+
+
+def test_mounts() -> None:
+    text = (
+        "36 35 98:0 /top /mnt/a\\040b rw master:1 shared:2 - ext4 /dev/x\\134y rw\n"
+        "37 35 0:40 / /srv rw - btrfs /dev/sda3 rw,subvol=/\n"
+        "38 what\n"
+    )
+    assert whereabouts.mounts(text) == [
+        ("98:0", "/top", "/mnt/a b", "/dev/x\\y"),
+        ("0:40", "/", "/srv", "/dev/sda3"),
+    ]
+
+
+def test_the_command_line() -> None:
+    args = command.parse(["--user=root", "el7", "--", "ls", "--", "-l"])
+    assert (args.system, args.user, args.root, args.command) == (
+        "el7",
+        "root",
+        "",
+        ["ls", "--", "-l"],
+    )
+    assert command.parse(["--root", "/x", "--", "a"]).root == "/x"
+    assert command.parse(["el7"]).command == []
+    for wrong in (["--root", "/x", "el7"], ["a", "b"], ["-x", "a"], ["--", "ls"]):
+        with pytest.raises(UsageError):
+            command.parse(wrong)
+
+
+def test_our_own_name_may_come_from_ldap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uid = os.geteuid()
+    (tmp_path / "etc").mkdir()
+    passwd = f"root:x:{uid + 7}:{uid}::/:/bin/sh\n"  # the number stands in another field
+    (tmp_path / "etc/passwd").write_text(passwd)
+    (tmp_path / "etc/group").write_text(f"g:x:{os.getegid()}:\n")
+    fields = ["ann", "*", uid, 5, "Ann", "/home/ann", "/bin/zsh"]
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: pwd.struct_passwd(fields))
+    own = enter._own_names(str(tmp_path))
+    assert own == {"passwd": f"{passwd}ann:x:{uid}:5:Ann:/home/ann:/bin/zsh\n"}
+
+
+def test_links_of_the_base_stay_in_it(tmp_path: Path) -> None:
+    top = str(tmp_path)
+    for name, target in (("a", "/etc/b"), ("etc/b", "../run/c"), ("loop", "loop")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(target)
+    assert userland.follow(top, "/a") == f"{top}/run/c"
+    assert userland.follow(top, "/loop") == f"{top}/loop"
+
+
+def test_a_program_is_found_inside_the_root(tmp_path: Path) -> None:
+    for folder in ("usr/bin", "opt/x"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "bin").symlink_to("/usr/bin")  # absolute: in the root
+    program = tmp_path / "opt/x/tool-2"
+    program.write_text("")
+    program.chmod(0o755)
+    (tmp_path / "usr/bin/tool").symlink_to("/opt/x/tool-2")
+    (tmp_path / "usr/bin/plain").write_text("")
+    assert export.find_program(str(tmp_path), "tool") == "/usr/bin/tool"
+    assert export.find_program(str(tmp_path), "/bin/tool") == "/bin/tool"
+    for missing in ("plain", "sh", "/bin/sh"):
+        with pytest.raises(StateError):
+            export.find_program(str(tmp_path), missing)
+
+
+def test_a_shim_takes_the_place_of_a_shim_only(tmp_path: Path) -> None:
+    path = tmp_path / "bin/tool"
+    export.write_shim("el7", "/opt/a b/tool", str(path))
+    assert path.stat().st_mode & 0o777 == 0o755
+    assert "exec $allie enter el7 -- '/opt/a b/tool' \"$@\"" in path.read_text()
+    export.write_shim("el8", "/usr/bin/tool", str(path))
+    assert "el8" in path.read_text()
+    for other in ("#!/bin/sh\n", ""):
+        path.write_text(other)
+        with pytest.raises(StateError, match="is there already"):
+            export.write_shim("el8", "/usr/bin/tool", str(path))
+    path.unlink()
+    path.symlink_to("/nowhere")
+    with pytest.raises(StateError, match="is there already"):
+        export.write_shim("el8", "/usr/bin/tool", str(path))
