@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 from allie.core.errors import StateError
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
 def write(path: str, data: str | bytes, mode: int = 0o644, *, durable: bool = True) -> None:
@@ -63,6 +65,25 @@ def point(link: str, target: str) -> None:
     os.symlink(target, temporary)
     os.rename(temporary, link)
     sync_directory(os.path.dirname(link))
+
+
+def exchange(one: str, other: str) -> None:
+    """Let two names of one file system change places in one step (renameat2(2)).
+
+    Where the C library or the file system cannot, by three renames: for a moment `other` is away.
+    """
+    paths = [os.fsencode(each) for each in (one, other)]
+    try:
+        if _libc.renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0:
+            return
+        error = ctypes.get_errno()
+    except AttributeError:  # glibc before 2.28
+        error = errno.ENOSYS
+    if error not in (errno.ENOSYS, errno.EINVAL):
+        raise OSError(error, os.strerror(error), other)
+    os.rename(other, f"{one}.old")
+    os.rename(one, other)
+    os.rename(f"{one}.old", one)
 
 
 def remove(path: str) -> bool:
