@@ -1,13 +1,14 @@
 """Offer a system for one capture: a temporary rsync daemon, read-only, that ends by itself.
 
 On the golden PC. The other end is `allie image capture` on the server; `core.offering` has what
-the two agreed on. Mounts and files of the offer are in a mount namespace and a directory of its
-own, so that nothing is left, however it ends.
+the two agreed on. All that the offer mounts and writes is in a mount namespace of its own, and so
+gone with it, however it ends.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -16,9 +17,9 @@ from contextlib import contextmanager
 from allie.core import offering
 from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
-from allie.machine import atomic, groups, mounts, namespaces, process, tree
+from allie.machine import atomic, groups, mounts, namespaces, process
 
-_WORK = "/run/allie/offer"
+_RUN = "/run/allie"
 _LOOK = 0.2  # seconds between two looks for the capture's end
 _START = 10.0  # seconds
 
@@ -41,18 +42,12 @@ def open_offer(what: str, hosts: str, port: int) -> Iterator[Offer]:
     if any(sign in what + hosts for sign in "\n#"):
         raise UsageError(f"{what!r} is no path that rsyncd.conf can name")
     namespaces.make_mounts_private()
-    work = f"{_WORK}-{os.getpid()}"
-    os.makedirs(os.path.dirname(work), exist_ok=True)
-    os.mkdir(work, 0o700)
+    work = _workplace()
     try:
-        top = _mounted(what, work)
-        try:
-            yield from _served(top, work, hosts, port)
-        finally:
-            if top == f"{work}/root":
-                process.run(["umount", top])
+        yield from _served(_mounted(what, work), work, hosts, port)
     finally:
-        tree.remove(work)
+        process.run(["umount", "--recursive", work])
+        os.rmdir(work)
 
 
 def wait(offer: Offer) -> str:
@@ -61,7 +56,7 @@ def wait(offer: Offer) -> str:
     while process.wait_until(offer.pid, time.monotonic() + _LOOK) is None:
         said = atomic.read(message)
         if said is not None:
-            return said.strip()
+            return f"{said.strip()}, {_sent(offer.work)} bytes sent"
     raise StateError(f"the rsync daemon ended: {_last_words(offer.work)}")
 
 
@@ -85,7 +80,27 @@ def _served(top: str, work: str, hosts: str, port: int) -> Iterator[Offer]:
         yield Offer(top, work, pid, command, tuple(disks))
     finally:
         groups.end(pid)
-        process.wait_until(pid, time.monotonic() + _START)
+        try:
+            process.wait(pid)
+        except ChildProcessError:
+            pass  # it had ended by itself
+
+
+def _workplace() -> str:
+    """A directory of the offer's own, in memory, that nobody else sees."""
+    os.makedirs(_RUN, exist_ok=True)
+    for name in os.listdir(_RUN):  # empty ones, of offers that were killed
+        pid = name.partition("offer-")[2]
+        if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            os.rmdir(f"{_RUN}/{name}")
+    work = f"{_RUN}/offer-{os.getpid()}"
+    os.mkdir(work, 0o700)
+    options = "mode=0700,size=4m,nosuid,nodev,noexec"
+    done = process.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", work])
+    if done.code != 0:
+        os.rmdir(work)
+        raise StateError(f"cannot mount a tmpfs on {work}: {done.last_words()}", "run this as root")
+    return work
 
 
 def _need_start(pid: int, work: str) -> None:
@@ -97,6 +112,12 @@ def _need_start(pid: int, work: str) -> None:
         if os.path.exists(f"{work}/pid"):
             return
     raise StateError(f"the rsync daemon does not start: {_last_words(work)}", "--port N")
+
+
+def _sent(work: str) -> int:
+    """The bytes that the daemon says it has sent."""
+    log = atomic.read(f"{work}/log") or ""
+    return sum(int(number) for number in re.findall(r"\bsent (\d+) bytes", log))
 
 
 def _last_words(work: str) -> str:

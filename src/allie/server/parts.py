@@ -155,6 +155,10 @@ def _locked(descriptor: int, how: int) -> bool:
 
 def _tidy(top: str) -> None:
     """Leave nothing where nothing was brought."""
+    try:
+        os.rmdir(f"{top}/tree")
+    except OSError:
+        pass  # it is not there, or not empty
     if os.path.isdir(top) and set(os.listdir(top)) <= {"boot", "rsync"}:
         tree.remove(top)
 
