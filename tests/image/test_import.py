@@ -203,6 +203,16 @@ def test_what_a_power_failure_left_is_compared_by_content(tmp_path: Path) -> Non
     assert things(server.image("toy1")) == things(root)
 
 
+def test_killed_right_after_the_switch(tmp_path: Path) -> None:
+    root, server = rich_root(tmp_path / "root"), Store(tmp_path / "store")
+    server.run("image", "import", "toy1", root).ok()
+    make_tree(server.part("toy1"), {"boot": "x", "old/etc/shadow": "the version before\n"})
+    assert server.run("image", "list").ok().err == ""
+    server.run("image", "import", "toy1", root).ok()
+    assert things(server.image("toy1")) == things(root)
+    assert not list(server.part("").iterdir())
+
+
 @pytest.mark.parametrize("kind", ["directory", "tar"])
 def test_a_full_disk_leaves_the_image_as_it_was(tmp_path: Path, kind: str) -> None:
     root = rich_root(tmp_path / "root")

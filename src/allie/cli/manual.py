@@ -1,4 +1,4 @@
-"""Show a man page: `allie help`, `allie help conf`, `allie help tags`, `allie help run-conf`."""
+"""Show a man page: `allie help`, `allie help conf`, `allie help image`, …"""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 PAGES = {
     "allie": "allie.8.md",
     "run-conf": "allie-run-conf.8.md",
+    "image": "allie-image.8.md",
     "conf": "allie.conf.5.md",
     "tags": "allie-tags.7.md",
 }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What, and to whom."""
-    parser.add_argument("what", help="a device, or a directory: / is the running system")
+    parser.add_argument("dir", metavar="DEVICE|DIR", help="/ is the running system")
     parser.add_argument("--to", default="", metavar="HOST", help="only to this host (name or net)")
     parser.add_argument(
         "--port", type=int, default=offering.PORT, help=f"listen here ({offering.PORT})"
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Offer until it was captured."""
-    with offer.open_offer(args.what, args.to, args.port) as offered:
+    with offer.open_offer(args.dir, args.to, args.port) as offered:
         for disk in offered.other_disks:
             console.say(f"not offered: {disk}: another file system (capture's --with takes it in)")
         console.say("On the server (NAME is the image's name):")

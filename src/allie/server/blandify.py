@@ -124,7 +124,11 @@ def _matches(top: str, rule: Rule) -> list[str]:
             above = [each for place in above for each in _entries(inside, place, component)]
         for place in above:
             for path in _entries(inside, place, last):
-                found[inside.directory(path).real if is_directory else inside.entry(path)] = None
+                try:
+                    real = inside.directory(path).real if is_directory else inside.entry(path)
+                except PathRefused:
+                    continue  # a link that leads nowhere in here
+                found[real] = None
     return list(found)
 
 

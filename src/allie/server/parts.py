@@ -3,6 +3,7 @@
     tree/        the version in the making; becomes images/NAME by one rename
     earlier.N/   attempts that were cut short: what they have is linked, and not brought again
     source/      an archive's content on its way
+    old/         what was the image until a moment ago, on its way out
     boot         the boot during which the first attempt was made
 
 So an image is complete or absent. The name begins with a dot: it is no image's name, and no PC
@@ -38,6 +39,11 @@ class Part(Value):
     def tree(self) -> str:
         """The version in the making."""
         return f"{self.top}/tree"
+
+    @property
+    def old(self) -> str:
+        """The version that was replaced."""
+        return f"{self.top}/old"
 
     @property
     def source(self) -> str:
@@ -77,6 +83,7 @@ def begun(store: str, name: str) -> Iterator[Part]:
         if not os.path.exists(f"{top}/boot"):
             atomic.write(f"{top}/boot", _boot(), durable=False)
         try:
+            tree.remove(f"{top}/old")  # of a switch after which we were killed
             yield Part(image, top)
         finally:
             _tidy(top)
@@ -112,6 +119,7 @@ def switch(part: Part) -> None:
     atomic.sync_filesystem(part.tree)
     if os.path.lexists(part.image):
         atomic.exchange(part.tree, part.image)
+        os.rename(part.tree, part.old)
     else:
         os.rename(part.tree, part.image)
     atomic.sync_directory(os.path.dirname(part.image))
@@ -128,16 +136,19 @@ def unfinished(store: str) -> list[str]:
     """The names of images that something was left of: an import was cut short."""
     top = f"{store}/images/{HIDDEN}"
     names = sorted(os.listdir(top)) if os.path.isdir(top) else []
-    return [name for name in names if not _is_worked_on(f"{top}/{name}")]
+    return [name for name in names if _holds_work(f"{top}/{name}")]
 
 
-def _is_worked_on(top: str) -> bool:
+def _holds_work(top: str) -> bool:
+    """Whether a part holds more than what is on its way out, and nobody is at it."""
     try:
+        if set(os.listdir(top)) <= {"boot", "rsync", "old"}:
+            return False
         descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return True  # it has just ended
+        return False  # it has just ended
     try:
-        return not _locked(descriptor, fcntl.LOCK_SH)
+        return _locked(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
 
