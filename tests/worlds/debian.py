@@ -41,7 +41,7 @@ def debian_root(suite: str, dest: Path, include: Sequence[str] = ()) -> Path:
 
 def debian_tar(suite: str, include: Sequence[str] = ()) -> Path:
     """The cached tar file of such a root, built if it is not there yet."""
-    sources = _sources_for(suite)
+    sources = apt_sources(suite)
     packages = ",".join(sorted(include))
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=tar"]
     command += [f"--include={packages}"] if packages else []
@@ -91,7 +91,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _sources_for(suite: str) -> str:
+def apt_sources(suite: str) -> str:
     """The machine's own Debian sources, with the suite in the place of the machine's own."""
     if suite not in SUITES:
         raise ValueError(f"no such suite: {suite}; one of {', '.join(SUITES)}")

@@ -36,8 +36,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "enter": ("enter", "run a program, or a shell, in another system of this PC"),
     "export": ("export", "have a program of another system start by its name"),
     "rsync-image": ("rsync_image", "fetch an image or overlay tree into a directory"),
+    "offer": ("offer", "offer this system, or a disk's, for one capture into a store"),
     "store": ("store", "make and serve a store"),
     "overlay": ("overlay", "list, check and explain the store's overlays"),
+    "image": ("image", "list, import, capture, blandify and remove the store's images"),
     "help": ("manual", "show a man page"),
     # the kit's own
     "00overlay": ("part", ""),

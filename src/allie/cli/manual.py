@@ -1,4 +1,4 @@
-"""Show a man page: `allie help`, `allie help conf`, `enter`, `run-conf` or `tags`."""
+"""Show a man page: `allie help`, `allie help conf`, `allie help enter`, …"""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ PAGES = {
     "allie": "allie.8.md",
     "enter": "allie-enter.8.md",
     "run-conf": "allie-run-conf.8.md",
+    "image": "allie-image.8.md",
     "conf": "allie.conf.5.md",
     "tags": "allie-tags.7.md",
 }

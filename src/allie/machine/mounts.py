@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 
 
 def points() -> list[str]:
@@ -17,6 +18,18 @@ def parse_line(line: bytes) -> str:
     field = line.split()[4]
     octal = re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found.group(1), 8)]), field)
     return os.fsdecode(octal)
+
+
+def other_disks(there: Iterable[str], top: str) -> set[str]:
+    """Of these mount points, those below `top` that are not the running kernel's own.
+
+    >>> sorted(other_disks(["/", "/proc", "/dev/pts", "/home", "/boot", "/boot/efi"], "/"))
+    ['/boot', '/boot/efi', '/home']
+    """
+    base = top.rstrip("/")
+    below = (point for point in there if point.startswith(f"{base}/") and point != f"{base}/")
+    kernels = tuple(f"{base}/{name}/" for name in ("proc", "sys", "dev", "run", "tmp"))
+    return {point for point in below if not f"{point}/".startswith(kernels)}
 
 
 def at_or_below(path: str) -> str:

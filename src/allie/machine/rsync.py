@@ -246,6 +246,12 @@ def reason(finished: Finished) -> str:
     return re.sub(r"^(rsync: |@ERROR: |\[\w+\] )+", "", lines[0])
 
 
+def ssh_target(address: str) -> tuple[str, str]:
+    """(user@host, path without its first slash) of an ssh:// address."""
+    host, _, top = _ssh(address)
+    return host, top
+
+
 def _ssh(store: str) -> tuple[str, str, str]:
     """(user@host, port or "", path without its first slash) of ssh://user@host:port/path."""
     where, _, top = store[len("ssh://") :].partition("/")

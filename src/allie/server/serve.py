@@ -36,6 +36,7 @@ def configuration(store: str, address: str, port: int, allowed: str) -> str:
     ]
     for module in stores.MODULES:
         lines += [f"[{module}]", f"    path = {store}/{module}"]
+        lines += ["    exclude = /.*"] * (module == "images")  # what is still being made
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,184 @@
+"""The store's images: whole operating systems as plain trees.
+
+allie image list                  names, sizes, releases, kernels
+allie image import NAME SOURCE    from a directory, tar or OCI image, or mmdebstrap:SUITE
+allie image capture NAME FROM     from a golden machine: ssh://root@HOST/, or what `offer` shows
+allie image blandify NAME         take out what is one machine's own; --check: only look
+allie image remove NAME
+"""
+
+from __future__ import annotations
+
+import os
+
+from allie.cli import options
+from allie.cli.store import add_store
+from allie.core import settings
+from allie.core.errors import ATTENTION, DONE, UsageError
+from allie.core.value import TYPE_CHECKING
+from allie.machine import console
+from allie.server import blandify, bring, capture, images, parts, store, unpack
+from allie.server.parts import Part
+from allie.server.unpack import Recipe
+
+if TYPE_CHECKING:
+    import argparse
+
+_SHOWN = 20  # lines of what is alike
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to do, to which image, and from where."""
+    parser.add_argument("action", choices=("list", "import", "capture", "blandify", "remove"))
+    parser.add_argument("name", nargs="?", default="", help="the image")
+    parser.add_argument("source", nargs="?", default="", help="import, capture: from where")
+    add_store(parser)
+    options.add_json(parser)
+    parser.add_argument("--check", action="store_true", help="blandify: only say what stands")
+    parser.add_argument(
+        "--blandify", action="store_true", help="import, capture: do that before it is an image"
+    )
+    parser.add_argument("--force", action="store_true", help="import: also what is no Linux root")
+    parser.add_argument("--tag", default="", help="import: which image of an OCI layout")
+    parser.add_argument("--variant", default="important", help="mmdebstrap: how much (important)")
+    parser.add_argument("--include", default="", metavar="PKG,…", help="mmdebstrap: and these")
+    parser.add_argument(
+        "--mirror", default="", help="mmdebstrap: from there, or from these sources"
+    )
+    parser.add_argument(
+        "--with", dest="wanted", action="append", default=[], metavar="PATH",
+        help="capture: this, too, though it is another file system or left out",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it."""
+    top = store.need(args.store)
+    if args.action == "list":
+        return _list(top, args)
+    if args.source and args.action not in ("import", "capture"):
+        raise UsageError(f"image {args.action} takes one name", "allie image --help")
+    if not args.name or (args.action in ("import", "capture") and not args.source):
+        raise UsageError(f"image {args.action} needs a name and its source", "allie image --help")
+    settings.check_name(args.name, "image")
+    doing = {"import": _import, "capture": _capture, "blandify": _blandify, "remove": _remove}
+    return doing[args.action](top, args)
+
+
+def _list(top: str, args: argparse.Namespace) -> int:
+    names = [args.name] if args.name else images.names(top)
+    rows = [images.describe(top, name) for name in names]
+    if args.json:
+        options.say_json([row._asdict() for row in rows])
+    else:
+        for row in rows:
+            console.say(_line(row))
+    for name in parts.unfinished(top):
+        console.warn(
+            f"unfinished: {name}: import or capture it again, and it goes on;"
+            f" or allie image remove {name}"
+            if name not in images.names(top)
+            else f"unfinished: a newer {name}: import or capture it again, and it goes on"
+        )
+    return DONE
+
+
+def _line(row: images.Image) -> str:
+    kernels = f"kernel {' '.join(row.kernels)}" if row.kernels else "no kernel"
+    size = f"{row.size / (1 << 20):.0f} MiB"
+    release = row.pretty or "no os-release"
+    return f"{row.name:<20} {size:>9} {row.files:>7} files  {release}, {kernels}"
+
+
+def _import(top: str, args: argparse.Namespace) -> int:
+    with parts.begun(top, args.name) as part:
+        _fill(part, top, args)
+        _need_root(part, args)
+        if args.blandify:
+            blandify.apply(part.tree, blandify.own_of(part.tree, args.name))
+        parts.switch(part)
+    console.say(_line(images.describe(top, args.name)))
+    return DONE
+
+
+def _fill(part: Part, top: str, args: argparse.Namespace) -> None:
+    """Make the part of whatever kind of source it is."""
+    source = args.source
+    if source.startswith(unpack.DEBIAN):
+        suite = source[len(unpack.DEBIAN) :]
+        unpack.from_packages(part, Recipe(suite, args.variant, args.include, args.mirror))
+        args.blandify = True  # it knows the machine that it was made on
+    elif os.path.isfile(source):
+        unpack.from_tar(part, source, args.tag)
+    elif unpack.is_oci(source):
+        unpack.from_layout(part, source, args.tag)
+    else:
+        for point in bring.from_directory(part, source, top, force=args.force):
+            console.say(f"left out: {point}: mounted there")
+
+
+def _need_root(part: Part, args: argparse.Namespace) -> None:
+    """What was unpacked may be anything; then nothing of it stays."""
+    try:
+        bring.need_root(part.tree, args.source, force=args.force)
+    except UsageError:
+        parts.drop(part)
+        raise
+
+
+def _capture(top: str, args: argparse.Namespace) -> int:
+    capture.check_address(args.source)
+    if args.source.startswith("ssh://"):
+        bring.need_program("ssh", "openssh-client")
+    with parts.begun(top, args.name) as part:
+        left = capture.capture(part, args.source, tuple(args.wanted))
+        if args.blandify:
+            blandify.apply(part.tree, blandify.own_of(part.tree, args.name))
+        parts.switch(part)
+        told = capture.tell_done(part, args.source)
+    for each in left:
+        count = f" ({each.entries} entries)" if each.entries else ""
+        console.say(f"left out: {each.what}{count}: {each.why}")
+    console.say(_line(images.describe(top, args.name)))
+    if not args.blandify:
+        console.say(f"that machine's own is still in it: allie image blandify {args.name}")
+    if not told:
+        console.warn("the offer still waits: end it there with Ctrl-C")
+    return DONE
+
+
+def _blandify(top: str, args: argparse.Namespace) -> int:
+    image = images.need(top, args.name)
+    if args.check:
+        stands = blandify.check(image, blandify.own_of(image, args.name))
+        if args.json:
+            options.say_json([each._asdict() for each in stands])
+        else:
+            for each in stands:
+                console.say(f"{each.path}: {each.why}")
+        return ATTENTION if stands else DONE
+    golden = blandify.own_of(image, args.name)
+    words = (golden.host, blandify.machine_id(image))
+    with parts.begun(top, args.name) as part:
+        bring.bring(part, [f"{image}/"], [], image)
+        done = blandify.apply(part.tree, golden)
+        named = blandify.mentions(part.tree, words)
+        if done:
+            parts.switch(part)
+        else:
+            parts.drop(part)
+    for each in done:
+        console.say(f"{each.what} {each.path}: {each.why}")
+    for path in named[:_SHOWN]:
+        console.warn(f"look at {path}: it still names {golden.host or 'the machine'}")
+    console.say(f"{len(done)} paths changed" if done else "nothing was one machine's own")
+    return DONE
+
+
+def _remove(top: str, args: argparse.Namespace) -> int:
+    named = images.mentions(top, args.name)
+    was = images.remove(top, args.name)
+    console.say(f"removed {args.name}" if was else f"removed what was left of {args.name}")
+    for path in named:
+        console.warn(f"{path} still names it: PCs that have it keep it, and cannot fetch it again")
+    return DONE

@@ -1,0 +1,157 @@
+"""Take out of an image what is one machine's own: carry out the table of `core.bland`.
+
+The image's next version is made of hard links to the present one, so a file is replaced, never
+written into. Every path is resolved inside the image: its symlinks lead nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from allie.core import bland
+from allie.core.bland import Rule
+from allie.core.errors import PathRefused
+from allie.core.unbind import Own
+from allie.core.value import Value
+from allie.machine import atomic, tree
+from allie.machine.paths import Inside
+
+_LARGEST = 1 << 20  # bytes of a file of configuration
+_COMMON = ("localhost", "debian", "ubuntu", "fedora", "linux", "host")
+
+
+class Found(Value):
+    """A path that is one machine's own."""
+
+    path: str
+    why: str
+    what: str  # that is to be done
+
+
+def own_of(top: str, image: str) -> Own:
+    """What rewriting needs to know of a system."""
+    text = atomic.read(f"{top}/{Inside(top).file('etc/hostname')}") or ""
+    names = [line.strip() for line in text.splitlines() if line.strip()[:1] not in ("", "#")]
+    return Own(image, names[0] if names else "")
+
+
+def apply(top: str, own: Own) -> list[Found]:
+    """Do it, in a tree that nobody else uses; what was done."""
+    return [each for rule in bland.RULES for each in _over(rule, top, own, do=True)]
+
+
+def check(top: str, own: Own) -> list[Found]:
+    """What still stands; changes nothing."""
+    return [each for rule in bland.RULES for each in _over(rule, top, own, do=False)]
+
+
+def machine_id(top: str) -> str:
+    """The id of the machine that a system was; "" where it has none."""
+    text = (atomic.read(f"{top}/{Inside(top).file('etc/machine-id')}") or "").strip()
+    return text if re.fullmatch("[0-9a-f]{32}", text) else ""
+
+
+def mentions(top: str, words: tuple[str, ...]) -> list[str]:
+    """The files below /etc that still name the golden machine: for a person to look at."""
+    wanted = [word for word in words if len(word) > 3 and word not in _COMMON]
+    pattern = re.compile("|".join(rf"\b{re.escape(word)}\b" for word in wanted))
+    found = []
+    for path, is_dir in tree.listing(f"{top}/etc") if wanted else ():
+        st = os.lstat(f"{top}/etc/{path}")
+        small = stat.S_ISREG(st.st_mode) and st.st_size < _LARGEST
+        if small and not is_dir and pattern.search(atomic.read(f"{top}/etc/{path}") or ""):
+            found.append(f"etc/{path}")
+    return sorted(found)
+
+
+def _over(rule: Rule, top: str, own: Own, *, do: bool) -> Iterator[Found]:
+    """Find, and do, what one rule says."""
+    for path in _matches(top, rule):
+        for each, what, body in _wanted(rule, top, path, own):
+            if do and body is None:
+                tree.remove(f"{top}/{each}")
+            elif do and body is not None:
+                _replace(f"{top}/{each}", body)
+            yield Found(each, rule.why, what)
+
+
+def _wanted(rule: Rule, top: str, path: str, own: Own) -> Iterator[tuple[str, str, bytes | None]]:
+    """What a rule says of one path: (path, in words, the new content or None: it goes)."""
+    st = os.lstat(f"{top}/{path}")
+    is_file = stat.S_ISREG(st.st_mode)
+    if rule.action == bland.REMOVE or (rule.action == bland.FILE and is_file):
+        yield path, "removed", None
+    elif rule.action == bland.EMPTY and is_file and st.st_size:
+        yield path, "emptied", b""
+    elif rule.action in (bland.CLEAR, bland.LOGS) and stat.S_ISDIR(st.st_mode):
+        yield from _below(rule, top, path)
+    elif rule.action == bland.REWRITE and rule.rewrite and is_file and st.st_size < _LARGEST:
+        text = atomic.read(f"{top}/{path}") or ""
+        new = rule.rewrite(text, own)
+        if new is None:
+            yield path, "removed", None
+        elif new != text:
+            yield path, "rewritten", new.encode(errors="surrogateescape")
+
+
+def _below(rule: Rule, top: str, path: str) -> Iterator[tuple[str, str, bytes | None]]:
+    """The files below a directory that is to be cleared, or whose logs are to be emptied."""
+    for name, is_dir in sorted(tree.listing(f"{top}/{path}")):
+        if is_dir:
+            continue
+        below = f"{path}/{name}"
+        st = os.lstat(f"{top}/{below}")
+        keep = rule.action == bland.LOGS and not bland.is_rotated(os.path.basename(name))
+        if not keep:
+            yield below, "removed", None
+        elif stat.S_ISREG(st.st_mode) and st.st_size:
+            yield below, "emptied", b""
+
+
+def _matches(top: str, rule: Rule) -> list[str]:
+    """The real paths in a root that globs match; symlinks on the way are followed inside it."""
+    inside = Inside(top)
+    found: dict[str, None] = {}
+    is_directory = rule.action in (bland.CLEAR, bland.LOGS)
+    for pattern in rule.globs.split():
+        above = [""]
+        *directories, last = pattern.split("/")
+        for component in directories:
+            above = [each for place in above for each in _entries(inside, place, component)]
+        for place in above:
+            for path in _entries(inside, place, last):
+                try:
+                    real = inside.directory(path).real if is_directory else inside.entry(path)
+                except PathRefused:
+                    continue  # a link that leads nowhere in here
+                found[real] = None
+    return list(found)
+
+
+def _entries(inside: Inside, place: str, pattern: str) -> list[str]:
+    """The names in a directory of the root that fit, with the directory's path before them."""
+    try:
+        real = inside.directory(place).real
+        names = sorted(os.listdir(inside.prefix + real))
+    except (PathRefused, OSError):
+        return []
+    hidden = pattern.startswith(".")
+    fitting = [name for name in names if fnmatchcase(name, pattern)]
+    return [f"{real}/{name}" if real else name for name in fitting if hidden or name[0] != "."]
+
+
+def _replace(path: str, body: bytes) -> None:
+    """Give a file another content and the same attributes, as a new file."""
+    temporary = f"{path}.bland"
+    with open(temporary, "xb") as file:
+        file.write(body)
+    st = os.lstat(path)
+    os.chown(temporary, st.st_uid, st.st_gid)
+    os.chmod(temporary, stat.S_IMODE(st.st_mode))
+    for name, value in tree.xattrs(path).items():
+        os.setxattr(temporary, name, value)
+    os.rename(temporary, path)

@@ -1,0 +1,200 @@
+"""The next version of an image, made beside the present one, in images/.parts/NAME/.
+
+    tree/        the version in the making; becomes images/NAME by one rename
+    earlier.N/   attempts that were cut short: what they have is linked, and not brought again
+    source/      an archive's content on its way
+    old/         what was the image until a moment ago, on its way out
+    boot         the boot during which the first attempt was made
+
+So an image is complete or absent. The name begins with a dot: it is no image's name, and no PC
+sees it (`serve`). Files of tree/ may be hard links to the present version's: they are replaced,
+never written into, and never get other attributes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from allie.core import settings
+from allie.core.errors import Busy, StateError
+from allie.core.value import Value
+from allie.machine import atomic, mounts, tree
+from allie.machine.exchange import exchange
+
+HIDDEN = ".parts"
+_MOST = 8  # earlier attempts that are kept; rsync links to 20 places at most
+_BOOT = "/proc/sys/kernel/random/boot_id"
+
+
+class Part(Value):
+    """An image's next version, which we alone work on."""
+
+    image: str  # where it will be
+    top: str
+
+    @property
+    def tree(self) -> str:
+        """The version in the making."""
+        return f"{self.top}/tree"
+
+    @property
+    def old(self) -> str:
+        """The version that was replaced."""
+        return f"{self.top}/old"
+
+    @property
+    def source(self) -> str:
+        """What an archive holds, until its root is made of it."""
+        return f"{self.top}/source"
+
+    @property
+    def links(self) -> list[str]:
+        """Trees that may hold the wanted files already, the present version first."""
+        there = [self.image] if os.path.isdir(self.image) else []
+        return there + [f"{self.top}/{name}" for name in _earlier(self.top)]
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the machine went down since the first attempt.
+
+        Then a file that it left may have the right size and time, and not the content.
+        """
+        return atomic.read(f"{self.top}/boot") != _boot()
+
+
+@contextmanager
+def begun(store: str, name: str) -> Iterator[Part]:
+    """Work on the next version of an image. Raises Busy if somebody else does."""
+    image = f"{store}/images/{settings.check_name(name, 'image')}"
+    if os.path.islink(image):
+        raise StateError(f"{image} is a symlink", "work on the image that it leads to")
+    _need_no_mount(image)
+    top = f"{store}/images/{HIDDEN}/{name}"
+    _need_no_mount(top)
+    os.makedirs(os.path.dirname(top), 0o700, exist_ok=True)
+    os.makedirs(top, 0o700, exist_ok=True)
+    descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if not _locked(descriptor, fcntl.LOCK_EX):
+            raise Busy(f"somebody else is working on image {name}", "wait until that has ended")
+        if not os.path.exists(f"{top}/boot"):
+            atomic.write(f"{top}/boot", _boot(), durable=False)
+        try:
+            tree.remove(f"{top}/old")  # of a switch after which we were killed
+            yield Part(image, top)
+        finally:
+            _tidy(top)
+    finally:
+        os.close(descriptor)
+
+
+def fresh(part: Part) -> None:
+    """Make an empty tree; one that is there already was cut short, and is put aside.
+
+    It must not be filled further: rsync would change the attributes of files that the present
+    version shares with it.
+    """
+    if os.path.lexists(part.tree):
+        names = _earlier(part.top)
+        number = int(names[-1].partition(".")[2]) + 1 if names else 0
+        os.rename(part.tree, f"{part.top}/earlier.{number:06}")
+        _thin_out(part)
+    os.mkdir(part.tree, 0o755)
+    os.chmod(part.tree, 0o755)  # whatever the umask
+
+
+def empty(part: Part) -> None:
+    """Make an empty tree, and forget all earlier attempts."""
+    for name in os.listdir(part.top):
+        if name != "boot":
+            tree.remove(f"{part.top}/{name}")
+    fresh(part)
+
+
+def switch(part: Part) -> None:
+    """Make the tree the image, in one step, once all of it is on the disk."""
+    atomic.sync_filesystem(part.tree)
+    if os.path.lexists(part.image):
+        if exchange(part.tree, part.image):
+            os.rename(part.tree, part.old)
+        else:  # for a moment there is no such image; a PC that asks just then asks again
+            os.rename(part.image, part.old)
+            os.rename(part.tree, part.image)
+    else:
+        os.rename(part.tree, part.image)
+    atomic.sync_directory(os.path.dirname(part.image))
+    drop(part)
+
+
+def drop(part: Part) -> None:
+    """Remove all that was prepared, or what it replaced."""
+    _need_no_mount(part.top)
+    tree.remove(part.top)
+
+
+def unfinished(store: str) -> list[str]:
+    """The names of images that something was left of: an import was cut short."""
+    top = f"{store}/images/{HIDDEN}"
+    names = sorted(os.listdir(top)) if os.path.isdir(top) else []
+    return [name for name in names if _holds_work(f"{top}/{name}")]
+
+
+def _holds_work(top: str) -> bool:
+    """Whether a part holds more than what is on its way out, and nobody is at it."""
+    try:
+        if set(os.listdir(top)) <= {"boot", "rsync", "old"}:
+            return False
+        descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False  # it has just ended
+    try:
+        return _locked(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, how: int) -> bool:
+    """Take a lock; tried for a moment, since `image list` may just be looking."""
+    for _ in range(5):
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.02)
+    return False
+
+
+def _tidy(top: str) -> None:
+    """Leave nothing where nothing was brought."""
+    try:
+        os.rmdir(f"{top}/tree")
+    except OSError:
+        pass  # it is not there, or not empty
+    if os.path.isdir(top) and set(os.listdir(top)) <= {"boot", "rsync"}:
+        tree.remove(top)
+
+
+def _thin_out(part: Part) -> None:
+    """Of too many attempts, drop the one that came least far."""
+    names = _earlier(part.top)
+    if len(names) > _MOST:
+        counts = {name: sum(1 for _ in tree.listing(f"{part.top}/{name}")) for name in names}
+        tree.remove(f"{part.top}/{min(names, key=lambda name: counts[name])}")
+
+
+def _earlier(top: str) -> list[str]:
+    return sorted(name for name in os.listdir(top) if name.startswith("earlier."))
+
+
+def _boot() -> str:
+    return (atomic.read(_BOOT) or "").strip()
+
+
+def _need_no_mount(path: str) -> None:
+    point = mounts.at_or_below(path)
+    if point:
+        raise StateError(f"{point} is mounted; nothing below it is touched", f"umount {point}")

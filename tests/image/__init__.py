@@ -1,0 +1,1 @@
+"""The store's images: import, capture, blandify, on real roots."""

@@ -1,0 +1,201 @@
+"""The table of what is one machine's own, and its rewriting of files."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allie.core import bland, leftout, offering, unbind
+from allie.core.unbind import Own
+
+OWN = Own("el9", "gold.example.org")
+UUID = "0a1b2c3d-1111-2222-3333-444455556666"
+
+FSTAB = f"""\
+# / was on /dev/sda2 during installation
+UUID={UUID} /               ext4    errors=remount-ro 0       1
+/dev/sda1 /boot/efi       vfat    umask=0077      0       1
+PARTUUID=12-02 /boot ext4 defaults 0 2
+/dev/mapper/vg-home\t/home\txfs\tdefaults\t0 0
+/dev/disk/by-id/ata-X-part5 none swap sw 0 0
+/dev/disk/by-path/x /srv/data ext4 defaults 0 2
+/dev/vg/more /mnt/data ext4 nofail 0 2
+LABEL=share /share ext4 defaults 0 2
+tmpfs /tmp tmpfs defaults 0 0
+/dev/sr0 /media/cdrom0 udf,iso9660 user,noauto 0 0
+server:/export /net nfs defaults 0 0
+"""
+FSTAB_AFTER = """\
+# / was on /dev/sda2 during installation
+LABEL=el9 /               ext4    errors=remount-ro 0       1
+LABEL=EFI /boot/efi       vfat    umask=0077      0       1
+LABEL=boot /boot ext4 defaults 0 2
+LABEL=home\t/home\txfs\tdefaults\t0 0
+LABEL=swap none swap sw 0 0
+LABEL=data /srv/data ext4 defaults 0 2
+LABEL=data7 /mnt/data ext4 nofail 0 2
+LABEL=share /share ext4 defaults 0 2
+tmpfs /tmp tmpfs defaults 0 0
+/dev/sr0 /media/cdrom0 udf,iso9660 user,noauto 0 0
+server:/export /net nfs defaults 0 0
+"""
+NETPLAN = """\
+network:
+  version: 2
+  ethernets:
+    enp3s0:
+      match:
+        macaddress: "52:54:00:12:34:56"
+      set-name: enp3s0
+      dhcp4: true
+    other:
+      match: {macaddress: 52:54:00:12:34:57}
+      macaddress: 02:00:00:00:00:01
+      dhcp4: true
+"""
+NETPLAN_AFTER = """\
+network:
+  version: 2
+  ethernets:
+    enp3s0:
+      match:
+        name: "e*"
+      dhcp4: true
+    other:
+      match: {name: "e*"}
+      dhcp4: true
+"""
+CONNECTION = f"""\
+[connection]
+id=Wired
+uuid={UUID}
+type=ethernet
+interface-name=enp3s0
+timestamp=1700000000
+
+[ethernet]
+mac-address=52:54:00:12:34:56
+cloned-mac-address=52:54:00:12:34:56
+mtu=9000
+
+[ipv4]
+method=auto
+"""
+BTRFS = f"UUID={UUID} /home btrfs subvol=home 0 0\nUUID={UUID} / btrfs subvol=root 0 0\n"
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "before", "after"),
+    [
+        (unbind.fstab, FSTAB, FSTAB_AFTER),
+        (unbind.fstab, BTRFS, BTRFS.replace(f"UUID={UUID}", "LABEL=el9")),
+        (
+            unbind.crypttab,
+            f"# a comment\nluks-home UUID={UUID} none luks\nswap /dev/sda5 /dev/urandom swap\n",
+            "# a comment\nluks-home LABEL=luks-home none luks\nswap LABEL=swap /dev/urandom swap\n",
+        ),
+        (
+            unbind.kernel_words,
+            f'GRUB_CMDLINE_LINUX="rd.lvm.lv=vg/root root=UUID={UUID} resume=/dev/sda5 quiet"\n',
+            'GRUB_CMDLINE_LINUX=" root=LABEL=el9 resume=LABEL=swap quiet"\n',
+        ),
+        (unbind.kernel_words, f"RESUME=UUID={UUID}\n", "RESUME=LABEL=swap\n"),
+        (unbind.kernel_words, "GRUB_TIMEOUT=5\nroot=LABEL=x\n", "GRUB_TIMEOUT=5\nroot=LABEL=x\n"),
+        (unbind.netplan, NETPLAN, NETPLAN_AFTER),
+        (unbind.netplan, "network:\n  version: 2\n", "network:\n  version: 2\n"),
+        (
+            unbind.connection,
+            CONNECTION,
+            "[connection]\nid=Wired\ntype=ethernet\n\n[ethernet]\nmtu=9000\n\n[ipv4]\nmethod=auto\n",
+        ),
+        (
+            unbind.connection,
+            f"[connection]\nuuid={UUID}\ntype=bridge\ninterface-name=br0\n",
+            "[connection]\ntype=bridge\ninterface-name=br0\n",
+        ),
+        (
+            unbind.hosts,
+            "127.0.0.1 localhost gold\n127.0.1.1 gold.example.org gold\n10.0.0.1 server\n"
+            "# gold stays in a comment\n10.0.0.7 gold.example.org\n",
+            "127.0.0.1\tlocalhost\n10.0.0.1 server\n# gold stays in a comment\n",
+        ),
+        (
+            unbind.networkd,
+            "[Match]\nMACAddress=52:54:00:12:34:56\n[Network]\nDHCP=yes\n",
+            "[Match]\nType=ether\n[Network]\nDHCP=yes\n",
+        ),
+        (unbind.adjtime, "0.9 1700000000 0.0\n1700000000\nLOCAL\n", "0.0 0 0.0\n0\nLOCAL\n"),
+        (unbind.iscsi, "## DO NOT EDIT OR REMOVE\nInitiatorName=iqn.x\n", "GenerateName=yes\n"),
+        (unbind.iscsi, "InitiatorName=iqn.x\n", None),
+        (
+            unbind.allie_conf,
+            "[allie]\nstore = /x\nhost = gold\n[system a]\nhost = b\n",
+            "[allie]\nstore = /x\n[system a]\nhost = b\n",
+        ),
+        (unbind.gone_if("^MACAddress="), "[Match]\nMACAddress=1\n", None),
+        (unbind.gone_if("^MACAddress="), "[Match]\nName=e*\n", "[Match]\nName=e*\n"),
+    ],
+)
+def test_rewriting(rewrite: unbind.Rewrite, before: str, after: str | None) -> None:
+    assert rewrite(before, OWN) == after
+    if after is not None:
+        assert rewrite(after, OWN) == after
+
+
+_WORDS = (
+    "[Match] [connection] match: MACAddress=1 127.0.1.1 root=UUID=1 type=ethernet uuid=1 ext4 ARRAY"
+    " HWADDR=1 set-name: InitiatorName=x interface-name=e /dev/sda1 LABEL=x / /home swap none #"
+    " gold UUID=1-2 resume_offset=1 match:_{macaddress:_1} macaddress:_1 host_=_x _ __ 0_0 |"
+).translate({ord("_"): " ", ord("|"): "\n", ord(" "): "\0"})
+
+
+@given(st.lists(st.sampled_from(_WORDS.split("\0")), max_size=30).map("".join))
+def test_what_was_rewritten_is_left_alone(text: str) -> None:
+    """Else --check would find it again, for ever."""
+    for rule in bland.RULES:
+        if rule.rewrite:
+            once = rule.rewrite(text, OWN)
+            assert once is None or rule.rewrite(once, OWN) == once, rule.globs
+
+
+def test_every_rule_has_its_reason_and_stays_inside() -> None:
+    for rule in bland.RULES:
+        assert len(rule.why) > 5
+        assert (rule.action == bland.REWRITE) == (rule.rewrite is not None)
+        for pattern in rule.globs.split():
+            assert not pattern.startswith("/")
+            assert ".." not in pattern.split("/")
+            assert "*" not in pattern.split("/")[0]
+
+
+@pytest.mark.parametrize(
+    "name", "a.gz syslog.1 dnf.log-20240101 x.old Xorg.0.log m.log.2.xz".split()
+)
+def test_rotated(name: str) -> None:
+    assert bland.is_rotated(name)
+
+
+@pytest.mark.parametrize("name", "syslog wtmp dpkg.log faillog postgresql-13-main.log".split())
+def test_not_rotated(name: str) -> None:
+    assert not bland.is_rotated(name)
+
+
+def test_what_is_wanted_is_not_left_out() -> None:
+    every = leftout.filters(leftout.rows(()))
+    assert "--filter=- /home/*" in every
+    assert every.index("--filter=+ /var/cache/debconf/**") < every.index("--filter=- /var/cache/**")
+    some = leftout.filters(leftout.rows(("/home", "/var/cache/")))
+    assert not any("/home" in each or "/var/cache" in each for each in some)
+    assert leftout.reason("/tmp/*", leftout.rows(())) == "temporary files"
+    assert leftout.reason("*.o", leftout.rows(())) == ""
+
+
+def test_the_mailbox_is_beside_the_offer() -> None:
+    assert offering.mailbox("rsync://allie@h:1/offer") == "rsync://allie@h:1/offer-done"
+    assert offering.mailbox("rsync://allie@h:1/offer/") == "rsync://allie@h:1/offer-done"
+    assert offering.mailbox("rsync://h/other") == ""
+    assert offering.mailbox("ssh://root@h/offer") == ""
+    text = offering.configuration("/", "/run/x", 1, "")
+    assert "hosts allow" not in text
+    assert "hosts deny = *" in offering.configuration("/", "/run/x", 1, "server")
