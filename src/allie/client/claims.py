@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from allie.client.generation import Generation
+from allie.client.generation import Changes, Generation
 from allie.core import tags
 from allie.core.errors import PathRefused
 from allie.core.ledger import Ledger
@@ -102,3 +102,20 @@ def rekeyed(ledger: Ledger, claims: Claims, inside: Inside) -> Ledger:
         return ledger
     entries = {moved.get(real, real): placed for real, placed in ledger.entries.items()}
     return ledger._replace(entries=entries)
+
+
+def follow_on(
+    ledger: Ledger, generation: Generation, changes: Changes, claims: Claims, inside: Inside
+) -> Ledger:
+    """The ledger, which speaks of this generation for 01overact, too, if that has all it wants.
+
+    Where no name is another, the same variants win; what is left to ask is whether one of them is
+    among what changed.
+    """
+    behind = ledger.generations.get("overact", 0)
+    if not behind or behind != changes.before or not changes.same_names:
+        return ledger
+    changed = [name.partition("/")[2] for name in changes.files]
+    if any(tags.SIGN in path for path in changed) or claims.overact & reals(inside, changed):
+        return ledger
+    return ledger._replace(generations={**ledger.generations, "overact": generation.number})

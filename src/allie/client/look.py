@@ -13,9 +13,8 @@ import os
 import stat
 
 from allie.client import generation as generations
-from allie.client.claims import Claims, claim, links_to_go, reals, rekeyed
+from allie.client.claims import Claims, claim, follow_on, links_to_go, rekeyed
 from allie.client.generation import Changes, Generation
-from allie.core import tags
 from allie.core.ledger import (
     DIRECTORY,
     NOTHING,
@@ -53,7 +52,7 @@ def look(
         mine = tuple(sorted({*mine, *_missing_above(here, claims, mine)}))
     changes = generations.changes(generation)
     if part == "overlay":
-        ledger = _follow_on(ledger, generation, changes, claims, inside)
+        ledger = follow_on(ledger, generation, changes, claims, inside)
     view = _View(here, part, generation, ledger, claims, changes, full)
     view.look_at_claims(mine)
     view.look_at_the_rest()
@@ -73,23 +72,6 @@ def look(
         met={**inside.met, **view.met},
         parents_shared=_shared_parents(here, view.standing),
     )
-
-
-def _follow_on(
-    ledger: Ledger, generation: Generation, changes: Changes, claims: Claims, inside: Inside
-) -> Ledger:
-    """The ledger, which speaks of this generation for 01overact, too, if that has all it wants.
-
-    Where no name is another, the same variants win; what is left to ask is whether one of them is
-    among what changed.
-    """
-    behind = ledger.generations.get("overact", 0)
-    if not behind or behind != changes.before or not changes.same_names:
-        return ledger
-    changed = [name.partition("/")[2] for name in changes.files]
-    if any(tags.SIGN in path for path in changed) or claims.overact & reals(inside, changed):
-        return ledger
-    return ledger._replace(generations={**ledger.generations, "overact": generation.number})
 
 
 def _missing_above(here: System, claims: Claims, mine: tuple[str, ...]) -> list[str]:
