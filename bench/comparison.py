@@ -25,7 +25,7 @@ from bench.world import SLOW, Results, World
 
 TOP = Path(__file__).resolve().parents[1]
 SIZES = (50, 500, 5000)
-ROUND = ("first", "no-op", "changed", "drifted", "no-op")
+ROUND = ("first", "after", "no-op", "changed", "drifted", "after", "no-op")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from bench.world import CASES, Results
 
 TITLES = {
     "first": "first run on a fresh root",
+    "after": "no-op, the first one after a change",
     "no-op": "no-op",
     "changed": f"{EDITS} files changed on the server",
     "drifted": f"{EDITS} files changed on the PC",

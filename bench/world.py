@@ -21,7 +21,7 @@ from bench.sample import Sample, measure
 
 SLOW = 30.0  # seconds: slower peers are measured with the smallest overlay only,
 LONG = 10.0  # and from here in one round
-CASES = ("first", "no-op", "changed", "drifted")
+CASES = ("first", "after", "no-op", "changed", "drifted")
 Results = dict[tuple[int, str, str], list[Sample]]  # by files, peer, case
 
 

@@ -245,7 +245,9 @@ def books(root: Path) -> dict[str, Any]:
     said.update({f"tombstone {real}": True for real in ledger["tombstones"]})
     said.update({f"pristine {path.name}": facts(path) for path in (state / "pristine").iterdir()})
     said["state"] = sorted(
-        path.name for path in state.iterdir() if path.name not in ("history", "fetched")
+        path.name
+        for path in state.iterdir()
+        if path.name not in ("history", "fetched") and not path.name.startswith("glance-")
     )
     said["mirror"] = sorted(
         path.name if not path.name.isdigit() else "N" for path in (state / "mirror").iterdir()
