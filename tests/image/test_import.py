@@ -213,6 +213,17 @@ def test_killed_right_after_the_switch(tmp_path: Path) -> None:
     assert not list(server.part("").iterdir())
 
 
+def test_killed_between_two_renames(tmp_path: Path) -> None:
+    """Where the file system has no exchange: the version before comes back."""
+    root, server = rich_root(tmp_path / "root"), Store(tmp_path / "store")
+    server.run("image", "import", "toy1", root).ok()
+    before = things(server.image("toy1"))
+    server.part("toy1").mkdir()
+    server.image("toy1").rename(server.part("toy1") / "old")
+    assert server.run("image", "import", "toy1", tmp_path / "missing").rc == 64
+    assert things(server.image("toy1")) == before
+
+
 @pytest.mark.parametrize("kind", ["directory", "tar"])
 def test_a_full_disk_leaves_the_image_as_it_was(tmp_path: Path, kind: str) -> None:
     root = rich_root(tmp_path / "root")

@@ -84,7 +84,7 @@ def begun(store: str, name: str) -> Iterator[Part]:
         if not os.path.exists(f"{top}/boot"):
             atomic.write(f"{top}/boot", _boot(), durable=False)
         try:
-            tree.remove(f"{top}/old")  # of a switch after which we were killed
+            _clear_old(image, top)
             yield Part(image, top)
         finally:
             _tidy(top)
@@ -141,6 +141,14 @@ def unfinished(store: str) -> list[str]:
     top = f"{store}/images/{HIDDEN}"
     names = sorted(os.listdir(top)) if os.path.isdir(top) else []
     return [name for name in names if _holds_work(f"{top}/{name}")]
+
+
+def _clear_old(image: str, top: str) -> None:
+    """Finish a switch that was cut short: the old version goes, or comes back if none is there."""
+    old = f"{top}/old"
+    if os.path.isdir(old) and not os.path.lexists(image):
+        os.rename(old, image)
+    tree.remove(old)
 
 
 def _holds_work(top: str) -> bool:
