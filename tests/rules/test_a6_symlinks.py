@@ -223,7 +223,7 @@ SWAPS = """\
 export PATH=/usr/local/bin:/usr/bin:/bin
 case "$*" in
 *--backup*) ;;
-*--files-from*) mv {root}/srv/d {root}/srv/was && ln -s {outside} {root}/srv/d ;;
+*--no-implied-dirs*) mv {root}/srv/d {root}/srv/was && ln -s {outside} {root}/srv/d ;;
 esac
 exec rsync "$@"
 """

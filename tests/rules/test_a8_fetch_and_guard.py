@@ -145,6 +145,15 @@ def test_every_change_gets_a_new_inode_and_the_rest_is_linked(tmp_path: Path) ->
     assert b"\xe8\x03" in os.getxattr(world.at("etc/acl"), "system.posix_acl_access")
 
 
+def test_a_mirror_that_was_lost_is_fetched_again_under_another_number(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/a": "1\n", "etc/b##host.pc07": "1\n"})
+    world.good()
+    shutil.rmtree(world.state("mirror"))
+    world.put({"etc/a": "two\n", "etc/b##host.pc07": "two\n"})
+    world.good()
+    assert (world.read("etc/a"), world.read("etc/b")) == ("two\n", "two\n")
+
+
 def test_the_state_is_roots_alone(tmp_path: Path) -> None:
     world = World(tmp_path, {"etc/a": "1\n"}, root={"etc/a": "before\n"})
     world.good()

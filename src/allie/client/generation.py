@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from allie.client import state
 from allie.core import resolution, settings, system, tags
 from allie.core.errors import SettingsError
 from allie.core.facts import Facts
@@ -177,9 +178,14 @@ def own_settings(here: System) -> str:
 
 
 def next_number(here: System) -> int:
-    """The number of the generation to come."""
+    """The number of the generation to come; none comes back, also where the mirror was lost.
+
+    The ledger would take it for the one that it speaks of, and trust in what is not there.
+    """
     numbers = [int(name) for name in _names(here.mirror) if name.isdigit()]
-    return max(numbers, default=0) + 1
+    if not os.path.lexists(here.current):
+        numbers += state.load_ledger(here).generations.values()
+    return max([*numbers, state.contact(here).generation]) + 1
 
 
 def remove_old(here: System, keep: set[int]) -> None:

@@ -15,21 +15,12 @@ import stat
 from allie.client import generation as generations
 from allie.client.claims import Claims, claim, follow_on, links_to_go, rekeyed
 from allie.client.generation import Changes, Generation
-from allie.core.ledger import (
-    DIRECTORY,
-    NOTHING,
-    UNKNOWN,
-    Ledger,
-    Placed,
-    Source,
-    inode_of,
-    size_and_mtime,
-)
+from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger, Placed, inode_of, size_and_mtime
 from allie.core.present import Offer, Present, Standing
 from allie.core.resolution import Entry, Resolution
 from allie.core.system import System
-from allie.machine import mounts, rsync, tree
-from allie.machine.paths import Inside, only_root_writes
+from allie.machine import mounts, tree
+from allie.machine.paths import Inside
 
 _WHOLE_TREE = 100 * 2**20  # bytes: a directory larger than this is never made absent
 
@@ -70,7 +61,6 @@ def look(
         problems=tuple(each for each in claims.problems if claims.belongs(each.path, part)),
         consent=generation.consents,
         met={**inside.met, **view.met},
-        parents_shared=_shared_parents(here, view.standing),
     )
 
 
@@ -86,13 +76,6 @@ def _missing_above(here: System, claims: Claims, mine: tuple[str, ...]) -> list[
         and not os.path.lexists(here.at(real))
         and any(each.startswith(real + "/") for each in mine)
     ]
-
-
-def _shared_parents(here: System, standing: dict[str, Standing]) -> frozenset[str]:
-    """The paths into whose directories others could put a symlink while an old rsync works."""
-    if not standing or not rsync.version(f"{here.state}/rsync").follows_swapped_parents:
-        return frozenset()
-    return frozenset(real for real in standing if not only_root_writes(here.root, real))
 
 
 class _View:
@@ -221,7 +204,7 @@ class _View:
     def _offer(self, entry: Entry, old: Placed | None) -> Offer:
         path = f"{self.generation.path}/{entry.source}"
         st = os.lstat(path)
-        source: Source = tree.source_of(path, st)
+        source = tree.source_of(path, st)
         known = old if old and old.source == source else None
         if known and not self.full:
             return Offer(path, source, known.content, known.attrs, st.st_size)
