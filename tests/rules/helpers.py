@@ -81,7 +81,7 @@ def leftovers(root: Path) -> list[str]:
     for name in ("stage", "pristine.part", "intent-overlay", "intent-overact"):
         found += [name] if os.path.lexists(state / name) else []
     found += [str(path) for path in state.glob("*.part")]
-    for kind in ("part", "ready", "old"):
+    for kind in ("part", "ready"):
         found += [str(path) for path in state.glob(f"mirror/*.{kind}")]
     return found
 
@@ -175,6 +175,7 @@ class World:
     def good(self) -> str:
         """A tick that goes well, after which a second one has nothing to do: what it said."""
         said = self.tick().ok().out
+        assert not list(self.state("mirror").glob("*.old")), "the ledger speaks of it no more"
         self.steady()
         return said
 

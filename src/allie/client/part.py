@@ -62,9 +62,11 @@ def run(here: System, part: str) -> Applied:
         tick = state.this_tick(here)
         if _cut_short(here):
             _recover(here)
-        before = grounds(here) if part == "overact" or generations.current(here) else None
-        known = bring(here, before, routine=_is_routine(tick)) if part == "overlay" else before
-        assert known
+        if part == "overlay":
+            before = _last_grounds(here)
+            known = bring(here, before, routine=_is_routine(tick))
+        else:
+            before = known = grounds(here)
         full = tick % FULL_EVERY == 0
         if full or state.pause(here) or not glance.holds(here, part, known):
             done = _look_and_apply(here, part, before, known, tick, full=full)
@@ -117,9 +119,9 @@ def _is_routine(tick: int) -> bool:
 def bring(here: System, before: Grounds | None, *, routine: bool = False) -> Grounds:
     """Fetch; and once more if what came names other overlays, another ring or another store.
 
-    before: the grounds as they are, None before the first fetch. Returns what they are then.
+    before: the grounds as they are; None if they are unknown. Returns what they are then.
     """
-    settings = before.settings if before else settings_now(here, None)
+    settings = before.settings if before else settings_now(here, generations.current(here))
     fetched = fetch(here, settings, routine=routine)
     if before and fetched.generation == before.generation:
         return before
@@ -134,6 +136,14 @@ def bring(here: System, before: Grounds | None, *, routine: bool = False) -> Gro
 def settings_now(here: System, generation: Generation | None) -> Settings:
     """The settings in force; allie.conf is resolved without class tags."""
     return generations.settings_in_force(here, generation, _known(here))
+
+
+def _last_grounds(here: System) -> Grounds | None:
+    """The grounds before a fetch; None if there are none, or if it is to correct them."""
+    try:
+        return grounds(here) if generations.current(here) else None
+    except SettingsError:
+        return None
 
 
 def grounds(here: System) -> Grounds:
