@@ -98,6 +98,7 @@ LAYS_ONE = """\
 export PATH=/usr/local/bin:/usr/bin:/bin
 case "$*" in *--backup*) ;; *) exec rsync "$@" ;; esac
 printf './etc/a\\0' | rsync "$@"
+ln {root}/etc/a {root}/etc/.b.687
 kill -9 $PPID
 """
 
@@ -109,13 +110,16 @@ def test_links_parted_by_a_kill_are_undone_together(tmp_path: Path) -> None:
     for name in ("etc/a", "etc/b"):
         (world.overlay() / name).unlink()
     world.put({"etc/a": "2\n", "etc/b": Hard("etc/a")})
-    programs = make_tree(tmp_path / "programs", {"rsync": File(LAYS_ONE, 0o755)})
+    text = LAYS_ONE.format(root=world.root)
+    programs = make_tree(tmp_path / "programs", {"rsync": File(text, 0o755)})
     killed = world.pc.run("00overlay", env={"ALLIE_PATH": f"{programs}:/usr/local/bin:/usr/bin"})
     assert killed.rc == -9
     assert (world.read("etc/a"), world.read("etc/b")) == ("2\n", "1\n")
     cut_short = world.state("tick").read_text().strip()
+    assert world.there("etc/.b.687")
     world.good()
     assert one(world, "etc/a", "etc/b")
+    assert not world.there("etc/.b.687"), "what rsync was about to rename"
     world.pc.run("undo", cut_short).ok()
     assert (world.read("etc/a"), world.read("etc/b")) == ("1\n", "1\n")
     assert one(world, "etc/a", "etc/b")

@@ -272,6 +272,9 @@ systemctl stop allie.timer; sleep 1
 systemctl show -p Result,ExecMainStatus allie.service
 journalctl -u allie.service --no-pager | tail -5
 pgrep -f 'sleep 4321' && echo the daemon lives
+sed -i s/OnBootSec=20s/OnBootSec=19s/ /store/overlays/kit/etc/systemd/system/allie-boot.timer
+/root/conf/run-conf; grep OnBoot /etc/systemd/system/allie-boot.timer
+systemctl show -p NeedDaemonReload allie-boot.timer
 """
 
 
@@ -314,3 +317,5 @@ def test_in_a_booted_systemd(tmp_path: Path) -> None:
     assert len((root / "ran").read_text().splitlines()) >= 3, out
     assert "Result=success" in lines, out
     assert "the daemon lives" in lines, out
+    assert "OnBootSec=19s" in lines, out
+    assert lines[-1] == "NeedDaemonReload=no", out

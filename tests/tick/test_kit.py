@@ -241,3 +241,32 @@ def test_the_kit_is_the_first_overlay(tmp_path: Path) -> None:
     assert "overlays = kit, common" in site.pc.read("/etc/allie/allie.conf")
     for name in ("run-conf", "00overlay", "01overact"):
         assert site.pc.path(f"/root/conf/{name}").stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize("damage", ["garbage", "empty", "gone"])
+def test_a_fetcher_that_is_damaged_is_put_right(tmp_path: Path, damage: str) -> None:
+    """It brings everything, itself too: as it stands it would bring nothing, for ever."""
+    site = Site(tmp_path, {"etc/motd": "common\n"})
+    site.join()
+    fetcher = site.pc.path("/root/conf/00overlay")
+    good = fetcher.read_bytes()
+    fetcher.unlink()
+    if damage != "gone":
+        fetcher.write_text("#!/bin/nowhere\n" if damage == "garbage" else "")
+        fetcher.chmod(0o755)
+    site.overlay({"etc/motd": "second\n"})
+    assert site.pc.tick()["00overlay"]["state"] == "satisfied"
+    assert fetcher.read_bytes() == good
+    assert site.pc.read("/etc/motd") == "second\n"
+    assert not site.pc.path("/root/done/00overlay").exists()
+    site.pc.path("/root/conf/run-conf").write_text("garbage\n")
+    site.pc.tick()  # as `allie run-conf`, which is not the stub
+    assert site.pc.path("/root/conf/run-conf").read_bytes() == good
+
+
+def test_a_fetcher_of_another_overlay_is_no_damage(tmp_path: Path) -> None:
+    site = Site(tmp_path, {"root/conf/00overlay": script("echo mine >/ran")})
+    site.join()
+    site.pc.tick()
+    assert site.pc.read("/ran") == "mine\n"
+    assert "echo mine" in site.pc.read("/root/conf/00overlay")

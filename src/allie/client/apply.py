@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from allie.client import pristine, state, transaction
+from allie.client import pristine, state, timer, transaction
 from allie.core import intent as intents
 from allie.core import report, stubs, system
 from allie.core.intent import NOTHING_THERE, Intent, Step
@@ -49,6 +49,7 @@ def apply(
     intent = Intent(tick, plan.part, plan.generation, tuple(steps))
     outcome = transaction.carry_out(here, intent, offers, books)
     confirmed = {step.real for step in outcome.confirmed}
+    timer.reload(here, [step.real for step in outcome.confirmed if step.before != step.wanted])
     done = [change for change in plan.changes if change.real in confirmed]
     problems = [*plan.problems, *outcome.problems]
     return report.applied_of(tick, plan, done, problems), outcome.books

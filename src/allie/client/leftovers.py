@@ -34,12 +34,16 @@ class _Ours:
         self.owners.update(int(uid) for uid in step.wanted[1].split(" ")[1:2])
 
     def temporary(self, directory: int, name: str) -> bool:
-        """Whether this is a temporary file of ours: .NAME.XXXXXX, a link .NAME.<number>."""
+        """Whether this is a temporary file of ours: .NAME.XXXXXX, a link .NAME.<number>.
+
+        So is a hard link that was about to be renamed to its place.
+        """
         st = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if st.st_uid not in self.owners or stat.S_ISDIR(st.st_mode):
             return False
         if stat.S_ISREG(st.st_mode):
-            return bool(_pattern(self.names, "[A-Za-z0-9]{6}").fullmatch(name))
+            suffix = "(?:[A-Za-z0-9]{6}|[0-9]+)" if st.st_nlink > 1 else "[A-Za-z0-9]{6}"
+            return bool(_pattern(self.names, suffix).fullmatch(name))
         return bool(self.special and _pattern(self.special, "[0-9]+").fullmatch(name))
 
 

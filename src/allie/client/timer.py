@@ -12,6 +12,8 @@ from allie.core.system import System
 from allie.machine import atomic, paths, process
 
 TIMERS = ("allie.timer", "allie-boot.timer")
+_UNITS = "etc/systemd/system"
+_RUNNING = "/run/systemd/system"  # there while systemd is, see sd_booted(3)
 _CRON = """\
 # Written by `allie join`: ALLiE's tick, at boot and hourly at a minute of this host's own.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -30,7 +32,7 @@ def install(here: System, host: str) -> str:
     inside = paths.Inside(here.root)
     if _has(inside, "usr/lib/systemd/systemd", "lib/systemd/systemd"):
         _link_units(inside)
-        if here.is_base and os.path.isdir("/run/systemd/system"):
+        if here.is_base and os.path.isdir(_RUNNING):
             process.run(["systemctl", "daemon-reload"], check=True)
             # The boot's own would elapse at once, and get in the way of the tick that follows.
             process.run(["systemctl", "start", TIMERS[0]], check=True)
@@ -44,6 +46,16 @@ def install(here: System, host: str) -> str:
             f"cron starts a tick at boot and at minute {minute} of every hour (/etc/cron.d/allie)"
         )
     return "neither systemd nor cron is here: start /root/conf/run-conf at boot and hourly yourself"
+
+
+def reload(here: System, placed: list[str]) -> None:
+    """Have the systemd that runs read units of the kit that a tick has just placed.
+
+    If it does not, it says so itself in `systemctl status`, and reads them at the next boot.
+    """
+    ours = {f"{_UNITS}/{name}" for name in (*TIMERS, "allie.service")}
+    if here.is_base and not ours.isdisjoint(placed) and os.path.isdir(_RUNNING):
+        process.run(["systemctl", "daemon-reload"])
 
 
 def _install_scripts(inside: paths.Inside, minute: int) -> str:
@@ -83,7 +95,7 @@ def _has(inside: paths.Inside, *programs: str) -> bool:
 
 def _link_units(inside: paths.Inside) -> None:
     """As `systemctl enable` does, also for a root that is not running."""
-    units = inside.prefix + inside.directory("etc/systemd/system").real
+    units = inside.prefix + inside.directory(_UNITS).real
     wants = f"{units}/timers.target.wants"
     os.makedirs(wants, exist_ok=True)
     for name in TIMERS:
