@@ -1,0 +1,54 @@
+"""RULES A11: undo keeps the last ten ticks that changed something, 30 days and 200 MB at most."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.rules.helpers import World
+
+pytestmark = [pytest.mark.real, pytest.mark.root]
+
+
+def _kept(world: World) -> list[int]:
+    return sorted(int(name) for name in os.listdir(world.state("undo")))
+
+
+def _change(world: World, content: str) -> None:
+    world.put({"etc/a": content})
+    world.tick().ok()
+
+
+def test_ten_ticks_are_kept(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/a": "0\n"})
+    world.good()
+    for number in range(12):
+        _change(world, f"{number}, not as before\n" + "x" * number)
+    kept = _kept(world)
+    assert len(kept) == 10
+    assert (world.state("undo") / str(kept[0]) / "overlay/files/etc/a").read_text() == (
+        "1, not as before\nx"
+    )
+
+
+@pytest.mark.parametrize("trouble", ["old", "large"])
+def test_what_is_old_or_large_goes_and_the_newest_stays(tmp_path: Path, trouble: str) -> None:
+    world = World(tmp_path, {"etc/a": "0\n"})
+    world.good()
+    for number in range(3):
+        _change(world, f"{number}\n" * (number + 1))
+    before = _kept(world)
+    for number in before[:-1]:
+        place = world.state("undo") / str(number)
+        if trouble == "old":
+            month = time.time() - 31 * 86400
+            os.utime(place, (month, month))
+        else:
+            os.truncate(place / "overlay/manifest", 201 << 20)
+    _change(world, "the newest\n")
+    kept = _kept(world)
+    assert kept[-1] > before[-1]
+    assert kept[:-1] == before[-1:], "the one that is neither old nor beyond the limit"
