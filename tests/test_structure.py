@@ -43,6 +43,7 @@ LATE_IMPORTERS = {
     "allie.machine.atomic": "only what changes a disk must sync it",
     "allie.machine.process": "an ordinary tick starts nothing that must die with it",
     "allie.client.scripts": "only another root's scripts need namespaces",
+    "allie.cli.systems": "only a PC with several systems loads what looks after them",
     "allie.core.digest": "loads OpenSSL only for what is large",
     "allie.client.keepsake": "only a tick after an update removes old code",
     "allie.machine.start": "stands at the archive's beginning: nothing is found before it ran",
