@@ -19,7 +19,7 @@ from allie.core.errors import AllieError, Busy
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import locate, lock, process
+from allie.machine import atomic, locate, lock, process
 
 _PATIENCE = 15.0  # seconds for which the base's tick waits for those of its siblings
 _LOOK = 0.05
@@ -93,6 +93,7 @@ def _tend(job: Job, tick: Tick) -> Outcome | _Ticking:
         return _start(job, "update", free, lambda: switch.update(job))
     if running:
         return Outcome(name, "there", "its last tick is still at work")
+    atomic.remove(_failure(base, name))
     began = time.time()
     _launch(base, f"allie-tick-{name}", ["--system", name, "run-conf"], lambda: _tick(job, tick))
     return _Ticking(declared, began)
@@ -134,8 +135,17 @@ def _tick(job: Job, tick: Tick) -> int:
     """In a process of its own: one tick of a sibling."""
     os.environ.pop(lock.INHERITED, None)
     os.environ["ALLIE_OFFLINE"] = "1"
-    with systems.opened(job.base, job.declared) as root:
-        return tick(locate.open_system(root))
+    try:
+        with systems.opened(job.base, job.declared) as root:
+            return tick(locate.open_system(root))
+    except (AllieError, OSError) as error:  # it cannot report by itself
+        atomic.write(_failure(job.base, job.declared.name), str(error), durable=False)
+        raise
+
+
+def _failure(base: System, name: str) -> str:
+    """Where a tick that could not even begin says why."""
+    return f"{systems.book(base, name)}/tick"
 
 
 def _wait(base: System, ticking: list[_Ticking]) -> list[Outcome]:
@@ -147,16 +157,28 @@ def _wait(base: System, ticking: list[_Ticking]) -> list[Outcome]:
         while len(outcomes) < len(ticking) and time.monotonic() < deadline:
             time.sleep(_LOOK)
             for each, root in zip(ticking, roots):
-                ended = _ended(each, root)
+                ended = _ended(base, each, root)
                 if ended:
                     outcomes[each.declared.name] = ended
-    names = [each.declared.name for each in ticking]
-    return [outcomes.get(name, Outcome(name, "there", "its tick goes on")) for name in names]
+        silent = [
+            each.declared.name
+            for each, root in zip(ticking, roots)
+            if not lock.is_running(locate.open_system(root))
+        ]
+    for name in [each.declared.name for each in ticking]:
+        late = Outcome(name, "there", "its tick goes on")
+        if name in silent:
+            late = Outcome(name, "failing", f"its tick does not begin; log: tick-{name}")
+        outcomes.setdefault(name, late)
+    return list(outcomes.values())
 
 
-def _ended(each: _Ticking, root: str) -> Outcome | None:
+def _ended(base: System, each: _Ticking, root: str) -> Outcome | None:
     """How a tick that we started ended; None while it has not."""
     name = each.declared.name
+    failure = atomic.read(_failure(base, name))
+    if failure:
+        return Outcome(name, "failing", f"cannot be ticked: {failure}")
     here = locate.open_system(root)
     report = None if lock.is_running(here) else state.last_report(here)
     if report is None or report.began < each.began:

@@ -20,7 +20,7 @@ from allie.core.errors import Busy, PathRefused, StateError, UsageError
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, disks, locate, lock, paths
+from allie.machine import atomic, disks, locate, lock, mounts, paths
 
 NOTE = ".allie-fetching"  # at a tree's top
 MISSING, PARTIAL, THERE, FOREIGN = "missing", "partial", "there", "foreign"
@@ -117,7 +117,7 @@ def standing(declared: Declared, root: str) -> tuple[str, str]:
 
 def in_place(declared: Declared, root: str) -> bool:
     """Whether a system must be fetched where it will be: no rename can bring it there."""
-    return declared.is_partition or os.path.ismount(root)
+    return declared.is_partition or root in mounts.points()
 
 
 def beside(root: str, which: str) -> str:

@@ -49,8 +49,10 @@ def make(device: str, label: str) -> None:
     if not stat.S_ISBLK(os.stat(device).st_mode):
         raise UsageError(f"{device} is no block device")
     probe = process.run(["blkid", "-p", "-o", "export", device])
-    if probe.code != _BLKID_NOTHING:
-        found = " ".join(probe.out.decode(errors="replace").split()[1:]) or probe.last_words()
+    lines = probe.out.decode(errors="replace").splitlines()
+    found = " ".join(line for line in lines if not line.startswith(("DEVNAME=", "PART_ENTRY_")))
+    if found or probe.code not in (0, _BLKID_NOTHING):
+        found = found or probe.last_words()
         raise StateError(
             f"{device} holds something: {found}", f"if it may go: wipefs --all {device}"
         )
