@@ -124,7 +124,7 @@ def processes_of(top: Path) -> list[int]:
         except OSError:
             continue
         names = [os.fsdecode(each) for each in argv]
-        if "--daemon" not in names and any(each.startswith(f"{top}/") for each in names):
+        if "--daemon" not in names and any(f"{each}/".startswith(f"{top}/") for each in names):
             found.append(int(folder.name))
     return found
 

@@ -89,6 +89,7 @@ def _look(disk: Disk, tmp_path: Path, name: str) -> str:
         _run("umount", at)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("disk", "kind"), [(each, each) for each in SIZES], indirect=["disk"], ids=list(SIZES)
 )

@@ -81,6 +81,7 @@ def test_one_that_cannot_even_begin_is_the_bases_to_report(pc: TickPC) -> None:
     assert pc.read("systems/el8/etc/motd") == "of el8\n"
 
 
+@pytest.mark.slow
 def test_one_that_hangs_delays_nobody(pc: TickPC) -> None:
     hang = script("echo begun >>/begun; sleep 1000", mode=0o755)
     make_tree(pc.root / "systems/el7", {"root/conf/50hang": hang})

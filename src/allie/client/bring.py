@@ -19,7 +19,14 @@ from contextlib import contextmanager
 from allie.client import fetch, fit, identity, state, systems
 from allie.client import generation as generations
 from allie.client.systems import IMAGE, READY, TICK, Note
-from allie.core.errors import AllieError, SettingsError, StateError, StoreError, Unreachable
+from allie.core.errors import (
+    AllieError,
+    SettingsError,
+    StateError,
+    StoreError,
+    Unreachable,
+    UsageError,
+)
 from allie.core.report import Report
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
@@ -145,6 +152,8 @@ def noting_trouble(base: System, name: str) -> Iterator[None]:
     book = systems.book(base, name)
     try:
         yield
+    except UsageError:
+        raise  # somebody's slip at the keyboard
     except (AllieError, OSError) as error:
         value = {"message": str(error), "away": isinstance(error, Unreachable)}
         if isinstance(error, DiskFull):
