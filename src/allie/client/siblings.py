@@ -19,7 +19,7 @@ from allie.core.errors import AllieError, Busy
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, locate, lock, process
+from allie.machine import atomic, background, locate, lock, process
 
 _PATIENCE = 15.0  # seconds for which the base's tick waits for those of its siblings
 _LOOK = 0.05

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
-import sys
 from collections.abc import Callable
 
 from allie.machine import process
@@ -23,35 +21,20 @@ def detach(work: Callable[[], int], log: str, *, idle: bool = False) -> None:
 
     Its output goes to the file `log`. idle: at the lowest priority there is, CPU and disk.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    pid = os.fork()
-    if pid:
-        os.waitpid(pid, 0)
-        return
-    code = 2
-    try:
-        os.setsid()
-        if os.fork():
-            os._exit(0)
-        null = os.open("/dev/null", os.O_RDONLY)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        for target, descriptor in enumerate((null, os.open(log, flags, 0o640))):
-            os.dup2(descriptor, target)
-        os.dup2(1, 2)
+
+    def alone() -> int:
         process.cut_loose()
         if idle:
             os.nice(19)
             set_io_priority(IDLE)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_DFL)
-        code = work()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BaseException as error:  # nothing may unwind into the parent's code
-        os.write(2, f"allie: {error or type(error).__name__}\n".encode(errors="replace"))
-    finally:
-        os._exit(code)
+        return work()
+
+    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    out = os.open(log, flags, 0o640)
+    process.fork(alone, (null, out, out), dies_with_us=False)
+    os.close(null)
+    os.close(out)
 
 
 def set_io_priority(level: int) -> None:

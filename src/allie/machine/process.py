@@ -167,12 +167,8 @@ def die_with_parent() -> None:
 
 
 def cut_loose() -> None:
-    """A forked process that lives on without an exec: close what one would, and outlive our parent.
-
-    It must not keep a lock.
-    """
+    """In a forked process that lives on without an exec: close what one would, such as a lock."""
     _NULL.clear()
-    _forked_by.clear()
     for name in os.listdir("/proc/self/fd"):
         try:
             if not os.get_inheritable(int(name)):
