@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def run(module: ModuleType, args: argparse.Namespace) -> int:
     """Run a verb with the named system's root, which is mounted for it if it is a partition."""
     base = options.system_of(args)
-    declared = systems.find(systems.settings_of(base), args.system)
+    declared = systems.find(systems.settings_of(base), args.sibling)
     with systems.opened(base, declared) as root:
         stands, why = systems.standing(declared, root)
         if stands != systems.THERE:

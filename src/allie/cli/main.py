@@ -100,8 +100,7 @@ def _dispatch(words: list[str]) -> int:
     if os.path.isfile(sys.path[0]):
         _from_archive(sys.path[0])
     args = _arguments(verb, module, ahead + words)
-    named = "" if verb == "join" else getattr(args, "system", "")  # join's is its own name
-    if named:
+    if getattr(args, "sibling", None):
         return int(importlib.import_module("allie.cli.elsewhere").run(module, args))
     return int(module.run(args))
 
@@ -116,7 +115,7 @@ def _from_archive(archive: str) -> None:
 def _arguments(verb: str, module: ModuleType, words: list[str]) -> Any:
     """The parsed command line; a stub's call without any words needs no parser."""
     if not words and verb in _WITHOUT_WORDS:
-        return SimpleNamespace(verb=verb, root="/", system="", script=[])
+        return SimpleNamespace(verb=verb, root="/", sibling="", script=[])
     if verb == _FOR_ANOTHER and words[:1] not in (["--help"], ["-h"]):
         return module.parse(words)
     from allie.cli import parsing

@@ -20,7 +20,11 @@ def add_root(parser: argparse.ArgumentParser, *, system: bool = True) -> None:
     )
     if system:
         parser.add_argument(
-            "--system", default="", metavar="NAME", help="work on this PC's system NAME"
+            "--system",
+            dest="sibling",
+            default="",
+            metavar="NAME",
+            help="work on this PC's system NAME",
         )
 
 

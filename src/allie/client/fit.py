@@ -99,6 +99,8 @@ def give(base: System, declared: Declared, new: str, settings: str) -> None:
     inside = paths.Inside(new)
     for path in _present(base.root, FROM_BASE):
         _copy(base, path, new)
+    if base.is_base and not os.path.isfile("/etc/hostname"):
+        _write(inside, "etc/hostname", os.uname().nodename + "\n")
     table = atomic.read(base.at(paths.Inside(base.root).file("etc/fstab"))) or ""
     _write(inside, "etc/fstab", fstab.of_sibling(table, declared.root))
     for line in fstab.shared(table):

@@ -21,7 +21,7 @@ class Entry(Value):
     root: str
     image: str  # the one that it has; the declared one while it has none
     overlays: tuple[str, ...]
-    state: str  # running, there, missing, partial, foreign
+    state: str  # running, there, missing, partial, foreign, other
     words: str = ""
     tick: int = 0  # its last
     attention: bool = False
@@ -90,6 +90,8 @@ def _entry(base: System, declared: Declared) -> Entry:
     try:
         with systems.opened(base, declared) as root:
             stands, why = systems.standing(declared, root)
+            if not declared.image and not declared.overlays:
+                return entry._replace(state="other", words="not looked after")
             entry = entry._replace(state=stands, words=words or why)
             if stands == systems.THERE:
                 entry = _of_tree(entry, declared, root)

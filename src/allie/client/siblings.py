@@ -48,8 +48,8 @@ def tend(base: System, settings: Settings, tick: Tick, first_tick: FirstTick) ->
     outcomes = []
     ticking = []
     for declared in settings.others:
-        if not declared.root:
-            continue
+        if not declared.root or not (declared.image or declared.overlays):
+            continue  # only ever the base; or looked after by somebody else, and entered
         job = Job(base, settings, declared, first_tick)
         try:
             begun = _tend(job, tick)
