@@ -10,9 +10,9 @@ allie system remove NAME     remove it, and its section of allie.conf
 from __future__ import annotations
 
 from allie.cli import options, systems
-from allie.client import bring, roster, switch
+from allie.client import arrival, roster, switch
 from allie.client import systems as others
-from allie.client.bring import Job
+from allie.client.arrival import Job
 from allie.core.errors import DONE, UsageError
 from allie.core.settings import Declared
 from allie.core.value import TYPE_CHECKING
@@ -87,7 +87,7 @@ def _add(here: System, args: argparse.Namespace) -> int:
     declared = others.find(others.settings_of(here), args.name)
     if args.format:
         disks.make(args.format, declared.root)
-    bring.bring(_job(here, declared))
+    arrival.bring(_job(here, declared))
     console.say(f"{declared.name}: there, in {declared.root}")
     return DONE
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from allie.client import bring, join, state, systems
+from allie.client import arrival, join, state, systems
 from allie.client import generation as generations
 from allie.core import settings as configuration
 from allie.core.errors import AllieError, UsageError
@@ -83,10 +83,10 @@ def may_change(base: System) -> None:
 def _entry(base: System, declared: Declared) -> Entry:
     """How one of the others stands."""
     entry = Entry(declared.name, declared.root, declared.image, declared.overlays, "missing")
-    trouble, _ = bring.trouble(base, declared.name)
+    trouble, _ = arrival.trouble(base, declared.name)
     words = trouble and f"last time: {trouble}"
     if systems.is_held(base, declared.name):
-        words = f"being fetched or updated {bring.progress(base, declared.name)}".rstrip()
+        words = f"being fetched or updated {arrival.progress(base, declared.name)}".rstrip()
     try:
         with systems.opened(base, declared) as root:
             stands, why = systems.standing(declared, root)

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from allie.client import bring, state, switch, systems
-from allie.client.bring import FirstTick, Job
+from allie.client import arrival, state, switch, systems
+from allie.client.arrival import FirstTick, Job
 from allie.core import system
 from allie.core.errors import AllieError, Busy
 from allie.core.settings import Declared, Settings
@@ -69,7 +69,7 @@ def _tend(job: Job, tick: Tick) -> Outcome | _Ticking:
     base, declared = job.base, job.declared
     name = declared.name
     if systems.is_held(base, name):
-        share = bring.progress(base, name)
+        share = arrival.progress(base, name)
         return Outcome(name, "waiting", f"being fetched, {share}" if share else "being fetched")
     with systems.opened(base, declared) as root:
         place = systems.in_place(declared, root)
@@ -79,14 +79,14 @@ def _tend(job: Job, tick: Tick) -> Outcome | _Ticking:
         if stands == systems.FOREIGN:
             return Outcome(name, "failing", why)
         if stands == systems.THERE:
-            bring.finish(root)
+            arrival.finish(root)
             wanted = switch.wants_update(base, declared, root)
             running = lock.is_running(locate.open_system(root))
             free = _free(root)
         else:
             free = _free(os.path.dirname(root) if not place else root)
     if stands != systems.THERE:
-        return _start(job, "add", free, lambda: bring.bring(job))
+        return _start(job, "add", free, lambda: arrival.bring(job))
     if wanted and place:
         return Outcome(name, "failing", f"{wanted}: allie system update {name} --in-place")
     if wanted:
@@ -102,8 +102,8 @@ def _tend(job: Job, tick: Tick) -> Outcome | _Ticking:
 def _start(job: Job, verb: str, free: int, work: Callable[[], None]) -> Outcome:
     """Have a system fetched or updated in the background, unless the disk was full and is."""
     base, name = job.base, job.declared.name
-    trouble, away = bring.trouble(base, name)
-    before = bring.full_since(base, name)
+    trouble, away = arrival.trouble(base, name)
+    before = arrival.full_since(base, name)
     if before and free < before * _MORE_ROOM:
         return Outcome(name, "failing", f"not tried again before there is room: {trouble}")
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import os
 import time
 
-from allie.client import bring, fit, systems
-from allie.client.bring import Job
+from allie.client import arrival, fit, systems
+from allie.client.arrival import Job
 from allie.client.systems import IMAGE, READY, Note
 from allie.core.errors import StateError, UsageError
 from allie.core.settings import Declared
@@ -46,7 +46,7 @@ def update(job: Job, *, in_place: bool = False) -> None:
     Raises Busy, UsageError, StateError, StoreError; the system is then as it was.
     """
     base, declared = job.base, job.declared
-    with bring.at_work(job) as root:
+    with arrival.at_work(job) as root:
         if systems.in_place(declared, root):
             _update_in_place(job, root, in_place)
             return
@@ -54,7 +54,7 @@ def update(job: Job, *, in_place: bool = False) -> None:
         _must_be_there(declared, root)
         part = systems.beside(root, "part")
         _begin(job, root, part)
-        bring.build(job, part, like=root)
+        arrival.build(job, part, like=root)
         _set_up(root, part)
         _switch(root)
         atomic.remove(f"{systems.book(base, declared.name)}/{_HELD}")
@@ -103,7 +103,7 @@ def recover(base: System, declared: Declared, root: str, *, locked: bool = False
         if os.path.lexists(away):
             os.rename(away, other)
     if os.path.lexists(root):
-        bring.finish(root)
+        arrival.finish(root)
     note = systems.note_of(other) if os.path.isdir(other) else None
     if note and note.phase == READY:
         _switch(root)
@@ -123,7 +123,7 @@ def _begin(job: Job, root: str, part: str) -> None:
         os.rename(copy, part)
         return
     copies.discard(copy)
-    bring.begin(part)
+    arrival.begin(part)
 
 
 def _note(job: Job) -> Note:
@@ -186,7 +186,7 @@ def _update_in_place(job: Job, root: str, consent: bool) -> None:
             raise StateError(f"{declared.name} is in use (pid {' '.join(map(str, inside[:5]))})")
         with lock.held(locate.open_system(root), "update"):
             systems.write_note(root, _note(job))
-    bring.build(job, root)
+    arrival.build(job, root)
     systems.drop_note(root)
 
 

@@ -65,15 +65,6 @@ def execute(root: str, hostname: str, argv: list[str], env: dict[str, str]) -> i
     return _as_shell(process.wait(first))
 
 
-def make_mounts_private() -> None:
-    """What this process mounts from now on is seen by nobody else, and goes with it."""
-    if _libc.unshare(_NEWNS) != 0:
-        reason = os.strerror(ctypes.get_errno())
-        raise StateError(f"cannot make a mount namespace: {reason}", "run this as root")
-    if not _try_mount("none", "/", "", _REC | _PRIVATE):
-        raise StateError("/ is no mount point (a chroot?)", "mount --bind it onto itself first")
-
-
 def _first(argv: list[str], env: dict[str, str]) -> int:
     """Be the namespace's init: start the script and wait for it, and for what it orphans.
 
