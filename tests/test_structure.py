@@ -33,7 +33,7 @@ CORE_MAY_IMPORT = set(
     "__future__ collections configparser enum fnmatch functools hashlib itertools json operator "
     "posixpath re stat typing _sha2 _sha256".split()
 )
-MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 13000
+MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 14500
 # Who may import inside a function, and why
 LATE_IMPORTERS = {
     "allie.cli.main": "imports only the module of the verb that was asked for",
@@ -43,6 +43,7 @@ LATE_IMPORTERS = {
     "allie.machine.atomic": "only what changes a disk must sync it",
     "allie.machine.process": "an ordinary tick starts nothing that must die with it",
     "allie.client.scripts": "only another root's scripts need namespaces",
+    "allie.cli.systems": "only a PC with several systems loads what looks after them",
     "allie.core.digest": "loads OpenSSL only for what is large",
     "allie.client.keepsake": "only a tick after an update removes old code",
     "allie.machine.start": "stands at the archive's beginning: nothing is found before it ran",

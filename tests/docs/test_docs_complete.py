@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from allie.cli import main, manual, parsing
+from allie.client import fit
 from allie.core import errors, offlimits, script, settings, tags
 from allie.core.settings import Settings
 from tests.docs.pages import DOCS, MAN, TOP, anchors, links, pages, sessions
@@ -201,6 +202,12 @@ def test_the_tables_of_tags_agree_with_the_program() -> None:
     for page in (REFERENCE / "tags.md", MAN / "allie-tags.7.md"):
         for spelling in re.findall(r"\b[a-z.]+##[^\s`*]+", page.read_text()):
             assert not tags.unspell(spelling)[1].error, f"{page.name}: {spelling}"
+
+
+def test_what_an_update_keeps_is_documented_and_no_more() -> None:
+    page = (REFERENCE / "systems.md").read_text().partition("What is kept")[2]
+    table = page.partition("\n\nAll else")[0]
+    assert set(re.findall(r"`([^`]+)`", table)) == set(fit.KEEP)
 
 
 def test_paths_that_are_never_placed_are_named() -> None:

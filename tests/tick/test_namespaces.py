@@ -199,3 +199,24 @@ def test_a_stub_of_another_owner_is_no_stub(tmp_path: Path) -> None:
     site.join()
     os.chown(site.pc.path("/root/conf/01overact"), 1000, 1000)
     assert site.pc.run("run-conf", "01overact").rc == 1
+
+
+def test_what_scripts_expect_of_dev(pc: TickPC) -> None:
+    lines = [
+        "for n in null zero full random urandom tty ptmx; do [ -c /dev/$n ] || echo no $n; done"
+    ]
+    lines += ["echo out >/dev/stdout; echo err >/dev/stderr; ls -L /dev/pts/ptmx; ls -ld /dev/shm"]
+    out = _says(pc, *lines)
+    assert "no " not in out
+    assert "out\n" in out
+    assert "err\n" in out
+    assert "drwxrwxrwt" in out
+
+
+def test_offline_is_said_and_the_kernel_is_left_alone(pc: TickPC) -> None:
+    out = _says(
+        pc,
+        "echo $ALLIE_OFFLINE$SYSTEMD_OFFLINE; for f in /proc/sys/vm/swappiness /proc/sysrq-trigger; do [ ! -e $f ] || echo x >$f; done; true",
+    )
+    assert "11\n" in out
+    assert "Read-only" in out

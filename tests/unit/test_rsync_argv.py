@@ -333,3 +333,26 @@ def test_any_other_end_is_said_with_the_command() -> None:
 )
 def test_the_line_that_says_most(err: bytes, words: str) -> None:
     assert rsync.reason(finished(23, err)).startswith(words)
+
+
+def test_an_image_goes_on_where_it_was_and_leaves_alone_what_is_excluded() -> None:
+    argv = rsync.bring(
+        Version((3, 2)),
+        ["--timeout=60"],
+        "rsync://h/images/el9",
+        "/systems/.el9.part",
+        like="/systems/el9",
+        excluded=["/etc/fstab", "/home/*"],
+        bandwidth="2M",
+    )
+    assert argv[-3:] == ["--", "rsync://h/images/el9/", "/systems/.el9.part/"]
+    assert "--copy-dest=/systems/el9/" in argv
+    assert "--bwlimit=2M" in argv
+    assert {"--exclude=/etc/fstab", "--exclude=/home/*", "--delete", "-aSHAX"} <= set(argv)
+    assert not {"--inplace", "--delete-excluded", "--link-dest=/systems/el9/"} & set(argv)
+
+
+def test_trees_are_copied_with_all_below_them() -> None:
+    argv = rsync.copy_trees(Version((3, 2)), "/systems/el9", "/systems/.el9.part")
+    assert argv[-3:] == ["--", "/systems/el9/", "/systems/.el9.part/"]
+    assert {"-r", "--from0", "--files-from=-", "--no-implied-dirs"} <= set(argv)

@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 from allie.core.errors import SettingsError
 from allie.core.settings import (
     DEFAULT_STALL,
+    Declared,
     Settings,
     check_name,
     check_store,
+    declared,
     parse,
     render,
+    section,
     unknown_keys,
+    without,
 )
 
 DESIGN = """\
@@ -42,8 +46,64 @@ def test_the_example_of_the_design() -> None:
         stores=("rsync://images.example.org",),
         overlays=("kit", "common", "debian12"),
         image="debian12",
+        root="LABEL=debian12",
     )
     assert unknown_keys(DESIGN) == []
+
+
+SEVERAL = """\
+[allie]
+store = /srv
+bandwidth = 2M
+
+[system pc]
+overlays = kit
+# the old one
+[system el7]   ; until June
+root = /systems/el7
+image = el7.9
+overlays = kit, el7
+
+[system base]
+overlays = kit
+"""
+
+
+def test_the_other_systems_of_a_pc() -> None:
+    found = parse(SEVERAL, "pc")
+    assert found.bandwidth == "2M"
+    assert [each.name for each in found.others] == ["el7", "base"]
+    assert found.others[0] == Declared("el7", "/systems/el7", "el7.9", ("kit", "el7"))
+    assert [each.name for each in parse(SEVERAL, "el7").others] == ["pc", "base"]
+    assert parse(SEVERAL, "el7").root == "/systems/el7"
+    assert [each.name for each in declared(SEVERAL)] == ["pc", "el7", "base"]
+
+
+def test_a_section_goes_and_the_rest_stays() -> None:
+    left = without(SEVERAL, "el7")
+    assert "el7" not in left
+    assert "# the old one" in left
+    assert [each.name for each in declared(left)] == ["pc", "base"]
+    assert without(left, "el7") == left
+
+
+@pytest.mark.parametrize(
+    ("root", "is_partition"),
+    [("LABEL=el7", True), ("PARTLABEL=el7.9", True), ("/systems/el7", False)],
+)
+def test_where_a_system_may_live(root: str, is_partition: bool) -> None:
+    made = Declared("el7", root, "el7", ("kit",))
+    found = declared(section(made))[0]
+    assert found == made
+    assert found.is_partition is is_partition
+
+
+@pytest.mark.parametrize(
+    "root", ["/", "systems", "/a/../b", "/a//b", "/a/", "UUID=1", "LABEL=", "LABEL=a b", "/dev/.."]
+)
+def test_where_no_system_can_live(root: str) -> None:
+    with pytest.raises(SettingsError, match="root = "):
+        parse(conf() + f"[system el7]\nroot = {root}\noverlays = kit\n", "pc")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +151,7 @@ def test_a_setting_is_read(text: str, field: str, value: object) -> None:
         (conf("store = /srv\nstall = 0"), "stall = '0'"),
         (conf("store = /srv\nstall = -1"), "stall = '-1'"),
         (conf("store = /srv\nstall = ²"), "stall = '²'"),
+        (conf("store = /srv\nbandwidth = fast"), "bandwidth = 'fast'"),
         (conf("store = /srv\nstore = /b"), "store"),
         (conf() + "[allie]\n", "allie"),
         ("store = /srv\n", "no section headers"),
@@ -161,6 +222,13 @@ STORES = st.one_of(
     st.builds("ssh://{}/{}".format, NAMES, NAMES),
     st.builds("/{}".format, st.text(string.ascii_letters + "/._%;#=[]", max_size=12)),
 )
+OTHERS = st.builds(
+    Declared,
+    name=NAMES,
+    root=st.sampled_from(["", "LABEL=x", "/systems/x"]),
+    image=st.one_of(st.just(""), NAMES),
+    overlays=st.lists(NAMES, max_size=2, unique=True).map(tuple),
+)
 SETTINGS = st.builds(
     Settings,
     system=NAMES,
@@ -170,7 +238,10 @@ SETTINGS = st.builds(
     ring=st.one_of(st.just(""), NAMES),
     host=st.one_of(st.just(""), NAMES),
     stall=st.integers(1, 10**6),
-)
+    root=st.sampled_from(["", "PARTLABEL=x", "/systems/own"]),
+    bandwidth=st.sampled_from(["", "500", "1.5M"]),
+    others=st.lists(OTHERS, max_size=2, unique_by=lambda each: each.name).map(tuple),
+).filter(lambda settings: settings.system not in {each.name for each in settings.others})
 
 
 @given(SETTINGS)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The store, and what shall not be found out."""
-    options.add_root(parser)
+    options.add_root(parser, system=False)
     parser.add_argument("store", help="rsync://host[:port]/, ssh://user@host/path, or /path")
     parser.add_argument("--image", default="", help="this system's image (ID and VERSION_ID)")
     parser.add_argument(

@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "resume": ("resume", "let ticks work again"),
     "enter": ("enter", "run a program, or a shell, in another system of this PC"),
     "export": ("export", "have a program of another system start by its name"),
+    "system": ("system", "list, add, update, roll back and remove this PC's other systems"),
     "rsync-image": ("rsync_image", "fetch an image or overlay tree into a directory"),
     "offer": ("offer", "offer this system, or a disk's, for one capture into a store"),
     "store": ("store", "make and serve a store"),
@@ -44,10 +45,11 @@ VERBS: dict[str, tuple[str, str]] = {
     # the kit's own
     "00overlay": ("part", ""),
     "01overact": ("part", ""),
+    "98systems": ("systems", ""),
     "selfcheck": ("selfcheck", ""),
 }
 # What the timer and the tick call: the arguments are known without asking a parser.
-_WITHOUT_WORDS = ("run-conf", "00overlay", "01overact")
+_WITHOUT_WORDS = ("run-conf", "00overlay", "01overact", "98systems")
 _FOR_ANOTHER = "enter"  # what it is given is for another program to parse
 _INTERRUPTED = 130
 
@@ -82,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(words: list[str]) -> int:
     ahead: list[str] = []
-    while words and words[0] in ("--root", "--store") and len(words) > 1:
+    while words and words[0] in ("--root", "--system", "--store") and len(words) > 1:
         ahead += [words.pop(0), words.pop(0)]
     verb = words.pop(0) if words else "--help"
     if verb in ("--help", "-h"):
@@ -97,7 +99,10 @@ def _dispatch(words: list[str]) -> int:
     starting.well()
     if os.path.isfile(sys.path[0]):
         _from_archive(sys.path[0])
-    return int(module.run(_arguments(verb, module, ahead + words)))
+    args = _arguments(verb, module, ahead + words)
+    if getattr(args, "sibling", None):
+        return int(importlib.import_module("allie.cli.elsewhere").run(module, args))
+    return int(module.run(args))
 
 
 def _from_archive(archive: str) -> None:
@@ -110,7 +115,7 @@ def _from_archive(archive: str) -> None:
 def _arguments(verb: str, module: ModuleType, words: list[str]) -> Any:
     """The parsed command line; a stub's call without any words needs no parser."""
     if not words and verb in _WITHOUT_WORDS:
-        return SimpleNamespace(verb=verb, root="/", script=[])
+        return SimpleNamespace(verb=verb, root="/", sibling="", script=[])
     if verb == _FOR_ANOTHER and words[:1] not in (["--help"], ["-h"]):
         return module.parse(words)
     from allie.cli import parsing
@@ -132,7 +137,7 @@ def module_of(verb: str) -> ModuleType:
 
 
 def _overview() -> str:
-    lines = ["usage: allie [--root DIR] COMMAND …", ""]
+    lines = ["usage: allie [--root DIR | --system NAME] COMMAND …", ""]
     lines += [f"  {verb:<12} {what}" for verb, (_, what) in VERBS.items() if what]
     return "\n".join([*lines, "", "allie COMMAND --help says more; allie help shows the manual."])
 

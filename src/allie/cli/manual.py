@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PAGES = {
     "allie": "allie.8.md",
+    "system": "allie-system.8.md",
     "enter": "allie-enter.8.md",
     "run-conf": "allie-run-conf.8.md",
     "image": "allie-image.8.md",

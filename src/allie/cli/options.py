@@ -13,11 +13,19 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def add_root(parser: argparse.ArgumentParser) -> None:
-    """--root: work on another system's root."""
+def add_root(parser: argparse.ArgumentParser, *, system: bool = True) -> None:
+    """--root and --system: work on another system's root."""
     parser.add_argument(
         "--root", default="/", metavar="DIR", help="work on the system whose root is DIR"
     )
+    if system:
+        parser.add_argument(
+            "--system",
+            dest="sibling",
+            default="",
+            metavar="NAME",
+            help="work on this PC's system NAME",
+        )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -46,6 +46,9 @@ def overact(here: System) -> int:
     return _in_child(here, "overact")
 
 
+KIT = {"00overlay": overlay, "01overact": overact}
+
+
 def _in_child(here: System, name: str) -> int:
     try:
         return _part(here, name)[0]

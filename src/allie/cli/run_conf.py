@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 
-from allie.cli import options, part, show, starting
+from allie.cli import options, part, show, starting, systems
 from allie.client import keepsake, tick
 from allie.core.errors import ATTENTION, DONE, FAULT
 from allie.core.report import Report
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import argparse
 
 
-KIT = {"00overlay": part.overlay, "01overact": part.overact}
+KIT = {**part.KIT, "98systems": systems.work}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

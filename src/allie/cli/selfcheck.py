@@ -6,6 +6,7 @@ A tick runs this with a new client before it puts it in place.
 from __future__ import annotations
 
 from allie.cli import (
+    elsewhere,
     enter,
     export,
     join,
@@ -18,10 +19,11 @@ from allie.cli import (
     rsync_image,
     run_conf,
     status,
+    system,
     undo,
     why,
 )
-from allie.client import generation, part
+from allie.client import generation, part, siblings
 from allie.core import stubs
 from allie.core.errors import DONE
 from allie.core.value import TYPE_CHECKING
@@ -32,10 +34,10 @@ if TYPE_CHECKING:
 
 
 CHECKED = (
-    *(enter, export, join, log, manual, pause, plan, resume, rsync_image, run_conf),
-    *(status, undo, why),
+    *(elsewhere, enter, export, join, log, manual, pause, plan, resume, rsync_image, run_conf),
+    *(status, system, undo, why),
 )
-READ_LATE = (namespaces,)  # in a tick only where it is needed; here in any case
+READ_LATE = (namespaces, siblings)  # in a tick only where it is needed; here in any case
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

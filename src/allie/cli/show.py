@@ -94,7 +94,7 @@ def summary(value: Report) -> str:
             counts[why] = counts.get(why, 0) + number
     words = [f"{number} {why}" for why, number in sorted(counts.items())]
     ran = [each.name for each in value.scripts if each.state == "satisfied" and each.code == 0]
-    ran = [name for name in ran if name not in stubs.PARTS]
+    ran = [name for name in ran if name not in stubs.NAMES]
     if ran:
         words.append(f"satisfied: {' '.join(ran)}")
     failing = [each.name for each in value.scripts if each.state == "failing"]

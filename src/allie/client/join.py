@@ -76,7 +76,7 @@ def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
     if text is not None and here.name:
         present = configuration.parse(text, name)
         if wishes.store not in present.stores:
-            _those_that_exist(wishes.store, image)  # never leave a store that answers for a slip
+            those_that_exist(wishes.store, image)  # never leave a store that answers for a slip
         return present._replace(
             stores=present.stores if wishes.store in present.stores else (wishes.store,),
             image=wishes.image or present.image,
@@ -84,12 +84,14 @@ def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
             host=wishes.host or present.host,
             ring=wishes.ring or present.ring,
         )
-    there = _those_that_exist(wishes.store, image)  # asked in any case: does the store answer?
+    there = those_that_exist(wishes.store, image)  # asked in any case: does the store answer?
     overlays = wishes.overlays or there
-    return Settings(name, (wishes.store,), overlays, image, wishes.ring, wishes.host)
+    made = Settings(name, (wishes.store,), overlays, image, wishes.ring, wishes.host)
+    others = [each for each in configuration.declared(text or "") if each.name != name]
+    return made._replace(others=tuple(others))
 
 
-def _those_that_exist(store: str, image: str) -> tuple[str, ...]:
+def those_that_exist(store: str, image: str) -> tuple[str, ...]:
     """Of kit, common and the image's own overlay those that the store has."""
     argv = rsync.list_directory(store, "overlays", configuration.DEFAULT_STALL)
     finished = process.run(argv, stall=configuration.DEFAULT_STALL)
@@ -110,17 +112,17 @@ def _write(here: System, settings: Settings) -> None:
     path = f"{here.etc}/allie.conf"
     text = atomic.read(path)
     if text is None or configuration.parse(text, settings.system) != settings:
-        delivered = generations.current(here) and _delivered(here)
-        if delivered:
+        source = generations.current(here) and delivered(here)
+        if source:
             raise UsageError(
-                "allie.conf comes from an overlay", f"change it in the store: {delivered}"
+                "allie.conf comes from an overlay", f"change it in the store: {source}"
             )
         atomic.write(path, configuration.render(settings))
     if here.name != settings.system:
         atomic.write(f"{here.etc}/system", settings.system + "\n")
 
 
-def _delivered(here: System) -> str:
+def delivered(here: System) -> str:
     """The overlay file that allie.conf comes from; "" if it was written by join alone."""
     entry = part.situation(here).resolution.entries.get("etc/allie/allie.conf")
     return entry.source if entry else ""

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from allie.core import offering
 from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
-from allie.machine import atomic, groups, mounts, namespaces, process
+from allie.machine import atomic, groups, mounting, mounts, process
 
 _RUN = "/run/allie"
 _LOOK = 0.2  # seconds between two looks for the capture's end
@@ -41,7 +41,7 @@ def open_offer(what: str, hosts: str, port: int) -> Iterator[Offer]:
         raise UsageError("rsync is not installed", "install the package rsync")
     if any(sign in what + hosts for sign in "\n#"):
         raise UsageError(f"{what!r} is no path that rsyncd.conf can name")
-    namespaces.make_mounts_private()
+    mounting.become_private()
     work = _workplace()
     try:
         yield from _served(_mounted(what, work), work, hosts, port)

@@ -22,8 +22,6 @@ from allie.machine import atomic, groups, paths, process
 _HALF = 500_000  # bytes of a log's head, and of its tail
 _DRAIN = 0.2  # seconds in which output that is already on its way is still taken
 _LAST_LINES = 5
-_IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "i686": 289, "armv7l": 314, "riscv64": 30}
-_BEST_EFFORT_4 = (2 << 13) | 4  # linux/ioprio.h: the default class and level
 
 
 class Script(Value):
@@ -151,11 +149,9 @@ def _ordinary_priority() -> None:
     try:
         if os.getpriority(os.PRIO_PROCESS, 0) > 0:
             os.setpriority(os.PRIO_PROCESS, 0, 0)
-            number = _IOPRIO_SET.get(os.uname().machine)
-            if number:
-                import ctypes  # noqa: PLC0415 - see HACKING.md, start-up
+            from allie.machine import background  # noqa: PLC0415 - see HACKING.md, start-up
 
-                ctypes.CDLL(None).syscall(number, 1, 0, _BEST_EFFORT_4)
+            background.set_io_priority(background.BEST_EFFORT)
     except OSError:
         pass  # not root
 

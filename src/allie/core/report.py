@@ -90,7 +90,7 @@ class Report(Value):
         """Whether the tick had nothing to do and nothing to say."""
         ran = any(
             each.code is not None
-            and each.name not in stubs.PARTS
+            and each.name not in stubs.NAMES
             and (each.state != "waiting" or each.since >= self.began)  # it waits as it did
             for each in self.scripts
         )

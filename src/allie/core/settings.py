@@ -15,11 +15,27 @@ from allie.core.value import Value
 
 DEFAULT_STALL = 60
 KEYS = {
-    "allie": ("store", "ring", "host", "stall"),
+    "allie": ("store", "ring", "host", "stall", "bandwidth"),
     "system": ("root", "image", "overlays"),
 }
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_BANDWIDTH = r"[1-9][0-9]{0,8}(\.[0-9]+)?[KMGkmg]?"
+_LABELLED = r"(PART)?LABEL=[A-Za-z0-9][A-Za-z0-9._-]*"
 _STORE = r"(rsync://[^/]+/?|ssh://[^/]+/.*|/.*)"
+
+
+class Declared(Value):
+    """A system that this PC is to have: where it lives as seen from the others, what it follows."""
+
+    name: str
+    root: str = ""  # LABEL=, PARTLABEL= or a directory; "": it is only ever the base
+    image: str = ""
+    overlays: tuple[str, ...] = ()
+
+    @property
+    def is_partition(self) -> bool:
+        """Whether it lives on a file system of its own, to be found by a label."""
+        return "LABEL=" in self.root
 
 
 class Settings(Value):
@@ -32,6 +48,9 @@ class Settings(Value):
     ring: str = ""
     host: str = ""  # "": the hostname
     stall: int = DEFAULT_STALL  # seconds without a byte after which a transfer is given up
+    root: str = ""  # where this system lives as seen from the others
+    bandwidth: str = ""  # what the fetch of a system may take, as rsync's --bwlimit has it
+    others: tuple[Declared, ...] = ()  # the other systems of this PC
 
 
 @lru_cache(maxsize=8)  # a tick asks for the same few texts again and again
@@ -42,50 +61,70 @@ def parse(text: str, system: str) -> Settings:
     for this system: a tick guesses nothing.
     """
     ini = _ini(text)
-    section = f"system {system}"
-    if not ini.has_section(section):
+    systems = _declared(ini)
+    own = next((each for each in systems if each.name == system), None)
+    if own is None:
         raise SettingsError(
-            f"allie.conf has no section [{section}]",
+            f"allie.conf has no section [system {system}]",
             "add it, with the overlays that this system follows",
         )
-    based = [name for name in ini.sections() if ini.get(name, "root", fallback="").strip() == "/"]
-    if based:
-        raise SettingsError(
-            f"allie.conf: root = / in section [{based[0]}] is true only while that system runs",
-            "LABEL=, PARTLABEL= or a directory, as seen from the other systems",
-        )
     stores = _words(ini.get("allie", "store", fallback=""))
-    overlays = _words(ini.get(section, "overlays", fallback=""))
     if not stores:
         raise SettingsError("allie.conf names no store", "set store in section [allie]")
-    if not overlays:
-        raise SettingsError(f"allie.conf names no overlays in section [{section}]")
+    if not own.overlays:
+        raise SettingsError(f"allie.conf names no overlays in section [system {system}]")
     for store in stores:
         check_store(store)
-    for name in overlays:
-        check_name(name, "overlay")
-    image = ini.get(section, "image", fallback="").strip()
     ring = ini.get("allie", "ring", fallback="").strip()
     return Settings(
         system=system,
         stores=stores,
-        overlays=overlays,
-        image=check_name(image, "image") if image else "",
+        overlays=own.overlays,
+        image=own.image,
         ring=check_name(ring, "ring") if ring else "",
         host=ini.get("allie", "host", fallback="").strip(),
         stall=_seconds(ini.get("allie", "stall", fallback="")),
+        root=own.root,
+        bandwidth=_bandwidth(ini.get("allie", "bandwidth", fallback="").strip()),
+        others=tuple(each for each in systems if each is not own),
     )
+
+
+def declared(text: str) -> list[Declared]:
+    """Every system that an allie.conf declares, whichever of them reads it."""
+    return _declared(_ini(text))
+
+
+def without(text: str, system: str) -> str:
+    """The same allie.conf without the section of a system; every other line stays as it is."""
+    kept = []
+    ours = False
+    for line in text.splitlines(keepends=True):
+        if line.startswith("["):
+            ours = " ".join(line.partition("]")[0][1:].split()) == f"system {system}"
+        if not ours:
+            kept.append(line)
+    return "".join(kept)
+
+
+def section(declared: Declared) -> str:
+    """The section of allie.conf that declares a system."""
+    lines = [f"[system {declared.name}]"]
+    if declared.root:
+        lines.append(f"root = {declared.root}")
+    if declared.image:
+        lines.append(f"image = {declared.image}")
+    if declared.overlays:
+        lines.append(f"overlays = {', '.join(declared.overlays)}")
+    return "\n".join(lines) + "\n"
 
 
 def render(settings: Settings) -> str:
     """The allie.conf that `join` writes: everything spelled out, nothing to guess."""
     lines = ["[allie]", f"store = {', '.join(settings.stores)}"]
     lines += [f"{key} = {value}" for key, value in _chosen(settings)]
-    lines += ["", f"[system {settings.system}]"]
-    if settings.image:
-        lines.append(f"image = {settings.image}")
-    lines.append(f"overlays = {', '.join(settings.overlays)}")
-    return "\n".join(lines) + "\n"
+    own = Declared(settings.system, settings.root, settings.image, settings.overlays)
+    return "\n".join(["\n".join(lines) + "\n", *map(section, (own, *settings.others))])
 
 
 def unknown_keys(text: str) -> list[str]:
@@ -122,10 +161,53 @@ def check_store(store: str) -> str:
 
 
 def _chosen(settings: Settings) -> list[tuple[str, str]]:
-    chosen = [("ring", settings.ring), ("host", settings.host)]
+    chosen = [("ring", settings.ring), ("host", settings.host), ("bandwidth", settings.bandwidth)]
     if settings.stall != DEFAULT_STALL:
         chosen.append(("stall", str(settings.stall)))
     return [(key, value) for key, value in chosen if value]
+
+
+def check_root(root: str, system: str) -> str:
+    """Return where a system lives if that can be; raise SettingsError if not."""
+    if root == "/":
+        raise SettingsError(
+            f"allie.conf: root = / in section [system {system}] is true only while it runs",
+            "LABEL=, PARTLABEL= or a directory, as seen from the other systems",
+        )
+    plain = root.startswith("/") and not {"", ".", ".."} & set(root[1:].split("/"))
+    if not plain and not re.fullmatch(_LABELLED, root):
+        raise SettingsError(
+            f"allie.conf: root = {root!r} in section [system {system}]",
+            "LABEL=, PARTLABEL= or a directory, absolute and without dots",
+        )
+    return root
+
+
+def _declared(ini: configparser.ConfigParser) -> list[Declared]:
+    """Every [system NAME], in the file's order."""
+    found = []
+    for title in ini.sections():
+        kind, _, name = title.partition(" ")
+        if kind != "system" or not name.strip():
+            continue
+        name = check_name(name.strip(), "system")
+        root = ini.get(title, "root", fallback="").strip()
+        image = ini.get(title, "image", fallback="").strip()
+        overlays = _words(ini.get(title, "overlays", fallback=""))
+        for overlay in overlays:
+            check_name(overlay, "overlay")
+        root = root and check_root(root, name)
+        image = image and check_name(image, "image")
+        found.append(Declared(name, root, image, overlays))
+    return found
+
+
+def _bandwidth(text: str) -> str:
+    if text and not re.fullmatch(_BANDWIDTH, text):
+        raise SettingsError(
+            f"allie.conf: bandwidth = {text!r} is not one", "KiB a second, or 2M, as for rsync"
+        )
+    return text
 
 
 def _ini(text: str) -> configparser.ConfigParser:

@@ -70,6 +70,11 @@ class System(Value):
         """The names that the last fetch brought, one a line."""
         return f"{self.state}/fetched"
 
+    @property
+    def systems(self) -> str:
+        """For each other system of this PC, by name: what is being done for it."""
+        return f"{self.state}/systems"
+
     def intent(self, part: str) -> str:
         """What a part is about to do; its being there means that the part was cut short."""
         return f"{self.state}/intent-{part}"

@@ -6,6 +6,8 @@ import os
 
 from allie.core.errors import StateError
 
+_CWD, _EXCHANGE = -100, 2  # linux/fcntl.h: AT_FDCWD, linux/fs.h: RENAME_EXCHANGE
+
 
 def write(path: str, data: str | bytes, mode: int = 0o644, *, durable: bool = True) -> None:
     """Make `path` hold `data`: temp file beside it, fsync, rename, fsync of the directory.
@@ -60,6 +62,20 @@ def point(link: str, target: str) -> None:
     os.symlink(target, temporary)
     os.rename(temporary, link)
     sync_directory(os.path.dirname(link))
+
+
+def exchange(one: str, other: str) -> bool:
+    """Let two paths of one file system swap what they name, at once; False where that cannot be."""
+    import ctypes  # noqa: PLC0415 - see HACKING.md, start-up
+
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "renameat2"):
+        return False
+    names = os.fsencode(one), os.fsencode(other)
+    if libc.renameat2(_CWD, names[0], _CWD, names[1], _EXCHANGE) != 0:
+        return False
+    sync_directory(os.path.dirname(one))
+    return True
 
 
 def remove(path: str) -> bool:

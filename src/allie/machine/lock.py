@@ -32,7 +32,7 @@ def held(system: System, verb: str) -> Iterator[int]:
         yield int(os.environ[INHERITED])
         return
     descriptor = os.open(system.state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    if not _locked(descriptor):
+    if not take(descriptor):
         os.close(descriptor)
         raise Busy(f"another tick of this system is running: {_holder(system)}")
     try:
@@ -110,7 +110,7 @@ def is_running(system: System) -> bool:
         os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
+def take(descriptor: int) -> bool:
     """Take the lock; tried for a moment, since a view may just be looking (`is_running`)."""
     until = time.monotonic() + _GLANCE
     while True:

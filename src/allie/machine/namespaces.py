@@ -13,14 +13,12 @@ import signal
 import stat
 
 from allie.core.errors import PathRefused, StateError
-from allie.machine import atomic, paths, process
+from allie.machine import atomic, mounting, paths, process
+from allie.machine.mounting import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REMOUNT
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # linux/sched.h
 _NEWNS, _NEWUTS, _NEWIPC, _NEWPID = 0x00020000, 0x04000000, 0x08000000, 0x20000000
-# linux/mount.h
-_RDONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
-_REMOUNT, _BIND, _REC, _PRIVATE = 32, 4096, 16384, 1 << 18
 _PR_SET_PDEATHSIG = 1
 _DEVICES = (
     ("null", 1, 3),
@@ -30,6 +28,14 @@ _DEVICES = (
     ("urandom", 1, 9),
     ("tty", 5, 0),
 )
+_DEVICE_LINKS = (
+    ("ptmx", "pts/ptmx"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "fd/0"),
+    ("stdout", "fd/1"),
+    ("stderr", "fd/2"),
+)
+_PTS = "newinstance,ptmxmode=0666,mode=0620,gid=5"  # 5 is the group tty; without it, tools complain
 
 
 def execute(root: str, hostname: str, argv: list[str], env: dict[str, str]) -> int:
@@ -43,7 +49,7 @@ def execute(root: str, hostname: str, argv: list[str], env: dict[str, str]) -> i
     if hostname:
         name = hostname.encode()
         _libc.sethostname(name, len(name))
-    _drop_descriptors()
+    process.cut_loose()
     first = os.fork()  # the first process of the new pid namespace: with it all others end
     if first == 0:
         try:
@@ -57,15 +63,6 @@ def execute(root: str, hostname: str, argv: list[str], env: dict[str, str]) -> i
             os._exit(126)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a time-out's is for the script, not for us
     return _as_shell(process.wait(first))
-
-
-def make_mounts_private() -> None:
-    """What this process mounts from now on is seen by nobody else, and goes with it."""
-    if _libc.unshare(_NEWNS) != 0:
-        reason = os.strerror(ctypes.get_errno())
-        raise StateError(f"cannot make a mount namespace: {reason}", "run this as root")
-    if not _try_mount("none", "/", "", _REC | _PRIVATE):
-        raise StateError("/ is no mount point (a chroot?)", "mount --bind it onto itself first")
 
 
 def _first(argv: list[str], env: dict[str, str]) -> int:
@@ -87,33 +84,22 @@ def _as_shell(code: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _drop_descriptors() -> None:
-    """Close what an exec would: this process lives on without one, and must not keep a lock."""
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            if not os.get_inheritable(int(name)):
-                os.close(int(name))
-        except OSError:
-            continue  # the listing's own
-
-
 def _furnish(root: str) -> None:
     """Mount what a script expects: /proc /sys /dev /run and the names of the network."""
-    if not _try_mount("none", "/", "", _REC | _PRIVATE):
-        raise OSError("/ is no mount point (a chroot?): mount --bind it onto itself first")
+    mounting.make_private()
     resolver = atomic.read_bytes(os.path.realpath("/etc/resolv.conf")) or b""
     where = _resolv_conf(root)
     has_run = False
     for name, kind, flags in (
-        ("proc", "proc", _NOSUID | _NODEV | _NOEXEC),
-        ("sys", "sysfs", _NOSUID | _NODEV | _NOEXEC | _RDONLY),
-        ("dev", "tmpfs", _NOSUID | _NOEXEC),
-        ("run", "tmpfs", _NOSUID | _NODEV),
+        ("proc", "proc", NOSUID | NODEV | NOEXEC),
+        ("sys", "sysfs", NOSUID | NODEV | NOEXEC | RDONLY),
+        ("dev", "tmpfs", NOSUID | NOEXEC),
+        ("run", "tmpfs", NOSUID | NODEV),
     ):
         descriptor = _mount_point(root, name)
         if descriptor is None:
             continue
-        if _try_mount(kind, f"/proc/self/fd/{descriptor}", kind, flags):
+        if mounting.mount(kind, f"/proc/self/fd/{descriptor}", kind, flags):
             _finish(name, f"{root}/{name}")
             has_run = has_run or name == "run"
         os.close(descriptor)
@@ -134,17 +120,17 @@ def _finish(name: str, at: str) -> None:
     if name == "proc":
         for locked in ("sys", "sysrq-trigger"):
             path = f"{at}/{locked}"
-            if os.path.lexists(path) and _try_mount(path, path, "", _BIND):
-                _try_mount("none", path, "", _BIND | _REMOUNT | _RDONLY)
+            if os.path.lexists(path) and mounting.mount(path, path, "", BIND):
+                mounting.mount("none", path, "", BIND | REMOUNT | RDONLY)
     elif name == "dev":
         for device, major, minor in _DEVICES:
             os.mknod(f"{at}/{device}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
             os.chmod(f"{at}/{device}", 0o666)
-        for directory, kind in (("pts", "devpts"), ("shm", "tmpfs")):
+        for directory, kind, options in (("pts", "devpts", _PTS), ("shm", "tmpfs", "mode=1777")):
             os.mkdir(f"{at}/{directory}")
-            _try_mount(kind, f"{at}/{directory}", kind, _NOSUID | _NOEXEC)
-        os.symlink("pts/ptmx", f"{at}/ptmx")
-        os.symlink("/proc/self/fd", f"{at}/fd")
+            mounting.mount(kind, f"{at}/{directory}", kind, NOSUID | NOEXEC, options)
+        for link, target in _DEVICE_LINKS:
+            os.symlink(target, f"{at}/{link}")
     elif name == "run":
         os.makedirs(f"{at}/allie")
 
@@ -169,11 +155,6 @@ def _give_resolver(root: str, where: str, resolver: bytes) -> None:
     if target == copy and where != "run/allie/resolv.conf":
         descriptor = os.open(f"{root}/{where}", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         over = f"/proc/self/fd/{descriptor}"
-        if _try_mount(copy, over, "", _BIND):
-            _try_mount("none", f"{root}/{where}", "", _BIND | _REMOUNT | _RDONLY)
+        if mounting.mount(copy, over, "", BIND):
+            mounting.mount("none", f"{root}/{where}", "", BIND | REMOUNT | RDONLY)
         os.close(descriptor)
-
-
-def _try_mount(source: str, target: str, kind: str, flags: int) -> bool:
-    encoded = [os.fsencode(each) for each in (source, target, kind)]
-    return bool(_libc.mount(*encoded, ctypes.c_ulong(flags), None) == 0)

@@ -166,6 +166,17 @@ def die_with_parent() -> None:
     _forked_by.clear()
 
 
+def cut_loose() -> None:
+    """In a forked process that lives on without an exec: close what one would, such as a lock."""
+    _NULL.clear()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not os.get_inheritable(int(name)):
+                os.close(int(name))
+        except OSError:
+            continue  # the listing's own
+
+
 def execute(argv: Sequence[str], env: Mapping[str, str]) -> int:
     """Replace this (forked) process by a program; 127 or 126 where that cannot be done."""
     try:

@@ -198,6 +198,34 @@ def copy_out(able: Version, root: str, into: str) -> list[str]:
     return ["rsync", *flags, "--", f"{root.rstrip('/')}/", f"{into}/"]
 
 
+def bring(
+    able: Version,
+    reach: list[str],
+    wanted: str,
+    into: str,
+    *,
+    like: str = "",
+    excluded: Sequence[str] = (),
+    bandwidth: str = "",
+) -> list[str]:
+    """Bring a whole image into a tree; again after an interruption, it goes on.
+
+    like: a tree that is much the same; what is equal there is copied from it, what is similar
+    costs the difference. excluded: paths that stay as they are, and are not brought.
+    """
+    flags = [*archive_flags(able), "--delete", "--info=progress2"]
+    flags += [f"--exclude={pattern}" for pattern in excluded]
+    flags += [f"--bwlimit={bandwidth}"] if bandwidth else []
+    flags += [f"--copy-dest={like}/"] if like else []
+    return ["rsync", *flags, *reach, "--", f"{wanted}/", f"{into}/"]
+
+
+def copy_trees(able: Version, old: str, new: str) -> list[str]:
+    """Copy the named paths (standard input, as for `lay`) with all below them."""
+    flags = [*archive_flags(able), "--from0", "--files-from=-", "--no-implied-dirs", "-r"]
+    return ["rsync", *flags, "--", f"{old.rstrip('/')}/", f"{new}/"]
+
+
 def names(paths: Sequence[str]) -> bytes:
     """The list for --files-from with --from0: `./` keeps a leading # or ; from being a comment."""
     return b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)

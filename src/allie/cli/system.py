@@ -1,0 +1,96 @@
+"""List this PC's systems, add one, update it, roll it back, remove it.
+
+allie system list            each system: where it lives, its image, how it stands
+allie system add NAME        declare a system if need be, and bring it now
+allie system update NAME     bring its image as it is now beside it, and switch to it
+allie system rollback NAME   switch back to what it was before the last update
+allie system remove NAME     remove it, and its section of allie.conf
+"""
+
+from __future__ import annotations
+
+from allie.cli import options, systems
+from allie.client import arrival, roster, switch
+from allie.client import systems as others
+from allie.client.arrival import Job
+from allie.core.errors import DONE, UsageError
+from allie.core.settings import Declared
+from allie.core.value import TYPE_CHECKING
+from allie.machine import console, disks
+
+if TYPE_CHECKING:
+    import argparse
+
+    from allie.core.system import System
+
+ACTIONS = ("list", "add", "update", "rollback", "remove")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to do, with which system; for `add`, what it is to be."""
+    parser.add_argument("--root", default="/", metavar="DIR", help="on the PC whose root is DIR")
+    parser.add_argument("action", choices=ACTIONS)
+    parser.add_argument("name", nargs="?", default="", help="the system")
+    parser.add_argument(
+        "--in", dest="place", default="", metavar="PLACE", help="add: LABEL=, PARTLABEL= or a path"
+    )
+    parser.add_argument("--image", default="", help="add: its image (its name)")
+    parser.add_argument("--overlays", default="", help="add: comma-separated (kit, common, image)")
+    parser.add_argument("--format", default="", metavar="DEVICE", help="add: mkfs on it first")
+    parser.add_argument("--in-place", action="store_true", help="update: also on a partition")
+    options.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it."""
+    here = options.system_of(args)
+    if args.action == "list":
+        return _list(here, args.json)
+    if not args.name:
+        raise UsageError(f"system {args.action}: which one?", "allie system list")
+    if args.action == "add":
+        return _add(here, args)
+    declared = others.find(others.settings_of(here), args.name)
+    if args.action == "update":
+        switch.update(_job(here, declared), in_place=args.in_place)
+        console.say(f"{declared.name}: now the image {declared.image} as the store has it")
+    elif args.action == "rollback":
+        image = switch.rollback(here, declared)
+        console.say(f"{declared.name}: back to the tree before, image {image or 'unknown'}")
+    else:
+        roster.may_change(here)
+        switch.remove(here, declared)
+        roster.forget(here, declared.name)
+        left = f"; the file system {declared.root} stays as it is" * declared.is_partition
+        console.say(f"{declared.name}: removed{left}")
+    return DONE
+
+
+def _list(here: System, json: bool) -> int:
+    found = roster.survey(here)
+    if json:
+        options.say_json([each._asdict() for each in found])
+        return DONE
+    for each in found:
+        image = each.image or "unnamed"
+        console.say(f"{each.name:<16} {each.state:<9} {image:<16} {each.root or '-'}  {each.words}")
+    return DONE
+
+
+def _add(here: System, args: argparse.Namespace) -> int:
+    settings = others.settings_of(here)
+    known = [each for each in settings.others if each.name == args.name]
+    if not known or args.place or args.image or args.overlays:
+        overlays = tuple(args.overlays.replace(",", " ").split())
+        wanted = Declared(args.name, args.place, args.image, overlays)
+        roster.declare(here, settings, wanted)
+    declared = others.find(others.settings_of(here), args.name)
+    if args.format:
+        disks.make(args.format, declared.root)
+    arrival.bring(_job(here, declared))
+    console.say(f"{declared.name}: there, in {declared.root}")
+    return DONE
+
+
+def _job(here: System, declared: Declared) -> Job:
+    return Job(here, others.settings_of(here), declared, systems.first_tick)

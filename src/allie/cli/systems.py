@@ -1,0 +1,75 @@
+"""Look after this PC's other systems: fetch the missing ones, tick each one that is there.
+
+This is 98systems, a conf script of the kit. In a sibling it does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+
+from allie.cli import options, part
+from allie.client import generation, tick
+from allie.client import part as parts
+from allie.core.errors import ATTENTION, DONE, TEMPFAIL, AllieError
+from allie.core.report import Report
+from allie.core.system import System
+from allie.core.value import TYPE_CHECKING
+from allie.machine import console, locate
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """No options of its own."""
+    options.add_root(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it once, as the tick does."""
+    return work(options.system_of(args))
+
+
+def work(here: System) -> int:
+    """98systems, in the forked child of a tick."""
+    try:
+        return _tend(here)
+    except AllieError as error:
+        console.warn(f"allie: {error}")
+        return error.exit_code
+
+
+def one_tick(sibling: System) -> int:
+    """One tick of a sibling, as its own run-conf would do it."""
+    report = tick.run(sibling, (), SIBLINGS_KIT)
+    return ATTENTION if report.needs_attention else DONE
+
+
+def first_tick(sibling: System) -> Report:
+    """The first tick of a system that has just been fetched."""
+    return tick.run(sibling, (), SIBLINGS_KIT, first=True)
+
+
+def _nothing(_here: System) -> int:
+    """98systems in a sibling."""
+    return DONE
+
+
+SIBLINGS_KIT = {**part.KIT, "98systems": _nothing}
+
+
+def _tend(here: System) -> int:
+    if os.environ.get("ALLIE_OFFLINE"):
+        return DONE  # a sibling
+    locate.need_name(here)
+    settings = parts.settings_now(here, generation.current(here))
+    if not settings.others or (settings.root and not here.is_base):
+        return DONE
+    from allie.client import siblings  # noqa: PLC0415 - see HACKING.md, start-up
+
+    outcomes = siblings.tend(here, settings, one_tick, first_tick)
+    for each in outcomes:
+        say = console.warn if each.state == "failing" else console.say
+        say(f"{each.name}: {each.words}")
+    states = {each.state for each in outcomes}
+    return ATTENTION if "failing" in states else TEMPFAIL if "waiting" in states else DONE

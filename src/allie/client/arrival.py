@@ -1,0 +1,288 @@
+"""Bring a system that this PC is to have: fetch its image, make it fit, run its first tick.
+
+    note → image → sync → fit → first tick → sync → visible
+
+It becomes visible when all of that is done: a directory by one rename, a partition when the note
+goes. Killed or without power at any point, the next try goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from allie.client import fetch, fit, identity, state, systems
+from allie.client import generation as generations
+from allie.client.systems import IMAGE, READY, TICK, Note
+from allie.core.errors import (
+    AllieError,
+    SettingsError,
+    StateError,
+    StoreError,
+    Unreachable,
+    UsageError,
+)
+from allie.core.report import Report
+from allie.core.settings import Declared, Settings
+from allie.core.system import System
+from allie.core.value import Value
+from allie.machine import atomic, console, copies, locate, paths, process, rsync
+
+
+class DiskFull(StateError):
+    """The disk took no more; `free` bytes were free when the fetch began."""
+
+    def __init__(self, error: StateError, free: int) -> None:
+        super().__init__(error.message, error.hint)
+        self.free = free
+
+
+FirstTick = Callable[[System], Report]
+_SYNC = 60.0  # seconds between two points up to which a power failure costs nothing
+_BOOT = "/proc/sys/kernel/random/boot_id"
+_SHARE = re.compile(rb"\s(\d+)%\s")
+_UNCERTAIN = 5.0  # seconds by which a file may be older than its time says
+
+
+class Job(Value):
+    """What is wanted: a system, on this PC, as these settings have it."""
+
+    base: System
+    settings: Settings
+    declared: Declared
+    first_tick: FirstTick
+
+
+def bring(job: Job) -> None:
+    """Bring a missing system, or go on doing so; nothing happens where it is there.
+
+    Raises Busy, StateError, SettingsError, or StoreError; what was fetched so far stays.
+    """
+    declared = _complete(job.declared)
+    with at_work(job) as root:
+        stands, why = systems.standing(declared, root)
+        if stands == systems.THERE:
+            finish(root)
+            return
+        if stands == systems.FOREIGN:
+            raise StateError(why, f"empty it, or correct [system {declared.name}]")
+        if systems.in_place(declared, root):
+            build(job, root)
+            systems.drop_note(root)
+            return
+        part = systems.beside(root, "part")
+        begin(part)
+        build(job, part)
+        _show(part, root)
+
+
+@contextmanager
+def at_work(job: Job) -> Iterator[str]:
+    """A system's root, under its lock; what goes wrong is noted."""
+    base, declared = job.base, job.declared
+    name = declared.name
+    with systems.held(base, name), noting_trouble(base, name), systems.opened(base, declared) as at:
+        yield at
+
+
+def begin(part: str) -> None:
+    """Have a tree to fetch into; its directory is made with all above it."""
+    if os.path.isdir(part):
+        return
+    try:
+        os.makedirs(os.path.dirname(part), 0o755, exist_ok=True)
+        copies.make(part)
+    except OSError as error:
+        raise StateError(f"cannot make {part}: {error.strerror}") from error
+
+
+def build(job: Job, tree: str, like: str = "") -> None:
+    """Make a tree the wanted system, up to READY, from wherever an earlier try had come.
+
+    like: the tree of this system that it is to take the place of.
+    """
+    declared = job.declared
+    note = systems.note_of(tree)
+    if note is None or (note.system, note.image) != (declared.name, declared.image):
+        update = bool(like) or (note.update if note else False)
+        note = Note(declared.name, declared.image, IMAGE, update=update)
+    if note.phase == IMAGE:
+        note = _image(job, tree, note, like)
+    if note.phase == TICK:
+        _first_tick(job, tree)
+        atomic.sync_filesystem(tree)
+        systems.write_note(tree, note._replace(phase=READY))
+
+
+def finish(root: str) -> None:
+    """A system that is complete and was not said to be."""
+    note = systems.note_of(root)
+    if note and note.phase == READY:
+        systems.drop_note(root)
+
+
+def full_since(base: System, name: str) -> float:
+    """How many bytes were free when the disk became full under a fetch; 0 if it did not."""
+    value = state.read_json(f"{systems.book(base, name)}/trouble")
+    return float(value.get("free", 0)) if isinstance(value, dict) else 0.0
+
+
+def trouble(base: System, name: str) -> tuple[str, bool]:
+    """(why the last try failed, whether the store was just away); "" if it did not."""
+    value = state.read_json(f"{base.systems}/{name}/trouble")
+    if not isinstance(value, dict):
+        return "", False
+    return str(value.get("message", "")), bool(value.get("away"))
+
+
+def progress(base: System, name: str) -> str:
+    """How much of the image is there, in words; "" if nobody knows."""
+    share = (atomic.read(f"{base.systems}/{name}/progress") or "").strip()
+    return f"{share} %" if share else ""
+
+
+@contextmanager
+def noting_trouble(base: System, name: str) -> Iterator[None]:
+    """Keep what went wrong for `system list` and the next tick; forget it when all went well."""
+    book = systems.book(base, name)
+    try:
+        yield
+    except UsageError:
+        raise  # somebody's slip at the keyboard
+    except (AllieError, OSError) as error:
+        value = {"message": str(error), "away": isinstance(error, Unreachable)}
+        if isinstance(error, DiskFull):
+            value["free"] = error.free
+        try:
+            atomic.write(f"{book}/trouble", json.dumps(value))
+        except StateError:
+            pass  # the disk is what is wrong
+        raise
+    else:
+        atomic.remove(f"{book}/trouble")
+    finally:
+        atomic.remove(f"{book}/progress")
+
+
+def _complete(declared: Declared) -> Declared:
+    """What is declared, if a system can be brought by it."""
+    if not declared.image or not declared.overlays:
+        lacking = "overlays" if declared.image else "image"
+        raise SettingsError(f"[system {declared.name}] of allie.conf names no {lacking}")
+    return declared
+
+
+def _image(job: Job, tree: str, note: Note, like: str) -> Note:
+    """Bring the image and make it fit: the note of a tree that is ready for its first tick."""
+    boot = (atomic.read(_BOOT) or "").strip()
+    if note.boot and note.boot != boot:
+        _distrust(tree, note.synced)
+    note = note._replace(boot=boot)
+    systems.write_note(tree, note)
+    fit.drop_state(tree)
+    disk = os.statvfs(tree)
+    try:
+        _from_stores(job, tree, note, like)
+        _check(tree, note.image)
+        if like:
+            fit.keep(like, tree, (*fit.KEEP, fit.MIRROR))
+        elif not note.update:
+            fit.give(job.base, job.declared, tree, systems.settings_text(job.base))
+        fit.name_it(tree, job.declared, note.image)
+        atomic.sync_filesystem(tree)
+    except StateError as error:
+        if not systems.in_place(job.declared, tree):
+            copies.discard(tree)  # what filled the disk of the base goes at once
+        raise DiskFull(error, disk.f_bavail * disk.f_frsize) from error
+    note = note._replace(phase=TICK)
+    systems.write_note(tree, note)
+    return note
+
+
+def _from_stores(job: Job, tree: str, note: Note, like: str) -> None:
+    """Bring the image from the first store that answers."""
+    trouble: StoreError | None = None
+    for store in fetch.in_own_order(job.settings):
+        try:
+            _transfer(job, tree, note, like, store)
+            return
+        except StoreError as error:
+            trouble = trouble or error
+    assert trouble
+    raise trouble
+
+
+def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
+    settings = job.settings
+    able = rsync.version(f"{job.base.state}/rsync")
+    reach = rsync.transport(store, settings.stall)
+    argv = rsync.bring(
+        able,
+        reach,
+        rsync.sources(store, [f"images/{note.image}"])[0],
+        tree,
+        like=like,
+        excluded=fit.excluded(note.update),
+        bandwidth=settings.bandwidth,
+    )
+    place = f"{systems.book(job.base, job.declared.name)}/progress"
+    show = console.progress(f"{job.declared.name}: image {note.image}")[1]
+    synced = time.monotonic()
+
+    def follow(output: bytes) -> None:
+        nonlocal synced, note
+        shares = _SHARE.findall(output)
+        if shares:
+            atomic.write(place, shares[-1].decode() + "\n", durable=False)
+        if show:
+            show(output)
+        if time.monotonic() - synced > _SYNC:
+            begun = time.time()
+            atomic.sync_filesystem(tree)
+            note = note._replace(synced=begun)
+            systems.write_note(tree, note)
+            synced = time.monotonic()
+
+    # At the lowest priority the disk may keep it waiting: more patience than with overlays.
+    finished = process.run(argv, stall=settings.stall * 5, on_output=follow)
+    rsync.check(finished, store)
+
+
+def _check(tree: str, image: str) -> None:
+    """What came must be a system: the disk of the store may not be mounted."""
+    here = locate.open_system(tree)
+    if not identity.os_release(here).id and not paths.Inside(tree).directory("bin").exists:
+        raise StoreError(f"the image {image} is no system: it has neither os-release nor /bin")
+
+
+def _distrust(tree: str, synced: float) -> None:
+    """The power went: what may never have reached the disk is compared by content, once."""
+    for above, _, files in os.walk(tree):
+        for name in files:
+            path = f"{above}/{name}"
+            st = os.lstat(path)
+            if stat.S_ISREG(st.st_mode) and st.st_ctime > synced - _UNCERTAIN:
+                os.utime(path, (1, 1))
+
+
+def _first_tick(job: Job, tree: str) -> None:
+    """Lay the overlays and run the scripts, before anybody sees the system."""
+    here = locate.open_system(tree)
+    contact = job.first_tick(here).contact
+    if generations.current(here) is None or contact.trouble:
+        kind = StoreError if contact.refused or not contact.trouble else Unreachable
+        raise kind(f"{here.name}: its first tick brought no overlays: {contact.trouble}")
+
+
+def _show(part: str, root: str) -> None:
+    """Let a complete system be seen, by one rename."""
+    if os.path.isdir(root):
+        os.rmdir(root)  # empty
+    os.rename(part, root)
+    atomic.sync_directory(os.path.dirname(root))
+    systems.drop_note(root)

@@ -1,0 +1,163 @@
+"""Make a fetched tree fit for this PC: what is the PC's own, and what is the system's own.
+
+A new system gets the PC's own things from the base. An update keeps them from the tree before it.
+What is ALLiE's state belongs to one tree and never goes into another (RULES B1, another root).
+"""
+
+from __future__ import annotations
+
+import os
+
+from allie.client import state, systems
+from allie.core import fstab
+from allie.core.errors import PathRefused
+from allie.core.settings import Declared
+from allie.core.system import System
+from allie.machine import atomic, copies, locate, mounts, paths, process, rsync, tree
+
+# What people may change while a new tree is made
+PEOPLES = ("home/*", "srv/*", "var/mail/*", "var/spool/mail/*", "var/spool/cron/*")
+# An update keeps these, and brings none of them from the image. docs/reference/systems.md has them.
+KEEP = (
+    "etc/fstab",
+    "etc/crypttab",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/machine-id",
+    "etc/adjtime",
+    "etc/localtime",
+    "etc/timezone",
+    "etc/ssh/ssh_host_*",
+    "etc/allie/*",
+    "etc/network/interfaces",
+    "etc/network/interfaces.d/*",
+    "etc/netplan/*",
+    "etc/systemd/network/*",
+    "etc/NetworkManager/system-connections/*",
+    *PEOPLES,
+)
+# What a new system has from the base
+FROM_BASE = (
+    "etc/hostname",
+    "etc/hosts",
+    "etc/adjtime",
+    "etc/localtime",
+    "etc/timezone",
+    "etc/ssh/ssh_host_*",
+)
+# What an image must not bring, whatever it holds: it belongs to the tree that it was made in
+NEVER = (
+    "var/lib/allie/*",
+    "var/lib/allie-code",
+    "root/done/*",
+    "etc/allie/system",
+    "etc/ssh/ssh_host_*",
+    "run/*",
+    "proc/*",
+    "sys/*",
+    "lost+found",
+    systems.NOTE,
+)
+MIRROR = "var/lib/allie/mirror"  # the one thing of the state that any tree may have
+_OF_ONE_TREE = ("root/done", "var/log/allie")
+
+
+def excluded(update: bool) -> list[str]:
+    """What rsync leaves alone, here and in the image."""
+    return [f"/{path}" for path in (*NEVER, *(KEEP if update else ()))]
+
+
+def drop_state(root: str) -> None:
+    """Remove what ALLiE knew of the tree that this one was copied from."""
+    here = locate.open_system(root)
+    for name in os.listdir(here.state) if os.path.isdir(here.state) else ():
+        if name != os.path.basename(MIRROR):
+            tree.remove(f"{here.state}/{name}")
+    for path in _OF_ONE_TREE:
+        real = paths.Inside(root).directory(path)
+        if real.exists:
+            for name in os.listdir(f"{root}/{real.real}"):
+                copies.discard(f"{root}/{real.real}/{name}")
+
+
+def keep(old: str, new: str, what: tuple[str, ...]) -> None:
+    """Copy what is the PC's own, or the people's, from the tree before into the new one.
+
+    What ALLiE placed in either of them comes from the overlays, as in any tree.
+    """
+    here = locate.open_system(new)
+    placed = {**state.load_ledger(locate.open_system(old)).entries}
+    placed.update(state.load_ledger(here).entries)
+    found = [path for path in _present(old, what) if path not in placed]
+    os.makedirs(here.state, 0o700, exist_ok=True)
+    argv = rsync.copy_trees(rsync.version(f"{here.state}/rsync"), old, new)
+    process.run(argv, stdin=rsync.names(found), check=True)
+
+
+def give(base: System, declared: Declared, new: str, settings: str) -> None:
+    """Give a newly fetched tree what is this PC's own, from the base. settings: its allie.conf."""
+    inside = paths.Inside(new)
+    for path in _present(base.root, FROM_BASE):
+        _copy(base, path, new)
+    if base.is_base and not os.path.isfile("/etc/hostname"):
+        _write(inside, "etc/hostname", os.uname().nodename + "\n")
+    table = atomic.read(base.at(paths.Inside(base.root).file("etc/fstab"))) or ""
+    _write(inside, "etc/fstab", fstab.of_sibling(table, declared.root))
+    for line in fstab.shared(table):
+        if line.point.startswith("/"):
+            place = inside.directory(line.point.strip("/"))
+            os.makedirs(inside.prefix + place.real, exist_ok=True)
+    identity = os.urandom(16).hex() + "\n"
+    for path in ("etc/machine-id", "var/lib/dbus/machine-id"):
+        if os.path.isfile(inside.prefix + inside.entry(path)):
+            _write(inside, path, identity)
+    _write(inside, "etc/allie/allie.conf", settings)
+
+
+def name_it(new: str, declared: Declared, image: str) -> None:
+    """Say in a tree which system it is, and which image it came from."""
+    _write(paths.Inside(new), "etc/allie/system", declared.name + "\n")
+    systems.record_image(new, image)
+
+
+def _present(root: str, patterns: tuple[str, ...]) -> list[str]:
+    """The real paths in a root that match, relative to it."""
+    inside = paths.Inside(root)
+    elsewhere = set(mounts.points())  # what is mounted in it is not the system's own
+    found = []
+    for pattern in patterns:
+        above, _, name = pattern.rpartition("/")
+        try:
+            place = inside.directory(above)
+        except PathRefused:
+            continue
+        directory = inside.prefix + place.real
+        if place.exists and directory not in elsewhere:
+            names = [each for each in sorted(os.listdir(directory)) if _fits(each, name)]
+            found += [f"{place.real}/{each}" for each in names]
+    return [path for path in found if inside.prefix + path not in elsewhere]
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def _copy(base: System, path: str, new: str) -> None:
+    """Copy one file or symlink of the base to the same place of a tree, if that has the place."""
+    inside = paths.Inside(new)
+    place = inside.parent(path)
+    if not place.exists:
+        return
+    target = inside.prefix + inside.entry(path)
+    tree.remove(target)
+    source = base.at(path)
+    if os.path.islink(source):
+        os.symlink(os.readlink(source), target)
+    else:
+        tree.copy_file(source, target)
+
+
+def _write(inside: paths.Inside, path: str, text: str) -> None:
+    place = inside.parent(path)
+    os.makedirs(inside.prefix + place.real, exist_ok=True)
+    atomic.write(inside.prefix + inside.entry(path), text)

@@ -1,0 +1,116 @@
+"""The systems that a PC declares: show how each one stands, declare one, forget one."""
+
+from __future__ import annotations
+
+from allie.client import arrival, join, state, systems
+from allie.client import generation as generations
+from allie.core import settings as configuration
+from allie.core.errors import AllieError, UsageError
+from allie.core.settings import Declared, Settings
+from allie.core.system import System
+from allie.core.value import Value
+from allie.machine import atomic, locate
+
+_DELIVERED = "allie.conf comes from an overlay"
+
+
+class Entry(Value):
+    """One system of this PC, as `system list` shows it."""
+
+    name: str
+    root: str
+    image: str  # the one that it has; the declared one while it has none
+    overlays: tuple[str, ...]
+    state: str  # running, there, missing, partial, foreign, other
+    words: str = ""
+    tick: int = 0  # its last
+    attention: bool = False
+    previous: str = ""  # the image to which `rollback` would go back
+
+
+def survey(base: System) -> list[Entry]:
+    """How each system of this PC stands; the running one first."""
+    settings = systems.settings_of(base)
+    report = state.last_report(base)
+    own = Entry(
+        base.name,
+        settings.root,
+        settings.image,
+        settings.overlays,
+        "running",
+        tick=report.tick if report else 0,
+        attention=bool(report and report.needs_attention),
+    )
+    return [own, *(_entry(base, each) for each in settings.others if each.root)]
+
+
+def declare(base: System, settings: Settings, wanted: Declared) -> None:
+    """Write a system's section to allie.conf; what is not said is found out."""
+    may_change(base)
+    known = next((each for each in settings.others if each.name == wanted.name), Declared(""))
+    configuration.check_name(wanted.name, "system")
+    if wanted.name == base.name:
+        raise UsageError(f"{wanted.name} is the system that runs now")
+    root = wanted.root or known.root
+    if not root:
+        raise UsageError(
+            f"where is {wanted.name} to live?", "--in LABEL=…, PARTLABEL=… or a directory"
+        )
+    image = wanted.image or known.image or wanted.name
+    overlays = wanted.overlays or known.overlays
+    if not overlays:
+        overlays = join.those_that_exist(settings.stores[0], image)
+    made = Declared(wanted.name, configuration.check_root(root, wanted.name), image, overlays)
+    text = configuration.without(generations.own_settings(base), wanted.name)
+    changed = text.rstrip("\n") + "\n\n" + configuration.section(made)
+    configuration.parse(changed, base.name)
+    atomic.write(f"{base.etc}/allie.conf", changed)
+
+
+def forget(base: System, name: str) -> None:
+    """Take a system's section out of allie.conf."""
+    text = configuration.without(generations.own_settings(base), name)
+    atomic.write(f"{base.etc}/allie.conf", text.rstrip("\n") + "\n")
+
+
+def may_change(base: System) -> None:
+    """Raise UsageError where allie.conf is the store's: the next tick would put it right again."""
+    source = join.delivered(base) if generations.current(base) else ""
+    if source:
+        raise UsageError(_DELIVERED, f"change it in the store: {source}")
+
+
+def _entry(base: System, declared: Declared) -> Entry:
+    """How one of the others stands."""
+    entry = Entry(declared.name, declared.root, declared.image, declared.overlays, "missing")
+    trouble, _ = arrival.trouble(base, declared.name)
+    words = trouble and f"last time: {trouble}"
+    if systems.is_held(base, declared.name):
+        words = f"being fetched or updated {arrival.progress(base, declared.name)}".rstrip()
+    try:
+        with systems.opened(base, declared) as root:
+            stands, why = systems.standing(declared, root)
+            if not declared.image and not declared.overlays:
+                return entry._replace(state="other", words="not looked after")
+            entry = entry._replace(state=stands, words=words or why)
+            if stands == systems.THERE:
+                entry = _of_tree(entry, declared, root)
+    except (AllieError, OSError) as error:
+        entry = entry._replace(words=words or str(error))
+    return entry
+
+
+def _of_tree(entry: Entry, declared: Declared, root: str) -> Entry:
+    report = state.last_report(locate.open_system(root))
+    other = systems.beside(root, "other")
+    previous = ""
+    if not systems.in_place(declared, root) and systems.name_in(other) == declared.name:
+        previous = systems.image_of(other)
+    attention = bool(report and report.needs_attention)
+    return entry._replace(
+        image=systems.image_of(root) or declared.image,
+        tick=report.tick if report else 0,
+        attention=attention,
+        previous=previous,
+        words=entry.words or ("something needs attention" if attention else ""),
+    )

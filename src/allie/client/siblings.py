@@ -1,0 +1,195 @@
+"""98systems: bring the systems that are missing, tick each one that is there.
+
+Nothing here waits for long: a fetch or an update goes on by itself (a transient unit of systemd, or
+a process of its own), and so does a tick that takes its time. One system's failure, or its hanging,
+touches neither the base nor another system.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from allie.client import arrival, state, switch, systems
+from allie.client.arrival import FirstTick, Job
+from allie.core import system
+from allie.core.errors import AllieError, Busy
+from allie.core.settings import Declared, Settings
+from allie.core.system import System
+from allie.core.value import Value
+from allie.machine import atomic, background, locate, lock, process
+
+_PATIENCE = 15.0  # seconds for which the base's tick waits for those of its siblings
+_LOOK = 0.05
+_MORE_ROOM = 1.01  # after a full disk, try again once there is more than there was
+
+Tick = Callable[[System], int]  # one tick of a sibling; its exit status
+
+
+class Outcome(Value):
+    """How things are with one system, after we looked after it."""
+
+    name: str
+    state: str  # there, waiting or failing
+    words: str
+
+
+class _Ticking(Value):
+    """A sibling whose tick we started."""
+
+    declared: Declared
+    began: float
+
+
+def tend(base: System, settings: Settings, tick: Tick, first_tick: FirstTick) -> list[Outcome]:
+    """Look after every other system of this PC."""
+    outcomes = []
+    ticking = []
+    for declared in settings.others:
+        if not declared.root or not (declared.image or declared.overlays):
+            continue  # only ever the base; or looked after by somebody else, and entered
+        job = Job(base, settings, declared, first_tick)
+        try:
+            begun = _tend(job, tick)
+        except Busy as error:
+            begun = Outcome(declared.name, "waiting", error.message)
+        except (AllieError, OSError) as error:
+            begun = Outcome(declared.name, "failing", str(error))
+        if isinstance(begun, Outcome):
+            outcomes.append(begun)
+        else:
+            ticking.append(begun)
+    return outcomes + _wait(base, ticking)
+
+
+def _tend(job: Job, tick: Tick) -> Outcome | _Ticking:
+    """Start what one system needs."""
+    base, declared = job.base, job.declared
+    name = declared.name
+    if systems.is_held(base, name):
+        share = arrival.progress(base, name)
+        return Outcome(name, "waiting", f"being fetched, {share}" if share else "being fetched")
+    with systems.opened(base, declared) as root:
+        place = systems.in_place(declared, root)
+        if not place:
+            switch.recover(base, declared, root)
+        stands, why = systems.standing(declared, root)
+        if stands == systems.FOREIGN:
+            return Outcome(name, "failing", why)
+        if stands == systems.THERE:
+            arrival.finish(root)
+            wanted = switch.wants_update(base, declared, root)
+            running = lock.is_running(locate.open_system(root))
+            free = _free(root)
+        else:
+            free = _free(os.path.dirname(root) if not place else root)
+    if stands != systems.THERE:
+        return _start(job, "add", free, lambda: arrival.bring(job))
+    if wanted and place:
+        return Outcome(name, "failing", f"{wanted}: allie system update {name} --in-place")
+    if wanted:
+        return _start(job, "update", free, lambda: switch.update(job))
+    if running:
+        return Outcome(name, "there", "its last tick is still at work")
+    atomic.remove(_failure(base, name))
+    began = time.time()
+    _launch(base, f"allie-tick-{name}", ["--system", name, "run-conf"], lambda: _tick(job, tick))
+    return _Ticking(declared, began)
+
+
+def _start(job: Job, verb: str, free: int, work: Callable[[], None]) -> Outcome:
+    """Have a system fetched or updated in the background, unless the disk was full and is."""
+    base, name = job.base, job.declared.name
+    trouble, away = arrival.trouble(base, name)
+    before = arrival.full_since(base, name)
+    if before and free < before * _MORE_ROOM:
+        return Outcome(name, "failing", f"not tried again before there is room: {trouble}")
+
+    def run() -> int:
+        work()
+        return 0
+
+    _launch(base, f"allie-fetch-{name}", ["system", verb, name], run, idle=True)
+    doing = "fetch begun" if verb == "add" else f"update to {job.declared.image} begun"
+    state_now = "failing" if trouble and not away else "waiting"
+    return Outcome(name, state_now, f"{doing}; last time: {trouble}" if trouble else doing)
+
+
+def _launch(
+    base: System, unit: str, words: list[str], work: Callable[[], int], *, idle: bool = False
+) -> None:
+    """Have something done that outlives us: by systemd where it runs, else by a process."""
+    if base.is_base and os.path.isdir("/run/systemd/system"):
+        low = ["-p", "Nice=19", "-p", "IOSchedulingClass=idle"] if idle else ["-p", "Nice=10"]
+        argv = ["systemd-run", f"--unit={unit}", "--collect", "--quiet", *low]
+        argv += ["-p", "SuccessExitStatus=1 75", f"/{system.ARCHIVE}", *words]
+        process.run(argv, check=True)
+        return
+    os.makedirs(base.logs, 0o755, exist_ok=True)
+    background.detach(work, f"{base.logs}/{unit.partition('-')[2]}.log", idle=idle)
+
+
+def _tick(job: Job, tick: Tick) -> int:
+    """In a process of its own: one tick of a sibling."""
+    os.environ.pop(lock.INHERITED, None)
+    os.environ["ALLIE_OFFLINE"] = "1"
+    try:
+        with systems.opened(job.base, job.declared) as root:
+            return tick(locate.open_system(root))
+    except (AllieError, OSError) as error:  # it cannot report by itself
+        atomic.write(_failure(job.base, job.declared.name), str(error), durable=False)
+        raise
+
+
+def _failure(base: System, name: str) -> str:
+    """Where a tick that could not even begin says why."""
+    return f"{systems.book(base, name)}/tick"
+
+
+def _wait(base: System, ticking: list[_Ticking]) -> list[Outcome]:
+    """Wait a moment for the ticks that we started; the ordinary ones have nothing to do."""
+    deadline = time.monotonic() + _PATIENCE
+    outcomes: dict[str, Outcome] = {}
+    with ExitStack() as stack:
+        roots = [stack.enter_context(systems.opened(base, each.declared)) for each in ticking]
+        while len(outcomes) < len(ticking) and time.monotonic() < deadline:
+            time.sleep(_LOOK)
+            for each, root in zip(ticking, roots):
+                ended = _ended(base, each, root)
+                if ended:
+                    outcomes[each.declared.name] = ended
+        silent = [
+            each.declared.name
+            for each, root in zip(ticking, roots)
+            if not lock.is_running(locate.open_system(root))
+        ]
+    for name in [each.declared.name for each in ticking]:
+        late = Outcome(name, "there", "its tick goes on")
+        if name in silent:
+            late = Outcome(name, "failing", f"its tick does not begin; log: tick-{name}")
+        outcomes.setdefault(name, late)
+    return list(outcomes.values())
+
+
+def _ended(base: System, each: _Ticking, root: str) -> Outcome | None:
+    """How a tick that we started ended; None while it has not."""
+    name = each.declared.name
+    failure = atomic.read(_failure(base, name))
+    if failure:
+        return Outcome(name, "failing", f"cannot be ticked: {failure}")
+    here = locate.open_system(root)
+    report = None if lock.is_running(here) else state.last_report(here)
+    if report is None or report.began < each.began:
+        return None
+    needs = f"ticked; something needs attention: allie --system {name} status"
+    return Outcome(name, "there", needs if report.needs_attention else "ticked")
+
+
+def _free(place: str) -> int:
+    """The bytes that are free where a system is, or will be."""
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    disk = os.statvfs(place)
+    return disk.f_bavail * disk.f_frsize

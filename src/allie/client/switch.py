@@ -1,0 +1,214 @@
+"""Update a system beside itself and switch by one rename; go back; remove.
+
+    NAME          the system: what people enter, and what is ticked
+    .NAME.part    the next one in the making
+    .NAME.other   ready and about to be switched to; afterwards the one before, for `rollback`
+
+Those who are inside the old tree go on in it until they leave. A system on a partition of its own
+has no beside: it is updated in place, on demand.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from allie.client import arrival, fit, systems
+from allie.client.arrival import Job
+from allie.client.systems import IMAGE, READY, Note
+from allie.core.errors import StateError, UsageError
+from allie.core.settings import Declared
+from allie.core.system import System
+from allie.machine import atomic, copies, disks, locate, lock, tree
+
+_HELD = "held"  # in the base's book: the image that was rolled back from
+
+
+def wants_update(base: System, declared: Declared, root: str) -> str:
+    """Why a system should be updated by itself: allie.conf names another image; "" if it does not.
+
+    Not to the image that somebody rolled back from. An update that was cut short goes on.
+    """
+    if not systems.in_place(declared, root):
+        begun = systems.note_of(systems.beside(root, "part"))
+        if begun and begun.image == declared.image:
+            return "an update was begun"
+    present = systems.image_of(root)
+    held = (atomic.read(f"{base.systems}/{declared.name}/{_HELD}") or "").strip()
+    if not present or not declared.image or declared.image in (present, held):
+        return ""
+    return f"allie.conf names the image {declared.image}, it has {present}"
+
+
+def update(job: Job, *, in_place: bool = False) -> None:
+    """Bring the image as it is now, beside the present tree, and switch to it.
+
+    Raises Busy, UsageError, StateError, StoreError; the system is then as it was.
+    """
+    base, declared = job.base, job.declared
+    with arrival.at_work(job) as root:
+        if systems.in_place(declared, root):
+            _update_in_place(job, root, in_place)
+            return
+        recover(base, declared, root, locked=True)
+        _must_be_there(declared, root)
+        part = systems.beside(root, "part")
+        _begin(job, root, part)
+        arrival.build(job, part, like=root)
+        _set_up(root, part)
+        _switch(root)
+        atomic.remove(f"{systems.book(base, declared.name)}/{_HELD}")
+
+
+def rollback(base: System, declared: Declared) -> str:
+    """Switch back to the tree before the last update, at once; the image that it has."""
+    with systems.held(base, declared.name), systems.opened(base, declared) as root:
+        if systems.in_place(declared, root):
+            raise UsageError(
+                f"{declared.name} lives in {declared.root}: there is no tree before it"
+            )
+        recover(base, declared, root, locked=True)
+        _must_be_there(declared, root)
+        other = systems.beside(root, "other")
+        if not os.path.isdir(other) or systems.name_in(other) != declared.name:
+            raise StateError(f"there is no tree of {declared.name} to go back to", other)
+        image = systems.image_of(root)
+        with lock.held(locate.open_system(root), "rollback"):
+            atomic.write(f"{systems.book(base, declared.name)}/{_HELD}", image + "\n")
+            _exchange(root, other)
+        return systems.image_of(root)
+
+
+def remove(base: System, declared: Declared) -> None:
+    """Remove the trees of a system that lives in a directory. Raises StateError if it is in use."""
+    with systems.held(base, declared.name):
+        if not declared.is_partition:
+            with systems.opened(base, declared) as root:
+                _remove_trees(declared, root)
+        tree.remove(systems.book(base, declared.name))
+
+
+def recover(base: System, declared: Declared, root: str, *, locked: bool = False) -> None:
+    """After a kill at any point of a switch: end it. Costs three lstats where nothing is to do."""
+    other, away, gone = (systems.beside(root, each) for each in ("other", "away", "gone"))
+    if not any(map(os.path.lexists, (other, away, gone))):
+        return
+    if not locked:
+        with systems.held(base, declared.name):
+            recover(base, declared, root, locked=True)
+        return
+    if os.path.lexists(away):  # of two renames, where the kernel has no exchange
+        if not os.path.lexists(root):
+            os.rename(other if os.path.lexists(other) else away, root)
+        if os.path.lexists(away):
+            os.rename(away, other)
+    if os.path.lexists(root):
+        arrival.finish(root)
+    note = systems.note_of(other) if os.path.isdir(other) else None
+    if note and note.phase == READY:
+        _switch(root)
+    copies.discard(gone)
+
+
+def _begin(job: Job, root: str, part: str) -> None:
+    """The tree to build in: a copy of the present one where that is free, else an empty one."""
+    if systems.note_of(part):
+        return  # an earlier try goes on
+    copies.discard(part)
+    copy = systems.beside(root, "copy")
+    copies.discard(copy)
+    if copies.copy(root, copy):
+        atomic.sync_filesystem(copy)
+        systems.write_note(copy, _note(job))
+        os.rename(copy, part)
+        return
+    copies.discard(copy)
+    arrival.begin(part)
+
+
+def _note(job: Job) -> Note:
+    declared = job.declared
+    return Note(declared.name, declared.image, IMAGE, synced=time.time(), update=True)
+
+
+def _set_up(root: str, part: str) -> None:
+    """Put the finished tree where it can be switched to; the tree before the present one goes."""
+    other, gone = systems.beside(root, "other"), systems.beside(root, "gone")
+    if os.path.isdir(other):
+        inside = disks.users(other)
+        if inside:
+            pids = " ".join(map(str, inside[:5]))
+            raise StateError(
+                f"{other} is still in use (pid {pids}); the update is ready and waits for them",
+                "it is tried again at the next tick",
+            )
+        copies.discard(gone)
+        os.rename(other, gone)
+    os.rename(part, other)
+    atomic.sync_directory(os.path.dirname(root))
+    copies.discard(gone)
+
+
+def _switch(root: str) -> None:
+    """Take the files of the people over once more, and let the trees change places."""
+    other = systems.beside(root, "other")
+    with lock.held(locate.open_system(root), "update"):
+        fit.keep(root, other, fit.PEOPLES)
+        atomic.sync_filesystem(other)
+        _exchange(root, other)
+    systems.drop_note(root)
+
+
+def _exchange(root: str, other: str) -> None:
+    """Two trees change places: at once, or by renames that `recover` can end."""
+    if not atomic.exchange(root, other):
+        away = systems.beside(root, "away")
+        os.rename(root, away)
+        os.rename(other, root)
+        os.rename(away, other)
+        atomic.sync_directory(os.path.dirname(root))
+
+
+def _update_in_place(job: Job, root: str, consent: bool) -> None:
+    """A system on a partition: nobody can use it meanwhile, and nothing is there to go back to."""
+    declared = job.declared
+    stands, _ = systems.standing(declared, root)
+    if stands != systems.PARTIAL:
+        _must_be_there(declared, root)
+        if not consent:
+            raise UsageError(
+                f"{declared.name} lives in {declared.root}: it is out of use during its update,"
+                " and cannot be rolled back",
+                f"allie system update {declared.name} --in-place",
+            )
+        inside = disks.users(root)
+        if inside:
+            raise StateError(f"{declared.name} is in use (pid {' '.join(map(str, inside[:5]))})")
+        with lock.held(locate.open_system(root), "update"):
+            systems.write_note(root, _note(job))
+    arrival.build(job, root)
+    systems.drop_note(root)
+
+
+def _must_be_there(declared: Declared, root: str) -> None:
+    stands, why = systems.standing(declared, root)
+    if stands != systems.THERE:
+        raise StateError(
+            f"{declared.name} is not there: {why}", f"allie system add {declared.name}"
+        )
+
+
+def _remove_trees(declared: Declared, root: str) -> None:
+    if os.path.isdir(root) and systems.standing(declared, root)[0] == systems.FOREIGN:
+        raise StateError(systems.standing(declared, root)[1], "nothing was removed")
+    trees = [root, *(systems.beside(root, each) for each in ("other", "part", "copy", "away"))]
+    for each in trees:
+        inside = disks.users(each) if os.path.isdir(each) else []
+        if inside:
+            raise StateError(f"{each} is in use (pid {' '.join(map(str, inside[:5]))})")
+    gone = systems.beside(root, "gone")
+    for each in trees:
+        if os.path.isdir(each):
+            copies.discard(gone)
+            os.rename(each, gone)  # a half removed tree is no system
+            copies.discard(gone)

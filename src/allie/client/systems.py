@@ -1,0 +1,220 @@
+"""The other systems of a PC: where each one lives, and how it stands.
+
+A tree is a complete system if its /etc/allie/system says which, and no *note* of a fetch is in it.
+The note is there from a fetch's beginning to its end, so that a killed one goes on where it was,
+and so that nothing foreign is ever taken for a fetch of ours.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from allie.client import generation as generations
+from allie.client import identity, part
+from allie.core import system
+from allie.core.errors import Busy, PathRefused, StateError, UsageError
+from allie.core.settings import Declared, Settings
+from allie.core.system import System
+from allie.core.value import Value
+from allie.machine import atomic, disks, locate, lock, mounts, paths
+
+NOTE = ".allie-fetching"  # at a tree's top
+MISSING, PARTIAL, THERE, FOREIGN = "missing", "partial", "there", "foreign"
+IMAGE, TICK, READY = "image", "tick", "ready"  # what a fetch is at
+_OURS = (NOTE, "lost+found")  # what an empty file system may hold
+_IMAGE_FILE = "image"  # in a system's state: the image that its tree came from
+
+
+class Note(Value):
+    """How far a fetch has come."""
+
+    system: str
+    image: str
+    phase: str
+    boot: str = ""  # the boot in which it was written: after another one files may be hollow
+    synced: float = 0.0  # what was written before this is on the disk
+    update: bool = False  # the tree was this system before: what is its own in it stays
+
+
+def settings_of(base: System) -> Settings:
+    """The settings in force on this PC, which declare its systems."""
+    locate.need_name(base)
+    return part.settings_now(base, generations.current(base))
+
+
+def settings_text(base: System) -> str:
+    """The allie.conf in force on this PC, as text: what a new system begins with."""
+    own = generations.own_settings(base)
+    settings = settings_of(base)
+    facts = identity.without_classes(base, settings.host, settings.image)
+    delivered = generations.text_of(generations.current(base), system.SETTINGS, facts)
+    return own if delivered is None else delivered
+
+
+def find(settings: Settings, name: str) -> Declared:
+    """The declared system of this name, with a place to live. Raises UsageError."""
+    if name == settings.system:
+        raise UsageError(f"{name} is the system that runs now", "leave out --system")
+    for each in settings.others:
+        if each.name == name:
+            if not each.root:
+                raise UsageError(f"[system {name}] of allie.conf names no root", "root = LABEL=…")
+            return each
+    known = " ".join(each.name for each in settings.others) or "none"
+    raise UsageError(f"allie.conf declares no system {name} (it has: {known})", "allie system list")
+
+
+def directory_of(base: System, declared: Declared) -> str:
+    """Where a system that lives in a directory does, as a real path. Raises PathRefused."""
+    place = paths.Inside(base.root).directory(declared.root.lstrip("/"))
+    return base.at(place.real)
+
+
+@contextmanager
+def opened(base: System, declared: Declared) -> Iterator[str]:
+    """The root of a system, mounted for us alone if it is a partition. It may not be there yet.
+
+    Raises StateError where no partition has the label, or it is the system that runs.
+    """
+    if not declared.is_partition:
+        root = directory_of(base, declared)
+        _not_ours(base, declared, root)
+        yield root
+        return
+    device = disks.device(declared.root)
+    if not device:
+        raise StateError(
+            f"{declared.name}: no partition of this PC has {declared.root}",
+            f"make one: allie system add {declared.name} --format DEVICE",
+        )
+    with disks.mounted(device, f"{base.run}/roots/{declared.name}") as root:
+        _not_ours(base, declared, root)
+        yield root
+
+
+def standing(declared: Declared, root: str) -> tuple[str, str]:
+    """How a system stands: (MISSING, PARTIAL, THERE or FOREIGN, why)."""
+    if not os.path.lexists(root):
+        return MISSING, "not there yet"
+    if not os.path.isdir(root):
+        return FOREIGN, f"{root} is no directory"
+    note = note_of(root)
+    if note and note.phase != READY:
+        return PARTIAL, f"being fetched: {note.image}"
+    name = name_in(root)
+    if name == declared.name:
+        return THERE, ""
+    if name:
+        return FOREIGN, f"{declared.root} holds the system {name}"
+    if set(os.listdir(root)) <= set(_OURS):
+        return MISSING, "empty"
+    return FOREIGN, f"{declared.root} holds something that is no system of ALLiE's"
+
+
+def in_place(declared: Declared, root: str) -> bool:
+    """Whether a system must be fetched where it will be: no rename can bring it there."""
+    return declared.is_partition or root in mounts.points()
+
+
+def beside(root: str, which: str) -> str:
+    """The other trees of a system in a directory: `part` in the making, `other` to go back to."""
+    above, _, name = root.rpartition("/")
+    return f"{above}/.{name}.{which}"
+
+
+def name_in(root: str) -> str:
+    """The name of the system that a tree is; "" if it is none."""
+    try:
+        return locate.open_system(root).name
+    except (StateError, PathRefused):
+        return ""
+
+
+def image_of(root: str) -> str:
+    """The image that a tree was fetched from; "" if it was not fetched."""
+    here = locate.open_system(root)
+    return (atomic.read(f"{here.state}/{_IMAGE_FILE}") or "").strip()
+
+
+def record_image(root: str, image: str) -> None:
+    """Note in a tree which image it came from."""
+    here = locate.open_system(root)
+    os.makedirs(here.state, 0o700, exist_ok=True)
+    atomic.write(f"{here.state}/{_IMAGE_FILE}", image + "\n")
+
+
+def note_of(root: str) -> Note | None:
+    """The note of the fetch that makes a tree; None if none does."""
+    text = atomic.read(f"{root}/{NOTE}")
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+        return Note(**{name: value[name] for name in Note._fields if name in value})
+    except (ValueError, TypeError):
+        return Note("", "", IMAGE)  # cut short: all of it is looked at again
+
+
+def write_note(root: str, note: Note) -> None:
+    """Say in a tree how far its fetch has come; durable."""
+    atomic.write(f"{root}/{NOTE}", json.dumps(note._asdict()), 0o600)
+
+
+def drop_note(root: str) -> None:
+    """The tree is a system from now on."""
+    if atomic.remove(f"{root}/{NOTE}"):
+        atomic.sync_directory(root)
+
+
+@contextmanager
+def held(base: System, name: str) -> Iterator[None]:
+    """Hold the lock under which a system is fetched, updated or removed. Raises Busy."""
+    place = book(base, name)
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if not lock.take(descriptor):
+            raise Busy(f"{name} is being fetched or updated already", "allie system list")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(base: System, name: str) -> bool:
+    """Whether a system is being fetched, updated or removed now."""
+    try:
+        descriptor = os.open(f"{base.systems}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def book(base: System, name: str) -> str:
+    """The directory of what the base notes about another system."""
+    place = f"{base.systems}/{name}"
+    try:
+        os.makedirs(place, 0o700, exist_ok=True)
+    except OSError as error:
+        raise StateError(f"cannot make {place}: {error.strerror}") from error
+    return place
+
+
+def _not_ours(base: System, declared: Declared, root: str) -> None:
+    """The running system is never its own sibling, whatever allie.conf calls it (RULES B11)."""
+    if not os.path.isdir(root):
+        return
+    ours, its = os.stat(base.root), os.stat(root)
+    if (ours.st_dev, ours.st_ino) == (its.st_dev, its.st_ino) or disks.is_running(root):
+        raise StateError(
+            f"{declared.root} is the system that runs now, not {declared.name}",
+            f"correct [system {declared.name}] in allie.conf",
+        )

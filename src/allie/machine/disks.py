@@ -1,0 +1,108 @@
+"""Find a system's file system by its label, and mount it for this process alone.
+
+The mount is seen by this process and its children only, and goes with the last of them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from allie.core.errors import StateError, UsageError
+from allie.machine import mounting, process
+
+_BLKID_NOTHING = 2  # its exit status where it finds nothing
+_BY_LABEL = {"LABEL": "/dev/disk/by-label", "PARTLABEL": "/dev/disk/by-partlabel"}
+
+
+def devices(label: str) -> list[str]:
+    """The partitions that a LABEL= or PARTLABEL= names; on a healthy PC one, or none."""
+    kind, _, name = label.partition("=")
+    if process.has_program("blkid"):
+        # -c /dev/null: its cache may know disks that are gone
+        out = process.run(["blkid", "-c", "/dev/null", "-o", "device", "-t", label]).out
+        found = [line.strip() for line in out.decode(errors="replace").splitlines()]
+        if any(found):
+            return [device for device in found if device]
+    link = f"{_BY_LABEL[kind]}/{name}"
+    return [os.path.realpath(link)] if os.path.exists(link) else []
+
+
+def device(label: str) -> str:
+    """The one partition with a label; "" if there is none. Raises StateError if there are more."""
+    found = devices(label)
+    if len(found) > 1:
+        raise StateError(
+            f"{len(found)} file systems have {label}: {' '.join(found)}",
+            "give each its own label (e2label, xfs_admin -L, btrfs filesystem label)",
+        )
+    return found[0] if found else ""
+
+
+def make(device: str, label: str) -> None:
+    """Make an ext4 file system with a label (LABEL=x), or on PARTLABEL=x.
+
+    Raises StateError where the device holds anything at all that blkid knows.
+    """
+    if not stat.S_ISBLK(os.stat(device).st_mode):
+        raise UsageError(f"{device} is no block device")
+    probe = process.run(["blkid", "-p", "-o", "export", device])
+    lines = probe.out.decode(errors="replace").splitlines()
+    found = " ".join(line for line in lines if not line.startswith(("DEVNAME=", "PART_ENTRY_")))
+    if found or probe.code not in (0, _BLKID_NOTHING):
+        found = found or probe.last_words()
+        raise StateError(
+            f"{device} holds something: {found}", f"if it may go: wipefs --all {device}"
+        )
+    kind, _, name = label.partition("=")
+    if kind == "PARTLABEL" and os.path.realpath(device) not in devices(label):
+        raise UsageError(f"{device} is not the partition {label}")
+    argv = ["mkfs.ext4", "-q", "-F"] + (["-L", name] if kind == "LABEL" else [])
+    process.run([*argv, device], check=True)
+
+
+@contextmanager
+def mounted(device: str, at: str) -> Iterator[str]:
+    """Mount a file system at `at` (made if need be), seen by this process and its children alone.
+
+    Device files in it work (nodev is not set): it is a system. Raises StateError if it cannot be.
+    """
+    mounting.become_private()
+    os.makedirs(at, 0o700, exist_ok=True)
+    done = process.run(["mount", "-o", "rw,dev,suid,exec", device, at])
+    if done.code != 0:
+        raise StateError(f"cannot mount {device}: {done.last_words()}", f"mount {device} /mnt")
+    try:
+        yield at
+    finally:
+        mounting.unmount(at)
+
+
+def is_running(root: str) -> bool:
+    """Whether a root, however it is reached, is that of the system that runs now."""
+    ours, its = os.stat("/"), os.stat(root)
+    return (ours.st_dev, ours.st_ino) == (its.st_dev, its.st_ino)
+
+
+def users(root: str) -> list[int]:
+    """The processes that run in a root, chrooted or otherwise entered: its programs are theirs."""
+    marks = set()
+    for name in ("", "usr", "bin"):
+        try:
+            st = os.stat(f"{root}/{name}", follow_symlinks=not name)
+            marks.add((st.st_dev, st.st_ino))
+        except OSError:
+            continue
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        for name in ("", "/usr", "/bin"):
+            try:
+                st = os.stat(f"/proc/{pid}/root{name or '/'}", follow_symlinks=not name)
+            except OSError:
+                continue  # it ended, or has no such directory
+            if (st.st_dev, st.st_ino) in marks:
+                found.append(int(pid))
+                break
+    return found

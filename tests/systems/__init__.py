@@ -1,0 +1,1 @@
+"""Tests of several systems on one PC: fetched, ticked, updated, rolled back."""

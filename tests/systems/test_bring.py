@@ -1,0 +1,221 @@
+"""A system that is declared and missing arrives by itself, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.systems.room import (
+    Room,
+    arrives,
+    entry,
+    in_system,
+    kill,
+    processes_of,
+    section,
+    tree_of,
+    until,
+)
+from tests.tick.site import needs_root, script
+from tests.worlds.toy import Link
+
+pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    with Room(tmp_path) as made:
+        made.image("el7")
+        made.declare(section("el7"))
+        made.overlay(
+            {"etc/motd": "common\n", "root/conf/50once": script("echo $ALLIE_SYSTEM >/ran")}
+        )
+        yield made
+
+
+def _have_come(part: Path, number: int) -> bool:
+    return len(list(part.glob("usr/share/[0-9]*"))) >= number
+
+
+def test_a_missing_system_arrives_and_is_ticked(room: Room) -> None:
+    pc = room.pc("pc07")
+    arrives(pc, "el7")
+    root = pc.root / "systems/el7"
+    assert (root / "etc/release").read_text() == "one\n"
+    assert (root / "etc/motd").read_text() == "common\n", "its overlays are laid before it is seen"
+    assert (root / "ran").read_text() == "el7\n", "and its scripts have run in its own root"
+    assert os.listdir(pc.root / "systems") == ["el7"]
+    assert not (root / ".allie-fetching").exists()
+    scripts = pc.tick()
+    assert scripts["98systems"]["state"] == "satisfied", scripts
+    report = in_system(pc, "el7", "status", "--json").ok().json
+    assert (report["system"], report["host"], report["image"]) == ("el7", "pc07", "el7")
+    assert report["tick"] == 2, "98systems ticked it"
+    assert pc.status()["system"] == "pc"
+
+
+def test_it_is_made_fit_for_this_pc(room: Room) -> None:
+    pc = room.pc("pc07")
+    arrives(pc, "el7")
+    root = pc.root / "systems/el7"
+    fstab = (root / "etc/fstab").read_text()
+    assert "LABEL=home /home ext4 nodev 0 2\n" in fstab
+    assert "LABEL=swap none swap sw\n" in fstab
+    assert "LABEL=root" not in fstab
+    assert (root / "home").is_dir()
+    assert (root / "etc/hostname").read_text() == "pc07\n"
+    assert (root / "etc/timezone").read_text() == "Europe/London\n"
+    assert (root / "etc/ssh/ssh_host_ed25519_key").read_text() == "this PC's key\n"
+    assert not (root / "etc/ssh/ssh_host_rsa_key").exists(), "the golden machine's"
+    ours, its = pc.read("etc/machine-id"), (root / "etc/machine-id").read_text()
+    assert len(its) == len(ours) == 33
+    assert its != ours
+    assert (root / "etc/allie/system").read_text() == "el7\n"
+    ledger = json.loads((root / "var/lib/allie/ledger").read_text())
+    assert ledger, "its own, not the golden machine's"
+
+
+def test_it_is_not_seen_before_it_is_whole_and_killed_twice_it_goes_on(room: Room) -> None:
+    room.heavy_image("el7", 12)
+    room.declare(section("el7"), allie="bandwidth = 3M")
+    pc = room.pc("pc07")
+    part = pc.root / "systems/.el7.part"
+    for share in (3, 7):
+        until(partial(_have_come, part, share), f"{share} files came")
+        assert entry(pc, "el7")["state"] == "missing"
+        assert "being fetched" in entry(pc, "el7")["words"]
+        kill(processes_of(pc.root))
+        until(lambda: not processes_of(pc.root), "they are dead")
+        assert not (pc.root / "systems/el7").exists()
+        came = {path.name: path.stat().st_ino for path in part.glob("usr/share/[0-9]*")}
+        assert len(came) >= share
+        assert pc.tick()["98systems"]["state"] == "waiting"
+    arrives(pc, "el7")
+    root = pc.root / "systems/el7"
+    for path in (room.store / "images/el7/usr/share").iterdir():
+        assert (root / "usr/share" / path.name).read_bytes() == path.read_bytes()
+    for name, inode in came.items():
+        assert (root / "usr/share" / name).stat().st_ino == inode, (
+            "what was there was not sent again"
+        )
+
+
+def test_after_a_power_failure_hollow_files_are_found(room: Room) -> None:
+    """Size and time may have reached the disk, and the content not (RULES A8)."""
+    room.heavy_image("el7", 6)
+    room.declare(section("el7"), allie="bandwidth = 2M")
+    pc = room.pc("pc07")
+    part = pc.root / "systems/.el7.part"
+    until(lambda: (part / "usr/share/02").exists(), "some files came")
+    kill(processes_of(pc.root))
+    until(lambda: not processes_of(pc.root), "they are dead")
+    hollow = part / "usr/share/00"
+    times = hollow.stat()
+    hollow.write_bytes(b"\0" * times.st_size)
+    os.utime(hollow, ns=(times.st_atime_ns, times.st_mtime_ns))
+    note = json.loads((part / ".allie-fetching").read_text())
+    (part / ".allie-fetching").write_text(json.dumps({**note, "boot": "the one before"}))
+    pc.tick()
+    arrives(pc, "el7")
+    want = (room.store / "images/el7/usr/share/00").read_bytes()
+    assert (pc.root / "systems/el7/usr/share/00").read_bytes() == want
+
+
+def test_what_is_foreign_is_never_touched(room: Room) -> None:
+    room.declare(section("el7"), section("el8", "/systems/full", "el7"))
+    pc = room.pc("pc07", {"systems/full/precious": "mine\n", "systems/el7/etc/allie/system": "x\n"})
+    before = tree_of(pc.root / "systems")
+    scripts = pc.tick(rc=1)
+    assert scripts["98systems"]["state"] == "failing"
+    log = pc.log("98systems")
+    assert "/systems/full holds something that is no system" in log
+    assert "/systems/el7 holds the system x" in log
+    assert pc.run("system", "add", "el8").rc == 2
+    assert tree_of(pc.root / "systems") == before
+
+
+@pytest.mark.parametrize("target", ["/", "..", "/systems/me"])
+def test_the_running_system_is_never_its_own_sibling(room: Room, target: str) -> None:
+    pc = room.pc("pc07", {"systems/el7": Link(target), "systems/me": Link("/")})
+    pc.tick(rc=1)
+    assert "holds" in pc.log("98systems") or "is the system that runs now" in pc.log("98systems")
+    assert pc.read("etc/allie/system") == "pc\n"
+    assert in_system(pc, "el7", "status").rc == 2
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [("nothing", "nothing"), ("empty", "is no system")],
+)
+def test_an_image_that_is_not_there(room: Room, image: str, words: str) -> None:
+    (room.store / "images/empty").mkdir()
+    room.declare(section("el7", image=image))
+    pc = room.pc("pc07")
+    until(lambda: entry(pc, "el7")["words"].startswith("last time"), "the fetch failed")
+    assert words in entry(pc, "el7")["words"]
+    assert pc.tick(rc=1)["98systems"]["state"] == "failing"
+    assert not (pc.root / "systems/el7").exists()
+    room.declare(section("el7", image="el7"))
+    until(lambda: not processes_of(pc.root), "the second try ends")
+    pc.tick(rc=None)
+    arrives(pc, "el7", "el7")
+
+
+def test_a_store_that_is_away_is_no_failure(room: Room) -> None:
+    room.heavy_image("el7", 6)
+    room.declare(section("el7"), allie="bandwidth = 2M\nstall = 3")
+    pc = room.pc("pc07")
+    until(lambda: (pc.root / "systems/.el7.part/usr/share/00").exists(), "some files came")
+    room.server.stop()
+    until(lambda: not processes_of(pc.root), "it gave up")
+    assert pc.tick(rc=None)["98systems"]["state"] == "waiting"
+    until(lambda: not processes_of(pc.root), "it gave up again")
+    room.server.start()
+    pc.tick(rc=None)
+    arrives(pc, "el7")
+    pc.tick()
+
+
+def test_a_full_disk_is_given_back_and_not_filled_again(room: Room) -> None:
+    room.heavy_image("el7", 12)
+    room.declare()
+    pc = room.pc("pc07")
+    disk = pc.root / "systems"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    assert os.spawnvp(os.P_WAIT, "mount", mount) == 0
+    try:
+        room.declare(section("el7"))
+        pc.tick()
+        until(lambda: entry(pc, "el7")["words"].startswith("last time"), "the disk is full")
+        assert "disk" in entry(pc, "el7")["words"]
+        assert os.listdir(disk) == [], "what filled it is gone"
+        until(lambda: not processes_of(pc.root), "it has ended")
+        assert pc.tick(rc=1)["98systems"]["state"] == "failing"
+        assert "not tried again before there is room" in pc.log("98systems")
+        assert not processes_of(pc.root)
+        assert os.spawnvp(os.P_WAIT, "mount", ["mount", "-o", "remount,size=90m", str(disk)]) == 0
+        pc.tick(rc=None)
+        arrives(pc, "el7")
+        pc.tick()
+    finally:
+        os.spawnvp(os.P_WAIT, "umount", ["umount", "-l", str(disk)])
+
+
+def test_paused_nothing_is_fetched(room: Room) -> None:
+    room.declare()
+    pc = room.pc("pc07")
+    pc.run("pause").ok()
+    room.declare(section("el7"))
+    pc.tick()
+    assert not processes_of(pc.root)
+    assert not (pc.root / "systems").exists()
+    pc.run("resume").ok()
+    pc.tick(rc=None)
+    pc.tick(rc=None)
+    arrives(pc, "el7")

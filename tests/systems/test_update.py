@@ -1,0 +1,289 @@
+"""An update is prepared beside the system and switched to at once; and back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from allie.client import switch, systems
+from allie.core.settings import Declared
+from allie.machine import atomic, disks, locate
+from tests.systems.room import (
+    Room,
+    arrives,
+    entry,
+    in_system,
+    kill,
+    processes_of,
+    section,
+    until,
+)
+from tests.tick.site import TickPC, needs_root, script
+from tests.worlds.toy import Tree, make_tree
+
+pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    with Room(tmp_path) as made:
+        made.heavy_image("el7", 3)
+        made.declare(section("el7"))
+        made.overlay({"etc/motd": "common\n", "root/conf/50once": script("echo x >>/ran")})
+        yield made
+
+
+@pytest.fixture
+def pc(room: Room) -> TickPC:
+    made = room.pc("pc07")
+    arrives(made, "el7")
+    until(lambda: not processes_of(made.root), "the fetch has ended")
+    return made
+
+
+def _release(room: Room, words: str, image: str = "el7") -> None:
+    make_tree(room.store / "images" / image, {"etc/release": words, "usr/share/new": words})
+
+
+def test_an_update_costs_the_difference_and_keeps_what_is_the_pcs(room: Room, pc: TickPC) -> None:
+    root = pc.root / "systems/el7"
+    own: Tree = {
+        "etc/fstab": "LABEL=mine / ext4\n",
+        "etc/hostname": "renamed\n",
+        "etc/machine-id": "f" * 32 + "\n",
+        "home/ann/thesis": "chapter 1\n",
+        "etc/NetworkManager/system-connections/lab": "secret\n",
+    }
+    make_tree(root, own)
+    make_tree(root, {"usr/bin/tool": "broken here\n", "usr/local/stray": "made here\n"})
+    _release(room, "two\n")
+    sent = room.sent
+    pc.run("system", "update", "el7").ok()
+    until(lambda: room.sent > sent, "the server logs")
+    assert room.sent - sent < 200_000, "of five megabytes"
+    assert (root / "etc/release").read_text() == "two\n"
+    assert (root / "usr/share/new").read_text() == "two\n"
+    assert {name: _content(str(root), str(name)) for name in own} == own
+    assert "tool one" in (root / "usr/bin/tool").read_text(), "the image's again"
+    assert not (root / "usr/local/stray").exists()
+    assert (root / "etc/motd").read_text() == "common\n", "its overlays were laid again"
+    assert (root / "ran").read_text() == "x\n", "and its scripts ran in the new tree"
+    assert in_system(pc, "el7", "status", "--json").json["tick"] == 1, "its books began again"
+    assert entry(pc, "el7")["previous"] == "el7"
+    pc.tick()
+
+
+def test_what_the_overlays_placed_is_not_taken_for_the_images_own(room: Room, pc: TickPC) -> None:
+    """Another tree, another pristine: what is withdrawn later makes way for the new image's."""
+    room.image("el8", {"etc/motd": "of el8\n"})
+    room.declare(section("el7", image="el8"))
+    pc.tick(rc=None)
+    arrives(pc, "el7", "el8")
+    until(lambda: not processes_of(pc.root), "the update has ended")
+    (room.store / "overlays/common/etc/motd").unlink()
+    pc.tick(rc=None)
+    assert (pc.root / "systems/el7/etc/motd").read_text() == "of el8\n"
+
+
+def test_users_in_the_old_tree_go_on_and_rollback_is_at_once(room: Room, pc: TickPC) -> None:
+    root = pc.root / "systems/el7"
+    ask = "while read x; do cat /etc/release; done"
+    with subprocess.Popen(
+        ["chroot", str(root), "/bin/sh", "-c", ask],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as user:
+        assert user.stdin
+        assert user.stdout
+
+        def sees() -> str:
+            assert user.stdin
+            assert user.stdout
+            print(file=user.stdin, flush=True)
+            return user.stdout.readline()
+
+        assert sees() == "one\n"
+        _release(room, "two\n")
+        pc.run("system", "update", "el7").ok()
+        assert (root / "etc/release").read_text() == "two\n"
+        assert sees() == "one\n", "undisturbed"
+        _release(room, "three\n")
+        done = pc.run("system", "update", "el7")
+        assert done.rc == 2
+        assert f"in use (pid {user.pid})" in done.err
+        assert sees() == "one\n"
+        assert (root / "etc/release").read_text() == "two\n"
+        user.stdin.close()
+    pc.tick(rc=None)  # it goes on by itself, now that nobody is in the way
+    until(lambda: (root / "etc/release").read_text() == "three\n", "the update goes on")
+    until(lambda: not processes_of(pc.root), "it has ended")
+    pc.run("system", "rollback", "el7").ok()
+    assert (root / "etc/release").read_text() == "two\n"
+    pc.tick()
+    pc.run("system", "rollback", "el7").ok()
+    assert (root / "etc/release").read_text() == "three\n", "and forth"
+    pc.tick()
+    assert sorted(os.listdir(pc.root / "systems")) == [".el7.other", "el7"]
+
+
+def test_another_image_in_the_settings_arrives_by_itself(room: Room, pc: TickPC) -> None:
+    room.image("el8", {"etc/release": "eight\n"})
+    room.declare(section("el7", image="el8"))
+    pc.tick(rc=None)
+    arrives(pc, "el7", "el8")
+    until(lambda: not processes_of(pc.root), "it has ended")
+    assert (pc.root / "systems/el7/etc/release").read_text() == "eight\n"
+    pc.run("system", "rollback", "el7").ok()
+    pc.tick()
+    assert not processes_of(pc.root), "what was rolled back from does not come again"
+    assert entry(pc, "el7")["image"] == "el7"
+    pc.run("system", "update", "el7").ok()  # but to the one who asks for it
+    assert entry(pc, "el7")["image"] == "el8"
+
+
+def test_killed_in_mid_update_the_system_stands_and_the_update_goes_on(
+    room: Room, pc: TickPC
+) -> None:
+    root = pc.root / "systems/el7"
+    room.heavy_image("el8", 8)
+    room.declare(section("el7", image="el8"), allie="bandwidth = 2M")
+    part = pc.root / "systems/.el7.part"
+    pc.tick(rc=None)
+    for number in (2, 5):
+        until(lambda: len(list(part.glob("usr/share/0*"))) >= number, "some came")  # noqa: B023
+        kill(processes_of(pc.root))
+        until(lambda: not processes_of(pc.root), "they are dead")
+        assert (root / "etc/release").read_text() == "one\n"
+        assert entry(pc, "el7")["image"] == "el7"
+        assert in_system(pc, "el7", "run-conf").rc == 0, "it is in use meanwhile"
+        pc.tick(rc=None)
+    arrives(pc, "el7", "el8")
+    for path in (room.store / "images/el8/usr/share").iterdir():
+        assert (root / "usr/share" / path.name).read_bytes() == path.read_bytes()
+
+
+class _Cut(BaseException):
+    """The power goes."""
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_cut_short_at_any_step_of_the_switch(
+    pc: TickPC, exchange: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before each call that changes a name: there is a whole system, and the next try ends it."""
+    base = locate.open_system(str(pc.root))
+    declared = Declared("el7", "/systems/el7", "el7", ("kit", "common"))
+    root = f"{pc.root}/systems/el7"
+    steps = 0
+    real_rename, real_unlink, swap = os.rename, os.unlink, atomic.exchange
+    left = -1
+
+    def step() -> None:
+        nonlocal left, steps
+        steps += 1
+        if left == 0:
+            raise _Cut
+        left -= 1
+
+    def rename(one: str, other: str) -> None:
+        step()
+        real_rename(one, other)
+
+    def unlink(path: str, *, dir_fd: int | None = None) -> None:
+        if path.endswith(systems.NOTE):
+            step()
+        real_unlink(path, dir_fd=dir_fd)
+
+    def exchanged(one: str, other: str) -> bool:
+        step()
+        return swap(one, other) if exchange else False
+
+    monkeypatch.setattr(os, "rename", rename)
+    monkeypatch.setattr(os, "unlink", unlink)
+    monkeypatch.setattr(atomic, "exchange", exchanged)
+    monkeypatch.setattr(disks, "users", lambda _root: [])
+    for cut in range(40):
+        left = -1
+        number = _make_ready(root, cut)
+        steps, left = 0, cut
+        try:
+            switch._set_up(root, systems.beside(root, "part"))
+            switch._switch(root)
+            break
+        except _Cut:
+            pass
+        left = -1
+        switch.recover(base, declared, root)
+        assert systems.standing(declared, root)[0] == systems.THERE
+        if os.path.isdir(systems.beside(root, "part")):  # what `update` goes on with
+            switch._set_up(root, systems.beside(root, "part"))
+            switch._switch(root)
+        assert _content(root, "number") == number
+        assert not systems.note_of(root)
+        assert sorted(os.listdir(f"{pc.root}/systems")) == [".el7.other", "el7"]
+    else:
+        pytest.fail("it never came to its end")
+    assert cut > 3
+    assert _content(root, "number") == number
+    assert pc.run("system", "rollback", "el7").ok()
+    assert _content(root, "number") != number
+    pc.tick()
+
+
+def _make_ready(root: str, number: int) -> str:
+    """A whole new tree beside the present one, as `build` leaves it."""
+    part = systems.beside(root, "part")
+    subprocess.run(["cp", "-a", root, part], check=True)
+    Path(part, "number").write_text(f"{number}")
+    systems.write_note(part, systems.Note("el7", "el7", systems.READY, update=True))
+    return f"{number}"
+
+
+def _content(root: str, name: str) -> str:
+    path = Path(root, name)
+    return path.read_text() if path.exists() else ""
+
+
+def test_what_is_not_possible_is_said(room: Room, pc: TickPC) -> None:
+    done = pc.run("system", "rollback", "el7")
+    assert (done.rc, "no tree of el7 to go back to" in done.err) == (2, True)
+    done = pc.run("system", "update", "nothing")
+    assert (done.rc, "allie.conf declares no system nothing" in done.err) == (64, True)
+    done = pc.run("system", "update", "pc")
+    assert (done.rc, "is the system that runs now" in done.err) == (64, True)
+    done = pc.run("system", "update")
+    assert (done.rc, "which one?" in done.err) == (64, True)
+    room.server.stop()
+    done = pc.run("system", "update", "el7")
+    assert (done.rc, "does not answer" in done.err) == (2, True)
+    assert (pc.root / "systems/el7/etc/release").read_text() == "one\n"
+    room.server.start()
+
+
+def test_remove_is_the_stores_where_the_settings_are(pc: TickPC) -> None:
+    done = pc.run("system", "remove", "el7")
+    assert (done.rc, "allie.conf comes from an overlay" in done.err) == (64, True)
+    assert (pc.root / "systems/el7/etc/release").exists()
+
+
+def test_add_and_remove(room: Room) -> None:
+    (room.store / "overlays/common/etc/allie/allie.conf").unlink()
+    pc = room.pc("pc08")
+    pc.run("system", "add", "el7", "--in", "/systems/seven").ok()
+    assert "overlays = kit, common\n" in pc.read("etc/allie/allie.conf")
+    assert pc.read("systems/seven/etc/motd") == "common\n"
+    assert entry(pc, "el7")["state"] == "there"
+    listed = pc.run("system", "list").ok().out
+    assert "pc " in listed
+    assert "el7 " in listed
+    pc.run("system", "add", "el7").ok()  # nothing to do
+    pc.run("system", "remove", "el7").ok()
+    assert "el7" not in pc.read("etc/allie/allie.conf")
+    assert os.listdir(pc.root / "systems") == []
+    assert pc.run("system", "add", "el7").rc == 64
+    pc.tick()
