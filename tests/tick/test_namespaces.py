@@ -216,7 +216,8 @@ def test_what_scripts_expect_of_dev(pc: TickPC) -> None:
 def test_offline_is_said_and_the_kernel_is_left_alone(pc: TickPC) -> None:
     out = _says(
         pc,
-        "echo $ALLIE_OFFLINE$SYSTEMD_OFFLINE; for f in /proc/sys/vm/swappiness /proc/sysrq-trigger; do [ ! -e $f ] || echo x >$f; done; true",
+        "echo $ALLIE_OFFLINE$SYSTEMD_OFFLINE; for f in /proc/sys/vm/swappiness"
+        " /proc/sysrq-trigger; do [ ! -e $f ] || echo x >$f; done; true",
     )
     assert "11\n" in out
     assert "Read-only" in out

@@ -23,7 +23,6 @@ from allie.core import settings
 from allie.core.errors import Busy, StateError
 from allie.core.value import Value
 from allie.machine import atomic, mounts, tree
-from allie.machine.exchange import exchange
 
 HIDDEN = ".parts"
 _MOST = 8  # earlier attempts that are kept; rsync links to 20 places at most
@@ -119,7 +118,7 @@ def switch(part: Part) -> None:
     """Make the tree the image, in one step, once all of it is on the disk."""
     atomic.sync_filesystem(part.tree)
     if os.path.lexists(part.image):
-        if exchange(part.tree, part.image):
+        if atomic.exchange(part.tree, part.image):
             os.rename(part.tree, part.old)
         else:  # for a moment there is no such image; a PC that asks just then asks again
             os.rename(part.image, part.old)
