@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 KIT = {**part.KIT, "98systems": systems.work}
+IDLE = {"98systems": systems.is_idle}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     here = options.system_of(args)
     echo = bool(args.script) or sys.stdout.isatty()
     running = keepsake.mark(here)
-    report = tick.run(here, args.script, KIT, echo=echo)
+    report = tick.run(here, args.script, KIT, IDLE, echo=echo)
     if any(each.code == FAULT and each.name in KIT for each in report.scripts):
         starting.badly()
     if not args.script:

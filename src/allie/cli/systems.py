@@ -58,13 +58,19 @@ def _nothing(_here: System) -> int:
 SIBLINGS_KIT = {**part.KIT, "98systems": _nothing}
 
 
-def _tend(here: System) -> int:
+def is_idle(here: System) -> bool:
+    """Whether there is no other system to look after: none is declared, or this is a sibling."""
     if os.environ.get("ALLIE_OFFLINE"):
-        return DONE  # a sibling
+        return True
     locate.need_name(here)
     settings = parts.settings_now(here, generation.current(here))
-    if not settings.others or (settings.root and not here.is_base):
+    return not settings.others or bool(settings.root and not here.is_base)
+
+
+def _tend(here: System) -> int:
+    if is_idle(here):
         return DONE
+    settings = parts.settings_now(here, generation.current(here))
     from allie.client import siblings  # noqa: PLC0415 - see HACKING.md, start-up
 
     outcomes = siblings.tend(here, settings, one_tick, first_tick)

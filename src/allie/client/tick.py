@@ -30,6 +30,7 @@ from allie.core.value import Value
 from allie.machine import atomic, locate, lock
 
 Work = Callable[[System], int]  # what a stub of the kit does; returns its exit status
+Idle = Callable[[System], bool]  # whether it would do nothing: then no child is forked for it
 
 
 class _Tick(Value):
@@ -39,6 +40,7 @@ class _Tick(Value):
     number: int
     began: float
     kit: Mapping[str, Work]
+    idle: Mapping[str, Idle]
     before: dict[str, Verdict]  # the last tick's
     inside: int  # the descriptor by which scripts know that they are in a tick
     echo: bool
@@ -49,13 +51,15 @@ def run(
     here: System,
     names: Sequence[str],
     kit: Mapping[str, Work],
+    idle: Mapping[str, Idle] | None = None,
     *,
     echo: bool = False,
     first: bool = False,
 ) -> Report:
     """Run one tick, or (names) just these scripts whatever their state; return its report.
 
-    kit: the work of each stub by its name. first: 00overlay is done even before it is there.
+    kit, idle: the work of each stub by its name, and of some whether there is any.
+    first: 00overlay is done even before it is there.
     Raises Busy where another tick runs, and StateError, having touched nothing, where this PC's
     disk takes no writes.
     """
@@ -72,7 +76,7 @@ def run(
         before = {verdict.name: verdict for verdict in last.scripts} if last else {}
         inside = lock.pass_on(here)
         _read_ahead(here)
-        tick = _Tick(here, number, began, kit, before, inside, echo, first)
+        tick = _Tick(here, number, began, kit, idle or {}, before, inside, echo, first)
         try:
             verdicts = _named(tick, names) if names else _all_due(tick)
         finally:
@@ -189,9 +193,12 @@ def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Ve
         if work and not (tick.echo or tick.first):
             env[part.ROUTINE] = "1"
         job = None if work is None else (lambda: _in_child(here, env, work))
-        ended = scripts.run(
-            here, script, env, headers.timeout, work=job, keep=(tick.inside,), echo=tick.echo
-        )
+        if work and name in tick.idle and tick.idle[name](here):
+            ended = Ended(0, 0.0, "")
+        else:
+            ended = scripts.run(
+                here, script, env, headers.timeout, work=job, keep=(tick.inside,), echo=tick.echo
+            )
     except AllieError as error:
         ended = Ended(error.exit_code, 0.0, str(error))
     verdict = _verdict(tick, script, headers, ended)
