@@ -20,6 +20,20 @@ def mounts_below(top: Path) -> list[str]:
     return sorted(points, reverse=True)
 
 
+def mounts_but_of(other_tests: Path) -> str:
+    """The mount table, without what another run of the tests has mounted meanwhile.
+
+    other_tests: a directory of this test, `…/pytest-of-root/pytest-7/test_x0/…`.
+    """
+    parts = other_tests.parts
+    at = next((n for n, part in enumerate(parts) if part.startswith("pytest-of-")), None)
+    if at is None:
+        return Path("/proc/self/mounts").read_text()
+    runs, ours = "/".join(parts[: at + 1])[1:] + "/", "/".join(parts[: at + 2])[1:] + "/"
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    return "\n".join(line for line in lines if runs not in line or ours in line)
+
+
 def unmount_below(top: Path) -> list[str]:
     """Unmount them all, so that removing `top` stays inside it; returns what was mounted."""
     points = mounts_below(top)

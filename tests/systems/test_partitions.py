@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import leftovers
 from tests.systems.room import (
     Room,
     arrives,
@@ -98,7 +99,7 @@ def test_the_life_of_a_system_on_a_partition(
 ) -> None:
     disk.make(kind)
     room.declare(section("el7", f"LABEL={disk.label}"), allie="bandwidth = 3M")
-    before = Path("/proc/self/mounts").read_text()
+    before = leftovers.mounts_but_of(tmp_path)
     pc = room.pc("pc07")
     until(lambda: "%" in entry(pc, "el7")["words"], "some of it came")
     kill(processes_of(pc.root))
@@ -108,7 +109,7 @@ def test_the_life_of_a_system_on_a_partition(
     assert pc.tick()["98systems"]["state"] == "waiting"
     arrives(pc, "el7")
     until(lambda: not processes_of(pc.root), "the fetch has ended")
-    assert Path("/proc/self/mounts").read_text() == before
+    assert leftovers.mounts_but_of(tmp_path) == before
     assert _look(disk, tmp_path, "etc/fstab").count(f"LABEL={disk.label} / auto") == 1
     assert _look(disk, tmp_path, "etc/motd") == "common\n"
     make_tree(disk.mounted(tmp_path / "look"), {"etc/motd": "edited\n", "home/ann": "thesis\n"})
@@ -116,7 +117,7 @@ def test_the_life_of_a_system_on_a_partition(
     pc.tick()
     assert _look(disk, tmp_path, "etc/motd") == "common\n", "ticked"
     _update_in_place(room, pc, disk, tmp_path)
-    assert Path("/proc/self/mounts").read_text() == before
+    assert leftovers.mounts_but_of(tmp_path) == before
 
 
 def _update_in_place(room: Room, pc: TickPC, disk: Disk, tmp_path: Path) -> None:
