@@ -15,7 +15,7 @@ from typing import Callable
 from bench.peer import PATH
 
 IMAGE = "debian"
-RSYNC, ZSTD, SYNCED = "rsync", "rsync, zstd", "rsync, then sync"
+RSYNC, ZSTD, SYNCED = "rsync", "rsync, zstd", "rsync -S, then sync"
 SECOND = "rsync, zstd, a second tree"
 ALLIE, FETCH = "ALLiE", "ALLiE rsync-image"
 OSTREE, CASYNC, TAR, HTTP = "ostree", "casync", "tar, zstd", "nginx"
@@ -95,8 +95,9 @@ def _rsync(*more: str) -> Argv:
 
 
 def _rsync_synced(place: Place) -> list[str]:
+    """It keeps holes, and does not end before all is on the disk."""
     script = '"$@" && exec sync -f "$0"'
-    return ["sh", "-c", script, str(place.tree), *_rsync()(place)]
+    return ["sh", "-c", script, str(place.tree), *_rsync("-S")(place)]
 
 
 def _second(place: Place) -> list[str]:

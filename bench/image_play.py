@@ -26,8 +26,9 @@ _LONG = 25.0  # whose cases take longer in all plays one round only
 # What ALLiE places in a system, and what it makes a PC's own
 _OURS = """\
 /etc/allie /root/conf /root/util /root/done /usr/local/bin/allie /var/lib/allie /var/log/allie
-/etc/fstab /etc/hostname /etc/hosts /etc/machine-id /etc/adjtime /etc/localtime /etc/timezone
-/etc/ssh/ssh_host_* /var/lib/dbus/machine-id /dev/* /proc/* /sys/* /run/* /etc/systemd/system/allie* /etc/systemd/system/*.wants/allie*""".split()
+/etc/systemd/system/allie* /etc/fstab /etc/hostname /etc/hosts /etc/machine-id /etc/adjtime
+/etc/localtime /etc/timezone /etc/ssh/ssh_host_* /var/lib/dbus/machine-id
+/dev/* /proc/* /sys/* /run/*""".split()
 
 
 @dataclass(frozen=True)
