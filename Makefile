@@ -24,8 +24,9 @@ test: setup-test  ## every test; ARGS='-k name' for some
 kit: setup  ## the client archive, build/kit/usr/local/bin/allie
 	$(PY) -m allie.server.kit build/kit
 
-bench: setup-test  ## writes bench/RESULTS.md and bench/ENTER.md
+bench: setup-test  ## writes bench/RESULTS.md, bench/ENTER.md and bench/IMAGES.md
 	$(PY) -m bench.enter
+	$(PY) bench/images.py --install
 	$(PY) bench/run.py --install
 
 lint: setup

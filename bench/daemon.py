@@ -21,6 +21,8 @@ gid = 0
 read only = yes
 [overlays]
 path = {store}/overlays
+[images]
+path = {store}/images
 """
 
 

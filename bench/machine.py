@@ -11,8 +11,20 @@ import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
-from bench.peer import PATH, Peer
+from bench.peer import PATH
+
+
+class Tool(Protocol):
+    """What is installed, or is not."""
+
+    @property
+    def needs(self) -> str: ...
+    @property
+    def version(self) -> tuple[str, ...]: ...
+    @property
+    def package(self) -> str: ...
 
 
 def describe(directory: Path) -> list[str]:
@@ -45,22 +57,27 @@ def _file_system(directory: Path) -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1]
 
 
-@cache
-def installed(peer: Peer) -> bool:
+def installed(peer: Tool) -> bool:
     """Whether its program is there and says its version."""
-    return shutil.which(peer.needs, path=PATH) is not None and _ask(peer).returncode == 0
+    return _runs(peer.needs, peer.version)
 
 
-def version(peer: Peer) -> str:
+@cache
+def _runs(program: str, version: tuple[str, ...]) -> bool:
+    return shutil.which(program, path=PATH) is not None and _ask(version).returncode == 0
+
+
+def version(peer: Tool) -> str:
     """Its program's name, and the first number with a dot in what that says of its version."""
-    found = re.search(r"\d+\.[\w.+~-]*\w", _ask(peer).stdout)
+    said = _ask(peer.version).stdout
+    found = re.search(r"\d+\.[\w.+~-]*\w", said) or re.search(r"\b\d+\b", said)
     return f"{Path(peer.version[0]).name} {found.group() if found else 'of unknown version'}"
 
 
-def _ask(peer: Peer) -> subprocess.CompletedProcess[str]:
+def _ask(version: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory() as home:  # some make a directory in it
         return subprocess.run(
-            peer.version,
+            version,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -70,7 +87,7 @@ def _ask(peer: Peer) -> subprocess.CompletedProcess[str]:
         )
 
 
-def install(peers: Sequence[Peer]) -> None:
+def install(peers: Sequence[Tool]) -> None:
     packages = sorted({peer.package for peer in peers if peer.package and not installed(peer)})
     if not packages:
         return
@@ -78,7 +95,7 @@ def install(peers: Sequence[Peer]) -> None:
         print(f"bench: no apt-get here; install by hand: {' '.join(packages)}", file=sys.stderr)
         return
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    installed.cache_clear()
+    _runs.cache_clear()
     command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
     subprocess.run(["apt-get", "update"], env=env, check=False)
     subprocess.run(command, env=env, check=True)

@@ -352,6 +352,14 @@ def test_an_image_goes_on_where_it_was_and_leaves_alone_what_is_excluded() -> No
     assert not {"--inplace", "--delete-excluded", "--link-dest=/systems/el9/"} & set(argv)
 
 
+def test_an_update_is_compressed_where_there_is_a_wire() -> None:
+    able, into = Version((3, 2)), "/systems/.el9.part"
+    far = rsync.bring(able, ["--timeout=60"], "rsync://h/images/el9", into, compressed=True)
+    first = rsync.bring(able, ["--timeout=60"], "rsync://h/images/el9", into)
+    near = rsync.bring(able, [], "/srv/allie/images/el9", into, compressed=True)
+    assert [("-z" in argv) for argv in (far, first, near)] == [True, False, False]
+
+
 def test_trees_are_copied_with_all_below_them() -> None:
     argv = rsync.copy_trees(Version((3, 2)), "/systems/el9", "/systems/.el9.part")
     assert argv[-3:] == ["--", "/systems/el9/", "/systems/.el9.part/"]

@@ -39,9 +39,9 @@ def debian_root(suite: str, dest: Path, include: Sequence[str] = ()) -> Path:
     return dest
 
 
-def debian_tar(suite: str, include: Sequence[str] = ()) -> Path:
+def debian_tar(suite: str, include: Sequence[str] = (), *, security: bool = True) -> Path:
     """The cached tar file of such a root, built if it is not there yet."""
-    sources = apt_sources(suite)
+    sources = apt_sources(suite, security=security)
     packages = ",".join(sorted(include))
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=tar"]
     command += [f"--include={packages}"] if packages else []
@@ -91,16 +91,19 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def apt_sources(suite: str) -> str:
-    """The machine's own Debian sources, with the suite in the place of the machine's own."""
+def apt_sources(suite: str, *, security: bool = True) -> str:
+    """The machine's own Debian sources, with the suite in the place of the machine's own.
+
+    security: with the security updates, that is as it is today and not as it was released.
+    """
     if suite not in SUITES:
         raise ValueError(f"no such suite: {suite}; one of {', '.join(SUITES)}")
     own = _codename()
     # `bookworm`, `bookworm-updates`; not the `bookworm` of a third party's `tools-bookworm`
     word = re.compile(rf"(?<![\w-]){re.escape(own)}(?!\w)")
     text = _main_sources(word)
-    if suite == "bullseye":
-        text = _without_security(text)  # its packages are indexed there, and gone
+    if suite == "bullseye" or not security:
+        text = _without_security(text)  # bullseye's packages are indexed there, and gone
     return word.sub(suite, text)
 
 

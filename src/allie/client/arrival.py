@@ -227,18 +227,20 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
         rsync.sources(store, [f"images/{note.image}"])[0],
         tree,
         like=like,
+        compressed=note.update,
         excluded=fit.excluded(note.update),
         bandwidth=settings.bandwidth,
     )
     place = f"{systems.book(job.base, job.declared.name)}/progress"
     show = console.progress(f"{job.declared.name}: image {note.image}")[1]
-    synced = time.monotonic()
+    synced, share = time.monotonic(), b""
 
     def follow(output: bytes) -> None:
-        nonlocal synced, note
+        nonlocal synced, note, share
         shares = _SHARE.findall(output)
-        if shares:
-            atomic.write(place, shares[-1].decode() + "\n", durable=False)
+        if shares and shares[-1] != share:  # rsync says it for every file
+            share = shares[-1]
+            atomic.write(place, share.decode() + "\n", durable=False)
         if show:
             show(output)
         if time.monotonic() - synced > _SYNC:
