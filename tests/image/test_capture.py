@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
 import socket
@@ -118,6 +119,28 @@ def test_a_running_system_comes_without_what_is_not_it(tmp_path: Path) -> None:
     assert "blandify gold1" in done.out
     assert not _left_behind()
     assert not list(server.part("").iterdir())
+
+
+def test_what_was_left_out_is_told_on_a_terminal_too(tmp_path: Path) -> None:
+    """There rsync's output is shown as progress; its words are wanted all the same."""
+    root, server = rich_root(tmp_path / "golden", BALLAST), Store(tmp_path / "store")
+    screen, terminal = pty.openpty()
+    with offered(server, root) as offer:
+        done = subprocess.run(
+            server.argv("image", "capture", "gold1", offer.url),
+            env=server.environment(offer.password),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            text=True,
+            timeout=60,
+        )
+        offer.end()
+    os.close(terminal)
+    os.close(screen)
+    assert done.returncode == 0
+    for why in ("kernel's", "temporary", "users' own", "caches", "logs", "swap", "ALLiE"):
+        assert re.search(f"left out: .*{why}", done.stdout), why
 
 
 def test_what_is_left_out_can_be_wanted(tmp_path: Path) -> None:

@@ -42,16 +42,26 @@ def bring(
 ) -> Finished:
     """Fill the part with rsync; tried once more where files changed meanwhile.
 
-    is_running: the source is a system at work, whose files may vanish while they are read.
+    is_running: the source is a system at work, whose files may vanish while they are read. All that
+    rsync says of it is in the result, also where it is shown as progress.
     """
     able = rsync.version(f"{part.top}/rsync")
     words, show = console.progress(shown)
+    said: list[bytes] = []
+
+    def keep_and_show(output: bytes) -> None:
+        said.append(output)
+        if show:
+            show(output)
+
     for _ in range(2):
         parts.fresh(part)
         flags = [*options, *words, *rsync.exact_times(able, f"{part.top}/boot")]
         flags += ["--checksum"] * part.is_doubtful
         argv = rsync.fetch(able, flags, wanted, part.tree, part.links)
-        done = process.run(argv, stall=stall, on_output=show)
+        said.clear()
+        done = process.run(argv, stall=stall, on_output=keep_and_show if is_running else show)
+        done = done._replace(out=b"".join(said)) if is_running else done
         if not rsync.may_settle(done):
             break
     if any(each in done.err for each in _FULL):
