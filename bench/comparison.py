@@ -20,7 +20,6 @@ from bench import budgets, daemon, machine, overlay, results, root
 from bench.budgets import Server
 from bench.peer import Peer, Site
 from bench.peers import ALLIE, ALLIE_ROOT, RSYNC, RSYNC_WHOLE, all_peers
-from bench.sample import adopt_orphans
 from bench.world import SLOW, Results, World
 
 TOP = Path(__file__).resolve().parents[1]
@@ -46,11 +45,7 @@ def main() -> int:
     peers = chosen(args)
     if args.install:
         machine.install(peers)
-    work = Path(args.dir).resolve() / "work"
-    adopt_orphans()
-    root.own_mounts()
-    root.remove(work)
-    work.mkdir(parents=True)
+    work = root.workplace(Path(args.dir))
     about = [*machine.describe(work), versions(peers)]
     try:
         with ExitStack() as stack:

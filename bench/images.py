@@ -21,7 +21,6 @@ from bench.image_peers import ALLIE, RSYNC, SECOND, SYNCED, ZSTD, Way, all_ways 
 from bench.image_play import FEW, MANY, Play, flat  # noqa: E402
 from bench.image_results import Found, document, versions  # noqa: E402
 from bench.image_store import NEW, OLD, Store, many_files, serving  # noqa: E402
-from bench.sample import adopt_orphans  # noqa: E402
 
 TOP = Path(__file__).resolve().parents[1]
 BUDGETED = (RSYNC, ZSTD, SYNCED, SECOND, ALLIE)  # always there: ratios are to them
@@ -41,11 +40,7 @@ def main() -> int:
     programs = [program for way in ways for program in way.programs]
     if args.install:
         machine.install(list(dict.fromkeys(programs)))
-    work = Path(args.dir).resolve() / "work"
-    adopt_orphans()
-    root.own_mounts()
-    root.remove(work)
-    work.mkdir(parents=True)
+    work = root.workplace(Path(args.dir))
     about = [*machine.describe(work), versions(programs)]
     try:
         found = run(args, ways, work)

@@ -15,6 +15,7 @@ import subprocess
 from pathlib import Path
 
 from bench.overlay import EDITS, MARKS, Tree
+from bench.sample import adopt_orphans
 
 _BOUND = ("usr/bin", "usr/sbin", "usr/lib", "usr/lib32", "usr/lib64", "usr/libx32", "usr/libexec")
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")  # symlinks to usr/, or bound
@@ -31,6 +32,16 @@ _ETC = (
 _DRIFT = ("append", "append", "remove", "same", "same")  # same: other content, same size and mtime
 
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 0x40000
+
+
+def workplace(top: Path) -> Path:
+    """An empty directory for a run, whose mounts and orphans are from now on this process's own."""
+    work = top.resolve() / "work"
+    adopt_orphans()
+    own_mounts()
+    remove(work)
+    work.mkdir(parents=True)
+    return work
 
 
 def own_mounts() -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from allie.server import store
 from tests.worlds.busybox import busybox_root
-from tests.worlds.pc import ENVIRONMENT, Result
+from tests.worlds.pc import ENVIRONMENT, Result, ended
 from tests.worlds.toy import Device, Dir, Fifo, File, Hard, Link, Tree
 
 SRC = Path(__file__).parents[2] / "src"
@@ -114,17 +114,7 @@ class Store:
 
     def run(self, *args: str | Path, env: Mapping[str, str] | None = None) -> Result:
         """`allie ARGS` on this store."""
-        done = subprocess.run(
-            self.argv(*args),
-            cwd="/",
-            env=self.environment(env),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=110,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
+        return ended(self.argv(*args), self.environment(env), timeout=110)
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """What the server's commands see."""

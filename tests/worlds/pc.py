@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +37,21 @@ class Result(NamedTuple):
         return self
 
 
+def ended(argv: Sequence[str], env: Mapping[str, str], timeout: float) -> Result:
+    """Run a command line of ours to its end."""
+    done = subprocess.run(
+        argv,
+        cwd="/",
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",  # names that are not UTF-8 come through
+        timeout=timeout,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
 class PC:
     """One system, in a directory, with the client from src/ or from a built archive."""
 
@@ -62,17 +77,7 @@ class PC:
         self, *args: str | Path, env: Mapping[str, str] | None = None, timeout: float = 100
     ) -> Result:
         """Run one verb to its end."""
-        done = subprocess.run(
-            self.argv(*args),
-            cwd="/",
-            env=self._environment(env),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",  # names that are not UTF-8 come through
-            timeout=timeout,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
+        return ended(self.argv(*args), self._environment(env), timeout)
 
     def spawn(
         self, *args: str | Path, env: Mapping[str, str] | None = None
