@@ -70,7 +70,7 @@ def parse(words: list[str]) -> Arguments:
             setattr(found, name[2:], value if equals else ahead.pop(0))
         elif word.startswith("-"):
             raise UsageError(f"there is no option {word}", "allie enter --help")
-        elif found.system or (found.root and not found.system):
+        elif found.system or found.root:
             raise UsageError(f"put -- before the command: -- {word} …", "allie enter --help")
         else:
             found.system = word

@@ -30,23 +30,19 @@ def commit(here: System, part: str, gone: list[str]) -> None:
 
 def is_due(here: System) -> bool:
     """Whether a killed tick left a change that is ready and not all in."""
-    try:
-        return any(name.endswith(READY) for name in os.listdir(here.mirror))
-    except FileNotFoundError:
-        return False
+    return bool(_ready(here))
 
 
 def finish(here: System) -> None:
     """Bring in every change that is ready. Raises StateError where the disk does not take it."""
-    for name in os.listdir(here.mirror):
-        if name.endswith(READY):
-            try:
-                _fold(here, f"{here.mirror}/{name}", name.rpartition(".")[0])
-            except OSError as error:
-                raise StateError(
-                    f"cannot bring in {here.mirror}/{name}: {error.strerror} ({error.filename})",
-                    "the next tick goes on with it",
-                ) from error
+    for name in _ready(here):
+        try:
+            _fold(here, f"{here.mirror}/{name}", name.rpartition(".")[0])
+        except OSError as error:
+            raise StateError(
+                f"cannot bring in {here.mirror}/{name}: {error.strerror} ({error.filename})",
+                "the next tick goes on with it",
+            ) from error
 
 
 def forget_replaced(here: System, oldest: int) -> None:
@@ -55,6 +51,13 @@ def forget_replaced(here: System, oldest: int) -> None:
         number = name[: -len(OLD)]
         if name.endswith(OLD) and number.isdigit() and int(number) < oldest:
             tree.remove(f"{here.mirror}/{name}")
+
+
+def _ready(here: System) -> list[str]:
+    try:
+        return [name for name in os.listdir(here.mirror) if name.endswith(READY)]
+    except FileNotFoundError:
+        return []
 
 
 def _fold(here: System, ready: str, number: str) -> None:

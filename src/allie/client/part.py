@@ -95,9 +95,9 @@ def _look_and_apply(
     from allie.client import apply  # noqa: PLC0415 - see HACKING.md, start-up
 
     process.die_with_parent()
-    others = glance.name_of(here, "overact", before)
+    others = glance.name_of(here, "overact", before) if part == "overlay" else ""
     done, books = apply.apply(here, the_plan, present, saved, tick)
-    if before and part == "overlay" and _leave_others_alone(before, known, books):
+    if before and others and _leave_others_alone(before, known, books):
         glance.carry_over(here, "overact", others, known)
     if not (the_plan.is_nothing and settled):
         _tidy(here, books, pruning=not the_plan.is_nothing)
@@ -139,10 +139,10 @@ def settings_now(here: System, generation: Generation | None) -> Settings:
 
 
 def _last_grounds(here: System) -> Grounds | None:
-    """The grounds before a fetch; None if there are none, or if it is to correct them."""
+    """The grounds before a fetch; None if it is the first one, or is to correct them."""
     try:
-        return grounds(here) if generations.current(here) else None
-    except SettingsError:
+        return grounds(here)
+    except (StoreError, SettingsError):
         return None
 
 

@@ -19,8 +19,7 @@ from allie.machine import atomic, lock, paths, tree
 def recover(here: System) -> int:
     """Finish the books of every part that was cut short; how many paths that concerned."""
     concerned = 0
-    if fold.is_due(here):
-        fold.finish(here)
+    fold.finish(here)
     for part in PARTS:
         intent = transaction.read_intent(here, part)
         if intent:
