@@ -31,7 +31,7 @@ from allie.core.report import Report
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, console, copies, locate, paths, process, rsync
+from allie.machine import atomic, boot, console, copies, locate, paths, process, room, rsync
 
 
 class DiskFull(StateError):
@@ -44,7 +44,6 @@ class DiskFull(StateError):
 
 FirstTick = Callable[[System], Report]
 _SYNC = 60.0  # seconds between two points up to which a power failure costs nothing
-_BOOT = "/proc/sys/kernel/random/boot_id"
 _SHARE = re.compile(rb"\s(\d+)%\s")
 _UNCERTAIN = 5.0  # seconds by which a file may be older than its time says
 
@@ -179,13 +178,13 @@ def _complete(declared: Declared) -> Declared:
 
 def _image(job: Job, tree: str, note: Note, like: str) -> Note:
     """Bring the image and make it fit: the note of a tree that is ready for its first tick."""
-    boot = (atomic.read(_BOOT) or "").strip()
-    if note.boot and note.boot != boot:
+    now = boot.identity()
+    if note.boot and note.boot != now:
         _distrust(tree, note.synced)
-    note = note._replace(boot=boot)
+    note = note._replace(boot=now)
     systems.write_note(tree, note)
     fit.drop_state(tree)
-    disk = os.statvfs(tree)
+    free = room.free(tree)
     try:
         _from_stores(job, tree, note, like)
         _check(tree, note.image)
@@ -198,7 +197,7 @@ def _image(job: Job, tree: str, note: Note, like: str) -> Note:
     except StateError as error:
         if not systems.in_place(job.declared, tree):
             copies.discard(tree)  # what filled the disk of the base goes at once
-        raise DiskFull(error, disk.f_bavail * disk.f_frsize) from error
+        raise DiskFull(error, free) from error
     note = note._replace(phase=TICK)
     systems.write_note(tree, note)
     return note

@@ -17,7 +17,6 @@ from allie.machine import userland
 
 _ARCHIVE = "/usr/local/bin/allie"
 _MORE_PATH = ("/run/allie/bin", f"{userland.HOST}/usr/local/bin")  # where the base's shims are
-_NOTE = ".allie-fetching"  # in a root that is not complete
 _FALLBACK = "/bin/sh"
 # How the archive starts, with a loader and libraries that are not this system's own.
 _COMMAND = """\
@@ -87,7 +86,7 @@ def _check(root: str) -> None:
     for each in needed:
         if not os.path.isdir(f"{root}/{each}") or os.path.islink(f"{root}/{each}"):
             raise StateError(f"{root} holds no system that you can enter: no /{each} in it")
-    if os.path.lexists(f"{root}/{_NOTE}"):
+    if os.path.lexists(f"{root}/{whereabouts.NOTE}"):
         raise StateError(f"{root} is not whole yet: it is still being fetched", "try again later")
 
 

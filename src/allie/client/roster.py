@@ -90,7 +90,7 @@ def _entry(base: System, declared: Declared) -> Entry:
     try:
         with systems.opened(base, declared) as root:
             stands, why = systems.standing(declared, root)
-            if not declared.image and not declared.overlays:
+            if not declared.is_looked_after:
                 return entry._replace(state="other", words="not looked after")
             entry = entry._replace(state=stands, words=words or why)
             if stands == systems.THERE:

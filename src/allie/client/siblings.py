@@ -19,7 +19,7 @@ from allie.core.errors import AllieError, Busy
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, background, locate, lock, process
+from allie.machine import atomic, background, locate, lock, process, room
 
 _PATIENCE = 15.0  # seconds for which the base's tick waits for those of its siblings
 _LOOK = 0.05
@@ -48,7 +48,7 @@ def tend(base: System, settings: Settings, tick: Tick, first_tick: FirstTick) ->
     outcomes = []
     ticking = []
     for declared in settings.others:
-        if not declared.root or not (declared.image or declared.overlays):
+        if not declared.root or not declared.is_looked_after:
             continue  # only ever the base; or looked after by somebody else, and entered
         job = Job(base, settings, declared, first_tick)
         try:
@@ -191,5 +191,4 @@ def _free(place: str) -> int:
     """The bytes that are free where a system is, or will be."""
     while not os.path.isdir(place):
         place = os.path.dirname(place)
-    disk = os.statvfs(place)
-    return disk.f_bavail * disk.f_frsize
+    return room.free(place)

@@ -7,7 +7,6 @@ and so that nothing foreign is ever taken for a fetch of ours.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -15,14 +14,14 @@ from contextlib import contextmanager
 
 from allie.client import generation as generations
 from allie.client import identity, part
-from allie.core import system
+from allie.core import system, whereabouts
 from allie.core.errors import Busy, PathRefused, StateError, UsageError
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import atomic, disks, locate, lock, mounts, paths
 
-NOTE = ".allie-fetching"  # at a tree's top
+NOTE = whereabouts.NOTE
 MISSING, PARTIAL, THERE, FOREIGN = "missing", "partial", "there", "foreign"
 IMAGE, TICK, READY = "image", "tick", "ready"  # what a fetch is at
 _OURS = (NOTE, "lost+found")  # what an empty file system may hold
@@ -185,17 +184,7 @@ def held(base: System, name: str) -> Iterator[None]:
 
 def is_held(base: System, name: str) -> bool:
     """Whether a system is being fetched, updated or removed now."""
-    try:
-        descriptor = os.open(f"{base.systems}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
+    return lock.is_taken(f"{base.systems}/{name}")
 
 
 def book(base: System, name: str) -> str:
@@ -212,8 +201,7 @@ def _not_ours(base: System, declared: Declared, root: str) -> None:
     """The running system is never its own sibling, whatever allie.conf calls it (RULES B11)."""
     if not os.path.isdir(root):
         return
-    ours, its = os.stat(base.root), os.stat(root)
-    if (ours.st_dev, ours.st_ino) == (its.st_dev, its.st_ino) or disks.is_running(root):
+    if os.path.samefile(base.root, root) or disks.is_running(root):
         raise StateError(
             f"{declared.root} is the system that runs now, not {declared.name}",
             f"correct [system {declared.name}] in allie.conf",

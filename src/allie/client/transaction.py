@@ -111,7 +111,7 @@ def stage(here: System, steps: list[Step], offers: dict[str, Offer]) -> None:
         os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
         if offer.content == DIRECTORY:
             os.makedirs(target, 0o700, exist_ok=True)
-            tree.copy_directory_attributes(offer.path, target)
+            tree.copy_attributes(offer.path, target)
             continue
         twin = staged.setdefault(inode_of(offer.source), step)
         if twin is step or _one_group(twin, step):
@@ -148,7 +148,7 @@ def _write_intent(here: System, intent: Intent) -> None:
         changes = step.before[0] == DIRECTORY and step.before != step.wanted
         if changes and not intents.moves_tree(step) and os.path.isdir(here.at(step.real)):
             os.makedirs(f"{kept}/{step.real}", 0o700, exist_ok=True)
-            tree.copy_directory_attributes(here.at(step.real), f"{kept}/{step.real}")
+            tree.copy_attributes(here.at(step.real), f"{kept}/{step.real}")
     atomic.write(here.intent(intent.part), intents.encode(intent), 0o600)
 
 

@@ -37,6 +37,11 @@ class Declared(Value):
         """Whether it lives on a file system of its own, to be found by a label."""
         return "LABEL=" in self.root
 
+    @property
+    def is_looked_after(self) -> bool:
+        """Whether ALLiE fetches and ticks it; one with a root alone is only ever entered."""
+        return bool(self.image or self.overlays)
+
 
 class Settings(Value):
     """What one system is to follow, and from where."""

@@ -10,23 +10,22 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from allie.core import whereabouts
 from allie.core.errors import StateError, UsageError
 from allie.machine import mounting, process
 
 _BLKID_NOTHING = 2  # its exit status where it finds nothing
-_BY_LABEL = {"LABEL": "/dev/disk/by-label", "PARTLABEL": "/dev/disk/by-partlabel"}
 
 
 def devices(label: str) -> list[str]:
     """The partitions that a LABEL= or PARTLABEL= names; on a healthy PC one, or none."""
-    kind, _, name = label.partition("=")
     if process.has_program("blkid"):
         # -c /dev/null: its cache may know disks that are gone
         out = process.run(["blkid", "-c", "/dev/null", "-o", "device", "-t", label]).out
         found = [line.strip() for line in out.decode(errors="replace").splitlines()]
         if any(found):
             return [device for device in found if device]
-    link = f"{_BY_LABEL[kind]}/{name}"
+    link = whereabouts.device(label)
     return [os.path.realpath(link)] if os.path.exists(link) else []
 
 
@@ -82,8 +81,7 @@ def mounted(device: str, at: str) -> Iterator[str]:
 
 def is_running(root: str) -> bool:
     """Whether a root, however it is reached, is that of the system that runs now."""
-    ours, its = os.stat("/"), os.stat(root)
-    return (ours.st_dev, ours.st_ino) == (its.st_dev, its.st_ino)
+    return os.path.samefile("/", root)
 
 
 def users(root: str) -> list[int]:

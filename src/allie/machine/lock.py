@@ -97,8 +97,13 @@ def is_inside(system: System) -> bool:
 
 def is_running(system: System) -> bool:
     """Whether a tick is running now; for views, which do not wait for it."""
+    return is_taken(system.state)
+
+
+def is_taken(directory: str) -> bool:
+    """Whether somebody holds the lock that a directory is; nobody does where there is none."""
     try:
-        descriptor = os.open(system.state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return False
     try:

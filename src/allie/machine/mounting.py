@@ -12,7 +12,7 @@ from allie.core.errors import StateError
 
 # linux/mount.h
 RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8
-REMOUNT, BIND, REC, PRIVATE = 32, 4096, 16384, 1 << 18
+REMOUNT, BIND, REC, PRIVATE, SLAVE = 32, 4096, 16384, 1 << 18, 1 << 19
 _DETACH = 2
 _NEWNS = 0x00020000  # linux/sched.h
 _libc = ctypes.CDLL(None, use_errno=True)

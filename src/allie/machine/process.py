@@ -22,6 +22,7 @@ from allie.machine import groups
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED_ON = ("TERM", "SSH_AUTH_SOCK", "RSYNC_PASSWORD", "TZ")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_FULL = ("No space left on device", "Disk quota exceeded")  # strerror(3), as we set LANG
 _forked_by: list[int] = []  # the process that we are to die with, while we need not yet
 
 
@@ -40,6 +41,12 @@ class Finished(Value):
         import shlex  # noqa: PLC0415 - see HACKING.md, start-up
 
         return shlex.join(self.argv)
+
+    @property
+    def full_disk(self) -> str:
+        """The line in which it says that a disk is full; "" if it does not."""
+        lines = self.err.decode(errors="replace").splitlines()
+        return next((line for line in lines if any(each in line for each in _FULL)), "")
 
     def last_words(self) -> str:
         """The last line of standard error that says something, else how it ended."""

@@ -10,13 +10,18 @@ _SPARE = 1 << 20  # bytes that stay free on each disk
 _SPARE_FILES = 32  # and inodes
 
 
+def free(where: str) -> int:
+    """The bytes that the disk of a directory has left."""
+    return _bytes(os.statvfs(where))
+
+
 def need(where: str, size: int, files: int) -> None:
     """Raise StateError unless the disk of a directory takes so many bytes in so many files."""
     disk = os.statvfs(where)
-    free = disk.f_bavail * disk.f_frsize
-    if free < size + _SPARE:
+    left = _bytes(disk)
+    if left < size + _SPARE:
         raise StateError(
-            f"the disk under {where} has {free >> 10} KiB free, and {size >> 10} KiB would be"
+            f"the disk under {where} has {left >> 10} KiB free, and {size >> 10} KiB would be"
             " written: nothing was begun",
             "make room",
         )
@@ -26,3 +31,7 @@ def need(where: str, size: int, files: int) -> None:
             " written: nothing was begun",
             "make room: it is out of inodes",
         )
+
+
+def _bytes(disk: os.statvfs_result) -> int:
+    return disk.f_bavail * disk.f_frsize

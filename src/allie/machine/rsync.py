@@ -20,7 +20,6 @@ from allie.machine.process import Finished
 # 255 is ssh's own; the server went away, or was never there.
 _AWAY = (5, 10, 12, 30, 35, 255)
 _CHANGED = (23, 24)  # partial transfer, or files vanished: the store is being edited
-_FULL = (b"No space left on device", b"Disk quota exceeded")  # these may come with code 23, too
 _UNSAFE_PARENTS_BEFORE = (3, 5)
 _NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
 _CONNECT = 10  # seconds
@@ -253,7 +252,7 @@ def check(finished: Finished, store: str) -> None:
     if finished.code == 0 and not finished.stalled:
         return
     words = reason(finished)
-    if finished.code == 11 or any(each in finished.err for each in _FULL):
+    if finished.code == 11 or finished.full_disk:  # which may come with code 23, too
         raise StateError(f"this PC's disk: {words}", "make room, or look at the disk")
     if finished.stalled:
         raise Unreachable(f"{store} stopped sending")

@@ -136,10 +136,10 @@ def xattrs(path: str) -> dict[str, bytes]:
         return {}
 
 
-def copy_directory_attributes(source: str, target: str) -> None:
-    """Give a directory of our own the owner, mode, ACL and attributes of another one."""
+def copy_attributes(source: str, target: str) -> None:
+    """Give a file or directory of our own the owner, mode, ACL and attributes of another one."""
     st = os.lstat(source)
-    os.chown(target, st.st_uid, st.st_gid)
+    os.chown(target, st.st_uid, st.st_gid)  # before the capabilities, which it would drop
     os.chmod(target, stat.S_IMODE(st.st_mode))
     for name, value in xattrs(source).items():
         os.setxattr(target, name, value)
@@ -149,7 +149,7 @@ def match_directory(source: str, target: str) -> None:
     """Give a directory all that another one has, times too, and nothing else."""
     for name in xattrs(target).keys() - xattrs(source).keys():
         os.removexattr(target, name)
-    copy_directory_attributes(source, target)
+    copy_attributes(source, target)
     st = os.lstat(source)
     os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
 
@@ -167,10 +167,7 @@ def copy_file(source: str, target: str) -> None:
             else:
                 new.write(piece)
         new.truncate()
-    os.chown(target, st.st_uid, st.st_gid)  # before the capabilities, which it would drop
-    os.chmod(target, stat.S_IMODE(st.st_mode))
-    for name, value in xattrs(source).items():
-        os.setxattr(target, name, value)
+    copy_attributes(source, target)
     os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
 
 

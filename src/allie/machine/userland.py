@@ -19,15 +19,15 @@ import ctypes
 import os
 
 from allie.core.errors import ProgramNotFound, ProgramNotRun, StateError
+from allie.machine import mounting
+from allie.machine.mounting import BIND, NODEV, NOSUID, RDONLY, REC, REMOUNT, SLAVE
 
 HOST = "/run/host"
 MARK = "/run/allie/inside"
 COMMAND = "/run/allie/bin/allie"
 
-# linux/sched.h, linux/mount.h, linux/prctl.h
+# linux/sched.h, linux/prctl.h
 _NEWNS, _NEWUSER = 0x00020000, 0x10000000
-_RDONLY, _NOSUID, _NODEV, _REMOUNT, _BIND, _REC, _SLAVE = 1, 2, 4, 32, 4096, 16384, 1 << 19
-_DETACH = 2
 _NO_NEW_PRIVS = 38
 _IGNORED_BY_PYTHON = (13, 25)  # SIGPIPE, SIGXFSZ
 
@@ -61,13 +61,13 @@ def leave_for(root: str, name: str, command: str, own: dict[str, str]) -> None:
         if command:
             _write(COMMAND, command, 0o755)
         if is_root:
-            _cover("/etc/resolv.conf", follow(HOST, "/etc/resolv.conf"), _RDONLY)
+            _cover("/etc/resolv.conf", follow(HOST, "/etc/resolv.conf"), RDONLY)
             return
         _furnish_run()
         _furnish_etc(own)
         _furnish_var(bool(command))
         for point in ("/run", "/"):
-            _mount("none", point, "", _BIND | _REMOUNT | _RDONLY | _NOSUID | _NODEV)
+            _mount("none", point, "", BIND | REMOUNT | RDONLY | NOSUID | NODEV)
         # Programs that would change who we are have no power here; so they are told, once.
         _libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
     except OSError as error:
@@ -153,26 +153,26 @@ def _why(is_root: bool) -> str:
 
 def _move(root: str, above: str, is_root: bool) -> None:
     """Make the new tree beside the old one, and step over into it."""
-    _mount("none", "/", "", _REC | _SLAVE)  # disks that the base mounts later are seen, too
-    _mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, "mode=755")
+    _mount("none", "/", "", REC | SLAVE)  # disks that the base mounts later are seen, too
+    _mount("tmpfs", "/tmp", "tmpfs", NOSUID | NODEV, "mode=755")
     os.mkdir("/tmp/old")
     os.mkdir("/tmp/new")
     _pivot("/tmp", "/tmp/old")
     source = "/old" + root
     if is_root:
-        _mount(source, "/new", "", _BIND | _REC)
+        _mount(source, "/new", "", BIND | REC)
         for name in _OF_BASE_FOR_ROOT:
             if os.path.isdir(f"/new/{name}") and not os.path.islink(f"/new/{name}"):
-                _mount(f"/old{above}/{name}", f"/new/{name}", "", _BIND | _REC)
+                _mount(f"/old{above}/{name}", f"/new/{name}", "", BIND | REC)
     else:
-        _mount("tmpfs", "/new", "tmpfs", _NOSUID | _NODEV, "mode=755")
+        _mount("tmpfs", "/new", "tmpfs", NOSUID | NODEV, "mode=755")
         _compose(source, f"/old{above}")
-    _mount("tmpfs", "/new/run", "tmpfs", _NOSUID | _NODEV, "mode=755")
+    _mount("tmpfs", "/new/run", "tmpfs", NOSUID | NODEV, "mode=755")
     os.mkdir(f"/new{HOST}")
-    _mount(f"/old{above}", f"/new{HOST}", "", _BIND | _REC)
+    _mount(f"/old{above}", f"/new{HOST}", "", BIND | REC)
     os.chdir("/new")
     _pivot(".", ".")
-    if _libc.umount2(b".", _DETACH) != 0:
+    if not mounting.unmount("."):
         _fail("the old /")
     os.chdir("/")
 
@@ -189,7 +189,7 @@ def _compose(system: str, host: str) -> None:
             os.symlink(os.readlink(path), f"/new/{name}")
         elif os.path.isdir(path):
             os.mkdir(f"/new/{name}")
-            _mount(path, f"/new/{name}", "", _BIND | _REC)
+            _mount(path, f"/new/{name}", "", BIND | REC)
     for name in theirs - {"run", "lost+found"}:
         path = follow(host, f"/{name}")  # /home may be a link, to var/home
         if os.path.isdir(path):
@@ -231,9 +231,9 @@ def _furnish_etc(own: dict[str, str]) -> None:
     if lacking:  # what to cover must be there: an empty file of that name, in a layer above /etc
         for at in lacking:
             _write(f"/run/allie{at}", "")
-        _try_mount("overlay", "/etc", "overlay", _NOSUID | _NODEV, "lowerdir=/run/allie/etc:/etc")
+        _try_mount("overlay", "/etc", "overlay", NOSUID | NODEV, "lowerdir=/run/allie/etc:/etc")
     for at, source in sources.items():
-        _cover(at, source, _RDONLY if source.startswith("/run/allie/") else 0)
+        _cover(at, source, RDONLY if source.startswith("/run/allie/") else 0)
 
 
 def _furnish_var(has_command: bool) -> None:
@@ -243,7 +243,7 @@ def _furnish_var(has_command: bool) -> None:
     if not os.path.islink("/var/run") and os.path.isdir("/var/run"):  # systems of before 2012
         _try_mount("/run", "/var/run")
     if has_command:
-        _cover("/usr/local/bin/allie", COMMAND, _RDONLY)
+        _cover("/usr/local/bin/allie", COMMAND, RDONLY)
 
 
 def _cover(at: str, source: str, flags: int = 0) -> None:
@@ -253,7 +253,7 @@ def _cover(at: str, source: str, flags: int = 0) -> None:
     except OSError:
         return
     if _try_mount(source, f"/proc/self/fd/{descriptor}") and flags:
-        _mount("none", at, "", _BIND | _REMOUNT | flags)
+        _mount("none", at, "", BIND | REMOUNT | flags)
     os.close(descriptor)
 
 
@@ -270,11 +270,9 @@ def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> N
 
 
 def _try_mount(
-    source: str, target: str, kind: str = "", flags: int = _BIND | _REC, data: str = ""
+    source: str, target: str, kind: str = "", flags: int = BIND | REC, data: str = ""
 ) -> bool:
-    encoded = [os.fsencode(each) for each in (source, target, kind)]
-    done = _libc.mount(*encoded, ctypes.c_ulong(flags), os.fsencode(data) or None)
-    return bool(done == 0)
+    return mounting.mount(source, target, kind, flags, data)
 
 
 def _pivot(new: str, old: str) -> None:

@@ -149,9 +149,5 @@ def _replace(path: str, body: bytes) -> None:
     temporary = f"{path}.bland"
     with open(temporary, "xb") as file:
         file.write(body)
-    st = os.lstat(path)
-    os.chown(temporary, st.st_uid, st.st_gid)
-    os.chmod(temporary, stat.S_IMODE(st.st_mode))
-    for name, value in tree.xattrs(path).items():
-        os.setxattr(temporary, name, value)
+    tree.copy_attributes(path, temporary)
     os.rename(temporary, path)

@@ -15,7 +15,6 @@ from allie.server import images, parts
 from allie.server.parts import Part
 
 _VANISHED = 24  # rsync: files went away while it read; a running system does that
-_FULL = (b"No space left on device", b"Disk quota exceeded")
 
 
 def from_directory(part: Part, source: str, store: str, *, force: bool) -> list[str]:
@@ -64,7 +63,7 @@ def bring(
         done = done._replace(out=b"".join(said)) if is_running else done
         if not rsync.may_settle(done):
             break
-    if any(each in done.err for each in _FULL):
+    if done.full_disk:
         raise full(part, rsync.reason(done))
     if not (is_running and done.code == _VANISHED):
         rsync.check(done, shown)

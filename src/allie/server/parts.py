@@ -13,20 +13,17 @@ never written into, and never get other attributes.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from allie.core import settings
 from allie.core.errors import Busy, StateError
 from allie.core.value import Value
-from allie.machine import atomic, mounts, tree
+from allie.machine import atomic, boot, lock, mounts, tree
 
 HIDDEN = ".parts"
 _MOST = 8  # earlier attempts that are kept; rsync links to 20 places at most
-_BOOT = "/proc/sys/kernel/random/boot_id"
 
 
 class Part(Value):
@@ -62,7 +59,7 @@ class Part(Value):
 
         Then a file that it left may have the right size and time, and not the content.
         """
-        return atomic.read(f"{self.top}/boot") != _boot()
+        return atomic.read(f"{self.top}/boot") != boot.identity()
 
 
 @contextmanager
@@ -78,10 +75,10 @@ def begun(store: str, name: str) -> Iterator[Part]:
     os.makedirs(top, 0o700, exist_ok=True)
     descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if not _locked(descriptor, fcntl.LOCK_EX):
+        if not lock.take(descriptor):
             raise Busy(f"somebody else is working on image {name}", "wait until that has ended")
         if not os.path.exists(f"{top}/boot"):
-            atomic.write(f"{top}/boot", _boot(), durable=False)
+            atomic.write(f"{top}/boot", boot.identity(), durable=False)
         try:
             _clear_old(image, top)
             yield Part(image, top)
@@ -155,24 +152,9 @@ def _holds_work(top: str) -> bool:
     try:
         if set(os.listdir(top)) <= {"boot", "rsync", "old"}:
             return False
-        descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return False  # it has just ended
-    try:
-        return _locked(descriptor, fcntl.LOCK_SH)
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int, how: int) -> bool:
-    """Take a lock; tried for a moment, since `image list` may just be looking."""
-    for _ in range(5):
-        try:
-            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            time.sleep(0.02)
-    return False
+    return not lock.is_taken(top)
 
 
 def _tidy(top: str) -> None:
@@ -195,10 +177,6 @@ def _thin_out(part: Part) -> None:
 
 def _earlier(top: str) -> list[str]:
     return sorted(name for name in os.listdir(top) if name.startswith("earlier."))
-
-
-def _boot() -> str:
-    return (atomic.read(_BOOT) or "").strip()
 
 
 def _need_no_mount(path: str) -> None:

@@ -18,7 +18,6 @@ from allie.server.parts import Part
 DEBIAN = "mmdebstrap:"
 _TAG = "org.opencontainers.image.ref.name"  # image-spec, annotations
 _CHOSEN = "chosen"
-_FULL = ("No space left on device", "Disk quota exceeded")
 # As everywhere (RULES B3): these are the machine's, not the file's.
 _FOREIGN = ("security.selinux", "security.ima", "trusted.overlay.*")
 
@@ -106,10 +105,10 @@ def _run(part: Part, argv: Sequence[str], shown: str) -> None:
     if done.code == 0:
         return
     parts.drop(part)
+    if done.full_disk:
+        words = f"the disk under {part.top} is full: {done.full_disk}"
+        raise StoreError(words, "make room; nothing is left")
     said = done.err.decode(errors="replace")
-    full = next((line for line in said.splitlines() if any(each in line for each in _FULL)), "")
-    if full:
-        raise StoreError(f"the disk under {part.top} is full: {full}", "make room; nothing is left")
     lines = [line for line in said.splitlines() if "exit" not in line.lower() and line.strip()]
     words = lines[0].strip() if lines else done.last_words()
     raise StoreError(f"{shown}: {words}", done.command)
