@@ -92,7 +92,7 @@ def powered(room: Room, kind: str) -> Iterator[PoweredPC]:
         pytest.skip(why)
     with PowerDisk(room.top / "disk", kind) as disk:
         root = room.pc("disk/pc07", {"etc/hostname": "pc07\n"}).root
-        os.sync()
+        disk.sync()
         pc = PoweredPC(root, disk)
         try:
             yield pc
@@ -240,7 +240,7 @@ def test_in_mid_update(room: Room, moment: str, kind: str, journal: bool) -> Non
         root = pc.systems / "el7"
         (root / "home/ann").mkdir(parents=True)
         (root / "home/ann/thesis").write_text("chapter 1\n")
-        os.sync()
+        pc.disk.sync()
         room.declare(section("el7", image="el8"), allie="bandwidth = 4M")
         pc.tick(rc=None)
         _await(pc, UPDATE[moment])

@@ -49,6 +49,10 @@ class PowerDisk:
         _run("losetup", "-d", self.device)
         self.file.unlink()
 
+    def sync(self) -> None:
+        """All that was written so far is on the disk."""
+        _run("sync", "-f", str(self.at))
+
     def cut(self, *, journal: bool = False) -> None:
         """The power goes.
 
