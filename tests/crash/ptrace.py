@@ -94,19 +94,24 @@ class Traced(NamedTuple):
 
 
 def trace(
-    work: Callable[[], int], kill_at: int = 0, victim: Victim = "all", below: Path | None = None
+    work: Callable[[], int],
+    kill_at: int = 0,
+    victim: Victim = "all",
+    below: Path | None = None,
+    first: Callable[[], None] | None = None,
 ) -> Traced:
     """Run `work` in a forked child, and kill at the Nth step (0: never).
 
     victim: "all" processes, the "top" one, the "caller" of that step, or something to be done
     instead (and the run goes on). below: writes count only to files below this directory.
+    first: what is done right before the kill.
     Returns when all processes have ended.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as log:
         tracer = os.fork()  # of its own, so that it can wait for whatever child there is
         if not tracer:
             try:
-                at_work = _Tracer(kill_at, victim, str(below or "/"), log.fileno())
+                at_work = _Tracer(kill_at, victim, str(below or "/"), log.fileno(), first)
                 code = at_work.run(work, output)
                 lingered = time.monotonic() - at_work.struck if at_work.struck else 0.0
                 os.write(log.fileno(), b"%d\0%f" % (code, lingered))
@@ -134,7 +139,15 @@ def works() -> bool:
 
 
 class _Tracer:
-    def __init__(self, kill_at: int, victim: Victim, below: str, log: int) -> None:
+    def __init__(
+        self,
+        kill_at: int,
+        victim: Victim,
+        below: str,
+        log: int,
+        first: Callable[[], None] | None,
+    ) -> None:
+        self.first = first
         self.kill_at = kill_at
         self.victim = victim
         self.below = below
@@ -188,6 +201,8 @@ class _Tracer:
         _libc.ptrace(_CONT, pid, None, hand_on)
 
     def strike(self, caller: int) -> None:
+        if self.first:
+            self.first()
         if callable(self.victim):
             self.victim()
             return

@@ -98,11 +98,13 @@ def _kill_and_recover(scene: world.Scene, trial: Path, number: int, victim: str)
     _undo(scene, trial, step)
 
 
-def _none_is_half(scene: world.Scene, trial: Path, step: str) -> None:
-    """Each path that both ticks know is old or new; nothing is mounted."""
+def _none_is_half(
+    scene: world.Scene, trial: Path, step: str, but: frozenset[str] = frozenset()
+) -> None:
+    """Each path that both ticks know is old or new, but these; nothing is mounted."""
     old, new, now = (world.contents(root) for root in (scene.before, scene.after, trial))
     mended = world.contents(scene.mended)
-    for name in old.keys() | new.keys():
+    for name in (old.keys() | new.keys()) - but:
         if name in world.NOT_ATOMIC or name.startswith(("root/done", "srv/", "etc/app/linked")):
             continue
         stands = now.get(name)

@@ -1,0 +1,87 @@
+"""The power goes at a step of a tick: as test_kill_everywhere, but what was not synced is lost too.
+
+The PC's root stands on a disk whose power is cut at that step (tests/worlds/power.py); the tick's
+processes are killed. With every second cut the journal had just been committed: names are on the
+disk, and of the content perhaps nothing. So a file that was placed in the last moment may be empty,
+as with any program that does not fsync each file; then the intent is there, too, and the next tick,
+at boot, mends it.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from tests.crash import ptrace, world
+from tests.crash.test_kill_everywhere import (
+    Stage,
+    _as_if_nothing_happened,
+    _none_is_half,
+    _sample,
+    needs_ptrace,
+    stage,
+)
+from tests.worlds import power
+from tests.worlds.forked import allie, work
+from tests.worlds.power import PowerDisk
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.real,
+    pytest.mark.slow,
+    needs_ptrace,
+    pytest.mark.timeout(7200),
+]
+EMPTY = sha256().hexdigest()
+__all__ = ["stage"]  # a fixture
+
+
+@pytest.mark.parametrize("kind", list(power.KINDS))
+def test_power_cut_at_any_step(stage: Stage, kind: str, tmp_path: Path) -> None:
+    why = power.lacking(kind)
+    if why:
+        pytest.skip(why)
+    wrong = []
+    for place, number in enumerate(_sample(len(stage.steps), 10)):
+        for_whom = f"step {number} of {len(stage.steps)}"
+        try:
+            with PowerDisk(tmp_path / "disk", kind) as disk:
+                _cut_and_recover(stage.scene, disk, number, journal=place % 2 == 1)
+        except AssertionError as error:
+            wrong.append(f"{for_whom}: {error}")
+        (tmp_path / "disk").rmdir()
+    assert not wrong, "\n\n".join(wrong)
+
+
+def _cut_and_recover(scene: world.Scene, disk: PowerDisk, number: int, *, journal: bool) -> None:
+    trial = world.copy(scene.before, disk.at / "trial")
+    disk.sync()
+    run = ptrace.trace(
+        work(trial, "run-conf"), number, below=trial, first=lambda: disk.cut(journal=journal)
+    )
+    if len(run.steps) < number:
+        return  # this run had fewer steps than the counted one
+    disk.back()
+    step = run.steps[number - 1].replace(str(trial), "")
+    hollow = _hollow(scene, trial)
+    assert not hollow or list(trial.glob("var/lib/allie/intent*")), f"{step}: {hollow} for ever"
+    _none_is_half(scene, trial, step, hollow)
+    again = allie(trial, "run-conf")
+    assert again.rc == 0, f"{step}: the next tick: {again}"
+    _as_if_nothing_happened(scene, trial, step)
+    before = world.lstats(trial)
+    allie(trial, "run-conf").ok()
+    moved = world.differences(before, world.lstats(trial))
+    assert not moved, f"{step}: a second tick changed {moved}"
+
+
+def _hollow(scene: world.Scene, trial: Path) -> frozenset[str]:
+    """The files without content that have some in a whole tick."""
+    new = world.contents(scene.after)
+    return frozenset(
+        name
+        for name, now in world.contents(trial).items()
+        if now[0] == "file" and now[-1] == EMPTY and new.get(name, now)[-1] != EMPTY
+    )
