@@ -186,12 +186,13 @@ def _image(job: Job, tree: str, note: Note, like: str) -> Note:
     fit.drop_state(tree)
     free = room.free(tree)
     try:
-        _from_stores(job, tree, note, like)
+        from_stores(job.settings, lambda store: _transfer(job, tree, note, like, store))
         _check(tree, note.image)
         if like:
             fit.keep(like, tree, (*fit.KEEP, fit.MIRROR))
         elif not note.update:
             fit.give(job.base, job.declared, tree, systems.settings_text(job.base))
+        fit.mount_points(tree)
         fit.name_it(tree, job.declared, note.image)
         atomic.sync_filesystem(tree)
     except StateError as error:
@@ -203,12 +204,12 @@ def _image(job: Job, tree: str, note: Note, like: str) -> Note:
     return note
 
 
-def _from_stores(job: Job, tree: str, note: Note, like: str) -> None:
-    """Bring the image from the first store that answers."""
+def from_stores(settings: Settings, work: Callable[[str], None]) -> None:
+    """Do something with the first store that answers."""
     trouble: StoreError | None = None
-    for store in fetch.in_own_order(job.settings):
+    for store in fetch.in_own_order(settings):
         try:
-            _transfer(job, tree, note, like, store)
+            work(store)
             return
         except StoreError as error:
             trouble = trouble or error

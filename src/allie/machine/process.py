@@ -76,7 +76,7 @@ def run(
     *,
     stdin: bytes = b"",
     stall: float | None = None,
-    on_output: Callable[[bytes], None] | None = None,
+    on_output: Callable[[bytes], bool | None] | None = None,
     keep: Sequence[int] = (),
     check: bool = False,
     only_reads: bool = False,
@@ -85,10 +85,10 @@ def run(
 
     stall: seconds without a byte read by any of its processes after which it is ended (rsync's
     own --timeout does not bound a dead link). on_output: given what it prints, as it comes; that is
-    then not kept, since the progress of a million files is a hundred megabytes. keep: descriptors
-    that it inherits. only_reads: it may outlive us, since it changes nothing; it is then started
-    without copying this process, which saves 3 ms. Raises ProgramFailed with check, where it did
-    not exit 0.
+    then not kept, since the progress of a million files is a hundred megabytes; it returns True
+    where that was enough, and the program is ended. keep: descriptors that it inherits. only_reads:
+    it may outlive us, since it changes nothing; it is then started without copying this process,
+    which saves 3 ms. Raises ProgramFailed with check, where it did not exit 0.
     """
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
@@ -237,7 +237,7 @@ def _converse(
     ends: tuple[int, int, int],
     stdin: bytes,
     stall: float | None,
-    on_output: Callable[[bytes], None] | None,
+    on_output: Callable[[bytes], bool | None] | None,
 ) -> tuple[bytes, bytes, bool]:
     """Feed a child and read it until both its outputs are closed: (stdout, stderr, stalled)."""
     in_write, out_read, err_read = ends
@@ -256,7 +256,8 @@ def _converse(
                 continue
             data = os.read(descriptor, 65536)
             if data and on_output and descriptor == out_read:
-                on_output(data)
+                if on_output(data):
+                    groups.end(pid)
             elif data:
                 collected[descriptor].append(data)
             else:

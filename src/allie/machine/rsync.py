@@ -152,10 +152,16 @@ def parse_answer(out: bytes) -> Answer:
     for line in out.splitlines():
         deleted = line[:1] == b"*"
         name = line[len(_DELETED) if deleted else len(_ITEM) :]
-        plain = re.sub(rb"\\#([0-7]{3})", lambda found: bytes([int(found.group(1), 8)]), name)
-        (gone if deleted else changed).append(os.fsdecode(plain.rstrip(b"/")))
+        (gone if deleted else changed).append(plain_name(name))
         links = links or line[:1] == b"h"
     return Answer(tuple(changed), tuple(gone), links)
+
+
+def plain_name(name: bytes) -> str:
+    """A name as it is, from how rsync prints it."""
+    if b"\\#" in name:
+        name = re.sub(rb"\\#([0-7]{3})", lambda found: bytes([int(found.group(1), 8)]), name)
+    return os.fsdecode(name.rstrip(b"/"))
 
 
 def fetch(
