@@ -11,7 +11,7 @@ import pytest
 
 from tests.systems.room import Room, arrives, entry, processes_of, section, tree_of, until
 from tests.tick.site import TickPC, needs_root, script
-from tests.worlds.toy import make_tree
+from tests.worlds.toy import Tree, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
 Change = Callable[[Path], object]
@@ -24,7 +24,7 @@ def room(tmp_path: Path) -> Iterator[Room]:
         make_tree(image, {"etc/motd": "the image's\n", "usr/share/a": "a\n", "usr/share/b": "b\n"})
         os.link(image / "usr/share/a", image / "usr/share/a-too")
         made.declare(section("el7"))
-        placed = {"etc/motd": "common\n", "etc/new/of": "ours\n"}
+        placed: Tree = {"etc/motd": "common\n", "etc/new/of": "ours\n"}
         made.overlay({**placed, "root/conf/50true": script("true")})
         yield made
 
@@ -108,7 +108,12 @@ def test_only_what_differs_is_an_update(room: Room, pc: TickPC) -> None:
 
 def test_what_the_system_itself_wrote_is_not_the_images(pc: TickPC) -> None:
     root = pc.root / "systems/el7"
-    passing = {"var/log/messages": "x\n", "tmp/x": "x\n", "var/cache/y": "y\n", "home/ann/z": "z\n"}
+    passing: Tree = {
+        "var/log/messages": "x\n",
+        "tmp/x": "x\n",
+        "var/cache/y": "y\n",
+        "home/ann/z": "z\n",
+    }
     make_tree(root, passing)
     make_tree(root, {"etc/hostname": "renamed\n"})
     assert "already as the image" in _update(pc)
