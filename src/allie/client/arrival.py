@@ -239,13 +239,12 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
     limits = [f"--bwlimit={settings.bandwidth}"] if settings.bandwidth else []
     asks = signal.SIGVTALRM if bringing.tells_when_asked(able) and not show else 0
     steady = [*limits, *(["--info=progress2"] if not asks else [])]
-    synced, share, rest = time.monotonic(), b"", b""
+    synced, share = time.monotonic(), b""
     large: list[str] = []
 
     def follow(output: bytes) -> None:
-        nonlocal synced, note, share, rest
-        *lines, rest = re.split(b"(?<=[\r\n])", rest + output)
-        large.extend(bringing.large(b"".join(lines)))
+        nonlocal synced, note, share
+        large.extend(bringing.large(output))
         shares = _SHARE.findall(output)
         if shares and shares[-1] != share:  # rsync may say it for every file
             share = shares[-1]
@@ -261,8 +260,8 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
 
     def run(argv: list[str], names: bytes = b"") -> None:
         # At the lowest priority the disk may keep it waiting: more patience than with overlays.
-        stall = settings.stall * 5
-        rsync.check(process.run(argv, stdin=names, stall=stall, on_output=follow, asks=asks), store)
+        stall, lines = settings.stall * 5, process.by_line(follow)
+        rsync.check(process.run(argv, stdin=names, stall=stall, on_output=lines, asks=asks), store)
 
     run(
         bringing.bring(

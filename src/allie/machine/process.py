@@ -110,6 +110,20 @@ def run(
     return finished
 
 
+def by_line(take: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """For `on_output`: hand on what is printed in whole lines (a carriage return ends one, too)."""
+    rest = b""
+
+    def follow(output: bytes) -> None:
+        nonlocal rest
+        output = rest + output
+        end = max(output.rfind(b"\n"), output.rfind(b"\r")) + 1
+        rest = output[end:]
+        take(output[:end])
+
+    return follow
+
+
 def _spawn(argv: Sequence[str], streams: tuple[int, int, int]) -> int:
     """Start a program as the leader of its own session; its pid."""
     actions = [(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)]
