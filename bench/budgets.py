@@ -38,7 +38,8 @@ class Budget:
     def line(self) -> str:
         if self.value is None or self.limit is None:
             return f"| {self.what} | | | not measured |"
-        figures = f"{self.value:.1f}{self.unit} | {self.limit:.1f}{self.unit}"
+        digits = 2 if self.unit == " s" else 1
+        figures = f"{self.value:.{digits}f}{self.unit} | {self.limit:.{digits}f}{self.unit}"
         return f"| {self.what} | {figures} | {'met' if self.met else 'NOT met'} |"
 
 

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,6 +120,20 @@ def test_a_running_system_comes_without_what_is_not_it(tmp_path: Path) -> None:
     assert "blandify gold1" in done.out
     assert not _left_behind()
     assert not list(server.part("").iterdir())
+
+
+def test_it_takes_no_more_of_the_wire_than_it_may(tmp_path: Path) -> None:
+    root = rich_root(tmp_path / "golden", {"opt/noise": File(os.urandom(3 << 20))})
+    server = Store(tmp_path / "store")
+    with offered(server, root) as offer:
+        capture = ["image", "capture", "gold1", offer.url]
+        done = server.run(*capture, "--bwlimit", "fast", env=offer.password)
+        assert (done.rc, "KiB a second, or 2M" in done.err) == (64, True)
+        began = time.monotonic()
+        server.run(*capture, "--bwlimit", "1M", env=offer.password).ok()
+        assert time.monotonic() - began > 2
+        offer.end()
+    assert things(server.image("gold1"))["opt/noise"] == things(root)["opt/noise"]
 
 
 def test_what_was_left_out_is_told_on_a_terminal_too(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -103,6 +105,43 @@ def test_it_is_not_seen_before_it_is_whole_and_killed_twice_it_goes_on(room: Roo
         assert (root / "usr/share" / name).stat().st_ino == inode, (
             "what was there was not sent again"
         )
+
+
+def test_large_files_keep_their_holes_and_links(room: Room) -> None:
+    image = room.image("el7")
+    place = image / "var/lib/odd\nplace"
+    place.mkdir(parents=True)
+    with (place / "sparse").open("wb") as file:
+        file.write(b"head")
+        file.seek(300 << 20)
+        file.write(b"tail")
+    os.link(place / "sparse", place / "other name")
+    os.utime(place, (1_500_000_000, 1_500_000_000))
+    pc = room.pc("pc07")
+    arrives(pc, "el7")
+    came = pc.root / "systems/el7/var/lib/odd\nplace"
+    st = (came / "sparse").stat()
+    assert st.st_size == (300 << 20) + 4
+    assert st.st_blocks * 512 < 1 << 20, "no room for 300 MB of nothing"
+    assert (came / "other name").samefile(came / "sparse")
+    assert came.stat().st_mtime == 1_500_000_000
+    with (came / "sparse").open("rb") as file:
+        assert file.read(4) == b"head"
+        file.seek(300 << 20)
+        assert file.read() == b"tail"
+
+
+def test_how_far_it_is_can_be_seen_and_what_it_may_take_is_held(room: Room) -> None:
+    room.heavy_image("el7", 12)
+    room.declare(section("el7"), allie="bandwidth = 2M")
+    began = time.monotonic()
+    pc = room.pc("pc07")
+    words = until(lambda: (said := entry(pc, "el7")["words"]).endswith("%") and said, "a share")
+    share = re.fullmatch(r"being fetched.* (\d+) %", words)
+    assert share, words
+    assert 0 < int(share.group(1)) < 100
+    arrives(pc, "el7")
+    assert time.monotonic() - began > 12 / 2 * 0.8
 
 
 def test_after_a_power_failure_hollow_files_are_found(room: Room) -> None:

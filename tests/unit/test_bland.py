@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -199,3 +201,12 @@ def test_the_mailbox_is_beside_the_offer() -> None:
     text = offering.configuration("/", "/run/x", 1, "")
     assert "hosts allow" not in text
     assert "hosts deny = *" in offering.configuration("/", "/run/x", 1, "server")
+
+
+def test_a_label_is_no_longer_than_xfs_takes() -> None:
+    """The longest file name of an image would be cut off by mkfs, or refused."""
+    own = unbind.Own("debian12-teaching")
+    table = f"UUID={UUID} / xfs defaults 0 0\nUUID=1-2 /srv/debian12-teaching xfs defaults 0 0\n"
+    labels = re.findall(r"LABEL=(\S+)", unbind.fstab(table, own))
+    assert labels == ["debian12-tea", "debian12-t2"]
+    assert unbind.kernel_words(f"root=UUID={UUID}", own) == "root=LABEL=debian12-tea"

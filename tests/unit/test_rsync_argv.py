@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.core.errors import StateError, StoreError, Unreachable
-from allie.machine import process, rsync
+from allie.machine import bringing, process, rsync
 from allie.machine.process import Finished
 from allie.machine.rsync import Version
 from tests.conftest import FakePrograms
@@ -336,14 +336,14 @@ def test_the_line_that_says_most(err: bytes, words: str) -> None:
 
 
 def test_an_image_goes_on_where_it_was_and_leaves_alone_what_is_excluded() -> None:
-    argv = rsync.bring(
+    argv = bringing.bring(
         Version((3, 2)),
         ["--timeout=60"],
         "rsync://h/images/el9",
         "/systems/.el9.part",
         like="/systems/el9",
         excluded=["/etc/fstab", "/home/*"],
-        bandwidth="2M",
+        limits=["--bwlimit=2M"],
     )
     assert argv[-3:] == ["--", "rsync://h/images/el9/", "/systems/.el9.part/"]
     assert "--copy-dest=/systems/el9/" in argv
@@ -354,10 +354,22 @@ def test_an_image_goes_on_where_it_was_and_leaves_alone_what_is_excluded() -> No
 
 def test_an_update_is_compressed_where_there_is_a_wire() -> None:
     able, into = Version((3, 2)), "/systems/.el9.part"
-    far = rsync.bring(able, ["--timeout=60"], "rsync://h/images/el9", into, compressed=True)
-    first = rsync.bring(able, ["--timeout=60"], "rsync://h/images/el9", into)
-    near = rsync.bring(able, [], "/srv/allie/images/el9", into, compressed=True)
+    far = bringing.bring(able, ["--timeout=60"], "rsync://h/images/el9", into, compressed=True)
+    first = bringing.bring(able, ["--timeout=60"], "rsync://h/images/el9", into)
+    near = bringing.bring(able, [], "/srv/allie/images/el9", into, compressed=True)
     assert [("-z" in argv) for argv in (far, first, near)] == [True, False, False]
+
+
+def test_large_files_come_apart_since_keeping_holes_is_slow() -> None:
+    able, source = Version((3, 2)), "rsync://h/images/el9"
+    little = bringing.bring(able, [], source, "/systems/.el9.part", only_little=True)
+    assert {"-aHAX", f"--max-size={bringing.LARGE - 1}", "--info=skip1"} <= set(little)
+    large = bringing.bring_some(able, [], "rsync://h/images", "/s/.el9.part", ["--bwlimit=2M"])
+    assert {"-aSHAX", "--from0", "--files-from=-", "--bwlimit=2M"} <= set(large)
+    assert "--delete" not in large
+    assert bringing.names("el9", ["a b"]) == b"el9/./a b\0"
+    said = b"a b is over max-size\nodd\\#012name is over max-size\n\rx is over max-size, too\n"
+    assert bringing.large(said) == ["a b", "odd\nname"]
 
 
 def test_trees_are_copied_with_all_below_them() -> None:

@@ -49,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--with", dest="wanted", action="append", default=[], metavar="PATH",
         help="capture: this, too, though it is another file system or left out",
     )  # fmt: skip
+    parser.add_argument(
+        "--bwlimit", default="", metavar="RATE", help="capture: at most this, as 500 (KiB/s) or 2M"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -128,10 +131,12 @@ def _need_root(part: Part, args: argparse.Namespace) -> None:
 
 def _capture(top: str, args: argparse.Namespace) -> int:
     capture.check_address(args.source)
+    if args.bwlimit and not settings.is_bandwidth(args.bwlimit):
+        raise UsageError(f"--bwlimit {args.bwlimit}: KiB a second, or 2M, as for rsync")
     if args.source.startswith("ssh://"):
         bring.need_program("ssh", "openssh-client")
     with parts.begun(top, args.name) as part:
-        left = capture.capture(part, args.source, tuple(args.wanted))
+        left = capture.capture(part, args.source, tuple(args.wanted), args.bwlimit)
         if args.blandify:
             blandify.apply(part.tree, blandify.own_of(part.tree, args.name))
         parts.switch(part)

@@ -14,7 +14,7 @@ from allie.client import generation, part
 from allie.core import settings as configuration
 from allie.core.errors import DONE, UsageError
 from allie.core.value import TYPE_CHECKING
-from allie.machine import atomic, console, locate, process, rsync
+from allie.machine import atomic, bringing, console, locate, process, rsync
 
 if TYPE_CHECKING:
     import argparse
@@ -50,8 +50,26 @@ def run(args: argparse.Namespace) -> int:
     if not os.path.isdir(here.state):
         atomic.remove(notes)
     words, show = console.progress(f"{args.kind} {args.name}")
-    wanted = rsync.sources(store, [f"{args.kind}s/{args.name}/"])
-    argv = rsync.fetch(able, rsync.transport(store, stall) + words, wanted, args.dir, [])
-    rsync.check(process.run(argv, stall=stall, on_output=show), store)
+    reach = rsync.transport(store, stall) + words
+    large: list[str] = []
+
+    def follow(output: bytes) -> None:
+        large.extend(bringing.large(output))
+        if show:
+            show(output)
+
+    def fetch(argv: list[str], names: bytes = b"") -> None:
+        lines = process.by_line(follow)
+        rsync.check(process.run(argv, stdin=names, stall=stall, on_output=lines), store)
+
+    wanted = rsync.sources(store, [f"{args.kind}s/{args.name}"])
+    if args.kind == "overlay":
+        fetch(rsync.fetch(able, reach, [f"{wanted[0]}/"], args.dir, []))
+    else:
+        fetch(bringing.bring(able, reach, wanted[0], args.dir, only_little=True))
+    if large:
+        images = rsync.sources(store, ["images"])[0]
+        names = bringing.names(args.name, large)
+        fetch(bringing.bring_some(able, reach, images, args.dir), names)
     atomic.sync_filesystem(args.dir)
     return DONE

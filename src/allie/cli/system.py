@@ -52,8 +52,9 @@ def run(args: argparse.Namespace) -> int:
         return _add(here, args)
     declared = others.find(others.settings_of(here), args.name)
     if args.action == "update":
-        switch.update(_job(here, declared), in_place=args.in_place)
-        console.say(f"{declared.name}: now the image {declared.image} as the store has it")
+        made = switch.update(_job(here, declared), in_place=args.in_place)
+        words = "now the image {} as the store has it" if made else "already as the image {} has it"
+        console.say(f"{declared.name}: {words.format(declared.image)}")
     elif args.action == "rollback":
         image = switch.rollback(here, declared)
         console.say(f"{declared.name}: back to the tree before, image {image or 'unknown'}")

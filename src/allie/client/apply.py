@@ -18,7 +18,7 @@ from allie.core.present import Offer, Present
 from allie.core.report import Applied
 from allie.core.resolution import Problem
 from allie.core.system import System
-from allie.machine import process, tree
+from allie.machine import atomic, process, tree
 
 
 def apply(
@@ -126,7 +126,8 @@ def _without_a_broken_kit(here: System, plan: Plan) -> tuple[Plan, set[str]]:
     archives = [each for each in plan.of(PLACE) if each.real == system.ARCHIVE and each.offer]
     if not archives or not archives[0].offer:
         return plan, set()
-    argv = [sys.executable, "-I", archives[0].offer.path, "--root", here.root, "selfcheck"]
+    client = _ours_if_equal(archives[0].offer.path)
+    argv = [sys.executable, "-I", client, "--root", here.root, "selfcheck"]
     tried = process.run(argv)
     # The word, and not the status alone: an empty file, too, is a program that exits 0.
     if tried.code == 0 and stubs.WORKS.encode() in tried.out:
@@ -138,3 +139,11 @@ def _without_a_broken_kit(here: System, plan: Plan) -> tuple[Plan, set[str]]:
     problem = Problem(system.ARCHIVE, words)
     kept = tuple(change for change in plan.changes if change.real not in held)
     return plan._replace(changes=kept, problems=(*plan.problems, problem)), held
+
+
+def _ours_if_equal(archive: str) -> str:
+    """The archive that we run from, where it is the same: its code is unpacked and compiled."""
+    ours = os.path.realpath(sys.path[0])
+    both = os.path.isfile(ours) and os.path.getsize(ours) == os.path.getsize(archive)
+    same = both and atomic.read_bytes(ours) == atomic.read_bytes(archive)
+    return ours if same else archive

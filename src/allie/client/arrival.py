@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +32,18 @@ from allie.core.report import Report
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, boot, console, copies, locate, paths, process, room, rsync
+from allie.machine import (
+    atomic,
+    boot,
+    bringing,
+    console,
+    copies,
+    locate,
+    paths,
+    process,
+    room,
+    rsync,
+)
 
 
 class DiskFull(StateError):
@@ -186,12 +198,13 @@ def _image(job: Job, tree: str, note: Note, like: str) -> Note:
     fit.drop_state(tree)
     free = room.free(tree)
     try:
-        _from_stores(job, tree, note, like)
+        from_stores(job.settings, lambda store: _transfer(job, tree, note, like, store))
         _check(tree, note.image)
         if like:
             fit.keep(like, tree, (*fit.KEEP, fit.MIRROR))
         elif not note.update:
             fit.give(job.base, job.declared, tree, systems.settings_text(job.base))
+        fit.mount_points(tree)
         fit.name_it(tree, job.declared, note.image)
         atomic.sync_filesystem(tree)
     except StateError as error:
@@ -203,12 +216,12 @@ def _image(job: Job, tree: str, note: Note, like: str) -> Note:
     return note
 
 
-def _from_stores(job: Job, tree: str, note: Note, like: str) -> None:
-    """Bring the image from the first store that answers."""
+def from_stores(settings: Settings, work: Callable[[str], None]) -> None:
+    """Do something with the first store that answers."""
     trouble: StoreError | None = None
-    for store in fetch.in_own_order(job.settings):
+    for store in fetch.in_own_order(settings):
         try:
-            _transfer(job, tree, note, like, store)
+            work(store)
             return
         except StoreError as error:
             trouble = trouble or error
@@ -220,24 +233,20 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
     settings = job.settings
     able = rsync.version(f"{job.base.state}/rsync")
     reach = rsync.transport(store, settings.stall)
-    argv = rsync.bring(
-        able,
-        reach,
-        rsync.sources(store, [f"images/{note.image}"])[0],
-        tree,
-        like=like,
-        compressed=note.update,
-        excluded=fit.excluded(note.update),
-        bandwidth=settings.bandwidth,
-    )
+    wanted = rsync.sources(store, [f"images/{note.image}"])[0]
     place = f"{systems.book(job.base, job.declared.name)}/progress"
     show = console.progress(f"{job.declared.name}: image {note.image}")[1]
+    limits = [f"--bwlimit={settings.bandwidth}"] if settings.bandwidth else []
+    asks = signal.SIGVTALRM if bringing.tells_when_asked(able) and not show else 0
+    steady = [*limits, *(["--info=progress2"] if not asks else [])]
     synced, share = time.monotonic(), b""
+    large: list[str] = []
 
     def follow(output: bytes) -> None:
         nonlocal synced, note, share
+        large.extend(bringing.large(output))
         shares = _SHARE.findall(output)
-        if shares and shares[-1] != share:  # rsync says it for every file
+        if shares and shares[-1] != share:  # rsync may say it for every file
             share = shares[-1]
             atomic.write(place, share.decode() + "\n", durable=False)
         if show:
@@ -249,9 +258,28 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
             systems.write_note(tree, note)
             synced = time.monotonic()
 
-    # At the lowest priority the disk may keep it waiting: more patience than with overlays.
-    finished = process.run(argv, stall=settings.stall * 5, on_output=follow)
-    rsync.check(finished, store)
+    def run(argv: list[str], names: bytes = b"") -> None:
+        # At the lowest priority the disk may keep it waiting: more patience than with overlays.
+        stall, lines = settings.stall * 5, process.by_line(follow)
+        rsync.check(process.run(argv, stdin=names, stall=stall, on_output=lines, asks=asks), store)
+
+    run(
+        bringing.bring(
+            able,
+            reach,
+            wanted,
+            tree,
+            like=like,
+            compressed=note.update,
+            excluded=fit.excluded(note.update),
+            limits=steady,
+            only_little=not note.update,
+        )
+    )
+    if large:
+        images = rsync.sources(store, ["images"])[0]
+        names = bringing.names(note.image, large)
+        run(bringing.bring_some(able, reach, images, tree, steady), names)
 
 
 def _check(tree: str, image: str) -> None:

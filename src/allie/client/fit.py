@@ -24,6 +24,7 @@ KEEP = (
     "etc/hostname",
     "etc/hosts",
     "etc/machine-id",
+    "var/lib/dbus/machine-id",
     "etc/adjtime",
     "etc/localtime",
     "etc/timezone",
@@ -103,15 +104,21 @@ def give(base: System, declared: Declared, new: str, settings: str) -> None:
         _write(inside, "etc/hostname", os.uname().nodename + "\n")
     table = atomic.read(base.at(paths.Inside(base.root).file("etc/fstab"))) or ""
     _write(inside, "etc/fstab", fstab.of_sibling(table, declared.root))
-    for line in fstab.shared(table):
-        if line.point.startswith("/"):
-            place = inside.directory(line.point.strip("/"))
-            os.makedirs(inside.prefix + place.real, exist_ok=True)
     identity = os.urandom(16).hex() + "\n"
     for path in ("etc/machine-id", "var/lib/dbus/machine-id"):
         if os.path.isfile(inside.prefix + inside.entry(path)):
             _write(inside, path, identity)
     _write(inside, "etc/allie/allie.conf", settings)
+
+
+def mount_points(new: str) -> None:
+    """Make the places where a tree's own fstab mounts what it shares: no image has them all."""
+    inside = paths.Inside(new)
+    table = atomic.read(inside.prefix + inside.entry("etc/fstab")) or ""
+    for line in fstab.shared(table):
+        if line.point.startswith("/"):
+            place = inside.directory(line.point.strip("/"))
+            os.makedirs(inside.prefix + place.real, exist_ok=True)
 
 
 def name_it(new: str, declared: Declared, image: str) -> None:

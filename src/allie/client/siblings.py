@@ -99,7 +99,7 @@ def _tend(job: Job, tick: Tick) -> Outcome | _Ticking:
     return _Ticking(declared, began)
 
 
-def _start(job: Job, verb: str, free: int, work: Callable[[], None]) -> Outcome:
+def _start(job: Job, verb: str, free: int, work: Callable[[], object]) -> Outcome:
     """Have a system fetched or updated in the background, unless the disk was full and is."""
     base, name = job.base, job.declared.name
     trouble, away = arrival.trouble(base, name)

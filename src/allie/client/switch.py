@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 
-from allie.client import arrival, fit, systems
+from allie.client import arrival, fit, same, systems
 from allie.client.arrival import Job
 from allie.client.systems import IMAGE, READY, Note
 from allie.core.errors import StateError, UsageError
@@ -40,24 +40,30 @@ def wants_update(base: System, declared: Declared, root: str) -> str:
     return f"allie.conf names the image {declared.image}, it has {present}"
 
 
-def update(job: Job, *, in_place: bool = False) -> None:
+def update(job: Job, *, in_place: bool = False) -> bool:
     """Bring the image as it is now, beside the present tree, and switch to it.
 
+    False if it is as the store has the image already: then nothing is made.
     Raises Busy, UsageError, StateError, StoreError; the system is then as it was.
     """
     base, declared = job.base, job.declared
     with arrival.at_work(job) as root:
         if systems.in_place(declared, root):
-            _update_in_place(job, root, in_place)
-            return
+            return _update_in_place(job, root, in_place)
         recover(base, declared, root, locked=True)
         _must_be_there(declared, root)
         part = systems.beside(root, "part")
-        _begin(job, root, part)
+        if not systems.note_of(part):  # else an earlier try goes on
+            found = same.compare(job, root)
+            if found == same.SAME:
+                _stays(job, root)
+                return False
+            _begin(job, root, part, apart=found == same.LINKS)
         arrival.build(job, part, like=root)
         _set_up(root, part)
         _switch(root)
         atomic.remove(f"{systems.book(base, declared.name)}/{_HELD}")
+        return True
 
 
 def rollback(base: System, declared: Declared) -> str:
@@ -110,14 +116,23 @@ def recover(base: System, declared: Declared, root: str, *, locked: bool = False
     copies.discard(gone)
 
 
-def _begin(job: Job, root: str, part: str) -> None:
-    """The tree to build in: a copy of the present one where that is free, else an empty one."""
-    if systems.note_of(part):
-        return  # an earlier try goes on
+def _stays(job: Job, root: str) -> None:
+    """The image has what is there, though perhaps under another name."""
+    if systems.image_of(root) != job.declared.image:
+        with lock.held(locate.open_system(root), "update"):
+            systems.record_image(root, job.declared.image)
+    atomic.remove(f"{systems.book(job.base, job.declared.name)}/{_HELD}")
+
+
+def _begin(job: Job, root: str, part: str, *, apart: bool) -> None:
+    """The tree to build in: a copy of the present one where that is free, else an empty one.
+
+    apart: an empty one in any case, since rsync leaves names together that are one file.
+    """
     copies.discard(part)
     copy = systems.beside(root, "copy")
     copies.discard(copy)
-    if copies.copy(root, copy):
+    if not apart and copies.copy(root, copy):
         atomic.sync_filesystem(copy)
         systems.write_note(copy, _note(job))
         os.rename(copy, part)
@@ -169,12 +184,15 @@ def _exchange(root: str, other: str) -> None:
         atomic.sync_directory(os.path.dirname(root))
 
 
-def _update_in_place(job: Job, root: str, consent: bool) -> None:
+def _update_in_place(job: Job, root: str, consent: bool) -> bool:
     """A system on a partition: nobody can use it meanwhile, and nothing is there to go back to."""
     declared = job.declared
     stands, _ = systems.standing(declared, root)
     if stands != systems.PARTIAL:
         _must_be_there(declared, root)
+        if same.compare(job, root) != same.OTHER:
+            _stays(job, root)
+            return False
         if not consent:
             raise UsageError(
                 f"{declared.name} lives in {declared.root}: it is out of use during its update,"
@@ -188,6 +206,7 @@ def _update_in_place(job: Job, root: str, consent: bool) -> None:
             systems.write_note(root, _note(job))
     arrival.build(job, root)
     systems.drop_note(root)
+    return True
 
 
 def _must_be_there(declared: Declared, root: str) -> None:

@@ -207,8 +207,17 @@ def _declared(ini: configparser.ConfigParser) -> list[Declared]:
     return found
 
 
+def is_bandwidth(text: str) -> bool:
+    """Whether rsync's --bwlimit takes it, with no more than a unit.
+
+    >>> [is_bandwidth(text) for text in ("500", "2.5M", "fast", "0")]
+    [True, True, False, False]
+    """
+    return bool(re.fullmatch(_BANDWIDTH, text))
+
+
 def _bandwidth(text: str) -> str:
-    if text and not re.fullmatch(_BANDWIDTH, text):
+    if text and not is_bandwidth(text):
         raise SettingsError(
             f"allie.conf: bandwidth = {text!r} is not one", "KiB a second, or 2M, as for rsync"
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _MAC = r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}"
 _ANYWHERE = re.compile(r"/dev/(disk/by-(label|partlabel)/|sr\d|fd\d|cdrom|loop|zram|root\b)")
-_LONGEST = 12  # of a label: xfs takes no more
+_LONGEST = 12  # of a label: xfs takes no more (ext4: 16, btrfs: 255)
 _FIELDS = re.compile(r"(\s*)([^\s#]\S*)(\s+)(\S+)(\s+)(\S+)(.*)", re.DOTALL)
 _CARDS = ("ethernet", "802-3-ethernet", "wifi", "802-11-wireless")
 
@@ -27,6 +27,15 @@ class Own(Value):
 
     image: str
     host: str = ""  # the golden machine's name
+
+    @property
+    def label(self) -> str:
+        """Of its root: as much of the name as any file system takes.
+
+        >>> Own("debian12-teaching").label
+        'debian12-tea'
+        """
+        return self.image[:_LONGEST]
 
 
 def fstab(text: str, own: Own) -> str:
@@ -39,7 +48,7 @@ def fstab(text: str, own: Own) -> str:
     labels: dict[str, str] = {}  # a btrfs stands in several lines; its label is the root's then
     for found in filter(None, map(_FIELDS.fullmatch, lines)):
         if found.group(4) == "/":
-            labels[found.group(2)] = own.image
+            labels[found.group(2)] = own.label
 
     def by_label(line: str) -> str:
         found = _FIELDS.fullmatch(line)
@@ -49,7 +58,7 @@ def fstab(text: str, own: Own) -> str:
         kind = found.group(6)
         label = labels.get(source) or _label(place, kind, own)
         if source not in labels and label in labels.values():
-            label = f"{label}{len(labels) + 1}"
+            label = f"{label[: _LONGEST - 2]}{len(labels) + 1}"
         labels[source] = label
         return f"{before}LABEL={label}{gap}{line[found.end(3) :]}"
 
@@ -71,7 +80,7 @@ def crypttab(text: str, _own: Own) -> str:
 def kernel_words(text: str, own: Own) -> str:
     """The kernel's command line, wherever it stands: root and swap by label, no other disks."""
     bound = r"(?:(?:PART)?UUID=[\w-]+|/dev/(?!disk/by-label/)[^\s\"']+)"
-    text = re.sub(rf"\broot={bound}", f"root=LABEL={own.image}", text)
+    text = re.sub(rf"\broot={bound}", f"root=LABEL={own.label}", text)
     text = re.sub(rf"\b(resume|RESUME)=\"?{bound}\"?", r"\1=LABEL=swap", text)
     return re.sub(
         r" ?\b(rd\.(luks\.uuid|md\.uuid|lvm\.[lv]v|lvm\.vg)|resume_offset)=[^\s\"']+", "", text
@@ -198,7 +207,7 @@ def _label(place: str, kind: str, own: Own) -> str:
     if kind == "swap":
         return "swap"
     if place == "/":
-        return own.image
+        return own.label
     if place in ("/boot/efi", "/efi", "/boot/EFI"):
         return "EFI"
     return place.rstrip("/").rpartition("/")[2][:_LONGEST] or "data"

@@ -14,6 +14,7 @@ from allie.core import whereabouts
 from allie.core.errors import StateError, UsageError
 from allie.machine import mounting, process
 
+_LONGEST = 16  # characters of an ext4 label; mkfs.ext4 cuts off the rest
 _BLKID_NOTHING = 2  # its exit status where it finds nothing
 
 
@@ -47,6 +48,11 @@ def make(device: str, label: str) -> None:
     """
     if not stat.S_ISBLK(os.stat(device).st_mode):
         raise UsageError(f"{device} is no block device")
+    if label.startswith("LABEL=") and len(label) > len("LABEL=") + _LONGEST:
+        raise UsageError(
+            f"{label}: on ext4 a label has at most {_LONGEST} characters",
+            "give the system another root in allie.conf",
+        )
     probe = process.run(["blkid", "-p", "-o", "export", device])
     lines = probe.out.decode(errors="replace").splitlines()
     found = " ".join(line for line in lines if not line.startswith(("DEVNAME=", "PART_ENTRY_")))

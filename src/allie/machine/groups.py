@@ -22,6 +22,18 @@ def end(pid: int) -> None:
             time.sleep(0.02)
 
 
+def ask(group: int, number: int) -> None:
+    """Send a signal to those of a process group that have a handler for it."""
+    for pid in _members(group):
+        try:
+            with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+                caught = next(line for line in status if line.startswith("SigCgt:"))
+            if int(caught.split()[1], 16) >> (number - 1) & 1:
+                os.kill(pid, number)
+        except (OSError, StopIteration):
+            continue  # it has ended
+
+
 def start_of(pid: int) -> str:
     """When a process began, in the kernel's ticks; "" if there is none. (pid, start) is unique."""
     try:
@@ -33,11 +45,15 @@ def start_of(pid: int) -> str:
 
 
 class Watch:
-    """Ends a child's group once none of its processes has read a byte for `stall` seconds."""
+    """Ends a child's group once none of its processes has read a byte for `stall` seconds.
 
-    def __init__(self, pid: int, stall: float | None) -> None:
+    asks: meanwhile it is asked every second how far it is, by this signal; 0: it is not.
+    """
+
+    def __init__(self, pid: int, stall: float | None, asks: int = 0) -> None:
         self.pid = pid
         self.stall = stall
+        self.asks = asks
         self.bytes = -1
         self.since = time.monotonic()
         self.looked = self.since  # what ends within a second is not looked at
@@ -54,6 +70,8 @@ class Watch:
         elif now - self.since >= self.stall:
             self.ended = True
             end(self.pid)
+        if self.asks and not self.ended:
+            ask(self.pid, self.asks)
 
 
 def _members(group: int) -> list[int]:

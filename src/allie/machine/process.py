@@ -76,19 +76,21 @@ def run(
     *,
     stdin: bytes = b"",
     stall: float | None = None,
-    on_output: Callable[[bytes], None] | None = None,
+    on_output: Callable[[bytes], bool | None] | None = None,
     keep: Sequence[int] = (),
     check: bool = False,
     only_reads: bool = False,
+    asks: int = 0,
 ) -> Finished:
     """Run a program to its end and return what it printed.
 
     stall: seconds without a byte read by any of its processes after which it is ended (rsync's
     own --timeout does not bound a dead link). on_output: given what it prints, as it comes; that is
-    then not kept, since the progress of a million files is a hundred megabytes. keep: descriptors
-    that it inherits. only_reads: it may outlive us, since it changes nothing; it is then started
-    without copying this process, which saves 3 ms. Raises ProgramFailed with check, where it did
-    not exit 0.
+    then not kept, since the progress of a million files is a hundred megabytes; it returns True
+    where that was enough, and the program is ended. keep: descriptors that it inherits. asks: with
+    stall, a signal by which it is asked for output every second. only_reads:
+    it may outlive us, since it changes nothing; it is then started without copying this process,
+    which saves 3 ms. Raises ProgramFailed with check, where it did not exit 0.
     """
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
@@ -100,11 +102,26 @@ def run(
         pid = fork(lambda: execute(argv, environment()), streams, keep=keep)
     for descriptor in streams:
         os.close(descriptor)
-    out, err, stalled = _converse(pid, (in_write, out_read, err_read), stdin, stall, on_output)
+    watch = groups.Watch(pid, stall, asks)
+    out, err, stalled = _converse(pid, (in_write, out_read, err_read), stdin, on_output, watch)
     finished = Finished(tuple(argv), wait(pid), out, err, stalled)
     if check and finished.code != 0:
         raise ProgramFailed(finished)
     return finished
+
+
+def by_line(take: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """For `on_output`: hand on what is printed in whole lines (a carriage return ends one, too)."""
+    rest = b""
+
+    def follow(output: bytes) -> None:
+        nonlocal rest
+        output = rest + output
+        end = max(output.rfind(b"\n"), output.rfind(b"\r")) + 1
+        rest = output[end:]
+        take(output[:end])
+
+    return follow
 
 
 def _spawn(argv: Sequence[str], streams: tuple[int, int, int]) -> int:
@@ -236,13 +253,12 @@ def _converse(
     pid: int,
     ends: tuple[int, int, int],
     stdin: bytes,
-    stall: float | None,
-    on_output: Callable[[bytes], None] | None,
+    on_output: Callable[[bytes], bool | None] | None,
+    watch: groups.Watch,
 ) -> tuple[bytes, bytes, bool]:
     """Feed a child and read it until both its outputs are closed: (stdout, stderr, stalled)."""
     in_write, out_read, err_read = ends
     collected: dict[int, list[bytes]] = {out_read: [], err_read: []}
-    watch = groups.Watch(pid, stall)
     poll = select.poll()
     for descriptor in collected:
         poll.register(descriptor, select.POLLIN)
@@ -250,13 +266,14 @@ def _converse(
     poll.register(in_write, select.POLLOUT)
     open_ends = set(collected)
     while open_ends:
-        for descriptor, event in poll.poll(groups.LOOK * 1000 if stall else None):
+        for descriptor, event in poll.poll(groups.LOOK * 1000 if watch.stall else None):
             if descriptor == in_write:
                 stdin = _feed(in_write, stdin, event, poll)
                 continue
             data = os.read(descriptor, 65536)
             if data and on_output and descriptor == out_read:
-                on_output(data)
+                if on_output(data):
+                    groups.end(pid)
             elif data:
                 collected[descriptor].append(data)
             else:

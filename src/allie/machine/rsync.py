@@ -82,9 +82,9 @@ def version(notes: str) -> Version:
     return found
 
 
-def archive_flags(able: Version) -> list[str]:
+def archive_flags(able: Version, *, holes: bool = True) -> list[str]:
     """Everything a file has: holes, links, ACLs, xattrs, numeric owners; not what is the PC's."""
-    flags = ["-aSH" + "A" * able.acls + "X" * able.xattrs, "--numeric-ids"]
+    flags = ["-a" + "S" * holes + "H" + "A" * able.acls + "X" * able.xattrs, "--numeric-ids"]
     return flags + _filters(able)
 
 
@@ -152,10 +152,16 @@ def parse_answer(out: bytes) -> Answer:
     for line in out.splitlines():
         deleted = line[:1] == b"*"
         name = line[len(_DELETED) if deleted else len(_ITEM) :]
-        plain = re.sub(rb"\\#([0-7]{3})", lambda found: bytes([int(found.group(1), 8)]), name)
-        (gone if deleted else changed).append(os.fsdecode(plain.rstrip(b"/")))
+        (gone if deleted else changed).append(plain_name(name))
         links = links or line[:1] == b"h"
     return Answer(tuple(changed), tuple(gone), links)
+
+
+def plain_name(name: bytes) -> str:
+    """A name as it is, from how rsync prints it."""
+    if b"\\#" in name:
+        name = re.sub(rb"\\#([0-7]{3})", lambda found: bytes([int(found.group(1), 8)]), name)
+    return os.fsdecode(name.rstrip(b"/"))
 
 
 def fetch(
@@ -195,32 +201,6 @@ def copy_out(able: Version, root: str, into: str) -> list[str]:
     flags = ["-lptgoDSH" + "A" * able.acls + "X" * able.xattrs, "--numeric-ids", "-I"]
     flags += [*_filters(able), "--from0", "--files-from=-", "--no-implied-dirs"]
     return ["rsync", *flags, "--", f"{root.rstrip('/')}/", f"{into}/"]
-
-
-def bring(
-    able: Version,
-    reach: list[str],
-    wanted: str,
-    into: str,
-    *,
-    like: str = "",
-    compressed: bool = False,
-    excluded: Sequence[str] = (),
-    bandwidth: str = "",
-) -> list[str]:
-    """Bring a whole image into a tree; again after an interruption, it goes on.
-
-    like: a tree that is much the same; what is equal there is copied from it, what is similar
-    costs the difference. compressed: on the wire, by the best that both ends know. It costs the
-    server five times the CPU, so it is for what is little. excluded: paths that stay as they are,
-    and are not brought.
-    """
-    flags = [*archive_flags(able), "--delete", "--info=progress2"]
-    flags += [f"--exclude={pattern}" for pattern in excluded]
-    flags += [f"--bwlimit={bandwidth}"] if bandwidth else []
-    flags += [f"--copy-dest={like}/"] if like else []
-    flags += ["-z"] * bool(compressed and reach)  # no wire leads to a store in a directory
-    return ["rsync", *flags, *reach, "--", f"{wanted}/", f"{into}/"]
 
 
 def copy_trees(able: Version, old: str, new: str) -> list[str]:

@@ -37,10 +37,13 @@ def check_address(address: str) -> None:
         )
 
 
-def capture(part: Part, address: str, wanted: tuple[str, ...]) -> list[LeftOut]:
+def capture(
+    part: Part, address: str, wanted: tuple[str, ...], bandwidth: str = ""
+) -> list[LeftOut]:
     """Bring the golden machine's root; what was left out.
 
     wanted: paths on other file systems, or of those that are left out, that are to come as well.
+    bandwidth: what the transfer may take, as rsync's --bwlimit has it.
     """
     check_address(address)
     for path in wanted:
@@ -48,6 +51,7 @@ def capture(part: Part, address: str, wanted: tuple[str, ...]) -> list[LeftOut]:
             raise UsageError(f"--with {path}: not an absolute path")
     rows = leftout.rows(wanted)
     options = [*rsync.transport(address, _STALL), "-x", "-vv", "--info=NONE", "--debug=NONE"]
+    options += [f"--bwlimit={bandwidth}"] * bool(bandwidth)
     options += ["--relative"] * bool(wanted)
     options += leftout.filters(rows)
     sources = _sources(address, wanted)

@@ -1,0 +1,76 @@
+"""rsync's command lines that bring an image to a PC, and what they say meanwhile.
+
+Files of LARGE and more come by a second command, which keeps their holes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+from allie.machine import rsync
+from allie.machine.rsync import Version
+
+_ASKED_SINCE = (3, 2)
+LARGE = 16 << 20  # bytes; what holes in a smaller file waste is little
+
+
+def bring(
+    able: Version,
+    reach: list[str],
+    wanted: str,
+    into: str,
+    *,
+    like: str = "",
+    compressed: bool = False,
+    excluded: Sequence[str] = (),
+    limits: Sequence[str] = (),
+    only_little: bool = False,
+) -> list[str]:
+    """Bring a whole image into a tree; again after an interruption, it goes on.
+
+    like: a tree that is much the same; what is equal there is copied from it, what is similar
+    costs the difference. compressed: on the wire, by the best that both ends know. It costs the
+    server five times the CPU, so it is for what is little. excluded: paths that stay as they are,
+    and are not brought. only_little: files of LARGE and more are just named (`large`); of the
+    others holes are filled, since with -S rsync writes a kilobyte at a time.
+    """
+    flags = [*rsync.archive_flags(able, holes=not only_little), "--delete", *limits]
+    flags += [f"--max-size={LARGE - 1}", "--info=skip1"] if only_little else []
+    flags += [f"--exclude={pattern}" for pattern in excluded]
+    flags += [f"--copy-dest={like}/"] if like else []
+    flags += ["-z"] * bool(compressed and reach)  # no wire leads to a store in a directory
+    return ["rsync", *flags, *reach, "--", f"{wanted}/", f"{into}/"]
+
+
+def large(out: bytes) -> list[str]:
+    """The files that `bring` named, since they are large.
+
+    >>> large(b"usr/lib/x is over max-size\\n\\r   12  3%  1MB/s  0:00:01\\r")
+    ['usr/lib/x']
+    """
+    found = (re.fullmatch(rb"(.+) is over max-size", line) for line in re.split(b"[\r\n]", out))
+    return [rsync.plain_name(each.group(1)) for each in found if each]
+
+
+def bring_some(
+    able: Version, reach: list[str], images: str, into: str, limits: Sequence[str] = ()
+) -> list[str]:
+    """Bring the files named on standard input (`names`), and what directories above them have.
+
+    images: the directory of all images. From one below the top of a module, rsync 3.5.0 without
+    chroot lists such files and then says that they have vanished.
+    """
+    flags = [*rsync.archive_flags(able), "--from0", "--files-from=-", *limits]
+    return ["rsync", *flags, *reach, "--", f"{images}/", f"{into}/"]
+
+
+def names(image: str, files: Sequence[str]) -> bytes:
+    """The list for `bring_some`: what stands before /./ is not made here."""
+    return b"".join(os.fsencode(f"{image}/./{path}") + b"\0" for path in files)
+
+
+def tells_when_asked(able: Version) -> bool:
+    """Whether it says how far it is when it gets SIGVTALRM; a line for every file costs a tenth."""
+    return able.number >= _ASKED_SINCE
