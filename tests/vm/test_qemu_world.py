@@ -27,7 +27,7 @@ def test_a_guest_boots_and_reaches_the_hosts_store(tmp_path: Path, bootable: Pat
         )
         disk = qemu.image_of(root, tmp_path / "disk")
         shutil.rmtree(root)
-        options = [*qemu.disk(disk, snapshot=True), *qemu.kernel(bootable, "root=/dev/vda ro")]
+        options = [*qemu.disk(disk, snapshot=True), *qemu.kernel(bootable, "root=/dev/vda rw")]
         with qemu.guest(tmp_path / "guest", options) as guest:
             said = guest.wait_for("cloud-amd64", results=True)
             assert "from the store" in said
