@@ -69,14 +69,14 @@ def make(device: str, label: str) -> None:
 
 
 @contextmanager
-def mounted(device: str, at: str) -> Iterator[str]:
+def mounted(device: str, at: str, options: str = "rw,dev,suid,exec") -> Iterator[str]:
     """Mount a file system at `at` (made if need be), seen by this process and its children alone.
 
     Device files in it work (nodev is not set): it is a system. Raises StateError if it cannot be.
     """
     mounting.become_private()
     os.makedirs(at, 0o700, exist_ok=True)
-    done = process.run(["mount", "-o", "rw,dev,suid,exec", device, at])
+    done = process.run(["mount", "-o", options, device, at])
     if done.code != 0:
         raise StateError(f"cannot mount {device}: {done.last_words()}", f"mount {device} /mnt")
     try:

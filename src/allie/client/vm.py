@@ -1,0 +1,181 @@
+"""`allie vm`: boot a system of this PC in QEMU, on a layer that is thrown away.
+
+A partition is read through QEMU's own copy-on-write layer. A directory is first copied into the
+image of a file system. The image, the console's record and the kernel's copy are files without a
+name, and QEMU dies with us: however we end, nothing stays. The running system is never booted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Sequence
+
+from allie.client import enter
+from allie.core import whereabouts
+from allie.core.errors import StateError
+from allie.core.value import Value
+from allie.machine import atomic, console, disks, locate, lock, mounts, process
+
+PROGRAM = "qemu-system-x86_64"
+PATIENCE = 20.0  # seconds without a word on the console, after which KVM is taken not to work
+_SPARE = 1 << 30  # what the system may write on its throw-away copy
+_SCRATCH = "/var/tmp"  # on a disk: the copy of a system is too large for memory
+_COPY = 1 << 20
+
+
+class Machine(Value):
+    """What is booted, and on what."""
+
+    disk: str
+    kernel: str
+    initrd: str
+    memory: int  # MiB
+    cpus: int
+    log: str  # where the console is recorded
+
+
+class Source(Value):
+    """A system as it was found: a directory, or a partition that is not mounted."""
+
+    root: str
+    device: str
+
+
+def argv(machine: Machine, accel: str) -> list[str]:
+    """QEMU's command line: the serial console on this terminal, a network behind the host's."""
+    cpu = "host" if accel == "kvm" else "qemu64"
+    options = "root=/dev/vda rw fstab=no console=ttyS0"
+    return [
+        *(PROGRAM, "-accel", "kvm" if accel == "kvm" else "tcg,thread=multi", "-cpu", cpu),
+        *("-m", str(machine.memory), "-smp", str(machine.cpus), "-display", "none", "-no-reboot"),
+        *("-drive", f"file={machine.disk},format=raw,if=virtio,snapshot=on"),
+        *("-nic", "user,model=virtio-net-pci", "-device", "virtio-rng-pci"),
+        *("-chardev", f"stdio,id=term,mux=on,signal=off,logfile={machine.log}"),
+        *("-serial", "chardev:term", "-mon", "chardev=term"),
+        *("-kernel", machine.kernel, "-initrd", machine.initrd, "-append", options),
+    ]
+
+
+def boot(name: str, memory: int, cpus: int, accel: str) -> int:
+    """Boot a system until it is switched off; QEMU's exit status. Raises AllieError."""
+    if not process.has_program(PROGRAM):
+        packages = "qemu-system-x86 (apt, zypper: qemu-x86; dnf: qemu-system-x86-core; pacman: "
+        raise StateError(f"{PROGRAM} is not installed", f"install {packages}qemu-system-x86)")
+    source = find(name)
+    log, kernel, initrd = _nameless(), _nameless(), _nameless()
+    if source.root:
+        _take_kernel(source.root, kernel, initrd)
+        disk = _copy(source.root)
+    else:
+        with disks.mounted(source.device, "/run/allie/vm", "ro") as root:
+            _take_kernel(root, kernel, initrd)
+        disk = os.open(source.device, os.O_RDONLY | os.O_CLOEXEC)
+    files = [disk, kernel, initrd, log]
+    names = [f"/proc/self/fd/{each}" for each in files]
+    whole = Machine(source.device or names[0], names[1], names[2], memory, cpus, names[3])
+    return _run(whole, files, accel)
+
+
+def find(name: str) -> Source:
+    """Where a system is. Raises AllieError where there is none, or it is the running one."""
+    try:
+        root = enter.root_of(name)
+    except StateError:  # not mounted
+        text = atomic.read("/etc/allie/allie.conf") or ""
+        where = whereabouts.roots(text).get(name, "")
+        device = disks.device(where) if "LABEL=" in where else ""
+        if not device:
+            raise
+        return Source("", device)
+    if disks.is_running(root):
+        raise StateError(f"{name} is the system that runs now", "boot one of the others")
+    below = mounts.at_or_below(f"{root.rstrip('/')}/")
+    if below and below != root:
+        raise StateError(f"{below} is mounted inside {name}, and would be copied", "unmount it")
+    return Source(root, "")
+
+
+def newest_kernel(root: str) -> tuple[str, str]:
+    """The kernel and initrd of the highest release in /boot. Raises StateError without one."""
+    found = []
+    names = os.listdir(f"{root}/boot") if os.path.isdir(f"{root}/boot") else []
+    for name in names:
+        release = name[len("vmlinuz-") :] if name.startswith("vmlinuz-") else ""
+        initrds = (f"initrd.img-{release}", f"initramfs-{release}.img", f"initrd-{release}")
+        initrd = next((each for each in initrds if each in names), "")
+        if release and initrd and "rescue" not in release:
+            parts = [int(part) if part.isdigit() else -1 for part in re.split(r"[.-]", release)]
+            found.append((parts, release, f"{root}/boot/{name}", f"{root}/boot/{initrd}"))
+    if not found:
+        raise StateError(f"{root}/boot holds no kernel with its initrd", "install a kernel in it")
+    return max(found)[2:]
+
+
+def _take_kernel(root: str, kernel: int, initrd: int) -> None:
+    """Copy the system's kernel, or that of the running one, where its mount cannot go away."""
+    try:
+        paths = newest_kernel(root)
+    except StateError:
+        paths = newest_kernel("/")
+        console.warn(f"no kernel in {root}: booting with {paths[0]}, without its modules")
+    for path, target in zip(paths, (kernel, initrd)):
+        with open(path, "rb") as source:
+            while data := source.read(_COPY):
+                os.write(target, data)
+
+
+def _nameless() -> int:
+    """A file that nobody else sees and that goes with the last process that has it open."""
+    flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
+    return os.open(_SCRATCH, flags, 0o600)
+
+
+def _copy(root: str) -> int:
+    """A nameless image of an ext4 file system with what is in `root`."""
+    if lock.is_running(locate.open_system(root)):
+        console.warn(f"{root}: its tick is at work; the copy may have half of what it does")
+    done = process.run(["du", "-skx", root], check=True)
+    image = _nameless()
+    os.ftruncate(image, int(int(done.out.split()[0]) * 1024 * 1.4) + _SPARE)
+    console.say(f"copying {root} (nothing that the machine writes is kept)")
+    command = ["mkfs.ext4", "-q", "-F", "-d", root, f"/proc/self/fd/{image}"]
+    process.run(command, keep=[image], check=True)
+    return image
+
+
+def _run(machine: Machine, files: Sequence[int], accel: str) -> int:
+    """Boot it; with `auto`, by KVM as long as the machine gets on with it."""
+    console.say("console of the machine; to leave it: Ctrl-A X")
+    first = accel
+    if accel == "auto":
+        first = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"
+    code = _start(machine, files, first, watched=accel == "auto" and first == "kvm")
+    if code is None:
+        console.warn("no word from the machine under KVM: starting again with emulation")
+        code = _start(machine, files, "tcg", watched=False)
+    return code or 0
+
+
+def _start(machine: Machine, files: Sequence[int], accel: str, *, watched: bool) -> int | None:
+    """Run QEMU to its end; None where it is watched and made no progress."""
+    line, log = argv(machine, accel), files[-1]
+    pid = process.fork(lambda: process.execute(line, process.environment()), (0, 1, 2), keep=files)
+    ended = False
+    try:
+        if watched:
+            code = process.wait_until(pid, time.monotonic() + PATIENCE)
+            ended = code is not None
+            if not os.fstat(log).st_size and code != 0:
+                return None
+            if ended:
+                return code
+        code = process.wait(pid)
+        ended = True
+        return code
+    finally:
+        if not ended:
+            os.kill(pid, signal.SIGKILL)
+            process.wait(pid)
