@@ -70,7 +70,7 @@ def boot(name: str, memory: int, cpus: int, accel: str) -> int:
         _take_kernel(source.root, kernel, initrd)
         disk = _copy(source.root)
     else:
-        with disks.mounted(source.device, "/run/allie/vm", "ro") as root:
+        with disks.read(source.device, "/run/allie/vm") as root:
             _take_kernel(root, kernel, initrd)
         disk = os.open(source.device, os.O_RDONLY | os.O_CLOEXEC)
     files = [disk, kernel, initrd, log]

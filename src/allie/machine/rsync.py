@@ -21,6 +21,7 @@ from allie.machine.process import Finished
 _AWAY = (5, 10, 12, 30, 35, 255)
 _CHANGED = (23, 24)  # partial transfer, or files vanished: the store is being edited
 _UNSAFE_PARENTS_BEFORE = (3, 5)
+_SYNCS_SINCE = (3, 2, 4)
 _NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
 _CONNECT = 10  # seconds
 _ITEM = b">f+++++++++ "  # what stands before a name in an answer: %i is 11 characters wide
@@ -39,6 +40,11 @@ class Version(Value):
     def follows_swapped_parents(self) -> bool:
         """Whether a directory swapped for a symlink under its hands leads it out of the root."""
         return self.number < _UNSAFE_PARENTS_BEFORE
+
+    @property
+    def syncs(self) -> bool:
+        """Whether it can have each file on disk before it renames it (--fsync)."""
+        return self.number >= _SYNCS_SINCE
 
     @property
     def plain(self) -> Version:
@@ -189,10 +195,11 @@ def lay(able: Version, stage: str, root: str, backups: str) -> list[str]:
     """Lay the staged names (standard input, NUL-ended, each with ./ before it) over the root.
 
     RULES A5: never -r, -K, --force, --delete or --inplace; -I, since drift can keep size and mtime.
+    --fsync: a power cut between its rename and our sync would leave a file empty (seen on ext4).
     """
     flags = ["-lptgoDSH" + "A" * able.acls + "X" * able.xattrs, "--numeric-ids", "-I"]
     flags += [*_filters(able), "--from0", "--files-from=-", "--no-implied-dirs"]
-    flags += ["--backup", f"--backup-dir={backups}", "--delay-updates"]
+    flags += ["--backup", f"--backup-dir={backups}", "--delay-updates"] + ["--fsync"] * able.syncs
     return ["rsync", *flags, "--", f"{stage}/", f"{root.rstrip('/')}/"]
 
 
