@@ -20,6 +20,7 @@ from allie.core.value import Value
 from allie.machine import atomic, console, disks, locate, lock, mounts, process
 
 PROGRAM = "qemu-system-x86_64"
+PACKAGES = "qemu-system-x86 (apt, pacman), qemu-system-x86-core (dnf) or qemu-x86 (zypper)"
 PATIENCE = 20.0  # seconds without a word on the console, after which KVM is taken not to work
 _SPARE = 1 << 30  # what the system may write on its throw-away copy
 _SCRATCH = "/var/tmp"  # on a disk: the copy of a system is too large for memory
@@ -62,8 +63,7 @@ def argv(machine: Machine, accel: str) -> list[str]:
 def boot(name: str, memory: int, cpus: int, accel: str) -> int:
     """Boot a system until it is switched off; QEMU's exit status. Raises AllieError."""
     if not process.has_program(PROGRAM):
-        packages = "qemu-system-x86 (apt, zypper: qemu-x86; dnf: qemu-system-x86-core; pacman: "
-        raise StateError(f"{PROGRAM} is not installed", f"install {packages}qemu-system-x86)")
+        raise StateError(f"{PROGRAM} is not installed", f"install {PACKAGES}")
     source = find(name)
     log, kernel, initrd = _nameless(), _nameless(), _nameless()
     if source.root:

@@ -1,0 +1,165 @@
+"""`allie vm`: a directory and a partition are booted, and stay as they were.
+
+It runs in a mount namespace with an /etc and /run of its own, so this machine's are not touched.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.worlds import qemu
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.vm]
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PREPARE = """\
+set -e
+mount -t tmpfs tmpfs /run
+mkdir /run/up /run/work
+mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/up,workdir=/run/work /etc
+mkdir -p /etc/allie
+printf 'thebase\\n' > /etc/allie/system
+printf '[allie]\\nstore = /nowhere\\n[system other]\\nroot = %s\\n' "$1" > /etc/allie/allie.conf
+shift
+code=0
+"$@" || code=$?
+ls /run/allie 2>/dev/null | sed 's/^/left: /'
+exit $code
+"""
+_FAKE = """\
+#!/bin/sh
+echo "$@" >> "$(dirname "$0")/calls"
+exit {code}
+"""
+
+
+def vm(
+    where: str, *words: str, path: str = _PATH, seconds: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """`allie vm other …` on a PC whose system `other` is at `where`; its outputs in one."""
+    own = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _PREPARE, "sh", where]
+    client = [sys.executable, "-I", "-m", "allie.cli.main", "vm", "other", *words]
+    return subprocess.run(
+        [*own, *client],
+        env={"PATH": _PATH, "ALLIE_PATH": path, "TERM": "dumb"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=seconds,
+    )
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> str:
+    """A directory with a kernel that only a stand-in for QEMU is given."""
+    boot = tmp_path / "small/boot"
+    boot.mkdir(parents=True)
+    (boot / "vmlinuz-6.1").write_bytes(b"kernel")
+    (boot / "initrd.img-6.1").write_bytes(b"initrd")
+    return str(tmp_path / "small")
+
+
+def fake(place: Path, code: int) -> str:
+    """A PATH in which QEMU says nothing and exits `code`; its calls are in place/calls."""
+    place.mkdir()
+    program = place / "qemu-system-x86_64"
+    program.write_text(_FAKE.format(code=code))
+    program.chmod(0o755)
+    return f"{place}:{_PATH}"
+
+
+def accelerators(place: Path) -> list[str]:
+    """What each call was to use."""
+    return [
+        line.split()[1].partition(",")[0] for line in (place / "calls").read_text().splitlines()
+    ]
+
+
+def test_without_a_word_under_kvm_it_is_emulated(tmp_path: Path, small: str) -> None:
+    done = vm(small, path=fake(tmp_path / "bin", 1))
+    first = ["kvm"] if os.access("/dev/kvm", os.R_OK | os.W_OK) else []
+    assert accelerators(tmp_path / "bin") == [*first, "tcg"]
+    assert done.returncode == 2
+    assert "qemu-system-x86_64 ended with 1" in done.stdout
+
+
+def test_what_is_asked_for_is_not_changed(tmp_path: Path, small: str) -> None:
+    vm(small, "--accel", "kvm", path=fake(tmp_path / "bin", 1))
+    assert accelerators(tmp_path / "bin") == ["kvm"]
+
+
+def test_without_qemu_it_names_the_packages(small: str) -> None:
+    done = vm(small, path="/nowhere")
+    assert done.returncode == 2
+    assert "qemu-system-x86 (apt, pacman)" in done.stdout
+    assert "qemu-x86 (zypper)" in done.stdout
+
+
+def test_the_running_system_is_not_booted() -> None:
+    done = vm("/")
+    assert done.returncode == 2
+    assert "other is the system that runs now" in done.stdout
+
+
+@pytest.mark.timeout(400)
+def test_a_directory_boots_and_stays_as_it_was(tmp_path: Path, bootable: Path) -> None:
+    root = tmp_path / "root"
+    subprocess.run(["cp", "-a", str(bootable), str(root)], check=True)
+    _probe(root)
+    before = _scratch()
+    done = vm(str(root), "--accel", "tcg", seconds=300)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "the probe was here" in done.stdout
+    assert not (root / "written").exists()
+    assert "left: " not in done.stdout
+    assert _scratch() == before
+
+
+@pytest.mark.vm_all
+@pytest.mark.timeout(400)
+def test_a_partition_boots_and_stays_as_it_was(tmp_path: Path, bootable: Path) -> None:
+    root, image = tmp_path / "root", tmp_path / "image"
+    subprocess.run(["cp", "-a", str(bootable), str(root)], check=True)
+    _probe(root)
+    qemu.image_of(root, image, label="allievmtest")
+    shutil.rmtree(root)
+    before = _digest(image)
+    for _ in _looped(image):
+        done = vm("LABEL=allievmtest", "--accel", "tcg", seconds=300)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "the probe was here" in done.stdout
+    assert _digest(image) == before
+    assert "left: vm" not in done.stdout
+
+
+def _probe(root: Path) -> None:
+    """Have a root write a file and say so on its console at boot, then switch off."""
+    qemu.run_at_boot(root, "")
+    says = "echo > /written && echo the probe was here > /dev/ttyS0"  # there is no second console
+    (root / "usr/local/sbin/probe").write_text(f"#!/bin/sh\n{says}\n")
+
+
+def _scratch() -> Sequence[str]:
+    return sorted(os.listdir("/var/tmp"))
+
+
+def _digest(path: Path) -> str:
+    return subprocess.run(["sha256sum", path], capture_output=True, text=True).stdout.split()[0]
+
+
+def _looped(image: Path) -> Iterator[str]:
+    made = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True)
+    device = made.stdout.strip()
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True)
