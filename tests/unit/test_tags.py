@@ -307,6 +307,10 @@ def test_the_order_of_the_conditions_means_nothing(items: list[str], random: Ran
     assert ranked(",".join(items)) == ranked(",".join(mixed))
 
 
+def test_two_flags_are_one_error_in_either_order() -> None:
+    assert tags.parse("once,absent") == tags.parse("absent,once")
+
+
 @given(TAGS)
 def test_it_means_nothing_on_which_component_a_condition_stands(items: list[str]) -> None:
     conditions = [item for item in items if item not in tags.FLAGS] or ["class.lab"]

@@ -67,7 +67,7 @@ def parse(text: str) -> Tag:
         error = "a second ## in one name"
     if len(flags) > 1:
         error = error or _BOTH_FLAGS
-    return Tag(frozenset(conditions), flags.pop() if flags else "", error)
+    return Tag(frozenset(conditions), min(flags, default=""), error)
 
 
 def parse_name(spelling: str) -> Tag:
