@@ -88,6 +88,12 @@ def _kill_and_recover(scene: world.Scene, trial: Path, number: int, victim: str)
     assert run.lingered < 15, f"{step}: {run.lingered} s later some were still at work"
     if number % 2:
         _away(scene, trial, step)
+    _converges(scene, trial, step)
+    _undo(scene, trial, step)
+
+
+def _converges(scene: world.Scene, trial: Path, step: str) -> None:
+    """The next tick brings about all that was to be, and the one after it changes nothing."""
     again = allie(trial, "run-conf")
     assert again.rc == 0, f"{step}: the next tick: {again}"
     _as_if_nothing_happened(scene, trial, step)
@@ -95,7 +101,6 @@ def _kill_and_recover(scene: world.Scene, trial: Path, number: int, victim: str)
     allie(trial, "run-conf").ok()
     moved = world.differences(before, world.lstats(trial))
     assert not moved, f"{step}: a second tick changed {moved}"
-    _undo(scene, trial, step)
 
 
 def _none_is_half(

@@ -17,14 +17,14 @@ import pytest
 from tests.crash import ptrace, world
 from tests.crash.test_kill_everywhere import (
     Stage,
-    _as_if_nothing_happened,
+    _converges,
     _none_is_half,
     _sample,
     needs_ptrace,
     stage,
 )
-from tests.worlds import power
-from tests.worlds.forked import allie, work
+from tests.worlds import machine, power
+from tests.worlds.forked import work
 from tests.worlds.power import PowerDisk
 
 pytestmark = [
@@ -40,7 +40,7 @@ __all__ = ["stage"]  # a fixture
 
 @pytest.mark.parametrize("kind", list(power.KINDS))
 def test_power_cut_at_any_step(stage: Stage, kind: str, tmp_path: Path) -> None:
-    why = power.lacking(kind)
+    why = machine.lacks_disk(kind)
     if why:
         pytest.skip(why)
     wrong = []
@@ -68,13 +68,7 @@ def _cut_and_recover(scene: world.Scene, disk: PowerDisk, number: int, *, journa
     hollow = _hollow(scene, trial)
     assert not hollow or list(trial.glob("var/lib/allie/intent*")), f"{step}: {hollow} for ever"
     _none_is_half(scene, trial, step, hollow)
-    again = allie(trial, "run-conf")
-    assert again.rc == 0, f"{step}: the next tick: {again}"
-    _as_if_nothing_happened(scene, trial, step)
-    before = world.lstats(trial)
-    allie(trial, "run-conf").ok()
-    moved = world.differences(before, world.lstats(trial))
-    assert not moved, f"{step}: a second tick changed {moved}"
+    _converges(scene, trial, step)
 
 
 def _hollow(scene: world.Scene, trial: Path) -> frozenset[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.enter.world import UID, USER, Base
+from tests.worlds.loop import looped
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -230,25 +231,26 @@ def test_a_disk_is_found_by_its_label(base: Base, tmp_path: Path) -> None:
     with image.open("wb") as file:
         file.truncate(8 << 20)
     subprocess.run(["mkfs.ext4", "-q", "-L", "the disk", str(image)], check=True)
-    loop = subprocess.run(
-        ["losetup", "--find", "--show", str(image)], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    try:
-        number = os.stat(loop).st_rdev
-        node = f"mknod {loop} b {os.major(number)} {os.minor(number)}; mkdir /dev/disk/by-label"
-        link = f"ln -s ../../{os.path.basename(loop)} '/dev/disk/by-label/the\\x20disk'"
-        base.run("sh", "-c", f"{node}; {link}", root=True).ok()
-        said = base.enter("disk", "true")
-        assert said.rc == 2
-        assert "LABEL=the disk is not mounted" in said.err
-        fill = "mkdir /srv/on; mount $0 /srv/on; cp -a /srv/bb/. /srv/on; echo x > /srv/on/etc/on"
-        base.run("sh", "-c", fill, loop, root=True).ok()
-        assert base.enter("disk", "cat", "/etc/on").ok().lines == ["x"]
-        # … and from inside another system
-        assert base.sh("deb", "allie enter disk -- cat /etc/on").ok().lines == ["x"]
-    finally:
-        base.run("sh", "-c", "umount /srv/on; rm -r /dev/disk/by-label", root=True)
-        subprocess.run(["losetup", "-d", loop], check=True)
+    with looped(image) as loop:
+        try:
+            _on_a_disk(base, loop)
+        finally:
+            base.run("sh", "-c", "umount /srv/on; rm -r /dev/disk/by-label", root=True)
+
+
+def _on_a_disk(base: Base, loop: str) -> None:
+    number = os.stat(loop).st_rdev
+    node = f"mknod {loop} b {os.major(number)} {os.minor(number)}; mkdir /dev/disk/by-label"
+    link = f"ln -s ../../{os.path.basename(loop)} '/dev/disk/by-label/the\\x20disk'"
+    base.run("sh", "-c", f"{node}; {link}", root=True).ok()
+    said = base.enter("disk", "true")
+    assert said.rc == 2
+    assert "LABEL=the disk is not mounted" in said.err
+    fill = "mkdir /srv/on; mount $0 /srv/on; cp -a /srv/bb/. /srv/on; echo x > /srv/on/etc/on"
+    base.run("sh", "-c", fill, loop, root=True).ok()
+    assert base.enter("disk", "cat", "/etc/on").ok().lines == ["x"]
+    # … and from inside another system
+    assert base.sh("deb", "allie enter disk -- cat /etc/on").ok().lines == ["x"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import pytest
 from tests.image.site import Store, rich_root, things
 from tests.worlds import machine
 from tests.worlds.debian import UnavailableError, debian_root
+from tests.worlds.loop import looped
 from tests.worlds.toy import File, Tree, make_tree
 
 pytestmark = [pytest.mark.root, pytest.mark.real]
@@ -190,18 +191,13 @@ def test_a_disk_is_mounted_read_only_for_the_time(tmp_path: Path) -> None:
     with disk.open("wb") as file:
         file.truncate(64 << 20)
     subprocess.run(["mkfs.ext4", "-q", "-d", root, disk], check=True)
-    asked = ["losetup", "-f", "--show", str(disk)]
-    loop = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
-    try:
-        with offered(server, Path(loop)) as offer:
-            mounts = Path(f"/proc/{offer.process.pid}/mountinfo").read_text()
-            (line,) = [line for line in mounts.splitlines() if loop in line]
-            assert re.search(r" ro,", line)
-            assert loop not in Path("/proc/self/mountinfo").read_text(), "nobody else sees it"
-            server.run("image", "capture", "gold1", offer.url, env=offer.password).ok()
-            offer.end()
-    finally:
-        subprocess.run(["losetup", "-d", loop], check=True)
+    with looped(disk) as loop, offered(server, Path(loop)) as offer:
+        mounts = Path(f"/proc/{offer.process.pid}/mountinfo").read_text()
+        (line,) = [line for line in mounts.splitlines() if loop in line]
+        assert re.search(r" ro,", line)
+        assert loop not in Path("/proc/self/mountinfo").read_text(), "nobody else sees it"
+        server.run("image", "capture", "gold1", offer.url, env=offer.password).ok()
+        offer.end()
     there = things(server.image("gold1"), whole_seconds=True)  # mkfs.ext4 -d keeps no more
     wanted = things(root, whole_seconds=True)
     assert set(KEPT) <= {*there}

@@ -138,8 +138,14 @@ def kill(pids: list[int]) -> None:
             continue
 
 
-def until(what: Callable[[], Any], words: str, *, kill: Callable[[], None] | None = None) -> Any:
-    """Wait for something to become true; its value."""
+def until(
+    what: Callable[[], Any],
+    words: str,
+    *,
+    kill: Callable[[], None] | None = None,
+    pause: float = 0.05,
+) -> Any:
+    """Wait for something to become true; its value. pause: seconds between two looks."""
     deadline = time.monotonic() + PATIENCE
     while True:
         found = what()
@@ -148,7 +154,7 @@ def until(what: Callable[[], Any], words: str, *, kill: Callable[[], None] | Non
         if kill:
             kill()
         assert time.monotonic() < deadline, f"not within {PATIENCE} s: {words}"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def entry(pc: TickPC, name: str) -> dict[str, Any]:
@@ -168,6 +174,12 @@ def arrives(pc: TickPC, name: str, image: str = "") -> dict[str, Any]:
 
     found: dict[str, Any] = until(there, f"{name} is there on {pc.root.name}")
     return found
+
+
+def settles(pc: TickPC, name: str, image: str = "") -> None:
+    """Wait until a system is there (with an image), and nothing works in the background."""
+    arrives(pc, name, image)
+    until(lambda: not processes_of(pc.root), "the fetch or update has ended")
 
 
 def in_system(pc: TickPC, name: str, *args: str) -> Result:

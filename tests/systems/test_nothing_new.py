@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.systems.room import Room, arrives, entry, processes_of, section, tree_of, until
+from tests.systems.room import Room, arrives, entry, processes_of, section, settles, tree_of, until
 from tests.tick.site import TickPC, needs_root, script
 from tests.worlds.toy import Tree, make_tree
 
@@ -32,8 +32,7 @@ def room(tmp_path: Path) -> Iterator[Room]:
 @pytest.fixture
 def pc(room: Room) -> TickPC:
     made = room.pc("pc07")
-    arrives(made, "el7")
-    until(lambda: not processes_of(made.root), "the fetch has ended")
+    settles(made, "el7")
     return made
 
 

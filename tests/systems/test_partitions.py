@@ -14,12 +14,12 @@ import pytest
 from tests import leftovers
 from tests.systems.room import (
     Room,
-    arrives,
     entry,
     in_system,
     kill,
     processes_of,
     section,
+    settles,
     until,
 )
 from tests.tick.site import TickPC, needs_root, script
@@ -72,10 +72,9 @@ def room(tmp_path: Path) -> Iterator[Room]:
 @pytest.fixture
 def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Disk]:
     kind = getattr(request, "param", "ext4")
-    if not machine.has_loop() or not shutil.which(f"mkfs.{kind}"):
-        pytest.skip(f"needs loop devices and mkfs.{kind}")
-    if not machine.has_file_system(kind):
-        pytest.skip(f"needs {kind}")
+    why = machine.lacks_disk(kind)
+    if why:
+        pytest.skip(why)
     made = Disk(tmp_path / "disk", SIZES[kind])
     yield made
     made.end()
@@ -107,8 +106,7 @@ def test_the_life_of_a_system_on_a_partition(
     assert entry(pc, "el7")["state"] in ("partial", "missing")
     assert in_system(pc, "el7", "status").rc == 2
     assert pc.tick()["98systems"]["state"] == "waiting"
-    arrives(pc, "el7")
-    until(lambda: not processes_of(pc.root), "the fetch has ended")
+    settles(pc, "el7")
     assert leftovers.mounts_but_of(tmp_path) == before
     assert _look(disk, tmp_path, "etc/fstab").count(f"LABEL={disk.label} / auto") == 1
     assert _look(disk, tmp_path, "etc/motd") == "common\n"
@@ -135,8 +133,7 @@ def _update_in_place(room: Room, pc: TickPC, disk: Disk, tmp_path: Path) -> None
     running.communicate()
     assert entry(pc, "el7")["state"] == "partial"
     pc.tick()  # it goes on by itself
-    arrives(pc, "el7", "el8")
-    until(lambda: not processes_of(pc.root), "the update has ended")
+    settles(pc, "el7", "el8")
     assert _look(disk, tmp_path, "home/ann") == "thesis\n"
     assert _look(disk, tmp_path, "etc/motd") == "common\n"
     assert not _look(disk, tmp_path, ".allie-fetching")
@@ -246,8 +243,7 @@ def test_an_update_shares_what_did_not_change(
     disk.mounted(at)
     try:
         pc = room.pc("pc07", {"root/conf/50x": script("true")})
-        arrives(pc, "el7")
-        until(lambda: not processes_of(pc.root), "the fetch has ended")
+        settles(pc, "el7")
         os.sync()
         inode = (at / "el7").stat().st_ino
         assert (inode == 256) == (kind == "btrfs")

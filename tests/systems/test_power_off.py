@@ -8,7 +8,6 @@ content.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -18,18 +17,17 @@ import pytest
 
 from allie.client import systems
 from tests.systems.room import (
-    PATIENCE,
     Room,
-    arrives,
     entry,
     in_system,
     kill,
     processes_of,
     section,
+    settles,
     until,
 )
 from tests.tick.site import TickPC, kit_folder, needs_root
-from tests.worlds import power
+from tests.worlds import machine
 from tests.worlds.power import PowerDisk
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, needs_root]
@@ -87,7 +85,7 @@ def room(tmp_path: Path) -> Iterator[Room]:
 @contextmanager
 def powered(room: Room, kind: str) -> Iterator[PoweredPC]:
     """A PC on a disk of this kind, that has joined."""
-    why = power.lacking(kind)
+    why = machine.lacks_disk(kind)
     if why:
         pytest.skip(why)
     with PowerDisk(room.top / "disk", kind) as disk:
@@ -137,11 +135,8 @@ def _or(one: Moment, next_one: Moment) -> Moment:
 
 
 def _await(pc: PoweredPC, moment: Moment) -> None:
-    """As `until`, but looking all the time."""
-    deadline = time.monotonic() + PATIENCE
-    while not moment(pc.systems):
-        assert time.monotonic() < deadline, "that moment never came"
-        time.sleep(0.0005)
+    """Such moments are short: look all the time."""
+    until(lambda: moment(pc.systems), "that moment comes", pause=0.0005)
 
 
 def _digests(tree: Path) -> dict[str, str]:
@@ -201,8 +196,7 @@ def test_in_mid_fetch(room: Room, moment: str, kind: str, journal: bool) -> None
             assert entry(pc, "el7")["state"] == "there"
         _base_is_whole(pc)
         pc.tick(rc=None)
-        arrives(pc, "el7")
-        until(lambda: not processes_of(pc.root), "the fetch has ended")
+        settles(pc, "el7")
         _is(pc.systems / "el7", image)
         pc.tick()
         assert os.listdir(pc.systems) == ["el7"]
@@ -235,8 +229,7 @@ def test_in_mid_update(room: Room, moment: str, kind: str, journal: bool) -> Non
     with powered(room, kind) as pc:
         room.declare(section("el7"))
         pc.tick()
-        arrives(pc, "el7")
-        until(lambda: not processes_of(pc.root), "the fetch has ended")
+        settles(pc, "el7")
         root = pc.systems / "el7"
         (root / "home/ann").mkdir(parents=True)
         (root / "home/ann/thesis").write_text("chapter 1\n")
@@ -250,8 +243,7 @@ def test_in_mid_update(room: Room, moment: str, kind: str, journal: bool) -> Non
         assert in_system(pc, "el7", "run-conf").rc == 0, "it is in use at once"
         _base_is_whole(pc)
         pc.tick(rc=None)
-        arrives(pc, "el7", "el8")
-        until(lambda: not processes_of(pc.root), "the update has ended")
+        settles(pc, "el7", "el8")
         pc.tick()
         _is(root, new)
         assert (root / "home/ann/thesis").read_text() == "chapter 1\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.enter.world import Base, possible
-from tests.systems.room import Room, arrives, in_system, processes_of, section, until
+from tests.systems.room import Room, in_system, section, settles
 from tests.tick.site import needs_root, script
 from tests.worlds.debian import UnavailableError, debian_root
 
@@ -35,8 +35,7 @@ def test_bullseye_without_python(tmp_path: Path) -> None:
         )
         room.declare(section("bullseye"))
         pc = room.pc("pc07", {"usr/bin/dpkg-query": script("echo of the base")})
-        arrives(pc, "bullseye")
-        until(lambda: not processes_of(pc.root), "the fetch has ended")
+        settles(pc, "bullseye")
         root = pc.root / "systems/bullseye"
         assert (root / "etc/issue").read_text() == "eleven\n", "its own facts choose"
         assert (root / "lib/site/note").is_file()

@@ -20,6 +20,7 @@ from tests.systems.room import (
     kill,
     processes_of,
     section,
+    settles,
     until,
 )
 from tests.tick.site import TickPC, needs_root, script
@@ -40,8 +41,7 @@ def room(tmp_path: Path) -> Iterator[Room]:
 @pytest.fixture
 def pc(room: Room) -> TickPC:
     made = room.pc("pc07")
-    arrives(made, "el7")
-    until(lambda: not processes_of(made.root), "the fetch has ended")
+    settles(made, "el7")
     return made
 
 
@@ -82,8 +82,7 @@ def test_what_the_overlays_placed_is_not_taken_for_the_images_own(room: Room, pc
     room.image("el8", {"etc/motd": "of el8\n"})
     room.declare(section("el7", image="el8"))
     pc.tick(rc=None)
-    arrives(pc, "el7", "el8")
-    until(lambda: not processes_of(pc.root), "the update has ended")
+    settles(pc, "el7", "el8")
     (room.store / "overlays/common/etc/motd").unlink()
     pc.tick(rc=None)
     assert (pc.root / "systems/el7/etc/motd").read_text() == "of el8\n"

@@ -9,12 +9,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.worlds import qemu
+from tests.worlds.loop import looped
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.vm]
 
@@ -133,7 +134,7 @@ def test_a_partition_boots_and_stays_as_it_was(tmp_path: Path, bootable: Path) -
     qemu.image_of(root, image, label="allievmtest")
     shutil.rmtree(root)
     before = _digest(image)
-    for _ in _looped(image):
+    with looped(image):
         done = vm("LABEL=allievmtest", "--accel", "tcg", seconds=300)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "the probe was here" in done.stdout
@@ -154,12 +155,3 @@ def _scratch() -> Sequence[str]:
 
 def _digest(path: Path) -> str:
     return subprocess.run(["sha256sum", path], capture_output=True, text=True).stdout.split()[0]
-
-
-def _looped(image: Path) -> Iterator[str]:
-    made = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True)
-    device = made.stdout.strip()
-    try:
-        yield device
-    finally:
-        subprocess.run(["losetup", "-d", device], check=True)

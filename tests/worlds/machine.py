@@ -40,6 +40,15 @@ def has_file_system(name: str) -> bool:
     return name in Path("/proc/filesystems").read_text().split()
 
 
+def lacks_disk(kind: str) -> str:
+    """Why no file system of this kind can be had on a loop device; "" if one can."""
+    if not has_loop():
+        return "needs loop devices"
+    if not shutil.which(f"mkfs.{kind}") or not has_file_system(kind):
+        return f"needs {kind}"
+    return ""
+
+
 def pythons() -> dict[str, str]:
     """The Pythons of this machine, in PATH or put there by pyenv: version to program."""
     folders = os.get_exec_path()

@@ -13,13 +13,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import struct
 import subprocess
 import time
 from pathlib import Path
-
-from tests.worlds import machine
 
 KINDS = {"ext4": 128, "xfs": 320}  # MiB
 _GOING_DOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN
@@ -84,15 +81,6 @@ class PowerDisk:
         while subprocess.run(["umount", str(self.at)], capture_output=True, check=False).returncode:
             assert time.monotonic() < deadline, f"somebody uses {self.at}"
             time.sleep(0.1)
-
-
-def lacking(kind: str) -> str:
-    """Why no such disk can be had here; "" if it can."""
-    if not machine.has_loop():
-        return "needs loop devices"
-    if not shutil.which(f"mkfs.{kind}") or not machine.has_file_system(kind):
-        return f"needs {kind}"
-    return ""
 
 
 def _takes_a_file(at: Path) -> bool:

@@ -51,25 +51,11 @@ def run(args: argparse.Namespace) -> int:
         atomic.remove(notes)
     words, show = console.progress(f"{args.kind} {args.name}")
     reach = rsync.transport(store, stall) + words
-    large: list[str] = []
-
-    def follow(output: bytes) -> None:
-        large.extend(bringing.large(output))
-        if show:
-            show(output)
-
-    def fetch(argv: list[str], names: bytes = b"") -> None:
-        lines = process.by_line(follow)
-        rsync.check(process.run(argv, stdin=names, stall=stall, on_output=lines), store)
-
-    wanted = rsync.sources(store, [f"{args.kind}s/{args.name}"])
-    if args.kind == "overlay":
-        fetch(rsync.fetch(able, reach, [f"{wanted[0]}/"], args.dir, []))
+    if args.kind == "image":
+        bringing.fetch(able, reach, store, args.name, args.dir, stall=stall, follow=show)
     else:
-        fetch(bringing.bring(able, reach, wanted[0], args.dir, only_little=True))
-    if large:
-        images = rsync.sources(store, ["images"])[0]
-        names = bringing.names(args.name, large)
-        fetch(bringing.bring_some(able, reach, images, args.dir), names)
+        wanted = rsync.sources(store, [f"overlays/{args.name}/"])
+        argv = rsync.fetch(able, reach, wanted, args.dir, [])
+        rsync.check(process.run(argv, stall=stall, on_output=show), store)
     atomic.sync_filesystem(args.dir)
     return DONE

@@ -40,7 +40,6 @@ from allie.machine import (
     copies,
     locate,
     paths,
-    process,
     room,
     rsync,
 )
@@ -233,18 +232,15 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
     settings = job.settings
     able = rsync.version(f"{job.base.state}/rsync")
     reach = rsync.transport(store, settings.stall)
-    wanted = rsync.sources(store, [f"images/{note.image}"])[0]
     place = f"{systems.book(job.base, job.declared.name)}/progress"
     show = console.progress(f"{job.declared.name}: image {note.image}")[1]
     limits = [f"--bwlimit={settings.bandwidth}"] if settings.bandwidth else []
     asks = signal.SIGVTALRM if bringing.tells_when_asked(able) and not show else 0
     steady = [*limits, *(["--info=progress2"] if not asks else [])]
     synced, share = time.monotonic(), b""
-    large: list[str] = []
 
     def follow(output: bytes) -> None:
         nonlocal synced, note, share
-        large.extend(bringing.large(output))
         shares = _SHARE.findall(output)
         if shares and shares[-1] != share:  # rsync may say it for every file
             share = shares[-1]
@@ -258,28 +254,21 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
             systems.write_note(tree, note)
             synced = time.monotonic()
 
-    def run(argv: list[str], names: bytes = b"") -> None:
+    bringing.fetch(
+        able,
+        reach,
+        store,
+        note.image,
+        tree,
         # At the lowest priority the disk may keep it waiting: more patience than with overlays.
-        stall, lines = settings.stall * 5, process.by_line(follow)
-        rsync.check(process.run(argv, stdin=names, stall=stall, on_output=lines, asks=asks), store)
-
-    run(
-        bringing.bring(
-            able,
-            reach,
-            wanted,
-            tree,
-            like=like,
-            compressed=note.update,
-            excluded=fit.excluded(note.update),
-            limits=steady,
-            only_little=not note.update,
-        )
+        stall=settings.stall * 5,
+        follow=follow,
+        asks=asks,
+        like=like,
+        update=note.update,
+        excluded=fit.excluded(note.update),
+        limits=steady,
     )
-    if large:
-        images = rsync.sources(store, ["images"])[0]
-        names = bringing.names(note.image, large)
-        run(bringing.bring_some(able, reach, images, tree, steady), names)
 
 
 def _check(tree: str, image: str) -> None:

@@ -52,7 +52,6 @@ class _Question:
         self.reach = rsync.transport(store, job.settings.stall)
         self.stall = job.settings.stall * 5
         self.wanted = rsync.sources(store, [f"images/{job.declared.image}"])[0]
-        self.rest = b""
         self.differs = False
         self.has: set[str] = set()  # of what ALLiE placed, what the image has, too
         self.links = 0  # names in the image of files that have another name before
@@ -60,7 +59,8 @@ class _Question:
     def answer(self) -> str:
         excluded = [f"/{path}" for path in _LEFT_OUT]
         argv = comparing.whole(self.able, self.reach, self.wanted, self.root, excluded)
-        done = process.run(argv, stall=self.stall, on_output=self._follow, only_reads=True)
+        lines = process.by_line(self._follow)
+        done = process.run(argv, stall=self.stall, on_output=lines, only_reads=True)
         if self.differs:
             return OTHER
         rsync.check(done, self.store)
@@ -68,10 +68,9 @@ class _Question:
             return OTHER
         return SAME if self.links == _links_in(self.root, self.placed) else LINKS
 
-    def _follow(self, output: bytes) -> bool:
+    def _follow(self, lines: bytes) -> bool:
         """Take in what rsync prints; whether that was enough."""
-        *lines, self.rest = (self.rest + output).split(b"\n")
-        for each in map(comparing.parse, lines):
+        for each in map(comparing.parse, lines.split(b"\n")):
             if each is None:
                 continue
             if each.name in self.placed:

@@ -1,19 +1,71 @@
-"""rsync's command lines that bring an image to a PC, and what they say meanwhile.
+"""Bring an image to a PC: rsync's command lines, and what they say meanwhile.
 
-Files of LARGE and more come by a second command, which keeps their holes.
+Files of LARGE and more come by a second command, which keeps their holes. Everything but `fetch` is
+pure.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from allie.machine import rsync
+from allie.machine import process, rsync
 from allie.machine.rsync import Version
 
 _ASKED_SINCE = (3, 2)
 LARGE = 16 << 20  # bytes; what holes in a smaller file waste is little
+
+
+def fetch(
+    able: Version,
+    reach: list[str],
+    store: str,
+    image: str,
+    into: str,
+    *,
+    stall: float,
+    follow: Callable[[bytes], None] | None,
+    asks: int = 0,
+    like: str = "",
+    update: bool = False,
+    excluded: Sequence[str] = (),
+    limits: Sequence[str] = (),
+) -> None:
+    """Bring an image from a store into a tree, by both commands where there are large files.
+
+    follow: given whole lines of what rsync prints. update: the tree was a system before: compressed
+    on the wire, and all in one. stall, asks: as for `process.run`. The rest: as for `bring`.
+    Raises StoreError, Unreachable, or StateError for this PC's disk.
+    """
+    named: list[str] = []
+
+    def take(lines: bytes) -> None:
+        named.extend(large(lines))
+        if follow:
+            follow(lines)
+
+    def run(argv: list[str], files: bytes = b"") -> None:
+        lines = process.by_line(take)
+        done = process.run(argv, stdin=files, stall=stall, on_output=lines, asks=asks)
+        rsync.check(done, store)
+
+    run(
+        bring(
+            able,
+            reach,
+            rsync.sources(store, [f"images/{image}"])[0],
+            into,
+            like=like,
+            compressed=update,
+            excluded=excluded,
+            limits=limits,
+            only_little=not update,
+        )
+    )
+    if named:
+        images = rsync.sources(store, ["images"])[0]
+        run(bring_some(able, reach, images, into, limits), names(image, named))
 
 
 def bring(

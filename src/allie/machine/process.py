@@ -88,9 +88,9 @@ def run(
     own --timeout does not bound a dead link). on_output: given what it prints, as it comes; that is
     then not kept, since the progress of a million files is a hundred megabytes; it returns True
     where that was enough, and the program is ended. keep: descriptors that it inherits. asks: with
-    stall, a signal by which it is asked for output every second. only_reads:
-    it may outlive us, since it changes nothing; it is then started without copying this process,
-    which saves 3 ms. Raises ProgramFailed with check, where it did not exit 0.
+    stall, a signal by which it is asked for output every second. only_reads: it may outlive us,
+    since it changes nothing; it is then started without copying this process, which saves 3 ms.
+    Raises ProgramFailed with check, where it did not exit 0.
     """
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
@@ -110,16 +110,16 @@ def run(
     return finished
 
 
-def by_line(take: Callable[[bytes], None]) -> Callable[[bytes], None]:
+def by_line(take: Callable[[bytes], bool | None]) -> Callable[[bytes], bool | None]:
     """For `on_output`: hand on what is printed in whole lines (a carriage return ends one, too)."""
     rest = b""
 
-    def follow(output: bytes) -> None:
+    def follow(output: bytes) -> bool | None:
         nonlocal rest
         output = rest + output
         end = max(output.rfind(b"\n"), output.rfind(b"\r")) + 1
         rest = output[end:]
-        take(output[:end])
+        return take(output[:end])
 
     return follow
 

@@ -1,0 +1,19 @@
+"""A file as a disk: a loop device, which goes when it is done with."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def looped(file: Path) -> Iterator[str]:
+    """The loop device of a file, as `/dev/loop0`. Needs root."""
+    asked = ["losetup", "-f", "--show", str(file)]
+    device = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True)
