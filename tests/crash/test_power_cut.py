@@ -2,18 +2,19 @@
 
 The PC's root stands on a disk whose power is cut at that step (tests/worlds/power.py); the tick's
 processes are killed. With every second cut the journal had just been committed: names are on the
-disk, and of the content perhaps nothing. So a file that was placed in the last moment may be empty,
-as with any program that does not fsync each file; then the intent is there, too, and the next tick,
-at boot, mends it.
+disk, and of the content perhaps nothing. By an rsync that cannot --fsync a file that was placed in
+the last moment may be empty; then the intent is there, too, and the next tick, at boot, mends it.
 """
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from allie.machine import rsync
 from tests.crash import ptrace, world
 from tests.crash.test_kill_everywhere import (
     Stage,
@@ -55,20 +56,47 @@ def test_power_cut_at_any_step(stage: Stage, kind: str, tmp_path: Path) -> None:
     assert not wrong, "\n\n".join(wrong)
 
 
+@pytest.mark.parametrize("kind", list(power.KINDS))
+def test_what_was_placed_in_the_last_moment_is_not_empty(
+    stage: Stage, kind: str, tmp_path: Path
+) -> None:
+    """At the step after rsync has given all of a part's files their names."""
+    why = machine.lacks_disk(kind)
+    if why or not rsync.version(str(tmp_path / "rsync")).syncs:
+        pytest.skip(why or "needs rsync --fsync")
+    steps = enumerate(stage.steps, 1)
+    placed = [number for number, step in steps if re.search(r"renameat (.+) \1$", step)]
+    last = [number for number in placed if not {*range(number + 1, number + 12)} & {*placed}]
+    assert len(last) == 2, "one for each part"
+    for number in last:
+        with PowerDisk(tmp_path / "disk", kind) as disk:
+            trial, _ = _cut(stage.scene, disk, number + 1, journal=True)
+            assert not _hollow(stage.scene, trial), f"step {number + 1}"
+        (tmp_path / "disk").rmdir()
+
+
 def _cut_and_recover(scene: world.Scene, disk: PowerDisk, number: int, *, journal: bool) -> None:
-    trial = world.copy(scene.before, disk.at / "trial")
-    disk.sync()
-    run = ptrace.trace(
-        work(trial, "run-conf"), number, below=trial, first=lambda: disk.cut(journal=journal)
-    )
+    trial, run = _cut(scene, disk, number, journal=journal)
     if len(run.steps) < number:
         return  # this run had fewer steps than the counted one
-    disk.back()
     step = run.steps[number - 1].replace(str(trial), "")
     hollow = _hollow(scene, trial)
     assert not hollow or list(trial.glob("var/lib/allie/intent*")), f"{step}: {hollow} for ever"
     _none_is_half(scene, trial, step, hollow)
     _converges(scene, trial, step)
+
+
+def _cut(
+    scene: world.Scene, disk: PowerDisk, number: int, *, journal: bool
+) -> tuple[Path, ptrace.Traced]:
+    """A tick whose power goes at a step: the root as it stands when the power is back."""
+    trial = world.copy(scene.before, disk.at / "trial")
+    disk.sync()
+    run = ptrace.trace(
+        work(trial, "run-conf"), number, below=trial, first=lambda: disk.cut(journal=journal)
+    )
+    disk.back()
+    return trial, run
 
 
 def _hollow(scene: world.Scene, trial: Path) -> frozenset[str]:
