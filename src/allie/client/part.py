@@ -237,9 +237,9 @@ def _recover(here: System) -> None:
 def _tidy(here: System, books: Ledger, *, pruning: bool) -> None:
     """Remove the generations and (pruning) undo copies that nothing needs any more."""
     if pruning:
-        from allie.client import undo  # noqa: PLC0415 - see HACKING.md, start-up
+        from allie.client import kept  # noqa: PLC0415 - see HACKING.md, start-up
 
-        undo.prune(here, books)
+        kept.prune(here, books)
     current = generations.current(here)
     if current:
         keep = {current.number, *books.generations.values()}

@@ -1,25 +1,20 @@
-"""Undo: put back what a tick replaced, and forget in time what nobody will put back (B16)."""
+"""Undo: put back what a tick replaced (B16)."""
 
 from __future__ import annotations
 
 import os
-import time
 
 from allie.client import apply as applying
-from allie.client import spare, state, transaction
+from allie.client import kept, spare, state, transaction
 from allie.client.recover import recover
 from allie.core import intent as intents
 from allie.core.errors import UsageError
 from allie.core.intent import Intent, Step
-from allie.core.ledger import DIRECTORY, NOTHING, PARTS, UNKNOWN, Ledger
+from allie.core.ledger import DIRECTORY, NOTHING, PARTS
 from allie.core.plan import PLACE, REMOVE
 from allie.core.present import Offer
 from allie.core.system import System
-from allie.machine import atomic, lock, tree
-
-_KEPT_TICKS = 10
-_KEPT_SECONDS = 30 * 86400
-_KEPT_BYTES = 200 * 2**20
+from allie.machine import lock, tree
 
 
 def undo(here: System, tick: int | None = None) -> tuple[list[str], list[str]]:
@@ -31,7 +26,7 @@ def undo(here: System, tick: int | None = None) -> tuple[list[str], list[str]]:
     """
     with lock.held(here, "undo"):
         recover(here)
-        known = [number for number in ticks(here) if _manifests(here, number)]
+        known = [number for number in kept.ticks(here) if kept.manifests(here, number)]
         wanted = known[-1:] if tick is None else [number for number in known if number >= tick]
         if not wanted or (tick is not None and tick not in known):
             raise UsageError("there is nothing to undo", f"ticks that can be undone: {known}")
@@ -40,59 +35,12 @@ def undo(here: System, tick: int | None = None) -> tuple[list[str], list[str]]:
         state.set_pause(here, state.Pause(f"tick {wanted[0]} was undone"))
         way = _WayBack(here)
         for number in reversed(wanted):
-            for manifest in reversed(_manifests(here, number)):
+            for manifest in reversed(kept.manifests(here, number)):
                 way.add(manifest)
         back = way.go(now, wanted[0])
         for number in wanted:
             tree.remove(f"{here.undo}/{number}")
         return back, way.left
-
-
-def ticks(here: System) -> list[int]:
-    """The numbers of the ticks whose changes are kept, oldest first."""
-    try:
-        return sorted(int(name) for name in os.listdir(here.undo) if name.isdigit())
-    except FileNotFoundError:
-        return []
-
-
-def prune(here: System, books: Ledger) -> None:
-    """Keep the last ten ticks, thirty days, 200 MB; the newest always. And no orphaned pristine."""
-    size = 0
-    for age, number in enumerate(reversed(ticks(here))):
-        place = f"{here.undo}/{number}"
-        size += sum(os.lstat(f"{place}/{path}").st_size for path, _ in tree.listing(place))
-        old = time.time() - os.lstat(place).st_mtime > _KEPT_SECONDS
-        if age and (age >= _KEPT_TICKS or old or size > _KEPT_BYTES):
-            tree.remove(place)
-    _remove_orphans(here, books)
-
-
-def _remove_orphans(here: System, books: Ledger) -> None:
-    """Remove the pristine files that neither ledger, tombstone nor undo speaks of."""
-    kept = set(os.listdir(here.pristine)) if os.path.isdir(here.pristine) else set()
-    known = [*books.entries.values(), *(each.placed for each in books.tombstones.values())]
-    used = {placed.pristine for placed in known}
-    if kept <= used:
-        return  # as nearly always, and then undo need not be asked
-    for number in ticks(here):
-        steps = [step for each in _manifests(here, number) for step in each.steps]
-        used |= {step.old.pristine for step in steps if step.old}
-    if UNKNOWN in used:
-        return  # the ledger was lost: nobody knows what these files are good for
-    for name in kept - used:
-        tree.remove(f"{here.pristine}/{name}")
-
-
-def _manifests(here: System, tick: int) -> list[Intent]:
-    """What a tick's parts changed; what an undo itself did is not undone."""
-    found = []
-    for part in PARTS:
-        text = atomic.read(f"{here.undo}/{tick}/{part}/manifest")
-        manifest = intents.decode(text) if text else None
-        if manifest and not manifest.undoes:
-            found.append(manifest)
-    return found
 
 
 class _WayBack:
