@@ -1,6 +1,6 @@
 """Put GRUB on a disk, for BIOS and for UEFI, by the programs of the system that is installed.
 
-What it boots is the menu on the boot partition (client.menu), which it finds by its label: GRUB
+What it boots is the menu on the boot partition (client.bootmenu), which it finds by its label: GRUB
 itself is installed once, and never again for a new kernel or system.
 """
 

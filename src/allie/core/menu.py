@@ -8,7 +8,7 @@ What is booted next is kept in grubenv, which GRUB and ALLiE both write:
     allie_good      the entry that a tick confirmed last
     allie_bad       the default that did not come up twice, and gave way to allie_good
 
-GRUB has no arithmetic: it counts by states. Nothing here touches a file (that is client.menu).
+GRUB has no arithmetic: it counts by states. Nothing here touches a file (that is client.bootmenu).
 """
 
 from __future__ import annotations
