@@ -1,0 +1,179 @@
+"""The boot menu as a value: entries in, grub.cfg out; and GRUB's environment block (grubenv).
+
+What is booted next is kept in grubenv, which GRUB and ALLiE both write:
+
+    allie_default   the entry that is booted, by its id (system/release)
+    next_entry      the entry of the next boot alone; GRUB clears it before it boots
+    allie_tries     boots of the default that no tick has confirmed: 1, 2
+    allie_good      the entry that a tick confirmed last
+    allie_bad       the default that did not come up twice, and gave way to allie_good
+
+GRUB has no arithmetic: it counts by states. Nothing here touches a file (that is client.bootmenu).
+"""
+
+from __future__ import annotations
+
+import re
+
+from allie.core.errors import StateError
+from allie.core.value import Value
+
+LABEL = "allie-boot"
+SIZE = 1024  # of the block: GRUB writes it in place, and never makes it longer
+MARK = "allie.entry="  # on the kernel's command line: which entry was booted
+_HEAD = "# GRUB Environment Block\n"
+_WORDS_OF_OURS = ("root=", "initrd=", "BOOT_IMAGE=", MARK)
+
+_CFG = """\
+# Made by ALLiE, which writes it anew: what you change here is lost.
+set timeout=3
+set allie_env=($root)/grub/grubenv
+load_env --file "$allie_env"
+set allie_once=
+set default="$allie_default"
+if [ -n "$next_entry" ]; then
+  set default="$next_entry"
+  set allie_once=1
+  set next_entry=
+  save_env --file "$allie_env" next_entry
+elif [ "$allie_tries" = 2 -a -n "$allie_good" -a "$allie_good" != "$allie_default" ]; then
+  set allie_bad="$allie_default"
+  set allie_default="$allie_good"
+  set allie_tries=
+  set default="$allie_good"
+  save_env --file "$allie_env" allie_bad allie_default allie_tries
+fi
+function allie_count {
+  if [ "$1" = "$allie_default" -a -z "$allie_once" ]; then
+    if [ -z "$allie_tries" ]; then set allie_tries=1; else set allie_tries=2; fi
+    save_env --file "$allie_env" allie_tries
+  fi
+}
+"""
+
+
+class Entry(Value):
+    """One line of the menu: a kernel of a system."""
+
+    system: str
+    release: str
+    kernel: str  # its path on the boot partition, from its top: /systems/…
+    initrd: str
+    options: str  # the kernel's command line
+    title: str
+
+    @property
+    def id(self) -> str:
+        """What grubenv calls it."""
+        return f"{self.system}/{self.release}"
+
+
+def options(root: str, cmdline: str) -> str:
+    """The kernel's command line: the root, and what the system's /etc/kernel/cmdline adds.
+
+    >>> options("LABEL=debian12", "root=/dev/sda1 ro quiet console=ttyS0\\n")
+    'root=LABEL=debian12 ro quiet console=ttyS0'
+    """
+    more = [each for each in cmdline.split() if not each.startswith(_WORDS_OF_OURS)]
+    return " ".join([f"root={root}", "ro", *(each for each in more if each not in ("ro", "rw"))])
+
+
+def newest_first(release: str) -> list[tuple[int, int, str]]:
+    """A key to sort kernel releases by: numbers as numbers.
+
+    >>> sorted(["6.1.0-9", "6.1.0-18", "5.10"], key=newest_first, reverse=True)
+    ['6.1.0-18', '6.1.0-9', '5.10']
+    """
+    return [
+        (1, int(each), "") if each.isdigit() else (0, 0, each)
+        for each in re.findall(r"\d+|\D+", release)
+    ]
+
+
+def quoted(word: str) -> str:
+    """A word as GRUB's shell takes it; it never ends a line.
+
+    >>> quoted("it's")
+    "'it'\\\\''s'"
+    """
+    return "'" + word.replace("\n", " ").replace("'", "'\\''") + "'"
+
+
+def grub_cfg(entries: list[Entry]) -> str:
+    """The menu as GRUB reads it. It needs at least one entry: the first is booted if all fails."""
+    lines = [_CFG]
+    for each in entries:
+        words = " ".join(quoted(word) for word in f"{each.options} {MARK}{each.id}".split())
+        lines += [
+            f"menuentry {quoted(each.title)} --id {quoted(each.id)} {{",
+            f"  allie_count {quoted(each.id)}",
+            f"  linux {quoted(each.kernel)} {words}",
+            f"  initrd {quoted(each.initrd)}",
+            "}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def parse_env(block: bytes) -> dict[str, str]:
+    """The variables of a grubenv; of one that is cut short or foreign, those that can be read.
+
+    >>> parse_env(format_env({"a": "b"}))
+    {'a': 'b'}
+    """
+    lines = block.decode(errors="replace").split("\n")
+    pairs = [line.partition("=") for line in lines if not line.startswith("#")]
+    return {name: value for name, sign, value in pairs if sign}
+
+
+def format_env(variables: dict[str, str]) -> bytes:
+    """The block that holds these variables: always 1024 bytes. Raises StateError if it cannot."""
+    text = _HEAD + "".join(f"{name}={value}\n" for name, value in variables.items() if value)
+    body = text.encode()
+    if len(body) > SIZE:
+        raise StateError("the names of the boot entries are too long for GRUB", "use shorter names")
+    return body + b"#" * (SIZE - len(body))
+
+
+def follow(env: dict[str, str], entries: list[Entry], first: str) -> dict[str, str]:
+    """grubenv for these entries: nothing names what is gone, and the default moves to a new kernel.
+
+    first: the system to boot where grubenv names none that is there.
+    """
+    ids = {each.id for each in entries}
+    now = dict(env)
+    for name in ("next_entry", "allie_good", "allie_bad"):
+        if now.get(name, "") not in ids:
+            now.pop(name, None)
+    default = now.get("allie_default", "")
+    system = default.partition("/")[0] or first
+    fit = [each.id for each in entries if each.id != now.get("allie_bad")] or sorted(ids)
+    mine = [each for each in fit if each.startswith(f"{system}/")]
+    mine = mine or [each for each in fit if each.startswith(f"{first}/")] or fit
+    if mine[0] != default:
+        now["allie_default"] = mine[0]
+        now.pop("allie_tries", None)
+    return now
+
+
+def choose(env: dict[str, str], entry: Entry, *, once: bool) -> dict[str, str]:
+    """grubenv after a person chose an entry: for good (its mark goes), or for the next boot."""
+    if once:
+        return {**env, "next_entry": entry.id}
+    kept = {name: value for name, value in env.items() if name not in ("next_entry", "allie_tries")}
+    if kept.get("allie_bad") == entry.id:
+        del kept["allie_bad"]
+    return {**kept, "allie_default": entry.id}
+
+
+def confirm(env: dict[str, str], booted: str) -> dict[str, str]:
+    """grubenv after a tick in the system that was booted by this entry: it came up."""
+    if booted != env.get("allie_default"):
+        return env  # for once, or by hand: it says nothing of the default
+    kept = {name: value for name, value in env.items() if name != "allie_tries"}
+    return {**kept, "allie_good": booted}
+
+
+def booted_by(cmdline: str) -> str:
+    """The entry that the running kernel was booted by; "" if not by a menu of ours."""
+    marks = [word[len(MARK) :] for word in cmdline.split() if word.startswith(MARK)]
+    return marks[-1] if marks else ""
