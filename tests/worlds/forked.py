@@ -10,13 +10,16 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 # Read before the first fork: each child then finds them loaded.
 from allie.cli import main as command_line
 from allie.cli import part, plan, run_conf, selfcheck, status, undo  # noqa: F401
 from tests.worlds.pc import ENVIRONMENT
+
+_T = TypeVar("_T")
 
 
 class Result(NamedTuple):
@@ -29,6 +32,12 @@ class Result(NamedTuple):
         """Itself, where it exited 0."""
         assert self.rc == 0, f"exit {self.rc}\n{self.out}"
         return self
+
+
+def apart(function: Callable[..., _T], *args: object) -> _T:
+    """What a function of a module returns, called in a process of its own: so are its mounts."""
+    with get_context("fork").Pool(1) as pool:
+        return pool.apply(function, args)
 
 
 def work(root: Path, *args: str) -> Callable[[], int]:

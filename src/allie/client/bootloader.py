@@ -1,77 +1,145 @@
-"""Put GRUB on a disk, for BIOS and for UEFI, by the programs of the system that is installed.
+"""Put GRUB on a disk, for BIOS and for UEFI, out of the parts that the installed system brings.
 
-What it boots is the menu on the boot partition (client.bootmenu), which it finds by its label: GRUB
-itself is installed once, and never again for a new kernel or system.
+What it boots is the menu on the boot partition (client.bootmenu), which it finds by its label. All
+that GRUB needs is in one image, so it is installed once, and never again for a kernel or a system.
+It needs neither udev nor grub-install, which both look at the machine that runs now.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 
 from allie.core import menu
 from allie.core.errors import StateError
-from allie.machine import atomic, mounting, process
+from allie.core.system import System
+from allie.core.value import Value
+from allie.machine import atomic, disks, locate, process
 
-_MODULES = "part_gpt ext2 search search_label loadenv configfile normal linux test echo"
-_BIOS, _UEFI = "/usr/lib/grub/i386-pc", "/usr/lib/grub/x86_64-efi"
-_START = f"search --no-floppy --set=root --label {menu.LABEL}\n" + (
+_MODULES = (
+    "part_gpt ext2 fat search search_label search_fs_uuid loadenv configfile normal linux test echo"
+    " serial terminal minicmd ls cat reboot halt gzio all_video"
+).split()
+_EARLY = f"search --no-floppy --set=root --label {menu.LABEL}\n" + (
     "set prefix=($root)/grub\nconfigfile ($root)/grub/grub.cfg\n"
 )
+_BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"  # type of the partition that holds GRUB's core
+_FALLBACK = "EFI/BOOT/BOOTX64.EFI"  # what every firmware tries (UEFI 3.5.1.1)
+_SECTOR = 512
+# GRUB's include/grub/i386/pc/boot.h: what is written into the first sectors of its two parts
+_KERNEL_SECTOR = slice(0x5C, 0x64)
+_DRIVE_CHECK = slice(0x66, 0x68)
+_BPB, _PARTITIONS = slice(0x03, 0x5A), slice(0x1B8, 0x1FE)  # of the sector that is there: kept
+_FIRST_BLOCK = slice(0x1F4, 0x1FC)
 
 
-def install(root: str, boot: str, disk: str, esp: str | None) -> None:
-    """GRUB on a disk whose boot partition is mounted at `boot`; the programs are those of `root`.
+class Spot(Value):
+    """The partition that GRUB's core for BIOS goes to."""
 
-    BIOS where the root has GRUB's i386-pc part, UEFI where it has x86_64-efi and an ESP is given
-    (its device). Raises StateError where it can do neither, ProgramFailed where GRUB fails.
+    start: int  # in sectors
+    sectors: int
+    size: int  # of a sector, in bytes
+
+
+def install(root: str, disk: str, esp: str) -> list[str]:
+    """Put GRUB on a disk that ALLiE laid out; for which firmware: "BIOS", "UEFI".
+
+    root: the system whose GRUB is taken. esp: the device of the EFI system partition, or "".
+    Raises StateError where the root has no GRUB or the disk no place for it, ProgramFailed.
     """
-    has_bios, has_uefi = (os.path.isdir(root.rstrip("/") + each) for each in (_BIOS, _UEFI))
-    if not has_bios and not (has_uefi and esp):
-        raise StateError(f"the system in {root} has no GRUB", "install grub-pc-bin, grub-efi-*-bin")
-    with _furnished(root, boot) as inside:
-        if has_bios:
-            argv = ["grub-install", "--target=i386-pc", f"--boot-directory={inside}"]
-            process.run(_in(root, [*argv, f"--modules={_MODULES}", disk]), check=True)
-        if has_uefi and esp:
-            atomic.write(f"{boot}/grub/early.cfg", _START)
-            argv = ["grub-mkstandalone", "-O", "x86_64-efi", "-o", f"{inside}/grub/bootx64.efi"]
-            argv += [f"--modules={_MODULES} fat", f"boot/grub/grub.cfg={inside}/grub/early.cfg"]
-            process.run(_in(root, argv), check=True)
-            _to_esp(root, f"{inside}/grub/bootx64.efi", esp)
-            for name in ("early.cfg", "bootx64.efi"):
-                atomic.remove(f"{boot}/grub/{name}")
-    atomic.sync_filesystem(boot)
+    here = locate.open_system(root)
+    done = []
+    spot = _spot(disk)
+    if spot and _has(here, "i386-pc"):
+        core = _image(here, "i386-pc", ["biosdisk"])
+        boot = atomic.read_bytes(here.at("usr/lib/grub/i386-pc/boot.img")) or b""
+        _write_bios(disk, spot, boot, core)
+        done.append("BIOS")
+    if esp and _has(here, "x86_64-efi"):
+        _write_esp(here, esp, _image(here, "x86_64-efi", ["efi_gop", "efi_uga"]))
+        done.append("UEFI")
+    if not done:
+        raise StateError(
+            f"the system in {root} has no GRUB for this disk",
+            "put grub-common with grub-pc-bin and grub-efi-amd64-bin (Debian's names) in its image",
+        )
+    return done
 
 
-def _in(root: str, argv: list[str]) -> list[str]:
-    return argv if root == "/" else ["chroot", root, *argv]
+def with_start(core: bytes, sector: int) -> bytes:
+    """GRUB's core, told where it lies: its first sector loads the rest from there."""
+    data = bytearray(core)
+    data[_FIRST_BLOCK] = (sector + 1).to_bytes(8, "little")
+    return bytes(data)
 
 
-def _to_esp(root: str, image: str, esp: str) -> None:
-    """Copy to the name that every firmware tries; mtools needs no kernel that mounts FAT."""
-    for directory in ("::/EFI", "::/EFI/BOOT"):
-        process.run(_in(root, ["mmd", "-D", "s", "-i", esp, directory]))  # it may be there
-    argv = ["mcopy", "-o", "-i", esp, image, "::/EFI/BOOT/BOOTX64.EFI"]
-    process.run(_in(root, argv), check=True)
+def boot_sector(boot: bytes, present: bytes, sector: int) -> bytes:
+    """The disk's first sector: GRUB's, with the partition table and signature that are there."""
+    data = bytearray(boot)
+    for kept in (_BPB, _PARTITIONS):
+        data[kept] = present[kept]
+    data[_KERNEL_SECTOR] = sector.to_bytes(8, "little")
+    data[_DRIVE_CHECK] = b"\x90\x90"  # no jump: it is a disk, whatever number the BIOS gives it
+    return bytes(data)
 
 
-@contextmanager
-def _furnished(root: str, boot: str) -> Iterator[str]:
-    """The root with /dev, /proc, /sys and the boot partition; where that is, seen from inside."""
-    os.makedirs(f"{boot}/grub", 0o755, exist_ok=True)
-    if root == "/":
-        yield boot
-        return
-    mounting.become_private()
-    at = f"{root}/mnt"
-    with ExitStack() as stack:
-        for source, target in (("/dev", "dev"), ("/proc", "proc"), ("/sys", "sys"), (boot, "mnt")):
-            place = f"{root}/{target}"
-            if os.path.islink(place) or not os.path.isdir(place):
-                raise StateError(f"{place} is no directory", "make it one")
-            if not mounting.mount(source, place, "", mounting.BIND | mounting.REC):
-                raise StateError(f"cannot mount {source} on {place}", "run this as root")
-            stack.callback(mounting.unmount, place)
-        yield at[len(root) :]
+def _has(here: System, platform: str) -> bool:
+    return os.path.isfile(here.at(f"usr/lib/grub/{platform}/modinfo.sh"))
+
+
+def _image(here: System, platform: str, modules: list[str]) -> bytes:
+    """GRUB in one file, made by the system's own grub-mkimage."""
+    program = (
+        "grub2-mkimage" if os.path.exists(here.at("usr/bin/grub2-mkimage")) else "grub-mkimage"
+    )
+    os.makedirs(here.state, 0o700, exist_ok=True)
+    early = f"{here.state}/grub.cfg"
+    out = f"{here.state}/grub.img"
+    inside = len(here.root.rstrip("/"))
+    argv = [program, "-O", platform, "-p", "/grub", "-c", early[inside:], "-o", out[inside:]]
+    argv += ["-d", f"/usr/lib/grub/{platform}", *_MODULES, *modules]
+    try:
+        atomic.write(early, _EARLY, durable=False)
+        process.run(argv if here.is_base else ["chroot", here.root, *argv], check=True)
+        return atomic.read_bytes(out) or b""
+    finally:
+        atomic.remove(early)
+        atomic.remove(out)
+
+
+def _spot(disk: str) -> Spot | None:
+    """The disk's BIOS boot partition; None if it has none."""
+    finished = process.run(["sfdisk", "--json", disk], check=True)
+    table = json.loads(finished.out)["partitiontable"]
+    for each in table["partitions"]:
+        if each["type"].upper() == _BIOS_BOOT:
+            return Spot(each["start"], each["size"], table.get("sectorsize", _SECTOR))
+    return None
+
+
+def _write_bios(disk: str, spot: Spot, boot: bytes, core: bytes) -> None:
+    """Write the core, then the boot sector that loads it."""
+    if spot.size != _SECTOR:
+        raise StateError(f"{disk} has sectors of {spot.size} bytes: no BIOS boots it", "use UEFI")
+    if len(boot) != _SECTOR or len(core) > spot.sectors * _SECTOR:
+        raise StateError(f"GRUB ({len(core)} bytes) does not fit the BIOS boot partition of {disk}")
+    with open(disk, "r+b", buffering=0) as file:
+        present = os.pread(file.fileno(), _SECTOR, 0)
+        _write_at(file.fileno(), with_start(core, spot.start), spot.start * _SECTOR)
+        os.fsync(file.fileno())
+        _write_at(file.fileno(), boot_sector(boot, present, spot.start), 0)
+        os.fsync(file.fileno())
+
+
+def _write_at(file: int, data: bytes, at: int) -> None:
+    while data:
+        count = os.pwrite(file, data, at)
+        data, at = data[count:], at + count
+
+
+def _write_esp(here: System, esp: str, image: bytes) -> None:
+    """Put GRUB where the firmware looks for it."""
+    with disks.mounted(esp, f"{here.run}/esp") as at:
+        os.makedirs(os.path.dirname(f"{at}/{_FALLBACK}"), exist_ok=True)
+        atomic.write(f"{at}/{_FALLBACK}", image)
+        atomic.sync_filesystem(at)

@@ -122,7 +122,7 @@ def parse_env(block: bytes) -> dict[str, str]:
     """
     lines = block.decode(errors="replace").split("\n")
     pairs = [line.partition("=") for line in lines if not line.startswith("#")]
-    return {name: value for name, sign, value in pairs if sign}
+    return {name: value for name, _, value in pairs if value}
 
 
 def format_env(variables: dict[str, str]) -> bytes:
