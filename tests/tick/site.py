@@ -138,7 +138,8 @@ class Site:
 def run_in(root: Path, command: str, timeout: float = 60) -> Result:
     """Run a shell command chrooted in a root, as its own base system, with /proc /dev and /run."""
     setup = (
-        'for d in proc dev run; do mkdir -p "$0/$d"; done; mount -t proc proc "$0/proc" &&'
+        'mount --bind "$0" "$0" && for d in proc dev run; do mkdir -p "$0/$d"; done;'
+        ' mount -t proc proc "$0/proc" &&'
         ' mount --rbind /dev "$0/dev" && mount -t tmpfs tmpfs "$0/run" &&'
         ' hostname pc07 && exec chroot "$0" /bin/sh -c "$1"'
     )

@@ -56,8 +56,8 @@ def test_the_default_follows_what_is_there(
 
 def test_choosing_and_confirming() -> None:
     env = {"allie_default": NEW.id, "allie_tries": "2", "allie_bad": OTHER.id}
-    assert menu.choose(env, OTHER, once=True) == {**env, "next_entry": OTHER.id}
-    assert menu.choose(env, OTHER, once=False) == {"allie_default": OTHER.id}
+    assert menu.choose(env, OTHER.id, once=True) == {**env, "next_entry": OTHER.id}
+    assert menu.choose(env, OTHER.id, once=False) == {"allie_default": OTHER.id}
     assert menu.confirm(env, OTHER.id) == env
     assert menu.confirm(env, NEW.id) == {
         "allie_default": NEW.id,

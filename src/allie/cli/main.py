@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "resume": ("resume", "let ticks work again"),
     "enter": ("enter", "run a program, or a shell, in another system of this PC"),
     "export": ("export", "have a program of another system start by its name"),
+    "boot": ("boot", "show and choose which system this PC boots"),
     "vm": ("vm", "boot another system of this PC in a virtual machine"),
     "system": ("system", "list, add, update, roll back and remove this PC's other systems"),
     "rsync-image": ("rsync_image", "fetch an image or overlay tree into a directory"),

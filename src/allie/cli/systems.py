@@ -1,6 +1,7 @@
 """Look after this PC's other systems: fetch the missing ones, tick each one that is there.
 
-This is 98systems, a conf script of the kit. In a sibling it does nothing.
+This is 98systems, a conf script of the kit. On a PC that boots by ALLiE's menu it also keeps that
+up to date. In a sibling it does nothing.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import os
 from allie.cli import options, part
 from allie.client import generation, tick
 from allie.client import part as parts
+from allie.core import menu
 from allie.core.errors import ATTENTION, DONE, TEMPFAIL, AllieError
 from allie.core.report import Report
+from allie.core.settings import Settings
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console, locate
@@ -59,10 +62,12 @@ SIBLINGS_KIT = {**part.KIT, "98systems": _nothing}
 
 
 def is_idle(here: System) -> bool:
-    """Whether there is no other system to look after: none is declared, or this is a sibling."""
+    """Whether there is nothing to look after: no other system, no boot menu; or it is a sibling."""
     if os.environ.get("ALLIE_OFFLINE"):
         return True
     locate.need_name(here)
+    if here.is_base and os.path.exists(menu.DEVICE):
+        return False
     settings = parts.settings_now(here, generation.current(here))
     return not settings.others or bool(settings.root and not here.is_base)
 
@@ -78,4 +83,25 @@ def _tend(here: System) -> int:
         say = console.warn if each.state == "failing" else console.say
         say(f"{each.name}: {each.words}")
     states = {each.state for each in outcomes}
+    if here.is_base and os.path.exists(menu.DEVICE) and not _boots(here, settings):
+        states.add("failing")
     return ATTENTION if "failing" in states else TEMPFAIL if "waiting" in states else DONE
+
+
+def _boots(here: System, settings: Settings) -> bool:
+    """Note that this system came up, and have the boot menu follow; whether all is well with it."""
+    from allie.client import bootmenu  # noqa: PLC0415 - see HACKING.md, start-up
+
+    try:
+        with bootmenu.opened(here) as boot:
+            bootmenu.confirm(here, boot)
+            made = bootmenu.refresh(here, settings, boot)
+    except AllieError as error:
+        console.warn(f"boot menu: {error}")
+        return False
+    if made.changed:
+        console.say(f"boot menu: {', '.join(each.id for each in made.entries)}")
+    bad, default = made.env.get("allie_bad", ""), made.env.get("allie_default", "")
+    if bad:
+        console.warn(f"boot menu: {bad} did not come up twice, {default} is booted instead")
+    return not bad

@@ -23,7 +23,6 @@ from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import atomic, disks, mounts, paths, process, room
 
-LINK = f"/dev/disk/by-label/{menu.LABEL}"
 _MOST = 3  # kernels of one system
 _KERNEL = r"vmlinu[xz]-([A-Za-z0-9][A-Za-z0-9._+~-]*)"
 _INITRDS = ("initrd.img-{}", "initramfs-{}.img", "initrd-{}")
@@ -44,11 +43,6 @@ class _Kernel(Value):
     entry: Entry
     kernel: str
     initrd: str
-
-
-def is_here() -> bool:
-    """Whether this PC has a boot partition of ALLiE's; costs one stat."""
-    return os.path.exists(LINK)
 
 
 @contextmanager
@@ -97,6 +91,16 @@ def refresh(base: System, settings: Settings, boot: str) -> Menu:
     return _switch(boot, entries, settings.system, tuple(without), wrote)
 
 
+def entries(boot: str) -> list[str]:
+    """What the menu on the mounted boot partition has, by id."""
+    return menu.ids_in(atomic.read(f"{boot}/grub/grub.cfg") or "")
+
+
+def running() -> str:
+    """The entry that this PC was booted by; "" if not by a menu of ours."""
+    return menu.booted_by(atomic.read("/proc/cmdline") or "")
+
+
 def read_env(boot: str) -> dict[str, str]:
     """What GRUB and we have noted."""
     return menu.parse_env(atomic.read_bytes(f"{boot}/grub/grubenv") or b"")
@@ -114,7 +118,7 @@ def write_env(boot: str, env: dict[str, str]) -> bool:
 
 def confirm(base: System, boot: str) -> bool:
     """Note that the running system came up, if this menu booted it; whether that was news."""
-    booted = menu.booted_by(atomic.read("/proc/cmdline") or "")
+    booted = running()
     if not base.is_base or booted.partition("/")[0] != base.name:
         return False
     return write_env(boot, menu.confirm(read_env(boot), booted))

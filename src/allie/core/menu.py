@@ -19,6 +19,7 @@ from allie.core.errors import StateError
 from allie.core.value import Value
 
 LABEL = "allie-boot"
+DEVICE = f"/dev/disk/by-label/{LABEL}"  # there where udev found our boot partition
 SIZE = 1024  # of the block: GRUB writes it in place, and never makes it longer
 MARK = "allie.entry="  # on the kernel's command line: which entry was booted
 _HEAD = "# GRUB Environment Block\n"
@@ -114,6 +115,24 @@ def grub_cfg(entries: list[Entry]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def ids_in(cfg: str) -> list[str]:
+    """The entries of a grub.cfg that we made, in its order, by their ids.
+
+    >>> ids_in(grub_cfg([Entry("el7", "3.10", "/k", "/i", "ro", "el7 (3.10)")]))
+    ['el7/3.10']
+    """
+    return re.findall(r"^menuentry .* --id '([^']*)' \{$", cfg, re.MULTILINE)
+
+
+def find(ids: list[str], wanted: str) -> str:
+    """The entry that a person means by a system, or by a system and a release; "" if none.
+
+    >>> find(["deb/6.2", "deb/6.1"], "deb"), find(["deb/6.2", "deb/6.1"], "deb/6.1")
+    ('deb/6.2', 'deb/6.1')
+    """
+    return next((each for each in ids if wanted in (each, each.partition("/")[0])), "")
+
+
 def parse_env(block: bytes) -> dict[str, str]:
     """The variables of a grubenv; of one that is cut short or foreign, those that can be read.
 
@@ -155,14 +174,13 @@ def follow(env: dict[str, str], entries: list[Entry], first: str) -> dict[str, s
     return now
 
 
-def choose(env: dict[str, str], entry: Entry, *, once: bool) -> dict[str, str]:
-    """grubenv after a person chose an entry: for good (its mark goes), or for the next boot."""
+def choose(env: dict[str, str], entry: str, *, once: bool) -> dict[str, str]:
+    """grubenv after a person chose an entry: for good (then no mark is left), or for once."""
     if once:
-        return {**env, "next_entry": entry.id}
-    kept = {name: value for name, value in env.items() if name not in ("next_entry", "allie_tries")}
-    if kept.get("allie_bad") == entry.id:
-        del kept["allie_bad"]
-    return {**kept, "allie_default": entry.id}
+        return {**env, "next_entry": entry}
+    dropped = ("next_entry", "allie_tries", "allie_bad")
+    kept = {name: value for name, value in env.items() if name not in dropped}
+    return {**kept, "allie_default": entry}
 
 
 def confirm(env: dict[str, str], booted: str) -> dict[str, str]:

@@ -1,0 +1,64 @@
+"""Show which systems this PC can boot, and choose one: for good, or for the next boot alone."""
+
+from __future__ import annotations
+
+from allie.cli import options
+from allie.client import bootmenu, systems
+from allie.core import menu
+from allie.core.errors import DONE, UsageError
+from allie.core.value import TYPE_CHECKING
+from allie.machine import console, locate
+
+if TYPE_CHECKING:
+    import argparse
+
+_WORDS = {
+    "allie_default": "default",
+    "next_entry": "next boot only",
+    "allie_bad": "did not come up twice",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which system, and for how long."""
+    parser.add_argument("system", nargs="?", help="boot this one: SYSTEM, or SYSTEM/KERNEL")
+    parser.add_argument("--once", action="store_true", help="the next time only")
+    options.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """List the menu, or choose in it."""
+    here = locate.open_system()
+    locate.need_name(here)
+    if args.once and not args.system:
+        raise UsageError("--once needs a system", "allie boot SYSTEM --once")
+    with bootmenu.opened(here) as boot:
+        if not args.system:
+            return _list(boot, json=args.json)
+        made = bootmenu.refresh(here, systems.settings_of(here), boot)
+        ids = [each.id for each in made.entries]
+        entry = menu.find(ids, args.system)
+        if not entry:
+            why = "; ".join(each for each in made.without if each.startswith(f"{args.system}:"))
+            raise UsageError(why or f"the menu has no {args.system}", f"it has: {' '.join(ids)}")
+        bootmenu.write_env(boot, menu.choose(made.env, entry, once=args.once))
+    console.say(f"{entry} is booted next, {'once' if args.once else 'and from then on'}")
+    return DONE
+
+
+def _list(boot: str, *, json: bool) -> int:
+    env, running = bootmenu.read_env(boot), bootmenu.running()
+    found = []
+    for each in bootmenu.entries(boot):
+        marks = [words for name, words in _WORDS.items() if env.get(name) == each]
+        marks += ["running"] if each == running else []
+        system, _, kernel = each.partition("/")
+        found.append({"system": system, "kernel": kernel, "marks": marks})
+    if json:
+        options.say_json(found)
+        return DONE
+    for entry in found:
+        console.say(
+            f"{entry['system']:<16} {entry['kernel']:<28} {', '.join(entry['marks'])}".rstrip()
+        )
+    return DONE
