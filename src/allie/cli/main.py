@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # verb → (module in allie.cli, what it is for)
 VERBS: dict[str, tuple[str, str]] = {
     "join": ("join", "make this system follow a store"),
+    "install": ("install", "install a PC: divide a disk, bring a system, make it boot"),
     "run-conf": ("run_conf", "run the tick: every conf script that is due, or the named ones"),
     "status": ("status", "show how this system and its scripts stand"),
     "plan": ("plan", "show what the next tick would change"),

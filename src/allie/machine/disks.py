@@ -15,7 +15,7 @@ from allie.core.errors import StateError, UsageError
 from allie.machine import mounting, process
 
 _LONGEST = 16  # characters of an ext4 label; mkfs.ext4 cuts off the rest
-_BLKID_NOTHING = 2  # its exit status where it finds nothing
+BLKID_NOTHING = 2  # its exit status where it finds nothing
 
 
 def devices(label: str) -> list[str]:
@@ -56,7 +56,7 @@ def make(device: str, label: str) -> None:
     probe = process.run(["blkid", "-p", "-o", "export", device])
     lines = probe.out.decode(errors="replace").splitlines()
     found = " ".join(line for line in lines if not line.startswith(("DEVNAME=", "PART_ENTRY_")))
-    if found or probe.code not in (0, _BLKID_NOTHING):
+    if found or probe.code not in (0, BLKID_NOTHING):
         found = found or probe.last_words()
         raise StateError(
             f"{device} holds something: {found}", f"if it may go: wipefs --all {device}"

@@ -1,0 +1,110 @@
+"""Install a PC: divide a disk, bring a system from the store, make it boot.
+
+For any live or rescue Linux with Python and rsync. It shows what it will do, and asks.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from allie.cli import systems
+from allie.client import install, join
+from allie.client.install import Plan
+from allie.core import layout
+from allie.core import settings as configuration
+from allie.core.errors import DONE, AllieError, StateError, UsageError
+from allie.core.settings import Settings
+from allie.core.value import TYPE_CHECKING
+from allie.machine import atomic, console
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What goes where."""
+    parser.add_argument("--disk", required=True, help="the whole disk, as /dev/sda")
+    parser.add_argument("--image", required=True, help="the store's image")
+    parser.add_argument("--store", required=True, help="rsync://host[:port]/, or ssh://user@host/…")
+    parser.add_argument("--system", default="", help="the system's name (the image's)")
+    parser.add_argument("--host", default="", help="the PC's name (that of this machine)")
+    parser.add_argument("--overlays", default="", help="comma-separated (those the store has)")
+    parser.add_argument("--layout", default="", metavar="FILE", help="how to divide the disk")
+    parser.add_argument("--erase", action="store_true", help="the disk's content may be lost")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show, ask, and do it; a failure says how to go on."""
+    if os.geteuid():
+        raise UsageError("install must be run as root")
+    plan = install.plan(
+        args.disk, _layout(args.layout), _settings(args), args.host or os.uname().nodename
+    )
+    _show(plan)
+    if plan.holds and not args.erase:
+        raise StateError(f"{plan.disk} holds something: {plan.holds}", "if it may go: --erase")
+    if not args.yes:
+        _ask(plan)
+    state = "its partitions may be half made"
+    try:
+        install.partition(plan)
+        state = f"it is divided; {plan.settings.system} is not complete in it"
+        install.bring(plan, systems.first_tick)
+        state = f"{plan.settings.system} is complete in it; the boot loader may not be"
+        firmware = install.make_bootable(plan)
+    except AllieError:
+        console.warn(f"allie: {plan.disk}: {state}. The same command goes on from there.")
+        raise
+    console.say(
+        f"{plan.settings.system} is installed on {plan.disk}, which boots by"
+        f" {' and '.join(firmware)}: take this medium out, and reboot"
+    )
+    return DONE
+
+
+def _layout(file: str) -> str:
+    if not file:
+        return layout.DEFAULT
+    text = atomic.read(file)
+    if text is None:
+        raise UsageError(f"{file} is missing")
+    return text
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    """The settings of the system that is to be; the store is asked, and so known to answer."""
+    store = configuration.check_store(args.store)
+    image = configuration.check_name(args.image, "image")
+    name = configuration.check_name(args.system or image, "system")
+    there = join.those_that_exist(store, image)
+    overlays = tuple(args.overlays.replace(",", " ").split()) or there
+    host = args.host and configuration.check_name(args.host, "host")
+    return Settings(name, (store,), overlays, image, host=host)
+
+
+def _show(plan: Plan) -> None:
+    """What will be done, to the last partition."""
+    own = plan.settings
+    console.say(f"{plan.disk} ({plan.mib >> 10} GiB){', to be gone on with' * plan.goes_on}:")
+    for each in plan.parts:
+        uses = {layout.BIOS: "GRUB for BIOS", layout.BOOT: "the boot menu"}
+        use = uses.get(each.kind, each.kind)
+        if each.where == own.root:
+            use = f"the system {own.system}: image {own.image} of {own.stores[0]}"
+        elif each.kind == layout.SYSTEM:
+            use = "for another system"
+        console.say(f"  {each.name:<12} {each.mib:>8} MiB  {use}")
+    console.say(f"the PC is {plan.host}; overlays: {', '.join(own.overlays)}")
+    if plan.holds:
+        console.warn(f"what {plan.disk} holds will be LOST: {plan.holds}")
+
+
+def _ask(plan: Plan) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is here to be asked", "--yes")
+    sys.stdout.write(f"write on {plan.disk}? Type yes: ")
+    sys.stdout.flush()
+    if sys.stdin.readline().strip() != "yes":
+        raise UsageError("nothing was done")

@@ -1,0 +1,237 @@
+"""Install: from an empty disk to a PC that boots a system from the store, current at once.
+
+    check → partition → file systems → image → fit → first tick → boot loader and menu
+
+It runs on any live Linux. A directory in /run stands for the PC that is to be: the system is
+brought to it as a PC brings a further one (client.arrival). Every step looks at what is there, so
+the same command goes on after a failure. It writes on the named disk alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from allie.client import arrival, bootloader, bootmenu, identity, systems, timer
+from allie.client.arrival import FirstTick, Job
+from allie.core import layout
+from allie.core import settings as configuration
+from allie.core.errors import StateError, UsageError
+from allie.core.layout import Partition
+from allie.core.settings import Declared, Settings
+from allie.core.system import System
+from allie.core.value import Value
+from allie.machine import atomic, disks, locate, mounts, process, tree
+
+_HERE = "/run/allie/install"  # stands for the PC
+_NODES = 10.0  # seconds within which the kernel's names of the partitions appear
+_PROGRAMS = {  # for apt, dnf, pacman, zypper they are in the packages of these names
+    "sfdisk": "fdisk, util-linux",
+    "partx": "util-linux",
+    "blkid": "util-linux",
+    "mkswap": "util-linux",
+    "mkfs.ext4": "e2fsprogs",
+    "mkfs.vfat": "dosfstools",
+    "rsync": "rsync",
+}
+
+
+class Plan(Value):
+    """What is to be done; showing it changes nothing."""
+
+    disk: str
+    mib: int
+    parts: tuple[Partition, ...]
+    holds: (
+        str  # what would be lost; "" for an empty disk, or one of ours that is to be gone on with
+    )
+    goes_on: bool  # the disk is divided like this already
+    settings: Settings
+    host: str
+
+    @property
+    def own(self) -> Declared:
+        """The system, as the PC's others see it."""
+        own = self.settings
+        return Declared(own.system, own.root, own.image, own.overlays)
+
+
+def plan(disk: str, text: str, settings: Settings, host: str) -> Plan:
+    """Look at the disk. Raises UsageError or StateError where it cannot be installed on.
+
+    text: the layout. settings: of the system that is to be; its root is found here.
+    """
+    missing = [name for name in _PROGRAMS if not process.has_program(name)]
+    if missing:
+        packages = " ".join(dict.fromkeys(_PROGRAMS[name] for name in missing))
+        raise StateError(f"missing here: {' '.join(missing)}", f"install {packages}")
+    disk = os.path.realpath(disk)
+    sysfs = f"/sys/class/block/{os.path.basename(disk)}"
+    if not disk.startswith("/dev/") or not os.path.isdir(sysfs):
+        raise UsageError(f"{disk} is no disk of this machine", "lsblk -d shows them")
+    if os.path.exists(f"{sysfs}/partition"):
+        raise UsageError(f"{disk} is a partition", "name the whole disk")
+    _check_unused(disk, sysfs)
+    mib = int(atomic.read(f"{sysfs}/size") or "0") >> 11
+    parts = layout.fit(text, mib)
+    _check_names(disk, parts)
+    first = next(each for each in parts if each.kind == layout.SYSTEM)
+    goes_on = [(name, size) for name, size, _ in _table(disk)] == [
+        (each.name, each.mib) for each in parts
+    ]
+    holds = "" if goes_on else _content(disk)
+    settings = settings._replace(root=first.where)
+    return Plan(disk, mib, parts, holds, goes_on, settings, host)
+
+
+def partition(plan: Plan) -> None:
+    """Divide the disk, and make the file systems that are not there yet."""
+    if not plan.goes_on:
+        process.run(["wipefs", "--all", "--quiet", *_nodes(plan.disk), plan.disk], check=True)
+        argv = ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "always"]
+        argv += ["--wipe-partitions", "always", plan.disk]
+        process.run(argv, stdin=layout.script(plan.parts).encode(), check=True)
+    _have_nodes(plan)
+    for each, (_, _, node) in zip(plan.parts, _table(plan.disk)):
+        _make(each, node)
+
+
+def bring(plan: Plan, first_tick: FirstTick) -> None:
+    """Fetch the image, make it this PC's own, and run its first tick."""
+    os.makedirs(_HERE, 0o700, exist_ok=True)
+    try:
+        pc = _stand_in(plan)
+        arrival.bring(Job(pc, plan.settings, plan.own, first_tick))
+    finally:
+        if not mounts.at_or_below(_HERE + "/"):
+            tree.remove(_HERE)
+
+
+def make_bootable(plan: Plan) -> list[str]:
+    """Put the boot loader and the menu on the disk; for which firmware it boots now."""
+    node = {name: node for name, _, node in _table(plan.disk)}
+    esp = next((node[each.name] for each in plan.parts if each.kind == layout.ESP), "")
+    with disks.mounted(disks.device(plan.settings.root), "/run/allie/installed") as root:
+        here = locate.open_system(root)
+        if os.path.exists(here.at("usr/bin/ssh-keygen")):
+            process.run(["chroot", root, "ssh-keygen", "-A"])  # keys of its own, where it has none
+        settings = systems.settings_of(here)
+        timer.install(here, identity.without_classes(here, settings.host).host)
+        with bootmenu.opened(here) as boot:
+            bootmenu.refresh(here, settings, boot)
+        firmware = bootloader.install(root, plan.disk, esp)
+        atomic.sync_filesystem(root)
+    os.rmdir("/run/allie/installed")
+    return firmware
+
+
+def _stand_in(plan: Plan) -> System:
+    """A directory that says of the PC what its first system is to have of it."""
+    hosts = f"127.0.0.1 localhost\n127.0.1.1 {plan.host}\n::1 localhost ip6-localhost\n"
+    texts = {
+        "etc/hostname": f"{plan.host}\n",
+        "etc/hosts": hosts,
+        "etc/fstab": layout.fstab(plan.parts),
+        "etc/allie/allie.conf": configuration.render(plan.settings),
+        "etc/allie/system": f"{plan.settings.system}\n",
+    }
+    for path, text in texts.items():
+        os.makedirs(os.path.dirname(f"{_HERE}/{path}"), exist_ok=True)
+        atomic.write(f"{_HERE}/{path}", text, durable=False)
+    return locate.open_system(_HERE)
+
+
+def _table(disk: str) -> list[tuple[str, int, str]]:
+    """The partitions of a disk with GPT: name, size in MiB, node."""
+    finished = process.run(["sfdisk", "--json", disk])
+    if finished.code:
+        return []
+    table = json.loads(finished.out)["partitiontable"]
+    size = table.get("sectorsize", 512)
+    return [
+        (each.get("name", ""), each["size"] * size >> 20, each["node"])
+        for each in table.get("partitions", ())
+    ]
+
+
+def _nodes(disk: str) -> list[str]:
+    return [node for _, _, node in _table(disk) if os.path.exists(node)]
+
+
+def _check_unused(disk: str, sysfs: str) -> None:
+    """Raise StateError if the disk, or a partition of it, is mounted or held by something."""
+    own = [sysfs, *(f"{sysfs}/{name}" for name in os.listdir(sysfs))]
+    own = [each for each in own if os.path.exists(f"{each}/dev")]
+    numbers = {(atomic.read(f"{each}/dev") or "").strip() for each in own}
+    nodes = {f"/dev/{os.path.basename(each)}" for each in own}
+    for line in (atomic.read("/proc/self/mountinfo") or "").splitlines():
+        fields = line.split()
+        source = os.path.realpath(fields[fields.index("-") + 2])
+        if fields[2] in numbers or source in nodes:
+            raise StateError(f"{disk} is in use: mounted on {fields[4]}", f"umount {fields[4]}")
+    for line in (atomic.read("/proc/swaps") or "").splitlines()[1:]:
+        if os.path.realpath(line.split()[0]) in nodes:
+            raise StateError(f"{disk} is in use: swap on {line.split()[0]}", "swapoff it")
+    for each in own:
+        holders = os.listdir(f"{each}/holders") if os.path.isdir(f"{each}/holders") else []
+        if holders:
+            raise StateError(
+                f"{disk} is in use: /dev/{os.path.basename(each)} is part of {' '.join(holders)}",
+                "take it out of there (mdadm, vgchange, cryptsetup)",
+            )
+
+
+def _check_names(disk: str, parts: tuple[Partition, ...]) -> None:
+    """Raise StateError where another disk has a label of ours: nobody could tell them apart."""
+    for each in parts:
+        if each.kind in (layout.BOOT, layout.SYSTEM):
+            others = [node for node in disks.devices(each.where) if not node.startswith(disk)]
+            if others:
+                raise StateError(
+                    f"another disk of this PC has {each.where}: {' '.join(others)}",
+                    "take it out, or change its label",
+                )
+
+
+def _content(disk: str) -> str:
+    """What a disk holds, in words; "" if it is empty."""
+    found = []
+    for node in (disk, *_nodes(disk)):
+        words = _probe(node)
+        what = words.get("TYPE") or words.get("PTTYPE")
+        if what:
+            found.append(f"{node}: {what} {words.get('LABEL', '')}".rstrip())
+    return ", ".join(found)
+
+
+def _probe(node: str) -> dict[str, str]:
+    """What blkid(8) finds on a device, in its words. Raises StateError where it cannot tell."""
+    probe = process.run(["blkid", "-p", "-o", "export", node])
+    if probe.code not in (0, disks.BLKID_NOTHING):
+        raise StateError(f"{node}: {probe.last_words()}", f"if it may go: wipefs --all {node}")
+    lines = probe.out.decode(errors="replace").splitlines()
+    return dict(line.partition("=")[::2] for line in lines)
+
+
+def _have_nodes(plan: Plan) -> None:
+    """Have the kernel know the partitions, and wait for their device files."""
+    process.run(["partx", "--update", plan.disk], check=True)
+    deadline = time.monotonic() + _NODES
+    wanted = [node for _, _, node in _table(plan.disk)]
+    while not all(map(os.path.exists, wanted)):
+        if time.monotonic() > deadline:
+            raise StateError(
+                f"the partitions of {plan.disk} do not appear in /dev", "is udev here?"
+            )
+        time.sleep(0.1)
+
+
+def _make(part: Partition, node: str) -> None:
+    """Make a file system where there is none."""
+    argv = {
+        layout.ESP: ["mkfs.vfat", "-F", "32", "-n", part.label],
+        layout.SWAP: ["mkswap", "-q", "-L", part.label],
+    }.get(part.kind, ["mkfs.ext4", "-q", "-F", *(["-L", part.label] if part.label else [])])
+    if part.kind != layout.BIOS and "TYPE" not in _probe(node):
+        process.run([*argv, node], check=True)
