@@ -1,0 +1,81 @@
+"""`allie install`: from an empty disk to a PC that boots, ticks by itself, and is current."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from allie.client import bootmenu
+from allie.machine import locate
+from allie.server import store as allie_store
+from tests.worlds import disk, qemu
+from tests.worlds.forked import apart
+from tests.worlds.installing import install
+from tests.worlds.loop import looped
+from tests.worlds.store import Served, served
+from tests.worlds.toy import File, Tree, make_tree
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.vm]
+
+_LAYOUT = """\
+[layout]
+boot = 200M
+system1 = 900M
+swap = 32M
+share = rest
+"""
+# After all others, 98systems among them; an installer has no second console
+_PROBE = """\
+#!/bin/sh
+# allie: every tick
+[ -c /dev/ttyS1 ] || exit 75
+echo "ticked as $(hostname): $(cat /etc/changed)" >/dev/ttyS1
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path, bootable: Path) -> Iterator[Served]:
+    top = tmp_path / "store"
+    allie_store.init(str(top))
+    (top / "images").mkdir(exist_ok=True)
+    subprocess.run(["cp", "-a", str(bootable), str(top / "images/deb")], check=True)
+    tree: Tree = {
+        "etc/changed": "at first\n",
+        "etc/hosts": f"127.0.0.1 localhost\n{qemu.HOST} store.test\n",
+        "etc/kernel/cmdline": "console=ttyS0\n",
+        "root/conf/99probe": File(_PROBE, 0o755),
+    }
+    make_tree(top / "overlays/common", tree)
+    with served(top) as server:
+        yield server
+
+
+@pytest.mark.timeout(400)
+def test_an_empty_disk_becomes_a_pc_that_ticks_at_boot(tmp_path: Path, store: Served) -> None:
+    file, layout = tmp_path / "disk", tmp_path / "layout"
+    layout.write_text(_LAYOUT)
+    subprocess.run(["truncate", "-s", "2G", str(file)], check=True)
+    url = store.url.replace("127.0.0.1", "store.test")
+    with looped(file) as device:
+        words = ("--host", "pc1", "--layout", str(layout), "--yes")
+        done = install(device, url, *words)
+        subprocess.run(["partx", "-d", device], check=False)
+    assert done.returncode == 0, done.stdout
+    assert "boots by BIOS" in done.stdout
+    assert "left: " not in done.stdout
+    (store.store / "overlays/common/etc/changed").write_text("since then\n")
+    with qemu.guest(tmp_path / "vm", qemu.disk(file)) as guest:
+        guest.wait_for("ticked as pc1: since then", results=True)
+        guest.wait_for("login:")
+    with looped(file) as device, disk.numbered(device):
+        env = apart(_env)
+    assert env["allie_good"] == env["allie_default"]
+    assert "allie_tries" not in env
+
+
+def _env() -> dict[str, str]:
+    with bootmenu.opened(locate.open_system("/")) as boot:
+        return bootmenu.read_env(boot)
