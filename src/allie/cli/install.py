@@ -13,7 +13,7 @@ from allie.client import install, join
 from allie.client.install import Plan
 from allie.core import layout
 from allie.core import settings as configuration
-from allie.core.errors import DONE, AllieError, StateError, UsageError
+from allie.core.errors import DONE, AllieError, StateError, StoreError, UsageError
 from allie.core.settings import Settings
 from allie.core.value import TYPE_CHECKING
 from allie.machine import atomic, console
@@ -43,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
         args.disk, _layout(args.layout), _settings(args), args.host or os.uname().nodename
     )
     _show(plan)
-    if plan.holds and not args.erase:
+    if plan.holds and args.erase:
+        console.warn(f"what {plan.disk} holds will be LOST: {plan.holds}")
+    elif plan.holds:
         raise StateError(f"{plan.disk} holds something: {plan.holds}", "if it may go: --erase")
     if not args.yes:
         _ask(plan)
@@ -79,7 +81,11 @@ def _settings(args: argparse.Namespace) -> Settings:
     image = configuration.check_name(args.image, "image")
     name = configuration.check_name(args.system or image, "system")
     there = join.those_that_exist(store, image)
+    if image not in join.listing(store, "images"):
+        raise StoreError(f"{store} has no image {image}", "allie image list, on the server")
     overlays = tuple(args.overlays.replace(",", " ").split()) or there
+    for each in overlays:
+        configuration.check_name(each, "overlay")
     host = args.host and configuration.check_name(args.host, "host")
     return Settings(name, (store,), overlays, image, host=host)
 
@@ -97,8 +103,6 @@ def _show(plan: Plan) -> None:
             use = "for another system"
         console.say(f"  {each.name:<12} {each.mib:>8} MiB  {use}")
     console.say(f"the PC is {plan.host}; overlays: {', '.join(own.overlays)}")
-    if plan.holds:
-        console.warn(f"what {plan.disk} holds will be LOST: {plan.holds}")
 
 
 def _ask(plan: Plan) -> None:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from allie.client import fetch, fit, identity, state, systems
+from allie.client import fetch, fit, identity, state, systems, timer
 from allie.client import generation as generations
 from allie.client.systems import IMAGE, READY, TICK, Note
 from allie.core.errors import (
@@ -295,6 +295,8 @@ def _first_tick(job: Job, tree: str) -> None:
     if generations.current(here) is None or contact.trouble:
         kind = StoreError if contact.refused or not contact.trouble else Unreachable
         raise kind(f"{here.name}: its first tick brought no overlays: {contact.trouble}")
+    if timer.is_on(job.base):  # it may be booted one day
+        timer.install(here, identity.without_classes(here, job.settings.host).host)
 
 
 def _show(part: str, root: str) -> None:

@@ -93,13 +93,18 @@ def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
 
 def those_that_exist(store: str, image: str) -> tuple[str, ...]:
     """Of kit, common and the image's own overlay those that the store has."""
-    argv = rsync.list_directory(store, "overlays", configuration.DEFAULT_STALL)
-    finished = process.run(argv, stall=configuration.DEFAULT_STALL)
-    rsync.check(finished, store)
-    there = rsync.parse_listing(finished.out)
+    there = listing(store, "overlays")
     if "kit" not in there:
         raise StoreError(f"{store} has no overlay kit", "run `allie store init` on the server")
     return tuple(name for name in ("kit", "common", image) if name in there)
+
+
+def listing(store: str, what: str) -> list[str]:
+    """The names of a store's `overlays` or `images`. Raises StoreError if it does not answer."""
+    argv = rsync.list_directory(store, what, configuration.DEFAULT_STALL)
+    finished = process.run(argv, stall=configuration.DEFAULT_STALL)
+    rsync.check(finished, store)
+    return rsync.parse_listing(finished.out)
 
 
 def _write(here: System, settings: Settings) -> None:

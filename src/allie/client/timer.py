@@ -48,6 +48,13 @@ def install(here: System, host: str) -> str:
     return "neither systemd nor cron is here: start /root/conf/run-conf at boot and hourly yourself"
 
 
+def is_on(here: System) -> bool:
+    """Whether ticks of this system are started by themselves, as `install` has it done."""
+    places = [f"{_UNITS}/timers.target.wants/{TIMERS[0]}", "etc/cron.d/allie"]
+    places += ["etc/periodic/hourly/allie"]
+    return any(os.path.lexists(here.at(place)) for place in places)
+
+
 def reload(here: System, placed: list[str]) -> None:
     """Have the systemd that runs read units of the kit that a tick has just placed.
 
