@@ -28,6 +28,19 @@ def pytest_report_header() -> list[str]:
     return machine.report()
 
 
+# --- most virtual machines only when asked for ---------------------------------------------------
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked vm_all run with ALLIE_VM=all only: each boot takes up to a minute."""
+    if os.environ.get("ALLIE_VM") == "all":
+        return
+    left_out = [item for item in items if item.get_closest_marker("vm_all")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("vm_all")]
+
+
 # --- no program from a unit test ---------------------------------------------------------------
 
 

@@ -1,0 +1,178 @@
+"""A PC made of QEMU: started on disks, its serial consoles written to files, ended for certain.
+
+By emulation only: /dev/kvm that opens is not yet a KVM that works (nested ones hang).
+The host's loopback is 10.0.2.2 for the guest, so an rsync daemon on 127.0.0.1 serves it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.worlds.debian import debian_root
+
+PACKAGES = (
+    "dosfstools e2fsprogs fdisk grub-efi-amd64-bin grub-pc-bin initramfs-tools"
+    " linux-image-cloud-amd64 mtools python3 rsync systemd systemd-sysv udev zstd"
+).split()
+HOST = "10.0.2.2"  # the host's loopback, as a guest sees it
+BOOT_SECONDS = 150.0
+
+# What only takes time in a boot that lasts a minute
+MASKED = "systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer"
+NETWORK = "[Match]\nName=e*\n[Network]\nDHCP=ipv4\n"
+
+
+class NotBooted(AssertionError):
+    """The line that was waited for did not come; the console's end is in the message."""
+
+
+class Guest:
+    """One running QEMU. `console` is ttyS0, `results` ttyS1: a getty on the first eats output."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self.process = process
+        self.console = folder / "console"
+        self.results = folder / "results"
+        self._errors = folder / "errors"
+
+    def wait_for(self, text: str, seconds: float = BOOT_SECONDS, *, results: bool = False) -> str:
+        """Wait until the console (or ttyS1) says so; all that it has said."""
+        path, deadline = self.results if results else self.console, time.monotonic() + seconds
+        while True:
+            ended = self.process.poll() is not None
+            said = path.read_text(errors="replace") if path.exists() else ""
+            if text in said:
+                return said
+            if ended or time.monotonic() > deadline:
+                end = self.console.read_text(errors="replace")[-3000:]
+                end += "\nttyS1: " + self.results.read_text(errors="replace")[-3000:]
+                errors = self._errors.read_text(errors="replace")
+                how = f"QEMU ended ({self.process.returncode})" if ended else f"{seconds:.0f} s"
+                raise NotBooted(f"no {text!r} after {how}:\n{end}\n{errors}")
+            time.sleep(0.2)
+
+    def wait(self, seconds: float = BOOT_SECONDS) -> None:
+        """Wait until it has switched itself off."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            end = self.console.read_text(errors="replace")[-3000:]
+            raise NotBooted(f"still running after {seconds:.0f} s:\n{end}") from None
+
+    def pull_the_plug(self) -> None:
+        """End it at this instant, as a power cut does; what it wrote to its disks stays."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+
+@contextmanager
+def guest(
+    folder: Path, more: Sequence[str], *, memory: int = 768, cpus: int = 2
+) -> Iterator[Guest]:
+    """A QEMU with these further arguments (disks, -kernel, -bios); killed at the end.
+
+    folder: where its consoles' files go; made if it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("console", "results"):
+        (folder / name).write_bytes(b"")
+    with (folder / "errors").open("wb") as errors:
+        process = subprocess.Popen(
+            [*argv(folder, memory, cpus), *more],
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+        )
+    machine = Guest(process, folder)
+    try:
+        yield machine
+    finally:
+        machine.pull_the_plug()
+
+
+def argv(folder: Path, memory: int, cpus: int) -> list[str]:
+    """What every QEMU of the tests is started with."""
+    line = ["qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "qemu64"]
+    line += ["-m", str(memory), "-smp", str(cpus), "-display", "none", "-monitor", "none"]
+    line += ["-no-reboot", "-serial", f"file:{folder}/console", "-serial", f"file:{folder}/results"]
+    line += ["-nic", "user,model=virtio-net-pci", "-device", "virtio-rng-pci"]
+    return line
+
+
+def disk(path: Path, *, snapshot: bool = False) -> list[str]:
+    """The arguments that make a file or device a disk: vda the first, and so on."""
+    throw_away = ",snapshot=on" if snapshot else ""
+    return ["-drive", f"file={path},format=raw,if=virtio,cache=unsafe{throw_away}"]
+
+
+def kernel(root: Path, options: str) -> list[str]:
+    """The arguments that boot the kernel of this Debian root at once, with no boot loader."""
+    vmlinuz = max((root / "boot").glob("vmlinuz-*"))
+    initrd = vmlinuz.with_name(vmlinuz.name.replace("vmlinuz", "initrd.img"))
+    line = ["-kernel", str(vmlinuz), "-initrd", str(initrd)]
+    return [*line, "-append", f"console=ttyS0 {options}"]
+
+
+def firmware() -> Path:
+    """UEFI for `-bios`: one file with code and variables, which are forgotten at the end."""
+    return Path("/usr/share/ovmf/OVMF.fd")
+
+
+def bootable_root(dest: Path) -> Path:
+    """A Debian bookworm at `dest` (must not exist) that boots to a login on ttyS0. Needs root.
+
+    root has no password. The network comes up by DHCP; the host is HOST.
+    """
+    debian_root("bookworm", dest, PACKAGES)
+    etc = dest / "etc"
+    (etc / "hostname").write_text("guest\n")
+    (etc / "fstab").write_text("")
+    passwd = etc / "shadow"
+    passwd.write_text(passwd.read_text().replace("root:*:", "root::", 1))
+    (etc / "systemd/network/10-all.network").write_text(NETWORK)
+    units = etc / "systemd/system"
+    (units / "multi-user.target.wants").mkdir(parents=True, exist_ok=True)
+    (units / "multi-user.target.wants/systemd-networkd.service").symlink_to(
+        "/lib/systemd/system/systemd-networkd.service"
+    )
+    (units / "network-online.target.wants").mkdir()
+    (units / "network-online.target.wants/systemd-networkd-wait-online.service").symlink_to(
+        "/lib/systemd/system/systemd-networkd-wait-online.service"
+    )
+    for name in MASKED.split():
+        (units / name).unlink(missing_ok=True)
+        (units / name).symlink_to("/dev/null")
+    return dest
+
+
+def image_of(root: Path, path: Path, *, size: str = "1500M", label: str = "") -> Path:
+    """An ext4 file system at `path` with what stands in `root`; mounts nothing."""
+    with path.open("wb") as file:
+        file.truncate(0)
+    named = ["-L", label] if label else []
+    subprocess.run(["mkfs.ext4", "-q", "-F", *named, "-d", str(root), str(path), size], check=True)
+    return path
+
+
+def run_at_boot(root: Path, script: str) -> None:
+    """Have a root run `script` at boot after the network, its output on ttyS1, then switch off."""
+    program = root / "usr/local/sbin/probe"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.write_text(f"#!/bin/sh\nexec >/dev/ttyS1 2>&1\n{script}\n")
+    os.chmod(program, 0o755)
+    unit = root / "etc/systemd/system/probe.service"
+    unit.write_text(
+        "[Unit]\nWants=network-online.target\nAfter=network-online.target\n"
+        "[Service]\nType=oneshot\nExecStart=/usr/local/sbin/probe\n"
+        "ExecStopPost=/bin/systemctl --no-block poweroff\n"
+    )
+    wants = root / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True, exist_ok=True)
+    (wants / "probe.service").symlink_to("../probe.service")
