@@ -1,4 +1,4 @@
-"""Make an installer of an image: a kernel and an initramfs that boot to `allie install`, and an ISO.
+"""Make an installer of an image: a kernel and initramfs that boot to `allie install`, and an ISO.
 
 The image's own mkinitramfs makes the initramfs, chrooted in a layer above the image (a copy of it,
 where the kernel has no overlayfs for this disk), which goes afterwards: the image is never written

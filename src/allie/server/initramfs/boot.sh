@@ -59,7 +59,7 @@ allie_install() {
     IFS='
 '
     set -f
-    set -- $(allie_arguments "$1")
+    set -- $(unset IFS && allie_arguments "$1")
     set +f
     unset IFS
     echo "allie: allie install $*"
@@ -71,9 +71,6 @@ mountroot() {
     . /etc/allie-installer
     allie_line=$(cat /proc/cmdline)
     echo "allie: the installer of $ALLIE_FROM"
-    for allie_module in ext4 xfs btrfs vfat nls_cp437 nls_ascii nls_iso8859-1 efivarfs; do
-        modprobe -q "$allie_module" || true
-    done
     wait_for_udev 10
     [ ! -d /sys/firmware/efi ] || mount -t efivarfs efivarfs /sys/firmware/efi/efivars || true
     allie_clock

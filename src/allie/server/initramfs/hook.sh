@@ -28,7 +28,6 @@ done
 mkdir -p "$DESTDIR/usr/local/bin" "$DESTDIR/root" "$DESTDIR/tmp" "$DESTDIR/mnt" "$DESTDIR/var/lib"
 cp /allie-installer/allie "$DESTDIR/usr/local/bin/allie"
 cp /allie-installer/made "$DESTDIR/etc/allie-installer"
-[ ! -e /allie-installer/layout ] || cp /allie-installer/layout "$DESTDIR/etc/allie-layout"
 [ ! -e /etc/mke2fs.conf ] || cp /etc/mke2fs.conf "$DESTDIR/etc/mke2fs.conf"
 [ ! -e /etc/services ] || cp /etc/services "$DESTDIR/etc/services"
 [ -e "$DESTDIR/etc/passwd" ] || echo root:x:0:0:root:/root:/bin/sh >"$DESTDIR/etc/passwd"
