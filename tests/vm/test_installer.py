@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 from collections.abc import Iterator
@@ -84,10 +85,10 @@ def test_what_is_in_it(site: Site) -> None:
     assert sorted(os.listdir(site.out)) == ["initrd", "installer.iso", "vmlinuz"]
     assert os.listdir(site.out.parent) and not list(site.out.parent.glob(".installer*"))
     assert mounts.at_or_below(str(site.out.parent)) == ""
-    listing = ["chroot", str(site.image), "lsinitramfs", "/dev/stdin"]
-    with (site.out / "initrd").open("rb") as file:
-        done = subprocess.run(listing, stdin=file, capture_output=True, text=True, check=True)
-    there = set(done.stdout.split("\n"))
+    packed = gzip.decompress((site.out / "initrd").read_bytes())
+    listing = ["chroot", str(site.image), "cpio", "-t", "--quiet"]
+    done = subprocess.run(listing, input=packed, capture_output=True, check=True)
+    there = set(done.stdout.decode().split("\n"))
     assert {"scripts/allie", "usr/local/bin/allie", "usr/bin/python3"} <= there
     for program in ("rsync", "sfdisk", "mkfs.ext4", "mkfs.vfat", "blkid", "mount", "udevadm"):
         assert f"usr/local/sbin/{program}" in there
@@ -148,7 +149,7 @@ def test_a_failure_leaves_what_was(
 ) -> None:
     before = _state(site.out)
     monkeypatch.setattr(installer, "_CONFIGURATION", "MODULES=nonsense\n")
-    with pytest.raises(StateError, match="mkinitramfs"):
+    with pytest.raises(StateError, match=r"mkinitramfs.*MODULES"):
         site.make()
     assert _state(site.out) == before
     assert not list(site.out.parent.glob(".installer*"))
