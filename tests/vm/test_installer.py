@@ -148,8 +148,8 @@ def test_a_failure_leaves_what_was(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = _state(site.out)
-    monkeypatch.setattr(installer, "_CONFIGURATION", "MODULES=nonsense\n")
-    with pytest.raises(StateError, match=r"mkinitramfs.*MODULES"):
+    monkeypatch.setattr(installer, "_CONFIGURATION", "MODULES=most\n")
+    with pytest.raises(StateError, match="mkinitramfs of"):
         site.make()
     assert _state(site.out) == before
     assert not list(site.out.parent.glob(".installer*"))
