@@ -4,6 +4,7 @@ allie image list                  names, sizes, releases, kernels
 allie image import NAME SOURCE    from a directory, tar or OCI image, or mmdebstrap:SUITE
 allie image capture NAME FROM     from a golden machine: ssh://root@HOST/, or what `offer` shows
 allie image blandify NAME         take out what is one machine's own; --check: only look
+allie image installer NAME        a kernel, an initramfs and an ISO that boot to `allie install`
 allie image remove NAME
 """
 
@@ -13,23 +14,24 @@ import os
 
 from allie.cli import options
 from allie.cli.store import add_store
-from allie.core import settings
+from allie.core import layout, settings
 from allie.core.errors import ATTENTION, DONE, UsageError
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console
-from allie.server import blandify, bring, capture, images, parts, store, unpack
+from allie.machine import atomic, console
+from allie.server import blandify, bring, capture, images, installer, parts, store, unpack
 from allie.server.parts import Part
 from allie.server.unpack import Recipe
 
 if TYPE_CHECKING:
     import argparse
 
+_ACTIONS = ("list", "import", "capture", "blandify", "installer", "remove")
 _SHOWN = 20  # lines of what is alike
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do, to which image, and from where."""
-    parser.add_argument("action", choices=("list", "import", "capture", "blandify", "remove"))
+    parser.add_argument("action", choices=_ACTIONS)
     parser.add_argument("name", nargs="?", default="", help="the image")
     parser.add_argument("source", nargs="?", default="", help="import, capture: from where")
     add_store(parser)
@@ -52,6 +54,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bwlimit", default="", metavar="RATE", help="capture: at most this, as 500 (KiB/s) or 2M"
     )
+    parser.add_argument(
+        "--out", default="", metavar="DIR", help="installer: there (installers/NAME of the store)"
+    )
+    parser.add_argument(
+        "--append", default="", metavar="WORDS", help="installer: for the ISO's kernel line"
+    )
+    parser.add_argument(
+        "--layout", default="", metavar="FILE", help="installer: how its PCs' disks are divided"
+    )
+    parser.add_argument("--no-iso", action="store_true", help="installer: kernel and initrd alone")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,7 +76,13 @@ def run(args: argparse.Namespace) -> int:
     if not args.name or (args.action in ("import", "capture") and not args.source):
         raise UsageError(f"image {args.action} needs a name and its source", "allie image --help")
     settings.check_name(args.name, "image")
-    doing = {"import": _import, "capture": _capture, "blandify": _blandify, "remove": _remove}
+    doing = {
+        "import": _import,
+        "capture": _capture,
+        "blandify": _blandify,
+        "installer": _installer,
+        "remove": _remove,
+    }
     return doing[args.action](top, args)
 
 
@@ -177,6 +195,22 @@ def _blandify(top: str, args: argparse.Namespace) -> int:
     for path in named[:_SHOWN]:
         console.warn(f"look at {path}: it still names {golden.host or 'the machine'}")
     console.say(f"{len(done)} paths changed" if done else "nothing was one machine's own")
+    return DONE
+
+
+def _installer(top: str, args: argparse.Namespace) -> int:
+    plan = (atomic.read(args.layout) or "") if args.layout else ""
+    if args.layout:
+        layout.fit(plan, 1 << 30)  # of a disk that is large enough for any: is it one?
+    made = installer.make(
+        top, args.name, args.out, args.append, plan=plan, with_iso=not args.no_iso
+    )
+    if args.json:
+        options.say_json({**made._asdict(), "sizes": dict(made.sizes)})
+        return DONE
+    for name, size in made.sizes:
+        console.say(f"{made.directory}/{name}  {size / (1 << 20):.0f} MiB")
+    console.say(f"kernel {made.release}; its line: allie.store=… allie.image=… allie.disk=…")
     return DONE
 
 

@@ -39,9 +39,8 @@ def run(args: argparse.Namespace) -> int:
     """Show, ask, and do it; a failure says how to go on."""
     if os.geteuid():
         raise UsageError("install must be run as root")
-    plan = install.plan(
-        args.disk, _layout(args.layout), _settings(args), args.host or os.uname().nodename
-    )
+    settings = _settings(args)
+    plan = install.plan(args.disk, _layout(args.layout), settings, settings.host or _own_name())
     _show(plan)
     if plan.holds and args.erase:
         console.warn(f"what {plan.disk} holds will be LOST: {plan.holds}")
@@ -88,6 +87,14 @@ def _settings(args: argparse.Namespace) -> Settings:
         configuration.check_name(each, "overlay")
     host = args.host and configuration.check_name(args.host, "host")
     return Settings(name, (store,), overlays, image, host=host)
+
+
+def _own_name() -> str:
+    """The name of this machine, which a DHCP server may have given it."""
+    name = os.uname().nodename
+    if name in ("", "(none)", "localhost"):
+        raise UsageError("this machine has no name to give to the PC", "--host NAME")
+    return configuration.check_name(name, "host")
 
 
 def _show(plan: Plan) -> None:

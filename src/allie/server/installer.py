@@ -1,0 +1,249 @@
+"""Make an installer of an image: a kernel and initramfs that boot to `allie install`, and an ISO.
+
+The image's own mkinitramfs makes the initramfs, chrooted in a layer above the image (a copy of it,
+where the kernel has no overlayfs for this disk), which goes afterwards: the image is never written
+to. The result is a directory of its own, made beside, complete or absent:
+
+    vmlinuz  initrd      for PXE, or `qemu -kernel`
+    installer.iso        for a CD or a USB stick, BIOS and UEFI (`iso`)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from allie.core import menu
+from allie.core.errors import Busy, PathRefused, StateError, UsageError
+from allie.core.value import Value
+from allie.machine import atomic, bringing, lock, mounting, namespaces, process, rsync, tree
+from allie.machine.paths import Inside
+from allie.server import images, iso, kit
+
+FILES = ("vmlinuz", "initrd", iso.NAME)
+_OWN = "allie-installer"  # our directory in the layer
+_TEXTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "initramfs")
+_PLACES = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
+
+# What must be in the image, and the package of Debian that has it.
+NEEDED = {
+    "mkinitramfs": "initramfs-tools",
+    "python3": "python3",
+    "rsync": "rsync",
+    "udevadm": "udev",
+    "sfdisk": "fdisk",
+    "mkfs.ext4": "e2fsprogs",
+    "mkfs.vfat": "dosfstools",
+    "blkid": "util-linux",
+    "mount": "mount",
+}
+# What goes along where the image has it: for `allie install`, and for a person in the shell.
+PROGRAMS = (
+    *("rsync", "ssh", "sfdisk", "partx", "blockdev", "blkid", "lsblk", "wipefs", "findmnt"),
+    *("mount", "umount", "mountpoint", "swapon", "swapoff", "mkswap", "losetup", "udevadm"),
+    *("mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat", "fsck.ext4", "e2label", "fsck.vfat"),
+    *("mcopy", "mmd", "mdir", "chroot", "setsid", "unshare", "sync", "date", "hostname", "uname"),
+    *("ls", "cat", "cp", "mv", "rm", "mkdir", "chmod", "ln", "ps", "dd", "df", "grep", "sed"),
+    *("ip", "ping", "dmesg", "less", "vi", "nano", "efibootmgr", "env", "sleep", "head", "tail"),
+)
+_CONFIGURATION = """\
+MODULES=most
+BUSYBOX=auto
+KEYMAP=n
+COMPRESS=gzip
+DEVICE=
+NFSROOT=auto
+RUNSIZE=10%
+FSTYPE=auto
+BOOT=allie
+"""
+
+
+class Made(Value):
+    """An installer that was made."""
+
+    directory: str
+    release: str  # the kernel's
+    sizes: tuple[tuple[str, int], ...]  # file, bytes
+
+
+def make(store: str, name: str, out: str, append: str, *, plan: str = "", with_iso: bool) -> Made:
+    """Make the installer of an image in the directory `out`; "": in the store's installers/.
+
+    append: words for the ISO's kernel line. plan: the text of its PCs' layout; "": the usual one.
+    Raises StateError with what is missing, and where.
+    """
+    image = images.need(store, name)
+    release = _release(image, name)
+    need_programs(image, name)
+    if with_iso:
+        iso.need_programs()
+    target = os.path.abspath(out or f"{store}/installers/{name}")
+    _need_ours(target)
+    with _beside(target) as work:
+        os.mkdir(f"{work}/new", 0o755)
+        os.mkdir(f"{work}/made", 0o755)
+        if plan:
+            atomic.write(f"{work}/made/layout", plan, durable=False)
+        _make_initramfs(image, release, f"ALLIE_FROM={name}\n", work)
+        kernel = Inside(image).file(f"boot/vmlinuz-{release}")
+        shutil.copyfile(f"{image}/{kernel}", f"{work}/new/vmlinuz")
+        os.rename(f"{work}/made/initrd", f"{work}/new/initrd")
+        if with_iso:
+            iso.make(f"{work}/new", f"{work}/iso", name, append)
+        for each in os.listdir(f"{work}/new"):
+            os.chmod(f"{work}/new/{each}", 0o644)  # a web or TFTP server reads it
+        _put(f"{work}/new", target)
+    sizes = [(each, os.path.getsize(f"{target}/{each}")) for each in sorted(os.listdir(target))]
+    return Made(target, release, tuple(sizes))
+
+
+def lacking(there: set[str]) -> list[str]:
+    """The packages that an image with these programs lacks, sorted."""
+    return sorted({package for program, package in NEEDED.items() if program not in there})
+
+
+def need_programs(image: str, name: str) -> None:
+    """Raise StateError where the image lacks what an installer is made of."""
+    there = {each for each in NEEDED if _has(image, each)}
+    packages = lacking(there)
+    if packages:
+        hint = f"install in it: {' '.join(packages)}"
+        if "mkinitramfs" not in there:
+            hint += "; or use an image of Debian or Ubuntu: its installer installs any image"
+        raise StateError(f"image {name} lacks what an installer needs", hint)
+
+
+def _release(image: str, name: str) -> str:
+    """The newest kernel that the image has with its modules."""
+    inside = Inside(image)
+    try:
+        boot = os.listdir(inside.prefix + inside.directory("boot").real)
+        modules = os.listdir(inside.prefix + inside.directory("lib/modules").real)
+    except (OSError, PathRefused):
+        boot, modules = [], []
+    releases = [each for each in modules if f"vmlinuz-{each}" in boot]
+    release = max(releases, key=menu.newest_first, default="")
+    if not release:
+        raise StateError(
+            f"image {name} has no kernel (boot/vmlinuz-* with its lib/modules)",
+            "install in it: linux-image-amd64; linux-image-cloud-amd64 is for virtual machines",
+        )
+    return release
+
+
+def _has(image: str, program: str) -> bool:
+    inside = Inside(image)
+    for place in _PLACES:
+        try:
+            if os.path.isfile(f"{image}/{inside.file(f'{place}/{program}')}"):
+                return True
+        except PathRefused:
+            continue
+    return False
+
+
+def _make_initramfs(image: str, release: str, made: str, work: str) -> None:
+    """Leave made/initrd in the work directory."""
+    configuration = f"{work}/made/conf"
+    _write_configuration(configuration)
+    atomic.write(f"{work}/made/allie", kit.archive(), 0o755, durable=False)
+    made += f"ALLIE_MADE={int(time.time())}\n"
+    atomic.write(f"{work}/made/made", made, durable=False)
+    argv = ["mkinitramfs", "-d", f"/{_OWN}/conf", "-o", f"/{_OWN}/initrd", release]
+    log = f"{work}/log"
+    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    pid = process.fork(lambda: _inside(image, work, argv), (null, out, out))
+    os.close(null)
+    os.close(out)
+    code = process.wait(pid)
+    if code != 0 or not os.path.exists(f"{work}/made/initrd"):
+        said = [line for line in (atomic.read(log) or "").splitlines() if line.strip()]
+        words = "; ".join(said[-3:]) or f"exit {code}"
+        raise StateError(f"mkinitramfs of {image} failed: {words}", "see that it works there")
+
+
+def _write_configuration(at: str) -> None:
+    """A configuration directory for mkinitramfs, the image's own being one machine's."""
+    for below in ("hooks", "conf.d", "scripts"):
+        os.makedirs(f"{at}/{below}", exist_ok=True)
+    hook = (atomic.read(f"{_TEXTS}/hook.sh") or "").replace("PROGRAMS", " ".join(PROGRAMS), 1)
+    boot = atomic.read(f"{_TEXTS}/boot.sh") or ""
+    for path, text, mode in (
+        ("initramfs.conf", _CONFIGURATION, 0o644),
+        ("update-initramfs.conf", "", 0o644),
+        ("modules", "", 0o644),
+        ("hooks/allie", hook, 0o755),
+        ("scripts/allie", boot, 0o644),
+    ):
+        atomic.write(f"{at}/{path}", text, mode, durable=False)
+
+
+def _inside(image: str, work: str, argv: list[str]) -> int:
+    """In a forked child: run argv in a throw-away layer above the image."""
+    mounting.become_private()
+    root = f"{work}/root"
+    for each in ("root", "upper", "layer"):
+        os.mkdir(f"{work}/{each}", 0o755)
+    options = f"lowerdir={_plain(image)},upperdir={work}/upper,workdir={work}/layer"
+    if not mounting.mount("overlay", root, "overlay", mounting.NOSUID, options):
+        able = rsync.version(f"{work}/rsync")
+        process.run(bringing.bring(able, [], image, root), check=True)
+    os.mkdir(f"{root}/{_OWN}", 0o755)
+    if not mounting.mount(f"{work}/made", f"{root}/{_OWN}", "", mounting.BIND):
+        raise StateError(f"cannot mount below {root}", "run this as root")
+    environment = {"PATH": process.PATH, "LANG": "C.UTF-8", "HOME": "/root", "TMPDIR": "/var/tmp"}
+    return namespaces.execute(root, "", argv, environment)
+
+
+def _plain(path: str) -> str:
+    r"""A path as an option of overlayfs takes it: `,` and `:` with a `\` before."""
+    return re.sub(r"([\\:,])", r"\\\1", path)
+
+
+def _need_ours(target: str) -> None:
+    """Raise UsageError where something else stands at the target."""
+    if not os.path.lexists(target):
+        return
+    if not os.path.isdir(target) or os.path.islink(target) or set(os.listdir(target)) - set(FILES):
+        raise UsageError(f"{target} is no installer of ours", "--out a directory that is not there")
+
+
+@contextmanager
+def _beside(target: str) -> Iterator[str]:
+    """A work directory beside the target, which nobody else uses, and which goes."""
+    above, name = os.path.split(target)
+    os.makedirs(above, exist_ok=True)
+    work = f"{above}/.{name}.part"
+    os.makedirs(work, 0o700, exist_ok=True)
+    descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not lock.take(descriptor):
+            raise Busy(f"somebody else is making {target}", "wait until that has ended")
+        for each in os.listdir(work):
+            tree.remove(f"{work}/{each}")
+        yield work
+        tree.remove(work)
+    except BaseException:
+        if lock.take(descriptor):
+            tree.remove(work)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _put(new: str, target: str) -> None:
+    """Make the new directory the target, once it is on the disk."""
+    atomic.sync_filesystem(new)
+    if not os.path.lexists(target):
+        os.rename(new, target)
+    elif not atomic.exchange(new, target):
+        old = f"{new}.old"
+        os.rename(target, old)
+        os.rename(new, target)
+    atomic.sync_directory(os.path.dirname(target))

@@ -1,0 +1,182 @@
+"""The installer of an image: made by the image's own mkinitramfs, and booted."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from allie.core.errors import StateError, UsageError
+from allie.machine import mounts
+from allie.server import installer
+from allie.server import store as allie_store
+from tests.worlds import machine, qemu
+from tests.worlds.store import served
+from tests.worlds.toy import File, Tree, make_tree
+
+pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
+BOOT = Path(installer.__file__).parent / "initramfs/boot.sh"
+
+# Says on the second console that a tick has run; in the installer there is none
+PROBE = """\
+#!/bin/sh
+# allie: every tick
+[ -d /run/systemd/system ] || exit 75
+echo "ticked as $(hostname): $(cat /etc/changed)" >/dev/ttyS1
+"""
+LAYOUT = """\
+[layout]
+esp = 40M
+boot = 200M
+system1 = 900M
+swap = 32M
+"""
+
+
+class Site:
+    """A store with one bootable image, and the installer made of it."""
+
+    def __init__(self, top: Path) -> None:
+        self.store, self.out = top / "store", top / "installer"
+        self.image = self.store / "images/deb"
+        self.image.parent.mkdir(parents=True)
+        qemu.bootable_root(self.image)
+        allie_store.init(str(self.store))
+        tree: Tree = {
+            "etc/changed": "at first\n",
+            "etc/kernel/cmdline": "console=ttyS0\n",
+            "root/conf/99probe": File(PROBE, 0o755),
+        }
+        make_tree(self.store / "overlays/common", tree)
+
+    def make(self, append: str = "", *, with_iso: bool = False) -> installer.Made:
+        where = (str(self.store), "deb", str(self.out))
+        return installer.make(*where, append, plan=LAYOUT, with_iso=with_iso)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    if not machine.is_root():
+        pytest.skip("needs root")
+    made = Site(tmp_path_factory.mktemp("installer"))
+    before = _state(made.image)
+    made.make("console=ttyS0 panic=1 allie.yes allie.disk=/dev/nothing", with_iso=True)
+    assert _state(made.image) == before, "the image was written to"
+    yield made
+
+
+def _state(top: Path) -> dict[str, tuple[int, int, int]]:
+    found = {}
+    for above, directories, files in os.walk(top):
+        for name in (*directories, *files):
+            st = os.lstat(f"{above}/{name}")
+            found[f"{above}/{name}"] = (st.st_ino, st.st_ctime_ns, st.st_size)
+    return found
+
+
+@pytest.mark.timeout(600)
+def test_what_is_in_it(site: Site) -> None:
+    assert sorted(os.listdir(site.out)) == ["initrd", "installer.iso", "vmlinuz"]
+    assert os.listdir(site.out.parent) and not list(site.out.parent.glob(".installer*"))
+    assert mounts.at_or_below(str(site.out.parent)) == ""
+    packed = gzip.decompress((site.out / "initrd").read_bytes())
+    listing = ["chroot", str(site.image), "cpio", "-t", "--quiet"]
+    done = subprocess.run(listing, input=packed, capture_output=True, check=True)
+    there = set(done.stdout.decode().split("\n"))
+    assert {"scripts/allie", "usr/local/bin/allie", "usr/bin/python3"} <= there
+    for program in ("rsync", "sfdisk", "mkfs.ext4", "mkfs.vfat", "blkid", "mount", "udevadm"):
+        assert f"usr/local/sbin/{program}" in there
+    assert any(name.endswith("/configparser.py") for name in there)
+    assert any("/virtio_net.ko" in name for name in there)
+
+
+@pytest.mark.vm
+@pytest.mark.vm_all
+@pytest.mark.parametrize("way", ["bios", "uefi"])
+@pytest.mark.timeout(900)
+def test_an_empty_disk_is_installed_unattended_and_boots(
+    site: Site, tmp_path: Path, way: str
+) -> None:
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        file.truncate(3 << 29)
+    firmware = ["-bios", str(qemu.firmware())] if way == "uefi" else []
+    with served(site.store) as server:
+        url = server.url.replace("127.0.0.1", qemu.HOST)
+        words = f"console=ttyS0 panic=1 allie.store={url} allie.image=deb allie.host=pc5"
+        words += " allie.disk=/dev/vda allie.yes allie.end=poweroff"
+        argv = ["-kernel", str(site.out / "vmlinuz"), "-initrd", str(site.out / "initrd")]
+        more = [*argv, "-append", words, *qemu.disk(disk)]
+        with qemu.guest(tmp_path / "installer", more) as guest:
+            said = guest.wait_for("allie: installed; power off", 400)
+            guest.wait(30)
+        assert "deb is installed on /dev/vda, which boots by BIOS and UEFI" in said
+        changed = site.store / "overlays/common/etc/changed"
+        changed.write_text(f"since then, {way}\n")
+        with qemu.guest(tmp_path / "pc", [*firmware, *qemu.disk(disk)], memory=1024) as guest:
+            guest.wait_for(f"ticked as pc5: since then, {way}", 240, results=True)
+
+
+@pytest.mark.vm
+@pytest.mark.vm_all
+@pytest.mark.parametrize("way", ["bios-usb", "uefi-cd"])
+@pytest.mark.timeout(600)
+def test_the_iso_boots(site: Site, tmp_path: Path, way: str) -> None:
+    iso = site.out / "installer.iso"
+    more = ["-cdrom", str(iso), "-bios", str(qemu.firmware())]
+    if way == "bios-usb":
+        more = qemu.disk(iso, snapshot=True)
+    with qemu.guest(tmp_path / "guest", more, memory=1024) as guest:
+        said = guest.wait_for("allie: not installed", 240)
+    assert "allie install --layout /etc/allie-layout --yes --disk /dev/nothing" in said
+
+
+@pytest.mark.timeout(120)
+def test_an_image_that_lacks_something(site: Site, tmp_path: Path) -> None:
+    bare = site.store / "images/bare"
+    (bare / "etc").mkdir(parents=True)
+    with pytest.raises(StateError, match=r"no kernel.*linux-image-amd64"):
+        installer.make(str(site.store), "bare", str(tmp_path / "out"), "", with_iso=False)
+    (bare / "boot").mkdir()
+    (bare / "boot/vmlinuz-6.1").touch()
+    (bare / "lib/modules/6.1").mkdir(parents=True)
+    with pytest.raises(StateError, match=r"initramfs-tools.*Debian or Ubuntu"):
+        installer.make(str(site.store), "bare", str(tmp_path / "out"), "", with_iso=False)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.timeout(300)
+def test_a_failure_leaves_what_was(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _state(site.out)
+    monkeypatch.setattr(installer, "_CONFIGURATION", "MODULES=most\n")
+    with pytest.raises(StateError, match="mkinitramfs of"):
+        site.make()
+    assert _state(site.out) == before
+    assert not list(site.out.parent.glob(".installer*"))
+    (tmp_path / "mine").touch()
+    with pytest.raises(UsageError, match="no installer of ours"):
+        installer.make(str(site.store), "deb", str(tmp_path), "", with_iso=False)
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("quiet ip=dhcp", ""),
+        ("allie.store=rsync://a:1 allie.disk=/dev/sda", "--store rsync://a:1 --disk /dev/sda"),
+        ("quiet allie.yes splash", "--yes"),
+        ("allie.end=poweroff allie.image=a=b", "--image a=b"),
+        ("allie.disk=/dev/v*a", "--disk /dev/v*a"),
+        ("xallie.yes allie. allie", ""),
+    ],
+)
+def test_the_kernel_line(line: str, wanted: str, tmp_path: Path) -> None:
+    script = f'. {BOOT}\nallie() {{ printf "%s\\n" "$@"; }}\nallie_install "$1"'
+    argv = ["sh", "-c", script, "sh", line]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.split("\n")[1:-1] == ["install", *wanted.split()]
