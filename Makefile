@@ -26,6 +26,7 @@ kit: setup  ## the client archive, build/kit/usr/local/bin/allie
 
 bench: setup-test  ## writes bench/RESULTS.md, bench/ENTER.md and bench/IMAGES.md
 	$(PY) -m bench.enter
+	$(PY) -m bench.install
 	$(PY) bench/images.py --install
 	$(PY) bench/run.py --install
 

@@ -13,49 +13,12 @@ import pytest
 from allie.core.errors import StateError, UsageError
 from allie.machine import mounts
 from allie.server import installer
-from allie.server import store as allie_store
 from tests.worlds import machine, qemu
+from tests.worlds.bare_metal import Site
 from tests.worlds.store import served
-from tests.worlds.toy import File, Tree, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 BOOT = Path(installer.__file__).parent / "initramfs/boot.sh"
-
-# Says on the second console that a tick has run; in the installer there is none
-PROBE = """\
-#!/bin/sh
-# allie: every tick
-[ -d /run/systemd/system ] || exit 75
-echo "ticked as $(hostname): $(cat /etc/changed)" >/dev/ttyS1
-"""
-LAYOUT = """\
-[layout]
-esp = 40M
-boot = 200M
-system1 = 900M
-swap = 32M
-"""
-
-
-class Site:
-    """A store with one bootable image, and the installer made of it."""
-
-    def __init__(self, top: Path) -> None:
-        self.store, self.out = top / "store", top / "installer"
-        self.image = self.store / "images/deb"
-        self.image.parent.mkdir(parents=True)
-        qemu.bootable_root(self.image)
-        allie_store.init(str(self.store))
-        tree: Tree = {
-            "etc/changed": "at first\n",
-            "etc/kernel/cmdline": "console=ttyS0\n",
-            "root/conf/99probe": File(PROBE, 0o755),
-        }
-        make_tree(self.store / "overlays/common", tree)
-
-    def make(self, append: str = "", *, with_iso: bool = False) -> installer.Made:
-        where = (str(self.store), "deb", str(self.out))
-        return installer.make(*where, append, plan=LAYOUT, with_iso=with_iso)
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +69,7 @@ def test_an_empty_disk_is_installed_unattended_and_boots(
         file.truncate(3 << 29)
     firmware = ["-bios", str(qemu.firmware())] if way == "uefi" else []
     with served(site.store) as server:
-        url = server.url.replace("127.0.0.1", qemu.HOST)
-        words = f"console=ttyS0 panic=1 allie.store={url} allie.image=deb allie.host=pc5"
-        words += " allie.disk=/dev/vda allie.yes allie.end=poweroff"
-        argv = ["-kernel", str(site.out / "vmlinuz"), "-initrd", str(site.out / "initrd")]
-        more = [*argv, "-append", words, *qemu.disk(disk)]
+        more = [*site.boot_installer(server), *qemu.disk(disk)]
         with qemu.guest(tmp_path / "installer", more) as guest:
             said = guest.wait_for("allie: installed; power off", 400)
             guest.wait(30)

@@ -51,8 +51,10 @@ def run(args: argparse.Namespace) -> int:
     state = "its partitions may be half made"
     try:
         install.partition(plan)
+        console.say("partitions and file systems: there")
         state = f"it is divided; {plan.settings.system} is not complete in it"
         install.bring(plan, systems.first_tick)
+        console.say(f"{plan.settings.system}: fetched, and its first tick is done")
         state = f"{plan.settings.system} is complete in it; the boot loader may not be"
         firmware = install.make_bootable(plan)
     except AllieError:

@@ -1,0 +1,55 @@
+"""What it takes to install a PC from nothing: a store with a bootable image, and its installer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from allie.server import installer
+from allie.server import store as allie_store
+from tests.worlds import qemu
+from tests.worlds.store import Served
+from tests.worlds.toy import File, Tree, make_tree
+
+# Says on the second console that a tick has run; in the installer there is none
+PROBE = """\
+#!/bin/sh
+# allie: every tick
+[ -d /run/systemd/system ] || exit 75
+echo "ticked as $(hostname): $(cat /etc/changed)" >/dev/ttyS1
+"""
+LAYOUT = """\
+[layout]
+esp = 40M
+boot = 200M
+system1 = 900M
+swap = 32M
+"""
+
+
+class Site:
+    """A store with one bootable image, and the installer made of it."""
+
+    def __init__(self, top: Path) -> None:
+        self.store, self.out = top / "store", top / "installer"
+        self.image = self.store / "images/deb"
+        self.image.parent.mkdir(parents=True)
+        qemu.bootable_root(self.image)
+        allie_store.init(str(self.store))
+        tree: Tree = {
+            "etc/changed": "at first\n",
+            "etc/kernel/cmdline": "console=ttyS0\n",
+            "root/conf/99probe": File(PROBE, 0o755),
+        }
+        make_tree(self.store / "overlays/common", tree)
+
+    def make(self, append: str = "", *, with_iso: bool = False) -> installer.Made:
+        where = (str(self.store), "deb", str(self.out))
+        return installer.make(*where, append, plan=LAYOUT, with_iso=with_iso)
+
+    def boot_installer(self, server: Served) -> list[str]:
+        """QEMU's arguments that boot the pair, to install on vda by itself."""
+        url = server.url.replace("127.0.0.1", qemu.HOST)
+        words = f"console=ttyS0 panic=1 allie.store={url} allie.image=deb allie.host=pc5"
+        words += " allie.disk=/dev/vda allie.yes allie.end=poweroff"
+        argv = ["-kernel", str(self.out / "vmlinuz"), "-initrd", str(self.out / "initrd")]
+        return [*argv, "-append", words]
