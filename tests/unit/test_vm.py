@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import vm
-from allie.core.errors import StateError
+from allie.client import kernels, vm
 
 MACHINE = vm.Machine("/dev/sda3", "/k", "/i", 768, 2, "/log")
 
@@ -30,10 +29,9 @@ def test_the_newest_kernel_that_has_an_initrd(tmp_path: Path) -> None:
     for name in ("vmlinuz-6.9.1", "initrd.img-6.9.1", "vmlinuz-6.10.2", "initramfs-6.10.2.img"):
         (boot / name).touch()
     (boot / "vmlinuz-7.0").touch()
-    kernel = (f"{boot}/vmlinuz-6.10.2", f"{boot}/initramfs-6.10.2.img")
-    assert vm.newest_kernel(str(tmp_path)) == kernel
+    newest = kernels.found(str(tmp_path))[0]
+    assert newest == ("6.10.2", f"{boot}/vmlinuz-6.10.2", f"{boot}/initramfs-6.10.2.img")
 
 
 def test_no_kernel(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match="no kernel with its initrd"):
-        vm.newest_kernel(str(tmp_path))
+    assert kernels.found(str(tmp_path)) == []

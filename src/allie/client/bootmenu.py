@@ -9,14 +9,14 @@ It never installs GRUB itself (that is client.bootloader).
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from allie.client import systems
+from allie.client import kernels, systems
+from allie.client.kernels import Kernel
 from allie.core import menu
-from allie.core.errors import AllieError, PathRefused, StateError
+from allie.core.errors import PathRefused, StateError
 from allie.core.menu import Entry
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
@@ -24,8 +24,6 @@ from allie.core.value import Value
 from allie.machine import atomic, disks, mounts, paths, process, room
 
 _MOST = 3  # kernels of one system
-_KERNEL = r"vmlinu[xz]-([A-Za-z0-9][A-Za-z0-9._+~-]*)"
-_INITRDS = ("initrd.img-{}", "initramfs-{}.img", "initrd-{}")
 
 
 class Menu(Value):
@@ -144,42 +142,19 @@ def _root_of(base: System, own: Declared, declared: Declared) -> Iterator[str]:
 
 def _kernels(root: str, declared: Declared, boot: str, named: str) -> list[_Kernel]:
     """A system's kernels that have an initramfs, newest first. Raises _Absent if there is none."""
-    inside = paths.Inside(root)
-    found = {}
-    try:
-        here = inside.prefix + inside.directory("boot").real
-        names = os.listdir(here)
-    except (AllieError, OSError):
-        names = []
-    for name in names:
-        match = re.fullmatch(_KERNEL, name)
-        initrd = match and next(
-            (each.format(match[1]) for each in _INITRDS if each.format(match[1]) in names), ""
-        )
-        if match and initrd:
-            found[match[1]] = [
-                inside.prefix + inside.file(f"boot/{each}") for each in (name, initrd)
-            ]
-    if not found:
-        links = [inside.prefix + inside.file(each) for each in ("vmlinuz", "initrd.img")]
-        if all(map(os.path.isfile, links)):
-            match = re.fullmatch(_KERNEL, os.path.basename(links[0]))
-            found[match[1] if match else "vmlinuz"] = links
+    found = kernels.found(root)[:_MOST]
     if not found:
         raise _Absent("it has no kernel with an initramfs in /boot")
+    inside = paths.Inside(root)
     cmdline = atomic.read(inside.prefix + inside.file("etc/kernel/cmdline")) or ""
     words = menu.options(declared.root, cmdline)
-    order = sorted(found, key=menu.newest_first, reverse=True)[:_MOST]
-    return [
-        _placed(declared.name, release, found[release], words, (boot, named)) for release in order
-    ]
+    return [_placed(declared.name, each, words, (boot, named)) for each in found]
 
 
-def _placed(
-    name: str, release: str, files: list[str], options: str, where: tuple[str, str]
-) -> _Kernel:
+def _placed(name: str, found: Kernel, options: str, where: tuple[str, str]) -> _Kernel:
     """Where a kernel's copy is, or is to be: never over one that the menu names."""
     boot, named = where
+    release, files = found.release, (found.vmlinuz, found.initrd)
     spots = [f"/systems/{name}/{release}", f"/systems/{name}/{release}.new"]
     pairs = [(f"{at}/vmlinuz", f"{at}/initrd") for at in spots]
     good = [pair for pair in pairs if all(_same(src, boot + at) for src, at in zip(files, pair))]

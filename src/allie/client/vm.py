@@ -8,12 +8,11 @@ name, and QEMU dies with us: however we end, nothing stays. The running system i
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
 from collections.abc import Sequence
 
-from allie.client import enter
+from allie.client import enter, kernels
 from allie.core import whereabouts
 from allie.core.errors import StateError
 from allie.core.value import Value
@@ -98,29 +97,15 @@ def find(name: str) -> Source:
     return Source(root, "")
 
 
-def newest_kernel(root: str) -> tuple[str, str]:
-    """The kernel and initrd of the highest release in /boot. Raises StateError without one."""
-    found = []
-    names = os.listdir(f"{root}/boot") if os.path.isdir(f"{root}/boot") else []
-    for name in names:
-        release = name[len("vmlinuz-") :] if name.startswith("vmlinuz-") else ""
-        initrds = (f"initrd.img-{release}", f"initramfs-{release}.img", f"initrd-{release}")
-        initrd = next((each for each in initrds if each in names), "")
-        if release and initrd and "rescue" not in release:
-            parts = [int(part) if part.isdigit() else -1 for part in re.split(r"[.-]", release)]
-            found.append((parts, release, f"{root}/boot/{name}", f"{root}/boot/{initrd}"))
-    if not found:
-        raise StateError(f"{root}/boot holds no kernel with its initrd", "install a kernel in it")
-    return max(found)[2:]
-
-
 def _take_kernel(root: str, kernel: int, initrd: int) -> None:
     """Copy the system's kernel, or that of the running one, where its mount cannot go away."""
-    try:
-        paths = newest_kernel(root)
-    except StateError:
-        paths = newest_kernel("/")
-        console.warn(f"no kernel in {root}: booting with {paths[0]}, without its modules")
+    found = kernels.found(root)
+    if not found:
+        found = kernels.found("/")
+        if not found:
+            raise StateError(f"neither {root}/boot nor /boot holds a kernel with its initramfs")
+        console.warn(f"no kernel in {root}: booting with {found[0].vmlinuz}, without its modules")
+    paths = (found[0].vmlinuz, found[0].initrd)
     for path, target in zip(paths, (kernel, initrd)):
         with open(path, "rb") as source:
             while data := source.read(_COPY):
