@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,6 +79,28 @@ def test_an_empty_disk_is_installed_unattended_and_boots(
         changed.write_text(f"since then, {way}\n")
         with qemu.guest(tmp_path / "pc", [*firmware, *qemu.disk(disk)], memory=1024) as guest:
             guest.wait_for(f"ticked as pc5: since then, {way}", 240, results=True)
+
+
+@pytest.mark.vm
+@pytest.mark.vm_all
+@pytest.mark.timeout(900)
+def test_the_plug_is_pulled_while_it_installs(site: Site, tmp_path: Path) -> None:
+    """In the middle of the image; at the next start of the installer it goes on, and boots."""
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        file.truncate(3 << 29)
+    with served(site.store) as server:
+        more = [*site.boot_installer(server), *qemu.disk(disk)]
+        with qemu.guest(tmp_path / "cut", more) as guest:
+            guest.wait_for("partitions and file systems: there", 400)
+            time.sleep(8)
+            assert "first tick is done" not in guest.console.read_text(errors="replace")
+            guest.pull_the_plug()
+        with qemu.guest(tmp_path / "again", more) as guest:
+            said = guest.wait_for("allie: installed; power off", 400)
+        assert "to be gone on with" in said
+        with qemu.guest(tmp_path / "pc", qemu.disk(disk), memory=1024) as guest:
+            guest.wait_for("ticked as pc5", 240, results=True)
 
 
 @pytest.mark.vm
