@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import bootmenu
+from allie.client import bootmenu, bootnote
 from allie.core.errors import StateError
-from allie.core.settings import Settings
+from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.machine import locate
 
@@ -109,3 +109,19 @@ def test_cut_short_at_any_rename_it_boots_and_converges(
     assert [each.release for each in made.entries] == ["6.2", "6.1"]
     assert not bootmenu.refresh(*pc).changed
     assert not list(Path(pc[2]).rglob("*.part"))
+
+
+def test_a_note_holds_until_something_changes(tmp_path: Path) -> None:
+    base, settings, _ = machine(tmp_path, "6.1")
+    assert not bootnote.holds(base, settings)
+    bootnote.write(base, settings)
+    assert bootnote.holds(base, settings)
+    other = Declared("el7", "PARTLABEL=system2")
+    assert not bootnote.holds(base, settings._replace(others=(other,)))
+    assert not bootnote.holds(base, settings._replace(root="LABEL=other"))
+    kernel(tmp_path, "6.2")
+    assert not bootnote.holds(base, settings)
+    bootnote.write(base, settings)
+    (tmp_path / "root/etc/kernel").mkdir(parents=True)
+    (tmp_path / "root/etc/kernel/cmdline").write_text("quiet\n")
+    assert not bootnote.holds(base, settings)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from allie.cli import options, part
-from allie.client import generation, tick
+from allie.client import bootnote, generation, tick
 from allie.client import part as parts
 from allie.core import menu
 from allie.core.errors import ATTENTION, DONE, TEMPFAIL, AllieError
@@ -66,9 +66,9 @@ def is_idle(here: System) -> bool:
     if os.environ.get("ALLIE_OFFLINE"):
         return True
     locate.need_name(here)
-    if here.is_base and os.path.exists(menu.DEVICE):
-        return False
     settings = parts.settings_now(here, generation.current(here))
+    if here.is_base and os.path.exists(menu.DEVICE):
+        return bootnote.holds(here, settings)
     return not settings.others or bool(settings.root and not here.is_base)
 
 
@@ -104,4 +104,6 @@ def _boots(here: System, settings: Settings) -> bool:
     bad, default = made.env.get("allie_bad", ""), made.env.get("allie_default", "")
     if bad:
         console.warn(f"boot menu: {bad} did not come up twice, {default} is booted instead")
-    return not bad
+        return False
+    bootnote.write(here, settings)
+    return True

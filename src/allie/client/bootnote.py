@@ -1,0 +1,40 @@
+"""Tell by stat alone that the boot menu has nothing to follow, as at nearly every tick.
+
+The note is in /run, so the first tick after a boot always looks (and confirms the boot). It speaks
+of this system alone: on a PC with others each tick looks, since their kernels may have changed.
+"""
+
+from __future__ import annotations
+
+import os
+
+from allie.core.settings import Settings
+from allie.core.system import System
+from allie.machine import atomic, tree
+
+
+def holds(here: System, settings: Settings) -> bool:
+    """Whether everything stands as it did when the menu was last found to be right."""
+    return not settings.others and atomic.read(_path(here)) == _known(here, settings)
+
+
+def write(here: System, settings: Settings) -> None:
+    """Note that the menu is right."""
+    os.makedirs(here.run, exist_ok=True)
+    atomic.write(_path(here), _known(here, settings), 0o600, durable=False)
+
+
+def _known(here: System, settings: Settings) -> str:
+    seen = [_seen(here.at(path)) for path in ("boot", "etc/kernel/cmdline")]
+    return repr((settings.system, settings.root, *seen))
+
+
+def _seen(path: str) -> str:
+    try:
+        return tree.seen_of(os.stat(path))
+    except OSError:
+        return ""
+
+
+def _path(here: System) -> str:
+    return f"{here.run}/bootmenu"
