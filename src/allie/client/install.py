@@ -184,9 +184,10 @@ def _check_unused(disk: str, sysfs: str) -> None:
 
 def _check_names(disk: str, parts: tuple[Partition, ...]) -> None:
     """Raise StateError where another disk has a label of ours: nobody could tell them apart."""
+    own = _nodes(disk)
     for each in parts:
         if each.kind in (layout.BOOT, layout.SYSTEM):
-            others = [node for node in disks.devices(each.where) if not node.startswith(disk)]
+            others = [node for node in disks.devices(each.where) if node not in own]
             if others:
                 raise StateError(
                     f"another disk of this PC has {each.where}: {' '.join(others)}",
