@@ -80,7 +80,7 @@ def page(steps: dict[str, float], copied: float) -> str:
         "Written by `python -m bench.install`: one run in QEMU without KVM, BIOS, two emulated"
         " processors, an image of 436 MB (Debian 12 with its cloud kernel).",
         "",
-        *machine.describe(Path("/var/tmp")),
+        *(f"- {each}" for each in machine.describe(Path("/var/tmp"))),
         "",
         "| step | seconds | share |",
         "| --- | ---: | ---: |",
