@@ -61,6 +61,18 @@ def test_a_missing_system_arrives_and_is_ticked(room: Room) -> None:
     assert pc.status()["system"] == "pc"
 
 
+@pytest.mark.parametrize("on", [True, False])
+def test_its_ticks_are_switched_on_as_the_pcs_are(tmp_path: Path, on: bool) -> None:
+    """It may be booted one day, and would never tick, nor say that it came up."""
+    with Room(tmp_path) as room:
+        room.image("el7", {"usr/lib/systemd/systemd": script("")})
+        room.declare(section("el7"))
+        pc = room.pc("pc07", {"etc/cron.d/allie": "# ticks\n"} if on else None)
+        arrives(pc, "el7")
+        link = pc.root / "systems/el7/etc/systemd/system/timers.target.wants/allie.timer"
+        assert link.is_symlink() == on
+
+
 def test_it_is_made_fit_for_this_pc(room: Room) -> None:
     pc = room.pc("pc07")
     arrives(pc, "el7")

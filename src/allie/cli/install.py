@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         console.say(f"{plan.settings.system}: fetched, and its first tick is done")
         state = f"{plan.settings.system} is complete in it; the boot loader may not be"
         firmware = install.make_bootable(plan)
-    except AllieError:
+    except (AllieError, KeyboardInterrupt):
         console.warn(f"allie: {plan.disk}: {state}. The same command goes on from there.")
         raise
     console.say(
