@@ -142,6 +142,40 @@ def test_a_partition_boots_and_stays_as_it_was(tmp_path: Path, bootable: Path) -
     assert "left: vm" not in done.stdout
 
 
+@pytest.mark.vm_all
+@pytest.mark.timeout(400)
+def test_what_a_kept_machine_writes_stays(tmp_path: Path, bootable: Path) -> None:
+    root, image = tmp_path / "root", tmp_path / "image"
+    subprocess.run(["cp", "-a", str(bootable), str(root)], check=True)
+    _probe(root)
+    qemu.image_of(root, image, label="allievmtest")
+    with looped(image):
+        done = vm("LABEL=allievmtest", "--keep", "--accel", "tcg", seconds=300)
+    assert done.returncode == 0, done.stdout[-3000:]
+    asked = ["debugfs", "-R", "stat /written", str(image)]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert "Type: regular" in said.stdout, said.stderr
+
+
+def test_a_directory_cannot_be_kept(tmp_path: Path, small: str) -> None:
+    done = vm(small, "--keep", path=fake(tmp_path / "bin", 0))
+    assert done.returncode == 2
+    assert "only a partition that is not mounted can be kept" in done.stdout
+    assert not (tmp_path / "bin/calls").exists()
+
+
+def test_a_kept_partition_is_nobody_elses_meanwhile(tmp_path: Path, small: str) -> None:
+    image = qemu.image_of(Path(small), tmp_path / "image", size="8M", label="allievmtest")
+    with looped(image) as device:
+        place = fake(tmp_path / "bin", 0)
+        qemu_script = tmp_path / "bin/qemu-system-x86_64"
+        tries = f"mount {device} /mnt && echo mounted || echo refused\n"
+        qemu_script.write_text(qemu_script.read_text().replace("exit 0", tries + "exit 0"))
+        done = vm("LABEL=allievmtest", "--keep", "--accel", "tcg", path=place)
+    assert "refused" in done.stdout, done.stdout
+    assert "snapshot=off" in (tmp_path / "bin/calls").read_text()
+
+
 def _probe(root: Path) -> None:
     """Have a root write a file and say so on its console at boot, then switch off."""
     qemu.run_at_boot(root, "")

@@ -1,4 +1,4 @@
-"""Boot a system of this PC in a virtual machine, on a copy that is thrown away.
+"""Boot a system of this PC in a virtual machine, on a copy that is thrown away, or with --keep.
 
 The console is this terminal; Ctrl-A X ends the machine.
 """
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("system", help="a name in allie.conf")
     parser.add_argument("--memory", type=int, default=1024, metavar="MIB", help="default: 1024")
     parser.add_argument("--cpus", type=int, default=cpus, metavar="N", help="default: 2 at most")
+    parser.add_argument("--keep", action="store_true", help="what it writes stays: no copy")
     parser.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto")
 
 
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         raise StateError("a machine reads all of a system's files", "run this as root")
     if args.memory < 128 or args.cpus < 1:
         raise UsageError("a machine needs --memory 128 and --cpus 1 at least")
-    code = vm.boot(args.system, args.memory, args.cpus, args.accel)
+    code = vm.boot(args.system, args.memory, args.cpus, args.accel, keep=args.keep)
     if code:
         raise StateError(f"{vm.PROGRAM} ended with {code}", "what it said stands above")
     return DONE

@@ -1,6 +1,7 @@
 """`allie vm`: boot a system of this PC in QEMU, on a layer that is thrown away.
 
-A partition is read through QEMU's own copy-on-write layer. A directory is first copied into the
+A partition is read through QEMU's own copy-on-write layer; only with `keep` is it written to, and
+held meanwhile, so that nobody can mount it. A directory is first copied into the
 image of a file system. The image, the console's record and the kernel's copy are files without a
 name, and QEMU dies with us: however we end, nothing stays. The running system is never booted.
 """
@@ -35,6 +36,7 @@ class Machine(Value):
     memory: int  # MiB
     cpus: int
     log: str  # where the console is recorded
+    keep: bool = False  # what the machine writes on the disk stays
 
 
 class Source(Value):
@@ -51,7 +53,7 @@ def argv(machine: Machine, accel: str) -> list[str]:
     return [
         *(PROGRAM, "-accel", "kvm" if accel == "kvm" else "tcg,thread=multi", "-cpu", cpu),
         *("-m", str(machine.memory), "-smp", str(machine.cpus), "-display", "none", "-no-reboot"),
-        *("-drive", f"file={machine.disk},format=raw,if=virtio,snapshot=on"),
+        *("-drive", _drive(machine)),
         *("-nic", "user,model=virtio-net-pci", "-device", "virtio-rng-pci"),
         *("-chardev", f"stdio,id=term,mux=on,signal=off,logfile={machine.log}"),
         *("-serial", "chardev:term", "-mon", "chardev=term"),
@@ -59,11 +61,21 @@ def argv(machine: Machine, accel: str) -> list[str]:
     ]
 
 
-def boot(name: str, memory: int, cpus: int, accel: str) -> int:
+def _drive(machine: Machine) -> str:
+    layer = "off" if machine.keep else "on"
+    return f"file={machine.disk},format=raw,if=virtio,snapshot={layer}"
+
+
+def boot(name: str, memory: int, cpus: int, accel: str, *, keep: bool = False) -> int:
     """Boot a system until it is switched off; QEMU's exit status. Raises AllieError."""
     if not process.has_program(PROGRAM):
         raise StateError(f"{PROGRAM} is not installed", f"install {PACKAGES}")
     source = find(name)
+    if keep and not source.device:
+        raise StateError(
+            f"{name} lives in {source.root}: only a partition that is not mounted can be kept",
+            f"allie enter {name} --user root, to change it",
+        )
     log, kernel, initrd = _nameless(), _nameless(), _nameless()
     if source.root:
         _take_kernel(source.root, kernel, initrd)
@@ -71,10 +83,10 @@ def boot(name: str, memory: int, cpus: int, accel: str) -> int:
     else:
         with disks.read(source.device, "/run/allie/vm") as root:
             _take_kernel(root, kernel, initrd)
-        disk = os.open(source.device, os.O_RDONLY | os.O_CLOEXEC)
+        disk = _hold(source.device) if keep else os.open(source.device, os.O_RDONLY | os.O_CLOEXEC)
     files = [disk, kernel, initrd, log]
     names = [f"/proc/self/fd/{each}" for each in files]
-    whole = Machine(source.device or names[0], names[1], names[2], memory, cpus, names[3])
+    whole = Machine(source.device or names[0], names[1], names[2], memory, cpus, names[3], keep)
     return _run(whole, files, accel)
 
 
@@ -110,6 +122,14 @@ def _take_kernel(root: str, kernel: int, initrd: int) -> None:
         with open(path, "rb") as source:
             while data := source.read(_COPY):
                 os.write(target, data)
+
+
+def _hold(device: str) -> int:
+    """Open a partition to ourselves: as long as it is, the kernel lets nobody mount it."""
+    try:
+        return os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)
+    except OSError as error:
+        raise StateError(f"{device} is in use: {error.strerror}", "wait for its tick") from error
 
 
 def _nameless() -> int:
