@@ -93,6 +93,8 @@ def test_the_menu_follows_and_obeys(pc: PC) -> None:
     assert "the menu has no el7" in done.err
     assert "deb/6.3 deb/6.2 deb/6.1 other/3.10" in done.err
     assert pc.run("allie boot --once").rc == 64
+    assert pc.run("allie boot deb/6.1 && /root/conf/run-conf").rc == 0
+    assert pc.listed()["deb/6.1"] == ["default"], "it was named, and a tick leaves it so"
     assert list(pc.listed()) == ["deb/6.3", "deb/6.2", "deb/6.1", "other/3.10"]
 
 

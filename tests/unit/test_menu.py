@@ -65,3 +65,14 @@ def test_choosing_and_confirming() -> None:
         "allie_good": NEW.id,
     }
     assert menu.booted_by("root=LABEL=x ro allie.entry=deb/6.1\n") == "deb/6.1"
+
+
+def test_a_kernel_that_a_person_named_stays_the_default() -> None:
+    """Also where it is the one that GRUB fell back to, and the newer one is broken."""
+    for env in ({"allie_default": NEW.id}, {"allie_default": OLD.id, "allie_bad": NEW.id}):
+        pinned = menu.choose(env, OLD.id, once=False, pin=True)
+        assert pinned == {"allie_default": OLD.id, "allie_pin": OLD.id}
+        assert menu.follow(pinned, [NEW, OLD], "deb") == pinned
+        assert menu.follow(pinned, [NEW], "deb") == {"allie_default": NEW.id}, "it is gone"
+        again = menu.choose(pinned, NEW.id, once=False)
+        assert menu.follow(again, [NEW, OLD], "deb") == {"allie_default": NEW.id}

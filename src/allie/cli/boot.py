@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
         if not entry:
             why = "; ".join(each for each in made.without if each.startswith(f"{args.system}:"))
             raise UsageError(why or f"the menu has no {args.system}", f"it has: {' '.join(ids)}")
-        bootmenu.write_env(boot, menu.choose(made.env, entry, once=args.once))
+        pin = "/" in args.system
+        bootmenu.write_env(boot, menu.choose(made.env, entry, once=args.once, pin=pin))
     console.say(f"{entry} is booted next, {'once' if args.once else 'and from then on'}")
     return DONE
 

@@ -3,6 +3,7 @@
 What is booted next is kept in grubenv, which GRUB and ALLiE both write:
 
     allie_default   the entry that is booted, by its id (system/release)
+    allie_pin       the default, where a person chose this very kernel: it outlives newer ones
     next_entry      the entry of the next boot alone; GRUB clears it before it boots
     allie_tries     boots of the default that no tick has confirmed: 1, 2
     allie_good      the entry that a tick confirmed last
@@ -41,8 +42,9 @@ elif [ "$allie_tries" = 2 -a -n "$allie_good" -a "$allie_good" != "$allie_defaul
   set allie_bad="$allie_default"
   set allie_default="$allie_good"
   set allie_tries=
+  set allie_pin=
   set default="$allie_good"
-  save_env --file "$allie_env" allie_bad allie_default allie_tries
+  save_env --file "$allie_env" allie_bad allie_default allie_tries allie_pin
 fi
 function allie_count {
   if [ "$1" = "$allie_default" -a -z "$allie_once" ]; then
@@ -160,7 +162,7 @@ def follow(env: dict[str, str], entries: list[Entry], first: str) -> dict[str, s
     """
     ids = {each.id for each in entries}
     now = dict(env)
-    for name in ("next_entry", "allie_good", "allie_bad"):
+    for name in ("next_entry", "allie_good", "allie_bad", "allie_pin"):
         if now.get(name, "") not in ids:
             now.pop(name, None)
     default = now.get("allie_default", "")
@@ -168,19 +170,23 @@ def follow(env: dict[str, str], entries: list[Entry], first: str) -> dict[str, s
     fit = [each.id for each in entries if each.id != now.get("allie_bad")] or sorted(ids)
     mine = [each for each in fit if each.startswith(f"{system}/")]
     mine = mine or [each for each in fit if each.startswith(f"{first}/")] or fit
-    if mine[0] != default:
-        now["allie_default"] = mine[0]
+    wanted = now.get("allie_pin") or mine[0]
+    if wanted != default:
+        now["allie_default"] = wanted
         now.pop("allie_tries", None)
     return now
 
 
-def choose(env: dict[str, str], entry: str, *, once: bool) -> dict[str, str]:
-    """grubenv after a person chose an entry: for good (then no mark is left), or for once."""
+def choose(env: dict[str, str], entry: str, *, once: bool, pin: bool = False) -> dict[str, str]:
+    """grubenv after a person chose an entry: for good (then no mark is left), or for once.
+
+    pin: this very kernel was meant, and a newer one of its system does not take its place.
+    """
     if once:
         return {**env, "next_entry": entry}
-    dropped = ("next_entry", "allie_tries", "allie_bad")
+    dropped = ("next_entry", "allie_tries", "allie_bad", "allie_pin")
     kept = {name: value for name, value in env.items() if name not in dropped}
-    return {**kept, "allie_default": entry}
+    return {**kept, "allie_default": entry, **({"allie_pin": entry} if pin else {})}
 
 
 def confirm(env: dict[str, str], booted: str) -> dict[str, str]:
