@@ -11,7 +11,6 @@ import os
 from allie.cli import options, part
 from allie.client import bootnote, generation, tick
 from allie.client import part as parts
-from allie.core import menu
 from allie.core.errors import ATTENTION, DONE, TEMPFAIL, AllieError
 from allie.core.report import Report
 from allie.core.settings import Settings
@@ -67,7 +66,7 @@ def is_idle(here: System) -> bool:
         return True
     locate.need_name(here)
     settings = parts.settings_now(here, generation.current(here))
-    if here.is_base and os.path.exists(menu.DEVICE):
+    if bootnote.concerns(here):
         return bootnote.holds(here, settings)
     return not settings.others or bool(settings.root and not here.is_base)
 
@@ -83,7 +82,7 @@ def _tend(here: System) -> int:
         say = console.warn if each.state == "failing" else console.say
         say(f"{each.name}: {each.words}")
     states = {each.state for each in outcomes}
-    if here.is_base and os.path.exists(menu.DEVICE) and not _boots(here, settings):
+    if bootnote.concerns(here) and not _boots(here, settings):
         states.add("failing")
     return ATTENTION if "failing" in states else TEMPFAIL if "waiting" in states else DONE
 

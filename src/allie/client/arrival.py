@@ -296,7 +296,7 @@ def _first_tick(job: Job, tree: str) -> None:
         kind = StoreError if contact.refused or not contact.trouble else Unreachable
         raise kind(f"{here.name}: its first tick brought no overlays: {contact.trouble}")
     if timer.is_on(job.base):  # it may be booted one day
-        timer.install(here, identity.without_classes(here, job.settings.host).host)
+        timer.install(here, job.settings.host)
 
 
 def _show(part: str, root: str) -> None:

@@ -7,23 +7,21 @@ It needs neither udev nor grub-install, which both look at the machine that runs
 
 from __future__ import annotations
 
-import json
 import os
 
-from allie.core import menu
+from allie.core import layout, whereabouts
 from allie.core.errors import StateError
 from allie.core.system import System
-from allie.core.value import Value
 from allie.machine import atomic, disks, locate, process
+from allie.machine.disks import Partition
 
 _MODULES = (
     "part_gpt ext2 fat search search_label search_fs_uuid loadenv configfile normal linux test echo"
     " serial terminal minicmd ls cat reboot halt gzio all_video"
 ).split()
-_EARLY = f"search --no-floppy --set=root --label {menu.LABEL}\n" + (
+_EARLY = f"search --no-floppy --set=root --label {whereabouts.BOOT_LABEL}\n" + (
     "set prefix=($root)/grub\nconfigfile ($root)/grub/grub.cfg\n"
 )
-_BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"  # type of the partition that holds GRUB's core
 _FALLBACK = "EFI/BOOT/BOOTX64.EFI"  # what every firmware tries (UEFI 3.5.1.1)
 _SECTOR = 512
 # GRUB's include/grub/i386/pc/boot.h: what is written into the first sectors of its two parts
@@ -31,14 +29,6 @@ _KERNEL_SECTOR = slice(0x5C, 0x64)
 _DRIVE_CHECK = slice(0x66, 0x68)
 _BPB, _PARTITIONS = slice(0x03, 0x5A), slice(0x1B8, 0x1FE)  # of the sector that is there: kept
 _FIRST_BLOCK = slice(0x1F4, 0x1FC)
-
-
-class Spot(Value):
-    """The partition that GRUB's core for BIOS goes to."""
-
-    start: int  # in sectors
-    sectors: int
-    size: int  # of a sector, in bytes
 
 
 def install(root: str, disk: str, esp: str) -> list[str]:
@@ -107,34 +97,30 @@ def _image(here: System, platform: str, modules: list[str]) -> bytes:
         atomic.remove(out)
 
 
-def _spot(disk: str) -> Spot | None:
+def _spot(disk: str) -> Partition | None:
     """The disk's BIOS boot partition; None if it has none."""
-    finished = process.run(["sfdisk", "--json", disk], check=True)
-    table = json.loads(finished.out)["partitiontable"]
-    for each in table["partitions"]:
-        if each["type"].upper() == _BIOS_BOOT:
-            return Spot(each["start"], each["size"], table.get("sectorsize", _SECTOR))
-    return None
+    present = disks.partitions(disk)
+    if not present:
+        raise StateError(f"{disk} has no partition table that can be read", f"sfdisk --list {disk}")
+    return next((each for each in present if each.kind == layout.TYPES[layout.BIOS]), None)
 
 
-def _write_bios(disk: str, spot: Spot, boot: bytes, core: bytes) -> None:
+def _write_bios(disk: str, spot: Partition, boot: bytes, core: bytes) -> None:
     """Write the core, then the boot sector that loads it."""
-    if spot.size != _SECTOR:
-        raise StateError(f"{disk} has sectors of {spot.size} bytes: no BIOS boots it", "use UEFI")
-    if len(boot) != _SECTOR or len(core) > spot.sectors * _SECTOR:
+    if spot.sector != _SECTOR:
+        raise StateError(f"{disk} has sectors of {spot.sector} bytes: no BIOS boots it", "use UEFI")
+    if len(boot) != _SECTOR or len(core) > spot.size * _SECTOR:
         raise StateError(f"GRUB ({len(core)} bytes) does not fit the BIOS boot partition of {disk}")
-    with open(disk, "r+b", buffering=0) as file:
-        present = os.pread(file.fileno(), _SECTOR, 0)
-        _write_at(file.fileno(), with_start(core, spot.start), spot.start * _SECTOR)
-        os.fsync(file.fileno())
-        _write_at(file.fileno(), boot_sector(boot, present, spot.start), 0)
-        os.fsync(file.fileno())
-
-
-def _write_at(file: int, data: bytes, at: int) -> None:
-    while data:
-        count = os.pwrite(file, data, at)
-        data, at = data[count:], at + count
+    with open(disk, "r+b") as file:
+        present = file.read(_SECTOR)
+        for sector, data in (
+            (spot.start, with_start(core, spot.start)),
+            (0, boot_sector(boot, present, spot.start)),
+        ):
+            file.seek(sector * _SECTOR)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _write_esp(here: System, esp: str, image: bytes) -> None:

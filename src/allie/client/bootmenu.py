@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from allie.client import kernels, systems
 from allie.client.kernels import Kernel
-from allie.core import menu
+from allie.core import menu, whereabouts
 from allie.core.errors import PathRefused, StateError
 from allie.core.menu import Entry
 from allie.core.settings import Declared, Settings
@@ -46,10 +46,10 @@ class _Kernel(Value):
 @contextmanager
 def opened(base: System) -> Iterator[str]:
     """The boot partition, mounted for us alone. Raises StateError where there is none."""
-    device = disks.device(f"LABEL={menu.LABEL}")
+    device = disks.device(f"LABEL={whereabouts.BOOT_LABEL}")
     if not device:
         raise StateError(
-            f"this PC has no boot partition of ALLiE's (LABEL={menu.LABEL})",
+            f"this PC has no boot partition of ALLiE's (LABEL={whereabouts.BOOT_LABEL})",
             "it boots by its own system's menu",
         )
     with disks.mounted(device, f"{base.run}/boot") as boot:

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 import os
 
+from allie.core import whereabouts
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.machine import atomic, tree
+
+_DEVICE = whereabouts.device(f"LABEL={whereabouts.BOOT_LABEL}")
+
+
+def concerns(here: System) -> bool:
+    """Whether this system runs on a PC with a boot partition of ALLiE's; it costs one stat."""
+    return here.is_base and os.path.exists(_DEVICE)
 
 
 def holds(here: System, settings: Settings) -> bool:

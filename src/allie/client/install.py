@@ -9,13 +9,12 @@ the same command goes on after a failure. It writes on the named disk alone.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
-from allie.client import arrival, bootloader, bootmenu, identity, systems, timer
+from allie.client import arrival, bootloader, bootmenu, systems, timer
 from allie.client.arrival import FirstTick, Job
-from allie.core import layout
+from allie.core import layout, whereabouts
 from allie.core import settings as configuration
 from allie.core.errors import StateError, UsageError
 from allie.core.layout import Partition
@@ -75,12 +74,12 @@ def plan(disk: str, text: str, settings: Settings, host: str) -> Plan:
     _check_unused(disk, sysfs)
     mib = int(atomic.read(f"{sysfs}/size") or "0") >> 11
     parts = layout.fit(text, mib)
-    _check_names(disk, parts)
+    present = disks.partitions(disk)
+    _check_names(present, parts)
     first = next(each for each in parts if each.kind == layout.SYSTEM)
-    goes_on = [(name, size) for name, size, _ in _table(disk)] == [
-        (each.name, each.mib) for each in parts
-    ]
-    holds = "" if goes_on else _content(disk)
+    wanted = [(each.name, each.mib) for each in parts]
+    goes_on = [(each.name, each.mib) for each in present] == wanted
+    holds = "" if goes_on else _content([disk, *_there(present)])
     settings = settings._replace(root=first.where)
     return Plan(disk, mib, parts, holds, goes_on, settings, host)
 
@@ -88,13 +87,16 @@ def plan(disk: str, text: str, settings: Settings, host: str) -> Plan:
 def partition(plan: Plan) -> None:
     """Divide the disk, and make the file systems that are not there yet."""
     if not plan.goes_on:
-        process.run(["wipefs", "--all", "--quiet", *_nodes(plan.disk), plan.disk], check=True)
+        process.run(
+            ["wipefs", "--all", "--quiet", *_there(disks.partitions(plan.disk)), plan.disk],
+            check=True,
+        )
         argv = ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "always"]
         argv += ["--wipe-partitions", "always", plan.disk]
         process.run(argv, stdin=layout.script(plan.parts).encode(), check=True)
     _have_nodes(plan)
-    for each, (_, _, node) in zip(plan.parts, _table(plan.disk)):
-        _make(each, node)
+    for part, made in zip(plan.parts, disks.partitions(plan.disk)):
+        _make(part, made.node)
 
 
 def bring(plan: Plan, first_tick: FirstTick) -> None:
@@ -110,14 +112,14 @@ def bring(plan: Plan, first_tick: FirstTick) -> None:
 
 def make_bootable(plan: Plan) -> list[str]:
     """Put the boot loader and the menu on the disk; for which firmware it boots now."""
-    node = {name: node for name, _, node in _table(plan.disk)}
-    esp = next((node[each.name] for each in plan.parts if each.kind == layout.ESP), "")
+    pairs = zip(plan.parts, disks.partitions(plan.disk))
+    esp = next((made.node for part, made in pairs if part.kind == layout.ESP), "")
     with disks.mounted(disks.device(plan.settings.root), "/run/allie/installed") as root:
         here = locate.open_system(root)
         if os.path.exists(here.at("usr/bin/ssh-keygen")):
             process.run(["chroot", root, "ssh-keygen", "-A"])  # keys of its own, where it has none
         settings = systems.settings_of(here)
-        timer.install(here, identity.without_classes(here, settings.host).host)
+        timer.install(here, settings.host)
         with bootmenu.opened(here) as boot:
             bootmenu.refresh(here, settings, boot)
         firmware = bootloader.install(root, plan.disk, esp)
@@ -142,21 +144,9 @@ def _stand_in(plan: Plan) -> System:
     return locate.open_system(_HERE)
 
 
-def _table(disk: str) -> list[tuple[str, int, str]]:
-    """The partitions of a disk with GPT: name, size in MiB, node."""
-    finished = process.run(["sfdisk", "--json", disk])
-    if finished.code:
-        return []
-    table = json.loads(finished.out)["partitiontable"]
-    size = table.get("sectorsize", 512)
-    return [
-        (each.get("name", ""), each["size"] * size >> 20, each["node"])
-        for each in table.get("partitions", ())
-    ]
-
-
-def _nodes(disk: str) -> list[str]:
-    return [node for _, _, node in _table(disk) if os.path.exists(node)]
+def _there(partitions: list[disks.Partition]) -> list[str]:
+    """Of a disk's partitions the device files that the kernel has made."""
+    return [each.node for each in partitions if os.path.exists(each.node)]
 
 
 def _check_unused(disk: str, sysfs: str) -> None:
@@ -165,11 +155,9 @@ def _check_unused(disk: str, sysfs: str) -> None:
     own = [each for each in own if os.path.exists(f"{each}/dev")]
     numbers = {(atomic.read(f"{each}/dev") or "").strip() for each in own}
     nodes = {f"/dev/{os.path.basename(each)}" for each in own}
-    for line in (atomic.read("/proc/self/mountinfo") or "").splitlines():
-        fields = line.split()
-        source = os.path.realpath(fields[fields.index("-") + 2])
-        if fields[2] in numbers or source in nodes:
-            raise StateError(f"{disk} is in use: mounted on {fields[4]}", f"umount {fields[4]}")
+    for number, _, point, source in whereabouts.mounts(atomic.read("/proc/self/mountinfo") or ""):
+        if number in numbers or os.path.realpath(source) in nodes:
+            raise StateError(f"{disk} is in use: mounted on {point}", f"umount {point}")
     for line in (atomic.read("/proc/swaps") or "").splitlines()[1:]:
         if os.path.realpath(line.split()[0]) in nodes:
             raise StateError(f"{disk} is in use: swap on {line.split()[0]}", "swapoff it")
@@ -182,9 +170,9 @@ def _check_unused(disk: str, sysfs: str) -> None:
             )
 
 
-def _check_names(disk: str, parts: tuple[Partition, ...]) -> None:
+def _check_names(present: list[disks.Partition], parts: tuple[Partition, ...]) -> None:
     """Raise StateError where another disk has a label of ours: nobody could tell them apart."""
-    own = _nodes(disk)
+    own = [each.node for each in present]
     for each in parts:
         if each.kind in (layout.BOOT, layout.SYSTEM):
             others = [node for node in disks.devices(each.where) if node not in own]
@@ -195,31 +183,22 @@ def _check_names(disk: str, parts: tuple[Partition, ...]) -> None:
                 )
 
 
-def _content(disk: str) -> str:
-    """What a disk holds, in words; "" if it is empty."""
+def _content(nodes: list[str]) -> str:
+    """What a disk and its partitions hold, in words; "" if nothing."""
     found = []
-    for node in (disk, *_nodes(disk)):
-        words = _probe(node)
+    for node in nodes:
+        words = disks.contents(node)
         what = words.get("TYPE") or words.get("PTTYPE")
         if what:
             found.append(f"{node}: {what} {words.get('LABEL', '')}".rstrip())
     return ", ".join(found)
 
 
-def _probe(node: str) -> dict[str, str]:
-    """What blkid(8) finds on a device, in its words. Raises StateError where it cannot tell."""
-    probe = process.run(["blkid", "-p", "-o", "export", node])
-    if probe.code not in (0, disks.BLKID_NOTHING):
-        raise StateError(f"{node}: {probe.last_words()}", f"if it may go: wipefs --all {node}")
-    lines = probe.out.decode(errors="replace").splitlines()
-    return dict(line.partition("=")[::2] for line in lines)
-
-
 def _have_nodes(plan: Plan) -> None:
     """Have the kernel know the partitions, and wait for their device files."""
     process.run(["partx", "--update", plan.disk], check=True)
     deadline = time.monotonic() + _NODES
-    wanted = [node for _, _, node in _table(plan.disk)]
+    wanted = [each.node for each in disks.partitions(plan.disk)]
     while not all(map(os.path.exists, wanted)):
         if time.monotonic() > deadline:
             raise StateError(
@@ -234,5 +213,5 @@ def _make(part: Partition, node: str) -> None:
         layout.ESP: ["mkfs.vfat", "-F", "32", "-n", part.label],
         layout.SWAP: ["mkswap", "-q", "-L", part.label],
     }.get(part.kind, ["mkfs.ext4", "-q", "-F", *(["-L", part.label] if part.label else [])])
-    if part.kind != layout.BIOS and "TYPE" not in _probe(node):
+    if part.kind != layout.BIOS and "TYPE" not in disks.contents(node):
         process.run([*argv, node], check=True)

@@ -57,8 +57,11 @@ def join(here: System, wishes: Wishes, first_tick: Callable[[System], Report]) -
             "the store's overlays brought no kit",
             "; ".join(each.message for each in report.problems) or "allie store init",
         )
-    host = identity.without_classes(here, settings.host).host
-    ticks = timer.install(here, host) if wishes.timer else "no timer was installed (--no-timer)"
+    ticks = (
+        timer.install(here, settings.host)
+        if wishes.timer
+        else "no timer was installed (--no-timer)"
+    )
     return Joined(report, ticks)
 
 

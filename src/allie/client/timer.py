@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from allie.client import identity
 from allie.core import digest
 from allie.core.system import System
 from allie.machine import atomic, paths, process
@@ -28,7 +29,10 @@ setsid sh -c 'sleep {seconds}; exec nice -n 10 /root/conf/run-conf' </dev/null >
 
 
 def install(here: System, host: str) -> str:
-    """Switch the ticks on; what was done, in words. Done again, it changes nothing."""
+    """Switch the ticks on; what was done, in words. Done again, it changes nothing.
+
+    host: its name as the settings have it; "": its own.
+    """
     inside = paths.Inside(here.root)
     if _has(inside, "usr/lib/systemd/systemd", "lib/systemd/systemd"):
         _link_units(inside)
@@ -37,7 +41,8 @@ def install(here: System, host: str) -> str:
             # The boot's own would elapse at once, and get in the way of the tick that follows.
             process.run(["systemctl", "start", TIMERS[0]], check=True)
         return "systemd starts a tick at boot and every hour (allie.timer)"
-    minute = int(digest.of(host.encode()), 16) % 60
+    known = identity.without_classes(here, host).host
+    minute = int(digest.of(known.encode()), 16) % 60
     if inside.directory("etc/periodic/hourly").exists:  # Alpine, whose crond knows no cron.d
         return _install_scripts(inside, minute)
     if inside.directory("etc/cron.d").exists and _has(inside, "usr/sbin/cron", "usr/sbin/crond"):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import configparser
 import re
 
-from allie.core import menu
+from allie.core import whereabouts
 from allie.core.errors import SettingsError
 from allie.core.value import Value
 
@@ -33,7 +33,7 @@ _LEAST = {ESP: 34, BOOT: 128, SYSTEM: 512, SWAP: 16, HOME: 16, SHARE: 16}  # MiB
 _EDGES = 2  # MiB at the ends of a disk: GPT's tables, and alignment
 _SIZE = r"([1-9][0-9]*)([MGT])"
 _SHARE = r"([1-9][0-9]?)%"
-_TYPES = {
+TYPES = {  # GPT's
     BIOS: "21686148-6449-6E6F-744E-656564454649",
     ESP: "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
     SWAP: "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F",
@@ -51,7 +51,13 @@ class Partition(Value):
     @property
     def label(self) -> str:
         """The label of its file system; "" where the partition's own name is what counts."""
-        labels = {ESP: "ALLIE-ESP", BOOT: menu.LABEL, SWAP: "swap", HOME: "home", SHARE: "share"}
+        labels = {
+            ESP: "ALLIE-ESP",
+            BOOT: whereabouts.BOOT_LABEL,
+            SWAP: "swap",
+            HOME: "home",
+            SHARE: "share",
+        }
         return labels.get(self.kind, "")
 
     @property
@@ -92,7 +98,7 @@ def script(parts: tuple[Partition, ...]) -> str:
     size=900MiB, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name="system1"
     """
     lines = [
-        f'size={each.mib}MiB, type={_TYPES.get(each.kind, _LINUX)}, name="{each.name}"'
+        f'size={each.mib}MiB, type={TYPES.get(each.kind, _LINUX)}, name="{each.name}"'
         for each in parts
     ]
     return "\n".join(["label: gpt", *lines]) + "\n"

@@ -19,8 +19,6 @@ import re
 from allie.core.errors import StateError
 from allie.core.value import Value
 
-LABEL = "allie-boot"
-DEVICE = f"/dev/disk/by-label/{LABEL}"  # there where udev found our boot partition
 SIZE = 1024  # of the block: GRUB writes it in place, and never makes it longer
 MARK = "allie.entry="  # on the kernel's command line: which entry was booted
 _HEAD = "# GRUB Environment Block\n"

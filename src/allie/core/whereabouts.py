@@ -6,6 +6,7 @@ rest of `allie enter`; core.settings reads the whole, and a test holds the two t
 
 from __future__ import annotations
 
+BOOT_LABEL = "allie-boot"  # of the file system that ALLiE boots a PC from
 NOTE = ".allie-fetching"  # at the top of a tree: it is not complete yet
 _FOLDERS = {"LABEL": "by-label", "PARTLABEL": "by-partlabel"}
 _PLAIN = "#+-.:=@_"  # beside letters and digits udev leaves these in a link's name

@@ -5,6 +5,7 @@ The mount is seen by this process and its children only, and goes with the last 
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -12,10 +13,27 @@ from contextlib import contextmanager
 
 from allie.core import whereabouts
 from allie.core.errors import StateError, UsageError
+from allie.core.value import Value
 from allie.machine import mounting, process
 
 _LONGEST = 16  # characters of an ext4 label; mkfs.ext4 cuts off the rest
-BLKID_NOTHING = 2  # its exit status where it finds nothing
+_BLKID_NOTHING = 2  # its exit status where it finds nothing
+
+
+class Partition(Value):
+    """A partition as a disk's table has it."""
+
+    node: str  # its device file
+    name: str  # its PARTLABEL; "" where the table has no names
+    kind: str  # its type: with GPT a GUID in capitals
+    start: int  # in sectors, as is size
+    size: int
+    sector: int  # bytes of one
+
+    @property
+    def mib(self) -> int:
+        """Its size in MiB."""
+        return self.size * self.sector >> 20
 
 
 def devices(label: str) -> list[str]:
@@ -53,19 +71,53 @@ def make(device: str, label: str) -> None:
             f"{label}: on ext4 a label has at most {_LONGEST} characters",
             "give the system another root in allie.conf",
         )
-    probe = process.run(["blkid", "-p", "-o", "export", device])
-    lines = probe.out.decode(errors="replace").splitlines()
-    found = " ".join(line for line in lines if not line.startswith(("DEVNAME=", "PART_ENTRY_")))
-    if found or probe.code not in (0, BLKID_NOTHING):
-        found = found or probe.last_words()
-        raise StateError(
-            f"{device} holds something: {found}", f"if it may go: wipefs --all {device}"
-        )
+    found = contents(device)
+    if found:
+        raise _holds(device, found, "")
     kind, _, name = label.partition("=")
     if kind == "PARTLABEL" and os.path.realpath(device) not in devices(label):
         raise UsageError(f"{device} is not the partition {label}")
     argv = ["mkfs.ext4", "-q", "-F"] + (["-L", name] if kind == "LABEL" else [])
     process.run([*argv, device], check=True)
+
+
+def contents(device: str) -> dict[str, str]:
+    """What blkid(8) finds on a device itself, in its words: TYPE, LABEL, PTTYPE; {} if nothing.
+
+    Raises StateError where it cannot tell.
+    """
+    probe = process.run(["blkid", "-p", "-o", "export", device])
+    lines = probe.out.decode(errors="replace").splitlines()
+    words = [line for line in lines if not line.startswith(("DEVNAME=", "PART_ENTRY_"))]
+    found = dict(line.partition("=")[::2] for line in words)
+    if probe.code not in (0, _BLKID_NOTHING):
+        raise _holds(device, found, probe.last_words())
+    return found
+
+
+def _holds(device: str, found: dict[str, str], otherwise: str) -> StateError:
+    words = " ".join(f"{name}={value}" for name, value in found.items()) or otherwise
+    return StateError(f"{device} holds something: {words}", f"if it may go: wipefs --all {device}")
+
+
+def partitions(disk: str) -> list[Partition]:
+    """The partitions of a disk, in the order of its table; [] if it has none."""
+    finished = process.run(["sfdisk", "--json", disk])
+    if finished.code:
+        return []
+    table = json.loads(finished.out)["partitiontable"]
+    sector = table.get("sectorsize", 512)
+    return [
+        Partition(
+            each["node"],
+            each.get("name", ""),
+            each["type"].upper(),
+            each["start"],
+            each["size"],
+            sector,
+        )
+        for each in table.get("partitions", ())
+    ]
 
 
 @contextmanager
