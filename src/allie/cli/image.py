@@ -17,7 +17,7 @@ from allie.cli.store import add_store
 from allie.core import layout, settings
 from allie.core.errors import ATTENTION, DONE, UsageError
 from allie.core.value import TYPE_CHECKING
-from allie.machine import atomic, console
+from allie.machine import console
 from allie.server import blandify, bring, capture, images, installer, parts, store, unpack
 from allie.server.parts import Part
 from allie.server.unpack import Recipe
@@ -199,7 +199,7 @@ def _blandify(top: str, args: argparse.Namespace) -> int:
 
 
 def _installer(top: str, args: argparse.Namespace) -> int:
-    plan = (atomic.read(args.layout) or "") if args.layout else ""
+    plan = options.read_layout(args.layout) if args.layout else ""
     if args.layout:
         layout.fit(plan, 1 << 30)  # of a disk that is large enough for any: is it one?
     made = installer.make(

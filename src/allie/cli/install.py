@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from allie.cli import systems
+from allie.cli import options, systems
 from allie.client import install, join
 from allie.client.install import Plan
 from allie.core import layout
@@ -16,7 +16,7 @@ from allie.core import settings as configuration
 from allie.core.errors import DONE, AllieError, StateError, StoreError, UsageError
 from allie.core.settings import Settings
 from allie.core.value import TYPE_CHECKING
-from allie.machine import atomic, console
+from allie.machine import console
 
 if TYPE_CHECKING:
     import argparse
@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     if os.geteuid():
         raise UsageError("install must be run as root")
     settings = _settings(args)
-    plan = install.plan(args.disk, _layout(args.layout), settings, settings.host or _own_name())
+    text = options.read_layout(args.layout) if args.layout else layout.DEFAULT
+    plan = install.plan(args.disk, text, settings, settings.host or _own_name())
     _show(plan)
     if plan.holds and args.erase:
         console.warn(f"what {plan.disk} holds will be LOST: {plan.holds}")
@@ -67,15 +68,6 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _layout(file: str) -> str:
-    if not file:
-        return layout.DEFAULT
-    text = atomic.read(file)
-    if text is None:
-        raise UsageError(f"{file} is missing")
-    return text
-
-
 def _settings(args: argparse.Namespace) -> Settings:
     """The settings of the system that is to be; the store is asked, and so known to answer."""
     store = configuration.check_store(args.store)
@@ -84,7 +76,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     there = join.those_that_exist(store, image)
     if image not in join.listing(store, "images"):
         raise StoreError(f"{store} has no image {image}", "allie image list, on the server")
-    overlays = tuple(args.overlays.replace(",", " ").split()) or there
+    overlays = options.words(args.overlays) or there
     for each in overlays:
         configuration.check_name(each, "overlay")
     host = args.host and configuration.check_name(args.host, "host")

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Join and tick; 1 if something needs attention."""
-    overlays = tuple(args.overlays.replace(",", " ").split())
+    overlays = options.words(args.overlays)
     wishes = Wishes(
         args.store, args.system, args.image, overlays, args.host, args.ring, not args.no_timer
     )

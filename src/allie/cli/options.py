@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+from allie.core.errors import UsageError
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console, locate, lock
+from allie.machine import atomic, console, locate, lock
 
 if TYPE_CHECKING:
     import argparse
@@ -36,6 +37,19 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def system_of(args: argparse.Namespace) -> System:
     """The system that --root names."""
     return locate.open_system(args.root)
+
+
+def words(text: str) -> tuple[str, ...]:
+    """What an option lists, by commas or blanks."""
+    return tuple(text.replace(",", " ").split())
+
+
+def read_layout(file: str) -> str:
+    """The text of a layout. Raises UsageError where there is no such file."""
+    text = atomic.read(file)
+    if text is None:
+        raise UsageError(f"{file} is missing")
+    return text
 
 
 def say_json(value: Any) -> None:

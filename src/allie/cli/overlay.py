@@ -60,7 +60,7 @@ def _lint(top: str, args: argparse.Namespace) -> int:
     unknown = [name for name in names if name not in store.overlays(top)]
     if unknown:
         raise UsageError(f"there is no overlay {unknown[0]}", "allie overlay list")
-    images = args.over.replace(",", " ").split()
+    images = options.words(args.over)
     found = [each for name in names for each in overlays.lint(top, name, images)]
     if args.json:
         options.say_json([each._asdict() for each in found])
@@ -76,20 +76,20 @@ def _why(top: str, args: argparse.Namespace) -> int:
         raise UsageError(
             "overlay why needs one path and --host", "allie overlay why /etc/motd --host pc07"
         )
-    names = args.overlays.replace(",", " ").split()
+    names = options.words(args.overlays)
     if not names:
         there = store.overlays(top)
-        names = [name for name in ("kit", "common", args.image) if name in there]
+        names = tuple(name for name in ("kit", "common", args.image) if name in there)
     known = Facts(
         host=args.host.partition(".")[0],
         fqdn=args.host if "." in args.host else "",
         image=args.image,
-        distro=tuple(args.distro.replace(",", " ").split()),
+        distro=options.words(args.distro),
         version=args.version,
         arch=args.arch,
         virt=args.virt,
     )
-    classes = tuple(args.classes.replace(",", " ").split())
+    classes = options.words(args.classes)
     known = known._replace(classes=classes or overlays.classes_for(top, names, known))
     resolution = overlays.why(top, names, known)
     path = args.name[0].strip("/")

@@ -82,7 +82,7 @@ def _add(here: System, args: argparse.Namespace) -> int:
     settings = others.settings_of(here)
     known = [each for each in settings.others if each.name == args.name]
     if not known or args.place or args.image or args.overlays:
-        overlays = tuple(args.overlays.replace(",", " ").split())
+        overlays = options.words(args.overlays)
         wanted = Declared(args.name, args.place, args.image, overlays)
         roster.declare(here, settings, wanted)
     declared = others.find(others.settings_of(here), args.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 
 from allie.core import facts, offlimits, resolution, script, settings, system, tags
 from allie.core.errors import SettingsError
@@ -29,19 +30,19 @@ def load(store: str, name: str) -> Overlay:
     return Overlay(name, [Listed(*each) for each in tree.listing(top)])
 
 
-def why(store: str, names: list[str], known: Facts) -> Resolution:
+def why(store: str, names: Sequence[str], known: Facts) -> Resolution:
     """What these overlays, laid in this order, say about a system with these facts."""
     return resolution.resolve([load(store, name) for name in names], known)
 
 
-def classes_for(store: str, names: list[str], known: Facts) -> tuple[str, ...]:
+def classes_for(store: str, names: Sequence[str], known: Facts) -> tuple[str, ...]:
     """The classes of a host, from the classes file that these overlays hold for it."""
     entry = why(store, names, known).entries.get(system.CLASSES)
     text = atomic.read(f"{store}/overlays/{entry.source}") if entry else None
     return facts.classes_of(known.names, facts.parse_classes(text)) if text else ()
 
 
-def lint(store: str, name: str, images: list[str]) -> list[Finding]:
+def lint(store: str, name: str, images: Sequence[str]) -> list[Finding]:
     """Check one overlay; images: names of images that it is to be laid over."""
     overlay = load(store, name)
     findings = [found for listed in overlay.listing for found in _of_name(store, name, listed)]
