@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from allie.server import store as allie_store
+from tests.worlds.aside import PATH
 from tests.worlds.busybox import busybox_root
-from tests.worlds.installing import PATH, install
+from tests.worlds.installing import install
 from tests.worlds.loop import looped
 from tests.worlds.toy import File, Tree
 

@@ -1,6 +1,6 @@
 """`allie vm`: a directory and a partition are booted, and stay as they were.
 
-It runs in a mount namespace with an /etc and /run of its own, so this machine's are not touched.
+It runs in an /etc and a /run of its own (tests.worlds.aside), so this machine's are not touched.
 """
 
 from __future__ import annotations
@@ -8,31 +8,25 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.worlds import qemu
+from tests.worlds import aside, qemu
 from tests.worlds.loop import looped
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.vm]
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_PREPARE = """\
-set -e
-mount -t tmpfs tmpfs /run
-mkdir /run/up /run/work
-mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/up,workdir=/run/work /etc
+_BASE = """\
 mkdir -p /etc/allie
 printf 'thebase\\n' > /etc/allie/system
-printf '[allie]\\nstore = /nowhere\\n[system other]\\nroot = %s\\n' "$1" > /etc/allie/allie.conf
-shift
-code=0
-"$@" || code=$?
-ls /run/allie 2>/dev/null | sed 's/^/left: /'
-exit $code
+cat > /etc/allie/allie.conf <<'END'
+[allie]
+store = /nowhere
+[system other]
+root = {where}
+END
 """
 _FAKE = """\
 #!/bin/sh
@@ -42,21 +36,22 @@ exit {code}
 
 
 def vm(
-    where: str, *words: str, path: str = _PATH, seconds: float = 60
+    where: str, *words: str, path: str = aside.PATH, seconds: float = 60
 ) -> subprocess.CompletedProcess[str]:
     """`allie vm other …` on a PC whose system `other` is at `where`; its outputs in one."""
-    own = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _PREPARE, "sh", where]
-    client = [sys.executable, "-I", "-m", "allie.cli.main", "vm", "other", *words]
-    return subprocess.run(
-        [*own, *client],
-        env={"PATH": _PATH, "ALLIE_PATH": path, "TERM": "dumb"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=seconds,
-    )
+    before = _BASE.format(where=where)
+    return aside.allie("vm", "other", *words, before=before, path=path, seconds=seconds)
+
+
+@pytest.fixture
+def partition(tmp_path: Path, bootable: Path) -> Path:
+    """The image of a partition that boots, writes a file and says so."""
+    root, image = tmp_path / "root", tmp_path / "image"
+    subprocess.run(["cp", "-a", str(bootable), str(root)], check=True)
+    _probe(root)
+    qemu.image_of(root, image, label="allievmtest")
+    shutil.rmtree(root)
+    return image
 
 
 @pytest.fixture
@@ -75,7 +70,7 @@ def fake(place: Path, code: int) -> str:
     program = place / "qemu-system-x86_64"
     program.write_text(_FAKE.format(code=code))
     program.chmod(0o755)
-    return f"{place}:{_PATH}"
+    return f"{place}:{aside.PATH}"
 
 
 def accelerators(place: Path) -> list[str]:
@@ -127,32 +122,23 @@ def test_a_directory_boots_and_stays_as_it_was(tmp_path: Path, bootable: Path) -
 
 @pytest.mark.vm_all
 @pytest.mark.timeout(400)
-def test_a_partition_boots_and_stays_as_it_was(tmp_path: Path, bootable: Path) -> None:
-    root, image = tmp_path / "root", tmp_path / "image"
-    subprocess.run(["cp", "-a", str(bootable), str(root)], check=True)
-    _probe(root)
-    qemu.image_of(root, image, label="allievmtest")
-    shutil.rmtree(root)
-    before = _digest(image)
-    with looped(image):
+def test_a_partition_boots_and_stays_as_it_was(partition: Path) -> None:
+    before = _digest(partition)
+    with looped(partition):
         done = vm("LABEL=allievmtest", "--accel", "tcg", seconds=300)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "the probe was here" in done.stdout
-    assert _digest(image) == before
+    assert _digest(partition) == before
     assert "left: vm" not in done.stdout
 
 
 @pytest.mark.vm_all
 @pytest.mark.timeout(400)
-def test_what_a_kept_machine_writes_stays(tmp_path: Path, bootable: Path) -> None:
-    root, image = tmp_path / "root", tmp_path / "image"
-    subprocess.run(["cp", "-a", str(bootable), str(root)], check=True)
-    _probe(root)
-    qemu.image_of(root, image, label="allievmtest")
-    with looped(image):
+def test_what_a_kept_machine_writes_stays(partition: Path) -> None:
+    with looped(partition):
         done = vm("LABEL=allievmtest", "--keep", "--accel", "tcg", seconds=300)
     assert done.returncode == 0, done.stdout[-3000:]
-    asked = ["debugfs", "-R", "stat /written", str(image)]
+    asked = ["debugfs", "-R", "stat /written", str(partition)]
     said = subprocess.run(asked, capture_output=True, text=True, check=True)
     assert "Type: regular" in said.stdout, said.stderr
 

@@ -10,13 +10,12 @@ import pytest
 
 from allie.client import bootmenu
 from allie.machine import locate
-from allie.server import store as allie_store
 from tests.worlds import disk, qemu
+from tests.worlds.bare_metal import stock
 from tests.worlds.forked import apart
 from tests.worlds.installing import install
 from tests.worlds.loop import looped
 from tests.worlds.store import Served, served
-from tests.worlds.toy import File, Tree, make_tree
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.vm]
 
@@ -27,28 +26,12 @@ system1 = 900M
 swap = 32M
 share = rest
 """
-# After all others, 98systems among them; an installer has no second console
-_PROBE = """\
-#!/bin/sh
-# allie: every tick
-[ -c /dev/ttyS1 ] || exit 75
-echo "ticked as $(hostname): $(cat /etc/changed)" >/dev/ttyS1
-"""
 
 
 @pytest.fixture
-def store(tmp_path: Path, bootable: Path) -> Iterator[Served]:
+def store(tmp_path: Path) -> Iterator[Served]:
     top = tmp_path / "store"
-    allie_store.init(str(top))
-    (top / "images").mkdir(exist_ok=True)
-    subprocess.run(["cp", "-a", str(bootable), str(top / "images/deb")], check=True)
-    tree: Tree = {
-        "etc/changed": "at first\n",
-        "etc/hosts": f"127.0.0.1 localhost\n{qemu.HOST} store.test\n",
-        "etc/kernel/cmdline": "console=ttyS0\n",
-        "root/conf/99probe": File(_PROBE, 0o755),
-    }
-    make_tree(top / "overlays/common", tree)
+    stock(top, ["deb"], {})
     with served(top) as server:
         yield server
 

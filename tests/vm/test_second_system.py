@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from allie.server import store as allie_store
 from tests.worlds import qemu
+from tests.worlds.bare_metal import stock
 from tests.worlds.installing import install
 from tests.worlds.loop import looped
 from tests.worlds.store import served
-from tests.worlds.toy import File, Tree, make_tree
+from tests.worlds.toy import File, make_tree
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.vm, pytest.mark.vm_all]
 
@@ -46,23 +46,14 @@ echo "typed" >/dev/ttyS1
 
 
 @pytest.mark.timeout(1200)
-def test_a_second_system_arrives_and_is_booted_once(tmp_path: Path, bootable: Path) -> None:
+def test_a_second_system_arrives_and_is_booted_once(tmp_path: Path) -> None:
     top, file, layout = tmp_path / "store", tmp_path / "disk", tmp_path / "layout"
     layout.write_text(_LAYOUT)
-    allie_store.init(str(top))
-    (top / "images").mkdir(exist_ok=True)
-    for name in ("deb", "two"):
-        subprocess.run(["cp", "-a", str(bootable), str(top / "images" / name)], check=True)
+    stock(top, ["deb", "two"], {"root/conf/99probe": File(_SCRIPT, 0o755)})
     subprocess.run(["truncate", "-s", "2200M", str(file)], check=True)
     with served(top) as server:
         url = server.url.replace("127.0.0.1", "store.test")
-        tree: Tree = {
-            "etc/allie/allie.conf": _CONF.format(store=url),
-            "etc/hosts": f"127.0.0.1 localhost\n{qemu.HOST} store.test\n",
-            "etc/kernel/cmdline": "console=ttyS0\n",
-            "root/conf/99type": File(_SCRIPT, 0o755),
-        }
-        make_tree(top / "overlays/common", tree)
+        make_tree(top / "overlays/common", {"etc/allie/allie.conf": _CONF.format(store=url)})
         with looped(file) as device:
             done = install(device, url, "--host", "pc1", "--layout", str(layout), "--yes")
             subprocess.run(["partx", "-d", device], check=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from allie.server import installer
@@ -26,21 +27,28 @@ swap = 32M
 """
 
 
+def stock(store: Path, images: Sequence[str], more: Tree) -> None:
+    """Make a store with these bootable images; its PCs say that they ticked, and have `more`."""
+    allie_store.init(str(store))
+    (store / "images").mkdir(exist_ok=True)
+    for name in images:
+        qemu.bootable_root(store / "images" / name)
+    tree: Tree = {
+        "etc/changed": "at first\n",
+        "etc/hosts": f"127.0.0.1 localhost\n{qemu.HOST} store.test\n",
+        "etc/kernel/cmdline": "console=ttyS0\n",
+        "root/conf/99probe": File(PROBE, 0o755),
+    }
+    make_tree(store / "overlays/common", {**tree, **more})
+
+
 class Site:
     """A store with one bootable image, and the installer made of it."""
 
     def __init__(self, top: Path) -> None:
         self.store, self.out = top / "store", top / "installer"
         self.image = self.store / "images/deb"
-        self.image.parent.mkdir(parents=True)
-        qemu.bootable_root(self.image)
-        allie_store.init(str(self.store))
-        tree: Tree = {
-            "etc/changed": "at first\n",
-            "etc/kernel/cmdline": "console=ttyS0\n",
-            "root/conf/99probe": File(PROBE, 0o755),
-        }
-        make_tree(self.store / "overlays/common", tree)
+        stock(self.store, ["deb"], {})
 
     def make(self, append: str = "", *, with_iso: bool = False) -> installer.Made:
         where = (str(self.store), "deb", str(self.out))
