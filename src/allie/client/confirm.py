@@ -1,6 +1,6 @@
 """Confirm: look whether each step of a transaction came true, and note what vouches for it.
 
-This comes after rsync and the removals, and before the ledger is written. It changes nothing.
+This comes after all is in place or removed, and before the ledger is written. It changes nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def confirm(
             step = as_held(here, step)
             seen = tree.seen_of(st) if st and _as_staged(here, step, st, offers) else ""
             if not seen and _is_unwritten(here, step):
-                problems[step.real] = "rsync wrote it, and yet it does not stand there"
+                problems[step.real] = "it was put in place, and yet it does not stand there"
                 continue
             if step.after:
                 # What undo put back is not what the ledger goes on to want: compare next time.
@@ -72,7 +72,7 @@ def as_held(here: System, step: Step) -> Step:
 
 
 def _is_unwritten(here: System, step: Step) -> bool:
-    """Whether the path is as it was before: rsync's word alone is not enough (RULES A5)."""
+    """Whether the path is as it was before: a call's word alone is not enough (RULES A5)."""
     return step.before != step.wanted and tree.is_state(here.at(step.real), step.before)
 
 

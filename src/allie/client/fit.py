@@ -13,7 +13,7 @@ from allie.core import fstab
 from allie.core.errors import PathRefused
 from allie.core.settings import Declared
 from allie.core.system import System
-from allie.machine import atomic, copies, locate, mounts, paths, process, rsync, tree
+from allie.machine import atomic, clone, copies, locate, mounts, paths, process, rsync, tree
 
 # What people may change while a new tree is made
 PEOPLES = ("home/*", "srv/*", "var/mail/*", "var/spool/mail/*", "var/spool/cron/*")
@@ -157,11 +157,7 @@ def _copy(base: System, path: str, new: str) -> None:
         return
     target = inside.prefix + inside.entry(path)
     tree.remove(target)
-    source = base.at(path)
-    if os.path.islink(source):
-        os.symlink(os.readlink(source), target)
-    else:
-        tree.copy_file(source, target)
+    clone.make(base.at(path), target)
 
 
 def _write(inside: paths.Inside, path: str, text: str) -> None:

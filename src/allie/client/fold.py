@@ -13,7 +13,7 @@ import os
 
 from allie.core.errors import StateError
 from allie.core.system import System
-from allie.machine import atomic, tree
+from allie.machine import atomic, clone, tree
 
 GONE = ".gone"  # in a change: the names that leave, NUL-ended
 READY = ".ready"
@@ -75,7 +75,7 @@ def _fold(here: System, ready: str, number: str) -> None:
             _bring(f"{ready}/{name}", f"{present}/{name}", is_dir, replaced)
         for name, is_dir in reversed(brought):  # their times, after all is in
             if is_dir:
-                tree.match_directory(f"{ready}/{name}", f"{present}/{name}")
+                clone.describe_as(f"{ready}/{name}", f"{present}/{name}")
         os.rename(present, grown)
     atomic.point(here.current, number)
     atomic.sync_filesystem(grown)

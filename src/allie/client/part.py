@@ -27,7 +27,7 @@ from allie.core.resolution import Problem, Resolution
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import locate, lock, paths, process, rsync
+from allie.machine import locate, lock, process
 
 FULL_EVERY = 168  # ticks, a week of hours: then everything is compared by content
 THOROUGH_EVERY = 24  # ticks, a day of hours: then the store is asked after ACLs and attributes, too
@@ -173,18 +173,8 @@ def decide(
     """Look at the root and plan one part."""
     present = look(here, part, known.generation, known.resolution, ledger, full=full)
     released = known.generation.overlays if known.settings.ring else ()
-    present = present._replace(
-        parents_shared=_shared_parents(here, present), released=frozenset(released) - {"kit"}
-    )
+    present = present._replace(released=frozenset(released) - {"kit"})
     return present, plan(present)
-
-
-def _shared_parents(here: System, present: Present) -> frozenset[str]:
-    """The paths at which an rsync older than 3.5.0 could be led out of the root (RULES A6)."""
-    if not present.offers or not rsync.version(f"{here.state}/rsync").follows_swapped_parents:
-        return frozenset()
-    offered = present.offers
-    return frozenset(real for real in offered if not paths.only_root_writes(here.root, real))
 
 
 def _known(here: System) -> Facts:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 
 from allie.core import digest
+from allie.core.errors import StateError
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN
 from allie.core.plan import LOST, TAKE, Change
 from allie.core.system import System
-from allie.machine import atomic, process, room, rsync, tree
+from allie.machine import atomic, clone, paths, room, tree
 
 
 def name_of(real: str) -> str:
@@ -25,8 +26,8 @@ def name_of(real: str) -> str:
 def take(here: System, changes: list[Change]) -> dict[str, str]:
     """Copy what stands at the paths taken over for the first time: real path → pristine.
 
-    By rsync: owners, ACLs, attributes, capabilities and holes arrive whole, and never a hard link
-    to the live file. Durable when this returns. Raises StateError where there is no room.
+    Never by a hard link to the live file. Durable when this returns. Raises StateError where there
+    is no room, or the disk fails.
     """
     taken = {}
     copies = {}
@@ -51,21 +52,29 @@ def _copy(here: System, changes: list[Change]) -> None:
     names = [name for change in changes for name in _names(here, change)]
     size = sum(os.lstat(here.at(name)).st_size for name in names)
     room.need(here.state, size + 4096 * len(names), len(names))
-    able = rsync.version(f"{here.state}/rsync")
-    argv = rsync.copy_out(able, here.root, beside)
-    process.run(argv, stdin=rsync.names(names), check=True)
+    clones = clone.Clones()
     for change in changes:
-        target = f"{here.pristine}/{name_of(change.real)}"
-        tree.remove(target)
-        os.rename(f"{beside}/{change.real}", target)
+        try:
+            with paths.parent_descriptor(here.root, change.real) as (parent, name):
+                copy = clones.whole if _is_whole(change) else clones.make
+                copy(f"{paths.through(parent)}/{name}", f"{beside}/{name_of(change.real)}")
+        except OSError as error:
+            raise StateError(f"cannot keep what stands at /{change.real}: {error}") from error
+    for change in changes:
+        kept = name_of(change.real)
+        tree.remove(f"{here.pristine}/{kept}")
+        os.rename(f"{beside}/{kept}", f"{here.pristine}/{kept}")
     tree.remove(beside)
     atomic.sync_filesystem(here.pristine)
 
 
+def _is_whole(change: Change) -> bool:
+    """Whether a directory is to vanish with all that is in it."""
+    is_directory = change.standing.content == DIRECTORY
+    return bool(is_directory and change.entry and change.entry.flag == "absent")
+
+
 def _names(here: System, change: Change) -> list[str]:
-    """A path, and for a directory that is to vanish as a whole, all that is in it."""
-    names = [change.real]
-    if change.standing.content == DIRECTORY and change.entry and change.entry.flag == "absent":
-        below = tree.listing(here.at(change.real))
-        names += [f"{change.real}/{name}" for name, _ in below]
-    return names
+    """What is to be kept of a change: its path, and all that is in a directory kept whole."""
+    below = tree.listing(here.at(change.real)) if _is_whole(change) else ()
+    return [change.real, *(f"{change.real}/{name}" for name, _ in below)]

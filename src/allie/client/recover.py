@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 
-from allie.client import fold, leftovers, state, transaction
+from allie.client import fold, lay, state, transaction
 from allie.core import intent as intents
 from allie.core.errors import PathRefused
 from allie.core.intent import Intent, Step
 from allie.core.ledger import DIRECTORY, NOTHING, PARTS, Placed
 from allie.core.system import System
-from allie.machine import atomic, lock, paths, tree
+from allie.machine import atomic, paths, tree
 
 
 def recover(here: System) -> int:
@@ -23,7 +23,6 @@ def recover(here: System) -> int:
     for part in PARTS:
         intent = transaction.read_intent(here, part)
         if intent:
-            lock.wait_for_workers(here.intent(part))
             concerned += len(intent.steps)
             _recover(here, intent)
     for place in (here.state, here.done):
@@ -39,7 +38,8 @@ def _remove_half_written(place: str) -> None:
 
 
 def _recover(here: System, intent: Intent) -> None:
-    leftovers.remove(here, intent)
+    steps = [step for step in intent.steps if intents.writes(step) or intents.moves_tree(step)]
+    lay.clean(here, steps)
     _take_back_half_trees(here, intent)
     judged = [_judge(here, intent, step) for step in intent.steps]
     confirmed = [step for step in judged if step]

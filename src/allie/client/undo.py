@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from allie.client import apply as applying
-from allie.client import kept, spare, state, transaction
+from allie.client import kept, state, transaction
 from allie.client.recover import recover
 from allie.core import intent as intents
 from allie.core.errors import UsageError
@@ -66,7 +66,7 @@ class _WayBack:
             elif step.before[0] == NOTHING:
                 self._add(_back(step, REMOVE, step.before), None)
             else:
-                self._add_kept(step, spare.kept(place, step.real))
+                self._add_kept(step, f"{place}/files/{step.real}")
 
     def go(self, tick: int, first: int) -> list[str]:
         """Do it, as a transaction of its own: the paths put back."""

@@ -99,17 +99,12 @@ def _for_claim(real: str, present: Present) -> Change | Problem | None:
     if entry.flag == "absent":
         return _for_absent(real, entry, old, standing, present.ledger.entries)
     offer = present.offers[real]
-    change: Change | Problem | None
     if entry.flag == "once":
-        change = _for_once(real, entry, offer, old, standing)
-    elif offer.content == DIRECTORY:
-        change = _for_directory(real, entry, offer, old, standing)
-    else:
-        lost = present.ledger.is_lost_for(present.part)
-        change = _for_file(real, entry, offer, old, standing, lost)
-    if isinstance(change, Change) and change.verb == PLACE and real in present.parents_shared:
-        return Problem(real, "a directory above it can be written by others; needs rsync 3.5")
-    return change
+        return _for_once(real, entry, offer, old, standing)
+    if offer.content == DIRECTORY:
+        return _for_directory(real, entry, offer, old, standing)
+    lost = present.ledger.is_lost_for(present.part)
+    return _for_file(real, entry, offer, old, standing, lost)
 
 
 def _for_absent(

@@ -49,4 +49,3 @@ class Present(Value):
     consent: bool  # an overlay says that losing many files is meant
     met: dict[str, str] = {}  # noqa: RUF012 - what lstat said where no ledger vouches: see `glance`
     released: frozenset[str] = frozenset()  # overlays that come as releases
-    parents_shared: frozenset[str] = frozenset()  # see RULES A6, rsync older than 3.5

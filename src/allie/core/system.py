@@ -61,11 +61,6 @@ class System(Value):
         return f"{self.state}/undo"
 
     @property
-    def stage(self) -> str:
-        """The tree that rsync lays over the root."""
-        return f"{self.state}/stage"
-
-    @property
     def fetched(self) -> str:
         """The names that the last fetch brought, one a line."""
         return f"{self.state}/fetched"

@@ -1,6 +1,6 @@
 """What a file system can hold of a file's attributes: vfat has no owners, and hardly a mode.
 
-Asked only where what rsync has just written does not stand as it was staged.
+Asked only where what was just written does not stand as it was meant.
 """
 
 from __future__ import annotations

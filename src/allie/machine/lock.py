@@ -17,7 +17,6 @@ from allie.core.system import System
 from allie.machine import atomic
 
 INHERITED = "ALLIE_LOCK_FD"
-_PATIENCE = 30.0  # seconds
 _GLANCE = 0.1  # seconds
 
 
@@ -50,37 +49,6 @@ def pass_on(system: System) -> int:
     descriptor = os.open(system.state, os.O_RDONLY | os.O_DIRECTORY)
     os.set_inheritable(descriptor, True)
     return descriptor
-
-
-@contextmanager
-def at_work(intent: str) -> Iterator[int]:
-    """Lock an intent while a program works on it: yields a descriptor for the program to inherit.
-
-    The lock lasts until the last of its processes has ended, also if we are killed first.
-    """
-    descriptor = os.open(intent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def wait_for_workers(intent: str) -> None:
-    """Wait until nobody works on an intent any more. Raises Busy if somebody does for long."""
-    deadline = time.monotonic() + _PATIENCE
-    descriptor = os.open(intent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Busy("an rsync that a killed tick left is still at work") from None
-                time.sleep(0.01)
-    finally:
-        os.close(descriptor)
 
 
 def is_inside(system: System) -> bool:

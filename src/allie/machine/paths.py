@@ -154,19 +154,7 @@ def through(descriptor: int) -> str:
     return f"/proc/self/fd/{descriptor}"
 
 
-def only_root_writes(root: str, real: str) -> bool:
-    """Whether each existing directory above a path is root's and not writable by others.
-
-    An rsync older than 3.5.0 follows a parent that is swapped for a symlink under its hands.
-    """
-    prefix = "/" if root == "/" else root + "/"
-    at = ""
-    for component in real.split("/")[:-1]:
-        at = f"{at}/{component}" if at else component
-        try:
-            status = os.lstat(prefix + at)
-        except FileNotFoundError:
-            return True
-        if status.st_uid != 0 or status.st_mode & 0o022:
-            return False
-    return True
+def beside(real: str) -> str:
+    """The path beside another under which it comes, or a tree goes: a name that is ALLiE's own."""
+    above, slash, name = real.rpartition("/")
+    return f"{above}{slash}.{name[name.startswith('.') :]}.allie0"

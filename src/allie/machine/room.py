@@ -1,4 +1,4 @@
-"""Room on a disk: asked before a change is begun, for rsync leaves a full one full (RULES A10)."""
+"""Room on a disk: asked before a change is begun (RULES A10)."""
 
 from __future__ import annotations
 

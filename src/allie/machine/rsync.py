@@ -20,8 +20,6 @@ from allie.machine.process import Finished
 # 255 is ssh's own; the server went away, or was never there.
 _AWAY = (5, 10, 12, 30, 35, 255)
 _CHANGED = (23, 24)  # partial transfer, or files vanished: the store is being edited
-_UNSAFE_PARENTS_BEFORE = (3, 5)
-_SYNCS_SINCE = (3, 2, 4)
 _NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
 _CONNECT = 10  # seconds
 _ITEM = b">f+++++++++ "  # what stands before a name in an answer: %i is 11 characters wide
@@ -35,16 +33,6 @@ class Version(Value):
     number: tuple[int, ...]
     acls: bool = True
     xattrs: bool = True
-
-    @property
-    def follows_swapped_parents(self) -> bool:
-        """Whether a directory swapped for a symlink under its hands leads it out of the root."""
-        return self.number < _UNSAFE_PARENTS_BEFORE
-
-    @property
-    def syncs(self) -> bool:
-        """Whether it can have each file on disk before it renames it (--fsync)."""
-        return self.number >= _SYNCS_SINCE
 
     @property
     def plain(self) -> Version:
@@ -191,27 +179,8 @@ def fetch_some(
     return ["rsync", *flags, *reach, *links, "--", f"{source}/", f"{into}/"]
 
 
-def lay(able: Version, stage: str, root: str, backups: str) -> list[str]:
-    """Lay the staged names (standard input, NUL-ended, each with ./ before it) over the root.
-
-    RULES A5: never -r, -K, --force, --delete or --inplace; -I, since drift can keep size and mtime.
-    --fsync: a power cut between its rename and our sync would leave a file empty (seen on ext4).
-    """
-    flags = ["-lptgoDSH" + "A" * able.acls + "X" * able.xattrs, "--numeric-ids", "-I"]
-    flags += [*_filters(able), "--from0", "--files-from=-", "--no-implied-dirs"]
-    flags += ["--backup", f"--backup-dir={backups}", "--delay-updates"] + ["--fsync"] * able.syncs
-    return ["rsync", *flags, "--", f"{stage}/", f"{root.rstrip('/')}/"]
-
-
-def copy_out(able: Version, root: str, into: str) -> list[str]:
-    """Copy the named paths (standard input, as for `lay`) out of a root."""
-    flags = ["-lptgoDSH" + "A" * able.acls + "X" * able.xattrs, "--numeric-ids", "-I"]
-    flags += [*_filters(able), "--from0", "--files-from=-", "--no-implied-dirs"]
-    return ["rsync", *flags, "--", f"{root.rstrip('/')}/", f"{into}/"]
-
-
 def copy_trees(able: Version, old: str, new: str) -> list[str]:
-    """Copy the named paths (standard input, as for `lay`) with all below them."""
+    """Copy the named paths (standard input, see `names`) with all below them."""
     flags = [*archive_flags(able), "--from0", "--files-from=-", "--no-implied-dirs", "-r"]
     return ["rsync", *flags, "--", f"{old.rstrip('/')}/", f"{new}/"]
 

@@ -1,4 +1,4 @@
-"""Trees and the files in them: list, describe, digest, copy attributes, remove."""
+"""Trees and the files in them: list, describe, digest, remove."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from allie.core import digest
 from allie.core.ledger import DIRECTORY, NOTHING, Seen, Source
 
 _CHUNK = 1 << 20  # bytes, of what is read for its digest
-_BLOCK = 1 << 16  # bytes, of what is copied
 NEITHER = "n"  # of a path: no directory, no symlink, perhaps nothing
 # Attributes that are the machine's own, not the file's: never compared, never carried (RULES B3).
 FOREIGN_XATTRS = ("security.selinux", "security.ima")
@@ -123,52 +122,17 @@ def attributes_digest(path: str, st: os.stat_result) -> str:
     return f"{text} {digest.of(b''.join(parts))[:16]}"
 
 
-def xattrs(path: str) -> dict[str, bytes]:
+def xattrs(path: str, *, follow: bool = False) -> dict[str, bytes]:
     """The extended attributes of a file that are its own (ACLs and capabilities are among them)."""
     try:
-        names = os.listxattr(path, follow_symlinks=False)
+        names = os.listxattr(path, follow_symlinks=follow)
         return {
-            name: os.getxattr(path, name, follow_symlinks=False)
+            name: os.getxattr(path, name, follow_symlinks=follow)
             for name in names
             if name not in FOREIGN_XATTRS and not name.startswith(FOREIGN_XATTR_PREFIX)
         }
     except OSError:  # a file system that has none
         return {}
-
-
-def copy_attributes(source: str, target: str) -> None:
-    """Give a file or directory of our own the owner, mode, ACL and attributes of another one."""
-    st = os.lstat(source)
-    os.chown(target, st.st_uid, st.st_gid)  # before the capabilities, which it would drop
-    os.chmod(target, stat.S_IMODE(st.st_mode))
-    for name, value in xattrs(source).items():
-        os.setxattr(target, name, value)
-
-
-def match_directory(source: str, target: str) -> None:
-    """Give a directory all that another one has, times too, and nothing else."""
-    for name in xattrs(target).keys() - xattrs(source).keys():
-        os.removexattr(target, name)
-    copy_attributes(source, target)
-    st = os.lstat(source)
-    os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
-
-
-def copy_file(source: str, target: str) -> None:
-    """Copy one regular file with everything it has, as a new inode; anything else is linked."""
-    st = os.lstat(source)
-    if not stat.S_ISREG(st.st_mode):
-        os.link(source, target, follow_symlinks=False)
-        return
-    with open(source, "rb") as old, open(target, "xb") as new:
-        while piece := old.read(_BLOCK):
-            if piece.count(0) == len(piece):
-                new.seek(len(piece), os.SEEK_CUR)  # a hole stays a hole
-            else:
-                new.write(piece)
-        new.truncate()
-    copy_attributes(source, target)
-    os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
 
 
 def describe(path: str) -> tuple[str, str]:

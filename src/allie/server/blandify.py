@@ -17,7 +17,7 @@ from allie.core.bland import Rule
 from allie.core.errors import PathRefused
 from allie.core.unbind import Own
 from allie.core.value import Value
-from allie.machine import atomic, tree
+from allie.machine import atomic, clone, tree
 from allie.machine.paths import Inside
 
 _LARGEST = 1 << 20  # bytes of a file of configuration
@@ -149,5 +149,5 @@ def _replace(path: str, body: bytes) -> None:
     temporary = f"{path}.bland"
     with open(temporary, "xb") as file:
         file.write(body)
-    tree.copy_attributes(path, temporary)
+    clone.describe_as(path, temporary, times=False)
     os.rename(temporary, path)

@@ -1,0 +1,159 @@
+"""Clone: make a second one of whatever stands somewhere, under a name that is free.
+
+Content and holes, owner, mode, ACLs, attributes and times are the first one's; the new one is never
+a hard link to it. Nothing is followed and nothing is overwritten. What is new is reached by the
+descriptor that made it, so that whoever swaps it meanwhile is given nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from contextlib import suppress
+
+from allie.machine import paths, tree
+
+_CLONE = 0x40049409  # linux/fs.h, FICLONE
+_WORTH_SHARING = 1 << 17  # bytes: below, a copy costs less than the question
+_PIECE = 1 << 20  # bytes, of what is copied at a time
+_OPEN = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Clones:
+    """Clones several things, of which those that are one inode come out as one inode."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, int], str] = {}
+
+    def make(self, source: str, target: str) -> None:
+        """Clone what stands at `source` as `target`."""
+        st = os.lstat(source)
+        inode = st.st_dev, st.st_ino
+        if st.st_nlink > 1 and inode in self._made:
+            os.link(self._made[inode], target, follow_symlinks=False)
+            return
+        make(source, target)
+        if st.st_nlink > 1 and not stat.S_ISDIR(st.st_mode):
+            self._made[inode] = target
+
+    def whole(self, source: str, target: str) -> None:
+        """Clone what stands at `source`: of a directory, all that is in it."""
+        self.make(source, target)
+        if not stat.S_ISDIR(os.lstat(target).st_mode):
+            return
+        below = list(tree.listing(source))
+        for name, _ in below:
+            self.make(f"{source}/{name}", f"{target}/{name}")
+        for name in [name for name, is_dir in reversed(below) if is_dir] + ["."]:
+            describe_as(f"{source}/{name}", f"{target}/{name}")  # their times, once all is in
+
+
+def make(source: str, target: str) -> None:
+    """Clone one thing; a directory without what is in it.
+
+    Raises OSError, and leaves nothing of a file then: FileExistsError where something stands at
+    `target`, else what the disk said.
+    """
+    st = os.lstat(source)
+    if stat.S_ISREG(st.st_mode):
+        _file(source, target)
+        return
+    if stat.S_ISDIR(st.st_mode):
+        os.mkdir(target, 0o700)
+    elif stat.S_ISLNK(st.st_mode):
+        os.symlink(os.readlink(source), target)
+    else:
+        os.mknod(target, stat.S_IFMT(st.st_mode) | 0o600, st.st_rdev)
+    describe_as(source, target)
+
+
+def describe_as(source: str, target: str, *, times: bool = True) -> None:
+    """Give what stands at `target` the owner, mode, ACLs and attributes of `source`, and its times.
+
+    Both must be of one kind. Raises OSError.
+    """
+    st = os.lstat(source)
+    descriptor = os.open(target, os.O_PATH | _OPEN)
+    try:
+        if stat.S_IFMT(os.fstat(descriptor).st_mode) != stat.S_IFMT(st.st_mode):
+            raise FileExistsError(errno.EEXIST, "something else has come there", target)
+        _describe(tree.xattrs(source), st, paths.through(descriptor), times=times)
+    finally:
+        os.close(descriptor)
+
+
+def _file(source: str, target: str) -> None:
+    old = os.open(source, os.O_RDONLY | os.O_NONBLOCK | _OPEN)
+    try:
+        st = os.fstat(old)
+        new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
+        try:
+            _content(old, new, st)
+            _describe(tree.xattrs(paths.through(old), follow=True), st, paths.through(new))
+        except OSError:
+            os.unlink(target)
+            raise
+        finally:
+            os.close(new)
+    finally:
+        os.close(old)
+
+
+def _content(old: int, new: int, st: os.stat_result) -> None:
+    """Share the blocks where the file system can; else copy, and leave its holes holes."""
+    if st.st_size >= _WORTH_SHARING:
+        try:
+            fcntl.ioctl(new, _CLONE, old)
+            return
+        except OSError:
+            pass  # another disk, or one that shares nothing
+    if st.st_blocks * 512 >= st.st_size:
+        _copy(old, new, None)
+        return
+    os.ftruncate(new, st.st_size)
+    end = 0
+    while end < st.st_size:
+        try:
+            begin = os.lseek(old, end, os.SEEK_DATA)
+        except OSError:  # ENXIO: holes up to the end
+            return
+        end = os.lseek(old, begin, os.SEEK_HOLE)
+        os.lseek(old, begin, os.SEEK_SET)
+        os.lseek(new, begin, os.SEEK_SET)
+        _copy(old, new, end - begin)
+
+
+def _copy(old: int, new: int, left: int | None) -> None:
+    """Copy from where both stand: up to the end, or so many bytes."""
+    while left is None or left > 0:
+        piece = os.read(old, _PIECE if left is None else min(left, _PIECE))
+        if not piece:
+            return
+        if left is not None:
+            left -= len(piece)
+        while piece:
+            piece = piece[os.write(new, piece) :]
+
+
+def _describe(
+    wanted: dict[str, bytes], st: os.stat_result, target: str, *, times: bool = True
+) -> None:
+    """target: the way through a descriptor of it, so that a symlink is what is described itself.
+
+    The owner first: a change of it takes away capabilities and the set-user-id bit.
+    """
+    with suppress(PermissionError):  # vfat has no owners; what it can hold is asked afterwards
+        os.chown(target, st.st_uid, st.st_gid)
+    if not stat.S_ISLNK(st.st_mode):
+        with suppress(PermissionError):
+            os.chmod(target, stat.S_IMODE(st.st_mode))
+    inherited = tree.xattrs(target, follow=True)
+    for name in inherited.keys() - wanted.keys():  # as the default ACL of a directory gives one
+        os.removexattr(target, name)
+    for name, value in wanted.items():
+        if inherited.get(name) != value:
+            os.setxattr(target, name, value)
+    if times:
+        os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
