@@ -103,13 +103,11 @@ def _converges(scene: world.Scene, trial: Path, step: str) -> None:
     assert not moved, f"{step}: a second tick changed {moved}"
 
 
-def _none_is_half(
-    scene: world.Scene, trial: Path, step: str, but: frozenset[str] = frozenset()
-) -> None:
-    """Each path that both ticks know is old or new, but these; nothing is mounted."""
+def _none_is_half(scene: world.Scene, trial: Path, step: str) -> None:
+    """Each path that both ticks know is old or new; nothing is mounted."""
     old, new, now = (world.contents(root) for root in (scene.before, scene.after, trial))
     mended = world.contents(scene.mended)
-    for name in (old.keys() | new.keys()) - but:
+    for name in old.keys() | new.keys():
         if name in world.NOT_ATOMIC or name.startswith(("root/done", "srv/", "etc/app/linked")):
             continue
         stands = now.get(name)
@@ -121,7 +119,7 @@ def _none_is_half(
 
 
 def _unlinked(facts: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-    """Without the number of its links: rsync links a file to undo before it replaces it."""
+    """Without the number of its links: a file is linked to undo before it is replaced."""
     return facts and tuple(
         each for place, each in enumerate(facts) if (facts[0], place) != ("file", 4)
     )

@@ -130,7 +130,7 @@ def test_a_directory_that_was_absent_comes_back_whole_or_not_at_all() -> None:
     with tempfile.TemporaryDirectory() as top:
         history = _played(Path(top), absent)
         steps = ptrace.trace(work(history.root, "run-conf"), below=history.root).steps
-    first = min(place for place, each in enumerate(steps) if "stage" in each)
+    first = min(place for place, each in enumerate(steps) if "intent" in each)
     last = max(place for place, each in enumerate(steps) if "ledger" in each)
     for number in range(first, last, 2 if DEEPER else 7):
         _play(*absent, ("kill", number, "all"), ("tick",))

@@ -271,7 +271,7 @@ class History:
         odd = [name for name in before if ".~tmp~" in name or name.endswith((".part", ".allie0"))]
         assert not odd, f"left behind: {odd}"
         state = {each.name for each in (self.root / "var/lib/allie").iterdir()}
-        assert not any(name.startswith(("intent", "stage")) for name in state), state
+        assert not any(name.startswith("intent") for name in state), state
 
     def after(self) -> dict[str, set[State]]:
         """The model's tick, for every path in every state that it may be in."""

@@ -71,14 +71,14 @@ def thing(path: str) -> Thing:
 
 
 def leftovers(root: Path) -> list[str]:
-    """What a tick must not leave behind: rsync's temp files, half-written state."""
+    """What a tick must not leave behind: files beside their places, half-written state."""
     found = [
         name
         for path in _walk(root, ("var/lib/allie",))
         if (name := os.path.basename(path)) == ".~tmp~" or _TEMPORARY.fullmatch(name)
     ]
     state = root / "var/lib/allie"
-    for name in ("stage", "pristine.part", "intent-overlay", "intent-overact"):
+    for name in ("pristine.part", "intent-overlay", "intent-overact"):
         found += [name] if os.path.lexists(state / name) else []
     found += [str(path) for path in state.glob("*.part")]
     for kind in ("part", "ready"):

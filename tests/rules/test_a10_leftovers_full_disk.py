@@ -1,4 +1,4 @@
-"""RULES A10: what a killed rsync leaves goes, and a full disk is never filled further."""
+"""RULES A10: what a killed tick leaves goes, and a full disk is never filled further."""
 
 from __future__ import annotations
 
@@ -10,21 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.helpers import World, leftovers, mounted, snapshot, tmpfs
-from tests.worlds.toy import Dir, File, Tree, make_tree
+from tests.rules.helpers import World, injected, leftovers, mounted, snapshot, tmpfs
+from tests.worlds.toy import Dir, File, Link, Tree, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
-# Killed as soon as rsync begins to lay the stage over the root.
+# Killed with its intent written, as the first file is about to be written beside its place.
 KILLED = """
 import os, signal
-from allie.machine import process
-real = process.run
-def run(argv, **more):
-    if "--delay-updates" in argv:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(argv, **more)
-process.run = run
+from allie.client import lay
+lay._write_beside = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -41,45 +36,40 @@ def killed(world: World, folder: Path) -> None:
     assert world.state("intent-overlay").exists()
 
 
-def test_temp_files_of_the_intents_names_go_and_no_others(tmp_path: Path) -> None:
+def test_files_beside_the_intents_paths_go_and_no_others(tmp_path: Path) -> None:
     world = World(tmp_path, {"etc/f": "1\n", "etc/.rc": "2\n", "etc/d/g": "3\n", "top": "4\n"})
     killed(world, tmp_path / "fault")
-    make_tree(
-        world.root,
-        {
-            "etc/.f.Ab12Cd": "half",
-            "etc/.rc.Ab12Cd": "half",  # rsync puts no second dot before a dot
-            ".top.Zz9Zz9": "half",
-            "etc/.~tmp~": Dir(0o700),
-            "etc/.~tmp~/f": File("late", owner=(5, 5)),
-            "etc/.~tmp~/.f.Ab12Cd": "half",
-        },
-    )
-    theirs: Tree = {
-        "etc/.other.Ab12Cd": "not ours",
-        "etc/.f.Ab12C": "not ours",
-        "etc/.f.Ab12Cde": "not ours",
-        "etc/.motd.Ab12Cd": File("another name", owner=(1000, 1000)),
-        "srv/.~tmp~/f": "not ours",
+    ours: Tree = {
+        "etc/.f.allie0": File("half", owner=(5, 5)),
+        "etc/.rc.allie0": Link("/nowhere"),  # no second dot before a dot
+        ".top.allie0": "half",
     }
-    make_tree(world.root, theirs)
+    theirs: Tree = {
+        "etc/.other.allie0": "not ours",
+        "etc/.f.allie1": "not ours",
+        "etc/.f.Ab12Cd": "not ours",
+        "srv/.f.allie0": "not ours",
+    }
+    make_tree(world.root, {**ours, **theirs})
     world.tick().ok()
-    for name in ("etc/.f.Ab12Cd", "etc/.rc.Ab12Cd", ".top.Zz9Zz9", "etc/.~tmp~"):
-        assert not world.there(name), name
+    for each in ours:
+        assert not world.there(str(each)), each
     for each in theirs:
         assert world.there(str(each)), each
     assert world.read("etc/.rc") == "2\n"
 
 
-def test_a_users_own_directory_of_that_name_stays(tmp_path: Path) -> None:
+def test_what_a_user_puts_beside_a_path_leads_nowhere(tmp_path: Path) -> None:
     world = World(tmp_path, {"etc/f": "1\n", "srv/g": "2\n", "home/h": "3\n"})
-    make_tree(world.root, {"srv/.~tmp~/users": "u\n", "srv/.~tmp~/g": "u\n", "home": Dir()})
+    make_tree(world.root, {"srv/.g.allie0/users": "u\n", "home": Dir()})
     make_tree(tmp_path / "host", {"h": "host\n"})
-    (world.root / "home/.~tmp~").symlink_to(tmp_path / "host")
-    killed(world, tmp_path / "fault")
-    assert world.tick().rc in (0, 1)
-    assert world.read("srv/.~tmp~/users") == "u\n"
+    (world.root / "home/.h.allie0").symlink_to(tmp_path / "host/h")
+    done = world.tick()
+    assert done.rc == 1
+    assert "/srv/g" in done.out
+    assert world.read("srv/.g.allie0/users") == "u\n"
     assert (tmp_path / "host/h").read_text() == "host\n"
+    assert (world.read("home/h"), world.at("home/h").is_symlink()) == ("3\n", False)
 
 
 @contextmanager
@@ -153,26 +143,31 @@ def test_a_fetch_that_fills_the_disk_gives_it_back(tmp_path: Path) -> None:
         assert world.read("etc/a") == "2\n"
 
 
-def test_an_interrupted_write_in_the_root_is_cleaned_and_converges(tmp_path: Path) -> None:
-    """The disk fills up after the question was asked: rsync itself runs out of room."""
+FILLS_UP = """
+from allie.client import lay
+real = lay._write_beside
+def fills(here, *more):
+    with open(here.at("srv/hog"), "wb") as hog:
+        hog.write(bytes(3_950_000))
+    real(here, *more)
+lay._write_beside = fills
+"""
+
+
+def test_a_disk_that_fills_up_meanwhile_changes_nothing_and_converges(tmp_path: Path) -> None:
+    """It is full after the question was asked, before all that is new is on it."""
     root = tmp_path / "pc"
     with tmpfs(root / "srv", "size=4m"):
         world = World(tmp_path, {"srv/a": "1\n", "etc/b": "1\n"})
         world.good()
         world.put({f"srv/f{number}": os.urandom(30_000) for number in range(10)})
-        programs = tmp_path / "programs"
-        programs.mkdir()
-        (programs / "rsync").write_text(
-            "#!/bin/sh\n"
-            f'case "$*" in *--delay-updates*) head -c 4000000 /dev/zero > {root}/srv/hog;; esac\n'
-            'exec /usr/bin/env PATH=/usr/local/bin:/usr/bin:/bin rsync "$@"\n'
-        )
-        (programs / "rsync").chmod(0o755)
-        path = f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        done = world.tick(env={"ALLIE_PATH": path})
-        assert done.rc in (1, 2)
+        world.put({"etc/b": "2\n"})
+        done = world.tick(env=injected(tmp_path / "fault", FILLS_UP))
+        assert done.rc == 2
         assert "No space left" in done.out
-        assert [name for name in leftovers(root) if name not in ("stage", "intent-overlay")] == []
+        assert [name for name in leftovers(root) if name != "intent-overlay"] == []
+        assert sorted(os.listdir(root / "srv")) == ["a", "hog"]
+        assert world.read("etc/b") == "1\n"
         (root / "srv/hog").unlink()
         world.good()
         assert len(os.listdir(root / "srv")) == 11

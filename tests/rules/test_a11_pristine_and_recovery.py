@@ -30,12 +30,13 @@ sys.exit(main())
 EDITOR = """
 import sys
 from allie.cli.main import main
-from allie.client import transaction
-real = transaction._lay
+from allie.client import lay
+real = lay._take_its_place
 def edits(*args):
     open({path!r}, "w").write("edited at the last moment\\n")
+    lay._take_its_place = real
     return real(*args)
-transaction._lay = edits
+lay._take_its_place = edits
 sys.exit(main())
 """
 
@@ -53,9 +54,10 @@ def killed_at(world: World, where: str, *, after: bool = False, verb: str = "00o
 
 
 POINTS = [
-    ("transaction.stage", False),
-    ("transaction.stage", True),
-    ("transaction._lay", True),
+    ("lay._write_beside", False),
+    ("lay._write_beside", True),
+    ("lay._take_its_place", True),
+    ("transaction.lay", True),
     ("transaction.confirm", False),
     ("state.save_ledger", True),
     ("transaction._retire_pristines", True),
@@ -81,7 +83,7 @@ def test_our_own_file_never_becomes_the_pristine(tmp_path: Path, where: str, aft
         assert world.read("etc/a") == "before\n"
 
 
-@pytest.mark.parametrize(("where", "after"), [*POINTS[:4], POINTS[5]])
+@pytest.mark.parametrize(("where", "after"), [*POINTS[:5], POINTS[6]])
 def test_placed_by_a_killed_tick_and_withdrawn_by_the_store_meanwhile(
     tmp_path: Path, where: str, after: bool
 ) -> None:
@@ -113,7 +115,7 @@ def test_a_re_arm_is_not_lost_by_a_kill(tmp_path: Path) -> None:
     script = "#!/bin/sh\n# allie: on-change /etc/a\n"
     world = World(tmp_path, {"etc/a": "2\n"}, root={"root/conf/50x": File(script, 0o755)})
     make_tree(world.root, {"root/done/50x": "done\n", "root/done/51y": "done\n"})
-    killed_at(world, "transaction._lay", after=True)
+    killed_at(world, "transaction.lay", after=True)
     assert not world.there("root/done/50x")
     assert world.there("root/done/51y")
 
@@ -190,8 +192,7 @@ def test_hard_links_and_undo_on_another_disk(tmp_path: Path) -> None:
         assert world.at("etc/a").samefile(world.at("etc/b"))
 
 
-def test_an_edit_after_the_spare_copy_is_what_undo_brings_back(tmp_path: Path) -> None:
-    """rsync's own backup is made at the last moment; it is taken where the two differ."""
+def test_an_edit_at_the_last_moment_is_what_undo_brings_back(tmp_path: Path) -> None:
     with tmpfs(tmp_path / "pc/var/lib/allie", "size=8m"):
         world = World(tmp_path, {"etc/a": "1\n", "etc/b": Hard("etc/a")})
         world.good()
@@ -298,7 +299,7 @@ def test_a_directory_that_made_way_before_the_kill_is_not_forgotten(tmp_path: Pa
     before = plain(snapshot(world.root))
     world.take("etc/d/f")
     world.put({"etc/d": "a file\n", "srv/empty": "a file\n"})
-    killed_at(world, "transaction.stage")
+    killed_at(world, "lay._write_beside")
     assert not world.there("etc/d")
     assert not world.there("srv/empty")
     first = world.state("tick").read_text().strip()

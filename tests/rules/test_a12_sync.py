@@ -18,24 +18,32 @@ if "allie.cli.main" in sys.argv or sys.orig_argv[1:3] == ["-m", "allie.cli.main"
     from allie.machine import atomic
     from allie.core.errors import StateError
     real = atomic.sync_filesystem
+    left = [None] * {good}
     def fails(path):
         if "/mirror" not in path and "/pristine" not in path:
-            raise StateError(f"the disk under {path} did not take the data: injected")
+            if not left:
+                raise StateError(f"the disk under {{path}} did not take the data: injected")
+            left.pop()
         real(path)
     atomic.sync_filesystem = fails
 """
 
 
-def test_a_disk_that_did_not_take_the_data_means_no_ledger(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("good", "stands"), [(0, "1\n"), (1, "2\n")])
+def test_a_disk_that_did_not_take_the_data_means_no_ledger(
+    tmp_path: Path, good: int, stands: str
+) -> None:
+    """It fails before the files have their names, or after."""
     world = World(tmp_path, {"etc/a": "1\n"})
     world.good()
     ledger = world.state("ledger").read_bytes()
     world.put({"etc/a": "2\n"})
-    done = world.tick(env=injected(tmp_path / "fault", FAILING))
+    done = world.pc.run("00overlay", env=injected(tmp_path / "fault", FAILING.format(good=good)))
     assert done.rc == 2
-    assert "did not take the data" in done.out
+    assert "did not take the data" in done.err
     assert world.state("ledger").read_bytes() == ledger
     assert world.state("intent-overlay").exists()
+    assert world.read("etc/a") == stands
     world.good()
     assert world.read("etc/a") == "2\n"
 
@@ -55,7 +63,9 @@ def test_each_touched_disk_is_synced_before_the_ledger_is_renamed(tmp_path: Path
         )
         calls = trace.read_text().splitlines()
         ledger = next(n for n, line in enumerate(calls) if '/ledger"' in line and "rename" in line)
-        placed = [n for n, line in enumerate(calls) if ".~tmp~" in line and "rename" in line]
+        placed = [n for n, line in enumerate(calls) if ".allie0" in line and "rename" in line]
+        written = [line for line in calls[: placed[0]] if "syncfs(" in line]
+        assert any(os.fspath(root / "srv") in line for line in written), "data before its name"
         synced = [line for line in calls[placed[-1] : ledger] if "syncfs(" in line]
         assert any(os.fspath(root / "srv") in line for line in synced)
         assert any(os.fspath(root / "etc") in line for line in synced)

@@ -1,4 +1,4 @@
-"""RULES A5: what the apply command must be, for drift and for odd names."""
+"""RULES A5: what putting files in place must do, for drift and for odd names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.helpers import World, snapshot, thing
+from tests.rules.helpers import World, injected, snapshot, thing
 from tests.worlds.toy import File
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
@@ -70,20 +70,15 @@ def test_files_that_no_overlay_names_are_never_touched(tmp_path: Path) -> None:
             assert after[name] == before[name], name
 
 
-def test_a_path_is_verified_even_when_rsync_says_that_all_is_well(tmp_path: Path) -> None:
+RENAMES_NOTHING = """
+from allie.client import lay
+lay._take_its_place = lambda *args: None
+"""
+
+
+def test_a_path_is_verified_even_when_the_call_says_that_all_is_well(tmp_path: Path) -> None:
     world = World(tmp_path, {"etc/f": "new\n", "etc/g": "new\n"}, root={"etc/f": "old\n"})
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / "rsync").write_text(
-        "#!/bin/sh\n"
-        'case "$*" in\n'
-        "  *--backup-dir*) exit 0;;\n"  # drops every name without a word, as for `#f`
-        "esac\n"
-        'exec /usr/bin/env PATH=/usr/local/bin:/usr/bin:/bin rsync "$@"\n'
-    )
-    (programs / "rsync").chmod(0o755)
-    path = f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    done = world.tick(env={"ALLIE_PATH": path})
+    done = world.tick(env=injected(tmp_path / "fault", RENAMES_NOTHING))
     assert done.rc == 1
     assert "left as it is: /etc/f" in done.out
     assert "left as it is: /etc/g" in done.out

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.helpers import World, snapshot, tmpfs
+from tests.rules.helpers import World, injected, snapshot, tmpfs
 from tests.worlds.busybox import busybox_root
-from tests.worlds.toy import Dir, Entry, File, Link, make_tree
+from tests.worlds.toy import Dir, Entry, File, Hard, Link, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -177,28 +177,6 @@ def test_dangling_and_absolute_links_are_placed_as_they_are(tmp_path: Path) -> N
     assert os.readlink(world.at("etc/dir")) == "/var"
 
 
-def test_an_old_rsync_does_not_write_below_directories_that_others_can_swap(tmp_path: Path) -> None:
-    tree = {"home/ann/f": "1\n", "srv/open/g": "2\n", "etc/h": "3\n"}
-    rooms = {"home/ann": Dir(owner=(1000, 1000)), "srv/open": Dir(0o777)}
-    world = World(tmp_path, tree, root=rooms)
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / "rsync").write_text(
-        '#!/bin/sh\n[ "$1" = --version ] && echo "rsync  version 3.2.3  protocol version 31" && '
-        'exit\nexec /usr/bin/env PATH=/usr/local/bin:/usr/bin:/bin rsync "$@"\n'
-    )
-    (programs / "rsync").chmod(0o755)
-    path = f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    done = world.tick(env={"ALLIE_PATH": path})
-    assert done.rc == 1
-    assert "needs rsync 3.5" in done.out
-    assert not world.there("home/ann/f")
-    assert not world.there("srv/open/g")
-    assert world.read("etc/h") == "3\n"
-    world.good()
-    assert world.read("home/ann/f") == "1\n"
-
-
 def test_no_tick_writes_outside_the_root(tmp_path: Path) -> None:
     outside = make_tree(tmp_path / "outside", {"etc/f": "host\n", "run/x": "host\n"})
     links = {
@@ -218,30 +196,44 @@ def test_no_tick_writes_outside_the_root(tmp_path: Path) -> None:
     assert not Path("/run/g").exists()
 
 
-SWAPS = """\
-#!/bin/sh
-export PATH=/usr/local/bin:/usr/bin:/bin
-case "$*" in
-*--backup*) ;;
-*--no-implied-dirs*) mv {root}/srv/d {root}/srv/was && ln -s {outside} {root}/srv/d ;;
-esac
-exec rsync "$@"
+SWAPS = """
+import os
+from allie.client import {module} as module
+real = module.{name}
+def swaps(*args, **more):
+    module.{name} = real
+    os.rename({root!r} + "/srv/d", {root!r} + "/srv/was")
+    os.symlink({outside!r}, {root!r} + "/srv/d")
+    return real(*args, **more)
+module.{name} = swaps
 """
 
 
-def swapped(world: World, part: str) -> Path:
-    """Run a part while somebody turns srv/d into a link, as its files are copied to undo.
+def swapped(world: World, part: str, where: str) -> Path:
+    """Run a part while somebody turns srv/d into a link, as a function of the client is called.
 
     Where the directory is after that; what the link leads to must be as before.
     """
     outside = make_tree(world.store.parent / "outside", {"f": "host\n", "tree/g": "host\n"})
     before = snapshot(outside)
-    text = SWAPS.format(root=world.root, outside=outside)
-    programs = make_tree(world.store.parent / "programs", {"rsync": File(text, 0o755)})
-    world.pc.run(part, env={"ALLIE_PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin"})
+    module, _, name = where.partition(".")
+    code = SWAPS.format(root=str(world.root), outside=str(outside), module=module, name=name)
+    world.pc.run(part, env=injected(world.store.parent / "fault", code))
     assert world.at("srv/d").is_symlink(), "the swap was made"
     assert snapshot(outside) == before
     return world.at("srv/was")
+
+
+WHILE_WRITING = ["lay._write", "lay._link", "lay._take_its_place", "transaction.confirm"]
+
+
+@pytest.mark.parametrize("where", WHILE_WRITING)
+def test_a_directory_swapped_while_files_are_written_leads_nowhere(
+    tmp_path: Path, where: str
+) -> None:
+    tree = {"srv/d/f": "ours\n", "srv/d/g": "ours\n", "srv/d/twin": Hard("srv/d/g")}
+    world = World(tmp_path, tree, root={"srv/d": Dir(owner=(1000, 1000))})
+    swapped(world, "00overlay", where)
 
 
 @pytest.fixture
@@ -256,7 +248,7 @@ def test_a_withdrawal_goes_by_the_open_directory(tmp_path: Path) -> None:
     world = World(tmp_path, {"srv/d/f": "ours\n", "srv/d/g": "g\n"})
     world.good()
     world.take("srv/d/f")
-    was = swapped(world, "00overlay")
+    was = swapped(world, "00overlay", "backup.clone.Clones.whole")
     assert os.listdir(was) == ["g"]
     (kept,) = world.state("undo").glob("*/overlay/files/srv/d/f")
     assert kept.read_text() == "ours\n"
@@ -267,7 +259,7 @@ def test_a_tree_made_absent_goes_by_the_open_directory(tmp_path: Path) -> None:
     world = World(tmp_path, {"srv/d/tree##absent": ""}, root={"srv/d/tree/g": "g\n"})
     world.good()
     make_tree(world.root, {"srv/d/tree/h": "h\n"})
-    was = swapped(world, "01overact")
+    was = swapped(world, "01overact", "backup.clone.Clones.whole")
     assert os.listdir(was) == []
     kept = world.state("undo").glob("*/overact/files/srv/d/tree/*")
     assert sorted(path.name for path in kept) == ["g", "h"]
@@ -278,7 +270,7 @@ def test_a_file_takes_a_links_place_by_the_open_directory(tmp_path: Path) -> Non
     world = World(tmp_path, {"srv/d/f": Link("x")})
     world.good()
     world.put({"srv/d/f": "a file\n"})
-    was = swapped(world, "00overlay")
+    was = swapped(world, "00overlay", "backup.clone.Clones.make")
     assert (was / "f").read_text() == "a file\n"
     kept = [path for path in world.state("undo").rglob("*") if path.is_symlink()]
     assert [os.readlink(path) for path in kept] == ["x"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.helpers import World
-from tests.worlds.toy import File, Hard, make_tree
+from tests.rules.helpers import World, injected
+from tests.worlds.toy import Hard, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -92,14 +92,15 @@ def test_links_are_undone_together(tmp_path: Path) -> None:
     assert world.read("etc/b") == "1\n"
 
 
-# Lays one of two links, and kills the tick that started it.
-LAYS_ONE = """\
-#!/bin/sh
-export PATH=/usr/local/bin:/usr/bin:/bin
-case "$*" in *--backup*) ;; *) exec rsync "$@" ;; esac
-printf './etc/a\\0' | rsync "$@"
-ln {root}/etc/a {root}/etc/.b.687
-kill -9 $PPID
+# Gives one of two links its place, and is killed.
+LAYS_ONE = """
+import os, signal
+from allie.client import lay
+real = lay._take_its_place
+def one(*args):
+    real(*args)
+    os.kill(os.getpid(), signal.SIGKILL)
+lay._take_its_place = one
 """
 
 
@@ -110,16 +111,14 @@ def test_links_parted_by_a_kill_are_undone_together(tmp_path: Path) -> None:
     for name in ("etc/a", "etc/b"):
         (world.overlay() / name).unlink()
     world.put({"etc/a": "2\n", "etc/b": Hard("etc/a")})
-    text = LAYS_ONE.format(root=world.root)
-    programs = make_tree(tmp_path / "programs", {"rsync": File(text, 0o755)})
-    killed = world.pc.run("00overlay", env={"ALLIE_PATH": f"{programs}:/usr/local/bin:/usr/bin"})
+    killed = world.pc.run("00overlay", env=injected(tmp_path / "fault", LAYS_ONE))
     assert killed.rc == -9
     assert (world.read("etc/a"), world.read("etc/b")) == ("2\n", "1\n")
     cut_short = world.state("tick").read_text().strip()
-    assert world.there("etc/.b.687")
+    assert world.at("etc/a").samefile(world.at("etc/.b.allie0"))
     world.good()
     assert one(world, "etc/a", "etc/b")
-    assert not world.there("etc/.b.687"), "what rsync was about to rename"
+    assert not world.there("etc/.b.allie0")
     world.pc.run("undo", cut_short).ok()
     assert (world.read("etc/a"), world.read("etc/b")) == ("1\n", "1\n")
     assert one(world, "etc/a", "etc/b")

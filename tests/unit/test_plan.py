@@ -91,7 +91,6 @@ def present(
     part: str = "overlay",
     consent: bool = False,
     lost: bool = False,
-    parents_shared: tuple[str, ...] = (),
 ) -> Present:
     claims = claims or {}
     return Present(
@@ -107,7 +106,6 @@ def present(
         held=frozenset(held),
         problems=problems,
         consent=consent,
-        parents_shared=frozenset(parents_shared),
     )
 
 
@@ -405,20 +403,6 @@ def test_a_directory_that_allie_needs_is_never_made_absent(real: str) -> None:
     found = plan(present(claims={real: entry(real, "absent")}, standing={real: A_DIRECTORY}))
     assert found.changes == ()
     assert "ALLiE itself needs" in found.problems[0].message
-
-
-@pytest.mark.parametrize("flag", ["", "once"])
-def test_a_path_below_a_directory_of_others_needs_a_new_rsync(flag: str) -> None:
-    found = plan(
-        present(
-            claims={P: entry(flag=flag)},
-            offers={P: offer()},
-            standing={P: NOTHING_THERE},
-            parents_shared=(P,),
-        )
-    )
-    assert found.changes == ()
-    assert "rsync 3.5" in found.problems[0].message
 
 
 def test_a_problem_of_the_resolution_is_one_of_the_plan() -> None:

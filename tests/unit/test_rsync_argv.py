@@ -43,15 +43,6 @@ def test_the_version_is_read(text: str, version: Version) -> None:
     assert rsync.parse_version(text) == version
 
 
-@pytest.mark.parametrize(
-    ("number", "follows"), [((3, 1, 0), True), ((3, 4, 9), True), ((3, 5, 0), False)]
-)
-def test_an_rsync_before_3_5_follows_swapped_parents(
-    number: tuple[int, ...], follows: bool
-) -> None:
-    assert Version(number).follows_swapped_parents is follows
-
-
 def test_the_version_is_asked_for_once(
     tmp_path: Path, fake_programs: FakePrograms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,61 +141,6 @@ def test_fetch_some() -> None:
         "/srv/overlays/",
         "/m/2.part/",
     ]
-
-
-def test_lay() -> None:
-    assert rsync.lay(WHOLE, "/state/stage", "/root", "/state/undo/7/overlay/files") == [
-        "rsync",
-        "-lptgoDSHAX",
-        "--numeric-ids",
-        "-I",
-        *FILTERS,
-        "--from0",
-        "--files-from=-",
-        "--no-implied-dirs",
-        "--backup",
-        "--backup-dir=/state/undo/7/overlay/files",
-        "--delay-updates",
-        "--fsync",
-        "--",
-        "/state/stage/",
-        "/root/",
-    ]
-
-
-def test_lay_by_an_rsync_that_cannot_sync() -> None:
-    debian11 = rsync.Version((3, 2, 3))
-    assert "--fsync" not in rsync.lay(debian11, "/state/stage", "/root", "/undo")
-
-
-def test_lay_on_the_base_ends_in_one_slash() -> None:
-    assert rsync.lay(SMALL, "/stage", "/", "/undo")[-2:] == ["/stage/", "/"]
-
-
-def test_copy_out() -> None:
-    assert rsync.copy_out(SMALL, "/", "/state/pristine.part") == [
-        "rsync",
-        "-lptgoDSH",
-        "--numeric-ids",
-        "-I",
-        "--from0",
-        "--files-from=-",
-        "--no-implied-dirs",
-        "--",
-        "/",
-        "/state/pristine.part/",
-    ]
-
-
-@pytest.mark.parametrize("able", [WHOLE, SMALL])
-def test_what_writes_into_a_root_never_recurses_deletes_or_forces(able: Version) -> None:
-    for argv in (rsync.lay(able, "/s", "/r", "/u"), rsync.copy_out(able, "/r", "/o")):
-        options = argv[1 : argv.index("--")]
-        short = "".join(each[1:] for each in options if not each.startswith("--"))
-        assert not set("rKRa") & set(short)
-        long = {each.partition("=")[0] for each in options}
-        forbidden = "--force --delete --inplace --recursive --keep-dirlinks --archive"
-        assert not long & set(forbidden.split())
 
 
 @pytest.mark.parametrize(

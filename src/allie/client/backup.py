@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
 
 from allie.machine import clone, paths, tree
 
@@ -58,10 +57,9 @@ class Backup:
         st = tree.status(path)
         if st is None or st.st_dev == os.stat(self.files).st_dev:
             return 0
-        size = st.st_size + 4096
-        with suppress(NotADirectoryError):
-            size += sum(os.lstat(f"{path}/{name}").st_size + 4096 for name, _ in tree.listing(path))
-        return size
+        below = tree.listing(path) if tree.is_directory(st) else ()
+        sizes = [os.lstat(f"{path}/{name}").st_size for name, _ in below]
+        return st.st_size + sum(sizes) + 4096 * (1 + len(sizes))
 
     def _target(self, real: str) -> str:
         target = f"{self.files}/{real}"

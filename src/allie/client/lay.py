@@ -4,18 +4,19 @@
 
 Up to the first rename no file of the root has changed, and what is renamed is on disk, so that a
 file is the old one or the new one after a power cut, too. Nothing leads out of the root: each
-directory is reached by descriptors that follow no link. docs/explanation/laying.md says why this is
-not left to rsync, which brings everything else.
+directory is reached by descriptors that follow no link. docs/explanation/power-off.md says why this
+is not left to rsync, which fetches all that is laid here.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from allie.client.backup import Backup
+from allie.core import intent as intents
 from allie.core.errors import PathRefused, StateError
 from allie.core.intent import Step
 from allie.core.ledger import DIRECTORY, inode_of
@@ -57,14 +58,18 @@ def lay(
     clean(here, [step for step in files if step.real in problems])
 
 
-def clean(here: System, steps: list[Step]) -> None:
+def clean(here: System, steps: Iterable[Step]) -> None:
     """Remove what was cut short, or failed, beside the places of these."""
     for step in steps:
         try:
             with paths.parent_descriptor(here.root, step.real) as (parent, name):
-                tree.remove(f"{paths.through(parent)}/{paths.beside(name)}")
+                left = f"{paths.through(parent)}/{paths.beside(name)}"
+                if intents.moves_tree(step):
+                    tree.remove(left)
+                elif intents.writes(step):
+                    os.unlink(left)
         except (OSError, PathRefused):
-            pass  # the directory was never made, or is none any more
+            pass  # nothing is there, as nearly always
 
 
 @contextmanager

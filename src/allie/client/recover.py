@@ -38,8 +38,7 @@ def _remove_half_written(place: str) -> None:
 
 
 def _recover(here: System, intent: Intent) -> None:
-    steps = [step for step in intent.steps if intents.writes(step) or intents.moves_tree(step)]
-    lay.clean(here, steps)
+    lay.clean(here, intent.steps)
     _take_back_half_trees(here, intent)
     judged = [_judge(here, intent, step) for step in intent.steps]
     confirmed = [step for step in judged if step]

@@ -102,6 +102,7 @@ def undo_place(here: System, intent: Intent) -> str:
 
 def _keep_directories(here: System, intent: Intent, backup: Backup) -> None:
     """Note mode, owner and attributes of the directories that change: all that can be kept."""
+    os.makedirs(here.undo, 0o700, exist_ok=True)  # 0700 is for the last one alone
     os.makedirs(backup.files, 0o700, exist_ok=True)
     for step in intent.steps:
         changes = step.before[0] == DIRECTORY and step.before != step.wanted

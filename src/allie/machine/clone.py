@@ -25,13 +25,14 @@ class Clones:
     """Clones several things, of which those that are one inode come out as one inode."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[int, int], str] = {}
+        self._made: dict[tuple[int, ...], str] = {}
 
     def make(self, source: str, target: str) -> None:
         """Clone what stands at `source` as `target`."""
         st = os.lstat(source)
-        inode = st.st_dev, st.st_ino
-        if st.st_nlink > 1 and inode in self._made:
+        # One of several links, or the last that is left of them; its number may be another's then.
+        inode = st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns
+        if inode in self._made:
             os.link(self._made[inode], target, follow_symlinks=False)
             return
         make(source, target)
