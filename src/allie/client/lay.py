@@ -53,9 +53,9 @@ def lay(
                 with _noting(here, step, problems) as at:
                     _take_its_place(at, step.real, backup)
     except StateError:
-        clean(here, files)
+        clean(here, steps)
         raise
-    clean(here, [step for step in files if step.real in problems])
+    clean(here, [step for step in steps if step.real in problems])
 
 
 def clean(here: System, steps: Iterable[Step]) -> None:
@@ -67,7 +67,7 @@ def clean(here: System, steps: Iterable[Step]) -> None:
                 if intents.moves_tree(step):
                     tree.remove(left)
                 elif intents.writes(step):
-                    os.unlink(left)
+                    _discard(left)
         except (OSError, PathRefused):
             pass  # nothing is there, as nearly always
 
@@ -90,12 +90,14 @@ def _make_directory(at: tuple[int, str], real: str, offer: Offer, backup: Backup
     parent, name = at
     path = f"{paths.through(parent)}/{name}"
     st = tree.status(path)
-    if st is None or not tree.is_directory(st):
-        if st:
-            backup.keep(at, real)
-            os.unlink(name, dir_fd=parent)
-        os.mkdir(name, 0o700, dir_fd=parent)
-    clone.describe_as(offer.path, path)
+    if st and tree.is_directory(st):
+        clone.describe_as(offer.path, path)
+        return
+    _write(offer.path, at)  # a new one comes with all that it is to have
+    if st:
+        backup.keep(at, real)
+        os.unlink(name, dir_fd=parent)
+    os.rename(paths.beside(name), name, src_dir_fd=parent, dst_dir_fd=parent)
 
 
 def _write_beside(
@@ -109,7 +111,7 @@ def _write_beside(
             offer = offers[step.real]
             twin = first.setdefault(inode_of(offer.source), step)
             if twin is step or not _link(here, twin, step, (parent, name)):
-                _write(offer.path, (parent, paths.beside(name)))
+                _write(offer.path, (parent, name))
             disks[os.fstat(parent).st_dev] = os.path.dirname(here.at(step.real))
     for place in disks.values():
         atomic.sync_filesystem(place)
@@ -117,12 +119,20 @@ def _write_beside(
 
 def _write(source: str, at: tuple[int, str]) -> None:
     parent, name = at
-    target = f"{paths.through(parent)}/{name}"
+    target = f"{paths.through(parent)}/{paths.beside(name)}"
     try:
         clone.make(source, target)
     except FileExistsError:  # it lay in a directory that was elsewhere when we cleaned
-        os.unlink(name, dir_fd=parent)
+        _discard(target)
         clone.make(source, target)
+
+
+def _discard(left: str) -> None:
+    """Remove a file or an empty directory; in any other is something that is not ours."""
+    try:
+        os.unlink(left)
+    except IsADirectoryError:
+        os.rmdir(left)
 
 
 def _link(here: System, twin: Step, step: Step, at: tuple[int, str]) -> bool:
