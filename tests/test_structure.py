@@ -39,7 +39,6 @@ LATE_IMPORTERS = {
     "allie.cli.main": "imports only the module of the verb that was asked for",
     "allie.client.apply": "only what comes back is compared with what packages installed",
     "allie.client.look": "only drift is compared with what packages installed",
-    "allie.client.part": "an ordinary tick changes nothing, and does not load what changes things",
     "allie.machine.atomic": "only what changes a disk must sync it",
     "allie.machine.process": "an ordinary tick starts nothing that must die with it",
     "allie.client.scripts": "only another root's scripts need namespaces",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -164,15 +165,14 @@ def test_rearmed_before_the_change(site: Site) -> None:
     site.overlay({"root/conf/70a": script("# allie: on-change /etc/motd", NOTE)})
     site.join()
     site.overlay({"etc/motd": "new\n"})
-    rsync = site.store.parent / "bin/rsync"
-    lines = [
-        "for word; do case $word in --backup-dir*) ls /tmp-done >&2; exit 12;; esac; done",
-        'exec /usr/bin/rsync "$@"',
-    ]
-    lines[0] = lines[0].replace("/tmp-done", f"{site.pc.root}/root/done")
-    make_tree(rsync.parent, {"rsync": script(*lines)})
-    path = {"ALLIE_PATH": f"{rsync.parent}:/usr/bin:/bin:/usr/sbin:/sbin"}
-    failed = site.pc.run("run-conf", env=path)
+    motd = str(site.pc.root / "etc/motd")
+    subprocess.run(
+        ["mount", "--bind", motd, motd], check=True
+    )  # what is mounted cannot be replaced
+    try:
+        failed = site.pc.run("run-conf")
+    finally:
+        subprocess.run(["umount", motd], check=True)
     assert failed.rc == 1
     assert site.pc.read("/etc/motd") == "common\n"
     assert site.pc.count("/tmp/ran") == 2, "it was due, since the change was about to be made"

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 
-from allie.client import fold, glance, identity, state
+from allie.client import fold, glance, identity, kept, state
 from allie.client import generation as generations
+from allie.client.apply import apply
 from allie.client.fetch import fetch
 from allie.client.generation import Generation
 from allie.client.look import look
+from allie.client.recover import recover
 from allie.core import settings as configuration
 from allie.core import system
 from allie.core.errors import SettingsError, StoreError
@@ -92,11 +94,9 @@ def _look_and_apply(
     if the_plan.is_nothing and settled and present.ledger is saved and not the_plan.problems:
         glance.note(here, part, known, present)
         return Applied(tick, part, the_plan.generation)
-    from allie.client import apply  # noqa: PLC0415 - see HACKING.md, start-up
-
     process.die_with_parent()
     others = glance.name_of(here, "overact", before) if part == "overlay" else ""
-    done, books = apply.apply(here, the_plan, present, saved, tick)
+    done, books = apply(here, the_plan, present, saved, tick)
     if before and others and _leave_others_alone(before, known, books):
         glance.carry_over(here, "overact", others, known)
     if not (the_plan.is_nothing and settled):
@@ -218,17 +218,13 @@ def _cut_short(here: System) -> bool:
 
 def _recover(here: System) -> None:
     """Sort out what a killed tick left."""
-    from allie.client import recover  # noqa: PLC0415 - see HACKING.md, start-up
-
     process.die_with_parent()
-    recover.recover(here)
+    recover(here)
 
 
 def _tidy(here: System, books: Ledger, *, pruning: bool) -> None:
     """Remove the generations and (pruning) undo copies that nothing needs any more."""
     if pruning:
-        from allie.client import kept  # noqa: PLC0415 - see HACKING.md, start-up
-
         kept.prune(here, books)
     current = generations.current(here)
     if current:
