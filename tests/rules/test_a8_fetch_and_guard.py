@@ -145,6 +145,21 @@ def test_every_change_gets_a_new_inode_and_the_rest_is_linked(tmp_path: Path) ->
     assert b"\xe8\x03" in os.getxattr(world.at("etc/acl"), "system.posix_acl_access")
 
 
+def test_what_was_fetched_is_not_fetched_again(tmp_path: Path) -> None:
+    """The times of directories, too: else each change would cost another fetch an hour later."""
+    world = World(tmp_path, {"etc/d/a": "1\n", "etc/d/deep/b": "1\n", "etc/c": "1\n"})
+    world.good()
+    beside = world.overlay() / "etc/d/deep/.b.new"
+    beside.write_text("2\n")
+    beside.rename(world.overlay() / "etc/d/deep/b")
+    world.put({"etc/d/new/e": "1\n"})
+    world.take("etc/c")
+    world.tick().ok()
+    standing = generation(world)
+    world.tick().ok()
+    assert generation(world) == standing
+
+
 def test_a_mirror_that_was_lost_is_fetched_again_under_another_number(tmp_path: Path) -> None:
     world = World(tmp_path, {"etc/a": "1\n", "etc/b##host.pc07": "1\n"})
     world.good()

@@ -71,11 +71,12 @@ def _fold(here: System, ready: str, number: str) -> None:
         for name in reversed(gone):
             _set_aside(f"{present}/{name}", replaced)
         brought = [each for each in tree.listing(ready) if each[0] != GONE]
+        times = {name: os.lstat(f"{ready}/{name}") for name, is_dir in brought if is_dir}
         for name, is_dir in brought:
             _bring(f"{ready}/{name}", f"{present}/{name}", is_dir, replaced)
-        for name, is_dir in reversed(brought):  # their times, after all is in
-            if is_dir:
-                clone.describe_as(f"{ready}/{name}", f"{present}/{name}")
+        for name, st in reversed(times.items()):  # after all is in, and out of where it came from
+            clone.describe_as(f"{ready}/{name}", f"{present}/{name}", times=False)
+            os.utime(f"{present}/{name}", ns=(st.st_atime_ns, st.st_mtime_ns))
         os.rename(present, grown)
     atomic.point(here.current, number)
     atomic.sync_filesystem(grown)
