@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import bootloader, bootmenu
+from allie.client import bootloader, bootmenu, menufiles
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.machine import locate
@@ -58,12 +58,12 @@ class PC:
 
 def _env(base: System) -> dict[str, str]:
     with bootmenu.opened(base) as boot:
-        return bootmenu.read_env(boot)
+        return menufiles.read(boot).env
 
 
 def _set_env(base: System, variables: dict[str, str]) -> None:
     with bootmenu.opened(base) as boot:
-        bootmenu.write_env(boot, variables)
+        menufiles.write_env(boot, variables)
 
 
 def _install(base: System, settings: Settings, device: str) -> list[str]:
