@@ -97,6 +97,7 @@ def _show(plan: Plan) -> None:
     console.say(f"{plan.disk} ({plan.mib >> 10} GiB){', to be gone on with' * plan.goes_on}:")
     for each in plan.parts:
         uses = {layout.BIOS: "GRUB for BIOS", layout.BOOT: "the boot menu"}
+        uses[layout.EFI_BOOT] = "the boot menu, by systemd-boot"
         use = uses.get(each.kind, each.kind)
         if each.where == own.root:
             use = f"the system {own.system}: image {own.image} of {own.stores[0]}"
