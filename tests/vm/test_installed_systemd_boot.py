@@ -1,4 +1,4 @@
-"""A PC that `allie install` made with systemd-boot: a broken kernel comes, and the last one back."""
+"""A PC installed with systemd-boot: a kernel that does not boot gives way to the last good one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.worlds import qemu
 from tests.worlds.bare_metal import Site
 from tests.worlds.store import served
-from tests.worlds.toy import File, make_tree
+from tests.worlds.toy import File, Tree, make_tree
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.vm, pytest.mark.vm_all]
 
@@ -36,7 +36,7 @@ echo "end of this tick" >/dev/ttyS1
 @pytest.mark.timeout(1500)
 def test_a_kernel_that_does_not_boot_gives_way_to_the_last_one(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    scripts = {"97kernel": File(_KERNEL, 0o755), "99says": File(_SAYS, 0o755)}
+    scripts: Tree = {"97kernel": File(_KERNEL, 0o755), "99says": File(_SAYS, 0o755)}
     make_tree(site.store / "overlays/common/root/conf", scripts)
     site.make(plan=_LAYOUT)
     file = tmp_path / "disk"

@@ -19,7 +19,7 @@ from tests.worlds.debian import debian_root
 
 PACKAGES = (
     "dosfstools e2fsprogs fdisk grub-efi-amd64-bin grub-pc-bin initramfs-tools"
-    " linux-image-cloud-amd64 mtools python3 rsync systemd systemd-boot-efi systemd-sysv udev"
+    " linux-image-cloud-amd64 mtools python3 rsync systemd systemd-boot systemd-sysv udev"
     " zstd"
 ).split()
 HOST = "10.0.2.2"  # the host's loopback, as a guest sees it
