@@ -22,7 +22,7 @@ from allie.core.menu import Entry
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, disks, paths, room
+from allie.machine import atomic, disks, paths, process, room
 
 _MOST = 3  # kernels of one system
 _EARLIEST = 315532800  # 1980: where the time of a FAT file system begins
@@ -55,7 +55,7 @@ def opened(base: System) -> Iterator[str]:
             f"this PC has no boot partition of ALLiE's (LABEL={whereabouts.BOOT_LABEL})",
             "it boots by its own system's menu",
         )
-    fat = disks.contents(device).get("TYPE") == "vfat"
+    fat = process.has_program("blkid") and disks.contents(device).get("TYPE") == "vfat"
     usual = "rw,dev,suid,exec"  # and times that do not depend on what the clock's battery keeps
     options = f"{usual},tz=UTC" if fat else usual
     with disks.mounted(device, f"{base.run}/boot", (options,)) as boot:
