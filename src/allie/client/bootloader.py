@@ -24,6 +24,10 @@ _EARLY = f"search --no-floppy --set=root --label {whereabouts.BOOT_LABEL}\n" + (
     "set prefix=($root)/grub\nconfigfile ($root)/grub/grub.cfg\n"
 )
 _FALLBACK = "EFI/BOOT/BOOTX64.EFI"  # what every firmware tries (UEFI 3.5.1.1)
+SYSTEMD_PACKAGES = (
+    "put it in its image: systemd-boot-efi (since Debian 12 and Ubuntu 24.04), before that systemd;"
+    " in Fedora systemd-boot-unsigned"
+)
 _SYSTEMD = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 _SYSTEMD_OWN = "EFI/systemd/systemd-bootx64.efi"  # where bootctl(1) looks for it
 _SECTOR = 512
@@ -67,9 +71,7 @@ def install_systemd_boot(root: str, boot: str) -> list[str]:
     image = atomic.read_bytes(locate.open_system(root).at(_SYSTEMD))
     if not image:
         raise StateError(
-            f"the system in {root} has no systemd-boot: no {_SYSTEMD}",
-            "put it in its image: systemd-boot-efi (since Debian 12 and Ubuntu 24.04), before that"
-            " systemd; in Fedora systemd-boot-unsigned",
+            f"the system in {root} has no systemd-boot: no {_SYSTEMD}", SYSTEMD_PACKAGES
         )
     for path in (_SYSTEMD_OWN, _FALLBACK):
         _put(boot, path, image)
