@@ -175,6 +175,6 @@ def test_back_to_the_last_good_one(systems: Systems, suite: str) -> None:
     said = pc.boot("one came up:", "\nend")
     assert re.search("one .*default, running\n", said)
     assert re.search("two .*did not come up twice\n", said)
-    assert said.endswith("changed True\nchanged False\n\nend"), said
+    assert said.endswith("changed True\nchanged False\nend"), said
     good = {"allie_default": pc.one, "allie_good": pc.one}
     assert pc.menu().env == good, "it was chosen, which takes the mark away"
