@@ -1,4 +1,7 @@
-"""The menu follows the systems: kernels copied, named by one rename, removed when gone."""
+"""The menu follows the systems: kernels copied, named by one rename, removed when gone.
+
+For GRUB and for systemd-boot, whose boot partition is one with a directory `loader`.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,29 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import bootmenu, bootnote
+from allie.client import bootmenu, bootnote, menufiles
+from allie.core import bls
 from allie.core.errors import StateError
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
-from allie.machine import locate
+from allie.machine import efivars, locate
+
+
+@pytest.fixture(params=["grub", "systemd-boot"], autouse=True)
+def loader(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whose boot partition it is, before anything is on it; and firmware of its own."""
+    (tmp_path / "boot").mkdir()
+    (tmp_path / "efivars").mkdir()
+    (tmp_path / "efivars/Boot0000").touch()
+    monkeypatch.setattr(efivars, "_TOP", str(tmp_path / "efivars"))
+    if request.param == "systemd-boot":
+        menufiles.mark_as_fat(str(tmp_path / "boot"))
+    return str(request.param)
 
 
 def machine(at: Path, *releases: str) -> tuple[System, Settings, str]:
     """A base with kernels of these releases, its settings, and an empty boot partition."""
     (at / "root/boot").mkdir(parents=True)
-    (at / "boot").mkdir()
     for release in releases:
         kernel(at, release)
     settings = Settings("deb", ("/srv",), ("common",), root="LABEL=deb")
@@ -78,7 +93,7 @@ def test_a_full_boot_partition_leaves_the_menu(
     assert files(pc[2]) == before
 
 
-@pytest.mark.parametrize("step", range(12))
+@pytest.mark.parametrize("step", range(14))
 def test_cut_short_at_any_rename_it_boots_and_converges(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
@@ -101,14 +116,117 @@ def test_cut_short_at_any_rename_it_boots_and_converges(
         try:
             bootmenu.refresh(*pc)
         except KeyboardInterrupt:
-            text = (Path(pc[2]) / "grub/grub.cfg").read_text()
-            named = [each.split("'")[1] for each in text.splitlines() if "  linux '" in each]
-            assert named
-            assert all(os.path.isfile(pc[2] + each) for each in named)
+            there = menufiles.read(pc[2])
+            assert there.kernels
+            assert all(os.path.isfile(pc[2] + each) for each in there.kernels)
+            assert there.env["allie_default"] in there.ids
     made = bootmenu.refresh(*pc)
     assert [each.release for each in made.entries] == ["6.2", "6.1"]
     assert not bootmenu.refresh(*pc).changed
     assert not list(Path(pc[2]).rglob("*.part"))
+
+
+def test_times_are_compared_as_fat_has_them(tmp_path: Path) -> None:
+    """It counts from 1980, in steps of two seconds."""
+    pc = machine(tmp_path, "6.1")
+    for source, copy in ((0, 315532800), (1700000001, 1700000000)):
+        os.utime(tmp_path / "root/boot/vmlinuz-6.1", (source, source))
+        at = pc[2] + bootmenu.refresh(*pc).entries[0].kernel
+        os.utime(at, (copy, copy))
+        assert not bootmenu.refresh(*pc).changed
+
+
+@pytest.mark.parametrize("loader", ["systemd-boot"], indirect=True)
+class TestSystemdBoot:
+    """What is systemd-boot's alone."""
+
+    def boots(self, boot: str) -> list[str]:
+        """What it would boot, one after the other, if nothing came up: it renames as it counts."""
+        found = []
+        entries = Path(boot) / "loader/entries"
+        for _ in range(3):
+            number = bls.standing((entries.parent / "loader.conf").read_text(), {}, "", "").number
+            names = [each for each in os.listdir(entries) if each.startswith(f"allie-{number}-")]
+            name = max(names, key=lambda each: ("+0" not in each, each))
+            entry = bls.parse((entries / name).read_text())
+            assert entry
+            found.append(entry.id)
+            bare, _, counter = name[: -len(".conf")].partition("+")
+            left, _, done = counter.partition("-")
+            if left not in ("", "0"):
+                counted = f"{bare}+{int(left) - 1}-{int(done or 0) + 1}.conf"
+                os.rename(entries / name, entries / counted)
+        return found
+
+    def test_the_default_is_tried_twice_and_gives_way(self, tmp_path: Path) -> None:
+        pc = machine(tmp_path, "6.1", "6.2")
+        made = bootmenu.refresh(*pc)
+        assert self.boots(pc[2]) == ["deb/6.2"] * 3, "it has nothing to give way to"
+        menufiles.write_env(pc[2], {**made.env, "allie_good": "deb/6.2"})
+        kernel(tmp_path, "6.3")
+        assert bootmenu.refresh(*pc).env["allie_default"] == "deb/6.3"
+        assert self.boots(pc[2]) == ["deb/6.3", "deb/6.3", "deb/6.2"]
+        made = bootmenu.refresh(*pc)
+        env = {"allie_default": "deb/6.2", "allie_good": "deb/6.2", "allie_bad": "deb/6.3"}
+        assert (made.changed, made.env) == (True, env)
+        assert self.boots(pc[2]) == ["deb/6.2"] * 3
+        assert not bootmenu.refresh(*pc).changed
+
+    def test_a_count_outlives_another_menu_and_ends_with_a_tick(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pc = machine(tmp_path, "6.1", "6.2")
+        bootmenu.refresh(*pc)
+        menufiles.write_env(pc[2], {"allie_default": "deb/6.2", "allie_good": "deb/6.1"})
+        self.boots(pc[2])
+        kernel(tmp_path, "6.1", "kernel, rebuilt")
+        monkeypatch.setattr(menufiles, "running", lambda: "deb/6.2")
+        made = bootmenu.refresh(*pc)
+        assert made.env["allie_tries"] == "2"
+        assert self.boots(pc[2])[0] == "deb/6.1"
+        base = pc[0]._replace(root="/", name="deb")
+        assert bootmenu.confirm(base, pc[2])
+        assert self.boots(pc[2]) == ["deb/6.2"] * 3
+        assert not bootmenu.confirm(base, pc[2])
+
+    def test_once_is_a_variable_of_the_firmware(self, tmp_path: Path) -> None:
+        pc = machine(tmp_path, "6.1", "6.2")
+        env = bootmenu.refresh(*pc).env
+        once = tmp_path / f"efivars/LoaderEntryOneShot-{efivars._VENDOR}"
+        menufiles.write_env(pc[2], {**env, "next_entry": "deb/6.1"})
+        assert once.read_bytes() == b"\7\0\0\0" + "allie-1-00-deb.conf\0".encode("utf-16-le")
+        kernel(tmp_path, "6.3")
+        made = bootmenu.refresh(*pc)
+        assert made.env == {"allie_default": "deb/6.3", "next_entry": "deb/6.1"}
+        assert efivars.read(bls.ONCE) == "allie-2-00-deb.conf", "the same entry, by its new name"
+        once.unlink()  # as systemd-boot does
+        assert not bootmenu.refresh(*pc).changed
+        efivars.write(bls.ONCE, "auto-windows")
+        assert not bootmenu.refresh(*pc).changed, "what is not ours stays"
+
+    def test_a_default_chosen_in_its_own_menu(self, tmp_path: Path) -> None:
+        pc = machine(tmp_path, "6.1", "6.2")
+        bootmenu.refresh(*pc)
+        efivars.write(bls.ALWAYS, "allie-1-00-deb.conf")
+        assert bootmenu.refresh(*pc).env == {"allie_default": "deb/6.1", "allie_pin": "deb/6.1"}
+        assert efivars.read(bls.ALWAYS) == ""
+
+    def test_firmware_that_takes_no_variable(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pc = machine(tmp_path, "6.1", "6.2")
+        env = bootmenu.refresh(*pc).env
+        monkeypatch.setattr(efivars, "_TOP", str(tmp_path / "none"))
+        with pytest.raises(StateError, match="does not take the variable LoaderEntryOneShot"):
+            menufiles.write_env(pc[2], {**env, "next_entry": "deb/6.1"})
+        assert menufiles.read(pc[2]).env == env
+
+    def test_names_that_fat_does_not_tell_apart(self, tmp_path: Path) -> None:
+        base, settings, boot = machine(tmp_path, "6.1")
+        settings = settings._replace(system="Deb", others=(Declared("dEB", "LABEL=x"),))
+        made = bootmenu.refresh(base, settings, boot)
+        assert made.without == ("dEB: on FAT its name is another system's",)
+        assert made.entries[0].kernel == "/systems/deb/6.1/vmlinuz"
 
 
 def test_a_note_holds_until_something_changes(tmp_path: Path) -> None:

@@ -189,6 +189,16 @@ def test_an_image_that_the_store_has_not(disk: Disk) -> None:
     assert disk.names() == []
 
 
+def test_an_image_without_the_loader_that_the_layout_names(disk: Disk, tmp_path: Path) -> None:
+    (tmp_path / "other").write_text(_LAYOUT.replace("]\n", "]\nloader = systemd-boot\n"))
+    done = disk.install("--yes", "--layout", str(tmp_path / "other"))
+    assert done.returncode == 2
+    assert (
+        "image box has no systemd-boot\n       put it in its image: systemd-boot-efi" in done.stdout
+    )
+    assert disk.names() == []
+
+
 def test_a_failure_says_what_state_the_disk_is_in(disk: Disk) -> None:
     os.rename(disk.store / "images/box/usr", disk.store / "usr")
     done = disk.install("--yes")

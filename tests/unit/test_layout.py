@@ -43,10 +43,25 @@ def test_order_and_names() -> None:
     assert layout.fstab(parts) == "LABEL=home /home ext4 defaults,nofail 0 2\n"
 
 
+def test_with_systemd_boot_the_boot_partition_is_the_esp() -> None:
+    parts = layout.fit("[layout]\nloader = systemd-boot\nboot=1G\ndeb=8G\nswap=rest\n", 20 * GIB)
+    assert [(each.kind, each.name, each.where) for each in parts] == [
+        ("efi-boot", "allie-boot", "LABEL=allie-boot"),
+        ("system", "deb", "PARTLABEL=deb"),
+        ("swap", "allie-swap", "LABEL=swap"),
+    ]
+    assert sum(each.mib for each in parts) == 20 * GIB - 2
+    assert f"size=1024MiB, type={layout.TYPES[layout.ESP]}, name=" in layout.script(parts)
+    with_grub = "[layout]\nloader = grub\nboot=1G\ndeb=8G\nswap=rest\n"
+    assert layout.fit(with_grub, 20 * GIB)[0].kind == "bios"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "no section"),
+        ("[layout]\nboot = 1G\nsystem1 = 9G\nloader = lilo\n", "loader = lilo"),
+        ("[layout]\nboot = 1G\nsystem1 = 9G\nesp = 1G\nloader = systemd-boot\n", "has an esp"),
         ("[layout\n", "contains no section"),
         ("[layout]\nsystem1 = 20G\n", "no boot partition"),
         ("[layout]\nboot = 1G\nswap = 1G\n", "no place for a system"),

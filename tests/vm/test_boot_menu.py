@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from allie.client import bootloader, bootmenu
-from allie.core.settings import Declared, Settings
+from allie.client import bootloader, bootmenu, menufiles
+from allie.core.settings import Settings
 from allie.core.system import System
-from allie.machine import locate
 from tests.worlds import disk, qemu
-from tests.worlds.busybox import busybox_root
 from tests.worlds.forked import apart
 from tests.worlds.loop import looped
+from tests.worlds.two_systems import Systems
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.vm]
 
-# In place of init: a boot is a matter of seconds. It says how it came up, and waits for its end.
-_PROBE = """\
-#!/bin/sh
-mount -t devtmpfs devtmpfs /dev
-mount -t proc proc /proc
-echo "{name} came up: $(cat /proc/cmdline)" >/dev/ttyS1
-sleep 1000
-"""
-
 
 class PC:
-    """A disk with a boot partition and two systems, `one` (a Debian) and `two` (of busybox)."""
+    """A disk with a boot partition of GRUB's and two systems."""
 
-    def __init__(self, top: Path, debian: Path) -> None:
-        self.file, self.boots, self._top = top / "disk", 0, top
-        self.base = locate.open_system(str(top / "one"))
-        other = Declared("two", "LABEL=two", "image", ("common",))
-        self.settings = Settings("one", ("/srv",), ("common",), root="LABEL=one", others=(other,))
-        release = next(debian.glob("boot/vmlinuz-*")).name.partition("-")[2]
-        self.one, self.two = f"one/{release}", f"two/{release}"
+    def __init__(self, systems: Systems) -> None:
+        self.file, self.boots, self._top = systems.top / "disk", 0, systems.top
+        self.base, self.one, self.two = systems.base, systems.one, systems.two
 
     def env(self) -> dict[str, str]:
         with looped(self.file) as device, disk.numbered(device):
@@ -58,12 +42,12 @@ class PC:
 
 def _env(base: System) -> dict[str, str]:
     with bootmenu.opened(base) as boot:
-        return bootmenu.read_env(boot)
+        return menufiles.read(boot).env
 
 
 def _set_env(base: System, variables: dict[str, str]) -> None:
     with bootmenu.opened(base) as boot:
-        bootmenu.write_env(boot, variables)
+        menufiles.write_env(boot, variables)
 
 
 def _install(base: System, settings: Settings, device: str) -> list[str]:
@@ -74,32 +58,15 @@ def _install(base: System, settings: Settings, device: str) -> list[str]:
         return [*done, *(["changed"] if bootmenu.refresh(base, settings, boot).changed else [])]
 
 
-def _system(root: Path, name: str) -> None:
-    """Make a root a system of ALLiE's that comes up by the probe alone."""
-    for place in ("etc/allie", "etc/kernel"):
-        (root / place).mkdir(exist_ok=True)
-    (root / "etc/allie/system").write_text(f"{name}\n")
-    (root / "etc/kernel/cmdline").write_text("console=ttyS0 init=/probe\n")
-    (root / "probe").write_text(_PROBE.format(name=name))
-    (root / "probe").chmod(0o755)
-
-
 @pytest.fixture
 def pc(tmp_path: Path, bootable: Path) -> PC:
-    one, two = tmp_path / "one", busybox_root(tmp_path / "two")
-    subprocess.run(["cp", "-a", str(bootable), str(one)], check=True)
-    for name in os.listdir(one / "boot"):
-        shutil.copy2(one / "boot" / name, two / "boot" / name)
-    _system(one, "one")
-    _system(two, "two")
-    made = PC(tmp_path, bootable)
+    systems = Systems(tmp_path, bootable)
+    made = PC(systems)
     layout = (("1M", disk.BIOS), ("300M", "L"), ("900M", "L"), ("300M", "L"))
     with disk.partitioned(made.file, "2G", *layout) as device:
-        make = ["mkfs.ext4", "-q", "-L"]
-        subprocess.run([*make, "allie-boot", f"{device}p2"], check=True)
-        subprocess.run([*make, "one", "-d", str(one), f"{device}p3"], check=True)
-        subprocess.run([*make, "two", "-d", str(two), f"{device}p4"], check=True)
-        assert apart(_install, made.base, made.settings, device) == ["BIOS"]
+        subprocess.run(["mkfs.ext4", "-q", "-L", "allie-boot", f"{device}p2"], check=True)
+        systems.onto({"one": f"{device}p3", "two": f"{device}p4"})
+        assert apart(_install, made.base, systems.settings, device) == ["BIOS"]
     return made
 
 

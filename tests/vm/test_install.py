@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import bootmenu
+from allie.client import bootmenu, menufiles
 from allie.machine import locate
 from tests.worlds import disk, qemu
 from tests.worlds.bare_metal import stock
@@ -61,4 +61,4 @@ def test_an_empty_disk_becomes_a_pc_that_ticks_at_boot(tmp_path: Path, store: Se
 
 def _env() -> dict[str, str]:
     with bootmenu.opened(locate.open_system("/")) as boot:
-        return bootmenu.read_env(boot)
+        return menufiles.read(boot).env

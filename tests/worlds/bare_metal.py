@@ -50,9 +50,11 @@ class Site:
         self.image = self.store / "images/deb"
         stock(self.store, ["deb"], {})
 
-    def make(self, append: str = "", *, with_iso: bool = False) -> installer.Made:
+    def make(
+        self, append: str = "", *, plan: str = LAYOUT, with_iso: bool = False
+    ) -> installer.Made:
         where = (str(self.store), "deb", str(self.out))
-        return installer.make(*where, append, plan=LAYOUT, with_iso=with_iso)
+        return installer.make(*where, append, plan=plan, with_iso=with_iso)
 
     def boot_installer(self, server: Served) -> list[str]:
         """QEMU's arguments that boot the pair, to install on vda by itself."""

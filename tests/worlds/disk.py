@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.worlds.loop import looped
 
+_PATIENCE = 10.0
 BIOS, ESP, LINUX = "21686148-6449-6E6F-744E-656564454649", "U", "L"
 
 
@@ -25,9 +27,17 @@ def partitioned(file: Path, size: str, *partitions: tuple[str, str]) -> Iterator
 
 @contextmanager
 def numbered(device: str) -> Iterator[None]:
-    """The partitions of a loop device: the kernel finds them when told to."""
+    """The partitions of a loop device: the kernel finds them when told to.
+
+    A blkid of anybody's may just read one, which then cannot go: it is tried again.
+    """
     subprocess.run(["partx", "-a", device], check=True)
     try:
         yield
     finally:
-        subprocess.run(["partx", "-d", device], check=True)
+        deadline = time.monotonic() + _PATIENCE
+        name = Path(device).name
+        while any(Path("/sys/block", name).glob(f"{name}p*")):
+            if subprocess.run(["partx", "-d", device]).returncode:
+                assert time.monotonic() < deadline, f"the partitions of {device} are in use"
+                time.sleep(0.1)

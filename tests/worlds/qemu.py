@@ -7,6 +7,7 @@ The host's loopback is 10.0.2.2 for the guest, so an rsync daemon on 127.0.0.1 s
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -18,7 +19,8 @@ from tests.worlds.debian import debian_root
 
 PACKAGES = (
     "dosfstools e2fsprogs fdisk grub-efi-amd64-bin grub-pc-bin initramfs-tools"
-    " linux-image-cloud-amd64 mtools python3 rsync systemd systemd-sysv udev zstd"
+    " linux-image-cloud-amd64 mtools python3 rsync systemd systemd-boot systemd-sysv udev"
+    " zstd"
 ).split()
 HOST = "10.0.2.2"  # the host's loopback, as a guest sees it
 BOOT_SECONDS = 150.0
@@ -123,6 +125,17 @@ def kernel(root: Path, options: str) -> list[str]:
 def firmware() -> Path:
     """UEFI for `-bios`: one file with code and variables, which are forgotten at the end."""
     return Path("/usr/share/ovmf/OVMF.fd")
+
+
+def flash(variables: Path) -> list[str]:
+    """The arguments for UEFI that keeps its variables in this file, from one start to the next."""
+    code, fresh = Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+    if not code.exists():  # before Debian 12
+        code, fresh = (each.with_name(each.name.replace("_4M", "")) for each in (code, fresh))
+    if not variables.exists():
+        shutil.copyfile(fresh, variables)
+    pair = (f"readonly=on,file={code}", f"file={variables}")
+    return [word for each in pair for word in ("-drive", f"if=pflash,format=raw,{each}")]
 
 
 def bootable_root(dest: Path) -> Path:

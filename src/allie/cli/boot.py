@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from allie.cli import options
-from allie.client import bootmenu, systems
+from allie.client import bootmenu, menufiles, systems
 from allie.core import menu
 from allie.core.errors import DONE, UsageError
 from allie.core.value import TYPE_CHECKING
@@ -42,16 +42,16 @@ def run(args: argparse.Namespace) -> int:
             why = "; ".join(each for each in made.without if each.startswith(f"{args.system}:"))
             raise UsageError(why or f"the menu has no {args.system}", f"it has: {' '.join(ids)}")
         pin = "/" in args.system
-        bootmenu.write_env(boot, menu.choose(made.env, entry, once=args.once, pin=pin))
+        menufiles.write_env(boot, menu.choose(made.env, entry, once=args.once, pin=pin))
     console.say(f"{entry} is booted next, {'once' if args.once else 'and from then on'}")
     return DONE
 
 
 def _list(boot: str, *, json: bool) -> int:
-    env, running = bootmenu.read_env(boot), bootmenu.running()
+    there, running = menufiles.read(boot), menufiles.running()
     found = []
-    for each in bootmenu.entries(boot):
-        marks = [words for name, words in _WORDS.items() if env.get(name) == each]
+    for each in there.ids:
+        marks = [words for name, words in _WORDS.items() if there.env.get(name) == each]
         marks += ["running"] if each == running else []
         system, _, kernel = each.partition("/")
         found.append({"system": system, "kernel": kernel, "marks": marks})

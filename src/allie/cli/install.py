@@ -9,11 +9,11 @@ import os
 import sys
 
 from allie.cli import options, systems
-from allie.client import install, join
+from allie.client import bootloader, install, join
 from allie.client.install import Plan
 from allie.core import layout
 from allie.core import settings as configuration
-from allie.core.errors import DONE, AllieError, StateError, StoreError, UsageError
+from allie.core.errors import DONE, AllieError, StateError, StoreError, Unreachable, UsageError
 from allie.core.settings import Settings
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     settings = _settings(args)
     text = options.read_layout(args.layout) if args.layout else layout.DEFAULT
     plan = install.plan(args.disk, text, settings, settings.host or _own_name())
+    _need_loader(plan)
     _show(plan)
     if plan.holds and args.erase:
         console.warn(f"what {plan.disk} holds will be LOST: {plan.holds}")
@@ -83,6 +84,21 @@ def _settings(args: argparse.Namespace) -> Settings:
     return Settings(name, (store,), overlays, image, host=host)
 
 
+def _need_loader(plan: Plan) -> None:
+    """Ask whether the image has systemd-boot, where the layout wants it: nothing is written yet."""
+    own = plan.settings
+    if all(each.kind != layout.EFI_BOOT for each in plan.parts):
+        return
+    try:
+        there = join.listing(own.stores[0], f"images/{own.image}/usr/lib/systemd/boot")
+    except Unreachable:
+        raise
+    except StoreError:  # it has no such directory
+        there = []
+    if "efi" not in there:
+        raise StateError(f"image {own.image} has no systemd-boot", bootloader.SYSTEMD_PACKAGES)
+
+
 def _own_name() -> str:
     """The name of this machine, which a DHCP server may have given it."""
     name = os.uname().nodename
@@ -97,6 +113,7 @@ def _show(plan: Plan) -> None:
     console.say(f"{plan.disk} ({plan.mib >> 10} GiB){', to be gone on with' * plan.goes_on}:")
     for each in plan.parts:
         uses = {layout.BIOS: "GRUB for BIOS", layout.BOOT: "the boot menu"}
+        uses[layout.EFI_BOOT] = "the boot menu, by systemd-boot"
         use = uses.get(each.kind, each.kind)
         if each.where == own.root:
             use = f"the system {own.system}: image {own.image} of {own.stores[0]}"

@@ -1,8 +1,9 @@
-"""Put GRUB on a disk, for BIOS and for UEFI, out of the parts that the installed system brings.
+"""Put a boot loader on a disk, out of the parts that the installed system brings.
 
-What it boots is the menu on the boot partition (client.bootmenu), which it finds by its label. All
-that GRUB needs is in one image, so it is installed once, and never again for a kernel or a system.
-It needs neither udev nor grub-install, which both look at the machine that runs now.
+That is GRUB, for BIOS and for UEFI, or systemd-boot, for UEFI. What it boots is the menu on the
+boot partition (client.bootmenu), which GRUB finds by its label, and which systemd-boot lies on. All
+that either needs is in one file, so it is installed once, and never again for a kernel or a system.
+It needs neither udev, grub-install nor bootctl, which look at the machine that runs now.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ _EARLY = f"search --no-floppy --set=root --label {whereabouts.BOOT_LABEL}\n" + (
     "set prefix=($root)/grub\nconfigfile ($root)/grub/grub.cfg\n"
 )
 _FALLBACK = "EFI/BOOT/BOOTX64.EFI"  # what every firmware tries (UEFI 3.5.1.1)
+SYSTEMD_PACKAGES = (
+    "put it in its image: systemd-boot-efi (since Debian 12 and Ubuntu 24.04), before that systemd;"
+    " in Fedora systemd-boot-unsigned"
+)
+_SYSTEMD = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+_SYSTEMD_OWN = "EFI/systemd/systemd-bootx64.efi"  # where bootctl(1) looks for it
 _SECTOR = 512
 # GRUB's include/grub/i386/pc/boot.h: what is written into the first sectors of its two parts
 _KERNEL_SECTOR = slice(0x5C, 0x64)
@@ -54,6 +61,22 @@ def install(root: str, disk: str, esp: str) -> list[str]:
             "put grub-common with grub-pc-bin and grub-efi-amd64-bin (Debian's names) in its image",
         )
     return done
+
+
+def install_systemd_boot(root: str, boot: str) -> list[str]:
+    """Put systemd-boot on the mounted boot partition, which is FAT; for which firmware: "UEFI".
+
+    root: the system whose systemd-boot is taken. Raises StateError where it has none.
+    """
+    image = atomic.read_bytes(locate.open_system(root).at(_SYSTEMD))
+    if not image:
+        raise StateError(
+            f"the system in {root} has no systemd-boot: no {_SYSTEMD}", SYSTEMD_PACKAGES
+        )
+    for path in (_SYSTEMD_OWN, _FALLBACK):
+        _put(boot, path, image)
+    atomic.sync_filesystem(boot)
+    return ["UEFI"]
 
 
 def with_start(core: bytes, sector: int) -> bytes:
@@ -126,6 +149,11 @@ def _write_bios(disk: str, spot: Partition, boot: bytes, core: bytes) -> None:
 def _write_esp(here: System, esp: str, image: bytes) -> None:
     """Put GRUB where the firmware looks for it."""
     with disks.mounted(esp, f"{here.run}/esp") as at:
-        os.makedirs(os.path.dirname(f"{at}/{_FALLBACK}"), exist_ok=True)
-        atomic.write(f"{at}/{_FALLBACK}", image)
+        _put(at, _FALLBACK, image)
         atomic.sync_filesystem(at)
+
+
+def _put(top: str, path: str, image: bytes) -> None:
+    """A program for the firmware, below the top of an EFI system partition."""
+    os.makedirs(os.path.dirname(f"{top}/{path}"), exist_ok=True)
+    atomic.write(f"{top}/{path}", image)

@@ -3,7 +3,8 @@
 Order, so that a kill at any step leaves a menu that boots: kernels are copied beside what is there,
 and synced; the menu is replaced by one rename; only then does what no entry names go. Every step
 looks at what is there, so the next run finishes the work; one with nothing to do writes nothing.
-It never installs GRUB itself (that is client.bootloader).
+What the menu is written in, is client.menufiles' matter. It never installs a boot loader (that is
+client.bootloader).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from allie.client import kernels, systems
+from allie.client import kernels, menufiles, systems
 from allie.client.kernels import Kernel
 from allie.core import menu, whereabouts
 from allie.core.errors import PathRefused, StateError
@@ -21,9 +22,11 @@ from allie.core.menu import Entry
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, disks, mounts, paths, process, room
+from allie.machine import atomic, disks, paths, process, room
 
 _MOST = 3  # kernels of one system
+_EARLIEST = 315532800  # 1980: where the time of a FAT file system begins
+_GRAIN = 2  # seconds, in which it counts
 
 
 class Menu(Value):
@@ -52,7 +55,12 @@ def opened(base: System) -> Iterator[str]:
             f"this PC has no boot partition of ALLiE's (LABEL={whereabouts.BOOT_LABEL})",
             "it boots by its own system's menu",
         )
-    with disks.mounted(device, f"{base.run}/boot") as boot:
+    fat = process.has_program("blkid") and disks.contents(device).get("TYPE") == "vfat"
+    usual = "rw,dev,suid,exec"  # and times that do not depend on what the clock's battery keeps
+    options = f"{usual},tz=UTC" if fat else usual
+    with disks.mounted(device, f"{base.run}/boot", (options,)) as boot:
+        if fat:
+            menufiles.mark_as_fat(boot)
         yield boot
 
 
@@ -64,18 +72,20 @@ def refresh(base: System, settings: Settings, boot: str) -> Menu:
     kernels: list[_Kernel] = []
     without: list[str] = []
     wrote = False
-    named = atomic.read(f"{boot}/grub/grub.cfg") or ""
+    there = menufiles.read(boot)
+    named = {each.partition("/")[0] for each in there.ids}
     own = Declared(settings.system, settings.root)
     for declared in (own, *settings.others):
-        if not declared.is_partition:
-            without.append(f"{declared.name}: it is on no partition with a label")
+        why = _why_not(declared, settings, fat=menufiles.is_fat(boot))
+        if why:
+            without.append(f"{declared.name}: {why}")
             continue
         try:
             with _root_of(base, own, declared) as root:
-                mine = _kernels(root, declared, boot, named)
+                mine = _kernels(root, declared, boot, there.kernels)
                 wrote |= _copy(mine, boot)
         except (StateError, PathRefused) as error:
-            if declared is not own and f"'/systems/{declared.name}/" not in named:
+            if declared is not own and declared.name not in named:
                 without.append(f"{declared.name}: {error.message}")
                 continue
             if isinstance(error, _Absent):
@@ -89,41 +99,27 @@ def refresh(base: System, settings: Settings, boot: str) -> Menu:
     return _switch(boot, entries, settings.system, tuple(without), wrote)
 
 
-def entries(boot: str) -> list[str]:
-    """What the menu on the mounted boot partition has, by id."""
-    return menu.ids_in(atomic.read(f"{boot}/grub/grub.cfg") or "")
-
-
-def running() -> str:
-    """The entry that this PC was booted by; "" if not by a menu of ours."""
-    return menu.booted_by(atomic.read("/proc/cmdline") or "")
-
-
-def read_env(boot: str) -> dict[str, str]:
-    """What GRUB and we have noted."""
-    return menu.parse_env(atomic.read_bytes(f"{boot}/grub/grubenv") or b"")
-
-
-def write_env(boot: str, env: dict[str, str]) -> bool:
-    """Note it, if it differs; whether it did."""
-    block = menu.format_env(env)
-    if atomic.read_bytes(f"{boot}/grub/grubenv") == block:
-        return False
-    atomic.write(f"{boot}/grub/grubenv", block)
-    _settle(boot)
-    return True
-
-
 def confirm(base: System, boot: str) -> bool:
     """Note that the running system came up, if this menu booted it; whether that was news."""
-    booted = running()
+    booted = menufiles.running()
     if not base.is_base or booted.partition("/")[0] != base.name:
         return False
-    return write_env(boot, menu.confirm(read_env(boot), booted))
+    return menufiles.write_env(boot, menu.confirm(menufiles.read(boot).env, booted))
 
 
 class _Absent(StateError):
     """A system that is not there, or has nothing to boot."""
+
+
+def _why_not(declared: Declared, settings: Settings, *, fat: bool) -> str:
+    """Why a system can have no entry, whatever it holds; "" if it can."""
+    if not declared.is_partition:
+        return "it is on no partition with a label"
+    names = [settings.system, *(each.name for each in settings.others)]
+    before = [each.lower() for each in names[: names.index(declared.name)]]
+    if fat and declared.name.lower() in before:
+        return "on FAT its name is another system's"
+    return ""
 
 
 @contextmanager
@@ -140,7 +136,7 @@ def _root_of(base: System, own: Declared, declared: Declared) -> Iterator[str]:
         yield root
 
 
-def _kernels(root: str, declared: Declared, boot: str, named: str) -> list[_Kernel]:
+def _kernels(root: str, declared: Declared, boot: str, named: frozenset[str]) -> list[_Kernel]:
     """A system's kernels that have an initramfs, newest first. Raises _Absent if there is none."""
     found = kernels.found(root)[:_MOST]
     if not found:
@@ -151,14 +147,16 @@ def _kernels(root: str, declared: Declared, boot: str, named: str) -> list[_Kern
     return [_placed(declared.name, each, words, (boot, named)) for each in found]
 
 
-def _placed(name: str, found: Kernel, options: str, where: tuple[str, str]) -> _Kernel:
+def _placed(name: str, found: Kernel, options: str, where: tuple[str, frozenset[str]]) -> _Kernel:
     """Where a kernel's copy is, or is to be: never over one that the menu names."""
     boot, named = where
     release, files = found.release, (found.vmlinuz, found.initrd)
-    spots = [f"/systems/{name}/{release}", f"/systems/{name}/{release}.new"]
+    spot = f"/systems/{name}/{release}"
+    spot = spot.lower() if menufiles.is_fat(boot) else spot  # it does not tell these apart
+    spots = [spot, f"{spot}.new"]
     pairs = [(f"{at}/vmlinuz", f"{at}/initrd") for at in spots]
     good = [pair for pair in pairs if all(_same(src, boot + at) for src, at in zip(files, pair))]
-    free = [pair for pair in pairs if f"'{pair[0]}'" not in named]
+    free = [pair for pair in pairs if pair[0] not in named]
     kernel, initrd = (good or free or pairs)[0]
     title = f"{name} ({release})"
     return _Kernel(Entry(name, release, kernel, initrd, options, title), *files)
@@ -169,7 +167,12 @@ def _same(source: str, copy: str) -> bool:
         one, other = os.stat(source), os.stat(copy)
     except OSError:
         return False
-    return (one.st_size, int(one.st_mtime)) == (other.st_size, int(other.st_mtime))
+    return (one.st_size, _time(one)) == (other.st_size, _time(other))
+
+
+def _time(st: os.stat_result) -> int:
+    """When a file was written, as far as FAT can tell."""
+    return max(int(st.st_mtime), _EARLIEST) // _GRAIN
 
 
 def _copy(kernels: list[_Kernel], boot: str) -> bool:
@@ -199,16 +202,10 @@ def _switch(
     boot: str, entries: list[Entry], first: str, without: tuple[str, ...], wrote: bool
 ) -> Menu:
     """Name the new entries, then remove what none of them names."""
-    os.makedirs(f"{boot}/grub", 0o755, exist_ok=True)
     if wrote:
-        _settle(boot)
-    text = menu.grub_cfg(entries)
-    if atomic.read(f"{boot}/grub/grub.cfg") != text:
-        atomic.write(f"{boot}/grub/grub.cfg", text)
-        _settle(boot)
-        wrote = True
-    env = menu.follow(read_env(boot), entries, first)
-    wrote |= write_env(boot, env)
+        menufiles.settle(boot)
+    env = menu.follow(menufiles.read(boot).env, entries, first)
+    wrote |= menufiles.write(boot, entries, env)
     wrote |= _clean(f"{boot}/systems", {boot + os.path.dirname(each.kernel) for each in entries})
     return Menu(tuple(entries), env, without, wrote)
 
@@ -228,10 +225,3 @@ def _clean(top: str, named: set[str]) -> bool:
         if not os.listdir(f"{top}/{system}"):
             os.rmdir(f"{top}/{system}")
     return gone
-
-
-def _settle(boot: str) -> None:
-    """Have the journal written out: GRUB reads the file system without replaying it."""
-    if boot in mounts.points():
-        for state in ("ro", "rw"):
-            process.run(["mount", "-o", f"remount,{state}", boot], check=state == "rw")

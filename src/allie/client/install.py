@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 
-from allie.client import arrival, bootloader, bootmenu, systems, timer
+from allie.client import arrival, bootloader, bootmenu, menufiles, systems, timer
 from allie.client.arrival import FirstTick, Job
 from allie.core import layout, whereabouts
 from allie.core import settings as configuration
@@ -122,7 +122,10 @@ def make_bootable(plan: Plan) -> list[str]:
         timer.install(here, settings.host)
         with bootmenu.opened(here) as boot:
             bootmenu.refresh(here, settings, boot)
-        firmware = bootloader.install(root, plan.disk, esp)
+            if menufiles.is_fat(boot):
+                firmware = bootloader.install_systemd_boot(root, boot)
+            else:
+                firmware = bootloader.install(root, plan.disk, esp)
         atomic.sync_filesystem(root)
     os.rmdir("/run/allie/installed")
     return firmware
@@ -174,7 +177,7 @@ def _check_names(present: list[disks.Partition], parts: tuple[Partition, ...]) -
     """Raise StateError where another disk has a label of ours: nobody could tell them apart."""
     own = [each.node for each in present]
     for each in parts:
-        if each.kind in (layout.BOOT, layout.SYSTEM):
+        if each.kind in (layout.BOOT, layout.EFI_BOOT, layout.SYSTEM):
             others = [node for node in disks.devices(each.where) if node not in own]
             if others:
                 raise StateError(
@@ -209,8 +212,10 @@ def _have_nodes(plan: Plan) -> None:
 
 def _make(part: Partition, node: str) -> None:
     """Make a file system where there is none."""
+    fat = ["mkfs.vfat", "-F", "32", "-n", part.label]
     argv = {
-        layout.ESP: ["mkfs.vfat", "-F", "32", "-n", part.label],
+        layout.ESP: fat,
+        layout.EFI_BOOT: fat,
         layout.SWAP: ["mkswap", "-q", "-L", part.label],
     }.get(part.kind, ["mkfs.ext4", "-q", "-F", *(["-L", part.label] if part.label else [])])
     if part.kind != layout.BIOS and "TYPE" not in disks.contents(node):

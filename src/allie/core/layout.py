@@ -5,7 +5,8 @@
     system1 = 20% 64G      ; a share of the disk, and no more than
     share = rest
 
-The names boot, esp, swap, home and share mean what they say; any other is a place for a system.
+The names boot, esp, swap, home and share mean what they say; any other is a place for a system, but
+for `loader = systemd-boot`: then the boot partition is the EFI system partition, too.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ swap = 4% 16G
 share = rest
 """
 BIOS, ESP, BOOT, SYSTEM, SWAP, HOME, SHARE = "bios esp boot system swap home share".split()
+EFI_BOOT = "efi-boot"  # boot and esp in one
+GRUB, SYSTEMD_BOOT = "grub", "systemd-boot"  # what `loader` may be
 _KINDS = (ESP, BOOT, SWAP, HOME, SHARE)
-_LEAST = {ESP: 34, BOOT: 128, SYSTEM: 512, SWAP: 16, HOME: 16, SHARE: 16}  # MiB
+_LEAST = {ESP: 34, BOOT: 128, EFI_BOOT: 128, SYSTEM: 512, SWAP: 16, HOME: 16, SHARE: 16}  # MiB
 _EDGES = 2  # MiB at the ends of a disk: GPT's tables, and alignment
 _SIZE = r"([1-9][0-9]*)([MGT])"
 _SHARE = r"([1-9][0-9]?)%"
@@ -38,6 +41,7 @@ TYPES = {  # GPT's
     ESP: "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
     SWAP: "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F",
 }
+TYPES[EFI_BOOT] = TYPES[ESP]
 _LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 
 
@@ -54,6 +58,7 @@ class Partition(Value):
         labels = {
             ESP: "ALLIE-ESP",
             BOOT: whereabouts.BOOT_LABEL,
+            EFI_BOOT: whereabouts.BOOT_LABEL,
             SWAP: "swap",
             HOME: "home",
             SHARE: "share",
@@ -68,15 +73,16 @@ class Partition(Value):
 
 def fit(text: str, disk: int) -> tuple[Partition, ...]:
     """The partitions of a layout on a disk of so many MiB. Raises SettingsError."""
-    wanted = _read(text)
-    parts = [Partition(BIOS, "allie-bios", 1)]
+    wanted, loader = _read(text)
+    parts = [Partition(BIOS, "allie-bios", 1)] if loader == GRUB else []
     rest = [name for name, size in wanted.items() if size == "rest"]
     if len(rest) > 1:
         raise SettingsError(f"the layout gives the rest of the disk to {' and '.join(rest)}")
     sizes = {name: _mib(name, size, disk) for name, size in wanted.items() if size != "rest"}
-    left = disk - _EDGES - 1 - sum(sizes.values())
+    left = disk - _EDGES - len(parts) - sum(sizes.values())
     for name in wanted:
         kind = name if name in _KINDS else SYSTEM
+        kind = EFI_BOOT if kind == BOOT and loader == SYSTEMD_BOOT else kind
         mib = sizes.get(name, left)
         if mib < _LEAST[kind]:
             raise SettingsError(
@@ -114,8 +120,8 @@ def fstab(parts: tuple[Partition, ...]) -> str:
     return "".join(f"{lines[each.kind]}\n" for each in parts if each.kind in lines)
 
 
-def _read(text: str) -> dict[str, str]:
-    """The lines of the section, checked for what does not depend on the disk."""
+def _read(text: str) -> tuple[dict[str, str], str]:
+    """The partitions and the loader, checked for what does not depend on the disk."""
     ini = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";",))
     try:
         ini.read_string(text, "layout")
@@ -124,6 +130,13 @@ def _read(text: str) -> dict[str, str]:
     if not ini.has_section("layout"):
         raise SettingsError("the layout has no section [layout]")
     wanted = {name: " ".join(size.split()) for name, size in ini["layout"].items()}
+    loader = wanted.pop("loader", GRUB)
+    if loader not in (GRUB, SYSTEMD_BOOT):
+        raise SettingsError(f"the layout: loader = {loader}", f"{GRUB} or {SYSTEMD_BOOT}")
+    if loader == SYSTEMD_BOOT and ESP in wanted:
+        raise SettingsError(
+            "the layout has an esp: with systemd-boot the boot partition is that", "leave esp out"
+        )
     for name in wanted:
         if not re.fullmatch("[a-z0-9][a-z0-9.-]{0,30}", name) or name.startswith("allie-"):
             raise SettingsError(f"the layout: {name!r} is no name for a partition")
@@ -131,7 +144,7 @@ def _read(text: str) -> dict[str, str]:
         raise SettingsError("the layout has no boot partition", "boot = 1G")
     if set(wanted) <= set(_KINDS):
         raise SettingsError("the layout has no place for a system", "system1 = 20G")
-    return wanted
+    return wanted, loader
 
 
 def _mib(name: str, text: str, disk: int) -> int:

@@ -1,6 +1,7 @@
 """The boot menu as a value: entries in, grub.cfg out; and GRUB's environment block (grubenv).
 
-What is booted next is kept in grubenv, which GRUB and ALLiE both write:
+The entries and variables are the same for systemd-boot, which core.bls renders them for. What is
+booted next is kept in grubenv, which GRUB and ALLiE both write:
 
     allie_default   the entry that is booted, by its id (system/release)
     allie_pin       the default, where a person chose this very kernel: it outlives newer ones
@@ -124,6 +125,15 @@ def ids_in(cfg: str) -> list[str]:
     return re.findall(r"^menuentry .* --id '([^']*)' \{$", cfg, re.MULTILINE)
 
 
+def kernels_in(cfg: str) -> list[str]:
+    """The kernels that a grub.cfg of ours boots.
+
+    >>> kernels_in(grub_cfg([Entry("el7", "3.10", "/k", "/i", "ro", "el7 (3.10)")]))
+    ['/k']
+    """
+    return re.findall(r"^  linux '([^']*)'", cfg, re.MULTILINE)
+
+
 def find(ids: list[str], wanted: str) -> str:
     """The entry that a person means by a system, or by a system and a release; "" if none.
 
@@ -193,6 +203,15 @@ def confirm(env: dict[str, str], booted: str) -> dict[str, str]:
         return env  # for once, or by hand: it says nothing of the default
     kept = {name: value for name, value in env.items() if name != "allie_tries"}
     return {**kept, "allie_good": booted}
+
+
+def give_way(env: dict[str, str]) -> dict[str, str]:
+    """The variables once a default that did not come up twice gave way, as grub.cfg does it."""
+    default, good = env.get("allie_default", ""), env.get("allie_good", "")
+    if env.get("allie_tries") != "2" or good in ("", default):
+        return env
+    kept = {name: env[name] for name in env if name not in ("allie_tries", "allie_pin")}
+    return {**kept, "allie_bad": default, "allie_default": good}
 
 
 def booted_by(cmdline: str) -> str:

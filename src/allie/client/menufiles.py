@@ -1,0 +1,154 @@
+"""The files of the boot menu, and the one place where GRUB and systemd-boot differ for a PC.
+
+    boot partition     loader         what is written here
+    ext4               GRUB           grub/grub.cfg, then grub/grubenv
+    FAT (UEFI alone)   systemd-boot   loader/entries/, then loader/loader.conf, then a variable
+
+The kernels that the menu names are there already, and go later (client.bootmenu). Each step is one
+rename, after which the partition boots.
+"""
+
+from __future__ import annotations
+
+import os
+
+from allie.core import bls, menu
+from allie.core.bls import Standing
+from allie.core.menu import Entry
+from allie.core.value import Value
+from allie.machine import atomic, efivars, mounts, process
+
+_ENTRIES = "loader/entries"
+
+
+class Written(Value):
+    """The menu as it is written on a boot partition."""
+
+    ids: tuple[str, ...]  # of its entries, in its order
+    kernels: frozenset[str]  # that it names, by their paths on the boot partition
+    env: dict[str, str]  # what the loader and we have noted
+
+
+def mark_as_fat(boot: str) -> None:
+    """Have a boot partition be systemd-boot's."""
+    os.makedirs(f"{boot}/loader", 0o755, exist_ok=True)
+
+
+def is_fat(boot: str) -> bool:
+    """Whether a boot partition is systemd-boot's, which is FAT; else it is GRUB's."""
+    return os.path.isdir(f"{boot}/loader")
+
+
+def running() -> str:
+    """The entry that this PC was booted by; "" if not by a menu of ours."""
+    return menu.booted_by(atomic.read("/proc/cmdline") or "")
+
+
+def read(boot: str) -> Written:
+    """What the loader finds."""
+    if is_fat(boot):
+        there = _read_loader(boot)
+        return Written(
+            tuple(each.id for each in there.entries),
+            frozenset(each.kernel for each in there.entries),
+            there.env,
+        )
+    cfg = atomic.read(f"{boot}/grub/grub.cfg") or ""
+    env = menu.parse_env(atomic.read_bytes(f"{boot}/grub/grubenv") or b"")
+    return Written(tuple(menu.ids_in(cfg)), frozenset(menu.kernels_in(cfg)), env)
+
+
+def write(boot: str, entries: list[Entry], env: dict[str, str]) -> bool:
+    """Have the menu be of these entries, and boot what these variables say; whether that is new."""
+    if is_fat(boot):
+        return _write_loader(boot, entries, env)
+    os.makedirs(f"{boot}/grub", 0o755, exist_ok=True)
+    text = menu.grub_cfg(entries)
+    changed = atomic.read(f"{boot}/grub/grub.cfg") != text
+    if changed:
+        atomic.write(f"{boot}/grub/grub.cfg", text)
+        settle(boot)
+    return write_env(boot, env) or changed
+
+
+def write_env(boot: str, env: dict[str, str]) -> bool:
+    """Have these variables with the present entries, if they differ; whether they did."""
+    if is_fat(boot):
+        return _write_loader(boot, list(_read_loader(boot).entries), env)
+    block = menu.format_env(env)
+    if atomic.read_bytes(f"{boot}/grub/grubenv") == block:
+        return False
+    atomic.write(f"{boot}/grub/grubenv", block)
+    settle(boot)
+    return True
+
+
+def settle(boot: str) -> None:
+    """Have what was written stand where a loader finds it: GRUB replays no journal."""
+    if is_fat(boot):
+        atomic.sync_filesystem(boot)
+    elif boot in mounts.points():
+        for state in ("ro", "rw"):
+            process.run(["mount", "-o", f"remount,{state}", boot], check=state == "rw")
+
+
+def _read_loader(boot: str) -> Standing:
+    """systemd-boot's menu. Where it passed the default over, that has given way."""
+    files = {name: atomic.read(f"{boot}/{_ENTRIES}/{name}") or "" for name in _ours(boot)}
+    conf = atomic.read(f"{boot}/loader/loader.conf") or ""
+    there = bls.standing(conf, files, efivars.read(bls.ONCE), efivars.read(bls.ALWAYS))
+    if running() == there.env.get("allie_default"):
+        return there  # its last try may be this one
+    return there._replace(env=menu.give_way(there.env))
+
+
+def _write_loader(boot: str, entries: list[Entry], env: dict[str, str]) -> bool:
+    """A new generation beside the present one, then loader.conf, then what is there no more."""
+    present = {name: atomic.read(f"{boot}/{_ENTRIES}/{name}") for name in _ours(boot)}
+    conf = atomic.read(f"{boot}/loader/loader.conf") or ""
+    number = bls.standing(conf, {}, "", "").number
+    wanted = bls.files(entries, env, number)
+    mine = {name: present[name] for name in present if bls.generation(name) == number}
+    changed = (conf, mine) != (bls.conf(env, number), wanted)
+    if changed:
+        number += 1
+        wanted = bls.files(entries, env, number)
+        os.makedirs(f"{boot}/{_ENTRIES}", 0o755, exist_ok=True)
+        for name in [name for name in present if bls.generation(name) == number]:
+            atomic.remove(f"{boot}/{_ENTRIES}/{name}")  # of a run that was killed
+        for name, text in wanted.items():
+            atomic.write(f"{boot}/{_ENTRIES}/{name}", text)
+        settle(boot)
+        atomic.write(f"{boot}/loader/loader.conf", bls.conf(env, number))
+        settle(boot)
+    changed |= _note_once(wanted, env)
+    for name in set(_ours(boot)) - set(wanted):
+        changed |= atomic.remove(f"{boot}/{_ENTRIES}/{name}")
+    return changed
+
+
+def _note_once(files: dict[str, str], env: dict[str, str]) -> bool:
+    """Have the firmware know what is booted once, and nothing else of ours; whether that is new."""
+    once = ""
+    if env.get("next_entry"):
+        ids = bls.standing("", files, "", "").names
+        once = next((bls.bare(name) for name in ids if ids[name] == env["next_entry"]), "")
+    changed = False
+    for variable, wanted in ((bls.ONCE, once), (bls.ALWAYS, "")):
+        present = efivars.read(variable)
+        if wanted and present != wanted:
+            efivars.write(variable, wanted)
+            changed = True
+        elif not wanted and present.startswith(bls.OURS):
+            efivars.remove(variable)
+            changed = True
+    return changed
+
+
+def _ours(boot: str) -> list[str]:
+    """The files of our entries, and what a killed run left of them."""
+    try:
+        names = os.listdir(f"{boot}/{_ENTRIES}")
+    except FileNotFoundError:
+        return []
+    return [name for name in names if name.startswith(bls.OURS)]
