@@ -1,6 +1,7 @@
 """Bring a system that this PC is to have: fetch its image, make it fit, run its first tick.
 
-    note → image → sync → fit → first tick → sync → visible
+    note → image    → fit → sync → first tick → sync → visible
+           overlays
 
 It becomes visible when all of that is done: a directory by one rename, a partition when the note
 goes. Killed or without power at any point, the next try goes on from there.
@@ -15,9 +16,9 @@ import signal
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
-from allie.client import fetch, fit, identity, state, systems, timer
+from allie.client import ahead, fetch, fit, identity, state, systems, timer
 from allie.client import generation as generations
 from allie.client.systems import IMAGE, READY, TICK, Note
 from allie.core.errors import (
@@ -197,12 +198,15 @@ def _image(job: Job, tree: str, note: Note, like: str) -> Note:
     fit.drop_state(tree)
     free = room.free(tree)
     try:
-        from_stores(job.settings, lambda store: _transfer(job, tree, note, like, store))
+        meanwhile = nullcontext() if note.update else ahead.fetching(job.base, job.declared, tree)
+        with meanwhile:
+            from_stores(job.settings, lambda store: _transfer(job, tree, note, like, store))
         _check(tree, note.image)
         if like:
             fit.keep(like, tree, (*fit.KEEP, fit.MIRROR))
         elif not note.update:
             fit.give(job.base, job.declared, tree, systems.settings_text(job.base))
+            ahead.take_over(job.declared, tree)
         fit.mount_points(tree)
         fit.name_it(tree, job.declared, note.image)
         atomic.sync_filesystem(tree)
@@ -266,6 +270,7 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
         asks=asks,
         like=like,
         update=note.update,
+        fresh=not note.update and systems.is_empty(tree),
         excluded=fit.excluded(note.update),
         limits=steady,
     )

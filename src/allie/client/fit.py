@@ -58,6 +58,7 @@ NEVER = (
     "sys/*",
     "lost+found",
     systems.NOTE,
+    systems.AHEAD,
 )
 MIRROR = "var/lib/allie/mirror"  # the one thing of the state that any tree may have
 _OF_ONE_TREE = ("root/done", "var/log/allie")
