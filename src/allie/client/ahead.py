@@ -27,9 +27,10 @@ _TAKEN = ("mirror", "contact", "fetched", "rsync")
 
 @contextmanager
 def fetching(base: System, declared: Declared, new: str) -> Iterator[None]:
-    """Have the overlays fetched by a process of its own, which ends with the block at the latest.
+    """Have the overlays fetched by a process of its own, which has ended when the block has.
 
-    Once the block has done its work, it is waited for: the first tick needs what it brings.
+    It is waited for also where the image did not come: it has no more patience than that, and what
+    it brings is there for the next try.
     """
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -38,7 +39,7 @@ def fetching(base: System, declared: Declared, new: str) -> Iterator[None]:
         os.close(null)
     try:
         yield
-    except BaseException:
+    except KeyboardInterrupt:
         groups.end(pid)
         raise
     finally:
