@@ -70,7 +70,7 @@ def _firsts(of: Callable[[str, str, str], float | None]) -> list[Budget]:
     """A first fetch, and 5 % more than bare rsync takes, from either server."""
     what = {
         FETCH: "first fetch, the image alone: start, transfer, sync",
-        ALLIE: "first fetch, all of it: start, transfer, made fit, sync, overlays, first tick, sync",
+        ALLIE: "first fetch, all: start, transfer, made fit, sync, overlays, first tick, sync",
     }
     servers = {RSYNC: "a plain daemon", TUNED: "ALLiE's server"}
     return [

@@ -205,8 +205,9 @@ def _image(job: Job, tree: str, note: Note, like: str) -> Note:
         if like:
             fit.keep(like, tree, (*fit.KEEP, fit.MIRROR))
         elif not note.update:
-            fit.give(job.base, job.declared, tree, systems.settings_text(job.base))
+            fit.give(job.base, job.declared, tree)
             ahead.take_over(job.declared, tree)
+        fit.settle(tree, systems.settings_text(job.base))
         fit.mount_points(tree)
         fit.name_it(tree, job.declared, note.image)
         atomic.sync_filesystem(tree)
@@ -296,10 +297,14 @@ def _distrust(tree: str, synced: float) -> None:
 def _first_tick(job: Job, tree: str) -> None:
     """Lay the overlays and run the scripts, before anybody sees the system."""
     here = locate.open_system(tree)
-    contact = job.first_tick(here).contact
+    report = job.first_tick(here)
+    contact = report.contact
     if generations.current(here) is None or contact.trouble:
         kind = StoreError if contact.refused or not contact.trouble else Unreachable
         raise kind(f"{here.name}: its first tick brought no overlays: {contact.trouble}")
+    if not any(each.part == "overlay" for each in report.applied):
+        why = next((each.last or each.why for each in report.scripts if each.code), "")
+        raise StateError(f"{here.name}: its first tick laid no overlays: {why}")
     if timer.is_on(job.base):  # it may be booted one day
         timer.install(here, job.settings.host)
 

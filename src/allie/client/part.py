@@ -142,11 +142,11 @@ def bring(here: System, before: Grounds | None, *, routine: bool = False) -> Gro
 def _came_just_now(here: System, known: Grounds) -> bool:
     """Whether the store would only say again what it said just now, to the same question."""
     contact, now = state.contact(here), known.settings
+    if contact.trouble or not 0 <= time.time() - contact.good < JUST_NOW:
+        return False
     asked = configuration.parse(generations.own_settings(here), here.name)
     return (
-        not contact.trouble
-        and 0 <= time.time() - contact.good < JUST_NOW
-        and contact.generation == known.generation.number
+        contact.generation == known.generation.number
         and known.generation.overlays == now.overlays
         and (asked.ring, asked.stores) == (now.ring, now.stores)
     )
