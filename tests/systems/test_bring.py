@@ -125,6 +125,23 @@ def test_it_is_not_seen_before_it_is_whole_and_killed_twice_it_goes_on(room: Roo
         )
 
 
+def test_its_overlays_come_while_its_image_does(room: Room) -> None:
+    room.heavy_image("el7", 8)
+    room.declare(section("el7"), allie="bandwidth = 2M")
+    pc = room.pc("pc07")
+    part = pc.root / "systems/.el7.part"
+    until((part / ".allie-ahead/mirror/current").is_symlink, "the overlays came")
+    assert len(_whole(part)) < 8
+    assert not (part / "var/lib/allie").exists(), "nothing is in the image's way"
+    arrives(pc, "el7")
+    root = pc.root / "systems/el7"
+    assert not (root / ".allie-ahead").exists()
+    assert (root / "etc/motd").read_text() == "common\n"
+    brought = (root / "var/lib/allie/fetched").read_text()
+    assert "common/etc/motd\n" in brought, "the first tick's scripts are told what came"
+    assert in_system(pc, "el7", "status", "--json").ok().json["contact"]["server"]
+
+
 def test_large_files_keep_their_holes_and_links(room: Room) -> None:
     image = room.image("el7")
     place = image / "var/lib/odd\nplace"
