@@ -125,6 +125,27 @@ def test_it_is_not_seen_before_it_is_whole_and_killed_twice_it_goes_on(room: Roo
         )
 
 
+def test_gone_on_with_it_never_writes_a_file_by_another_name(room: Room) -> None:
+    """Two names were one file when it was cut short, and are two in the image as it is now."""
+    image = room.heavy_image("el7", 8)
+    ours, other = image / "etc/a", image / "etc/b"
+    ours.write_text("both\n")
+    os.link(ours, other)
+    room.declare(section("el7"), allie="bandwidth = 2M")
+    pc = room.pc("pc07")
+    part = pc.root / "systems/.el7.part"
+    until(partial(_have_come, part, 2), "some files came")
+    kill(processes_of(pc.root))
+    until(lambda: not processes_of(pc.root), "they are dead")
+    assert (part / "etc/a").samefile(part / "etc/b")
+    ours.unlink()
+    ours.write_text("this one\n")
+    pc.tick()
+    arrives(pc, "el7")
+    root = pc.root / "systems/el7"
+    assert [(root / f"etc/{name}").read_text() for name in "ab"] == ["this one\n", "both\n"]
+
+
 def test_its_overlays_come_while_its_image_does(room: Room) -> None:
     room.heavy_image("el7", 8)
     room.declare(section("el7"), allie="bandwidth = 2M")

@@ -95,7 +95,7 @@ def bring(
     an eighth. Not where one is: its other names would be written, too.
     """
     flags = [*rsync.archive_flags(able, holes=not only_little), "--delete", *limits]
-    flags += ["--inplace"] * fresh
+    flags += ["--inplace"] * (fresh and only_little)  # with -S only since rsync 3.1.3
     flags += [f"--max-size={LARGE - 1}", "--info=skip1"] if only_little else []
     flags += [f"--exclude={pattern}" for pattern in excluded]
     flags += [f"--copy-dest={like}/"] if like else []
