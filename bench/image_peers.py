@@ -16,6 +16,7 @@ from bench.peer import PATH
 
 IMAGE = "debian"
 RSYNC, ZSTD, SYNCED = "rsync", "rsync, zstd", "rsync -S, then sync"
+TUNED = "rsync, ALLiE's server"
 SECOND = "rsync, zstd, a second tree"
 ALLIE, FETCH = "ALLiE", "ALLiE rsync-image"
 OSTREE, CASYNC, TAR, HTTP = "ostree", "casync", "tar, zstd", "nginx"
@@ -86,9 +87,9 @@ def _rsync_prepare(place: Place) -> None:
     place.tree.parent.mkdir(parents=True)
 
 
-def _rsync(*more: str) -> Argv:
+def _rsync(*more: str, server: str = RSYNC) -> Argv:
     def argv(place: Place) -> list[str]:
-        url = f"rsync://127.0.0.1:{place.ports[RSYNC]}/images/{place.image}/"
+        url = f"rsync://127.0.0.1:{place.ports[server]}/images/{place.image}/"
         return [*_FLAGS, *more, url, f"{place.tree}/"]
 
     return argv
@@ -189,8 +190,10 @@ def all_ways(allie: Path) -> list[Way]:
     casync = (Program("casync", ("casync", "--version"), "casync"), nginx)
     tar = (Program("zstd", ("zstd", "--version"), "zstd"),)
     plain, packed, synced = _rsync(), _rsync(*_ZSTD), _rsync_synced
+    tuned = _rsync(server=ALLIE)
     return [
         Way(RSYNC, RSYNC, rsync, plain, plain, plain, _rsync_prepare),
+        Way(TUNED, ALLIE, rsync, tuned, tuned, tuned, _rsync_prepare),
         Way(ZSTD, RSYNC, rsync, packed, packed, packed, _rsync_prepare),
         Way(SYNCED, RSYNC, rsync, synced, synced, synced, _rsync_prepare),
         Way(SECOND, RSYNC, rsync, packed, _second, _second, _rsync_prepare),

@@ -17,13 +17,23 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # in place of bench/ itself
 
 from bench import debian, machine, root, wire  # noqa: E402
-from bench.image_peers import ALLIE, FETCH, RSYNC, SECOND, SYNCED, ZSTD, Way, all_ways  # noqa: E402
+from bench.image_peers import (  # noqa: E402
+    ALLIE,
+    FETCH,
+    RSYNC,
+    SECOND,
+    SYNCED,
+    TUNED,
+    ZSTD,
+    Way,
+    all_ways,
+)
 from bench.image_play import FEW, MANY, Play, flat  # noqa: E402
 from bench.image_results import Found, document, versions  # noqa: E402
 from bench.image_store import NEW, OLD, Store, many_files, serving  # noqa: E402
 
 TOP = Path(__file__).resolve().parents[1]
-BUDGETED = (RSYNC, ZSTD, SYNCED, SECOND, ALLIE, FETCH)  # always there: ratios are to them
+BUDGETED = (RSYNC, TUNED, ZSTD, SYNCED, SECOND, ALLIE, FETCH)  # always there: ratios are to them
 
 
 def main() -> int:

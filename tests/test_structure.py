@@ -37,6 +37,7 @@ MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 18000
 # Who may import inside a function, and why
 LATE_IMPORTERS = {
     "allie.cli.main": "imports only the module of the verb that was asked for",
+    "allie.client.ahead": "only the process that fetches ahead unpacks the client that came",
     "allie.client.apply": "only what comes back is compared with what packages installed",
     "allie.client.look": "only drift is compared with what packages installed",
     "allie.machine.atomic": "only what changes a disk must sync it",

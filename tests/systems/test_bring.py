@@ -40,8 +40,14 @@ def room(tmp_path: Path) -> Iterator[Room]:
         yield made
 
 
+def _whole(part: Path) -> dict[str, int]:
+    """The inodes of the files that came, without the one that was just coming."""
+    files = part.glob("usr/share/[0-9]*")
+    return {path.name: path.stat().st_ino for path in files if path.stat().st_size == 1 << 20}
+
+
 def _have_come(part: Path, number: int) -> bool:
-    return len(list(part.glob("usr/share/[0-9]*"))) >= number
+    return len(_whole(part)) >= number
 
 
 def test_a_missing_system_arrives_and_is_ticked(room: Room) -> None:
@@ -106,7 +112,7 @@ def test_it_is_not_seen_before_it_is_whole_and_killed_twice_it_goes_on(room: Roo
         kill(processes_of(pc.root))
         until(lambda: not processes_of(pc.root), "they are dead")
         assert not (pc.root / "systems/el7").exists()
-        came = {path.name: path.stat().st_ino for path in part.glob("usr/share/[0-9]*")}
+        came = _whole(part)
         assert len(came) >= share
         assert pc.tick()["98systems"]["state"] == "waiting"
     arrives(pc, "el7")
@@ -117,6 +123,44 @@ def test_it_is_not_seen_before_it_is_whole_and_killed_twice_it_goes_on(room: Roo
         assert (root / "usr/share" / name).stat().st_ino == inode, (
             "what was there was not sent again"
         )
+
+
+def test_gone_on_with_it_never_writes_a_file_by_another_name(room: Room) -> None:
+    """Two names were one file when it was cut short, and are two in the image as it is now."""
+    image = room.heavy_image("el7", 8)
+    ours, other = image / "etc/a", image / "etc/b"
+    ours.write_text("both\n")
+    os.link(ours, other)
+    room.declare(section("el7"), allie="bandwidth = 2M")
+    pc = room.pc("pc07")
+    part = pc.root / "systems/.el7.part"
+    until(partial(_have_come, part, 2), "some files came")
+    kill(processes_of(pc.root))
+    until(lambda: not processes_of(pc.root), "they are dead")
+    assert (part / "etc/a").samefile(part / "etc/b")
+    ours.unlink()
+    ours.write_text("this one\n")
+    pc.tick()
+    arrives(pc, "el7")
+    root = pc.root / "systems/el7"
+    assert [(root / f"etc/{name}").read_text() for name in "ab"] == ["this one\n", "both\n"]
+
+
+def test_its_overlays_come_while_its_image_does(room: Room) -> None:
+    room.heavy_image("el7", 8)
+    room.declare(section("el7"), allie="bandwidth = 2M")
+    pc = room.pc("pc07")
+    part = pc.root / "systems/.el7.part"
+    until((part / ".allie-ahead/mirror/current").is_symlink, "the overlays came")
+    assert len(_whole(part)) < 8
+    assert not (part / "var/lib/allie").exists(), "nothing is in the image's way"
+    arrives(pc, "el7")
+    root = pc.root / "systems/el7"
+    assert not (root / ".allie-ahead").exists()
+    assert (root / "etc/motd").read_text() == "common\n"
+    brought = (root / "var/lib/allie/fetched").read_text()
+    assert "common/etc/motd\n" in brought, "the first tick's scripts are told what came"
+    assert in_system(pc, "el7", "status", "--json").ok().json["contact"]["server"]
 
 
 def test_large_files_keep_their_holes_and_links(room: Room) -> None:

@@ -97,7 +97,7 @@ def test_the_life_of_a_system_on_a_partition(
     room: Room, disk: Disk, kind: str, tmp_path: Path
 ) -> None:
     disk.make(kind)
-    room.declare(section("el7", f"LABEL={disk.label}"), allie="bandwidth = 3M")
+    room.declare(section("el7", f"LABEL={disk.label}"), allie="bandwidth = 1M")
     before = leftovers.mounts_but_of(tmp_path)
     pc = room.pc("pc07")
     until(lambda: "%" in entry(pc, "el7")["words"], "some of it came")

@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from allie.client import switch, systems
+from allie.client.arrival import Job
+from allie.core.errors import StateError
+from allie.core.report import Report
+from allie.core.script import Verdict
 from allie.core.settings import Declared
 from allie.machine import atomic, disks, locate
 from tests.systems.room import (
@@ -47,6 +51,35 @@ def pc(room: Room) -> TickPC:
 
 def _release(room: Room, words: str, image: str = "el7") -> None:
     make_tree(room.store / "images" / image, {"etc/release": words, "usr/share/new": words})
+
+
+def test_a_slip_in_the_stores_settings_stops_no_update(room: Room, pc: TickPC) -> None:
+    """A tree keeps no allie.conf that an overlay brought; it begins with this PC's."""
+    _release(room, "two\n")
+    room.overlay({"etc/allie/allie.conf": "no settings\n"})
+    pc.run("system", "update", "el7").ok()
+    root = pc.root / "systems/el7"
+    assert (root / "etc/release").read_text() == "two\n"
+    assert (root / "etc/motd").read_text() == "common\n"
+    assert "[system el7]" in (root / "etc/allie/allie.conf").read_text()
+    said = in_system(pc, "el7", "status")
+    assert "allie.conf cannot be used" in said.out, said
+
+
+def test_a_tree_whose_overlays_were_not_laid_is_never_switched_to(room: Room, pc: TickPC) -> None:
+    _release(room, "two\n")
+    here = locate.open_system(str(pc.root))
+    settings = systems.settings_of(here)
+    declared = systems.find(settings, "el7")
+    failed = Verdict("00overlay", "failing", "exit 2", 0.0, 2, 0.1, "it went wrong")
+    report = Report(1, "el7", "pc07", "0", 0.0, 0.0, scripts=(failed,))
+    with pytest.raises(StateError, match="laid no overlays: it went wrong"):
+        switch.update(Job(here, settings, declared, lambda _: report))
+    root = pc.root / "systems/el7"
+    assert (root / "etc/release").read_text() == "one\n"
+    assert "it went wrong" in entry(pc, "el7")["words"]
+    pc.run("system", "update", "el7").ok()
+    assert (root / "etc/release").read_text() == "two\n"
 
 
 def test_an_update_costs_the_difference_and_keeps_what_is_the_pcs(room: Room, pc: TickPC) -> None:

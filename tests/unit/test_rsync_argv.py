@@ -306,6 +306,10 @@ def test_large_files_come_apart_since_keeping_holes_is_slow() -> None:
     able, source = Version((3, 2)), "rsync://h/images/el9"
     little = bringing.bring(able, [], source, "/systems/.el9.part", only_little=True)
     assert {"-aHAX", f"--max-size={bringing.LARGE - 1}", "--info=skip1"} <= set(little)
+    assert "--inplace" not in little
+    fresh = bringing.bring(able, [], source, "/s/.el9.part", only_little=True, fresh=True)
+    assert set(fresh) - set(little) == {"--inplace", "/s/.el9.part/"}
+    assert "--inplace" not in bringing.bring(able, [], source, "/s/.el9.part", fresh=True)
     large = bringing.bring_some(able, [], "rsync://h/images", "/s/.el9.part", ["--bwlimit=2M"])
     assert {"-aSHAX", "--from0", "--files-from=-", "--bwlimit=2M"} <= set(large)
     assert "--delete" not in large

@@ -48,9 +48,9 @@ def debian_tar(suite: str, include: Sequence[str] = (), *, security: bool = True
     command += [f"--customize-hook={HOOK}", suite]
     recipe = hashlib.sha256("\0".join([*command, sources]).encode()).hexdigest()[:10]
     name = "-".join([suite, *sorted(include), recipe])
-    cache = _cache()
-    archive = cache / f"{name}.tar"
-    with _locked(cache / f"{name}.lock"):  # two test runs build it once
+    folder = cache()
+    archive = folder / f"{name}.tar"
+    with locked(folder / f"{name}.lock"):  # two test runs build it once
         if not archive.exists():
             _build(command, sources, archive)
     return archive
@@ -77,7 +77,7 @@ def _build(command: list[str], sources: str, archive: Path) -> None:
         listing.unlink(missing_ok=True)
 
 
-def _cache() -> Path:
+def cache() -> Path:
     given = os.environ.get("ALLIE_TEST_CACHE")
     cache = Path(given) if given else Path.home() / ".cache" / "allie-tests"
     cache.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def _cache() -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

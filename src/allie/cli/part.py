@@ -41,6 +41,11 @@ def overlay(here: System) -> int:
     return _in_child(here, "overlay")
 
 
+def overlay_at_first(here: System) -> int:
+    """00overlay in the first tick of a system, whose overlays came with its image."""
+    return _in_child(here, "overlay", ahead=True)
+
+
 def overact(here: System) -> int:
     """01overact, in the forked child of a tick."""
     return _in_child(here, "overact")
@@ -49,9 +54,9 @@ def overact(here: System) -> int:
 KIT = {"00overlay": overlay, "01overact": overact}
 
 
-def _in_child(here: System, name: str) -> int:
+def _in_child(here: System, name: str, *, ahead: bool = False) -> int:
     try:
-        return _part(here, name)[0]
+        return _part(here, name, ahead=ahead)[0]
     except AllieError as error:
         console.warn(f"allie: {error}")
         return error.exit_code
@@ -62,8 +67,8 @@ def _in_child(here: System, name: str) -> int:
         return FAULT
 
 
-def _part(here: System, name: str) -> tuple[int, Applied]:
-    done = part.run(here, name)
+def _part(here: System, name: str, *, ahead: bool = False) -> tuple[int, Applied]:
+    done = part.run(here, name, ahead=ahead)
     for line in show.applied(done):
         console.say(line)
     store = state.contact(here) if name == "overlay" else Contact()

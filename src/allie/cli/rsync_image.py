@@ -52,7 +52,10 @@ def run(args: argparse.Namespace) -> int:
     words, show = console.progress(f"{args.kind} {args.name}")
     reach = rsync.transport(store, stall) + words
     if args.kind == "image":
-        bringing.fetch(able, reach, store, args.name, args.dir, stall=stall, follow=show)
+        empty = not os.listdir(args.dir)
+        bringing.fetch(
+            able, reach, store, args.name, args.dir, stall=stall, follow=show, fresh=empty
+        )
     else:
         wanted = rsync.sources(store, [f"overlays/{args.name}/"])
         argv = rsync.fetch(able, reach, wanted, args.dir, [])

@@ -43,13 +43,13 @@ def work(here: System) -> int:
 
 def one_tick(sibling: System) -> int:
     """One tick of a sibling, as its own run-conf would do it."""
-    report = tick.run(sibling, (), SIBLINGS_KIT)
+    report = tick.run(sibling, (), SIBLINGS_KIT, _SIBLINGS_IDLE)
     return ATTENTION if report.needs_attention else DONE
 
 
 def first_tick(sibling: System) -> Report:
     """The first tick of a system that has just been fetched."""
-    return tick.run(sibling, (), SIBLINGS_KIT, first=True)
+    return tick.run(sibling, (), _FIRST_KIT, _SIBLINGS_IDLE, first=True)
 
 
 def _nothing(_here: System) -> int:
@@ -58,6 +58,8 @@ def _nothing(_here: System) -> int:
 
 
 SIBLINGS_KIT = {**part.KIT, "98systems": _nothing}
+_SIBLINGS_IDLE = {"98systems": lambda _here: True}
+_FIRST_KIT = {**SIBLINGS_KIT, "00overlay": part.overlay_at_first}
 
 
 def is_idle(here: System) -> bool:

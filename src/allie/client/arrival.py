@@ -1,6 +1,7 @@
 """Bring a system that this PC is to have: fetch its image, make it fit, run its first tick.
 
-    note → image → sync → fit → first tick → sync → visible
+    note → image    → fit → sync → first tick → sync → visible
+           overlays
 
 It becomes visible when all of that is done: a directory by one rename, a partition when the note
 goes. Killed or without power at any point, the next try goes on from there.
@@ -15,9 +16,9 @@ import signal
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
-from allie.client import fetch, fit, identity, state, systems, timer
+from allie.client import ahead, fetch, fit, identity, state, systems, timer
 from allie.client import generation as generations
 from allie.client.systems import IMAGE, READY, TICK, Note
 from allie.core.errors import (
@@ -197,12 +198,16 @@ def _image(job: Job, tree: str, note: Note, like: str) -> Note:
     fit.drop_state(tree)
     free = room.free(tree)
     try:
-        from_stores(job.settings, lambda store: _transfer(job, tree, note, like, store))
+        meanwhile = nullcontext() if note.update else ahead.fetching(job.base, job.declared, tree)
+        with meanwhile:
+            from_stores(job.settings, lambda store: _transfer(job, tree, note, like, store))
         _check(tree, note.image)
         if like:
             fit.keep(like, tree, (*fit.KEEP, fit.MIRROR))
         elif not note.update:
-            fit.give(job.base, job.declared, tree, systems.settings_text(job.base))
+            fit.give(job.base, job.declared, tree)
+            ahead.take_over(job.declared, tree)
+        fit.settle(tree, systems.settings_text(job.base))
         fit.mount_points(tree)
         fit.name_it(tree, job.declared, note.image)
         atomic.sync_filesystem(tree)
@@ -266,6 +271,7 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
         asks=asks,
         like=like,
         update=note.update,
+        fresh=not note.update and systems.is_empty(tree),
         excluded=fit.excluded(note.update),
         limits=steady,
     )
@@ -291,10 +297,14 @@ def _distrust(tree: str, synced: float) -> None:
 def _first_tick(job: Job, tree: str) -> None:
     """Lay the overlays and run the scripts, before anybody sees the system."""
     here = locate.open_system(tree)
-    contact = job.first_tick(here).contact
+    report = job.first_tick(here)
+    contact = report.contact
     if generations.current(here) is None or contact.trouble:
         kind = StoreError if contact.refused or not contact.trouble else Unreachable
         raise kind(f"{here.name}: its first tick brought no overlays: {contact.trouble}")
+    if not any(each.part == "overlay" for each in report.applied):
+        why = next((each.last or each.why for each in report.scripts if each.code), "")
+        raise StateError(f"{here.name}: its first tick laid no overlays: {why}")
     if timer.is_on(job.base):  # it may be booted one day
         timer.install(here, job.settings.host)
 

@@ -58,6 +58,7 @@ NEVER = (
     "sys/*",
     "lost+found",
     systems.NOTE,
+    systems.AHEAD,
 )
 MIRROR = "var/lib/allie/mirror"  # the one thing of the state that any tree may have
 _OF_ONE_TREE = ("root/done", "var/log/allie")
@@ -95,8 +96,8 @@ def keep(old: str, new: str, what: tuple[str, ...]) -> None:
     process.run(argv, stdin=rsync.names(found), check=True)
 
 
-def give(base: System, declared: Declared, new: str, settings: str) -> None:
-    """Give a newly fetched tree what is this PC's own, from the base. settings: its allie.conf."""
+def give(base: System, declared: Declared, new: str) -> None:
+    """Give a newly fetched tree what is this PC's own, from the base."""
     inside = paths.Inside(new)
     for path in _present(base.root, FROM_BASE):
         _copy(base, path, new)
@@ -108,7 +109,14 @@ def give(base: System, declared: Declared, new: str, settings: str) -> None:
     for path in ("etc/machine-id", "var/lib/dbus/machine-id"):
         if os.path.isfile(inside.prefix + inside.entry(path)):
             _write(inside, path, identity)
-    _write(inside, "etc/allie/allie.conf", settings)
+    tree.remove(inside.prefix + inside.entry("etc/allie/allie.conf"))  # the golden machine's
+
+
+def settle(new: str, settings: str) -> None:
+    """Give a tree an allie.conf to begin with, if it kept none: overlays bring most PCs' own."""
+    inside = paths.Inside(new)
+    if not os.path.lexists(inside.prefix + inside.entry("etc/allie/allie.conf")):
+        _write(inside, "etc/allie/allie.conf", settings)
 
 
 def mount_points(new: str) -> None:

@@ -22,9 +22,10 @@ from allie.core.value import Value
 from allie.machine import atomic, disks, locate, lock, mounts, paths
 
 NOTE = whereabouts.NOTE
+AHEAD = ".allie-ahead"  # at the top of a tree in the making: its overlays, before they are in place
 MISSING, PARTIAL, THERE, FOREIGN = "missing", "partial", "there", "foreign"
 IMAGE, TICK, READY = "image", "tick", "ready"  # what a fetch is at
-_OURS = (NOTE, "lost+found")  # what an empty file system may hold
+_OURS = (NOTE, AHEAD, "lost+found")  # what an empty file system may hold
 _IMAGE_FILE = "image"  # in a system's state: the image that its tree came from
 
 
@@ -109,9 +110,14 @@ def standing(declared: Declared, root: str) -> tuple[str, str]:
         return THERE, ""
     if name:
         return FOREIGN, f"{declared.root} holds the system {name}"
-    if set(os.listdir(root)) <= set(_OURS):
+    if is_empty(root):
         return MISSING, "empty"
     return FOREIGN, f"{declared.root} holds something that is no system of ALLiE's"
+
+
+def is_empty(root: str) -> bool:
+    """Whether a tree has nothing of a system in it."""
+    return set(os.listdir(root)) <= set(_OURS)
 
 
 def in_place(declared: Declared, root: str) -> bool:

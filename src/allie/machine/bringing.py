@@ -29,13 +29,15 @@ def fetch(
     asks: int = 0,
     like: str = "",
     update: bool = False,
+    fresh: bool = False,
     excluded: Sequence[str] = (),
     limits: Sequence[str] = (),
 ) -> None:
     """Bring an image from a store into a tree, by both commands where there are large files.
 
     follow: given whole lines of what rsync prints. update: the tree was a system before: compressed
-    on the wire, and all in one. stall, asks: as for `process.run`. The rest: as for `bring`.
+    on the wire, and all in one. stall, asks: as for `process.run`. The rest: as for `bring`, where
+    only what is little is written in place: of the large, holes are kept.
     Raises StoreError, Unreachable, or StateError for this PC's disk.
     """
     named: list[str] = []
@@ -61,6 +63,7 @@ def fetch(
             excluded=excluded,
             limits=limits,
             only_little=not update,
+            fresh=fresh,
         )
     )
     if named:
@@ -79,6 +82,7 @@ def bring(
     excluded: Sequence[str] = (),
     limits: Sequence[str] = (),
     only_little: bool = False,
+    fresh: bool = False,
 ) -> list[str]:
     """Bring a whole image into a tree; again after an interruption, it goes on.
 
@@ -86,9 +90,12 @@ def bring(
     costs the difference. compressed: on the wire, by the best that both ends know. It costs the
     server five times the CPU, so it is for what is little. excluded: paths that stay as they are,
     and are not brought. only_little: files of LARGE and more are just named (`large`); of the
-    others holes are filled, since with -S rsync writes a kilobyte at a time.
+    others holes are filled, since with -S rsync writes a kilobyte at a time. fresh: no file of the
+    image is there, so each is written where it will be, without a rename, which spares the receiver
+    an eighth. Not where one is: its other names would be written, too.
     """
     flags = [*rsync.archive_flags(able, holes=not only_little), "--delete", *limits]
+    flags += ["--inplace"] * (fresh and only_little)  # with -S only since rsync 3.1.3
     flags += [f"--max-size={LARGE - 1}", "--info=skip1"] if only_little else []
     flags += [f"--exclude={pattern}" for pattern in excluded]
     flags += [f"--copy-dest={like}/"] if like else []

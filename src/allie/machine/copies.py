@@ -13,24 +13,18 @@ from allie.core.errors import StateError
 from allie.machine import mounts, process, tree
 
 _SUBVOL_GETFLAGS = 0x80089419  # linux/btrfs.h; only a subvolume answers
+_FS_INFO = 0x8400941F  # linux/btrfs.h; any directory there answers
 _CLONE = 0x40049409  # linux/fs.h, FICLONE
 
 
 def is_subvolume(path: str) -> bool:
     """Whether a directory is a btrfs subvolume: it can be snapshotted."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.ioctl(descriptor, _SUBVOL_GETFLAGS, b"\0" * 8)
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
+    return _answers(path, _SUBVOL_GETFLAGS, 8)
 
 
 def make(path: str) -> None:
     """Make an empty tree: a subvolume on btrfs, so that a copy of it will cost nothing."""
-    if process.has_program("btrfs"):
+    if _answers(os.path.dirname(path), _FS_INFO, 1024) and process.has_program("btrfs"):
         made = process.run(["btrfs", "subvolume", "create", path])
         if made.code == 0:
             os.chmod(path, 0o755)
@@ -62,6 +56,18 @@ def discard(path: str) -> None:
     if is_tree and is_subvolume(path) and process.has_program("btrfs"):
         process.run(["btrfs", "subvolume", "delete", path])
     tree.remove(path)  # all of it where that could not be, as with subvolumes in it
+
+
+def _answers(directory: str, question: int, size: int) -> bool:
+    """Whether a directory answers an ioctl(2) that is a question."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(descriptor, question, b"\0" * size)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _shares_blocks(directory: str) -> bool:

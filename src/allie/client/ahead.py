@@ -1,0 +1,79 @@
+"""Fetch a new system's overlays while its image comes, so that its first tick need not wait.
+
+    image ─────────────┐
+    overlays → client ─┴→ taken over → first tick
+
+Beside the image, in a directory that rsync leaves alone: whatever the image has at var/lib is not
+there yet. It is a help and no more: the first tick fetches what this did not bring, and tells what
+is wrong with the store. It never writes into what the image brings.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from allie.client import fetch, systems
+from allie.client import generation as generations
+from allie.core import settings as configuration
+from allie.core import system
+from allie.core.settings import Declared
+from allie.core.system import System
+from allie.machine import groups, locate, process, tree
+
+_TAKEN = ("mirror", "contact", "fetched", "rsync")
+
+
+@contextmanager
+def fetching(base: System, declared: Declared, new: str) -> Iterator[None]:
+    """Have the overlays fetched by a process of its own, which has ended when the block has.
+
+    It is waited for also where the image did not come: it has no more patience than that, and what
+    it brings is there for the next try.
+    """
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        pid = process.fork(lambda: _fetch(base, declared, new), (null, null, null))
+    finally:
+        os.close(null)
+    try:
+        yield
+    except KeyboardInterrupt:
+        groups.end(pid)
+        raise
+    finally:
+        process.wait(pid)
+
+
+def take_over(declared: Declared, new: str) -> None:
+    """Make what was fetched the new system's own, unless it has a mirror from an earlier try."""
+    here, there = _beside_the_image(declared, new), locate.open_system(new)
+    if generations.current(here) and not os.path.lexists(there.mirror):
+        os.makedirs(there.state, 0o700, exist_ok=True)
+        try:
+            for name in _TAKEN:
+                if os.path.lexists(f"{here.state}/{name}"):
+                    os.rename(f"{here.state}/{name}", f"{there.state}/{name}")
+        except OSError:
+            pass  # the image has a disk of its own there: the first tick fetches
+    tree.remove(here.state)
+
+
+def _beside_the_image(declared: Declared, new: str) -> System:
+    """The new system, with its state where the image has nothing."""
+    return locate.open_system(new)._replace(name=declared.name, state=f"{new}/{systems.AHEAD}")
+
+
+def _fetch(base: System, declared: Declared, new: str) -> int:
+    """Fetch, and unpack the client that came: it is tried before it is placed (RULES B9)."""
+    here = _beside_the_image(declared, new)
+    settings = configuration.parse(systems.settings_text(base), declared.name)
+    os.makedirs(here.state, 0o700, exist_ok=True)
+    came = fetch.fetch(here, settings).generation
+    client = f"{came.path}/kit/{system.ARCHIVE}" if came else ""
+    if os.path.isfile(client):
+        from allie.machine import loader  # noqa: PLC0415 - see HACKING.md, start-up
+
+        loader.unpack(client)
+    return 0
