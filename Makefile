@@ -20,7 +20,7 @@ demo: setup  ## the tour: a store and three PCs; KEEP=DIR leaves them there
 	@demo/demo $(if $(KEEP),--keep $(KEEP))
 
 test: setup-test  ## every test; ARGS='-k name' for some; WORKERS=0 in one process
-	$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
+	$(if $(filter 0,$(WORKERS)),,tools/in-memory) $(PY) -m pytest -q -n $(WORKERS) $(ARGS)
 
 kit: setup  ## the client archive, build/kit/usr/local/bin/allie
 	$(PY) -m allie.server.kit build/kit
