@@ -44,6 +44,11 @@ def piece(nodeid: str) -> str:
     return next((word for word, places in _TOGETHER.items() if file.startswith(places)), file)
 
 
+def named() -> list[str]:
+    """All places that are named here."""
+    return [*_FIRST, *_LAST, *(place for places in _TOGETHER.values() for place in places)]
+
+
 def rank(item: pytest.Item) -> int:
     """Where in the order a test begins."""
     for place, first in enumerate(_FIRST):
