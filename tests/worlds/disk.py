@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.worlds.debian import locked
 from tests.worlds.loop import looped
 
 BIOS, ESP, LINUX = "21686148-6449-6E6F-744E-656564454649", "U", "L"
@@ -26,8 +27,20 @@ def partitioned(file: Path, size: str, *partitions: tuple[str, str]) -> Iterator
 @contextmanager
 def numbered(device: str) -> Iterator[None]:
     """The partitions of a loop device: the kernel finds them when told to."""
-    subprocess.run(["partx", "-a", device], check=True)
-    try:
+    with alone():
+        subprocess.run(["partx", "-a", device], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["partx", "-d", device], check=True)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """No other run of the tests has a disk of ALLiE's meanwhile; not to be had twice at once.
+
+    Its labels are for the whole machine, and where two disks have the same one, that is an error.
+    Within a run tests/workers.py sees to it.
+    """
+    with locked("disks"):
         yield
-    finally:
-        subprocess.run(["partx", "-d", device], check=True)
