@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,18 @@ def numbered(device: str) -> Iterator[None]:
         try:
             yield
         finally:
-            subprocess.run(["partx", "-d", device], check=True)
+            _forget(device)
+
+
+def _forget(device: str) -> None:
+    """Somebody's blkid, which looks at all disks, may have a partition open for an instant."""
+    folder = Path("/sys/block", Path(device).name)
+    for _ in range(50):
+        subprocess.run(["partx", "-d", device], capture_output=True, check=False)
+        if not any(folder.glob(f"{folder.name}p*")):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"somebody holds a partition of {device}")
 
 
 @contextmanager
