@@ -3,6 +3,7 @@
 
 PY := .venv/bin/python
 ARGS ?=
+WORKERS ?= 2
 
 # bench/ and demo/ are checked when there is Python in them
 CHECKED := src tests $(sort $(patsubst %/,%,$(dir $(wildcard bench/*.py demo/*.py))))
@@ -18,8 +19,8 @@ setup-test:
 demo: setup  ## the tour: a store and three PCs; KEEP=DIR leaves them there
 	@demo/demo $(if $(KEEP),--keep $(KEEP))
 
-test: setup-test  ## every test; ARGS='-k name' for some
-	$(PY) -m pytest -q $(ARGS)
+test: setup-test  ## every test; ARGS='-k name' for some; WORKERS=0 in one process
+	$(if $(filter 0,$(WORKERS)),,tools/in-memory) $(PY) -m pytest -q -n $(WORKERS) $(ARGS)
 
 kit: setup  ## the client archive, build/kit/usr/local/bin/allie
 	$(PY) -m allie.server.kit build/kit

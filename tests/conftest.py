@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 import pytest
 from pytest import CollectReport, TestReport
 
-from tests import leftovers
+from tests import leftovers, workers
 from tests.worlds import machine
 
 HERE = Path(__file__).parent
@@ -28,17 +28,24 @@ def pytest_report_header() -> list[str]:
     return machine.report()
 
 
-# --- most virtual machines only when asked for ---------------------------------------------------
+# --- which tests, in which order, by whom --------------------------------------------------------
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests marked vm_all run with ALLIE_VM=all only: each boot takes up to a minute."""
+    items.sort(key=workers.rank)
     if os.environ.get("ALLIE_VM") == "all":
         return
     left_out = [item for item in items if item.get_closest_marker("vm_all")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("vm_all")]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.Pieces:
+    """With -n 2, files and groups of files go to the workers, the longest first."""
+    return workers.Pieces(config, log)
 
 
 # --- no program from a unit test ---------------------------------------------------------------

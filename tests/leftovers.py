@@ -21,15 +21,17 @@ def mounts_below(top: Path) -> list[str]:
 
 
 def mounts_but_of(other_tests: Path) -> str:
-    """The mount table, without what another run of the tests has mounted meanwhile.
+    """The mount table, without what other runs or workers of the tests have mounted meanwhile.
 
-    other_tests: a directory of this test, `…/pytest-of-root/pytest-7/test_x0/…`.
+    other_tests: a directory of this test, `…/pytest-of-root/pytest-7/test_x0/…`; a worker's are
+    one deeper, `…/pytest-7/popen-gw0/test_x0/…`.
     """
     parts = other_tests.parts
     at = next((n for n, part in enumerate(parts) if part.startswith("pytest-of-")), None)
     if at is None:
         return Path("/proc/self/mounts").read_text()
-    runs, ours = "/".join(parts[: at + 1])[1:] + "/", "/".join(parts[: at + 2])[1:] + "/"
+    depth = at + 3 if parts[at + 2].startswith("popen-") else at + 2
+    runs, ours = ("/".join(parts[:end])[1:] + "/" for end in (at + 1, depth))
     lines = Path("/proc/self/mounts").read_text().splitlines()
     return "\n".join(line for line in lines if runs not in line or ours in line)
 

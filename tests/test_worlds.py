@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,8 @@ def test_a_mount_left_behind_is_seen_and_undone(tmp_path: Path) -> None:
 def test_a_process_left_behind_is_seen(tmp_path: Path) -> None:
     sleeper = subprocess.Popen(["sleep", "60"], cwd=tmp_path)
     try:
+        while not Path(f"/proc/{sleeper.pid}/cmdline").read_bytes():
+            time.sleep(0.01)  # it has been started, and the kernel has not yet noted its words
         assert "sleep" in leftovers.processes_below(tmp_path, patience=0)[0]
     finally:
         sleeper.kill()

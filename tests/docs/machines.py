@@ -41,7 +41,7 @@ set -e
 mount -t proc proc /proc
 mount --bind "{work}" /mnt
 for place in {places}; do mount --bind "/mnt/$place" "/$place"; done
-[ {name} != server ] || mount --bind /tmp /tmp  # shared: this project may stand there
+[ {name} != server ] || mount --rbind /tmp /tmp  # shared: this project may stand there
 mount -o remount,bind,ro /
 hostname {name}
 exec bash --norc

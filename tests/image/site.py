@@ -20,7 +20,7 @@ from tests.worlds.pc import ENVIRONMENT, Result, ended
 from tests.worlds.toy import Device, Dir, Fifo, File, Hard, Link, Tree
 
 SRC = Path(__file__).parents[2] / "src"
-HOLE = 32 << 20
+HOLE = 4 << 20
 # One of each thing that a root can hold, and that is easily lost on the way
 RICH: Tree = {
     "srv/owned": File("of nobody here\n", 0o640, owner=(54321, 12345)),

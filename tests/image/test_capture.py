@@ -17,6 +17,7 @@ import pytest
 
 from tests.image.site import Store, rich_root, things
 from tests.worlds import machine
+from tests.worlds.busybox import busybox_root
 from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.loop import looped
 from tests.worlds.toy import File, Tree, make_tree
@@ -124,7 +125,7 @@ def test_a_running_system_comes_without_what_is_not_it(tmp_path: Path) -> None:
 
 
 def test_it_takes_no_more_of_the_wire_than_it_may(tmp_path: Path) -> None:
-    root = rich_root(tmp_path / "golden", {"opt/noise": File(os.urandom(3 << 20))})
+    root = busybox_root(tmp_path / "golden", {"opt/noise": File(os.urandom(3 << 20))})
     server = Store(tmp_path / "store")
     with offered(server, root) as offer:
         capture = ["image", "capture", "gold1", offer.url]

@@ -16,6 +16,7 @@ import pytest
 from allie.server import store as allie_store
 from tests.worlds.aside import PATH
 from tests.worlds.busybox import busybox_root
+from tests.worlds.disk import alone
 from tests.worlds.installing import install
 from tests.worlds.loop import looped
 from tests.worlds.toy import File, Tree
@@ -91,7 +92,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     (image / grub / "boot.img").write_bytes(Path("/", grub, "boot.img").read_bytes())
     file = tmp_path / "disk"
     subprocess.run(["truncate", "-s", "1300M", str(file)], check=True)
-    with looped(file) as device:
+    with alone(), looped(file) as device:
         try:
             yield Disk(tmp_path, device)
         finally:

@@ -42,7 +42,7 @@ def test_an_empty_disk_becomes_a_pc_that_ticks_at_boot(tmp_path: Path, store: Se
     layout.write_text(_LAYOUT)
     subprocess.run(["truncate", "-s", "2G", str(file)], check=True)
     url = store.url.replace("127.0.0.1", "store.test")
-    with looped(file) as device:
+    with disk.alone(), looped(file) as device:
         words = ("--host", "pc1", "--layout", str(layout), "--yes")
         done = install(device, url, *words)
         subprocess.run(["partx", "-d", device], check=False)

@@ -25,7 +25,7 @@ mount -o loop,ro "$1" "$2" && exec tar -c --numeric-owner --xattrs --xattrs-incl
 def alpine_tar() -> Path:
     """The cached tar file of the root, made if it is not there yet. Needs root and qemu-img."""
     archive = cache() / f"{WHEEL.replace('==', '-')}.tar"
-    with locked(archive.with_suffix(".lock")), tempfile.TemporaryDirectory() as work:
+    with locked(archive.stem), tempfile.TemporaryDirectory() as work:
         if not archive.exists():
             _build(Path(work), archive)
     return archive

@@ -50,7 +50,7 @@ def debian_tar(suite: str, include: Sequence[str] = (), *, security: bool = True
     name = "-".join([suite, *sorted(include), recipe])
     folder = cache()
     archive = folder / f"{name}.tar"
-    with locked(folder / f"{name}.lock"):  # two test runs build it once
+    with locked(name):  # two test runs build it once
         if not archive.exists():
             _build(command, sources, archive)
     return archive
@@ -85,8 +85,9 @@ def cache() -> Path:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
+def locked(name: str) -> Iterator[None]:
+    """Hold a lock of the cache, which all runs of the tests on this machine have in common."""
+    with (cache() / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.worlds.debian import locked
 from tests.worlds.loop import looped
 
-_PATIENCE = 10.0
 BIOS, ESP, LINUX = "21686148-6449-6E6F-744E-656564454649", "U", "L"
 
 
@@ -27,17 +27,32 @@ def partitioned(file: Path, size: str, *partitions: tuple[str, str]) -> Iterator
 
 @contextmanager
 def numbered(device: str) -> Iterator[None]:
-    """The partitions of a loop device: the kernel finds them when told to.
+    """The partitions of a loop device: the kernel finds them when told to."""
+    with alone():
+        subprocess.run(["partx", "-a", device], check=True)
+        try:
+            yield
+        finally:
+            _forget(device)
 
-    A blkid of anybody's may just read one, which then cannot go: it is tried again.
+
+def _forget(device: str) -> None:
+    """Somebody's blkid, which looks at all disks, may have a partition open for an instant."""
+    folder = Path("/sys/block", Path(device).name)
+    for _ in range(50):
+        subprocess.run(["partx", "-d", device], capture_output=True, check=False)
+        if not any(folder.glob(f"{folder.name}p*")):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"somebody holds a partition of {device}")
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """No other run of the tests has a disk of ALLiE's meanwhile; not to be had twice at once.
+
+    Its labels are for the whole machine, and where two disks have the same one, that is an error.
+    Within a run tests/workers.py sees to it.
     """
-    subprocess.run(["partx", "-a", device], check=True)
-    try:
+    with locked("disks"):
         yield
-    finally:
-        deadline = time.monotonic() + _PATIENCE
-        name = Path(device).name
-        while any(Path("/sys/block", name).glob(f"{name}p*")):
-            if subprocess.run(["partx", "-d", device]).returncode:
-                assert time.monotonic() < deadline, f"the partitions of {device} are in use"
-                time.sleep(0.1)
