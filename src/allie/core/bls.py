@@ -5,7 +5,8 @@ Specification, type 1; Automatic Boot Assessment), all below loader/ on one FAT 
 
     loader.conf                        which generation is the menu: `default allie-7-*`
     entries/allie-7-01-deb+2.conf      the default, with two boots left in which to come up
-    entries/allie-7-00-el7.conf        the next best; in all versions the greatest name comes first
+    entries/allie-7-00-el7.conf        the next best: the greatest name comes first, since before
+                                       there were sort keys, and where there are none
 
 systemd-boot counts by renaming (+2, +1-1, +0-2), and passes over what has no boots left. A new menu
 is a new generation beside the present one, and loader.conf replaced: it holds the variables, too,
