@@ -143,7 +143,7 @@ def _without_a_broken_kit(here: System, plan: Plan) -> tuple[Plan, set[str]]:
 
 def _ours_if_equal(archive: str) -> str:
     """The archive that we run from, where it is the same: its code is unpacked and compiled."""
-    ours = os.path.realpath(sys.path[0])
+    ours = os.path.realpath(sys.argv[0])
     both = os.path.isfile(ours) and os.path.getsize(ours) == os.path.getsize(archive)
     same = both and atomic.read_bytes(ours) == atomic.read_bytes(archive)
     return ours if same else archive
