@@ -153,7 +153,7 @@ def test_its_overlays_come_while_its_image_does(room: Room) -> None:
     part = pc.root / "systems/.el7.part"
     until((part / ".allie-ahead/mirror/current").is_symlink, "the overlays came")
     assert len(_whole(part)) < 8
-    assert not (part / "var/lib/allie").exists(), "nothing is in the image's way"
+    assert not (part / "var/lib/allie/mirror").exists(), "nothing is in the image's way"
     arrives(pc, "el7")
     root = pc.root / "systems/el7"
     assert not (root / ".allie-ahead").exists()
