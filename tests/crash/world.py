@@ -6,7 +6,6 @@ changed in every way that it can, and somebody has edited files on the PC.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import stat
@@ -16,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from allie.core.ledger import Placed
+from allie.core import ledger
 from allie.machine import tree
 from tests.worlds.busybox import busybox_root
 from tests.worlds.forked import allie
@@ -164,18 +163,20 @@ def copy(root: Path, to: Path) -> Path:
     subprocess.run(["cp", "-a", str(root), str(to)], check=True)
     path = to / "var/lib/allie/ledger"
     if path.exists():
-        ledger = json.loads(path.read_text())
+        text = path.read_text(errors="surrogateescape")
+        books = ledger.decode(text)
         mirror = "var/lib/allie/mirror/current"
-        for real, row in ledger["entries"].items():
-            entry = dict(zip(Placed._fields, row))
-            if entry["seen"] and entry["seen"] == _seen(root / real):
-                entry["seen"] = _seen(to / real)
-            if entry["source"]:
-                source = to / mirror / entry["overlay"] / entry["spelling"]
-                _, _, rest = entry["source"].partition(" ")
-                entry["source"] = f"{source.lstat().st_ino} {rest}"
-            row[:] = [entry[name] for name in Placed._fields]
-        path.write_text(json.dumps(ledger))
+        entries = {}
+        for real, entry in books.entries.items():
+            if entry.seen and entry.seen == _seen(root / real):
+                entry = entry._replace(seen=_seen(to / real))
+            if entry.source:
+                source = to / mirror / entry.overlay / entry.spelling
+                _, _, rest = entry.source.partition(" ")
+                entry = entry._replace(source=f"{source.lstat().st_ino} {rest}")
+            entries[real] = entry
+        text = ledger.encode(books._replace(entries=entries))
+        path.write_text(text, errors="surrogateescape")
     return to
 
 
@@ -237,12 +238,11 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, t
 def books(root: Path) -> dict[str, Any]:
     """What the state directory says, without what no two runs have in common."""
     state = root / "var/lib/allie"
-    ledger = json.loads((state / "ledger").read_text())
+    known = ledger.decode((state / "ledger").read_text(errors="surrogateescape"))
     said: dict[str, Any] = {
-        f"ledger {real}": [entry[:4], entry[5:7], entry[8]]
-        for real, entry in ledger["entries"].items()
+        f"ledger {real}": [entry[:4], entry[5:7], entry[8]] for real, entry in known.entries.items()
     }
-    said.update({f"tombstone {real}": True for real in ledger["tombstones"]})
+    said.update({f"tombstone {real}": True for real in known.tombstones})
     said.update({f"pristine {path.name}": facts(path) for path in (state / "pristine").iterdir()})
     said["state"] = sorted(
         path.name

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from allie.core import ledger
 from tests.systems.room import (
     Room,
     arrives,
@@ -96,8 +97,8 @@ def test_it_is_made_fit_for_this_pc(room: Room) -> None:
     assert len(its) == len(ours) == 33
     assert its != ours
     assert (root / "etc/allie/system").read_text() == "el7\n"
-    ledger = json.loads((root / "var/lib/allie/ledger").read_text())
-    assert ledger, "its own, not the golden machine's"
+    books = ledger.decode((root / "var/lib/allie/ledger").read_text())
+    assert books.entries, "its own, not the golden machine's"
 
 
 def test_it_is_not_seen_before_it_is_whole_and_killed_twice_it_goes_on(room: Room) -> None:

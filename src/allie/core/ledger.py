@@ -13,7 +13,7 @@ from allie.core.value import TYPE_CHECKING, Value
 if TYPE_CHECKING:
     from typing import Any
 
-VERSION = 1
+VERSION = 2
 PARTS = ("overlay", "overact")
 NOTHING = "-"  # as content: nothing stands there; as pristine: nothing stood there
 UNKNOWN = "?"  # as pristine: the ledger was rebuilt, nobody knows what stood there
@@ -68,30 +68,35 @@ def empty(lost: bool = False) -> Ledger:
 
 
 def encode(ledger: Ledger) -> str:
-    """The ledger as one JSON text."""
-    return json.dumps(
-        {
-            "version": VERSION,
-            "generations": ledger.generations,
-            "entries": ledger.entries,
-            "tombstones": ledger.tombstones,
-            "lost": any(ledger.is_lost_for(part) for part in PARTS),
-        },
-        separators=(",", ":"),
-    )
+    """The ledger as text: a line of JSON, then of each entry its path and its fields, NUL-ended.
+
+    The entries are not JSON, since a tick of 5,000 files would spend a tenth of its time on that.
+    """
+    head = {
+        "version": VERSION,
+        "generations": ledger.generations,
+        "tombstones": ledger.tombstones,
+        "lost": any(ledger.is_lost_for(part) for part in PARTS),
+        "entries": len(ledger.entries),
+    }
+    rows = ["\0".join((real, *placed)) for real, placed in ledger.entries.items()]
+    return "\0".join([json.dumps(head, separators=(",", ":")) + "\n", *rows, ""])
 
 
 def decode(text: str) -> Ledger:
     """Read what `encode` wrote. Raises ValueError if it is anything else."""
-    value: dict[str, Any] = json.loads(text)
+    head, _, rest = text.partition("\n")
+    value: dict[str, Any] = json.loads(head)
     if not isinstance(value, dict) or value.get("version") != VERSION:
         raise ValueError("not a ledger of this version")
+    _, *fields = rest.split("\0")
+    width = 1 + len(Placed._fields)
     try:
-        entries: dict[str, list[Any]] = value["entries"]
-        if any(len(row) != len(Placed._fields) for row in entries.values()):
+        if len(fields) != value["entries"] * width + 1 or fields.pop():
             raise ValueError("a damaged ledger: an entry is cut short")
+        columns = [fields[place::width] for place in range(width)]
         return Ledger(
-            dict(zip(entries, map(Placed._make, entries.values()))),
+            dict(zip(columns[0], map(Placed._make, zip(*columns[1:])))),
             {
                 real: Tombstone(placed(row), when)
                 for real, (row, when) in value["tombstones"].items()
@@ -99,7 +104,7 @@ def decode(text: str) -> Ledger:
             {part: int(number) for part, number in value["generations"].items()},
             bool(value.get("lost")),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"a damaged ledger: {error!r}") from error
 
 
