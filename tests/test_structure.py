@@ -63,8 +63,8 @@ UPWARD = {
 IN_ENTER = set("ctypes ctypes._endian _ctypes struct _struct types grp pwd __future__".split())
 # Not needed for a tick, and each costs start-up time that every PC pays every hour
 NOT_IN_A_TICK = set(
-    "ctypes shlex subprocess dataclasses pathlib inspect logging asyncio socket ssl tempfile"
-    " shutil".split()
+    "_ctypes ctypes shlex subprocess dataclasses pathlib inspect logging asyncio socket ssl"
+    " tempfile shutil".split()
 )
 
 

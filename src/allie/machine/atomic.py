@@ -66,13 +66,12 @@ def point(link: str, target: str) -> None:
 
 def exchange(one: str, other: str) -> bool:
     """Let two paths of one file system swap what they name, at once; False where that cannot be."""
-    import ctypes  # noqa: PLC0415 - see HACKING.md, start-up
+    from allie.machine import libc  # noqa: PLC0415 - see HACKING.md, start-up
 
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "renameat2"):
-        return False
     names = os.fsencode(one), os.fsencode(other)
-    if libc.renameat2(_CWD, names[0], _CWD, names[1], _EXCHANGE) != 0:
+    try:
+        libc.call("renameat2", _CWD, names[0], _CWD, names[1], _EXCHANGE)
+    except OSError:  # the C library, the kernel or the file system knows of no such thing
         return False
     sync_directory(os.path.dirname(one))
     return True
@@ -101,13 +100,14 @@ def sync_filesystem(path: str) -> None:
 
     rsync exits 0 when its data never reached the disk; this is what tells (RULES A12).
     """
-    import ctypes  # noqa: PLC0415 - see HACKING.md, start-up
+    from allie.machine import libc  # noqa: PLC0415 - see HACKING.md, start-up
 
-    libc = ctypes.CDLL(None, use_errno=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if libc.syncfs(descriptor) != 0:
-            reason = os.strerror(ctypes.get_errno())
-            raise StateError(f"the disk under {path} did not take the data: {reason}")
+        libc.call("syncfs", descriptor)
+    except OSError as error:
+        raise StateError(
+            f"the disk under {path} did not take the data: {error.strerror}"
+        ) from error
     finally:
         os.close(descriptor)

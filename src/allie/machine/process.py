@@ -150,7 +150,7 @@ def fork(
     parent = os.getpid()
     if dies_with_us:
         die_with_parent()
-        import ctypes  # noqa: F401, PLC0415 - once, here, and not in each child
+        from allie.machine import libc  # noqa: F401, PLC0415 - once, and not in each child
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -183,9 +183,9 @@ def die_with_parent() -> None:
     Whoever starts a program that changes something gets there by itself.
     """
     for parent in _forked_by:
-        import ctypes  # noqa: PLC0415 - see HACKING.md, start-up
+        from allie.machine import libc  # noqa: PLC0415 - see HACKING.md, start-up
 
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc.call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(2)
     _forked_by.clear()
