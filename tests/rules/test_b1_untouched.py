@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from allie.core import ledger
 from tests.rules.helpers import World, injected, snapshot
 from tests.worlds.toy import File, make_tree
 
@@ -119,8 +119,8 @@ def test_a_file_that_only_moved_is_no_drift(tmp_path: Path, move: str) -> None:
     assert done.out == ""
     assert snapshot(world.root) == before
     world.steady()
-    seen = json.loads(world.state("ledger").read_text())["entries"]["etc/a"]
-    assert str(path.stat().st_ctime_ns) in json.dumps(seen)  # refreshed: read only once
+    entry = ledger.decode(world.state("ledger").read_text()).entries["etc/a"]
+    assert str(path.stat().st_ctime_ns) in entry.seen  # refreshed: read only once
 
 
 def test_what_is_right_already_is_adopted_and_stays_on_withdrawal(tmp_path: Path) -> None:
