@@ -120,6 +120,35 @@ def test_a_directory_boots_and_stays_as_it_was(tmp_path: Path, bootable: Path) -
     assert _scratch() == before
 
 
+# The PC has the kernel and its modules, as `bootable` has them; the system has neither.
+_KERNEL = """
+mount --bind {kept}/boot /boot
+mount -t overlay overlay -o lowerdir={kept}/lib:/usr/lib /usr/lib
+"""
+
+
+@pytest.mark.vm_all
+@pytest.mark.timeout(400)
+def test_a_directory_without_a_kernel_boots_the_running_one_with_its_modules(
+    tmp_path: Path, bootable: Path
+) -> None:
+    root, kept = tmp_path / "root", tmp_path / "kept"
+    subprocess.run(["cp", "-a", str(bootable), str(root)], check=True)
+    (kept / "lib").mkdir(parents=True)
+    shutil.move(root / "boot", kept / "boot")
+    shutil.move(root / "usr/lib/modules", kept / "lib/modules")
+    for name in ("vmlinuz", "initrd.img"):
+        (root / name).unlink(missing_ok=True)
+    _probe(root, "modprobe dummy && grep -q dummy /proc/modules")
+    before = _BASE.format(where=root) + _KERNEL.format(kept=kept)
+    done = aside.allie("vm", "other", "--accel", "tcg", before=before, seconds=300)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "the probe was here" in done.stdout
+    assert "booting with /boot/vmlinuz-" in done.stdout
+    assert not (root / "usr/lib/modules").exists()
+    assert "left: " not in done.stdout
+
+
 @pytest.mark.vm_all
 @pytest.mark.timeout(400)
 def test_a_partition_boots_and_stays_as_it_was(partition: Path) -> None:
@@ -162,10 +191,11 @@ def test_a_kept_partition_is_nobody_elses_meanwhile(tmp_path: Path, small: str) 
     assert "snapshot=off" in (tmp_path / "bin/calls").read_text()
 
 
-def _probe(root: Path) -> None:
+def _probe(root: Path, first: str = "true") -> None:
     """Have a root write a file and say so on its console at boot, then switch off."""
     qemu.run_at_boot(root, "")
-    says = "echo > /written && echo the probe was here > /dev/ttyS0"  # there is no second console
+    # There is no second console.
+    says = f"{first} && echo > /written && echo the probe was here > /dev/ttyS0"
     (root / "usr/local/sbin/probe").write_text(f"#!/bin/sh\n{says}\n")
 
 

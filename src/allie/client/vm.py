@@ -17,7 +17,7 @@ from allie.client import enter, kernels
 from allie.core import whereabouts
 from allie.core.errors import StateError
 from allie.core.value import Value
-from allie.machine import atomic, console, disks, locate, lock, mounts, process
+from allie.machine import atomic, console, disks, locate, lock, loop, mounts, paths, process
 
 PROGRAM = "qemu-system-x86_64"
 PACKAGES = "qemu-system-x86 (apt, pacman), qemu-system-x86-core (dnf) or qemu-x86 (zypper)"
@@ -25,6 +25,8 @@ PATIENCE = 20.0  # seconds without a word on the console, after which KVM is tak
 _SPARE = 1 << 30  # what the system may write on its throw-away copy
 _SCRATCH = "/var/tmp"  # on a disk: the copy of a system is too large for memory
 _COPY = 1 << 20
+_MOUNT = "/run/allie/vm"  # seen by us alone
+_MODULES = "/lib/modules"
 
 
 class Machine(Value):
@@ -78,11 +80,11 @@ def boot(name: str, memory: int, cpus: int, accel: str, *, keep: bool = False) -
         )
     log, kernel, initrd = _nameless(), _nameless(), _nameless()
     if source.root:
-        _take_kernel(source.root, kernel, initrd)
-        disk = _copy(source.root)
+        disk = _copy(source.root, _take_kernel(source.root, kernel, initrd))
     else:
-        with disks.read(source.device, "/run/allie/vm") as root:
-            _take_kernel(root, kernel, initrd)
+        with disks.read(source.device, _MOUNT) as root:
+            if _take_kernel(root, kernel, initrd):
+                console.warn("without its modules, which only a copy of a directory can be given")
         disk = _hold(source.device) if keep else os.open(source.device, os.O_RDONLY | os.O_CLOEXEC)
     files = [disk, kernel, initrd, log]
     names = [f"/proc/self/fd/{each}" for each in files]
@@ -109,19 +111,24 @@ def find(name: str) -> Source:
     return Source(root, "")
 
 
-def _take_kernel(root: str, kernel: int, initrd: int) -> None:
-    """Copy the system's kernel, or that of the running one, where its mount cannot go away."""
-    found = kernels.found(root)
+def _take_kernel(root: str, kernel: int, initrd: int) -> str:
+    """Copy the system's kernel, or that of the running one, where its mount cannot go away.
+
+    Returns the modules that come with it; "" for those that the system has.
+    """
+    own, running = kernels.found(root), os.uname().release
+    found = own or sorted(kernels.found("/"), key=lambda each: each.release != running)
     if not found:
-        found = kernels.found("/")
-        if not found:
-            raise StateError(f"neither {root}/boot nor /boot holds a kernel with its initramfs")
-        console.warn(f"no kernel in {root}: booting with {found[0].vmlinuz}, without its modules")
-    paths = (found[0].vmlinuz, found[0].initrd)
-    for path, target in zip(paths, (kernel, initrd)):
+        raise StateError(f"neither {root}/boot nor /boot holds a kernel with its initramfs")
+    chosen = found[0]
+    for path, target in ((chosen.vmlinuz, kernel), (chosen.initrd, initrd)):
         with open(path, "rb") as source:
             while data := source.read(_COPY):
                 os.write(target, data)
+    if own:
+        return ""
+    console.warn(f"no kernel in {root}: booting with {chosen.vmlinuz}")
+    return f"{_MODULES}/{chosen.release}"
 
 
 def _hold(device: str) -> int:
@@ -138,17 +145,31 @@ def _nameless() -> int:
     return os.open(_SCRATCH, flags, 0o600)
 
 
-def _copy(root: str) -> int:
-    """A nameless image of an ext4 file system with what is in `root`."""
+def _copy(root: str, modules: str) -> int:
+    """A nameless image of an ext4 file system with what is in `root`, and these modules."""
     if lock.is_running(locate.open_system(root)):
         console.warn(f"{root}: its tick is at work; the copy may have half of what it does")
-    done = process.run(["du", "-skx", root], check=True)
+    trees = [root, modules] if os.path.isdir(modules) else [root]
+    done = process.run(["du", "-skxc", *trees], check=True)
     image = _nameless()
-    os.ftruncate(image, int(int(done.out.split()[0]) * 1024 * 1.4) + _SPARE)
+    kilobytes = int(done.out.splitlines()[-1].split()[0])
+    os.ftruncate(image, int(kilobytes * 1024 * 1.4) + _SPARE)
     console.say(f"copying {root} (nothing that the machine writes is kept)")
     command = ["mkfs.ext4", "-q", "-F", "-d", root, f"/proc/self/fd/{image}"]
     process.run(command, keep=[image], check=True)
+    if trees[1:]:
+        _add_modules(image, modules)
     return image
+
+
+def _add_modules(image: int, modules: str) -> None:
+    """Copy modules to where the programs that load them look."""
+    with loop.device(image) as device, disks.mounted(device, _MOUNT) as at:
+        inside = paths.Inside(at)
+        target = inside.prefix + inside.directory(_MODULES.lstrip("/")).real
+        os.makedirs(target, 0o755, exist_ok=True)
+        process.run(["cp", "-a", modules, f"{target}/"], check=True)
+    os.rmdir(_MOUNT)
 
 
 def _run(machine: Machine, files: Sequence[int], accel: str) -> int:
