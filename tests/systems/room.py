@@ -70,7 +70,11 @@ class Room:
     def heavy_image(self, name: str, megabytes: int) -> Path:
         """An image that takes its time: a megabyte of noise in each of its files."""
         noise = random.Random(name)
-        tree: Tree = {f"usr/share/{n:02}": noise.randbytes(1 << 20) for n in range(megabytes)}
+        made = 1_500_000_000 + sum(name.encode())  # another image's are not of the same second
+        tree: Tree = {
+            f"usr/share/{n:02}": File(noise.randbytes(1 << 20), mtime=made)
+            for n in range(megabytes)
+        }
         return self.image(name, tree)
 
     def overlay(self, tree: Tree, name: str = "common") -> None:
