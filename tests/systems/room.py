@@ -30,8 +30,7 @@ PC: Tree = {
     "etc/ssh/ssh_host_ed25519_key": File("this PC's key\n", 0o600),
 }
 IMAGE: Tree = {
-    # Not of today: rsync takes the same size and second for the same file.
-    "etc/release": File("one\n", mtime=1_500_000_000),
+    "etc/release": "one\n",
     "etc/fstab": "# the golden machine's\n",
     "etc/hostname": "golden\n",
     "etc/timezone": "UTC\n",
@@ -64,17 +63,21 @@ class Room:
         self.server.__exit__(None, None, None)
 
     def image(self, name: str, tree: Tree | None = None) -> Path:
-        """An image in the store, as `image import` leaves one."""
-        return busybox_root(self.store / "images" / name, {**IMAGE, **(tree or {})})
+        """An image in the store, as `image import` leaves one.
+
+        Its files have a time of its own: rsync takes the same size and second for the same file.
+        """
+        made = busybox_root(self.store / "images" / name, {**IMAGE, **(tree or {})})
+        then = 1_500_000_000 + sum(name.encode())
+        for path in made.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                os.utime(path, (then, then))
+        return made
 
     def heavy_image(self, name: str, megabytes: int) -> Path:
         """An image that takes its time: a megabyte of noise in each of its files."""
         noise = random.Random(name)
-        made = 1_500_000_000 + sum(name.encode())  # another image's are not of the same second
-        tree: Tree = {
-            f"usr/share/{n:02}": File(noise.randbytes(1 << 20), mtime=made)
-            for n in range(megabytes)
-        }
+        tree: Tree = {f"usr/share/{n:02}": noise.randbytes(1 << 20) for n in range(megabytes)}
         return self.image(name, tree)
 
     def overlay(self, tree: Tree, name: str = "common") -> None:

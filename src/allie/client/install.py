@@ -114,7 +114,7 @@ def make_bootable(plan: Plan) -> list[str]:
     """Put the boot loader and the menu on the disk; for which firmware it boots now."""
     pairs = zip(plan.parts, disks.partitions(plan.disk))
     esp = next((made.node for part, made in pairs if part.kind == layout.ESP), "")
-    with disks.mounted(disks.device(plan.settings.root), "/run/allie/installed") as root:
+    with disks.passing(disks.device(plan.settings.root), "/run/allie/installed") as root:
         here = locate.open_system(root)
         if os.path.exists(here.at("usr/bin/ssh-keygen")):
             process.run(["chroot", root, "ssh-keygen", "-A"])  # keys of its own, where it has none
@@ -127,7 +127,6 @@ def make_bootable(plan: Plan) -> list[str]:
             else:
                 firmware = bootloader.install(root, plan.disk, esp)
         atomic.sync_filesystem(root)
-    os.rmdir("/run/allie/installed")
     return firmware
 
 

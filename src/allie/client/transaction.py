@@ -19,12 +19,7 @@ from allie.client.lay import lay
 from allie.core import intent as intents
 from allie.core.errors import PathRefused
 from allie.core.intent import Intent, Step
-from allie.core.ledger import (
-    DIRECTORY,
-    NOTHING,
-    UNKNOWN,
-    Ledger,
-)
+from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger
 from allie.core.plan import REMOVE
 from allie.core.present import Offer
 from allie.core.resolution import Problem

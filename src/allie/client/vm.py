@@ -164,12 +164,11 @@ def _copy(root: str, modules: str) -> int:
 
 def _add_modules(image: int, modules: str) -> None:
     """Copy modules to where the programs that load them look."""
-    with loop.device(image) as device, disks.mounted(device, _MOUNT) as at:
+    with loop.device(image) as device, disks.passing(device, _MOUNT) as at:
         inside = paths.Inside(at)
         target = inside.prefix + inside.directory(_MODULES.lstrip("/")).real
         os.makedirs(target, 0o755, exist_ok=True)
         process.run(["cp", "-a", modules, f"{target}/"], check=True)
-    os.rmdir(_MOUNT)
 
 
 def _run(machine: Machine, files: Sequence[int], accel: str) -> int:

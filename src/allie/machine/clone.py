@@ -85,6 +85,15 @@ def describe_as(source: str, target: str, *, times: bool = True) -> None:
         os.close(descriptor)
 
 
+def shares_blocks(new: int, old: int) -> bool:
+    """Have an open file consist of the blocks of another one; False where that cannot be."""
+    try:
+        fcntl.ioctl(new, _CLONE, old)
+        return True
+    except OSError:  # another disk, or one that shares nothing
+        return False
+
+
 def _file(source: str, target: str) -> None:
     old = os.open(source, os.O_RDONLY | os.O_NONBLOCK | _OPEN)
     try:
@@ -104,12 +113,8 @@ def _file(source: str, target: str) -> None:
 
 def _content(old: int, new: int, st: os.stat_result) -> None:
     """Share the blocks where the file system can; else copy, and leave its holes holes."""
-    if st.st_size >= _WORTH_SHARING:
-        try:
-            fcntl.ioctl(new, _CLONE, old)
-            return
-        except OSError:
-            pass  # another disk, or one that shares nothing
+    if st.st_size >= _WORTH_SHARING and shares_blocks(new, old):
+        return
     if st.st_blocks * 512 >= st.st_size:
         _copy(old, new, None)
         return

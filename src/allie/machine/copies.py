@@ -10,11 +10,10 @@ import fcntl
 import os
 
 from allie.core.errors import StateError
-from allie.machine import mounts, process, tree
+from allie.machine import clone, mounts, process, tree
 
 _SUBVOL_GETFLAGS = 0x80089419  # linux/btrfs.h; only a subvolume answers
 _FS_INFO = 0x8400941F  # linux/btrfs.h; any directory there answers
-_CLONE = 0x40049409  # linux/fs.h, FICLONE
 
 
 def is_subvolume(path: str) -> bool:
@@ -77,8 +76,7 @@ def _shares_blocks(directory: str) -> bool:
         flags = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC
         files += (os.open(directory, flags, 0o600) for _ in range(2))
         os.write(files[0], b"x" * 4096)
-        fcntl.ioctl(files[1], _CLONE, files[0])
-        return True
+        return clone.shares_blocks(files[1], files[0])
     except OSError:
         return False
     finally:

@@ -17,6 +17,7 @@ from allie.core.value import Value
 from allie.machine import mounting, process
 
 _LONGEST = 16  # characters of an ext4 label; mkfs.ext4 cuts off the rest
+_AS_SYSTEM = ("rw,dev,suid,exec",)  # device files in it work
 _BLKID_NOTHING = 2  # its exit status where it finds nothing
 
 
@@ -126,15 +127,22 @@ def read(device: str, at: str) -> Iterator[str]:
 
     noload is what ext4 calls that, norecovery what xfs and btrfs do. The directory goes, too.
     """
+    with passing(device, at, ("ro,noload", "ro,norecovery")):
+        yield at
+
+
+@contextmanager
+def passing(device: str, at: str, options: Sequence[str] = _AS_SYSTEM) -> Iterator[str]:
+    """Mount a file system as `mounted` does, at a directory that goes again."""
     try:
-        with mounted(device, at, ("ro,noload", "ro,norecovery")):
+        with mounted(device, at, options):
             yield at
     finally:
         os.rmdir(at)
 
 
 @contextmanager
-def mounted(device: str, at: str, options: Sequence[str] = ("rw,dev,suid,exec",)) -> Iterator[str]:
+def mounted(device: str, at: str, options: Sequence[str] = _AS_SYSTEM) -> Iterator[str]:
     """Mount a file system at `at` (made if need be), seen by this process and its children alone.
 
     options: of these, the first that the file system takes. Device files in it work (nodev is not

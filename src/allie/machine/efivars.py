@@ -16,10 +16,8 @@ from allie.machine import atomic, mounting
 _TOP = "/sys/firmware/efi/efivars"
 _VENDOR = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"  # systemd-boot's
 _ATTRIBUTES = 7  # kept, and seen before and after the system starts (UEFI 8.2)
-_GETFLAGS, _SETFLAGS = (
-    ((2 << 30), 1),
-    ((1 << 30), 2),
-)  # linux/fs.h: FS_IOC_GETFLAGS, FS_IOC_SETFLAGS
+_FLAGS = struct.calcsize("l") << 16 | ord("f") << 8
+_GETFLAGS, _SETFLAGS = 2 << 30 | _FLAGS | 1, 1 << 30 | _FLAGS | 2  # linux/fs.h: FS_IOC_…
 _IMMUTABLE = 0x10
 
 
@@ -71,16 +69,9 @@ def _unlock(path: str) -> None:
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        flags = struct.unpack(
-            "l", fcntl.ioctl(descriptor, _request(*_GETFLAGS), struct.pack("l", 0))
-        )
-        fcntl.ioctl(descriptor, _request(*_SETFLAGS), struct.pack("l", flags[0] & ~_IMMUTABLE))
+        (flags,) = struct.unpack("l", fcntl.ioctl(descriptor, _GETFLAGS, struct.pack("l", 0)))
+        fcntl.ioctl(descriptor, _SETFLAGS, struct.pack("l", flags & ~_IMMUTABLE))
     except OSError:
         pass  # a kernel without such marks
     finally:
         os.close(descriptor)
-
-
-def _request(direction: int, number: int) -> int:
-    """_IOR('f', …, long) and _IOW('f', …, long)."""
-    return direction | struct.calcsize("l") << 16 | ord("f") << 8 | number
