@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench import machine
 from tests.worlds import qemu
-from tests.worlds.bare_metal import Site
+from tests.worlds.bare_metal import Site, empty_disk
 from tests.worlds.store import served
 
 TOP = Path(__file__).resolve().parents[1]
@@ -52,10 +52,8 @@ def play(top: Path) -> str:
     subprocess.run(["cp", "-a", str(site.image), str(top / "copy")], check=True)
     copied = time.monotonic() - began
     disk = top / "disk"
-    with disk.open("wb") as file:
-        file.truncate(3 << 29)
     with served(site.store) as server:
-        more = [*site.boot_installer(server), *qemu.disk(disk)]
+        more = [*site.boot_installer(server), *empty_disk(disk)]
         steps.update(follow(top / "installer", more, _INSTALLER))
         steps.update(follow(top / "pc", qemu.disk(disk), _PC))
     return page(steps, copied)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.Pieces:
     """With -n 2, files and groups of files go to the workers, the longest first."""
     return workers.Pieces(config, log)
+
+
+# --- what a child inherits ----------------------------------------------------------------------
+
+
+def pytest_sessionstart() -> None:
+    """Under nohup, or behind `&` in a script, signals are ignored, and by every child, too.
+
+    A handler is not inherited: a child can be interrupted, as one that somebody starts by hand.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 # --- no program from a unit test ---------------------------------------------------------------

@@ -22,7 +22,19 @@ _LAST = ("tests/unit/", "tests/test_structure.py")
 
 # Pieces of several files, each by a word that says what they cannot share with another worker.
 _TOGETHER = {
-    "disks of the same labels": ("tests/vm/", "tests/install/", "tests/boot/test_allie_boot.py"),
+    "disks of the same labels": (
+        "tests/vm/test_boot_menu.py",
+        "tests/vm/test_install.py",
+        "tests/vm/test_pc_loses_power.py",
+        "tests/vm/test_second_system.py",
+        "tests/vm/test_systemd_boot.py",
+        "tests/install/",
+        "tests/boot/test_allie_boot.py",
+    ),
+    "a file system called allievmtest": (
+        "tests/vm/test_allie_vm.py",
+        "tests/vm/test_allie_vm_ends.py",
+    ),
     "whoever is inside a system, on the whole machine": ("tests/enter/",),
 }
 

@@ -15,7 +15,7 @@ from allie.core.errors import StateError, UsageError
 from allie.machine import mounts
 from allie.server import installer
 from tests.worlds import machine, qemu
-from tests.worlds.bare_metal import Site
+from tests.worlds.bare_metal import Site, empty_disk
 from tests.worlds.store import served
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
@@ -66,14 +66,9 @@ def test_an_empty_disk_is_installed_unattended_and_boots(
     site: Site, tmp_path: Path, way: str
 ) -> None:
     disk = tmp_path / "disk"
-    with disk.open("wb") as file:
-        file.truncate(3 << 29)
     firmware = ["-bios", str(qemu.firmware())] if way == "uefi" else []
     with served(site.store) as server:
-        more = [*site.boot_installer(server), *qemu.disk(disk)]
-        with qemu.guest(tmp_path / "installer", more) as guest:
-            said = guest.wait_for("allie: installed; power off", 400)
-            guest.wait(30)
+        said = site.install(server, disk, tmp_path / "installer")
         assert "deb is installed on /dev/vda, which boots by BIOS and UEFI" in said
         changed = site.store / "overlays/common/etc/changed"
         changed.write_text(f"since then, {way}\n")
@@ -87,10 +82,8 @@ def test_an_empty_disk_is_installed_unattended_and_boots(
 def test_the_plug_is_pulled_while_it_installs(site: Site, tmp_path: Path) -> None:
     """In the middle of the image; at the next start of the installer it goes on, and boots."""
     disk = tmp_path / "disk"
-    with disk.open("wb") as file:
-        file.truncate(3 << 29)
     with served(site.store) as server:
-        more = [*site.boot_installer(server), *qemu.disk(disk)]
+        more = [*site.boot_installer(server), *empty_disk(disk)]
         with qemu.guest(tmp_path / "cut", more) as guest:
             guest.wait_for("partitions and file systems: there", 400)
             time.sleep(8)

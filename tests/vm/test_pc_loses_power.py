@@ -16,7 +16,7 @@ import pytest
 from allie.client import menufiles
 from allie.machine import efivars
 from tests.worlds import disk, qemu
-from tests.worlds.bare_metal import Site
+from tests.worlds.bare_metal import Site, empty_disk
 from tests.worlds.installing import install
 from tests.worlds.loop import looped
 from tests.worlds.store import Served, served
@@ -69,14 +69,10 @@ class PC:
         self._top, self._boots = top, 0
 
     def install(self, server: Served) -> None:
-        with self.file.open("wb") as new:
-            new.truncate(3 << 29)
         if self.loader == "systemd-boot":  # its boot partition needs a vfat
-            more = [*self.site.boot_installer(server), *qemu.disk(self.file)]
-            with qemu.guest(self._top / "installer", more) as guest:
-                guest.wait_for("allie: installed; power off", 400)
-                guest.wait(30)
+            self.site.install(server, self.file, self._top / "installer")
             return
+        empty_disk(self.file)
         layout = self._top / "layout"
         layout.write_text(_LAYOUTS[self.loader])
         url = server.url.replace("127.0.0.1", "store.test")

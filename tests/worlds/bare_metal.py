@@ -42,6 +42,13 @@ def stock(store: Path, images: Sequence[str], more: Tree) -> None:
     make_tree(store / "overlays/common", {**tree, **more})
 
 
+def empty_disk(file: Path) -> list[str]:
+    """QEMU's arguments for a new disk with nothing on it."""
+    with file.open("wb") as new:
+        new.truncate(3 << 29)
+    return qemu.disk(file)
+
+
 class Site:
     """A store with one bootable image, and the installer made of it."""
 
@@ -63,3 +70,11 @@ class Site:
         words += " allie.disk=/dev/vda allie.yes allie.end=poweroff"
         argv = ["-kernel", str(self.out / "vmlinuz"), "-initrd", str(self.out / "initrd")]
         return [*argv, "-append", words]
+
+    def install(self, server: Served, file: Path, folder: Path) -> str:
+        """Boot the installer with a new disk, until it is installed; what it said."""
+        more = [*self.boot_installer(server), *empty_disk(file)]
+        with qemu.guest(folder, more) as guest:
+            said = guest.wait_for("allie: installed; power off", 400)
+            guest.wait(30)
+        return said
