@@ -1,8 +1,9 @@
 """How the tests are divided among the workers of pytest-xdist (`make test` starts two).
 
-A file is one piece of work: what its tests share is made once. Files that would disturb each other
-are one piece together, so that no two workers have them at the same time. What takes longest is
-begun first, and what takes no time at all is left for the end, where it fills the gaps.
+A file is one piece of work: what its tests share is made once. Files that would disturb each other,
+and have no lock for that (as tests.worlds.disk.alone), are one piece together, so that no two
+workers have them at the same time. What takes longest is begun first, and what takes no time at all
+is left for the end, where it fills the gaps.
 """
 
 from __future__ import annotations
@@ -14,23 +15,20 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # The longest first; what is not named comes after, unit tests last of all.
 _FIRST = (
+    "tests/vm/test_pc_loses_power.py",
+    "tests/vm/test_installer.py",
+    "tests/vm/test_installed_systemd_boot.py",
     "tests/vm/",
     "tests/install/",
     "tests/crash/",
 )
 _LAST = ("tests/unit/", "tests/test_structure.py")
 
+# So long that each test of it is a piece.
+_APART = ("tests/vm/test_pc_loses_power.py",)
+
 # Pieces of several files, each by a word that says what they cannot share with another worker.
 _TOGETHER = {
-    "disks of the same labels": (
-        "tests/vm/test_boot_menu.py",
-        "tests/vm/test_install.py",
-        "tests/vm/test_pc_loses_power.py",
-        "tests/vm/test_second_system.py",
-        "tests/vm/test_systemd_boot.py",
-        "tests/install/",
-        "tests/boot/test_allie_boot.py",
-    ),
     "a file system called allievmtest": (
         "tests/vm/test_allie_vm.py",
         "tests/vm/test_allie_vm_ends.py",
@@ -53,12 +51,14 @@ class Pieces(LoadScopeScheduling):  # type: ignore[misc]
 def piece(nodeid: str) -> str:
     """The piece of work that a test belongs to."""
     file = nodeid.partition("::")[0]
+    if file in _APART:
+        return nodeid
     return next((word for word, places in _TOGETHER.items() if file.startswith(places)), file)
 
 
 def named() -> list[str]:
     """All places that are named here."""
-    return [*_FIRST, *_LAST, *(place for places in _TOGETHER.values() for place in places)]
+    return [*_FIRST, *_LAST, *_APART, *(place for places in _TOGETHER.values() for place in places)]
 
 
 def rank(item: pytest.Item) -> int:

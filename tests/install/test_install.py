@@ -102,6 +102,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 def test_a_disk_is_divided_filled_and_left_alone_the_second_time(disk: Disk) -> None:
     done = disk.install("--yes")
     assert done.returncode == 0, done.stdout
+    assert "image box has no python3 and no rsync: box will not tick by itself." in done.stdout
     assert disk.names() == _NAMES
     assert disk.read(3, "etc/hostname") == "pc1\n"
     assert disk.read(3, "etc/fstab").splitlines()[1:] == [
@@ -115,9 +116,12 @@ def test_a_disk_is_divided_filled_and_left_alone_the_second_time(disk: Disk) -> 
     units = "etc/systemd/system/timers.target.wants/allie.timer"
     assert "Type: symlink" in _stat(f"{disk.device}p3", units), "ticks are switched on"
     before = disk.read(3, "var/lib/allie/tick")
+    for name in ("python3", "rsync"):
+        (disk.store / "images/box/usr/bin" / name).symlink_to("busybox")
     again = disk.install("--yes")
     assert again.returncode == 0, again.stdout
     assert "to be gone on with" in again.stdout
+    assert "will not tick by itself" not in again.stdout
     assert disk.read(3, "var/lib/allie/tick") == before
 
 

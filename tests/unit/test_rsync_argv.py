@@ -171,7 +171,7 @@ def test_all_kinds_of_store_share_one_path_rule(store: str, sources: list[str]) 
 
 
 def test_listing_a_directory_of_a_store() -> None:
-    assert rsync.list_directory("/srv/allie", "overlays", 60) == [
+    assert rsync.list_only("/srv/allie", "overlays/", 60) == [
         "rsync",
         "--list-only",
         "--8-bit-output",

@@ -60,27 +60,25 @@ def test_what_is_in_it(site: Site) -> None:
 
 @pytest.mark.vm
 @pytest.mark.vm_all
-@pytest.mark.parametrize("way", ["bios", "uefi"])
 @pytest.mark.timeout(900)
-def test_an_empty_disk_is_installed_unattended_and_boots(
-    site: Site, tmp_path: Path, way: str
+def test_an_empty_disk_is_installed_unattended_and_boots_by_uefi(
+    site: Site, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"
-    firmware = ["-bios", str(qemu.firmware())] if way == "uefi" else []
+    firmware = ["-bios", str(qemu.firmware())]
     with served(site.store) as server:
         said = site.install(server, disk, tmp_path / "installer")
         assert "deb is installed on /dev/vda, which boots by BIOS and UEFI" in said
-        changed = site.store / "overlays/common/etc/changed"
-        changed.write_text(f"since then, {way}\n")
+        (site.store / "overlays/common/etc/changed").write_text("since then\n")
         with qemu.guest(tmp_path / "pc", [*firmware, *qemu.disk(disk)], memory=1024) as guest:
-            guest.wait_for(f"ticked as pc5: since then, {way}", 240, results=True)
+            guest.wait_for("ticked as pc5: since then", 240, results=True)
 
 
 @pytest.mark.vm
 @pytest.mark.vm_all
 @pytest.mark.timeout(900)
 def test_the_plug_is_pulled_while_it_installs(site: Site, tmp_path: Path) -> None:
-    """In the middle of the image; at the next start of the installer it goes on, and boots."""
+    """In mid-image; at the next start of the installer it goes on, and the disk boots by BIOS."""
     disk = tmp_path / "disk"
     with served(site.store) as server:
         more = [*site.boot_installer(server), *empty_disk(disk)]

@@ -9,6 +9,7 @@ import pytest
 
 from tests.worlds import qemu
 from tests.worlds.bare_metal import stock
+from tests.worlds.disk import alone
 from tests.worlds.installing import install
 from tests.worlds.loop import looped
 from tests.worlds.store import served
@@ -54,7 +55,7 @@ def test_a_second_system_arrives_and_is_booted_once(tmp_path: Path) -> None:
     with served(top) as server:
         url = server.url.replace("127.0.0.1", "store.test")
         make_tree(top / "overlays/common", {"etc/allie/allie.conf": _CONF.format(store=url)})
-        with looped(file) as device:
+        with alone(), looped(file) as device:
             done = install(device, url, "--host", "pc1", "--layout", str(layout), "--yes")
             subprocess.run(["partx", "-d", device], check=False)
         assert done.returncode == 0, done.stdout

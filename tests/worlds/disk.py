@@ -49,10 +49,9 @@ def _forget(device: str) -> None:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """No other run of the tests has a disk of ALLiE's meanwhile; not to be had twice at once.
+    """No other test, of any run, has a disk of ALLiE's meanwhile; not to be had twice at once.
 
     Its labels are for the whole machine, and where two disks have the same one, that is an error.
-    Within a run tests/workers.py sees to it.
     """
     with locked("disks"):
         yield

@@ -13,7 +13,7 @@ from allie.client import bootloader, install, join
 from allie.client.install import Plan
 from allie.core import layout
 from allie.core import settings as configuration
-from allie.core.errors import DONE, AllieError, StateError, StoreError, Unreachable, UsageError
+from allie.core.errors import DONE, AllieError, StateError, StoreError, UsageError
 from allie.core.settings import Settings
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     plan = install.plan(args.disk, text, settings, settings.host or _own_name())
     _need_loader(plan)
     _show(plan)
+    _warn_of_image(plan)
     if plan.holds and args.erase:
         console.warn(f"what {plan.disk} holds will be LOST: {plan.holds}")
     elif plan.holds:
@@ -75,7 +76,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     image = configuration.check_name(args.image, "image")
     name = configuration.check_name(args.system or image, "system")
     there = join.those_that_exist(store, image)
-    if image not in join.listing(store, "images"):
+    if not join.has(store, f"images/{image}"):
         raise StoreError(f"{store} has no image {image}", "allie image list, on the server")
     overlays = options.words(args.overlays) or there
     for each in overlays:
@@ -86,17 +87,26 @@ def _settings(args: argparse.Namespace) -> Settings:
 
 def _need_loader(plan: Plan) -> None:
     """Ask whether the image has systemd-boot, where the layout wants it: nothing is written yet."""
-    own = plan.settings
     if all(each.kind != layout.EFI_BOOT for each in plan.parts):
         return
-    try:
-        there = join.listing(own.stores[0], f"images/{own.image}/usr/lib/systemd/boot")
-    except Unreachable:
-        raise
-    except StoreError:  # it has no such directory
-        there = []
-    if "efi" not in there:
-        raise StateError(f"image {own.image} has no systemd-boot", bootloader.SYSTEMD_PACKAGES)
+    if not _in_image(plan.settings, "usr/lib/systemd/boot/efi"):
+        image = plan.settings.image
+        raise StateError(f"image {image} has no systemd-boot", bootloader.SYSTEMD_PACKAGES)
+
+
+def _warn_of_image(plan: Plan) -> None:
+    """Say what the image has not, and a tick needs; a conf script may yet bring it."""
+    own = plan.settings
+    missing = [name for name in ("python3", "rsync") if not _in_image(own, f"usr/bin/{name}")]
+    if missing:
+        console.warn(
+            f"image {own.image} has no {' and no '.join(missing)}: {own.system} will not tick by"
+            " itself. Put it into the image, or have a conf script install it"
+        )
+
+
+def _in_image(own: Settings, path: str) -> bool:
+    return join.has(own.stores[0], f"images/{own.image}/{path}")
 
 
 def _own_name() -> str:

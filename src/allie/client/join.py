@@ -8,7 +8,7 @@ from collections.abc import Callable
 from allie.client import generation as generations
 from allie.client import identity, part, timer
 from allie.core import settings as configuration
-from allie.core.errors import SettingsError, StateError, StoreError, UsageError
+from allie.core.errors import SettingsError, StateError, StoreError, Unreachable, UsageError
 from allie.core.report import Report
 from allie.core.settings import Settings
 from allie.core.system import System
@@ -96,18 +96,29 @@ def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
 
 def those_that_exist(store: str, image: str) -> tuple[str, ...]:
     """Of kit, common and the image's own overlay those that the store has."""
-    there = listing(store, "overlays")
+    there = rsync.parse_listing(_asked(store, "overlays/"))
     if "kit" not in there:
         raise StoreError(f"{store} has no overlay kit", "run `allie store init` on the server")
     return tuple(name for name in ("kit", "common", image) if name in there)
 
 
-def listing(store: str, what: str) -> list[str]:
-    """The names of a store's `overlays` or `images`. Raises StoreError if it does not answer."""
-    argv = rsync.list_directory(store, what, configuration.DEFAULT_STALL)
+def has(store: str, path: str) -> bool:
+    """Whether a store has a file or directory. Raises Unreachable."""
+    try:
+        _asked(store, path)
+    except Unreachable:
+        raise
+    except StoreError:
+        return False
+    return True
+
+
+def _asked(store: str, path: str) -> bytes:
+    """What rsync lists of a path. Raises StoreError if it is not there, or nobody answers."""
+    argv = rsync.list_only(store, path, configuration.DEFAULT_STALL)
     finished = process.run(argv, stall=configuration.DEFAULT_STALL)
     rsync.check(finished, store)
-    return rsync.parse_listing(finished.out)
+    return finished.out
 
 
 def _write(here: System, settings: Settings) -> None:

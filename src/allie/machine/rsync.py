@@ -190,14 +190,14 @@ def names(paths: Sequence[str]) -> bytes:
     return b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)
 
 
-def list_directory(store: str, path: str, stall: int) -> list[str]:
-    """List one directory of a store."""
+def list_only(store: str, path: str, stall: int) -> list[str]:
+    """List one file of a store or, with a / at its end, what is in a directory."""
     able = ["--list-only", "--8-bit-output"]
-    return ["rsync", *able, *transport(store, stall), "--", sources(store, [path + "/"])[0]]
+    return ["rsync", *able, *transport(store, stall), "--", sources(store, [path])[0]]
 
 
 def parse_listing(out: bytes) -> list[str]:
-    """The directories in the output of `list_directory`."""
+    """The directories in the output of `list_only`."""
     found = (re.match(_LISTED, line) for line in out.splitlines())
     directories = (each.group(2) for each in found if each and each.group(1) == b"d")
     return [os.fsdecode(name) for name in directories if name != b"."]
