@@ -44,7 +44,7 @@ def main() -> int:
 
 def play(top: Path) -> str:
     """Make the store and the installer, install, boot: the page."""
-    site = Site(top)
+    site = Site(top, {})
     began = time.monotonic()
     site.make()
     steps = {"`allie image installer` (once, on the server)": time.monotonic() - began}

@@ -25,8 +25,6 @@ def test_a_file_is_one_piece_but_those_that_disturb_each_other() -> None:
     assert pieces("tests/rules/test_a4_rings.py::test_x[a/b::c]") == "tests/rules/test_a4_rings.py"
     assert pieces("tests/enter/test_root.py::test_x") == pieces("tests/enter/test_y.py::test_y")
     assert pieces("tests/enter/test_root.py::test_x") != pieces("tests/vm/test_install.py::test_x")
-    power = "tests/vm/test_pc_loses_power.py::test_x"
-    assert pieces(f"{power}[grub]") != pieces(f"{power}[systemd-boot]")
 
 
 @pytest.mark.real

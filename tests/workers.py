@@ -15,17 +15,15 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # The longest first; what is not named comes after, unit tests last of all.
 _FIRST = (
-    "tests/vm/test_pc_loses_power.py",
-    "tests/vm/test_installer.py",
     "tests/vm/test_installed_systemd_boot.py",
+    "tests/vm/test_installer.py",
+    "tests/vm/test_installed_grub.py",
+    "tests/vm/test_second_system.py",
     "tests/vm/",
     "tests/install/",
     "tests/crash/",
 )
 _LAST = ("tests/unit/", "tests/test_structure.py")
-
-# So long that each test of it is a piece.
-_APART = ("tests/vm/test_pc_loses_power.py",)
 
 # Pieces of several files, each by a word that says what they cannot share with another worker.
 _TOGETHER = {
@@ -51,14 +49,12 @@ class Pieces(LoadScopeScheduling):  # type: ignore[misc]
 def piece(nodeid: str) -> str:
     """The piece of work that a test belongs to."""
     file = nodeid.partition("::")[0]
-    if file in _APART:
-        return nodeid
     return next((word for word, places in _TOGETHER.items() if file.startswith(places)), file)
 
 
 def named() -> list[str]:
     """All places that are named here."""
-    return [*_FIRST, *_LAST, *_APART, *(place for places in _TOGETHER.values() for place in places)]
+    return [*_FIRST, *_LAST, *(place for places in _TOGETHER.values() for place in places)]
 
 
 def rank(item: pytest.Item) -> int:

@@ -15,7 +15,7 @@ from allie.core.errors import StateError, UsageError
 from allie.machine import mounts
 from allie.server import installer
 from tests.worlds import machine, qemu
-from tests.worlds.bare_metal import Site, empty_disk
+from tests.worlds.bare_metal import SOON, Site, empty_disk
 from tests.worlds.store import served
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
@@ -26,7 +26,7 @@ BOOT = Path(installer.__file__).parent / "initramfs/boot.sh"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     if not machine.is_root():
         pytest.skip("needs root")
-    made = Site(tmp_path_factory.mktemp("installer"))
+    made = Site(tmp_path_factory.mktemp("installer"), SOON)
     before = _state(made.image)
     made.make("console=ttyS0 panic=1 allie.yes allie.disk=/dev/nothing", with_iso=True)
     assert _state(made.image) == before, "the image was written to"

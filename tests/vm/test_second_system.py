@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.worlds import qemu
-from tests.worlds.bare_metal import stock
+from tests.worlds.bare_metal import SOON, stock
 from tests.worlds.disk import alone
 from tests.worlds.installing import install
 from tests.worlds.loop import looped
@@ -50,7 +50,7 @@ echo "typed" >/dev/ttyS1
 def test_a_second_system_arrives_and_is_booted_once(tmp_path: Path) -> None:
     top, file, layout = tmp_path / "store", tmp_path / "disk", tmp_path / "layout"
     layout.write_text(_LAYOUT)
-    stock(top, ["deb", "two"], {"root/conf/99probe": File(_SCRIPT, 0o755)})
+    stock(top, ["deb", "two"], {**SOON, "root/conf/99probe": File(_SCRIPT, 0o755)})
     subprocess.run(["truncate", "-s", "2200M", str(file)], check=True)
     with served(top) as server:
         url = server.url.replace("127.0.0.1", "store.test")

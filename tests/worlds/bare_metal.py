@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,12 +28,24 @@ swap = 32M
 """
 
 
+# For a PC that is booted again and again: the tick at boot comes when the network is up
+SOON: Tree = {
+    "etc/systemd/system/allie-boot.timer.d/soon.conf": "[Timer]\nOnBootSec=\nOnBootSec=1s\n"
+}
+
+
 def stock(store: Path, images: Sequence[str], more: Tree) -> None:
-    """Make a store with these bootable images; its PCs say that they ticked, and have `more`."""
+    """Make a store with these bootable images and this overlay for all its PCs."""
     allie_store.init(str(store))
     (store / "images").mkdir(exist_ok=True)
     for name in images:
         qemu.bootable_root(store / "images" / name)
+    overlay(store, more)
+
+
+def overlay(store: Path, more: Tree) -> None:
+    """Have its PCs say that they ticked, and have `more`, and nothing else of a store."""
+    shutil.rmtree(store / "overlays/common")
     tree: Tree = {
         "etc/changed": "at first\n",
         "etc/hosts": f"127.0.0.1 localhost\n{qemu.HOST} store.test\n",
@@ -52,10 +65,10 @@ def empty_disk(file: Path) -> list[str]:
 class Site:
     """A store with one bootable image, and the installer made of it."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, more: Tree) -> None:
         self.store, self.out = top / "store", top / "installer"
         self.image = self.store / "images/deb"
-        stock(self.store, ["deb"], {})
+        stock(self.store, ["deb"], more)
 
     def make(
         self, append: str = "", *, plan: str = LAYOUT, with_iso: bool = False
