@@ -106,6 +106,7 @@ def test_a_suite_that_does_not_exist(tmp_path: Path) -> None:
     options = ["--mirror", f"deb [trusted=yes] copy:{tmp_path}/nowhere ./"]
     done = server.run("image", "import", "x1", "mmdebstrap:nosuch", *options)
     assert done.rc == 2, done
-    assert "mmdebstrap:nosuch" in done.err
+    assert "allie: mmdebstrap:nosuch: Failed to fetch copy:" in done.err
+    assert f"{tmp_path}/nowhere" in done.err.splitlines()[0]
     assert server.names() == []
     assert not list(server.part("").iterdir())

@@ -58,7 +58,7 @@ def from_packages(part: Part, recipe: Recipe) -> None:
     """Have mmdebstrap make a Debian."""
     bring.need_program("mmdebstrap", "mmdebstrap")
     parts.empty(part)
-    argv = ["mmdebstrap", "--quiet", "--format=directory", f"--variant={recipe.variant}"]
+    argv = ["mmdebstrap", "--format=directory", f"--variant={recipe.variant}"]
     argv += [f"--include={recipe.include}"] if recipe.include else []
     argv += [recipe.suite, part.tree, *([recipe.mirror] if recipe.mirror else [])]
     _run(part, argv, f"{DEBIAN}{recipe.suite}")
@@ -110,5 +110,6 @@ def _run(part: Part, argv: Sequence[str], shown: str) -> None:
         raise StoreError(words, "make room; nothing is left")
     said = done.err.decode(errors="replace")
     lines = [line for line in said.splitlines() if "exit" not in line.lower() and line.strip()]
-    words = lines[0].strip() if lines else done.last_words()
+    errors = [line[3:] for line in lines if line.startswith("E: ")]  # apt's, the cause first
+    words = next((line.strip() for line in errors or lines), "") or done.last_words()
     raise StoreError(f"{shown}: {words}", done.command)
