@@ -194,13 +194,26 @@ def test_an_image_that_the_store_has_not(disk: Disk) -> None:
     assert disk.names() == []
 
 
-def test_an_image_without_the_loader_that_the_layout_names(disk: Disk, tmp_path: Path) -> None:
+def _modprobe(folder: Path, code: int) -> str:
+    """A PATH in which modprobe says that it loaded a module, or could not."""
+    folder.mkdir()
+    (folder / "modprobe").write_text(f"#!/bin/sh\nexit {code}\n")
+    (folder / "modprobe").chmod(0o755)
+    return f"{folder}:{PATH}"
+
+
+def test_what_the_loader_of_the_layout_needs(disk: Disk, tmp_path: Path) -> None:
+    """The image must have it, and this Linux must be able to write it."""
     (tmp_path / "other").write_text(_LAYOUT.replace("]\n", "]\nloader = systemd-boot\n"))
-    done = disk.install("--yes", "--layout", str(tmp_path / "other"))
-    assert done.returncode == 2
-    assert (
-        "image box has no systemd-boot\n       put it in its image: systemd-boot-efi" in done.stdout
-    )
+    words = ("--yes", "--layout", str(tmp_path / "other"))
+    able = disk.install(*words, path=_modprobe(tmp_path / "able", 0))
+    assert able.returncode == 2
+    hint = "put it in its image: systemd-boot-efi"
+    assert f"image box has no systemd-boot\n       {hint}" in able.stdout
+    unable = disk.install(*words, path=_modprobe(tmp_path / "unable", 1))
+    known = "vfat" in Path("/proc/filesystems").read_text().split()
+    assert unable.returncode == 2
+    assert ("this Linux has no vfat" in unable.stdout) is not known
     assert disk.names() == []
 
 

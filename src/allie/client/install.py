@@ -76,6 +76,8 @@ def plan(disk: str, text: str, settings: Settings, host: str) -> Plan:
     parts = layout.fit(text, mib)
     present = disks.partitions(disk)
     _check_names(present, parts)
+    if any(each.kind in (layout.ESP, layout.EFI_BOOT) for each in parts):
+        _need_fat()
     first = next(each for each in parts if each.kind == layout.SYSTEM)
     wanted = [(each.name, each.mib) for each in parts]
     goes_on = [(each.name, each.mib) for each in present] == wanted
@@ -144,6 +146,15 @@ def _stand_in(plan: Plan) -> System:
         os.makedirs(os.path.dirname(f"{_HERE}/{path}"), exist_ok=True)
         atomic.write(f"{_HERE}/{path}", text, durable=False)
     return locate.open_system(_HERE)
+
+
+def _need_fat() -> None:
+    """Raise StateError where this Linux cannot mount what UEFI boots from."""
+    if not disks.can_mount("vfat"):
+        raise StateError(
+            "this Linux has no vfat, which the EFI system partition is",
+            "start another medium; or, for a PC that boots by BIOS, a layout without esp: --layout",
+        )
 
 
 def _there(partitions: list[disks.Partition]) -> list[str]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from allie.core import whereabouts
 from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
-from allie.machine import mounting, process
+from allie.machine import atomic, mounting, process
 
 _LONGEST = 16  # characters of an ext4 label; mkfs.ext4 cuts off the rest
 _AS_SYSTEM = ("rw,dev,suid,exec",)  # device files in it work
@@ -119,6 +119,13 @@ def partitions(disk: str) -> list[Partition]:
         )
         for each in table.get("partitions", ())
     ]
+
+
+def can_mount(kind: str) -> bool:
+    """Whether the kernel knows a kind of file system, or loads its module."""
+    if kind in (atomic.read("/proc/filesystems") or "").split():
+        return True
+    return process.has_program("modprobe") and process.run(["modprobe", "-q", kind]).code == 0
 
 
 @contextmanager
