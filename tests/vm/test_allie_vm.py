@@ -35,6 +35,9 @@ exit {code}
 """
 
 
+EMULATED = ("--accel", "tcg", "--cpus", "1")
+
+
 def vm(
     where: str, *words: str, path: str = aside.PATH, seconds: float = 60
 ) -> subprocess.CompletedProcess[str]:
@@ -112,7 +115,7 @@ def test_a_directory_boots_and_stays_as_it_was(tmp_path: Path, bootable: Path) -
     subprocess.run(["cp", "-a", str(bootable), str(root)], check=True)
     _probe(root)
     before = _scratch()
-    done = vm(str(root), "--accel", "tcg", seconds=300)
+    done = vm(str(root), *EMULATED, seconds=300)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "the probe was here" in done.stdout
     assert not (root / "written").exists()
@@ -141,7 +144,7 @@ def test_a_directory_without_a_kernel_boots_the_running_one_with_its_modules(
         (root / name).unlink(missing_ok=True)
     _probe(root, "modprobe dummy && grep -q dummy /proc/modules")
     before = _BASE.format(where=root) + _KERNEL.format(kept=kept)
-    done = aside.allie("vm", "other", "--accel", "tcg", before=before, seconds=300)
+    done = aside.allie("vm", "other", *EMULATED, before=before, seconds=300)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "the probe was here" in done.stdout
     assert "booting with /boot/vmlinuz-" in done.stdout
@@ -154,7 +157,7 @@ def test_a_directory_without_a_kernel_boots_the_running_one_with_its_modules(
 def test_a_partition_boots_and_stays_as_it_was(partition: Path) -> None:
     before = _digest(partition)
     with looped(partition):
-        done = vm("LABEL=allievmtest", "--accel", "tcg", seconds=300)
+        done = vm("LABEL=allievmtest", *EMULATED, seconds=300)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "the probe was here" in done.stdout
     assert _digest(partition) == before
@@ -165,7 +168,7 @@ def test_a_partition_boots_and_stays_as_it_was(partition: Path) -> None:
 @pytest.mark.timeout(400)
 def test_what_a_kept_machine_writes_stays(partition: Path) -> None:
     with looped(partition):
-        done = vm("LABEL=allievmtest", "--keep", "--accel", "tcg", seconds=300)
+        done = vm("LABEL=allievmtest", "--keep", *EMULATED, seconds=300)
     assert done.returncode == 0, done.stdout[-3000:]
     asked = ["debugfs", "-R", "stat /written", str(partition)]
     said = subprocess.run(asked, capture_output=True, text=True, check=True)
