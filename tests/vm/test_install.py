@@ -13,7 +13,7 @@ from allie.machine import locate
 from tests.worlds import disk, qemu
 from tests.worlds.bare_metal import stock
 from tests.worlds.forked import apart
-from tests.worlds.installing import install
+from tests.worlds.installing import install_onto
 from tests.worlds.loop import looped
 from tests.worlds.store import Served, served
 
@@ -38,17 +38,11 @@ def store(tmp_path: Path) -> Iterator[Served]:
 
 @pytest.mark.timeout(400)
 def test_an_empty_disk_becomes_a_pc_that_ticks_at_boot(tmp_path: Path, store: Served) -> None:
-    file, layout = tmp_path / "disk", tmp_path / "layout"
-    layout.write_text(_LAYOUT)
+    file = tmp_path / "disk"
     subprocess.run(["truncate", "-s", "2G", str(file)], check=True)
-    url = store.url.replace("127.0.0.1", "store.test")
-    with disk.alone(), looped(file) as device:
-        words = ("--host", "pc1", "--layout", str(layout), "--yes")
-        done = install(device, url, *words)
-        subprocess.run(["partx", "-d", device], check=False)
-    assert done.returncode == 0, done.stdout
-    assert "boots by BIOS" in done.stdout
-    assert "left: " not in done.stdout
+    said = install_onto(file, store, _LAYOUT)
+    assert "boots by BIOS" in said
+    assert "left: " not in said
     (store.store / "overlays/common/etc/changed").write_text("since then\n")
     with qemu.guest(tmp_path / "vm", qemu.disk(file)) as guest:
         guest.wait_for("ticked as pc1: since then", results=True)

@@ -90,8 +90,10 @@ def test_the_plug_is_pulled_while_it_installs(site: Site, tmp_path: Path) -> Non
         with qemu.guest(tmp_path / "again", more) as guest:
             said = guest.wait_for("allie: installed; power off", 400)
         assert "to be gone on with" in said
+        assert "deb is installed on /dev/vda, which boots by BIOS and UEFI" in said
+        (site.store / "overlays/common/etc/changed").write_text("since the power was back\n")
         with qemu.guest(tmp_path / "pc", qemu.disk(disk), memory=1024) as guest:
-            guest.wait_for("ticked as pc5", 240, results=True)
+            guest.wait_for("ticked as pc5: since the power was back", 240, results=True)
 
 
 @pytest.mark.vm

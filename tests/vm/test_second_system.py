@@ -9,9 +9,7 @@ import pytest
 
 from tests.worlds import qemu
 from tests.worlds.bare_metal import SOON, stock
-from tests.worlds.disk import alone
-from tests.worlds.installing import install
-from tests.worlds.loop import looped
+from tests.worlds.installing import install_onto, url_of
 from tests.worlds.store import served
 from tests.worlds.toy import File, make_tree
 
@@ -48,17 +46,13 @@ echo "typed" >/dev/ttyS1
 
 @pytest.mark.timeout(1200)
 def test_a_second_system_arrives_and_is_booted_once(tmp_path: Path) -> None:
-    top, file, layout = tmp_path / "store", tmp_path / "disk", tmp_path / "layout"
-    layout.write_text(_LAYOUT)
+    top, file = tmp_path / "store", tmp_path / "disk"
     stock(top, ["deb", "two"], {**SOON, "root/conf/99probe": File(_SCRIPT, 0o755)})
     subprocess.run(["truncate", "-s", "2200M", str(file)], check=True)
     with served(top) as server:
-        url = server.url.replace("127.0.0.1", "store.test")
-        make_tree(top / "overlays/common", {"etc/allie/allie.conf": _CONF.format(store=url)})
-        with alone(), looped(file) as device:
-            done = install(device, url, "--host", "pc1", "--layout", str(layout), "--yes")
-            subprocess.run(["partx", "-d", device], check=False)
-        assert done.returncode == 0, done.stdout
+        conf = _CONF.format(store=url_of(server))
+        make_tree(top / "overlays/common", {"etc/allie/allie.conf": conf})
+        install_onto(file, server, _LAYOUT)
         assert _boot(tmp_path / "1", file, "typed").startswith("ticked in deb\ntwo/")
         assert _boot(tmp_path / "2", file, "ticked in two") == "ticked in two"
         assert _boot(tmp_path / "3", file, "ticked in deb") == "ticked in deb"

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from allie.client import generation as generations
 from allie.client import identity, part, timer
 from allie.core import settings as configuration
-from allie.core.errors import SettingsError, StateError, StoreError, Unreachable, UsageError
+from allie.core.errors import SettingsError, StateError, StoreError, UsageError
 from allie.core.report import Report
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import atomic, locate, process, rsync
+from allie.machine.process import Finished
 
 
 class Wishes(Value):
@@ -96,29 +97,27 @@ def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
 
 def those_that_exist(store: str, image: str) -> tuple[str, ...]:
     """Of kit, common and the image's own overlay those that the store has."""
-    there = rsync.parse_listing(_asked(store, "overlays/"))
+    asked = _ask(store, "overlays/")
+    rsync.check(asked, store)
+    there = rsync.parse_listing(asked.out)
     if "kit" not in there:
         raise StoreError(f"{store} has no overlay kit", "run `allie store init` on the server")
     return tuple(name for name in ("kit", "common", image) if name in there)
 
 
 def has(store: str, path: str) -> bool:
-    """Whether a store has a file or directory. Raises Unreachable."""
-    try:
-        _asked(store, path)
-    except Unreachable:
-        raise
-    except StoreError:
+    """Whether a store has a file or directory. Raises StoreError if it does not answer."""
+    asked = _ask(store, path)
+    if asked.code == rsync.PARTIAL:
         return False
+    rsync.check(asked, store)
     return True
 
 
-def _asked(store: str, path: str) -> bytes:
-    """What rsync lists of a path. Raises StoreError if it is not there, or nobody answers."""
+def _ask(store: str, path: str) -> Finished:
+    """Have rsync list a path."""
     argv = rsync.list_only(store, path, configuration.DEFAULT_STALL)
-    finished = process.run(argv, stall=configuration.DEFAULT_STALL)
-    rsync.check(finished, store)
-    return finished.out
+    return process.run(argv, stall=configuration.DEFAULT_STALL)
 
 
 def _write(here: System, settings: Settings) -> None:

@@ -19,7 +19,8 @@ from allie.machine.process import Finished
 # rsync(1), EXIT VALUES. 5 start of the protocol, 10 socket, 12 stream, 30 and 35 time-outs,
 # 255 is ssh's own; the server went away, or was never there.
 _AWAY = (5, 10, 12, 30, 35, 255)
-_CHANGED = (23, 24)  # partial transfer, or files vanished: the store is being edited
+PARTIAL = 23  # something that was asked for is not there, or cannot be read
+_CHANGED = (PARTIAL, 24)  # or files vanished: the store is being edited
 _NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
 _CONNECT = 10  # seconds
 _ITEM = b">f+++++++++ "  # what stands before a name in an answer: %i is 11 characters wide
