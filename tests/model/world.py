@@ -268,7 +268,11 @@ class History:
         assert not changed, f"a second tick changed {changed}: {again}"
         for name, st in self.sentinels.items():
             assert lstats_of(self.root / name) == st, f"{name} was touched"
-        odd = [name for name in before if ".~tmp~" in name or name.endswith((".part", ".allie0"))]
+        odd = [
+            name
+            for name in before
+            if ".~tmp~" in name or ".allie-" in name or name.endswith(".part")
+        ]
         assert not odd, f"left behind: {odd}"
         state = {each.name for each in (self.root / "var/lib/allie").iterdir()}
         assert not any(name.startswith("intent") for name in state), state

@@ -17,7 +17,7 @@ from tests.worlds.pc import PC, Result
 from tests.worlds.toy import make_tree, toy_root
 
 OURS = ("var/lib/allie", "var/log", "run")  # what a tick may write at any time
-_TEMPORARY = re.compile(r"\..*\.[A-Za-z0-9]{6}", re.DOTALL)
+_TEMPORARY = re.compile(r"\..*\.[A-Za-z0-9]{6}|\.allie-[0-9a-f]{16}(-\d+)?", re.DOTALL)
 PARTS = ("00overlay", "01overact")
 Paths = Mapping[Any, Any]  # as worlds.toy.Tree; mypy takes no dict[str, Link] for that
 
@@ -80,7 +80,7 @@ def leftovers(root: Path) -> list[str]:
     state = root / "var/lib/allie"
     for name in ("pristine.part", "intent-overlay", "intent-overact"):
         found += [name] if os.path.lexists(state / name) else []
-    found += [str(path) for path in state.glob("*.part")]
+    found += [str(path) for kind in ("*.part", "stage-*") for path in state.glob(kind)]
     for kind in ("part", "ready"):
         found += [str(path) for path in state.glob(f"mirror/*.{kind}")]
     return found

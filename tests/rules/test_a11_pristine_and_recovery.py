@@ -31,12 +31,12 @@ EDITOR = """
 import sys
 from allie.cli.main import main
 from allie.client import lay
-real = lay._take_its_place
+real = lay.Layer._take_its_place
 def edits(*args):
     open({path!r}, "w").write("edited at the last moment\\n")
-    lay._take_its_place = real
+    lay.Layer._take_its_place = real
     return real(*args)
-lay._take_its_place = edits
+lay.Layer._take_its_place = edits
 sys.exit(main())
 """
 
@@ -54,10 +54,10 @@ def killed_at(world: World, where: str, *, after: bool = False, verb: str = "00o
 
 
 POINTS = [
-    ("lay._write_beside", False),
-    ("lay._write_beside", True),
-    ("lay._take_its_place", True),
-    ("transaction.lay", True),
+    ("lay.Layer._write_all", False),
+    ("lay.Layer._write_all", True),
+    ("lay.Layer._take_its_place", True),
+    ("lay.Layer.lay", True),
     ("transaction.confirm", False),
     ("state.save_ledger", True),
     ("transaction._retire_pristines", True),
@@ -115,7 +115,7 @@ def test_a_re_arm_is_not_lost_by_a_kill(tmp_path: Path) -> None:
     script = "#!/bin/sh\n# allie: on-change /etc/a\n"
     world = World(tmp_path, {"etc/a": "2\n"}, root={"root/conf/50x": File(script, 0o755)})
     make_tree(world.root, {"root/done/50x": "done\n", "root/done/51y": "done\n"})
-    killed_at(world, "transaction.lay", after=True)
+    killed_at(world, "lay.Layer.lay", after=True)
     assert not world.there("root/done/50x")
     assert world.there("root/done/51y")
 
@@ -299,7 +299,7 @@ def test_a_directory_that_made_way_before_the_kill_is_not_forgotten(tmp_path: Pa
     before = plain(snapshot(world.root))
     world.take("etc/d/f")
     world.put({"etc/d": "a file\n", "srv/empty": "a file\n"})
-    killed_at(world, "lay._write_beside")
+    killed_at(world, "lay.Layer._write_all")
     assert not world.there("etc/d")
     assert not world.there("srv/empty")
     first = world.state("tick").read_text().strip()

@@ -17,15 +17,15 @@ import sys
 if "allie.cli.main" in sys.argv or sys.orig_argv[1:3] == ["-m", "allie.cli.main"]:
     from allie.machine import atomic
     from allie.core.errors import StateError
-    real = atomic.sync_filesystem
+    real = atomic.sync_descriptor
     left = [None] * {good}
-    def fails(path):
+    def fails(descriptor, path=""):
         if "/mirror" not in path and "/pristine" not in path:
             if not left:
-                raise StateError(f"the disk under {{path}} did not take the data: injected")
+                raise StateError("the disk did not take the data: injected")
             left.pop()
-        real(path)
-    atomic.sync_filesystem = fails
+        real(descriptor, path)
+    atomic.sync_descriptor = fails
 """
 
 
@@ -63,11 +63,15 @@ def test_each_touched_disk_is_synced_before_the_ledger_is_renamed(tmp_path: Path
         )
         calls = trace.read_text().splitlines()
         ledger = next(n for n, line in enumerate(calls) if '/ledger"' in line and "rename" in line)
-        placed = [n for n, line in enumerate(calls) if ".allie0" in line and "rename" in line]
+        placed = [
+            n
+            for n, line in enumerate(calls)
+            if "rename" in line and ("/stage-" in line or "/.allie-" in line)
+        ]
         written = [line for line in calls[: placed[0]] if "syncfs(" in line]
         assert any(os.fspath(root / "srv") in line for line in written), "data before its name"
         synced = [line for line in calls[placed[-1] : ledger] if "syncfs(" in line]
         assert any(os.fspath(root / "srv") in line for line in synced)
-        assert any(os.fspath(root / "etc") in line for line in synced)
+        assert any(os.fspath(root / "var/lib/allie") in line for line in synced)  # /etc's disk, too
         after = calls[ledger + 1 :]
         assert any("fsync(" in line and "/var/lib/allie>" in line for line in after)

@@ -72,7 +72,7 @@ def test_files_that_no_overlay_names_are_never_touched(tmp_path: Path) -> None:
 
 RENAMES_NOTHING = """
 from allie.client import lay
-lay._take_its_place = lambda *args: None
+lay.Layer._take_its_place = lambda *args: None
 """
 
 

@@ -224,7 +224,12 @@ def swapped(world: World, part: str, where: str) -> Path:
     return world.at("srv/was")
 
 
-WHILE_WRITING = ["lay._write", "lay._link", "lay._take_its_place", "transaction.confirm"]
+WHILE_WRITING = [
+    "lay.Layer._write",
+    "lay.Layer._link_twin",
+    "lay.Layer._take_its_place",
+    "transaction.confirm",
+]
 
 
 @pytest.mark.parametrize("where", WHILE_WRITING)

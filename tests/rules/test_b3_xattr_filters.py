@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.rules.helpers import World
-from tests.worlds.toy import File
+from tests.worlds.toy import File, Link
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -48,17 +48,21 @@ def test_a_new_label_in_the_store_is_no_change(tmp_path: Path) -> None:
 
 
 def test_the_roots_own_policy_labels_what_is_placed(tmp_path: Path) -> None:
+    """By the real matchpathcon, which needs no kernel with SELinux."""
     contexts = "etc/selinux/targeted/contexts/files/file_contexts"
-    world = World(tmp_path, {"etc/a": "1\n", "etc/b c": "2\n"}, root={contexts: "/.* x\n"})
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / "setfiles").write_text(
-        f'#!/bin/sh\necho "$@" > {tmp_path}/log\ncat >> {tmp_path}/log\n'
+    policy = (
+        "/.*\tsystem_u:object_r:default_t:s0\n"
+        "/etc(/.*)?\tsystem_u:object_r:etc_t:s0\n"
+        "/etc/l\t-l\tsystem_u:object_r:link_t:s0\n"
+        "/etc/none\t<<none>>\n"
     )
-    (programs / "setfiles").chmod(0o755)
-    path = f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    world.tick(env={"ALLIE_PATH": path}).ok()
-    log = (tmp_path / "log").read_text()
-    assert log.startswith(f"-r {world.root} -f - {world.root}/{contexts}\n")
-    assert f"{world.root}/etc/b c\n" in log
+    tree = {"etc/a": "1\n", "etc/b c": "2\n", "etc/l": Link("a"), "etc/none": "", "srv/d/f": ""}
+    world = World(tmp_path, tree, root={contexts: policy})
+    world.good()
+    for name, kind in {"a": "etc", "b c": "etc", "l": "link"}.items():
+        found = os.getxattr(world.at(f"etc/{name}"), "security.selinux", follow_symlinks=False)
+        assert found == LABEL % kind.encode(), name
+    assert "security.selinux" not in os.listxattr(world.at("etc/none"))
+    for name in ("srv/d", "srv/d/f"):
+        assert os.getxattr(world.at(name), "security.selinux") == LABEL % b"default"
     world.steady()

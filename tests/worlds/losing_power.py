@@ -41,7 +41,7 @@ _SAYS = """\
 cd /srv/many
 {
     echo "files: $(cat $(ls | sort -n) | sha256sum)"
-    echo "left: $(find /var/lib/allie -name 'intent-*') $(find / -xdev -name '.*.allie0')"
+    echo "left: $(find /var/lib/allie -name 'intent-*') $(find / -xdev -name '.allie-*')"
     allie boot
     systemctl --failed --no-legend
 } >/dev/ttyS1

@@ -38,7 +38,11 @@ def apply(
         return Applied(tick, plan.part, plan.generation, problems=plan.problems), books
     plan = _with_outdated(here, plan)
     state.begin_ledger(here)
-    pristines = pristine.take(here, [change for change in plan.changes if change.entry])
+    pristines, lost = pristine.take(here, [change for change in plan.changes if change.entry])
+    unkept = tuple(Problem(real, words) for real, words in sorted(lost.items()))
+    changes = tuple(change for change in plan.changes if change.real not in lost)
+    plan = plan._replace(changes=changes, problems=(*plan.problems, *unkept))
+    books = _forget_sources(present, plan, kit_held) if lost else books
     steps: list[Step] = []
     offers: dict[str, Offer] = {}
     for change in plan.changes:

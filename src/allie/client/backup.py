@@ -8,61 +8,88 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+from contextlib import suppress
 
+from allie.core.intent import Step
 from allie.machine import clone, paths, tree
+from allie.machine.room import Allowance
 
 
 class Backup:
     """What one transaction keeps, by real path, below `place`."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, allowance: Allowance) -> None:
         self.files = f"{place}/files"
+        self._allowance = allowance
         self._clones = clone.Clones()
 
-    def keep(self, at: tuple[int, str], real: str) -> None:
+    def keep(self, at: tuple[int, str], step: Step) -> None:
         """Have what stands there, if anything does, and leave it where it is.
 
-        at: its open directory and its name there.
+        at: its open directory and its name there. Raises PathRefused where it is too large to keep.
         """
         parent, name = at
-        source = f"{paths.through(parent)}/{name}"
-        if not os.path.lexists(source):
-            return
-        target = self._target(real)
         try:
+            st = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        size, ours = _allocated(st), _is_ours(step)
+        target = self._target(step.real)
+        with suppress(OSError):  # another disk; or it is immutable, or there are no links
             os.link(name, target, src_dir_fd=parent, follow_symlinks=False)
-        except OSError:  # another disk; or it is immutable, or its file system has no links
-            self._clones.make(source, target)
+            self._allow(step, size, False, ours)
+            return
+        self._allowance.spend(size, True, ours=ours)
+        self._clones.make(f"{paths.through(parent)}/{name}", target, most=size)
 
     def drop(self, real: str) -> None:
         """Forget what was kept of a path that was not replaced after all."""
         tree.remove(f"{self.files}/{real}")
 
-    def take(self, at: tuple[int, str], real: str) -> None:
-        """Move what stands there, a file or a whole tree."""
+    def take(self, at: tuple[int, str], step: Step, away: tuple[int, str]) -> None:
+        """Move what stands there, a file or a whole tree.
+
+        away: a directory of root's alone on its disk, and a free name there. Raises PathRefused
+        where it is too large to keep.
+        """
         parent, name = at
-        target = self._target(real)
+        target = self._target(step.real)
+        source = f"{paths.through(parent)}/{name}"
+        sizes = [_allocated(os.lstat(source))]
+        if stat.S_ISDIR(os.lstat(source).st_mode):
+            sizes += [_allocated(st) for _, st in tree.survey(source)]
+        same_disk = os.stat(self.files).st_dev == os.fstat(parent).st_dev
+        self._allowance.spend(sum(sizes), not same_disk, ours=_is_ours(step))
         try:
             os.rename(name, target, src_dir_fd=parent)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            self._clones.whole(f"{paths.through(parent)}/{name}", target)
-            away = paths.beside(name)  # half of a tree must not be taken for all of it
-            os.rename(name, away, src_dir_fd=parent, dst_dir_fd=parent)
-            tree.remove(f"{paths.through(parent)}/{away}")
+            self._clones.whole(source, target)
+            directory, aside = away  # half of a tree must not be taken for all of it
+            os.rename(name, aside, src_dir_fd=parent, dst_dir_fd=directory)
+            tree.remove(f"{paths.through(directory)}/{aside}")
 
-    def size(self, path: str) -> int:
-        """The bytes that a copy of what stands at a path would take; 0 where a link will do."""
-        st = tree.status(path)
-        if st is None or st.st_dev == os.stat(self.files).st_dev:
-            return 0
-        below = tree.listing(path) if tree.is_directory(st) else ()
-        sizes = [os.lstat(f"{path}/{name}").st_size for name, _ in below]
-        return st.st_size + sum(sizes) + 4096 * (1 + len(sizes))
+    def _allow(self, step: Step, size: int, copied: bool, ours: bool) -> None:
+        try:
+            self._allowance.spend(size, copied, ours=ours)
+        except Exception:
+            self.drop(step.real)
+            raise
 
     def _target(self, real: str) -> str:
         target = f"{self.files}/{real}"
         os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
         tree.remove(target)  # of a try before
         return target
+
+
+def _is_ours(step: Step) -> bool:
+    """Whether what is replaced is as ALLiE placed it, as far as the plan saw."""
+    return step.old is not None and step.before == (step.old.content, step.old.attrs)
+
+
+def _allocated(st: os.stat_result) -> int:
+    """The bytes that it takes on its disk: a file with holes takes fewer than its size."""
+    return st.st_blocks * 512

@@ -15,7 +15,9 @@ from allie.core import tags
 from allie.core.errors import PathRefused
 from allie.core.ledger import Ledger
 from allie.core.resolution import Entry, Problem, Resolution
-from allie.machine.paths import Inside
+from allie.core.system import System
+from allie.machine import user_mounts
+from allie.machine.paths import Bounds, Inside
 
 
 class Claims:
@@ -55,11 +57,19 @@ def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Cla
     return claims
 
 
-def links_to_go(ledger: Ledger, resolution: Resolution) -> frozenset[str]:
-    """Symlinks that ALLiE placed, where the overlays now want a directory: not to be followed."""
-    links = (real for real, placed in ledger.entries.items() if placed.content[:2] == "l:")
+def bounds(
+    here: System, ledger: Ledger, resolution: Resolution, trusted: tuple[str, ...]
+) -> Bounds:
+    """Whose links are followed in this root, and which places are not entered.
+
+    trusted: absolute paths, as allie.conf has them.
+    """
+    placed = ((real, each.content) for real, each in ledger.entries.items())
+    links = {real: content[2:] for real, content in placed if content[:2] == "l:"}
     entries = resolution.entries
-    return frozenset(real for real in links if real in entries and entries[real].is_dir)
+    going = frozenset(real for real in links if real in entries and entries[real].is_dir)
+    tops = tuple(path.strip("/") for path in trusted)
+    return Bounds(links, tops, user_mounts.closed_in(here.root), going)
 
 
 def _settle(real: str, one: Entry, other: Entry, order: dict[str, int], claims: Claims) -> None:
@@ -89,14 +99,19 @@ def reals(inside: Inside, paths: Iterable[str]) -> set[str]:
 
 
 def rekeyed(ledger: Ledger, claims: Claims, inside: Inside) -> Ledger:
-    """The ledger by today's real paths: a directory may have become a symlink since."""
+    """The ledger by today's real paths: a directory may have become a symlink since.
+
+    Only where all of today's way is root's: by a link of his own a user could have what is
+    another's pass for what ALLiE has placed.
+    """
     moved = {}
     for real in ledger.entries.keys() - claims.by_real.keys():
         try:
             today = inside.entry(real)
+            trusted = today != real and not inside.parent(real).tainted
         except PathRefused:
             continue
-        if today != real:
+        if trusted:
             moved[real] = today
     if not moved:
         return ledger

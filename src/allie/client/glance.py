@@ -20,7 +20,7 @@ import allie
 from allie.core.ledger import NOTHING, ctime_of
 from allie.core.present import Present
 from allie.core.system import System
-from allie.machine import atomic, tree
+from allie.machine import atomic, tree, user_mounts
 
 _FRESH = 20_000_000  # ns; a change within the clock's grain of our look would go unseen
 
@@ -64,13 +64,19 @@ def holds(here: System, part: str, known: object) -> bool:
     paths, stood = fields[: len(fields) // 2], fields[len(fields) // 2 :]
     if count != str(len(paths)) or len(paths) != len(stood):
         return False  # cut short by a power failure
+    closed = user_mounts.closed_in(here.root)
+    if closed and not closed.keys().isdisjoint(paths):
+        return False  # not even an lstat may cross what a user has mounted
     prefix = "/" if here.root == "/" else here.root + "/"
     return all(_lstat(prefix + path, was) == was for path, was in zip(paths, stood))
 
 
 def _lstat(path: str, was: str = "") -> str:
     """What lstat says of a path, in as many words as it was said in before."""
-    st = tree.status(path)
+    try:
+        st = tree.status(path)
+    except OSError:
+        return ""  # no note says this, so it counts as changed
     if st is None:
         return tree.NEITHER if was == tree.NEITHER else NOTHING
     return tree.seen_of(st) if _is_whole(was) or not was else tree.way_of(st)

@@ -45,7 +45,10 @@ def _size(place: str, *, changes: bool) -> int:
     noted = "" if changes else (atomic.read(note) or "")
     if noted.isdigit():
         return int(noted)
-    size = sum(os.lstat(f"{place}/{path}").st_size for path, _ in tree.listing(place))
+    try:
+        size = sum(os.lstat(f"{place}/{path}").st_size for path, _ in tree.listing(place))
+    except OSError:  # a tree that a user had made deeper than a path can be long
+        size = _BYTES
     if not changes:
         began = os.stat(place).st_mtime_ns
         atomic.write(note, str(size), 0o600, durable=False)

@@ -1,162 +1,239 @@
 """Lay: put what a transaction places into the root.
 
-    directories → each file beside its place → on disk → what stands there to undo → rename
+    directories → each file on its stage → on disk → what stands there to undo → rename
 
 Up to the first rename no file of the root has changed, and what is renamed is on disk, so that a
-file is the old one or the new one after a power cut, too. Nothing leads out of the root: each
-directory is reached by descriptors that follow no link. docs/explanation/power-off.md says why this
-is not left to rsync, which fetches all that is laid here.
+file is the old one or the new one after a power cut, too. All that is to have an owner and a mode
+has them before it comes where others could swap it (`machine.stage`). Nothing leads out of the
+root: each directory is reached through no link (`machine.reach`). Why this is not left to rsync,
+which fetches all that is laid here: docs/explanation/power-off.md.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from allie.client.backup import Backup
-from allie.core import intent as intents
 from allie.core.errors import PathRefused, StateError
 from allie.core.intent import Step
 from allie.core.ledger import DIRECTORY, inode_of
 from allie.core.present import Offer
-from allie.core.system import System
 from allie.core.tags import SIGN
-from allie.machine import atomic, clone, paths, tree
+from allie.core.value import Value
+from allie.machine import atomic, clone, paths, selinux, tree
+from allie.machine.reach import Reach
+from allie.machine.stage import Stage, Stages
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # no other path will fare better
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # no other path on that disk will fare better
 
 
-def lay(
-    here: System,
-    steps: list[Step],
-    offers: dict[str, Offer],
-    backup: Backup,
-    problems: dict[str, str],
-) -> None:
-    """Carry out the steps that write, parents before children.
-
-    What could not be is added to problems, by real path; those that have one already are left out.
-    Raises StateError where a disk is full or fails.
+class Laid(Value):
+    """What was made for a path: which inode, the attributes that it holds, and (of a directory
+    where others may change names) its mark, by which it is known again.
     """
-    steps = [step for step in steps if step.real not in problems]
-    files = [step for step in steps if step.wanted[0] != DIRECTORY]
-    try:
+
+    inode: tuple[int, int]  # (st_dev, st_ino)
+    attrs: str
+    mark: str = ""
+
+
+class Layer:
+    """Lays the steps of one transaction.
+
+    problems: what could not be, by real path. laid: what was made, by real path. marks: of the
+    directories that ALLiE has made below taint, as the ledger has them.
+    """
+
+    def __init__(
+        self,
+        reach: Reach,
+        stages: Stages,
+        offers: dict[str, Offer],
+        backup: Backup,
+        problems: dict[str, str],
+        marks: dict[str, str],
+    ) -> None:
+        self.laid: dict[str, Laid] = {}
+        self._reach = reach
+        self._stages = stages
+        self._offers = offers
+        self._backup = backup
+        self._problems = problems
+        self._marks = marks
+        self._staged: dict[str, tuple[Stage, str]] = {}
+        self._twins: dict[tuple[Stage, int], str] = {}
+        self._labels: dict[str, bytes] = {}
+        self._full: dict[Stage, str] = {}  # stages whose disk is full, or fails, and how
+
+    def lay(self, steps: list[Step], labels: dict[str, bytes]) -> None:
+        """Carry out the steps that write, parents before children; problems are left out.
+
+        labels: the SELinux labels that new files are to have. Raises StateError where a disk does
+        not take what was written.
+        """
+        self._labels = labels
+        steps = [step for step in steps if step.real not in self._problems]
+        files = [step for step in steps if step.wanted[0] != DIRECTORY]
         for step in steps:
             if step.wanted[0] == DIRECTORY:
-                with _noting(here, step, problems) as at:
-                    _make_directory(at, step.real, offers[step.real], backup)
-        _write_beside(here, files, offers, problems)
+                with self._noting(step.real):
+                    self._directory(step)
+        self._write_all(files)
         for step in files:
-            if step.real not in problems:
-                with _noting(here, step, problems) as at:
-                    _take_its_place(at, step.real, backup)
-    except StateError:
-        clean(here, steps)
-        raise
-    clean(here, [step for step in steps if step.real in problems])
+            if step.real not in self._problems:
+                with self._noting(step.real):
+                    self._take_its_place(step)
 
+    def _write_all(self, files: list[Step]) -> None:
+        """Write all files, and have them on disk: data that comes after its name could be lost."""
+        for step in files:
+            with self._noting(step.real):
+                self._write(step, self._stage_of(step.real))
+        for stage in self._stages.all():
+            try:
+                atomic.sync_descriptor(stage.descriptor)
+            except StateError as error:
+                if stage is self._stages.own:
+                    raise
+                self._full[stage] = error.message
+        for step in files:  # what was written to a disk that then was full goes, and frees it
+            stage, _ = self._staged.get(step.real, (None, ""))
+            if stage in self._full:
+                self._problems.setdefault(step.real, f"cannot be put in place: {self._full[stage]}")
 
-def clean(here: System, steps: Iterable[Step]) -> None:
-    """Remove what was cut short, or failed, beside the places of these."""
-    for step in steps:
+    @contextmanager
+    def _noting(self, real: str) -> Iterator[None]:
+        """Note what goes wrong with one path; the others go on, but where the state's disk fails.
+
+        Raises StateError.
+        """
         try:
-            with paths.parent_descriptor(here.root, step.real) as (parent, name):
-                left = f"{paths.through(parent)}/{paths.beside(name)}"
-                if intents.moves_tree(step):
-                    tree.remove(left)
-                elif intents.writes(step):
-                    _discard(left)
-        except (OSError, PathRefused):
-            pass  # nothing is there, as nearly always
+            yield
+        except OSError as error:
+            self._problems[real] = f"cannot be put in place: {error.strerror}"
+            staged = self._staged.get(real)
+            if error.errno in _DISK and staged:
+                if staged[0] is self._stages.own:
+                    raise StateError(f"writing /{real} failed: {error.strerror}") from error
+                self._full.setdefault(staged[0], error.strerror or "")
+        except PathRefused as refused:
+            self._problems[real] = refused.message
 
+    def _stage_of(self, real: str) -> Stage:
+        return self._stages.for_directory(real.rpartition("/")[0])
 
-@contextmanager
-def _noting(here: System, step: Step, problems: dict[str, str]) -> Iterator[tuple[int, str]]:
-    """Hold open the directory of a step's path (yields it, and the name); note what goes wrong."""
-    try:
-        with paths.parent_descriptor(here.root, step.real) as at:
-            yield at
-    except OSError as error:
-        if error.errno in _DISK:
-            raise StateError(f"writing /{step.real} failed: {error.strerror}") from error
-        problems[step.real] = f"cannot be put in place: {error.strerror}"
-    except PathRefused as refused:
-        problems[step.real] = refused.message
+    def _directory(self, step: Step) -> None:
+        real, source = step.real, self._offers[step.real].path
+        st = self._reach.status(real)
+        if st and tree.is_directory(st):
+            self._describe_directory(step, source)
+            return
+        self._write(step, self._stage_of(real))  # a new one comes with all that it has
+        parent, name = self._reach.parent(real)
+        if st:
+            self._backup.keep((parent, name), step)
+            os.unlink(name, dir_fd=parent)
+        self._rename(real)
 
+    def _describe_directory(self, step: Step, source: str) -> None:
+        """Have an existing directory follow the overlay: the very one that ALLiE has made."""
+        parent, name = self._reach.parent(step.real)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, dir_fd=parent)
+        try:
+            path = f"{paths.through(descriptor)}/."
+            mark = ""
+            if self._reach.is_tainted(step.real.rpartition("/")[0]):
+                mark = mark_of(descriptor)
+                if not self._is_ours(step, mark, path):
+                    raise PathRefused("another directory than the one that ALLiE made stands there")
+            clone.describe_as(source, path)
+            st = os.fstat(descriptor)
+            attrs = tree.attributes_digest(path, st)
+            self.laid[step.real] = Laid((st.st_dev, st.st_ino), attrs, mark)
+        finally:
+            os.close(descriptor)
 
-def _make_directory(at: tuple[int, str], real: str, offer: Offer, backup: Backup) -> None:
-    parent, name = at
-    path = f"{paths.through(parent)}/{name}"
-    st = tree.status(path)
-    if st and tree.is_directory(st):
-        clone.describe_as(offer.path, path)
-        return
-    _write(offer.path, at)  # a new one comes with all that it is to have
-    if st:
-        backup.keep(at, real)
-        os.unlink(name, dir_fd=parent)
-    os.rename(paths.beside(name), name, src_dir_fd=parent, dst_dir_fd=parent)
+    def _is_ours(self, step: Step, mark: str, path: str) -> bool:
+        """Whether a directory is the one that we made; older ledgers know its number alone."""
+        known, old = self._marks.get(step.real), step.old
+        if known or old is None:
+            return known == mark
+        st = os.stat(path)
+        as_it_was = tree.attributes_digest(path, st) == old.attrs
+        return as_it_was and inode_of(old.seen) == st.st_ino and st.st_uid != 0
 
+    def _write(self, step: Step, stage: Stage) -> None:
+        """Make what is to come, with all that it is to have."""
+        if stage in self._full:
+            raise PathRefused(f"cannot be put in place: {self._full[stage]}")
+        real, name = step.real, stage.new_name()
+        self._staged[real] = stage, name
+        if not self._link_twin(step, stage, name):
+            clone.make(self._offers[real].path, stage.path(name), given=not stage.plain)
+            label = self._labels.get(real)
+            if label and not stage.plain:
+                selinux.label(stage.path(name), label)
+        st = os.stat(name, dir_fd=stage.descriptor, follow_symlinks=False)
+        attrs = tree.attributes_digest(stage.path(name), st)
+        mark = ""
+        if step.wanted[0] == DIRECTORY and not stage.plain:
+            above = real.rpartition("/")[0]
+            mark = mark_at(stage.path(name)) if self._reach.is_tainted(above) else ""
+        self.laid[real] = Laid((st.st_dev, st.st_ino), attrs, mark)
 
-def _write_beside(
-    here: System, files: list[Step], offers: dict[str, Offer], problems: dict[str, str]
-) -> None:
-    """Write all files, and have them on disk: data that comes after its name could be lost."""
-    first: dict[int, Step] = {}
-    disks: dict[int, str] = {}
-    for step in files:
-        with _noting(here, step, problems) as (parent, name):
-            offer = offers[step.real]
-            twin = first.setdefault(inode_of(offer.source), step)
-            if twin is step or not _link(here, twin, step, (parent, name)):
-                _write(offer.path, (parent, name))
-            disks[os.fstat(parent).st_dev] = os.path.dirname(here.at(step.real))
-    for place in disks.values():
-        atomic.sync_filesystem(place)
+    def _link_twin(self, step: Step, stage: Stage, name: str) -> bool:
+        """Make a file the same one as its twin in the overlay; whether it has one on this stage.
 
-
-def _write(source: str, at: tuple[int, str]) -> None:
-    parent, name = at
-    target = f"{paths.through(parent)}/{paths.beside(name)}"
-    try:
-        clone.make(source, target)
-    except FileExistsError:  # it lay in a directory that was elsewhere when we cleaned
-        _discard(target)
-        clone.make(source, target)
-
-
-def _discard(left: str) -> None:
-    """Remove a file or an empty directory; in any other is something that is not ours."""
-    try:
-        os.unlink(left)
-    except IsADirectoryError:
-        os.rmdir(left)
-
-
-def _link(here: System, twin: Step, step: Step, at: tuple[int, str]) -> bool:
-    """Make a file the same one as its twin in the overlay (RULES B8); whether that could be.
-
-    A variant never shares an inode with a path of another name.
-    """
-    if any(each.after and SIGN in each.after.spelling for each in (twin, step)):
-        return False
-    parent, name = at
-    try:
-        with paths.parent_descriptor(here.root, twin.real) as (other, other_name):
-            source, target = paths.beside(other_name), paths.beside(name)
-            os.link(source, target, src_dir_fd=other, dst_dir_fd=parent, follow_symlinks=False)
+        A variant never shares an inode with a path of another name.
+        """
+        if step.wanted[0] == DIRECTORY or (step.after and SIGN in step.after.spelling):
+            return False
+        key = stage, inode_of(self._offers[step.real].source)
+        twin = self._twins.setdefault(key, name)
+        if twin == name:
+            return False
+        try:
+            os.link(stage.path(twin), stage.path(name), follow_symlinks=False)
             return True
-    except (OSError, PathRefused):
-        return False  # on another disk, or the twin could not be written
+        except OSError:  # the twin could not be written, or there are no links
+            self._twins[key] = name
+            return False
+
+    def _take_its_place(self, step: Step) -> None:
+        real = step.real
+        self._backup.keep(self._reach.parent(real), step)
+        try:
+            self._rename(real)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                self._backup.drop(real)
+                raise
+            # One file system, but not for renames (a quota of a project): made anew in the place.
+            stage = self._stages.in_place(real.rpartition("/")[0])
+            self._write(step, stage)
+            atomic.sync_descriptor(stage.descriptor)
+            self._rename(real)
+
+    def _rename(self, real: str) -> None:
+        """From the stage to its place. Whether it still stands there is for `confirm` to see."""
+        stage, name = self._staged[real]
+        parent, last = self._reach.parent(real)
+        os.rename(name, last, src_dir_fd=stage.descriptor, dst_dir_fd=parent)
 
 
-def _take_its_place(at: tuple[int, str], real: str, backup: Backup) -> None:
-    parent, name = at
-    backup.keep(at, real)
-    try:
-        os.rename(paths.beside(name), name, src_dir_fd=parent, dst_dir_fd=parent)
-    except OSError:
-        backup.drop(real)
-        raise
+def mark_of(descriptor: int) -> str:
+    """What tells an open directory from any other of its file system."""
+    from allie.machine import inode  # noqa: PLC0415 - see HACKING.md, start-up
+
+    return inode.mark(descriptor)
+
+
+def mark_at(path: str) -> str:
+    """What tells the directory at a path from any other of its file system."""
+    from allie.machine import inode  # noqa: PLC0415 - see HACKING.md, start-up
+
+    return inode.mark_at(path)

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from allie.client import generation as generations
-from allie.client.claims import Claims, claim, follow_on, links_to_go, rekeyed
+from allie.client.claims import Claims, bounds, claim, follow_on, rekeyed
+from allie.client.describe import Describer
 from allie.client.generation import Changes, Generation
+from allie.core.errors import PathRefused
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger, Placed, inode_of, size_and_mtime
 from allie.core.present import Offer, Present, Standing
-from allie.core.resolution import Entry, Resolution
+from allie.core.resolution import Entry, Problem, Resolution
 from allie.core.system import System
-from allie.machine import mounts, tree
+from allie.machine import tree
 from allie.machine.paths import Inside
-
-_WHOLE_TREE = 100 * 2**20  # bytes: a directory larger than this is never made absent
+from allie.machine.reach import Reach
 
 
 def look(
@@ -33,9 +36,13 @@ def look(
     ledger: Ledger,
     *,
     full: bool = False,
+    trusted: tuple[str, ...] = (),
 ) -> Present:
-    """Describe the root for one part. full: compare all by content, vouch for nothing."""
-    inside = Inside(here.root, links_to_go(ledger, resolution))
+    """Describe the root for one part. full: compare all by content, vouch for nothing.
+
+    trusted: directories below which links are followed whoever made them.
+    """
+    inside = Inside(here.root, bounds(here, ledger, resolution, trusted))
     claims = claim(inside, resolution, generation)
     ledger = rekeyed(ledger, claims, inside)
     mine = tuple(sorted(real for real in claims.by_real if claims.belongs(real, part)))
@@ -44,9 +51,13 @@ def look(
     changes = generations.changes(generation)
     if part == "overlay":
         ledger = follow_on(ledger, generation, changes, claims, inside)
-    view = _View(here, part, generation, ledger, claims, changes, full)
-    view.look_at_claims(mine)
-    view.look_at_the_rest()
+    with Reach(here.root) as reach:
+        view = _View(here, part, generation, ledger, claims, changes, inside, reach, full)
+        view.look_at_claims(mine)
+        view.look_at_the_rest()
+    mine = tuple(real for real in mine if real not in view.unseen)
+    problems = [each for each in claims.problems if claims.belongs(each.path, part)]
+    problems += [Problem(real, words) for real, words in view.unseen.items()]
     return Present(
         part=part,
         generation=generation.number,
@@ -57,8 +68,8 @@ def look(
         standing=view.standing,
         offers=view.offers,
         groups=view.groups(mine),
-        held=frozenset(claims.held),
-        problems=tuple(each for each in claims.problems if claims.belongs(each.path, part)),
+        held=frozenset(claims.held | view.unseen.keys()),
+        problems=tuple(problems),
         consent=generation.consents,
         met={**inside.met, **view.met},
     )
@@ -89,11 +100,16 @@ class _View:
         ledger: Ledger,
         claims: Claims,
         changes: Changes,
+        inside: Inside,
+        reach: Reach,
         full: bool,
     ) -> None:
         self.here = here
         self.part = part
-        self.prefix = "/" if here.root == "/" else here.root + "/"
+        self.inside = inside
+        self.reach = reach
+        self.describe = Describer(here, ledger, claims, inside, reach, full)
+        self.unseen: dict[str, str] = {}  # what cannot be looked at, and why
         self.generation = generation
         self.ledger = ledger
         self.claims = claims
@@ -109,9 +125,16 @@ class _View:
         entries, by_real = self.ledger.entries, self.claims.by_real
         changed = self.changed
         trusts = changed is not None and not self.full
+        prefix = self.inside.prefix
         for real in mine:
             entry, old = by_real[real], entries.get(real)
-            st = tree.status(self.prefix + real)
+            try:
+                # By its path, and so of whatever stands there now: it may be something else when
+                # it comes to be used, which is for those to see who use it.
+                st = tree.status(prefix + real)
+            except OSError as error:
+                self.unseen[real] = f"cannot be looked at: {error.strerror}"
+                continue
             if (
                 trusts
                 and st
@@ -126,7 +149,18 @@ class _View:
             ):
                 self.vouched.add(real)
             else:
-                self._look_at_claim(real, entry, old, st)
+                with self._noting(real):
+                    self._look_at_claim(real, entry, old, st)
+
+    @contextmanager
+    def _noting(self, real: str) -> Iterator[None]:
+        """Note what cannot be looked at; all other paths go on."""
+        try:
+            yield
+        except OSError as error:
+            self.unseen[real] = f"cannot be looked at: {error.strerror}"
+        except PathRefused as refused:
+            self.unseen[real] = refused.message
 
     def _look_at_claim(
         self, real: str, entry: Entry, old: Placed | None, st: os.stat_result | None
@@ -145,22 +179,32 @@ class _View:
         offer = None
         if entry.flag != "absent":
             offer = self.offers[real] = self._offer(entry, old)
-        self.standing[real] = self._standing(real, st, old, offer)
+        self.standing[real] = self.describe.standing(real, st, old, offer)
 
     def look_at_the_rest(self) -> None:
         """Paths to be withdrawn, tombstones, and what lies below a directory that must go."""
         entries = self.ledger.entries
         for real, old in entries.items():
             if old.part == self.part and real not in self.claims.by_real:
-                self.standing[real] = self._standing(real, tree.status(self.prefix + real), old)
+                with self._noting(real):
+                    self._look_at_old(real, old)
         for real, tombstone in self.ledger.tombstones.items():
             if tombstone.placed.part == self.part and real not in self.claims.by_real:
-                self._look_at_tombstone(real, tombstone.placed)
+                with self._noting(real):
+                    self._look_at_tombstone(real, tombstone.placed)
         for top in [real for real, each in self.standing.items() if self._must_go(real, each)]:
             for real, old in entries.items():
                 if real.startswith(top + "/") and real not in self.standing:
-                    st = tree.status(self.prefix + real)
-                    self.standing[real] = self._standing(real, st, old)
+                    with self._noting(real):
+                        self._look_at_old(real, old)
+
+    def _look_at_old(self, real: str, old: Placed) -> None:
+        """A path that no overlay has any more. What it led to may lie behind another's link now."""
+        if self.inside.entry(real) != real:
+            astray = "a symlink is on its way now"
+            self.standing[real] = Standing(astray=astray)
+            return
+        self.standing[real] = self.describe.standing(real, self.reach.status(real), old)
 
     def groups(self, mine: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """Sets of paths that are one inode in the generation (RULES B8); variants join none."""
@@ -213,71 +257,15 @@ class _View:
         content = tree.content_digest(path, st)
         return Offer(path, source, content, attrs, st.st_size)
 
-    def _standing(
-        self,
-        real: str,
-        st: os.stat_result | None,
-        old: Placed | None,
-        offer: Offer | None = None,
-    ) -> Standing:
-        if st is None:
-            return Standing()
-        path = self.prefix + real
-        seen = tree.seen_of(st)
-        if stat.S_ISDIR(st.st_mode):
-            attrs = tree.attributes_digest(path, st)
-            wanted_dir = offer is not None and offer.content == DIRECTORY
-            goes_if_empty = offer is None and old is not None and old.pristine == NOTHING
-            blocked = "" if wanted_dir or goes_if_empty else self._blocked(real)
-            return Standing(DIRECTORY, attrs, seen, blocked=blocked)
-        if old and old.seen == seen and not self.full:
-            return Standing(old.content, old.attrs, seen, st.st_size)
-        content, attrs = self._content(path, st, old, offer), tree.attributes_digest(path, st)
-        strange = old is not None and content not in (old.content, offer.content if offer else "")
-        packaged = strange and _installed(self.here, real)
-        return Standing(content, attrs, seen, st.st_size, packaged=packaged)
-
-    def _content(
-        self, path: str, st: os.stat_result, old: Placed | None, offer: Offer | None
-    ) -> str:
-        """The digest, unless the size alone tells that it is neither ours nor what is wanted.
-
-        What is taken over for the first time is read: should the tick be killed, it must be told
-        from what was put there since.
-        """
-        sizes = [
-            size_and_mtime(source)[0]
-            for source in (old.source if old else "", offer.source if offer else "")
-            if source
-        ]
-        if old and stat.S_ISREG(st.st_mode) and sizes and st.st_size not in sizes:
-            return tree.of_size(st.st_size)
-        return tree.content_digest(path, st)
-
-    def _blocked(self, real: str) -> str:
-        """Why a directory may not make way: the first thing in it that is not ours."""
-        path = self.prefix + real
-        entry = self.claims.by_real.get(real)
-        absent = entry is not None and entry.flag == "absent"
-        mounted = mounts.at_or_below(path)
-        if mounted:
-            return f"{mounted} is a mount point"
-        size = 0
-        for name, _ in tree.listing(path):
-            size += os.lstat(f"{path}/{name}").st_size
-            if not absent and f"{real}/{name}" not in self.ledger.entries:
-                return f"{name} in it is not ALLiE's"
-        return f"it holds {size >> 20} MiB" if size > _WHOLE_TREE else ""
-
     def _look_at_tombstone(self, real: str, placed: Placed) -> None:
         """Only a file that is ours to the second of its time came back; a new one is the user's."""
-        st = tree.status(self.prefix + real)
+        st = self.reach.status(real) if self.inside.entry(real) == real else None
         self.met[real] = tree.seen_of(st) if st else NOTHING
         if st is None or stat.S_ISDIR(st.st_mode) or not placed.source:
             return
         size, mtime = size_and_mtime(placed.source)
         if (st.st_size, st.st_mtime_ns // 10**9) == (size, mtime // 10**9):
-            self.standing[real] = self._standing(real, st, placed)
+            self.standing[real] = self.describe.standing(real, st, placed)
 
     def _must_go(self, real: str, standing: Standing) -> bool:
         """Whether a directory is to make way for a file, of ours or the one that was before us."""
@@ -288,10 +276,3 @@ class _View:
             return offer.content != DIRECTORY
         withdrawn = real not in self.claims.by_real
         return withdrawn and old is not None and old.pristine not in (NOTHING, UNKNOWN)
-
-
-def _installed(here: System, real: str) -> bool:
-    """Whether a file that is neither ours nor wanted is the package manager's (RULES B2)."""
-    from allie.client import packages  # noqa: PLC0415 - see HACKING.md, start-up
-
-    return packages.installed(here, real)

@@ -17,9 +17,11 @@ _KINDS = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}  # by the length o
 _RPM = ("var/lib/rpm", "usr/lib/sysimage/rpm")
 
 
-def installed(here: System, real: str) -> bool:
-    """Whether what stands at a real path is, byte for byte, what a package put there."""
-    path = here.at(real)
+def installed(here: System, real: str, path: str) -> bool:
+    """Whether what stands at a real path is, byte for byte, what a package put there.
+
+    path: the way by which it is reached.
+    """
     if os.path.islink(path) or not os.path.isfile(path):
         return False
     recorded = _recorded(here, real)

@@ -231,7 +231,8 @@ def _cut_short(here: System) -> bool:
         return True
     names = os.listdir(here.state)
     names += os.listdir(here.done) if os.path.isdir(here.done) else []
-    left = [name for name in names if name.startswith("intent-") or name.endswith(".part")]
+    begun = ("intent-", "stage-")
+    left = [name for name in names if name.startswith(begun) or name.endswith(".part")]
     return any(name != "paused.part" for name in left)
 
 

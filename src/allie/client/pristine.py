@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 
 from allie.core import digest
-from allie.core.errors import StateError
+from allie.core.errors import PathRefused
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN
 from allie.core.plan import LOST, TAKE, Change
 from allie.core.system import System
-from allie.machine import atomic, clone, paths, room, tree
+from allie.machine import atomic, clone, room, tree
+from allie.machine.reach import Reach
 
 
 def name_of(real: str) -> str:
@@ -23,58 +24,74 @@ def name_of(real: str) -> str:
     return f"{mark}-{last.decode(errors='surrogateescape')}"
 
 
-def take(here: System, changes: list[Change]) -> dict[str, str]:
-    """Copy what stands at the paths taken over for the first time: real path → pristine.
+def take(here: System, changes: list[Change]) -> tuple[dict[str, str], dict[str, str]]:
+    """Copy what stands at the paths taken over for the first time.
 
-    Never by a hard link to the live file. Durable when this returns. Raises StateError where there
-    is no room, or the disk fails.
+    Returns (real path → pristine, real path → why it could not be kept, so that nothing may take
+    its place). Never by a hard link to the live file. Durable when this returns. Raises StateError
+    where the disk of the state fails.
     """
     taken = {}
-    copies = {}
+    copies = []
     for change in changes:
         if change.pristine == TAKE and change.standing.content != NOTHING:
             taken[change.real] = name_of(change.real)
-            copies[change.real] = change
+            copies.append(change)
         elif change.old:
             taken[change.real] = change.old.pristine
         else:
             taken[change.real] = UNKNOWN if change.pristine == LOST else NOTHING
     os.makedirs(here.pristine, 0o700, exist_ok=True)
-    if copies:
-        _copy(here, list(copies.values()))
-    return taken
+    return taken, _copy(here, copies) if copies else {}
 
 
-def _copy(here: System, changes: list[Change]) -> None:
+def _copy(here: System, changes: list[Change]) -> dict[str, str]:
+    """Copy all that can be; why the others could not."""
     beside = f"{here.state}/pristine.part"
     tree.remove(beside)
     os.mkdir(beside, 0o700)
-    names = [name for change in changes for name in _names(here, change)]
-    size = sum(os.lstat(here.at(name)).st_size for name in names)
-    room.need(here.state, size + 4096 * len(names), len(names))
     clones = clone.Clones()
-    for change in changes:
-        try:
-            with paths.parent_descriptor(here.root, change.real) as (parent, name):
-                copy = clones.whole if _is_whole(change) else clones.make
-                copy(f"{paths.through(parent)}/{name}", f"{beside}/{name_of(change.real)}")
-        except OSError as error:
-            raise StateError(f"cannot keep what stands at /{change.real}: {error}") from error
+    allowance = room.Allowance(here.state)
+    problems = {}
+    with Reach(here.root) as reach:
+        for change in changes:
+            kept = f"{beside}/{name_of(change.real)}"
+            try:
+                _copy_one(reach, change, kept, clones, allowance)
+            except (OSError, PathRefused) as error:
+                tree.remove(kept)
+                words = error.strerror if isinstance(error, OSError) else error.message
+                problems[change.real] = f"what stands there cannot be kept: {words}"
     for change in changes:
         kept = name_of(change.real)
-        tree.remove(f"{here.pristine}/{kept}")
-        os.rename(f"{beside}/{kept}", f"{here.pristine}/{kept}")
+        if change.real not in problems:
+            tree.remove(f"{here.pristine}/{kept}")
+            os.rename(f"{beside}/{kept}", f"{here.pristine}/{kept}")
     tree.remove(beside)
     atomic.sync_filesystem(here.pristine)
+    return problems
+
+
+def _copy_one(
+    reach: Reach, change: Change, kept: str, clones: clone.Clones, allowance: room.Allowance
+) -> None:
+    """Copy what stands at one path. Raises PathRefused where it is too large, else OSError."""
+    st = reach.status(change.real)
+    if st is None:
+        raise PathRefused("it has just gone")
+    path = reach.path(change.real)
+    ours = not reach.is_tainted(change.real.rpartition("/")[0]) and st.st_uid == 0
+    size = st.st_blocks * 512
+    if _is_whole(change):
+        size += sum(each.st_blocks * 512 for _, each in tree.survey(path))
+    allowance.spend(size, True, ours=ours)
+    if _is_whole(change):
+        clones.whole(path, kept)
+    else:
+        clones.make(path, kept, most=size)
 
 
 def _is_whole(change: Change) -> bool:
     """Whether a directory is to vanish with all that is in it."""
     is_directory = change.standing.content == DIRECTORY
     return bool(is_directory and change.entry and change.entry.flag == "absent")
-
-
-def _names(here: System, change: Change) -> list[str]:
-    """What is to be kept of a change: its path, and all that is in a directory kept whole."""
-    below = tree.listing(here.at(change.real)) if _is_whole(change) else ()
-    return [change.real, *(f"{change.real}/{name}" for name, _ in below)]

@@ -27,9 +27,10 @@ def before(here: System, steps: tuple[Step, ...]) -> None:
 def _placed_scripts(here: System, steps: list[Step]) -> set[str]:
     """Conf scripts among the paths: new content or mode means due again."""
     found = set()
+    top = "/" if here.root == "/" else f"{here.root}/"
     for step in steps:
-        directory, _, name = here.at(step.real).rpartition("/")
-        if directory == here.conf and script.is_name(name):
+        directory, _, name = step.real.rpartition("/")
+        if top + directory == here.conf and script.is_name(name):
             found.add(name)
     return found
 

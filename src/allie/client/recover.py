@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import os
 
-from allie.client import fold, lay, state, transaction
+from allie.client import fold, state, transaction
 from allie.core import intent as intents
 from allie.core.errors import PathRefused
-from allie.core.intent import Intent, Step
+from allie.core.intent import Intent, State, Step
 from allie.core.ledger import DIRECTORY, NOTHING, PARTS, Placed
 from allie.core.system import System
-from allie.machine import atomic, paths, tree
+from allie.machine import stage, tree
+from allie.machine.reach import Reach
 
 
 def recover(here: System) -> int:
     """Finish the books of every part that was cut short; how many paths that concerned."""
-    concerned = 0
     fold.finish(here)
-    for part in PARTS:
-        intent = transaction.read_intent(here, part)
-        if intent:
-            concerned += len(intent.steps)
-            _recover(here, intent)
+    left = [intent for intent in (transaction.read_intent(here, part) for part in PARTS) if intent]
+    with Reach(here.root) as reach:
+        stage.remove_left(here.state, reach, (step.real for each in left for step in each.steps))
+    for intent in left:
+        _recover(here, intent)
     for place in (here.state, here.done):
         _remove_half_written(place)
-    return concerned
+    return sum(len(intent.steps) for intent in left)
 
 
 def _remove_half_written(place: str) -> None:
@@ -38,21 +38,19 @@ def _remove_half_written(place: str) -> None:
 
 
 def _recover(here: System, intent: Intent) -> None:
-    lay.clean(here, intent.steps)
-    _take_back_half_trees(here, intent)
-    judged = [_judge(here, intent, step) for step in intent.steps]
-    confirmed = [step for step in judged if step]
-    _drop_untaken(here, intent, {step.real for step in confirmed})
-    for place in {here.at(step.real).rpartition("/")[0] or "/" for step in confirmed}:
-        if tree.status(place):
-            atomic.sync_filesystem(place)
+    with Reach(here.root) as reach:
+        _take_back_half_trees(reach, intent)
+        judged = [_judge(here, reach, intent, step) for step in intent.steps]
+        confirmed = [step for step in judged if step]
+        _drop_untaken(here, reach, intent, {step.real for step in confirmed})
+        transaction.sync(reach, confirmed, set())
     books = state.load_ledger(here)
     if books.lost:  # what is known of these paths does not make the whole ledger known again
         intent = intent._replace(generation=0)
     transaction.conclude(here, intent, confirmed, books)
 
 
-def _take_back_half_trees(here: System, intent: Intent) -> None:
+def _take_back_half_trees(reach: Reach, intent: Intent) -> None:
     """A directory that was coming back as a whole comes back as a whole, at the next try, or not.
 
     Its own entry is all that the ledger knows of it: were half of it taken for done, nobody would
@@ -63,45 +61,58 @@ def _take_back_half_trees(here: System, intent: Intent) -> None:
             continue
         inside = [step for step in intent.steps if step.real.startswith(top.real + "/")]
         carried = [step for step in inside if not step.old and not step.after]
-        if all(tree.describe(here.at(step.real)) == step.wanted for step in carried):
+        if all(_stands(reach, step.real) == step.wanted for step in carried):
             continue
         for step in (*reversed(carried), top):
-            _take_back(here, step)
+            _take_back(reach, step)
 
 
-def _take_back(here: System, step: Step) -> None:
+def _take_back(reach: Reach, step: Step) -> None:
     """Remove a copy that we have just made, if it still is one."""
     try:
-        with paths.parent_descriptor(here.root, step.real) as (parent, name):
-            if step.wanted[0] == DIRECTORY:
-                os.rmdir(name, dir_fd=parent)
-            elif tree.describe(here.at(step.real)) == step.wanted:
-                os.unlink(name, dir_fd=parent)
+        stands = reach.describe(step.real)
+        parent, name = reach.parent(step.real)
+        if step.wanted[0] == DIRECTORY:
+            os.rmdir(name, dir_fd=parent)
+        elif stands == step.wanted:
+            os.unlink(name, dir_fd=parent)
     except (OSError, PathRefused):
         pass  # never made, or somebody has put something there
 
 
-def _drop_untaken(here: System, intent: Intent, came_true: set[str]) -> None:
-    """Remove from undo what was about to be replaced and was not: it is one inode with the live."""
+def _stands(reach: Reach, real: str) -> State | None:
+    """What stands at a path; None where it cannot be reached any more."""
+    try:
+        return reach.describe(real)
+    except (OSError, PathRefused):
+        return None
+
+
+def _drop_untaken(here: System, reach: Reach, intent: Intent, came_true: set[str]) -> None:
+    """Remove from undo what was about to be replaced and was not: a hard link to the live file."""
     for step in intent.steps:
         kept = f"{transaction.undo_place(here, intent)}/files/{step.real}"
         if step.real in came_true or step.before[0] == DIRECTORY or not os.path.lexists(kept):
             continue
-        if tree.is_state(here.at(step.real), step.before):
-            tree.remove(kept)
+        try:
+            if reach.is_state(step.real, step.before):
+                tree.remove(kept)
+        except (OSError, PathRefused):
+            pass  # it stays until its tick's copies go
 
 
-def _judge(here: System, intent: Intent, step: Step) -> Step | None:
+def _judge(here: System, reach: Reach, intent: Intent, step: Step) -> Step | None:
     """The step if it came true, as far as it did; None if the path is as it was before."""
-    path = here.at(step.real)
-    stands = tree.describe(path)
+    stands = _stands(reach, step.real)
+    if stands is None:
+        return None
     if stands == step.wanted:
         return step._replace(after=_compare_next_time(step.after))
     if step.before[0] == DIRECTORY and stands == intents.NOTHING_THERE:
         # It made way, and what was to come did not: to undo that is to bring the directory back.
         after = _compare_next_time(step.after or step.old)
         return step._replace(wanted=intents.NOTHING_THERE, after=after)
-    if step.old or step.after is None or tree.is_state(path, step.before):
+    if step.old or step.after is None or reach.is_state(step.real, step.before):
         return None
     kept = f"{transaction.undo_place(here, intent)}/files/{step.real}"
     if step.before[0] not in (NOTHING, DIRECTORY) and not os.path.lexists(kept):

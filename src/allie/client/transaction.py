@@ -7,25 +7,27 @@ Apply and undo are both this. RULES A9, A10, A11, A12 have the reasons for the o
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import time
+from collections.abc import Iterable
 
 from allie.client import rearm, state
 from allie.client.backup import Backup
-from allie.client.confirm import confirm
-from allie.client.lay import lay
+from allie.client.confirm import confirm, marks_of
+from allie.client.lay import Laid, Layer
+from allie.client.remove import Mover, words_of
 from allie.core import intent as intents
 from allie.core.errors import PathRefused
 from allie.core.intent import Intent, Step
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger
-from allie.core.plan import REMOVE
 from allie.core.present import Offer
 from allie.core.resolution import Problem
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import atomic, clone, paths, room, selinux, tree
+from allie.machine.reach import Reach
+from allie.machine.stage import Stages
 
 
 class Outcome(Value):
@@ -39,31 +41,64 @@ class Outcome(Value):
 def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Ledger) -> Outcome:
     """Do the steps and bring the ledger up to date. offers: what goes where, by real path.
 
-    Raises StateError where the disk has no room or fails: the ledger then still says the old, and
-    the intent that is left lets the next tick sort it out.
+    A step that cannot be is a problem of its own, and the others go on. Raises StateError where the
+    disk of the state has no room or fails: the ledger then still says the old, and the intent that
+    is left lets the next tick sort it out.
     """
     problems: dict[str, str] = {}
-    touched = [step for step in intent.steps if step.before != step.wanted]
-    if touched or any(intents.writes(step) for step in intent.steps):
-        writes = [step for step in intent.steps if intents.writes(step)]
-        backup = Backup(undo_place(here, intent))
-        _keep_directories(here, intent, backup)
-        _need_room(here, writes, touched, offers, backup)
-        atomic.write(here.intent(intent.part), intents.encode(intent), 0o600)
-        rearm.before(here, intent.steps)
-        _clear_the_way(here, intent, backup, problems)
-        lay(here, writes, offers, backup, problems)
-        selinux.relabel(here, [step.real for step in writes])
-        _remove(here, intent, backup, problems)
-        _sync(here, touched)
-    confirmed = confirm(here, intent.steps, offers, problems)
+    marks: dict[str, str] = {}
+    with Reach(here.root) as reach:
+        laid: dict[str, Laid] = {}
+        if any(step.before != step.wanted or intents.writes(step) for step in intent.steps):
+            laid = _change(here, reach, intent, offers, books, problems)
+            reach.close()  # from here on by name anew: what is confirmed is what stands there
+        confirmed = confirm(reach, intent.steps, offers, laid, problems)
+        marks = marks_of(reach, confirmed, laid, books)
     told = tuple(Problem(real, words) for real, words in sorted(problems.items()))
-    return Outcome(tuple(confirmed), told, conclude(here, intent, confirmed, books))
+    return Outcome(tuple(confirmed), told, conclude(here, intent, confirmed, books, marks))
 
 
-def conclude(here: System, intent: Intent, confirmed: list[Step], books: Ledger) -> Ledger:
-    """Enter the confirmed steps in the ledger, close the undo manifest, drop the intent."""
-    books = intents.settle(books, intent, confirmed, time.time())
+def _change(
+    here: System,
+    reach: Reach,
+    intent: Intent,
+    offers: dict[str, Offer],
+    books: Ledger,
+    problems: dict[str, str],
+) -> dict[str, Laid]:
+    """Change the root as the steps say; what was laid."""
+    writes = [step for step in intent.steps if intents.writes(step)]
+    problems.update(without_room(here, reach, writes, offers))
+    _make_undo(here, intent)
+    backup = Backup(undo_place(here, intent), room.Allowance(here.undo))
+    _keep_directories(reach, intent, backup, problems)
+    atomic.write(here.intent(intent.part), intents.encode(intent), 0o600)
+    rearm.before(here, intent.steps)
+    with Stages(here.state, reach) as stages:
+        layer = Layer(reach, stages, offers, backup, problems, books.marks)
+        mover = Mover(reach, stages, backup, problems)
+        mover.clear_the_way(intent)
+        layer.lay(writes, selinux.labels(here, {each.real: each.wanted[0] for each in writes}))
+        mover.remove(intent)
+        open_now = [stage.descriptor for stage in stages.all()]
+        for descriptor in open_now:  # the state's disk, where undo is, is among theirs
+            atomic.sync_descriptor(descriptor)
+        sync(reach, intent.steps, {os.fstat(descriptor).st_dev for descriptor in open_now})
+    return layer.laid
+
+
+def conclude(
+    here: System,
+    intent: Intent,
+    confirmed: list[Step],
+    books: Ledger,
+    marks: dict[str, str] | None = None,
+) -> Ledger:
+    """Enter the confirmed steps in the ledger, close the undo manifest, drop the intent.
+
+    marks: of directories, by which they are known again (`core.ledger`).
+    """
+    books = intents.settle(books, intent, confirmed, time.time(), marks or {})
     state.save_ledger(here, books)
     undoable = [step for step in confirmed if step.before != step.wanted]
     place = undo_place(here, intent)
@@ -95,103 +130,87 @@ def undo_place(here: System, intent: Intent) -> str:
     return f"{here.undo}/{intent.tick}/{intent.part}"
 
 
-def _keep_directories(here: System, intent: Intent, backup: Backup) -> None:
-    """Note mode, owner and attributes of the directories that change: all that can be kept."""
+def _make_undo(here: System, intent: Intent) -> None:
     os.makedirs(here.undo, 0o700, exist_ok=True)  # 0700 is for the last one alone
-    os.makedirs(backup.files, 0o700, exist_ok=True)
+    os.makedirs(f"{undo_place(here, intent)}/files", 0o700, exist_ok=True)
+
+
+def _keep_directories(
+    reach: Reach, intent: Intent, backup: Backup, problems: dict[str, str]
+) -> None:
+    """Note mode, owner and attributes of the directories that change: all that can be kept."""
     for step in intent.steps:
         changes = step.before[0] == DIRECTORY and step.before != step.wanted
-        if changes and not intents.moves_tree(step) and os.path.isdir(here.at(step.real)):
-            os.makedirs(f"{backup.files}/{step.real}", 0o700, exist_ok=True)
-            clone.describe_as(here.at(step.real), f"{backup.files}/{step.real}")
-
-
-def _need_room(
-    here: System,
-    writes: list[Step],
-    touched: list[Step],
-    offers: dict[str, Offer],
-    backup: Backup,
-) -> None:
-    """Begin nothing that would fill a disk (RULES A10)."""
-    needed: dict[int, tuple[int, int, str]] = {}
-    for step in writes:
-        above = os.path.dirname(here.at(step.real))
-        while not os.path.isdir(above):
-            above = os.path.dirname(above)
-        device = os.stat(above).st_dev
-        size, files, _ = needed.get(device, (0, 0, ""))
-        needed[device] = (size + offers[step.real].size + 4096, files + 1, above)
-    device = os.stat(here.state).st_dev
-    size, files, _ = needed.get(device, (0, 0, ""))
-    copies = [backup.size(here.at(step.real)) for step in touched]
-    needed[device] = (size + sum(copies), files + len(copies) - copies.count(0), here.state)
-    for size, files, where in needed.values():
-        room.need(where, size, files)
-
-
-def _clear_the_way(here: System, intent: Intent, backup: Backup, problems: dict[str, str]) -> None:
-    """Empty and remove the directories that a file is to replace; nothing else ever forces one."""
-    tops = [
-        step.real
-        for step in intent.steps
-        if intents.writes(step) and step.before[0] == DIRECTORY != step.wanted[0]
-    ]
-    for top in tops:
-        for step in reversed(intent.steps):
-            if step.verb == REMOVE and step.real.startswith(top + "/"):
-                _move_away(here, step, backup, problems)
+        if not changes or intents.moves_tree(step) or step.real in problems:
+            continue
         try:
-            with paths.parent_descriptor(here.root, top) as (parent, name):
-                os.rmdir(name, dir_fd=parent)
+            st = reach.status(step.real)
+            if st and stat.S_ISDIR(st.st_mode):
+                os.makedirs(f"{backup.files}/{step.real}", 0o700, exist_ok=True)
+                clone.describe_as(reach.path(step.real), f"{backup.files}/{step.real}")
         except (OSError, PathRefused) as error:
-            problems[top] = f"a directory stands there: {_words(error)}"
+            problems[step.real] = f"what it is now cannot be kept: {words_of(error)}"
 
 
-def _remove(here: System, intent: Intent, backup: Backup, problems: dict[str, str]) -> None:
-    """Withdrawals and `absent`, deepest first."""
-    for step in reversed(intent.steps):
-        if step.verb == REMOVE and os.path.lexists(here.at(step.real)):
-            _move_away(here, step, backup, problems)
+def without_room(
+    here: System, reach: Reach, writes: list[Step], offers: dict[str, Offer]
+) -> dict[str, str]:
+    """What a full disk does not take, and why. Raises StateError where it is the state's own."""
+    needed: dict[int, tuple[int, list[str]]] = {}
+    own = os.stat(here.state).st_dev
+    for step in writes:
+        try:
+            device = os.fstat(_directory_above(reach, step.real)).st_dev
+        except (OSError, PathRefused):
+            continue  # laying it will say so
+        size, reals = needed.setdefault(device, (0, []))
+        needed[device] = (size + offers[step.real].size + 4096, [*reals, step.real])
+    problems: dict[str, str] = {}
+    for device, (size, reals) in needed.items():
+        if device == own:
+            room.need(here.state, size, len(reals))
+            continue
+        where = paths.through(_directory_above(reach, reals[0]))
+        lack = room.lack(where, size, len(reals), "/" + reals[0].rpartition("/")[0])
+        if lack:
+            problems.update(dict.fromkeys(reals, lack))
+    return problems
 
 
-def _move_away(here: System, step: Step, backup: Backup, problems: dict[str, str]) -> None:
-    """Take one path out of the root; a file, or a tree made absent, goes to undo."""
-    try:
-        with paths.parent_descriptor(here.root, step.real) as (parent, name):
-            if step.before[0] == DIRECTORY and step.after is None:
-                _rmdir(name, parent)
-            else:
-                backup.take((parent, name), step.real)
-    except FileNotFoundError:
-        return
-    except (OSError, PathRefused) as error:
-        problems[step.real] = f"cannot be removed: {_words(error)}"
+def _directory_above(reach: Reach, real: str) -> int:
+    """The nearest directory above a path that there is already."""
+    above = real
+    while above:
+        above = above.rpartition("/")[0]
+        try:
+            return reach.directory(above)
+        except FileNotFoundError:
+            pass
+    return reach.directory("")
 
 
-def _rmdir(name: str, parent: int) -> None:
-    """A directory that we made goes if it is empty; else it stays, and is no longer ours."""
-    try:
-        os.rmdir(name, dir_fd=parent)
-    except OSError as error:
-        if error.errno != errno.ENOTEMPTY:
-            raise
+def sync(reach: Reach, steps: Iterable[Step], synced: set[int]) -> None:
+    """Once for each disk that was touched: only then may the ledger speak of it.
 
-
-def _sync(here: System, steps: list[Step]) -> None:
-    """Once for each disk that was touched: only then may the ledger speak of it (RULES A12)."""
-    touched = {os.stat(here.undo).st_dev: here.undo} if steps else {}
+    By directories, since what a name leads to may be another disk by now. synced: the st_dev of
+    those that need no more.
+    """
     for step in steps:
-        above = os.path.dirname(here.at(step.real))
-        st = tree.status(above)
-        if st and stat.S_ISDIR(st.st_mode):
-            touched[st.st_dev] = above
-    for place in touched.values():
-        atomic.sync_filesystem(place)
-
-
-def _words(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        if step.before == step.wanted:
+            continue
+        try:
+            parent = _directory_above(reach, step.real)
+            if os.fstat(parent).st_dev in synced:
+                continue
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            descriptor = os.open(".", flags, dir_fd=parent)
+        except (OSError, PathRefused):
+            continue  # nothing was changed there
+        try:
+            synced.add(os.fstat(descriptor).st_dev)
+            atomic.sync_descriptor(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def read_intent(here: System, part: str) -> Intent | None:

@@ -8,13 +8,14 @@ from allie.client import apply as applying
 from allie.client import kept, state, transaction
 from allie.client.recover import recover
 from allie.core import intent as intents
-from allie.core.errors import UsageError
+from allie.core.errors import PathRefused, UsageError
 from allie.core.intent import Intent, Step
 from allie.core.ledger import DIRECTORY, NOTHING, PARTS
 from allie.core.plan import PLACE, REMOVE
 from allie.core.present import Offer
 from allie.core.system import System
 from allie.machine import lock, tree
+from allie.machine.reach import Reach
 
 
 def undo(here: System, tick: int | None = None) -> tuple[list[str], list[str]]:
@@ -34,9 +35,10 @@ def undo(here: System, tick: int | None = None) -> tuple[list[str], list[str]]:
         # Before anything else: were we killed in the middle, the next tick would do it all again.
         state.set_pause(here, state.Pause(f"tick {wanted[0]} was undone"))
         way = _WayBack(here)
-        for number in reversed(wanted):
-            for manifest in reversed(kept.manifests(here, number)):
-                way.add(manifest)
+        with Reach(here.root) as reach:
+            for number in reversed(wanted):
+                for manifest in reversed(kept.manifests(here, number)):
+                    way.add(manifest, reach)
         back = way.go(now, wanted[0])
         for number in wanted:
             tree.remove(f"{here.undo}/{number}")
@@ -55,12 +57,16 @@ class _WayBack:
         self.offers: dict[str, Offer] = {}
         self.left: list[str] = []
 
-    def add(self, manifest: Intent) -> None:
+    def add(self, manifest: Intent, reach: Reach) -> None:
         """Go on with the transaction before those that were added already."""
         place = transaction.undo_place(self.here, manifest)
         for step in manifest.steps:
             known = self.steps.get(step.real)
-            stands = known.wanted if known else tree.describe(self.here.at(step.real))
+            try:
+                stands = known.wanted if known else reach.describe(step.real)
+            except (OSError, PathRefused):  # the way there is another's by now
+                self._leave(step.real)
+                continue
             if stands != step.wanted:
                 self._leave(step.real)
             elif step.before[0] == NOTHING:

@@ -7,6 +7,7 @@ was confirmed of it afterwards is the manifest by which `undo` puts things back.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from allie.core import ledger
 from allie.core.ledger import DIRECTORY, NOTHING, Ledger, Placed, Tombstone
@@ -71,8 +72,14 @@ def _buried(change: Change, back: State) -> bool:
     return bool(old and old.source and old.content[:2] == "f:" and old.content != back[0])
 
 
-def settle(books: Ledger, intent: Intent, steps: list[Step], now: float) -> Ledger:
-    """The ledger after these steps of a transaction were confirmed."""
+def settle(
+    books: Ledger,
+    intent: Intent,
+    steps: list[Step],
+    now: float,
+    marks: Mapping[str, str] = {},
+) -> Ledger:
+    """The ledger after these steps of a transaction were confirmed. marks: new ones."""
     entries, tombstones = dict(books.entries), dict(books.tombstones)
     for step in intent.steps:  # what does not come true now must be tried again: compare next time
         if step.after and step.real in entries:
@@ -88,7 +95,9 @@ def settle(books: Ledger, intent: Intent, steps: list[Step], now: float) -> Ledg
     limit = now - ledger.TOMBSTONE_DAYS * 86400
     kept = {real: each for real, each in tombstones.items() if each.when > limit}
     generations = {**books.generations, intent.part: intent.generation}
-    return Ledger(entries, kept, generations, books.lost)
+    known = {**books.marks, **marks}
+    known = {real: mark for real, mark in known.items() if mark and real in entries}
+    return Ledger(entries, kept, generations, books.lost, known)
 
 
 def writes(step: Step) -> bool:

@@ -56,6 +56,8 @@ class Ledger(Value):
     tombstones: dict[str, Tombstone]
     generations: dict[str, int]  # part → the generation that its sources speak of
     lost: bool = False  # there was a ledger once; this one is being rebuilt
+    # Of directories that ALLiE made where others may change names: real path → which inode it is
+    marks: dict[str, str] = {}  # noqa: RUF012 - never changed
 
     def is_lost_for(self, part: str) -> bool:
         """Whether this part has not gone through its paths since the ledger was lost."""
@@ -77,6 +79,7 @@ def encode(ledger: Ledger) -> str:
         "generations": ledger.generations,
         "tombstones": ledger.tombstones,
         "lost": any(ledger.is_lost_for(part) for part in PARTS),
+        "marks": ledger.marks,
         "entries": len(ledger.entries),
     }
     rows = ["\0".join((real, *placed)) for real, placed in ledger.entries.items()]
@@ -103,6 +106,7 @@ def decode(text: str) -> Ledger:
             },
             {part: int(number) for part, number in value["generations"].items()},
             bool(value.get("lost")),
+            {str(real): str(mark) for real, mark in value.get("marks", {}).items()},
         )
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"a damaged ledger: {error!r}") from error

@@ -150,6 +150,8 @@ def _for_directory(
         return Change(real, FORGET, "left: it is a directory now", entry, None, old, standing)
     if standing.attrs == offer.attrs:
         return Change(real, NOTE, "seen again", entry, offer, old, standing)
+    if standing.foreign:
+        return Change(real, FORGET, "left: it is another directory now", entry, None, old, standing)
     return Change(real, PLACE, _cause(old, standing), entry, offer, old, standing)
 
 
@@ -234,7 +236,11 @@ def _withdraw(real: str, old: Placed, standing: Standing) -> Change:
     ours = (standing.content, standing.attrs) == (old.content, old.attrs)
     missing = standing.content == NOTHING
     verb, why = FORGET, "left: edited here"
-    if old.pristine == UNKNOWN:
+    if standing.astray:
+        why = f"left: {standing.astray}"
+    elif standing.foreign:
+        why = "left: it is another directory now"
+    elif old.pristine == UNKNOWN:
         why = "left: nobody knows what stood there before"
     elif old.content == DIRECTORY and standing.content == DIRECTORY:
         # Only an empty one goes.

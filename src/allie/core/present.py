@@ -20,6 +20,8 @@ class Standing(Value):
     size: int = 0  # bytes that a copy of it takes
     blocked: str = ""  # a directory that may not go: the first thing in it that is not ours
     packaged: bool = False  # it is the file that the package manager installed
+    foreign: bool = False  # a directory, and not the one that ALLiE made there
+    astray: str = ""  # what stands there is not looked at: why its way leads elsewhere now
 
 
 class Offer(Value):

@@ -100,14 +100,21 @@ def sync_filesystem(path: str) -> None:
 
     rsync exits 0 when its data never reached the disk; this is what tells (RULES A12).
     """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        sync_descriptor(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def sync_descriptor(descriptor: int, path: str = "") -> None:
+    """The same by an open directory, whose path (for the message) may be another's by now."""
     from allie.machine import libc  # noqa: PLC0415 - see HACKING.md, start-up
 
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         libc.call("syncfs", descriptor)
     except OSError as error:
+        where = path or os.readlink(f"/proc/self/fd/{descriptor}")
         raise StateError(
-            f"the disk under {path} did not take the data: {error.strerror}"
+            f"the disk under {where} did not take the data: {error.strerror}"
         ) from error
-    finally:
-        os.close(descriptor)

@@ -14,10 +14,12 @@ import stat
 from contextlib import suppress
 
 from allie.machine import paths, tree
+from allie.machine.reach import Reach
 
 _CLONE = 0x40049409  # linux/fs.h, FICLONE
 _WORTH_SHARING = 1 << 17  # bytes: below, a copy costs less than the question
 _PIECE = 1 << 20  # bytes, of what is copied at a time
+_ANY = 1 << 63  # bytes, more than there are
 _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -27,39 +29,46 @@ class Clones:
     def __init__(self) -> None:
         self._made: dict[tuple[int, ...], str] = {}
 
-    def make(self, source: str, target: str) -> None:
-        """Clone what stands at `source` as `target`."""
+    def make(self, source: str, target: str, *, most: int = _ANY) -> None:
+        """Clone what stands at `source` as `target`. most: bytes that it may take on the disk."""
         st = os.lstat(source)
         # One of several links, or the last that is left of them; its number may be another's then.
         inode = st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns
         if inode in self._made:
             os.link(self._made[inode], target, follow_symlinks=False)
             return
-        make(source, target)
+        make(source, target, most=most)
         if st.st_nlink > 1 and not stat.S_ISDIR(st.st_mode):
             self._made[inode] = target
 
     def whole(self, source: str, target: str) -> None:
-        """Clone what stands at `source`: of a directory, all that is in it."""
+        """Clone what stands at `source`: of a directory, all that is in it.
+
+        Raises PathRefused where that is more than is walked (`tree.survey`), or changes meanwhile.
+        """
         self.make(source, target)
         if not stat.S_ISDIR(os.lstat(target).st_mode):
             return
-        below = list(tree.listing(source))
-        for name, _ in below:
-            self.make(f"{source}/{name}", f"{target}/{name}")
-        for name in [name for name, is_dir in reversed(below) if is_dir] + ["."]:
-            describe_as(f"{source}/{name}", f"{target}/{name}")  # their times, once all is in
+        directories = [""]
+        with Reach(source) as reach:  # it may be a user's, who can put a link into our way
+            for name, st in tree.survey(source):
+                self.make(reach.path(name), f"{target}/{name}")
+                directories += [name] if stat.S_ISDIR(st.st_mode) else []
+            for name in reversed(directories):  # their times, once all is in
+                old = f"{paths.through(reach.directory(name))}/."
+                describe_as(old, f"{target}/{name}" if name else target)
 
 
-def make(source: str, target: str) -> None:
+def make(source: str, target: str, *, given: bool = True, most: int = _ANY) -> None:
     """Clone one thing; a directory without what is in it.
 
-    Raises OSError, and leaves nothing of a file then: FileExistsError where something stands at
-    `target`, else what the disk said.
+    given: whether it gets the owner, mode, ACLs and attributes, too. most: bytes that it may take
+    on the disk. Raises OSError, and leaves nothing of a file then: FileExistsError where something
+    stands at `target`, else what the disk said.
     """
     st = os.lstat(source)
     if stat.S_ISREG(st.st_mode):
-        _file(source, target)
+        _file(source, target, given, most)
         return
     if stat.S_ISDIR(st.st_mode):
         os.mkdir(target, 0o700)
@@ -67,7 +76,8 @@ def make(source: str, target: str) -> None:
         os.symlink(os.readlink(source), target)
     else:
         os.mknod(target, stat.S_IFMT(st.st_mode) | 0o600, st.st_rdev)
-    describe_as(source, target)
+    if given:
+        describe_as(source, target)
 
 
 def describe_as(source: str, target: str, *, times: bool = True) -> None:
@@ -94,14 +104,19 @@ def shares_blocks(new: int, old: int) -> bool:
         return False
 
 
-def _file(source: str, target: str) -> None:
+def _file(source: str, target: str, given: bool, most: int) -> None:
     old = os.open(source, os.O_RDONLY | os.O_NONBLOCK | _OPEN)
     try:
         st = os.fstat(old)
+        if not stat.S_ISREG(st.st_mode) or st.st_blocks * 512 > most:
+            raise OSError(errno.EFBIG, "it has just become something else, or larger", source)
         new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
         try:
             _content(old, new, st)
-            _describe(tree.xattrs(paths.through(old), follow=True), st, paths.through(new))
+            if given:
+                _describe(tree.xattrs(paths.through(old), follow=True), st, paths.through(new))
+            else:
+                os.utime(new, ns=(st.st_atime_ns, st.st_mtime_ns))
         except OSError:
             os.unlink(target)
             raise
@@ -116,7 +131,7 @@ def _content(old: int, new: int, st: os.stat_result) -> None:
     if st.st_size >= _WORTH_SHARING and shares_blocks(new, old):
         return
     if st.st_blocks * 512 >= st.st_size:
-        _copy(old, new, None)
+        _copy(old, new, st.st_size)
         return
     os.ftruncate(new, st.st_size)
     end = 0
@@ -131,14 +146,13 @@ def _content(old: int, new: int, st: os.stat_result) -> None:
         _copy(old, new, end - begin)
 
 
-def _copy(old: int, new: int, left: int | None) -> None:
-    """Copy from where both stand: up to the end, or so many bytes."""
-    while left is None or left > 0:
-        piece = os.read(old, _PIECE if left is None else min(left, _PIECE))
+def _copy(old: int, new: int, left: int) -> None:
+    """Copy so many bytes from where both stand, or up to the end, and not what is added since."""
+    while left > 0:
+        piece = os.read(old, min(left, _PIECE))
         if not piece:
             return
-        if left is not None:
-            left -= len(piece)
+        left -= len(piece)
         while piece:
             piece = piece[os.write(new, piece) :]
 
@@ -160,6 +174,17 @@ def _describe(
         os.removexattr(target, name)
     for name, value in wanted.items():
         if inherited.get(name) != value:
-            os.setxattr(target, name, value)
+            _set(target, name, value)
     if times:
         os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
+
+
+def _set(target: str, name: str, value: bytes) -> None:
+    """Set an attribute. ext4 says ENOSPC where it is too large for it: that is not a full disk."""
+    try:
+        os.setxattr(target, name, value)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.ENOTSUP):
+            raise
+        words = f"the attribute {name} of {len(value)} bytes does not fit on that file system"
+        raise OSError(errno.E2BIG, words, target) from error

@@ -22,7 +22,7 @@ class _Function(_ctypes.CFuncPtr):
     _restype_ = _Int
 
 
-def call(name: str, *arguments: int | bytes) -> int:
+def call(name: str, *arguments: object) -> int:
     """What the function returns. Raises OSError where that is -1, or where there is no such one."""
     result = int(_Function(_ctypes.dlsym(_LIBRARY, name))(*arguments))
     if result == -1:

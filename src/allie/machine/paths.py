@@ -1,8 +1,11 @@
-"""Paths inside a root: resolved as a chroot into it would, and never out of it (RULES A6).
+"""Paths inside a root: resolved as a chroot into it would, and never out of it.
 
 Absolute links and `..` clamp at the root. What is resolved is a *real path*: relative to the root,
-free of symlinks. Everything that ALLiE removes or moves itself goes through `parent_descriptor`,
-which holds each directory open and follows no link.
+free of symlinks. Resolving only looks (lstat, readlink). Whatever is then read, made or removed at
+a real path is reached by open directories that follow no link (`parent_descriptor`,
+`machine.reach`), so a link that comes in between leads nowhere.
+
+Who may say where a path leads: docs/internals/security.md, "The way to a path".
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from allie.core.errors import PathRefused
@@ -18,6 +21,8 @@ from allie.core.value import Value
 from allie.machine import tree
 
 _MOST_LINKS = 40  # as the kernel: ELOOP beyond
+_NOBODY = 65534  # what an owner shows as that has no number here
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH  # the group's bits are the mask of an ACL, too
 
 
 class Place(Value):
@@ -25,29 +30,53 @@ class Place(Value):
 
     real: str
     exists: bool  # as a directory
+    owner: int = 0
+    tainted: bool = False  # it, or a directory above it, is not root's alone to change
+    links: int = 0  # that were followed on the way
+
+
+class Bounds(Value):
+    """Whose links are followed, and which places are not entered.
+
+    links: symlinks that ALLiE placed, by real path, with their targets. trusted: real paths of
+    directories whose links are followed whoever made them. closed: mount points of users, by real
+    path, with the reason why they are not entered. going: symlinks that are to become directories.
+    """
+
+    links: Mapping[str, str] = {}  # none of these is ever changed
+    trusted: tuple[str, ...] = ()
+    closed: Mapping[str, str] = {}
+    going: frozenset[str] = frozenset()
+
+
+NO_BOUNDS = Bounds()
 
 
 class Inside:
     """Resolves paths in one root; remembers every directory that it has met.
 
-    met: what lstat said of each path on the way to what was resolved. going: real paths of symlinks
-    that are to become directories, and so are not followed.
+    A directory *taints* what is below it if others than root can change its names. Below it, a
+    symlink is somebody's word, and is followed only to what is that same somebody's own.
+
+    met: what lstat said of each path on the way to what was resolved.
     """
 
-    def __init__(self, root: str, going: frozenset[str] = frozenset()) -> None:
-        self._going = going
+    def __init__(self, root: str, bounds: Bounds = NO_BOUNDS) -> None:
+        self.bounds = bounds
         self.prefix = "/" if root == "/" else root + "/"
         self.met: dict[str, str] = {}
         self._places: dict[str, Place | PathRefused] = {"": Place("", True)}
+        self._following = 0  # links, one inside the other
 
     def directory(self, path: str) -> Place:
         """The real place of a directory (no leading slash), its own last link followed.
 
-        Raises PathRefused where a link on the way dangles, loops or leads to no directory.
+        Raises PathRefused where a link on the way dangles, loops, leads to no directory, or is not
+        to be followed, and where a place on the way cannot be looked at.
         """
         known = self._places.get(path)
         if known is None:
-            known = self._places[path] = self._find(path)
+            known = self._find(path)
         if isinstance(known, PathRefused):
             raise known
         return known
@@ -60,7 +89,9 @@ class Inside:
         """The real path of a file: its parent resolved, its own name not followed."""
         above, _, name = path.rpartition("/")
         real = self.directory(above).real
-        return f"{real}/{name}" if real else name
+        real = f"{real}/{name}" if real else name
+        self._refuse_if_closed(real)
+        return real
 
     def file(self, path: str) -> str:
         """The real path of a file, its own links followed as well; it may not exist."""
@@ -70,52 +101,110 @@ class Inside:
                 target = os.readlink(self.prefix + real)
             except OSError:
                 return real
-            above = "" if target.startswith("/") else real.rpartition("/")[0]
+            place = self.parent(path)
+            if place.tainted and not self._is_ours(real, place, target):
+                raise PathRefused(f"/{real} is a symlink below a directory that is not root's")
+            above = "" if target.startswith("/") else place.real
             path = os.path.normpath(f"/{above}/{target}").lstrip("/")
         raise PathRefused(f"/{path}: too many symlinks")
 
     def _find(self, path: str) -> Place | PathRefused:
-        try:
-            return self._walk(path, [0])
-        except PathRefused as refused:
-            return refused
+        """Component by component, from the longest beginning that is known."""
+        names = path.split("/")
+        spelled = ""
+        place: Place | PathRefused = self._places[""]
+        for name in names:
+            spelled = f"{spelled}/{name}" if spelled else name
+            known = self._places.get(spelled)
+            if known is None:
+                assert isinstance(place, Place)
+                try:
+                    known = self._step(place, name)
+                except PathRefused as refused:
+                    known = refused
+                self._places[spelled] = known
+            place = known
+            if isinstance(place, PathRefused):
+                self._places[path] = place
+                return place
+        return place
 
-    def _walk(self, path: str, links: list[int]) -> Place:
-        above, _, name = path.rpartition("/")
-        parent = self._walk(above, links) if above else Place("", True)
+    def _step(self, parent: Place, name: str) -> Place:
+        """From a directory to what is called so in it."""
         real = f"{parent.real}/{name}" if parent.real else name
         if not parent.exists:
-            return Place(real, False)
+            return parent._replace(real=real)
+        self._refuse_if_closed(real)
         try:
             st = os.lstat(self.prefix + real)
         except FileNotFoundError:
             self.met[real] = tree.NEITHER
-            return Place(real, False)
+            return parent._replace(real=real, exists=False)
         except OSError as error:
-            self.met[real] = ""  # as nothing ever is
+            self.met[real] = ""  # no lstat says this, so it always counts as changed
             raise PathRefused(f"/{real}: {error.strerror}") from error
         self.met[real] = tree.way_of(st)
-        if not stat.S_ISLNK(st.st_mode) or real in self._going:
-            return Place(real, stat.S_ISDIR(st.st_mode))
-        links[0] += 1
-        if links[0] > _MOST_LINKS:
-            raise PathRefused(f"/{real}: too many symlinks")
-        return self._follow(real, links)
+        if stat.S_ISLNK(st.st_mode) and real not in self.bounds.going:
+            return self._follow(real, parent, st.st_uid)
+        is_directory = stat.S_ISDIR(st.st_mode)
+        tainted = parent.tainted or (is_directory and taints(st))
+        return Place(real, is_directory, st.st_uid, tainted, parent.links)
 
-    def _follow(self, link: str, links: list[int]) -> Place:
-        target = os.readlink(self.prefix + link)
-        base = "" if target.startswith("/") else link.rpartition("/")[0]
-        place = Place(base, True)
+    def _follow(self, link: str, parent: Place, owner: int) -> Place:
+        if self._following >= _MOST_LINKS:
+            raise PathRefused(f"/{link}: too many symlinks")
+        try:
+            target = os.readlink(self.prefix + link)
+        except OSError as error:
+            raise PathRefused(f"/{link}: {error.strerror}") from error
+        self._following += 1
+        try:
+            place = self._target(link, parent, target)
+        finally:
+            self._following -= 1
+        if place.links > _MOST_LINKS:
+            raise PathRefused(f"/{link}: too many symlinks")
+        if parent.tainted and not self._is_ours(link, parent, target):
+            one = owner == parent.owner == place.owner and owner not in (0, _NOBODY)
+            below = owner == parent.owner == 0 and f"{place.real}/".startswith(f"{parent.real}/")
+            if not one and not below:
+                raise PathRefused(
+                    f"/{link} is a symlink to {target} below a directory that is not root's;"
+                    " it is not followed to what is another's (see `trusted` in allie.conf)"
+                )
+        return place
+
+    def _target(self, link: str, parent: Place, target: str) -> Place:
+        place = self.directory("") if target.startswith("/") else parent
+        links = parent.links + 1
         for name in target.split("/"):
             if name in ("", "."):
                 continue
             if name == "..":
-                place = Place(place.real.rpartition("/")[0], True)
+                place = self.directory(place.real.rpartition("/")[0])
                 continue
-            place = self._walk(f"{place.real}/{name}" if place.real else name, links)
+            place = self.directory(f"{place.real}/{name}" if place.real else name)
+            links += place.links
             if not place.exists:
                 raise PathRefused(f"/{link} is a symlink to {target}, which is no directory")
-        return place
+        return place._replace(links=links)
+
+    def _is_ours(self, link: str, parent: Place, target: str) -> bool:
+        """Whether a link below taint is one that ALLiE placed, or lies where links are trusted."""
+        if self.bounds.links.get(link) == target:
+            return True
+        return any(f"{parent.real}/".startswith(f"{top}/") for top in self.bounds.trusted)
+
+    def _refuse_if_closed(self, real: str) -> None:
+        reason = self.bounds.closed.get(real)
+        if reason:
+            self.met[real] = ""
+            raise PathRefused(f"/{real}: {reason}")
+
+
+def taints(st: os.stat_result) -> bool:
+    """Whether others than root can change the names in a directory."""
+    return st.st_uid != 0 or bool(st.st_mode & _OTHERS_WRITE)
 
 
 def real_location(root: str, path: str) -> str:
@@ -152,9 +241,3 @@ def parent_descriptor(root: str, real: str) -> Iterator[tuple[int, str]]:
 def through(descriptor: int) -> str:
     """A path that leads into a directory held open, for what takes no descriptor (a program)."""
     return f"/proc/self/fd/{descriptor}"
-
-
-def beside(real: str) -> str:
-    """The path beside another under which it comes, or a tree goes: a name that is ALLiE's own."""
-    above, slash, name = real.rpartition("/")
-    return f"{above}{slash}.{name[name.startswith('.') :]}.allie0"

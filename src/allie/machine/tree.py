@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 
 from allie.core import digest
+from allie.core.errors import PathRefused
 from allie.core.ledger import DIRECTORY, NOTHING, Seen, Source
 
 _CHUNK = 1 << 20  # bytes, of what is read for its digest
+_DEEP, _MOST_NAMES = 50, 20_000  # levels and names: what is walked of a tree that may be a user's
+_MOST_PASSES = 10_000  # of a removal: a user may go on putting things into what was his
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEITHER = "n"  # of a path: no directory, no symlink, perhaps nothing
 # Attributes that are the machine's own, not the file's: never compared, never carried (RULES B3).
 FOREIGN_XATTRS = ("security.selinux", "security.ima")
@@ -157,21 +161,83 @@ def is_state(path: str, state: tuple[str, str]) -> bool:
 
 
 def remove(path: str) -> None:
-    """Remove a file, or a whole tree of our own; follows no symlink; silent if it is not there."""
+    """Remove a file, or a whole tree of our own; follows no symlink; silent if it is not there.
+
+    However deep it is: what a user had nested lies in undo as it was.
+    """
     st = status(path)
     if st is None:
         return
     if not stat.S_ISDIR(st.st_mode):
         os.unlink(path)
         return
-    for _, _, files, descriptor in os.fwalk(path, topdown=False):
-        for name in files:
-            os.unlink(name, dir_fd=descriptor)
-        with os.scandir(descriptor) as names:
-            directories = [(each.name, each.is_dir(follow_symlinks=False)) for each in names]
-        for name, is_dir in directories:
-            if is_dir:
-                os.rmdir(name, dir_fd=descriptor)
-            else:  # a symlink to a directory
-                os.unlink(name, dir_fd=descriptor)
+    top = os.open(path, _OPEN)
+    try:
+        for _ in range(_MOST_PASSES):
+            if not _has_emptied(top, top, 0):
+                break
+    finally:
+        os.close(top)
     os.rmdir(path)
+
+
+def _has_emptied(directory: int, top: int, depth: int) -> bool:
+    """Remove what is in a directory; what lies too deep is moved to the top, to go from there.
+
+    Returns whether anything was.
+    """
+    with os.scandir(directory) as names:
+        found = [(each.name, each.is_dir(follow_symlinks=False)) for each in names]
+    for name, is_dir in found:
+        if not is_dir:
+            os.unlink(name, dir_fd=directory)
+            continue
+        if depth >= _DEEP:
+            os.rename(name, f".deep-{os.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=top)
+            continue
+        below = os.open(name, _OPEN, dir_fd=directory)
+        try:
+            _has_emptied(below, top, depth + 1)
+        finally:
+            os.close(below)
+        os.rmdir(name, dir_fd=directory)
+    return bool(found)
+
+
+def survey(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Every name below a directory that may be a user's, with its lstat; parents come first.
+
+    Each directory is reached from the one above it, through no link. Raises PathRefused where it is
+    nested deeper, or holds more names, than is walked for anybody.
+    """
+    open_now: list[tuple[int, str, list[str]]] = []  # directory, its path and a slash, those in it
+    below, prefix, count = os.open(path, _OPEN), "", 0
+    try:
+        while True:
+            open_now.append((below, prefix, directories := []))
+            for name in _few_names(below, _MOST_NAMES - count):
+                count += 1
+                st = os.stat(name, dir_fd=below, follow_symlinks=False)
+                if stat.S_ISDIR(st.st_mode):
+                    directories.append(name)
+                yield prefix + name, st
+            while open_now and not open_now[-1][2]:
+                os.close(open_now.pop()[0])
+            if not open_now:
+                return
+            if len(open_now) > _DEEP:
+                raise PathRefused(f"it is nested deeper than {_DEEP} levels")
+            directory, above, names = open_now[-1]
+            prefix = f"{above}{names[0]}/"
+            below = os.open(names.pop(0), _OPEN, dir_fd=directory)
+    finally:
+        for directory, _, _ in open_now:
+            os.close(directory)
+
+
+def _few_names(directory: int, most: int) -> list[str]:
+    with os.scandir(directory) as names:
+        found = [each.name for each in islice(names, most + 1)]
+    if len(found) > most:
+        raise PathRefused(f"it holds more than {_MOST_NAMES} names")
+    return found

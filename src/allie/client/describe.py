@@ -1,0 +1,130 @@
+"""Describe what stands at one path of the root, as far as a plan needs to know it.
+
+What may be a user's is read only so far: he could make it large, deep, or never ending.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from allie.client.claims import Claims
+from allie.core.errors import PathRefused
+from allie.core.ledger import DIRECTORY, NOTHING, Ledger, Placed, size_and_mtime
+from allie.core.present import Offer, Standing
+from allie.core.system import System
+from allie.machine import mounts, tree
+from allie.machine.paths import Inside
+from allie.machine.reach import Reach
+
+_MOST_READ = 64 << 20  # bytes of a user's file; larger ones are known by their size alone
+_WHOLE_TREE = 100 * 2**20  # bytes: a directory larger than this is never made absent
+
+
+class Describer:
+    """Describes paths of one root. full: vouch for nothing, compare all by content."""
+
+    def __init__(
+        self,
+        here: System,
+        ledger: Ledger,
+        claims: Claims,
+        inside: Inside,
+        reach: Reach,
+        full: bool,
+    ) -> None:
+        self.here = here
+        self.ledger = ledger
+        self.claims = claims
+        self.inside = inside
+        self.reach = reach
+        self.full = full
+
+    def standing(
+        self,
+        real: str,
+        st: os.stat_result | None,
+        old: Placed | None,
+        offer: Offer | None = None,
+    ) -> Standing:
+        """What stands at a real path. st: its lstat. Raises PathRefused, OSError."""
+        if st is None:
+            return Standing()
+        path = self.reach.path(real)
+        seen = tree.seen_of(st)
+        if stat.S_ISDIR(st.st_mode):
+            attrs = tree.attributes_digest(path, st)
+            wanted_dir = offer is not None and offer.content == DIRECTORY
+            goes_if_empty = offer is None and old is not None and old.pristine == NOTHING
+            blocked = "" if wanted_dir or goes_if_empty else self._blocked(real)
+            foreign = old is not None and self._is_another(real, path, old, attrs)
+            return Standing(DIRECTORY, attrs, seen, blocked=blocked, foreign=foreign)
+        if old and old.seen == seen and not self.full:
+            return Standing(old.content, old.attrs, seen, st.st_size)
+        content, attrs = self._content(real, st, old, offer), tree.attributes_digest(path, st)
+        strange = old is not None and content not in (old.content, offer.content if offer else "")
+        packaged = strange and _installed(self.here, real, path)
+        return Standing(content, attrs, seen, st.st_size, packaged=packaged)
+
+    def _is_another(self, real: str, path: str, old: Placed, attrs: str) -> bool:
+        """Whether a directory is not the one that ALLiE made, where others may have swapped it.
+
+        One that has just what ours has needs nothing, and passes for ours.
+        """
+        if old.content != DIRECTORY or attrs == old.attrs or not self._is_tainted(real):
+            return False
+        return self.ledger.marks.get(real) != _mark(path)
+
+    def _is_tainted(self, real: str) -> bool:
+        return self.inside.parent(real).tainted
+
+    def _content(
+        self, real: str, st: os.stat_result, old: Placed | None, offer: Offer | None
+    ) -> str:
+        """The digest, unless the size alone tells that it is neither ours nor what is wanted.
+
+        What is taken over for the first time is read: should the tick be killed, it must be told
+        from what was put there since. But for what a user made larger than anybody would keep.
+        """
+        sizes = [
+            size_and_mtime(source)[0]
+            for source in (old.source if old else "", offer.source if offer else "")
+            if source
+        ]
+        if old and stat.S_ISREG(st.st_mode) and sizes and st.st_size not in sizes:
+            return tree.of_size(st.st_size)
+        known = max(sizes, default=0)
+        if st.st_size > max(known, _MOST_READ) and (st.st_uid or self._is_tainted(real)):
+            return tree.of_size(st.st_size)
+        return tree.content_digest(self.reach.path(real), st)
+
+    def _blocked(self, real: str) -> str:
+        """Why a directory may not make way: the first thing in it that is not ours."""
+        entry = self.claims.by_real.get(real)
+        absent = entry is not None and entry.flag == "absent"
+        mounted = mounts.at_or_below(self.inside.prefix + real)
+        if mounted:
+            return f"{mounted} is a mount point"
+        size = 0
+        try:
+            for name, st in tree.survey(self.reach.path(real)):
+                size += st.st_size
+                if not absent and f"{real}/{name}" not in self.ledger.entries:
+                    return f"{name} in it is not ALLiE's"
+        except PathRefused as refused:
+            return refused.message
+        return f"it holds {size >> 20} MiB" if size > _WHOLE_TREE else ""
+
+
+def _installed(here: System, real: str, path: str) -> bool:
+    """Whether a file that is neither ours nor wanted is the package manager's (RULES B2)."""
+    from allie.client import packages  # noqa: PLC0415 - see HACKING.md, start-up
+
+    return packages.installed(here, real, path)
+
+
+def _mark(path: str) -> str:
+    """What tells the directory at a path from any other of its file system."""
+    from allie.machine import inode  # noqa: PLC0415 - see HACKING.md, start-up
+
+    return inode.mark_at(path)

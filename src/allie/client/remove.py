@@ -1,0 +1,86 @@
+"""Remove: take out of the root what a transaction withdraws, or makes absent.
+
+What goes moves to undo; only directories that ALLiE made, and that are empty, are simply removed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from allie.client.backup import Backup
+from allie.core import intent as intents
+from allie.core.errors import PathRefused
+from allie.core.intent import Intent, Step
+from allie.core.ledger import DIRECTORY
+from allie.core.plan import REMOVE
+from allie.machine.reach import Reach
+from allie.machine.stage import Stages
+
+
+class Mover:
+    """Removes for one transaction; what could not be is added to problems, by real path."""
+
+    def __init__(
+        self, reach: Reach, stages: Stages, backup: Backup, problems: dict[str, str]
+    ) -> None:
+        self._reach = reach
+        self._stages = stages
+        self._backup = backup
+        self._problems = problems
+        self._gone: set[str] = set()
+
+    def clear_the_way(self, intent: Intent) -> None:
+        """Empty and remove the directories that a file is to replace; nothing else forces one."""
+        tops = [
+            step.real
+            for step in intent.steps
+            if intents.writes(step) and step.before[0] == DIRECTORY != step.wanted[0]
+        ]
+        for top in tops:
+            for step in reversed(intent.steps):
+                if step.verb == REMOVE and step.real.startswith(top + "/"):
+                    self._move_away(step)
+            try:
+                parent, name = self._reach.parent(top)
+                os.rmdir(name, dir_fd=parent)
+            except (OSError, PathRefused) as error:
+                self._problems[top] = f"a directory stands there: {words_of(error)}"
+
+    def remove(self, intent: Intent) -> None:
+        """Withdrawals and `absent`, deepest first."""
+        for step in reversed(intent.steps):
+            if step.verb == REMOVE and step.real not in {*self._problems, *self._gone}:
+                self._move_away(step)
+
+    def _move_away(self, step: Step) -> None:
+        """Take one path out of the root; a file, or a tree made absent, goes to undo."""
+        self._gone.add(step.real)
+        try:
+            if self._reach.status(step.real) is None:
+                return
+            parent, name = self._reach.parent(step.real)
+            if step.before[0] == DIRECTORY and step.after is None:
+                _rmdir(name, parent)
+                return
+            stage = self._stages.for_directory(step.real.rpartition("/")[0])
+            at = self._reach.parent(step.real)
+            self._backup.take(at, step, (stage.descriptor, stage.new_name()))
+        except FileNotFoundError:
+            return
+        except (OSError, PathRefused) as error:
+            self._problems[step.real] = f"cannot be removed: {words_of(error)}"
+
+
+def words_of(error: Exception) -> str:
+    """What went wrong, without the number and the path that an OSError has."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def _rmdir(name: str, parent: int) -> None:
+    """A directory that we made goes if it is empty; else it stays, and is no longer ours."""
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise

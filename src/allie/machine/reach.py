@@ -1,0 +1,152 @@
+"""Reach what stands at the real paths of a root, by open directories and through no link.
+
+A real path was resolved a moment ago (`machine.paths`). Since then a user may have put a link, or a
+mount of his own, in the place of a directory on the way. So nothing below a root is used by its
+path: its directory is opened through no link and on a mount that was known, and is held open.
+
+For one part of a tick, which sees to many paths of few directories.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+
+from allie.core.errors import PathRefused
+from allie.core.ledger import NOTHING
+from allie.machine import paths, tree, user_mounts
+from allie.machine.user_mounts import Mounts
+
+_MOST_OPEN = 64  # directories; a process may have 1024 files open
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_WORDS = {
+    errno.ELOOP: "a directory above it became a symlink",
+    errno.EXDEV: "something was just mounted above it",
+}
+
+
+class Reach:
+    """The way to the paths of one root. Close it, or use it as a context."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._open: dict[str, int] = {}
+        self._mounts: Mounts | None = None
+        self._tainted: dict[str, bool] = {"": False}
+
+    def __enter__(self) -> Reach:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all directories: what is asked next is found by its name anew."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+        self._tainted = {"": False}
+
+    def directory(self, real: str) -> int:
+        """A descriptor (O_PATH) of a directory, for use at once: it is closed again some time.
+
+        Raises PathRefused where the way to it has changed, else OSError.
+        """
+        known = self._open.get(real)
+        if known is not None:
+            return known
+        found = self._find(real)
+        if len(self._open) >= _MOST_OPEN:
+            self.close()
+        self._open[real] = found
+        return found
+
+    def parent(self, real: str) -> tuple[int, str]:
+        """The directory that a path is in, and its name there."""
+        above, _, name = real.rpartition("/")
+        return self.directory(above), name
+
+    def path(self, real: str) -> str:
+        """A path by which the system reaches it through its open directory; for use at once."""
+        descriptor, name = self.parent(real)
+        return f"{paths.through(descriptor)}/{name}"
+
+    def status(self, real: str) -> os.stat_result | None:
+        """lstat, or None where nothing stands."""
+        try:
+            descriptor, name = self.parent(real)
+            return os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def describe(self, real: str) -> tuple[str, str]:
+        """(content digest, attributes digest) of what stands there; NOTHING if nothing does."""
+        try:
+            return tree.describe(self.path(real))
+        except FileNotFoundError:
+            return NOTHING, ""
+
+    def is_state(self, real: str, state: tuple[str, str]) -> bool:
+        """Whether a path is in a state noted before, which may know the size of its file alone."""
+        try:
+            return tree.is_state(self.path(real), state)
+        except FileNotFoundError:
+            return state[0] == NOTHING
+
+    def is_tainted(self, real: str) -> bool:
+        """Whether others than root can change the names in a directory, or in one above it."""
+        known = self._tainted.get(real)
+        if known is None:
+            above = self.is_tainted(real.rpartition("/")[0])
+            known = above or paths.taints(os.fstat(self.directory(real)))
+            self._tainted[real] = known
+        return known
+
+    def _find(self, real: str) -> int:
+        from allie.machine import beneath  # noqa: PLC0415 - see HACKING.md, start-up
+
+        if not real:
+            return os.open(self.root, _DIRECTORY)
+        if self._mounts is None:
+            self._mounts = user_mounts.below(self.root)
+        if real in self._mounts.closed:
+            raise PathRefused(f"/{real}: {self._mounts.closed[real]}")
+        try:
+            if real in self._mounts.known:
+                return self._mounted(real, self._mounts.known[real])
+            mount = self._mount_above(real)
+            rest = real[len(mount) :].lstrip("/")
+            return beneath.open_beneath(self.directory(mount), rest, _DIRECTORY)
+        except NotADirectoryError as error:  # something else is there, so nothing is below it
+            words = "a directory above it is none any more"
+            raise FileNotFoundError(errno.ENOENT, words, real) from error
+        except OSError as error:
+            if error.errno in _WORDS:
+                raise PathRefused(f"/{real}: {_WORDS[error.errno]}") from error
+            raise
+
+    def _mount_above(self, real: str) -> str:
+        """The nearest known mount point above a path; "" is the root itself."""
+        assert self._mounts is not None
+        above = real
+        while above:
+            above = above.rpartition("/")[0]
+            if above in self._mounts.known:
+                return above
+        return ""
+
+    def _mounted(self, real: str, number: str) -> int:
+        """The directory on top of a known mount point."""
+        above, name = self.parent(real)
+        found = os.open(name, _DIRECTORY, dir_fd=above)
+        with suppress(OSError):
+            if mount_of(found) == number:
+                return found
+        os.close(found)
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), real)
+
+
+def mount_of(descriptor: int) -> str:
+    """The number of the mount that a descriptor is on (proc(5), fdinfo); asks no file system."""
+    with open(f"/proc/self/fdinfo/{descriptor}", "rb", buffering=0) as file:
+        return file.read(4096).partition(b"mnt_id:")[2].split()[0].decode()
