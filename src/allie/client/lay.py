@@ -100,9 +100,10 @@ class Layer:
                     raise
                 self._full[stage] = error.message
         for step in files:  # what was written to a disk that then was full goes, and frees it
-            stage, _ = self._staged.get(step.real, (None, ""))
-            if stage in self._full:
-                self._problems.setdefault(step.real, f"cannot be put in place: {self._full[stage]}")
+            staged = self._staged.get(step.real)
+            why = self._full.get(staged[0]) if staged else None
+            if why is not None:
+                self._problems.setdefault(step.real, f"cannot be put in place: {why}")
 
     @contextmanager
     def _noting(self, real: str) -> Iterator[None]:

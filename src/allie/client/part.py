@@ -190,7 +190,10 @@ def decide(
     here: System, part: str, known: Situation, ledger: Ledger, *, full: bool = False
 ) -> tuple[Present, Plan]:
     """Look at the root and plan one part."""
-    present = look(here, part, known.generation, known.resolution, ledger, full=full)
+    trusted = known.settings.trusted
+    present = look(
+        here, part, known.generation, known.resolution, ledger, full=full, trusted=trusted
+    )
     released = known.generation.overlays if known.settings.ring else ()
     present = present._replace(released=frozenset(released) - {"kit"})
     return present, plan(present)

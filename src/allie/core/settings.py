@@ -15,7 +15,7 @@ from allie.core.value import Value
 
 DEFAULT_STALL = 60
 KEYS = {
-    "allie": ("store", "ring", "host", "stall", "bandwidth"),
+    "allie": ("store", "ring", "host", "stall", "bandwidth", "trusted"),
     "system": ("root", "image", "overlays"),
 }
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -56,6 +56,7 @@ class Settings(Value):
     root: str = ""  # where this system lives as seen from the others
     bandwidth: str = ""  # what the fetch of a system may take, as rsync's --bwlimit has it
     others: tuple[Declared, ...] = ()  # the other systems of this PC
+    trusted: tuple[str, ...] = ()  # directories below which users' links are followed as root's are
 
 
 @lru_cache(maxsize=8)  # a tick asks for the same few texts again and again
@@ -92,6 +93,7 @@ def parse(text: str, system: str) -> Settings:
         root=own.root,
         bandwidth=_bandwidth(ini.get("allie", "bandwidth", fallback="").strip()),
         others=tuple(each for each in systems if each is not own),
+        trusted=tuple(map(_directory, _words(ini.get("allie", "trusted", fallback="")))),
     )
 
 
@@ -169,6 +171,7 @@ def _chosen(settings: Settings) -> list[tuple[str, str]]:
     chosen = [("ring", settings.ring), ("host", settings.host), ("bandwidth", settings.bandwidth)]
     if settings.stall != DEFAULT_STALL:
         chosen.append(("stall", str(settings.stall)))
+    chosen.append(("trusted", ", ".join(settings.trusted)))
     return [(key, value) for key, value in chosen if value]
 
 
@@ -222,6 +225,15 @@ def _bandwidth(text: str) -> str:
             f"allie.conf: bandwidth = {text!r} is not one", "KiB a second, or 2M, as for rsync"
         )
     return text
+
+
+def _directory(path: str) -> str:
+    if not path.startswith("/") or {"", ".", ".."} & set(path[1:].rstrip("/").split("/")):
+        raise SettingsError(
+            f"allie.conf: trusted = {path!r} is no directory that can be trusted",
+            "absolute paths without dots, and never /",
+        )
+    return path.rstrip("/")
 
 
 def _ini(text: str) -> configparser.ConfigParser:
