@@ -6,8 +6,6 @@ bring back what the store says. `allie log` shows the numbers of the ticks.
 
 from __future__ import annotations
 
-import os
-
 from allie.cli import options
 from allie.client import undo
 from allie.core.errors import ATTENTION, DONE
@@ -29,8 +27,7 @@ def run(args: argparse.Namespace) -> int:
     here = options.system_of(args)
     locate.need_name(here)
     back, left = undo.undo(here, args.tick)
-    for real in back:
-        there = os.path.lexists(here.at(real))
+    for real, there in back.items():
         console.say(f"{'put back' if there else 'removed'}: /{real}")
     for real in left:
         console.warn(f"left, since it changed again: /{real}")

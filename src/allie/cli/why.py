@@ -7,11 +7,12 @@ import os
 from allie.cli import options
 from allie.client import claims, part, state
 from allie.core.errors import DONE, PathRefused
-from allie.core.ledger import NOTHING, UNKNOWN
+from allie.core.ledger import NOTHING, UNKNOWN, Ledger
 from allie.core.resolution import Resolution
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console, locate, paths, tree
+from allie.machine import console, locate, paths
+from allie.machine.reach import Reach
 
 if TYPE_CHECKING:
     import argparse
@@ -31,21 +32,24 @@ def run(args: argparse.Namespace) -> int:
     # On the running system a path is read as everywhere else; in another root, from its top.
     path = (os.path.abspath(args.path) if here.is_base else args.path).strip("/")
     known = part.situation(here)
-    path = _as_spelled(here, path, known)
+    books = state.load_ledger(here)
+    trusted = known.settings.trusted
+    inside = paths.Inside(here.root, claims.bounds(here, books, known.resolution, trusted))
+    path = _as_spelled(inside, path, known)
+    stands = _stands(here, inside, path, books)
     if args.json:
-        options.say_json(_value(path, known.resolution) | {"stands": _stands(here, path)})
+        options.say_json(_value(path, known.resolution) | {"stands": stands})
         return DONE
     for line in explain(path, known.resolution):
         console.say(line)
-    console.say(_stands(here, path))
+    console.say(stands)
     return DONE
 
 
-def _as_spelled(here: System, path: str, known: part.Situation) -> str:
+def _as_spelled(inside: paths.Inside, path: str, known: part.Situation) -> str:
     """The overlays' own name for a path: they may say lib/x where people say usr/lib/x."""
     if path in known.resolution.entries:
         return path
-    inside = paths.Inside(here.root)
     try:
         real = inside.entry(path)
     except PathRefused:
@@ -82,16 +86,18 @@ def _value(path: str, resolution: Resolution) -> dict[str, object]:
     }
 
 
-def _stands(here: System, path: str) -> str:
+def _stands(here: System, inside: paths.Inside, path: str, books: Ledger) -> str:
     """What stands at the path, as far as the ledger knows of it."""
-    inside = paths.Inside(here.root)
     try:
         real = inside.entry(path)
+        with Reach(here.root) as reach:
+            stands = reach.describe(real)
     except PathRefused as refused:
-        return str(refused)
+        return f"  {refused}"
+    except OSError as error:
+        return f"  it cannot be looked at: {error.strerror}"
     also = f" (really /{real})" if real != path else ""
-    stands = tree.describe(here.at(real))
-    placed = state.load_ledger(here).entries.get(real)
+    placed = books.entries.get(real)
     if placed is None:
         what = "nothing stands there" if stands[0] == NOTHING else "it is not ALLiE's"
         return f"  {what}{also}"

@@ -34,7 +34,8 @@ class Backup:
             st = os.stat(name, dir_fd=parent, follow_symlinks=False)
         except FileNotFoundError:
             return
-        size, ours = _allocated(st), _is_ours(step)
+        ours = _is_ours(step)
+        size = _size(st, ours=ours)
         target = self._target(step.real)
         with suppress(OSError):  # another disk; or it is immutable, or there are no links
             os.link(name, target, src_dir_fd=parent, follow_symlinks=False)
@@ -56,11 +57,13 @@ class Backup:
         parent, name = at
         target = self._target(step.real)
         source = f"{paths.through(parent)}/{name}"
-        sizes = [_allocated(os.lstat(source))]
-        if stat.S_ISDIR(os.lstat(source).st_mode):
-            sizes += [_allocated(st) for _, st in tree.survey(source)]
+        ours = _is_ours(step)
+        st = os.lstat(source)
+        sizes = [_size(st, ours=ours)]
+        if stat.S_ISDIR(st.st_mode):
+            sizes += [_size(each, ours=ours) for _, each in tree.survey(source)]
         same_disk = os.stat(self.files).st_dev == os.fstat(parent).st_dev
-        self._allowance.spend(sum(sizes), not same_disk, ours=_is_ours(step))
+        self._allowance.spend(sum(sizes), not same_disk, ours=ours)
         try:
             os.rename(name, target, src_dir_fd=parent)
         except OSError as error:
@@ -90,6 +93,6 @@ def _is_ours(step: Step) -> bool:
     return step.old is not None and step.before == (step.old.content, step.old.attrs)
 
 
-def _allocated(st: os.stat_result) -> int:
-    """The bytes that it takes on its disk: a file with holes takes fewer than its size."""
-    return st.st_blocks * 512
+def _size(st: os.stat_result, *, ours: bool) -> int:
+    """The bytes that it counts for: what is not ours, its holes, too, since they are read again."""
+    return st.st_blocks * 512 if ours else max(st.st_size, st.st_blocks * 512)

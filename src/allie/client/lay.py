@@ -27,7 +27,7 @@ from allie.machine import atomic, clone, paths, selinux, tree
 from allie.machine.reach import Reach
 from allie.machine.stage import Stage, Stages
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # no other path on that disk will fare better
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # no other path on that disk will fare better
 
 
 class Laid(Value):
@@ -107,7 +107,7 @@ class Layer:
 
     @contextmanager
     def _noting(self, real: str) -> Iterator[None]:
-        """Note what goes wrong with one path; the others go on, but where the state's disk fails.
+        """Note what goes wrong with one path; the others go on, but where the state's disk is full.
 
         Raises StateError.
         """
@@ -116,7 +116,7 @@ class Layer:
         except OSError as error:
             self._problems[real] = f"cannot be put in place: {error.strerror}"
             staged = self._staged.get(real)
-            if error.errno in _DISK and staged:
+            if error.errno in _FULL and staged:
                 if staged[0] is self._stages.own:
                     raise StateError(f"writing /{real} failed: {error.strerror}") from error
                 self._full.setdefault(staged[0], error.strerror or "")

@@ -76,7 +76,9 @@ def _by_rpm(root: str, real: str) -> str:
 def _digest(path: str, recorded: str) -> str:
     """The digest of a file, of the kind that the recorded one is."""
     state = hashlib.new(_KINDS[len(recorded)])
-    with open(path, "rb") as file:
+    # It may be a user's, who puts a fifo there, or keeps it from being opened (fcntl(2), leases).
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
         for piece in iter(lambda: file.read(1 << 20), b""):
             state.update(piece)
     return state.hexdigest()

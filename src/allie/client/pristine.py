@@ -81,9 +81,9 @@ def _copy_one(
         raise PathRefused("it has just gone")
     path = reach.path(change.real)
     ours = not reach.is_tainted(change.real.rpartition("/")[0]) and st.st_uid == 0
-    size = st.st_blocks * 512
+    size = st.st_blocks * 512 if ours else max(st.st_size, st.st_blocks * 512)
     if _is_whole(change):
-        size += sum(each.st_blocks * 512 for _, each in tree.survey(path))
+        size += sum(max(each.st_size, each.st_blocks * 512) for _, each in tree.survey(path))
     allowance.spend(size, True, ours=ours)
     if _is_whole(change):
         clones.whole(path, kept)

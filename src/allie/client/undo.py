@@ -18,12 +18,12 @@ from allie.machine import lock, tree
 from allie.machine.reach import Reach
 
 
-def undo(here: System, tick: int | None = None) -> tuple[list[str], list[str]]:
+def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], list[str]]:
     """Take back the last tick that changed something, or all back to `tick`, newest first.
 
     Each path only if it still holds what that tick placed. Then ticks pause, or the next would do
-    it all again. Returns (paths put back, paths left since they changed again). Raises UsageError
-    if there is nothing to undo.
+    it all again. Returns (paths put back, and whether something stands there now; paths left since
+    they changed again). Raises UsageError if there is nothing to undo.
     """
     with lock.held(here, "undo"):
         recover(here)
@@ -74,8 +74,8 @@ class _WayBack:
             else:
                 self._add_kept(step, f"{place}/files/{step.real}")
 
-    def go(self, tick: int, first: int) -> list[str]:
-        """Do it, as a transaction of its own: the paths put back."""
+    def go(self, tick: int, first: int) -> dict[str, bool]:
+        """Do it, as a transaction of its own: the paths put back, whether something is there."""
         steps = tuple(self.steps[real] for real in sorted(self.steps))
         books = state.load_ledger(self.here)
         part = PARTS[0]
@@ -83,7 +83,11 @@ class _WayBack:
         outcome = transaction.carry_out(self.here, intent, self.offers, books)
         for problem in outcome.problems:
             self._leave(problem.path)
-        return [step.real for step in outcome.confirmed if step.before != step.wanted]
+        return {
+            step.real: step.wanted[0] != NOTHING
+            for step in outcome.confirmed
+            if step.before != step.wanted
+        }
 
     def _leave(self, real: str) -> None:
         if real not in self.left:

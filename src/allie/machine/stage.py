@@ -95,15 +95,18 @@ class Stages:
         return known
 
     def in_place(self, real: str) -> Stage:
-        """A stage in the directory itself; where none comes out as root's alone, that is the stage.
+        """A stage in the directory itself; where the file system has no owners, that is the stage.
 
-        On vfat, all is its owner's whoever makes it.
+        Raises PathRefused where somebody changes what is made there, else OSError.
         """
         found = self._make(real, _OTHERS)
         if found is None:
             descriptor = os.open(".", _OPEN, dir_fd=self._reach.directory(real))
             found = Stage(descriptor, f".allie-{self._token}-")
             found.plain = self._reach.is_tainted(real)
+            if found.plain and _has_owners(found):
+                found.end()
+                raise PathRefused("somebody else changes what is made there")
         self._stages[real] = found
         return found
 
@@ -152,6 +155,22 @@ def remove_left(state: str, reach: Reach, reals: Iterable[str]) -> None:
                 _remove_in(reach.directory(real), f".allie-{token}")
     for token in tokens:
         tree.remove(f"{state}/{_PREFIX}{token}")
+
+
+def _has_owners(stage: Stage) -> bool:
+    """Whether a file that root makes there is root's alone: not on vfat, nor where root is nobody.
+
+    It is known by its descriptor, so nobody can put another one in its place. Raises OSError.
+    """
+    name = stage.new_name()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o600, dir_fd=stage.descriptor)
+    try:
+        st = os.fstat(descriptor)
+        return st.st_uid == os.geteuid() and not st.st_mode & _OTHERS
+    finally:
+        os.close(descriptor)
+        _discard(name, stage.descriptor)
 
 
 def is_left(name: str) -> bool:
