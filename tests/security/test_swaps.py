@@ -127,6 +127,39 @@ def test_a_stage_that_is_swapped_is_not_used(tmp_path: Path, kind: str) -> None:
         assert stat.S_IMODE(world.at("home/ann/d/tool").stat().st_mode) == 0o4755
 
 
+# A directory of ours is to have another mode; the user swaps it after we looked.
+SWAPS_BEFORE = """
+import os
+from allie.client import lay
+real = lay.Layer._directory
+def directory(layer, step):
+    if step.real == "home/ann/d/sub":
+        os.rename({root!r} + "/home/ann/d/sub", {root!r} + "/home/ann/taken")
+        os.rename({root!r} + "/home/ann/ready/{kind}", {root!r} + "/home/ann/d/sub")
+    real(layer, step)
+lay.Layer._directory = directory
+"""
+
+
+@pytest.mark.parametrize("kind", ["directory", "roots", "link"])
+def test_a_directory_that_is_swapped_after_the_look_is_given_nothing(
+    tmp_path: Path, kind: str
+) -> None:
+    world = world_of(tmp_path)
+    world.good()
+    make_tree(world.root, {f"home/ann/ready/{path!s}": each for path, each in READY.items()})
+    before = what(world.at(f"home/ann/ready/{kind}"))
+    world.put({"home/ann/d/sub": Dir(0o755, owner=(ANN, ANN)), "etc/motd": "2\n"})
+    code = SWAPS_BEFORE.format(root=str(world.root), kind=kind)
+    done = world.pc.run("00overlay", env=injected(tmp_path / "fault", code))
+    assert world.read("etc/motd") == "2\n"
+    if kind != "link":  # a link gives way, to a directory of ours
+        assert done.rc == 1, done
+        assert what(world.at("home/ann/d/sub")) == before
+    assert os.listdir(world.at("etc/roots")) == []
+    assert stat.S_IMODE(world.at("etc/roots").stat().st_mode) == 0o700
+
+
 def test_where_all_is_the_users_nothing_is_given(tmp_path: Path) -> None:
     """A file system that has no owners (vfat) says that all is his; it gets contents alone.
 

@@ -265,3 +265,19 @@ def test_the_setting_trusted(world: World, link: bool) -> None:
     done = world.tick()
     assert (snapshot(world.at("etc/app")) == before) == (not link)
     assert done.rc == (0 if link else 1)
+
+
+def test_what_a_users_link_leads_to_is_not_what_we_placed(world: World) -> None:
+    """He has a file of his own there: it is kept before ours comes, and comes back."""
+    app = "home/ann/.config/app"
+    make_tree(world.root, {"home/ann/mine/app/conf": File("his own\n", owner=(ANN, ANN))})
+    own(ANN, world.at("home/ann/mine"), world.at("home/ann/mine/app"))
+    config = world.at("home/ann/.config")
+    config.rename(world.at("home/ann/was"))
+    config.symlink_to("mine")
+    own(ANN, config)
+    world.tick().ok()
+    assert world.read("home/ann/mine/app/conf") == "1\n"
+    world.take(f"{app}/conf")
+    world.tick().ok()
+    assert world.read("home/ann/mine/app/conf") == "his own\n"
