@@ -227,6 +227,29 @@ def test_sizes(module: Module) -> None:
         assert length <= FUNCTION_LINES, f"{module.name}.{one.name} has {length} lines"
 
 
+# What changes a root, or reads what may be a user's, reaches it by open directories alone
+BY_DESCRIPTORS = set(
+    "apply backup confirm lay pristine recover remove transaction undo describe clone stage".split()
+)
+# An absolute path of something below a root is made by `System.at`, or of `Inside.prefix`
+_MAKES_PATHS = ("at", "prefix")
+MAY_MAKE_PATHS = {
+    "allie.client.describe": "compares one with the table of mounts, and opens nothing by it",
+}
+
+
+@each_module
+def test_no_path_of_strings_below_a_root(module: Module) -> None:
+    if module.path.stem not in BY_DESCRIPTORS or module.name in MAY_MAKE_PATHS:
+        return
+    made = [
+        f"line {node.lineno}: .{node.attr}"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute) and node.attr in _MAKES_PATHS
+    ]
+    assert not made, f"{module.name} makes a path below a root of strings: {made}"
+
+
 def test_size_of_the_product() -> None:
     lines = sum(len(module.text.splitlines()) for module in modules().values())
     assert lines < PRODUCT_LINES

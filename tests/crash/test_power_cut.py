@@ -54,7 +54,7 @@ def test_power_cut_at_any_step(stage: Stage, kind: str, tmp_path: Path) -> None:
     assert not wrong, "\n\n".join(wrong)
 
 
-STAGED = r"renameat .+/stage-[0-9a-f]+/\d+ "
+STAGED = r"renameat \d+ "  # from its number on a stage to its name
 
 
 @pytest.mark.parametrize("kind", list(power.KINDS))
