@@ -23,12 +23,11 @@ import time
 from collections.abc import Sequence
 
 from allie.core.value import Value
-from allie.machine import groups, libc, process
+from allie.machine import groups, libc, privileges, process
 
-# linux/sched.h, linux/prctl.h, linux/capability.h
+# linux/sched.h, linux/prctl.h
 _NEWIPC, _NEWPID, _NEWNET = 0x08000000, 0x20000000, 0x40000000
-_PDEATHSIG, _BOUNDING_DROP, _SUBREAPER, _NO_NEW_PRIVILEGES = 1, 24, 36, 38
-_KEPT = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: overlays' files belong to anybody
+_PDEATHSIG, _SUBREAPER = 1, 36
 _LEAST_MEMORY = 512 << 20
 _LARGEST_FILE = 64 << 20
 _LOOK = 50  # milliseconds
@@ -128,19 +127,8 @@ def _become(argv: Sequence[str], seconds: int) -> int:
             score.write("1000")
     except OSError:
         pass  # no such file, as in a chroot without /proc
-    _drop_capabilities()
+    privileges.keep_only(privileges.DAC_OVERRIDE)  # the files of overlays belong to anybody
     return process.execute(argv, process.environment())
-
-
-def _drop_capabilities() -> None:
-    """Keep those to read and write files, also through the exec that follows."""
-    try:
-        libc.call("prctl", _NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-        for number in range(64):
-            if number not in _KEPT:
-                libc.call("prctl", _BOUNDING_DROP, number)
-    except OSError:
-        pass  # there are no more; or we are not root, and have none
 
 
 def _follow(pid: int, read: int, deadline: float, most: int) -> tuple[int, bytes]:
