@@ -119,3 +119,12 @@ def test_giving_way() -> None:
     assert menu.give_way(env) == gone
     for still in ({**env, "allie_tries": "1"}, {**env, "allie_good": NEW.id}, {}):
         assert menu.give_way(still) == still
+
+
+@pytest.mark.parametrize("digits", ["9" * 19, "9" * 5000, "\N{SUPERSCRIPT TWO}"])
+def test_numbers_that_nobody_counted_to_are_not_read(digits: str) -> None:
+    found = bls.standing(f"# allie_tries={digits}\ndefault allie-{digits}-*\n", {}, "", "")
+    assert found.number == 0
+    bls.files(ALL, {**found.env, "allie_default": NEW.id, "allie_good": OLD.id}, 1)
+    assert bls.generation(f"allie-{digits}-00-deb.conf") == -1
+    assert menu.newest_first(f"6.{digits}-1") > menu.newest_first("6.1-1")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from allie.core import facts
 from allie.core.errors import SettingsError
 from allie.core.facts import Facts, OsRelease, classes_of, parse_classes, parse_os_release
 
@@ -73,6 +76,14 @@ def test_a_host_is_in_the_classes_that_have_a_pattern_for_it(
         "empty": (),
     }
     assert classes_of(names, members) == classes
+
+
+def test_a_class_on_very_many_lines_costs_what_they_cost() -> None:
+    began = time.process_time()
+    found = parse_classes("lab: pc[1-40] *a\n" * 20_000)
+    assert len(found["lab"]) == 40_000
+    assert not facts.classes_of(("x" * 60, ""), found)
+    assert time.process_time() - began < 20
 
 
 def test_a_host_has_two_names() -> None:

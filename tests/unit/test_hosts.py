@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import string
+import time
 import warnings
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from allie.core import hosts
+from allie.core import globs, hosts
 
 PC07 = ("pc07", "pc07.example.org")
 
@@ -124,7 +126,8 @@ def test_no_pattern_raises(pattern: str, name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         hosts.matches(pattern, (name, ""))
-        hosts.glob(pattern).fullmatch(name)
+        globs.of_name(pattern).matches(name)
+        globs.of_path(pattern).matches(name)
 
 
 @given(st.text(alphabet=string.ascii_letters + string.digits + "-.", min_size=1, max_size=12))
@@ -154,3 +157,106 @@ def test_a_range_equals_its_expansion(
 def test_a_list_in_brackets_equals_each_of_it(numbers: list[int], number: int) -> None:
     pattern = "pc[" + ",".join(f"{each:02d}" for each in numbers) + "]"
     assert hosts.matches(pattern, (f"pc{number:02d}", "")) == (number in numbers)
+
+
+# --- what a pattern costs ------------------------------------------------------------------------
+
+_OLD_RANGE = r"\[(?![0-9]*\])([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\]"
+
+
+def _old_set(body: str) -> str:
+    negated = body.startswith("!")
+    out = []
+    for single, first, last in re.findall(r"(?s)(.)(?!-.)|(.)-(.)", body[negated:]):
+        if single:
+            out.append(re.escape(single))
+        elif first <= last:
+            out.append(f"{re.escape(first)}-{re.escape(last)}")
+    if negated:
+        return f"[^/{''.join(out)}]"
+    return f"[{''.join(out)}]" if out else "(?!)"
+
+
+def _old_glob(text: str) -> str:
+    def one(found: re.Match[str]) -> str:
+        sign = found.group()
+        plain = {"*": "[^/]*", "?": "[^/]"}.get(sign)
+        if plain:
+            return plain
+        return _old_set(sign[1:-1]) if len(sign) > 1 else re.escape(sign)
+
+    return re.sub(r"(?s)\*|\?|\[!?[^\]]+\]|.", one, text)
+
+
+def _old_matches(pattern: str, name: str) -> bool:
+    """What a pattern means, as a regular expression says it: exact, and now and then for ever."""
+    pieces = re.split(_OLD_RANGE, pattern.lower())
+    found = re.fullmatch("([0-9]+)".join(map(_old_glob, pieces[::2])), name.lower())
+    if not found:
+        return False
+    for digits, text in zip(found.groups(), pieces[1::2]):
+        spans = [item.partition("-")[::2] for item in text.split(",")]
+        widths = [len(first) if first[0] == "0" and len(first) > 1 else 0 for first, _ in spans]
+        if not any(
+            int(first) <= int(digits) <= int(last or first)
+            and digits == str(int(digits)).zfill(width)
+            for (first, last), width in zip(spans, widths)
+        ):
+            return False
+    return True
+
+
+_PIECES = ["pc", "*", "?", "[1-2]", "[01-12,3]", "[0-9]", "[!1]", "[a-c]", "[]", "[", "]", "-", "!"]
+_PIECES += ["[z-a]", "[!z-a]", "[10-20]", "[1,2]", "[12]", ",", "1", "0", "a", "/", "[a-", "[!]"]
+
+
+@settings(max_examples=2000)
+@given(
+    st.lists(st.sampled_from(_PIECES), max_size=6).map("".join),
+    st.text(alphabet="pc0123a-]/", max_size=7),
+)
+def test_a_pattern_means_what_its_regular_expression_means(pattern: str, name: str) -> None:
+    assume(name)
+    assert hosts.matches(pattern, (name,)) == _old_matches(pattern, name)
+    assert globs.of_name(pattern).matches(name) == bool(re.fullmatch(_old_glob(pattern), name))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "pc[0-999999999]",
+        "pc[1-" + "9" * 50_000 + "]",
+        "pc[" + "9" * 50_000 + "]x",
+        "pc[" + "1-2," * 50_000 + "3]",
+        "pc" + "[0-9]" * 12 + "[5-6]x",
+        "pc" + "[1-2,3]" * 5_000 + "x",
+        "*a" * 25 + "b",
+        "*a" * 50_000 + "b",
+        "*1" * 120 + "x",
+        "*" * 50_000 + "x",
+        "*[1-9]" * 100 + "x",
+        "?*" * 50_000,
+        "[" * 50_000,
+        "[!" * 50_000,
+        "[]" * 50_000,
+        "[a-z" * 50_000 + "]" * 50_000,
+        "[" + "a-b" * 50_000 + "]*x",
+        "[1,1," * 50_000,
+        "[1-2-" * 50_000,
+    ],
+    ids=lambda pattern: f"{pattern[:12]}…{len(pattern)}",
+)
+def test_what_a_pattern_costs_is_bounded_by_its_length(pattern: str) -> None:
+    names = ["pc" + "1" * 250, "a" * 253, "pc7", "pc" + "1" * 50_000, "a" * 50_000, "["]
+    began = time.process_time()
+    hosts.matches(pattern, names)
+    for name in names:
+        globs.of_name(pattern).matches(name)
+        globs.of_path(pattern).matches(name)
+    assert time.process_time() - began < 20  # a backtracking one takes years
+
+
+@pytest.mark.parametrize("name", ["pc" + "1" * 5_000, "pc07" * 64])
+def test_a_name_that_no_host_can_have_is_in_no_pattern(name: str) -> None:
+    assert not hosts.matches("pc*", (name,))
+    assert not hosts.matches("pc[1-9]", (name,))

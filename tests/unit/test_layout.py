@@ -66,6 +66,7 @@ def test_with_systemd_boot_the_boot_partition_is_the_esp() -> None:
         ("[layout]\nsystem1 = 20G\n", "no boot partition"),
         ("[layout]\nboot = 1G\nswap = 1G\n", "no place for a system"),
         ("[layout]\nboot = 1G\nsystem1 = many\n", "system1 = many"),
+        (f"[layout]\nboot = 1G\nsystem1 = {'9' * 5000}G\n", "system1 = 999"),
         ("[layout]\nboot = 1G\nsystem1 =\n", "has no size"),
         ("[layout]\nboot = 1G\nsystem1 = rest\nshare = rest\n", "system1 and share"),
         ("[layout]\nboot = 1G\nsystem1 = 90G\n", "needs"),

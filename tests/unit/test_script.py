@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import time
+from fnmatch import fnmatchcase
+
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from allie.core import globs
 from allie.core.script import (
     DEFAULT_TIMEOUT,
     FUTURE,
@@ -94,6 +99,12 @@ def test_headers_are_read(text: str, headers: Headers) -> None:
         "timeout soon",
         "on-change",
         "evry 7d",
+        "every 99999999999999999999w",
+        "every 101w" + "9" * 3000,
+        "every " + "9" * 4000,
+        "every 5300w",
+        "timeout 9999999999h",
+        "timeout " + "9" * 4000 + "s",
     ],
 )
 def test_a_header_that_is_not_understood_is_said_and_changes_nothing(header: str) -> None:
@@ -115,6 +126,10 @@ def test_the_default_timeout_is_an_hour() -> None:
         ("2h", 7200),
         ("7d", 604800),
         ("1w", 604800),
+        ("0" * 4000 + "7", 7),
+        ("5200w", 5200 * 604800),
+        ("5300w", None),  # more than 100 years
+        ("9" * 5000, None),
         ("", None),
         ("m", None),
         ("1.5h", None),
@@ -242,6 +257,28 @@ def test_what_an_exit_means(code: int, state: str) -> None:
 )
 def test_on_change_names_placed_paths(pattern: str, path: str, wanted: bool) -> None:
     assert wants(Headers(on_change=(pattern,)), (path,)) is wanted
+
+
+@settings(max_examples=1000)
+@given(
+    st.lists(st.sampled_from([*"ab/*?[]!-", "[a-b]", "[!a]", "[]a]", "**"]), max_size=7).map(
+        "".join
+    ),
+    st.text(alphabet="ab/]-[!", max_size=6),
+)
+def test_on_change_means_what_fnmatch_means(pattern: str, path: str) -> None:
+    try:
+        wanted = fnmatchcase(path, pattern)
+    except re.error:  # `[z-a]`, before Python 3.11
+        wanted = False
+    assert globs.of_path(pattern).matches(path) is wanted
+
+
+def test_what_an_on_change_costs_is_bounded_by_its_length() -> None:
+    headers = parse_headers(b"# allie: on-change /" + b"**/a" * 900 + b"b\n")
+    began = time.process_time()
+    assert not wants(headers, ("/" + "a/" * 2000, "/" + "a/" * 1999 + "c"))
+    assert time.process_time() - began < 10
 
 
 def test_one_of_several_patterns_and_paths_is_enough() -> None:

@@ -259,3 +259,55 @@ def test_no_text_raises_anything_else(text: str) -> None:
             unknown_keys(whole)
         except SettingsError:
             pass
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "host = ../../etc",
+        "host = pc 07",
+        "host = pc\x1b[31m",
+        "host = pc\0",
+        "host = " + "1" * 5000,
+        "stall = " + "9" * 5000,
+        "stall = 9999999999",
+        "stall = \N{SUPERSCRIPT TWO}",
+        "stall = \N{ARABIC-INDIC DIGIT TWO}",
+        "bandwidth = 1." + "9" * 5000,
+        "ring = " + "a" * 5000,
+        "store = /srv/\x1b[31m",
+        "store = /srv/\0",
+        "store = /" + "a" * 5000,
+    ],
+)
+def test_what_cannot_be_used_is_a_settings_error(line: str) -> None:
+    text = conf(line if line.startswith("store") else f"store = /srv\n{line}")
+    with pytest.raises(SettingsError):
+        parse(text, "pc")
+
+
+@pytest.mark.parametrize("root", ["/a\0b", "/a\x1bb", "/" + "a" * 5000, "LABEL=" + "a" * 5000])
+def test_a_root_that_no_system_call_takes(root: str) -> None:
+    with pytest.raises(SettingsError):
+        declared(f"[system el7]\nroot = {root}\n")
+
+
+_LINES = [
+    "[allie]",
+    "[system pc]",
+    "[system",
+    "store = /srv",
+    "overlays = kit",
+    "host = x",
+    "stall = 1",
+]
+_LINES += [" more", "=", ": x", "\0", "\x0b", "[]", "[allie]]", "root = LABEL=x", "overlays", "; x"]
+
+
+@given(st.lists(st.sampled_from(_LINES) | st.text(max_size=12), max_size=8).map("\n".join))
+def test_no_lines_raise_anything_else(text: str) -> None:
+    for read in (lambda text: parse(text, "pc"), declared, unknown_keys):
+        try:
+            read(text)
+        except SettingsError:
+            pass

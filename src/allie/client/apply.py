@@ -6,6 +6,7 @@ Plan  →  Intent  →  transaction  →  Applied
 from __future__ import annotations
 
 import os
+import stat
 import sys
 
 from allie.client import pristine, state, timer, transaction
@@ -18,7 +19,10 @@ from allie.core.present import Offer, Present
 from allie.core.report import Applied
 from allie.core.resolution import Problem
 from allie.core.system import System
-from allie.machine import atomic, process, tree
+from allie.machine import atomic, tree
+
+_TRIAL = 20.0  # seconds for a new client's selfcheck, which takes less than one
+_TRIAL_OUTPUT = 65536  # bytes; it prints one line
 
 
 def apply(
@@ -130,19 +134,36 @@ def _without_a_broken_kit(here: System, plan: Plan) -> tuple[Plan, set[str]]:
     archives = [each for each in plan.of(PLACE) if each.real == system.ARCHIVE and each.offer]
     if not archives or not archives[0].offer:
         return plan, set()
-    client = _ours_if_equal(archives[0].offer.path)
-    argv = [sys.executable, "-I", client, "--root", here.root, "selfcheck"]
-    tried = process.run(argv)
-    # The word, and not the status alone: an empty file, too, is a program that exits 0.
-    if tried.code == 0 and stubs.WORKS.encode() in tried.out:
+    words = _why_broken(here, archives[0].offer.path)
+    if not words:
         return plan, set()
     held = {
-        change.real for change in plan.changes if change.entry and change.entry.overlay == "kit"
+        change.real
+        for change in plan.changes
+        if change is archives[0] or (change.entry and change.entry.overlay == "kit")
     }
-    words = f"the new client does not work here, the kit stays as it is: {tried.last_words()}"
+    words = f"the new client does not work here, the kit stays as it is: {words}"
     problem = Problem(system.ARCHIVE, words)
     kept = tuple(change for change in plan.changes if change.real not in held)
     return plan._replace(changes=kept, problems=(*plan.problems, problem)), held
+
+
+def _why_broken(here: System, archive: str) -> str:
+    """What is wrong with a new client; "" if it works. However broken, the tick goes on from here.
+
+    Its `selfcheck` has an end in time, a limit on output and memory, and leaves no process.
+    """
+    st = os.lstat(archive)
+    if not stat.S_ISREG(st.st_mode) or not st.st_mode & 0o100:
+        return "it is no file that can be executed"
+    from allie.machine import trial  # noqa: PLC0415 - see HACKING.md, start-up
+
+    client = _ours_if_equal(archive)
+    argv = [sys.executable, "-I", client, "--root", here.root, "selfcheck"]
+    tried = trial.run(argv, seconds=_TRIAL, most=_TRIAL_OUTPUT)
+    # The word, and not the status alone: an empty file, too, is a program that exits 0.
+    works = tried.code == 0 and stubs.WORKS.encode() in tried.out
+    return "" if works else tried.last_words()
 
 
 def _ours_if_equal(archive: str) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 
 from allie.core import settings
 from allie.core.errors import StateError
-from allie.machine import atomic, paths, userland
+from allie.machine import atomic, userland, within
 
 _FOLDERS = ("usr/local/bin", "usr/bin", "bin", "usr/local/sbin", "usr/sbin", "sbin")
 _SIGN = "# made by: allie export "
@@ -28,12 +29,11 @@ def find_program(root: str, program: str) -> str:
 
     Raises StateError where it is not there.
     """
-    within = paths.Inside(root)
     places = [program.lstrip("/")] if program.startswith("/") else []
     places = places or [f"{folder}/{program}" for folder in _FOLDERS]
     for place in places:
-        path = within.prefix + within.file(place)
-        if os.path.isfile(path) and os.stat(path).st_mode & 0o111:
+        st = within.status(root, place)
+        if st and stat.S_ISREG(st.st_mode) and st.st_mode & 0o111:
             return f"/{place}"
     looked = program if program.startswith("/") else " ".join(f"/{each}" for each in _FOLDERS)
     raise StateError(f"there is no program {program} in {root}", f"looked for: {looked}")

@@ -13,7 +13,7 @@ from allie.core import fstab
 from allie.core.errors import PathRefused
 from allie.core.settings import Declared
 from allie.core.system import System
-from allie.machine import atomic, clone, copies, locate, mounts, paths, process, rsync, tree
+from allie.machine import clone, copies, locate, mounts, paths, process, rsync, tree, within
 
 # What people may change while a new tree is made
 PEOPLES = ("home/*", "srv/*", "var/mail/*", "var/spool/mail/*", "var/spool/cron/*")
@@ -76,10 +76,9 @@ def drop_state(root: str) -> None:
         if name != os.path.basename(MIRROR):
             tree.remove(f"{here.state}/{name}")
     for path in _OF_ONE_TREE:
-        real = paths.Inside(root).directory(path)
-        if real.exists:
-            for name in os.listdir(f"{root}/{real.real}"):
-                copies.discard(f"{root}/{real.real}/{name}")
+        real = paths.Inside(root).directory(path).real
+        for name in within.names(root, real):
+            copies.discard(f"{root}/{real}/{name}")
 
 
 def keep(old: str, new: str, what: tuple[str, ...]) -> None:
@@ -90,48 +89,57 @@ def keep(old: str, new: str, what: tuple[str, ...]) -> None:
     here = locate.open_system(new)
     placed = {**state.load_ledger(locate.open_system(old)).entries}
     placed.update(state.load_ledger(here).entries)
-    found = [path for path in _present(old, what) if path not in placed]
     os.makedirs(here.state, 0o700, exist_ok=True)
-    argv = rsync.copy_trees(rsync.version(f"{here.state}/rsync"), old, new)
-    process.run(argv, stdin=rsync.names(found), check=True)
+    able = rsync.version(f"{here.state}/rsync")
+    inside = paths.Inside(new)
+    found: dict[tuple[str, str], list[str]] = {}
+    for path in _present(old, what):
+        if path in placed:
+            continue
+        above, _, name = path.rpartition("/")
+        there = inside.directory(above).real
+        if there == above:
+            found.setdefault(("", ""), []).append(path)
+        else:  # the new tree has a link on the way: rsync might follow it to the base
+            found.setdefault((above, there), []).append(name)
+    for (above, there), names in found.items():
+        within.make_directories(new, there)
+        argv = rsync.copy_trees(able, f"{old}/{above}", f"{new}/{there}".rstrip("/"))
+        process.run(argv, stdin=rsync.names(names), check=True)
 
 
 def give(base: System, declared: Declared, new: str) -> None:
     """Give a newly fetched tree what is this PC's own, from the base."""
-    inside = paths.Inside(new)
     for path in _present(base.root, FROM_BASE):
         _copy(base, path, new)
     if base.is_base and not os.path.isfile("/etc/hostname"):
-        _write(inside, "etc/hostname", os.uname().nodename + "\n")
-    table = atomic.read(base.at(paths.Inside(base.root).file("etc/fstab"))) or ""
-    _write(inside, "etc/fstab", fstab.of_sibling(table, declared.root))
+        _write(new, "etc/hostname", os.uname().nodename + "\n")
+    table = within.text(base.root, "etc/fstab") or ""
+    _write(new, "etc/fstab", fstab.of_sibling(table, declared.root))
     identity = os.urandom(16).hex() + "\n"
     for path in ("etc/machine-id", "var/lib/dbus/machine-id"):
-        if os.path.isfile(inside.prefix + inside.entry(path)):
-            _write(inside, path, identity)
-    tree.remove(inside.prefix + inside.entry("etc/allie/allie.conf"))  # the golden machine's
+        if within.is_file(new, path):
+            _write(new, path, identity)
+    within.remove(new, paths.Inside(new).entry("etc/allie/allie.conf"))  # the golden machine's
 
 
 def settle(new: str, settings: str) -> None:
     """Give a tree an allie.conf to begin with, if it kept none: overlays bring most PCs' own."""
-    inside = paths.Inside(new)
-    if not os.path.lexists(inside.prefix + inside.entry("etc/allie/allie.conf")):
-        _write(inside, "etc/allie/allie.conf", settings)
+    if "allie.conf" not in within.names(new, "etc/allie"):
+        _write(new, "etc/allie/allie.conf", settings)
 
 
 def mount_points(new: str) -> None:
     """Make the places where a tree's own fstab mounts what it shares: no image has them all."""
     inside = paths.Inside(new)
-    table = atomic.read(inside.prefix + inside.entry("etc/fstab")) or ""
-    for line in fstab.shared(table):
+    for line in fstab.shared(within.text(new, "etc/fstab") or ""):
         if line.point.startswith("/"):
-            place = inside.directory(line.point.strip("/"))
-            os.makedirs(inside.prefix + place.real, exist_ok=True)
+            within.make_directories(new, inside.directory(line.point.strip("/")).real)
 
 
 def name_it(new: str, declared: Declared, image: str) -> None:
     """Say in a tree which system it is, and which image it came from."""
-    _write(paths.Inside(new), "etc/allie/system", declared.name + "\n")
+    _write(new, "etc/allie/system", declared.name + "\n")
     systems.record_image(new, image)
 
 
@@ -146,9 +154,8 @@ def _present(root: str, patterns: tuple[str, ...]) -> list[str]:
             place = inside.directory(above)
         except PathRefused:
             continue
-        directory = inside.prefix + place.real
-        if place.exists and directory not in elsewhere:
-            names = [each for each in sorted(os.listdir(directory)) if _fits(each, name)]
+        if place.exists and inside.prefix + place.real not in elsewhere:
+            names = [each for each in within.names(root, place.real) if _fits(each, name)]
             found += [f"{place.real}/{each}" for each in names]
     return [path for path in found if inside.prefix + path not in elsewhere]
 
@@ -163,12 +170,14 @@ def _copy(base: System, path: str, new: str) -> None:
     place = inside.parent(path)
     if not place.exists:
         return
-    target = inside.prefix + inside.entry(path)
-    tree.remove(target)
-    clone.make(base.at(path), target)
+    target = inside.entry(path)
+    within.remove(new, target)
+    with paths.parent_descriptor(new, target) as (above, name):
+        clone.make(base.at(path), f"{paths.through(above)}/{name}")
 
 
-def _write(inside: paths.Inside, path: str, text: str) -> None:
-    place = inside.parent(path)
-    os.makedirs(inside.prefix + place.real, exist_ok=True)
-    atomic.write(inside.prefix + inside.entry(path), text)
+def _write(new: str, path: str, text: str) -> None:
+    """Make a file of a tree, where a chroot into it would have it."""
+    inside = paths.Inside(new)
+    within.make_directories(new, inside.parent(path).real)
+    within.write(new, inside.entry(path), text.encode(errors="surrogateescape"))

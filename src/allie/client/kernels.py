@@ -8,7 +8,7 @@ import re
 from allie.core import menu
 from allie.core.errors import AllieError
 from allie.core.value import Value
-from allie.machine import paths
+from allie.machine import paths, within
 
 _KERNEL = r"vmlinu[xz]-([A-Za-z0-9][A-Za-z0-9._+~-]*)"
 _INITRDS = ("initrd.img-{}", "initramfs-{}.img", "initrd-{}")  # Debian's, Fedora's, openSUSE's
@@ -35,11 +35,13 @@ def found(root: str) -> list[Kernel]:
         initrds = [each.format(match[1]) for each in _INITRDS] if match else []
         initrd = next((each for each in initrds if each in names), "")
         if match and initrd and "rescue" not in match[1]:
-            files = [inside.prefix + inside.file(f"boot/{each}") for each in (name, initrd)]
-            kernels.append(Kernel(match[1], *files))
+            ours = [f"boot/{name}", f"boot/{initrd}"]
+            if all(within.is_file(root, each) for each in ours):
+                files = [inside.prefix + inside.file(each) for each in ours]
+                kernels.append(Kernel(match[1], *files))
     if not kernels:
         files = [inside.prefix + inside.file(each) for each in ("vmlinuz", "initrd.img")]
         match = re.fullmatch(_KERNEL, os.path.basename(files[0]))
-        if all(map(os.path.isfile, files)):
+        if all(within.is_file(root, each) for each in ("vmlinuz", "initrd.img")):
             kernels.append(Kernel(match[1] if match else "vmlinuz", *files))
     return sorted(kernels, key=lambda each: menu.newest_first(each.release), reverse=True)

@@ -22,6 +22,7 @@ from allie.machine import atomic, groups, paths, process
 _HALF = 500_000  # bytes of a log's head, and of its tail
 _DRAIN = 0.2  # seconds in which output that is already on its way is still taken
 _LAST_LINES = 5
+_LONGEST_WAIT = 86_400_000.0  # milliseconds: poll(2) takes no timeout of a month
 
 
 class Script(Value):
@@ -169,7 +170,8 @@ def _follow(pid: int, output: int, log: _Log, deadline: float | None) -> tuple[i
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         pause = 100.0 if pidfd is None else None
         waits = [each for each in (pause, None if left is None else left * 1000 + 1) if each]
-        for descriptor, _ in poll.poll(min(waits, default=None)):
+        wait = min([*waits, _LONGEST_WAIT])
+        for descriptor, _ in poll.poll(wait):
             if descriptor == output and not log.take(output):
                 poll.unregister(output)
                 ended = True

@@ -24,7 +24,7 @@ from allie.core.value import Value
 ONCE, ALWAYS = "LoaderEntryOneShot", "LoaderEntryDefault"  # variables of the firmware
 OURS = "allie-"  # begins the name of each entry of ours
 _TRIES = 2
-_ID = r"(allie-[0-9]+-[0-9]+-[a-z0-9._-]+?)(\+([0-9]+)(?:-([0-9]+))?)?\.conf"
+_ID = r"(allie-[0-9]{1,18}-[0-9]+-[a-z0-9._-]+?)(\+([0-9]+)(?:-([0-9]+))?)?\.conf"
 _CONF = """\
 # Made by ALLiE, which writes it anew: what you change here is lost.
 {variables}timeout 3
@@ -71,7 +71,7 @@ def files(entries: list[Entry], env: dict[str, str], number: int) -> dict[str, s
 
 def standing(conf: str, files: dict[str, str], once: str, always: str) -> Standing:
     """Read a menu. once, always: what the firmware's variables of these names hold."""
-    match = re.search(r"^default allie-([0-9]+)-\*$", conf, re.MULTILINE)
+    match = re.search(r"^default allie-([0-9]{1,18})-\*$", conf, re.MULTILINE)
     number = int(match[1]) if match else 0
     env = dict(re.findall(r"^# (allie_[a-z]+)=(.+)$", conf, re.MULTILINE))
     entries = []
@@ -139,7 +139,7 @@ def _counter(entry: Entry, env: dict[str, str]) -> str:
     good = env.get("allie_good", "")
     if entry.id != env.get("allie_default") or good in ("", entry.id):
         return ""
-    done = min(int(env.get("allie_tries", "0")), _TRIES)
+    done = {"": 0, "0": 0, "1": 1}.get(env.get("allie_tries", ""), _TRIES)
     return f"+{_TRIES - done}-{done}" if done else f"+{_TRIES}"
 
 

@@ -65,7 +65,7 @@ def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
     A class named on several lines has the hosts of all of them.
     Raises SettingsError with the number of a line that is not of that form.
     """
-    classes: dict[str, tuple[str, ...]] = {}
+    classes: dict[str, list[str]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         body = line.partition("#")[0].strip()
         if not body:
@@ -76,8 +76,8 @@ def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
             raise SettingsError(
                 f"classes, line {number}: {body!r} is not of the form `class: host host…`"
             )
-        classes[name] = classes.get(name, ()) + tuple(members.split())
-    return classes
+        classes.setdefault(name, []).extend(members.split())
+    return {name: tuple(members) for name, members in classes.items()}
 
 
 def classes_of(names: tuple[str, str], classes: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

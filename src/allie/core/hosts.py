@@ -2,7 +2,10 @@
 
 A pattern is compared without regard to case. Brackets that hold digits with a `-` or `,` are a
 range of numbers, as in ClusterShell: `pc[01-20]` keeps its leading zero (`pc07`, not `pc7`).
-Anything else is a glob over ASCII in which `*` and `?` never match a `/`.
+Anything else is a glob in which `*` and `?` never match a `/`. A `*` takes all that it can, so
+before a range it leaves one digit: `pc*[10-20]` fits nothing.
+
+What a pattern costs follows from its length and the name's, and never from the hosts it stands for.
 """
 
 from __future__ import annotations
@@ -11,21 +14,21 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from allie.core import globs
 from allie.core.value import Value
 
 _RANGE = r"\[(?![0-9]*\])([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\]"
-_GLOB = r"\*|\?|\[!?[^\]]+\]"
-_MEMBER = r"(?s)(.)(?!-.)|(.)-(.)"
+_LONGEST = 255  # of a host's name: DNS has 253, the kernel 64
 
 
 class _Span(Value):
-    first: int
-    last: int
+    first: tuple[int, str]  # as _size has it
+    last: tuple[int, str]
     width: int  # 0: no leading zeros allowed
 
 
 class _Pattern(Value):
-    regex: re.Pattern[str]
+    glob: globs.Pattern
     ranges: tuple[tuple[_Span, ...], ...]
 
 
@@ -36,77 +39,49 @@ def is_exact(pattern: str) -> bool:
 
 def matches(pattern: str, names: Iterable[str]) -> bool:
     """Whether any of a host's names (short and fully qualified) fits the pattern."""
-    compiled = _compiled(pattern.lower())
-    return any(_fits(compiled, name.lower()) for name in names if name)
+    pattern = pattern.lower()
+    lower = [name.lower() for name in names if 0 < len(name) <= _LONGEST]
+    if is_exact(pattern):
+        return pattern in lower
+    compiled = _compiled(pattern)
+    return any(_fits(compiled, name) for name in lower)
 
 
 def _fits(pattern: _Pattern, name: str) -> bool:
-    found = pattern.regex.fullmatch(name)
-    if not found:
-        return False
-    return all(
+    if not pattern.ranges:
+        return pattern.glob.matches(name)
+    found = pattern.glob.numbers(name)
+    return found is not None and all(
         any(_in_span(digits, span) for span in spans)
-        for digits, spans in zip(found.groups(), pattern.ranges)
+        for digits, spans in zip(found, pattern.ranges)
     )
 
 
 def _in_span(digits: str, span: _Span) -> bool:
-    number = int(digits)
-    return span.first <= number <= span.last and digits == str(number).zfill(span.width)
+    size = _size(digits)
+    return span.first <= size <= span.last and digits == size[1].zfill(span.width)
+
+
+def _size(digits: str) -> tuple[int, str]:
+    """A number to compare by, of any length: int() is quadratic, and refuses 5,000 digits."""
+    plain = digits.lstrip("0") or "0"
+    return len(plain), plain
 
 
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> _Pattern:
-    ranges = tuple(_spans(text) for text in re.findall(_RANGE, pattern))
     pieces = re.split(_RANGE, pattern)
-    literals = [_glob_to_regex(piece) for piece in pieces[::2]]
-    return _Pattern(re.compile("([0-9]+)".join(literals), re.ASCII), ranges)
+    signs = globs.signs(pieces[0])
+    for piece in pieces[2::2]:
+        signs += [globs.NUMBER, *globs.signs(piece)]
+    ranges = tuple(_spans(text) for text in pieces[1::2])
+    return _Pattern(globs.Pattern(signs, slash=False), ranges)
 
 
 def _spans(text: str) -> tuple[_Span, ...]:
     spans = []
     for item in text.split(","):
         first, _, last = item.partition("-")
-        width = len(first) if first.startswith("0") and len(first) > 1 else 0
-        spans.append(_Span(int(first), int(last or first), width))
+        width = len(first) if first.startswith("0") else 0
+        spans.append(_Span(_size(first), _size(last or first), width if width > 1 else 0))
     return tuple(spans)
-
-
-@lru_cache(maxsize=1024)
-def glob(pattern: str) -> re.Pattern[str]:
-    """A glob as a regular expression for the whole of a name; case matters.
-
-    Not fnmatch: its `*` takes in a `/`, and before Python 3.11 `[z-a]` raises.
-    """
-    return re.compile(_glob_to_regex(pattern), re.DOTALL)
-
-
-def _glob_to_regex(text: str) -> str:
-    out = []
-    at = 0
-    for found in re.finditer(_GLOB, text):
-        out.append(re.escape(text[at : found.start()]))
-        sign = found.group()
-        if sign == "*":
-            out.append("[^/]*")
-        elif sign == "?":
-            out.append("[^/]")
-        else:
-            out.append(_set_to_regex(sign[1:-1]))
-        at = found.end()
-    out.append(re.escape(text[at:]))
-    return "".join(out)
-
-
-def _set_to_regex(body: str) -> str:
-    """`a-c_` or `!a-c`, with nothing that only a regular expression knows; `z-a` fits no sign."""
-    negated = body.startswith("!")
-    out = []
-    for single, first, last in re.findall(_MEMBER, body[negated:]):
-        if single:
-            out.append(re.escape(single))
-        elif first <= last:
-            out.append(f"{re.escape(first)}-{re.escape(last)}")
-    if negated:
-        return f"[^/{''.join(out)}]"
-    return f"[{''.join(out)}]" if out else "(?!)"

@@ -34,7 +34,7 @@ GRUB, SYSTEMD_BOOT = "grub", "systemd-boot"  # what `loader` may be
 _KINDS = (ESP, BOOT, SWAP, HOME, SHARE)
 _LEAST = {ESP: 34, BOOT: 128, EFI_BOOT: 128, SYSTEM: 512, SWAP: 16, HOME: 16, SHARE: 16}  # MiB
 _EDGES = 2  # MiB at the ends of a disk: GPT's tables, and alignment
-_SIZE = r"([1-9][0-9]*)([MGT])"
+_SIZE = r"([1-9][0-9]{0,8})([MGT])"
 _SHARE = r"([1-9][0-9]?)%"
 TYPES = {  # GPT's
     BIOS: "21686148-6449-6E6F-744E-656564454649",

@@ -80,15 +80,15 @@ def options(root: str, cmdline: str) -> str:
     return " ".join([f"root={root}", "ro", *(each for each in more if each not in ("ro", "rw"))])
 
 
-def newest_first(release: str) -> list[tuple[int, int, str]]:
+def newest_first(release: str) -> list[tuple[int, str]]:
     """A key to sort kernel releases by: numbers as numbers.
 
     >>> sorted(["6.1.0-9", "6.1.0-18", "5.10"], key=newest_first, reverse=True)
     ['6.1.0-18', '6.1.0-9', '5.10']
     """
     return [
-        (1, int(each), "") if each.isdigit() else (0, 0, each)
-        for each in re.findall(r"\d+|\D+", release)
+        (len(each.lstrip("0")) + 1, each.lstrip("0")) if each[0] in "0123456789" else (0, each)
+        for each in re.findall("[0-9]+|[^0-9]+", release)
     ]
 
 

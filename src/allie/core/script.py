@@ -6,16 +6,17 @@ DESIGN section 4 (Scripts), RULES A1 and A3. Pure: the clock and the files come 
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
 
+from allie.core import globs
 from allie.core.value import Value
 
 NAME = re.compile(r"[0-9][0-9][A-Za-z0-9._-]*")
 _LEFTOVER = re.compile(r"(~|\.bak|\.orig|\.rej|\.swp|\.dpkg-[a-z]+|\.rpm[a-z]+)$")
-_HEADER = re.compile(rb"^#[ \t]*allie:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
-_SPAN = r"([0-9]+)\s*([smhdw]?)"
+_HEADER = re.compile(rb"^#[ \t]*allie:(.*)$", re.MULTILINE)
+_SPAN = r"0*([0-9]{1,10})\s*([smhdw]?)"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _HEAD = 4096  # bytes at a script's start in which its headers are looked for
+_LONGEST = 100 * 366 * 86400  # seconds: 100 years, and far below what a clock of the kernel's holds
 DEFAULT_TIMEOUT = 3600
 FUTURE = 3600  # a done-file this far in the future means that the clock went back
 WAITING_STATUS = 75  # EX_TEMPFAIL of sysexits.h
@@ -87,9 +88,13 @@ def _with_header(headers: Headers, word: str, rest: str) -> Headers:
 
 
 def parse_span(text: str) -> int | None:
-    """`90`, `10m`, `2h`, `7d` or `1w` in seconds; None if it is nothing of the kind."""
+    """`90`, `10m`, `2h`, `7d` or `1w` in seconds; None if it is nothing of the kind.
+
+    More than 100 years is nothing of the kind: no clock would bear it.
+    """
     found = re.fullmatch(_SPAN, text)
-    return int(found.group(1)) * _UNITS[found.group(2)] if found else None
+    seconds = int(found.group(1)) * _UNITS[found.group(2)] if found else 0
+    return seconds if found and seconds <= _LONGEST else None
 
 
 def due(headers: Headers, digest: str, done: Done | None, now: float) -> Due:
@@ -124,17 +129,10 @@ def state_after(code: int) -> str:
 def wants(headers: Headers, paths: tuple[str, ...]) -> bool:
     """Whether a change at any of these absolute paths makes the script due (`on-change`)."""
     return any(
-        path == pattern or _fits(path, pattern) or _below(path, pattern)
+        path == pattern or globs.of_path(pattern).matches(path) or _below(path, pattern)
         for pattern in headers.on_change
         for path in paths
     )
-
-
-def _fits(path: str, pattern: str) -> bool:
-    try:
-        return fnmatchcase(path, pattern)
-    except re.error:  # `[z-a]`, before Python 3.11
-        return False
 
 
 def _below(path: str, pattern: str) -> bool:

@@ -18,10 +18,13 @@ KEYS = {
     "allie": ("store", "ring", "host", "stall", "bandwidth", "trusted"),
     "system": ("root", "image", "overlays"),
 }
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-_BANDWIDTH = r"[1-9][0-9]{0,8}(\.[0-9]+)?[KMGkmg]?"
-_LABELLED = r"(PART)?LABEL=[A-Za-z0-9][A-Za-z0-9._-]*"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+_BANDWIDTH = r"[1-9][0-9]{0,8}(\.[0-9]{1,9})?[KMGkmg]?"
+_LABELLED = r"(PART)?LABEL=[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _STORE = r"(rsync://[^/]+/?|ssh://[^/]+/.*|/.*)"
+_HOST = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?"
+_CONTROL = "[\0-\x1f\x7f-\x9f]"
+_LONGEST = 4096  # as Linux has it for a path
 
 
 class Declared(Value):
@@ -82,13 +85,14 @@ def parse(text: str, system: str) -> Settings:
     for store in stores:
         check_store(store)
     ring = ini.get("allie", "ring", fallback="").strip()
+    host = ini.get("allie", "host", fallback="").strip()
     return Settings(
         system=system,
         stores=stores,
         overlays=own.overlays,
         image=own.image,
         ring=check_name(ring, "ring") if ring else "",
-        host=ini.get("allie", "host", fallback="").strip(),
+        host=check_host(host) if host else "",
         stall=_seconds(ini.get("allie", "stall", fallback="")),
         root=own.root,
         bandwidth=_bandwidth(ini.get("allie", "bandwidth", fallback="").strip()),
@@ -152,14 +156,24 @@ def check_name(name: str, kind: str) -> str:
     if not re.fullmatch(_NAME, name):
         raise SettingsError(
             f"{kind} {name!r}: that is not a name",
-            "letters, digits, dot, dash and underscore; no slash",
+            "letters, digits, dot, dash and underscore, at most 128; no slash",
         )
     return name
 
 
+def check_host(host: str) -> str:
+    """Return a host's name, short or full, if it is one; raise SettingsError if not."""
+    if not re.fullmatch(_HOST, host):
+        raise SettingsError(
+            f"host {host!r}: that is not the name of a host",
+            "letters, digits, dot, dash and underscore, at most 255",
+        )
+    return host
+
+
 def check_store(store: str) -> str:
     """Return a store's address if it is one; raise SettingsError if not."""
-    if not re.fullmatch(_STORE, store):
+    if not re.fullmatch(_STORE, store) or _is_no_path(store):
         raise SettingsError(
             f"{store!r} is not the address of a store",
             "rsync://host[:port]/, ssh://user@host/path, or /path",
@@ -183,12 +197,17 @@ def check_root(root: str, system: str) -> str:
             "LABEL=, PARTLABEL= or a directory, as seen from the other systems",
         )
     plain = root.startswith("/") and not {"", ".", ".."} & set(root[1:].split("/"))
-    if not plain and not re.fullmatch(_LABELLED, root):
+    if _is_no_path(root) or (not plain and not re.fullmatch(_LABELLED, root)):
         raise SettingsError(
             f"allie.conf: root = {root!r} in section [system {system}]",
             "LABEL=, PARTLABEL= or a directory, absolute and without dots",
         )
     return root
+
+
+def _is_no_path(text: str) -> bool:
+    """Whether a path with these letters would be shown as something else, or cannot be."""
+    return len(text) > _LONGEST or bool(re.search(_CONTROL, text))
 
 
 def _declared(ini: configparser.ConfigParser) -> list[Declared]:

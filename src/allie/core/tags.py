@@ -9,7 +9,7 @@ The spelling is that of yadm's alternates. Rules: DESIGN section 5, RULES B5.
 
 from __future__ import annotations
 
-from allie.core import hosts
+from allie.core import globs, hosts
 from allie.core.facts import Facts
 from allie.core.value import Value
 
@@ -188,5 +188,5 @@ def _holds(condition: Condition, facts: Facts) -> bool:
     if attribute == "distro":
         return value in facts.distro
     if attribute == "image":
-        return bool(hosts.glob(value).fullmatch(facts.image))
+        return globs.of_name(value).matches(facts.image)
     return bool(value == getattr(facts, attribute))

@@ -46,9 +46,11 @@ def fstab(text: str, own: Own) -> str:
     """
     lines = text.splitlines(keepends=True)
     labels: dict[str, str] = {}  # a btrfs stands in several lines; its label is the root's then
+    taken: set[str] = set()
     for found in filter(None, map(_FIELDS.fullmatch, lines)):
         if found.group(4) == "/":
             labels[found.group(2)] = own.label
+            taken.add(own.label)
 
     def by_label(line: str) -> str:
         found = _FIELDS.fullmatch(line)
@@ -57,9 +59,10 @@ def fstab(text: str, own: Own) -> str:
         before, source, gap, place = found.group(1, 2, 3, 4)
         kind = found.group(6)
         label = labels.get(source) or _label(place, kind, own)
-        if source not in labels and label in labels.values():
+        if source not in labels and label in taken:
             label = f"{label[: _LONGEST - 2]}{len(labels) + 1}"
         labels[source] = label
+        taken.add(label)
         return f"{before}LABEL={label}{gap}{line[found.end(3) :]}"
 
     return "".join(map(by_label, lines))
@@ -126,10 +129,12 @@ def netplan(text: str, _own: Own) -> str:
 
     YAML is read by its indentation alone, as people and installers write it.
     """
-    inline = re.compile(r"(match:\s*\{)[^}]*macaddress:[^}]*\}")
-    if not inline.search(text) and not re.search(r"^\s*macaddress:", text, re.MULTILINE):
+    # Patterns that never try again: an image may have any text there, a megabyte of it
+    inline = re.compile(r"(match:\s*\{)([^{}]*)\}")
+    in_braces = any("macaddress:" in each[2] for each in inline.finditer(text))
+    if not in_braces and not re.search(r"^[ \t]*macaddress:", text, re.MULTILINE):
         return text
-    text = inline.sub(r'\1name: "e*"}', text)
+    text = inline.sub(_by_name, text)
     lines: list[str] = []
     match_depth = -1
     for line in text.splitlines(keepends=True):
@@ -146,6 +151,11 @@ def netplan(text: str, _own: Own) -> str:
             continue
         lines.append(line)
     return "".join(lines)
+
+
+def _by_name(match: re.Match[str]) -> str:
+    """A match in braces, by a name where it was by an address."""
+    return f'{match[1]}name: "e*"}}' if "macaddress:" in match[2] else match[0]
 
 
 def connection(text: str, _own: Own) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from allie.core.errors import StateError
 
@@ -18,7 +19,7 @@ def write(path: str, data: str | bytes, mode: int = 0o644, *, durable: bool = Tr
     body = data.encode(errors="surrogateescape") if isinstance(data, str) else data
     temporary = f"{path}.part"
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        descriptor = _new(temporary, mode)
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
             file.write(body)
@@ -32,6 +33,19 @@ def write(path: str, data: str | bytes, mode: int = 0o644, *, durable: bool = Tr
         raise StateError(f"cannot write {path}: {error.strerror}") from error
 
 
+def _new(path: str, mode: int) -> int:
+    """Make a file, in place of what an earlier try left there.
+
+    Or what somebody put there: a fifo would be waited for, a disk or a hard link be written to.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, mode)
+    except FileExistsError:
+        os.unlink(path)
+        return os.open(path, flags, mode)
+
+
 def read(path: str) -> str | None:
     """A small file's text, undecodable bytes kept; None if there is none (or it is no file)."""
     data = read_bytes(path)
@@ -39,13 +53,18 @@ def read(path: str) -> str | None:
 
 
 def read_bytes(path: str) -> bytes | None:
-    """A small file's bytes; None if there is none. Never follows a symlink at its end."""
+    """A small file's bytes; None if there is none. Never follows a symlink at its end.
+
+    What is no regular file is none: a fifo, a disk.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     pieces = []
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
         while piece := os.read(descriptor, 1 << 20):
             pieces.append(piece)
     except OSError:

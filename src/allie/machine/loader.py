@@ -5,6 +5,8 @@
         modules.<python>                           the compiled code of all modules in one file
         complete                                   the archives and Pythons that it is good for
 
+An archive that is broken, or that would unpack to more than a client is, is not unpacked.
+
 Compiling the sources at each start would double a tick's cost, and a file for each module would add
 5 ms. Not root, no room, a read-only disk: the code runs from the archive itself, only slower.
 """
@@ -18,13 +20,17 @@ import shutil
 import tempfile
 import time
 import zipfile
+import zlib
 
 from allie.core.errors import StateError
 from allie.machine import atomic
 from allie.machine.start import CODE, MODULES, is_roots, mark_of
 
 _DAY = 86400  # seconds
+_LARGEST = 32 << 20  # bytes, packed or unpacked; a client is a hundredth of that
 _MOST_MARKS = 15  # copies of one archive that are known, beside the newest
+# What zipfile and compile() say of an archive that is cut short, encrypted, or no program
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, SyntaxError, ValueError)
 
 
 def unpack(archive: str) -> str:
@@ -32,6 +38,8 @@ def unpack(archive: str) -> str:
     temporary = ""
     try:
         mark = mark_of(archive)
+        if os.path.getsize(archive) > _LARGEST:
+            return ""
         with open(archive, "rb") as file:
             place = f"{CODE}/{hashlib.sha256(file.read()).hexdigest()}"
         if os.geteuid() != 0:
@@ -41,6 +49,8 @@ def unpack(archive: str) -> str:
         os.makedirs(CODE, 0o755, exist_ok=True)
         temporary = tempfile.mkdtemp(prefix=".new-", dir=CODE)
         with zipfile.ZipFile(archive) as packed:
+            if sum(each.file_size for each in packed.infolist()) > _LARGEST:
+                return ""
             packed.extractall(temporary)
         with open(f"{temporary}/{MODULES}", "wb") as file:
             file.write(marshal.dumps(_compiled(temporary, place)))
@@ -51,7 +61,7 @@ def unpack(archive: str) -> str:
         shutil.rmtree(place, ignore_errors=True)
         os.rename(temporary, place)
         return place
-    except (OSError, StateError, zipfile.BadZipFile):
+    except (OSError, StateError, MemoryError, *_BROKEN):
         return ""
     finally:  # also after Ctrl-C
         if temporary:

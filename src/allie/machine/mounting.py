@@ -30,6 +30,18 @@ def unmount(target: str) -> bool:
     return bool(_libc.umount2(os.fsencode(target), _DETACH) == 0)
 
 
+def pivot(top: str) -> None:
+    """Make a mount of ours the `/` of this process and its children; the old one is out of reach.
+
+    A chroot is left again by root; this is not. Needs a mount namespace of our own.
+    """
+    os.chdir(top)
+    if _libc.pivot_root(b".", b".") != 0 or not unmount("."):
+        reason = os.strerror(ctypes.get_errno())
+        raise StateError(f"cannot make {top} the root: {reason}", "a chroot may forbid it")
+    os.chdir("/")
+
+
 def become_private() -> None:
     """From now on, what this process and its children mount is seen by them alone.
 

@@ -1,7 +1,8 @@
 """Take out of an image what is one machine's own: carry out the table of `core.bland`.
 
 The image's next version is made of hard links to the present one, so a file is replaced, never
-written into. Every path is resolved inside the image: its symlinks lead nowhere else.
+written into. Every path is resolved inside the image and reached by `machine.within`: no link of
+the image leads to the server's own files.
 """
 
 from __future__ import annotations
@@ -17,10 +18,9 @@ from allie.core.bland import Rule
 from allie.core.errors import PathRefused
 from allie.core.unbind import Own
 from allie.core.value import Value
-from allie.machine import atomic, clone, tree
-from allie.machine.paths import Inside
+from allie.machine import within
+from allie.machine.paths import Inside, parent_descriptor
 
-_LARGEST = 1 << 20  # bytes of a file of configuration
 _COMMON = ("localhost", "debian", "ubuntu", "fedora", "linux", "host")
 
 
@@ -34,7 +34,7 @@ class Found(Value):
 
 def own_of(top: str, image: str) -> Own:
     """What rewriting needs to know of a system."""
-    text = atomic.read(f"{top}/{Inside(top).file('etc/hostname')}") or ""
+    text = within.text(top, "etc/hostname") or ""
     names = [line.strip() for line in text.splitlines() if line.strip()[:1] not in ("", "#")]
     return Own(image, names[0] if names else "")
 
@@ -51,21 +51,27 @@ def check(top: str, own: Own) -> list[Found]:
 
 def machine_id(top: str) -> str:
     """The id of the machine that a system was; "" where it has none."""
-    text = (atomic.read(f"{top}/{Inside(top).file('etc/machine-id')}") or "").strip()
+    text = (within.text(top, "etc/machine-id") or "").strip()
     return text if re.fullmatch("[0-9a-f]{32}", text) else ""
 
 
 def mentions(top: str, words: tuple[str, ...]) -> list[str]:
-    """The files below /etc that still name the golden machine: for a person to look at."""
+    """The files below the image's /etc that still name the golden machine: for a person."""
     wanted = [word for word in words if len(word) > 3 and word not in _COMMON]
     pattern = re.compile("|".join(rf"\b{re.escape(word)}\b" for word in wanted))
-    found = []
-    for path, is_dir in tree.listing(f"{top}/etc") if wanted else ():
-        st = os.lstat(f"{top}/etc/{path}")
-        small = stat.S_ISREG(st.st_mode) and st.st_size < _LARGEST
-        if small and not is_dir and pattern.search(atomic.read(f"{top}/etc/{path}") or ""):
-            found.append(f"etc/{path}")
-    return sorted(found)
+    try:
+        etc = Inside(top).directory("etc").real
+    except PathRefused:
+        return []
+    found = [f"{etc}/{path}" for path, is_dir in within.listing(top, etc) if not is_dir]
+    return sorted(path for path in found if wanted and pattern.search(_plain(top, path)))
+
+
+def _plain(top: str, real: str) -> str:
+    """The text of a file that is no link; "" of what is none, or is large."""
+    with parent_descriptor(top, real) as (above, name):
+        st = os.stat(name, dir_fd=above, follow_symlinks=False)
+    return (within.text(top, real) or "") if stat.S_ISREG(st.st_mode) else ""
 
 
 def _over(rule: Rule, top: str, own: Own, *, do: bool) -> Iterator[Found]:
@@ -73,15 +79,16 @@ def _over(rule: Rule, top: str, own: Own, *, do: bool) -> Iterator[Found]:
     for path in _matches(top, rule):
         for each, what, body in _wanted(rule, top, path, own):
             if do and body is None:
-                tree.remove(f"{top}/{each}")
+                within.remove(top, each)
             elif do and body is not None:
-                _replace(f"{top}/{each}", body)
+                within.write(top, each, body, None)
             yield Found(each, rule.why, what)
 
 
 def _wanted(rule: Rule, top: str, path: str, own: Own) -> Iterator[tuple[str, str, bytes | None]]:
     """What a rule says of one path: (path, in words, the new content or None: it goes)."""
-    st = os.lstat(f"{top}/{path}")
+    with parent_descriptor(top, path) as (above, name):
+        st = os.stat(name, dir_fd=above, follow_symlinks=False)
     is_file = stat.S_ISREG(st.st_mode)
     if rule.action == bland.REMOVE or (rule.action == bland.FILE and is_file):
         yield path, "removed", None
@@ -89,8 +96,8 @@ def _wanted(rule: Rule, top: str, path: str, own: Own) -> Iterator[tuple[str, st
         yield path, "emptied", b""
     elif rule.action in (bland.CLEAR, bland.LOGS) and stat.S_ISDIR(st.st_mode):
         yield from _below(rule, top, path)
-    elif rule.action == bland.REWRITE and rule.rewrite and is_file and st.st_size < _LARGEST:
-        text = atomic.read(f"{top}/{path}") or ""
+    elif rule.action == bland.REWRITE and rule.rewrite and is_file:
+        text = within.text(top, path) or ""
         new = rule.rewrite(text, own)
         if new is None:
             yield path, "removed", None
@@ -100,11 +107,12 @@ def _wanted(rule: Rule, top: str, path: str, own: Own) -> Iterator[tuple[str, st
 
 def _below(rule: Rule, top: str, path: str) -> Iterator[tuple[str, str, bytes | None]]:
     """The files below a directory that is to be cleared, or whose logs are to be emptied."""
-    for name, is_dir in sorted(tree.listing(f"{top}/{path}")):
+    for name, is_dir in sorted(within.listing(top, path)):
         if is_dir:
             continue
         below = f"{path}/{name}"
-        st = os.lstat(f"{top}/{below}")
+        with parent_descriptor(top, below) as (above, last):
+            st = os.stat(last, dir_fd=above, follow_symlinks=False)
         keep = rule.action == bland.LOGS and not bland.is_rotated(os.path.basename(name))
         if not keep:
             yield below, "removed", None
@@ -136,18 +144,9 @@ def _entries(inside: Inside, place: str, pattern: str) -> list[str]:
     """The names in a directory of the root that fit, with the directory's path before them."""
     try:
         real = inside.directory(place).real
-        names = sorted(os.listdir(inside.prefix + real))
-    except (PathRefused, OSError):
+    except PathRefused:
         return []
     hidden = pattern.startswith(".")
+    names = within.names(inside.prefix, real)
     fitting = [name for name in names if fnmatchcase(name, pattern)]
     return [f"{real}/{name}" if real else name for name in fitting if hidden or name[0] != "."]
-
-
-def _replace(path: str, body: bytes) -> None:
-    """Give a file another content and the same attributes, as a new file."""
-    temporary = f"{path}.bland"
-    with open(temporary, "xb") as file:
-        file.write(body)
-    clone.describe_as(path, temporary, times=False)
-    os.rename(temporary, path)

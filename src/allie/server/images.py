@@ -9,7 +9,7 @@ import os
 from allie.core import facts, settings
 from allie.core.errors import PathRefused, UsageError
 from allie.core.value import Value
-from allie.machine import atomic, paths, tree
+from allie.machine import atomic, paths, tree, within
 from allie.server import parts
 
 
@@ -41,7 +41,10 @@ def need(store: str, name: str) -> str:
 
 def is_root(top: str) -> bool:
     """Whether a directory looks like the root of a Linux system."""
-    return all(os.path.isdir(f"{top}/{name}") for name in ("etc", "usr"))
+    try:
+        return all(paths.Inside(top).directory(name).exists for name in ("etc", "usr"))
+    except PathRefused:
+        return False  # a link that leads nowhere in there
 
 
 def describe(store: str, name: str) -> Image:
@@ -57,7 +60,7 @@ def describe(store: str, name: str) -> Image:
                 continue
             seen.add(st.st_ino)
         blocks += st.st_blocks
-    release = facts.parse_os_release(_text(top, "etc/os-release") or "")
+    release = facts.parse_os_release(within.text(top, "etc/os-release") or "")
     return Image(
         name,
         blocks * 512,
@@ -105,20 +108,9 @@ def mentions(store: str, name: str) -> list[str]:
 
 def _kernels(top: str) -> tuple[str, ...]:
     """The versions of the kernels in an image, from their modules, else from /boot."""
-    inside = paths.Inside(top)
-    try:
-        there = os.listdir(inside.prefix + inside.directory("lib/modules").real)
-    except (OSError, PathRefused):
-        there = []
-    if not there:
-        images = glob.glob(f"{glob.escape(top)}/boot/vmlinuz-*")
-        there = [os.path.basename(path)[len("vmlinuz-") :] for path in images]
+    start = "vmlinuz-"
+    there = within.names(top, "lib/modules")
+    there = there or [
+        name[len(start) :] for name in within.names(top, "boot") if name.startswith(start)
+    ]
     return tuple(sorted(there))
-
-
-def _text(top: str, path: str) -> str | None:
-    """A file of an image, its links followed inside the image."""
-    try:
-        return atomic.read(f"{top}/{paths.Inside(top).file(path)}")
-    except PathRefused:
-        return None

@@ -1,8 +1,10 @@
 """Make an installer of an image: a kernel and initramfs that boot to `allie install`, and an ISO.
 
-The image's own mkinitramfs makes the initramfs, chrooted in a layer above the image (a copy of it,
-where the kernel has no overlayfs for this disk), which goes afterwards: the image is never written
-to. The result is a directory of its own, made beside, complete or absent:
+The image's own mkinitramfs makes the initramfs, in a layer above the image (a copy of it, where the
+kernel has no overlayfs for this disk), which goes afterwards: the image is never written to. It is
+a program of the image, run as root on the server: so it sees the layer and nothing of the server,
+has no network, and of root's capabilities those to make files. The result is a directory of its
+own, made beside, complete or absent:
 
     vmlinuz  initrd      for PXE, or `qemu -kernel`
     installer.iso        for a CD or a USB stick, BIOS and UEFI (`iso`)
@@ -12,16 +14,28 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from allie.core import menu
-from allie.core.errors import Busy, PathRefused, StateError, UsageError
+from allie.core.errors import Busy, StateError, UsageError
 from allie.core.value import Value
-from allie.machine import atomic, bringing, lock, mounting, namespaces, process, rsync, tree
-from allie.machine.paths import Inside
+from allie.machine import (
+    atomic,
+    bringing,
+    libc,
+    lock,
+    mounting,
+    namespaces,
+    privileges,
+    process,
+    rsync,
+    tree,
+    within,
+)
+from allie.machine.mounting import BIND, NODEV, NOSUID, REMOUNT
 from allie.server import images, iso, kit
 
 FILES = ("vmlinuz", "initrd", iso.NAME)
@@ -61,6 +75,19 @@ RUNSIZE=10%
 FSTYPE=auto
 BOOT=allie
 """
+# Read at each start: initramfs-tools would give whoever stands there a root shell where it fails
+_NO_SHELL = """\
+case " $(cat /proc/cmdline) " in
+*" allie.shell "*) ;;
+*) panic=60 ;;
+esac
+"""
+_CELL = "/cell"  # where the layer is, in the tree that the image's program is shut into
+_LONGEST_FILE = 4 << 30  # bytes
+# What making an initramfs takes: files of any owner are copied, with their modes
+_KEPT = (privileges.CHOWN, privileges.DAC_OVERRIDE, privileges.FOWNER, privileges.FSETID)
+_NEWIPC, _NEWNET = 0x08000000, 0x40000000  # linux/sched.h
+_SAID = 1 << 16  # bytes of what it said that are looked at
 
 
 class Made(Value):
@@ -90,11 +117,11 @@ def make(store: str, name: str, out: str, append: str, *, plan: str = "", with_i
         if plan:
             atomic.write(f"{work}/made/layout", plan, durable=False)
         _make_initramfs(image, release, f"ALLIE_FROM={name}\n", work)
-        kernel = Inside(image).file(f"boot/vmlinuz-{release}")
-        shutil.copyfile(f"{image}/{kernel}", f"{work}/new/vmlinuz")
-        os.rename(f"{work}/made/initrd", f"{work}/new/initrd")
+        _take(image, f"boot/vmlinuz-{release}", f"{work}/new/vmlinuz")
+        _take(f"{work}/made", "initrd", f"{work}/new/initrd")
         if with_iso:
             iso.make(f"{work}/new", f"{work}/iso", name, append)
+        os.chmod(f"{work}/new", 0o755)
         for each in os.listdir(f"{work}/new"):
             os.chmod(f"{work}/new/{each}", 0o644)  # a web or TFTP server reads it
         _put(f"{work}/new", target)
@@ -120,13 +147,8 @@ def need_programs(image: str, name: str) -> None:
 
 def _release(image: str, name: str) -> str:
     """The newest kernel that the image has with its modules."""
-    inside = Inside(image)
-    try:
-        boot = os.listdir(inside.prefix + inside.directory("boot").real)
-        modules = os.listdir(inside.prefix + inside.directory("lib/modules").real)
-    except (OSError, PathRefused):
-        boot, modules = [], []
-    releases = [each for each in modules if f"vmlinuz-{each}" in boot]
+    modules = within.names(image, "lib/modules")
+    releases = [each for each in modules if within.is_file(image, f"boot/vmlinuz-{each}")]
     release = max(releases, key=menu.newest_first, default="")
     if not release:
         raise StateError(
@@ -137,14 +159,17 @@ def _release(image: str, name: str) -> str:
 
 
 def _has(image: str, program: str) -> bool:
-    inside = Inside(image)
-    for place in _PLACES:
-        try:
-            if os.path.isfile(f"{image}/{inside.file(f'{place}/{program}')}"):
-                return True
-        except PathRefused:
-            continue
-    return False
+    return any(within.is_file(image, f"{place}/{program}") for place in _PLACES)
+
+
+def _take(top: str, path: str, target: str) -> None:
+    """Copy a regular file that the image, or its program, made: nothing else goes to the PCs."""
+    try:
+        with within.opened(top, path) as source, open(target, "xb") as to:
+            while piece := os.read(source, 1 << 20):
+                to.write(piece)
+    except OSError as error:
+        raise StateError(f"cannot copy {top}/{path}: {error.strerror}") from error
 
 
 def _make_initramfs(image: str, release: str, made: str, work: str) -> None:
@@ -162,10 +187,16 @@ def _make_initramfs(image: str, release: str, made: str, work: str) -> None:
     os.close(null)
     os.close(out)
     code = process.wait(pid)
-    if code != 0 or not os.path.exists(f"{work}/made/initrd"):
-        said = [line for line in (atomic.read(log) or "").splitlines() if line.strip()]
+    if code != 0 or not within.is_file(f"{work}/made", "initrd"):
+        said = [line for line in _end_of(log).splitlines() if line.strip()]
         words = "; ".join(said[-3:]) or f"exit {code}"
         raise StateError(f"mkinitramfs of {image} failed: {words}", "see that it works there")
+
+
+def _end_of(log: str) -> str:
+    with open(log, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _SAID))
+        return file.read(_SAID).decode(errors="replace")
 
 
 def _write_configuration(at: str) -> None:
@@ -178,6 +209,7 @@ def _write_configuration(at: str) -> None:
         ("initramfs.conf", _CONFIGURATION, 0o644),
         ("update-initramfs.conf", "", 0o644),
         ("modules", "", 0o644),
+        ("conf.d/allie", _NO_SHELL, 0o644),
         ("hooks/allie", hook, 0o755),
         ("scripts/allie", boot, 0o644),
     ):
@@ -185,20 +217,40 @@ def _write_configuration(at: str) -> None:
 
 
 def _inside(image: str, work: str, argv: list[str]) -> int:
-    """In a forked child: run argv in a throw-away layer above the image."""
+    """In a forked child: run argv in a throw-away layer above the image, shut away from the rest.
+
+    The layer is one of two directories of a new, empty `/`; the server's own is gone by then.
+    """
     mounting.become_private()
-    root = f"{work}/root"
-    for each in ("root", "upper", "layer"):
+    libc.call("unshare", _NEWNET | _NEWIPC)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_LONGEST_FILE, _LONGEST_FILE))
+    for each in ("root", "upper", "layer", "cell"):
         os.mkdir(f"{work}/{each}", 0o755)
+    cell, root = f"{work}/cell", f"{work}/cell{_CELL}"
+    _need(mounting.mount("tmpfs", cell, "tmpfs", NOSUID | NODEV, "mode=755"), cell)
+    for each in (root, f"{cell}/proc"):
+        os.mkdir(each, 0o755)
     options = f"lowerdir={_plain(image)},upperdir={work}/upper,workdir={work}/layer"
-    if not mounting.mount("overlay", root, "overlay", mounting.NOSUID, options):
+    if not mounting.mount("overlay", root, "overlay", NOSUID | NODEV, options):
         able = rsync.version(f"{work}/rsync")
-        process.run(bringing.bring(able, [], image, root), check=True)
+        process.run(bringing.bring(able, [], image, f"{work}/root"), check=True)
+        _need(mounting.mount(f"{work}/root", root, "", BIND), root)
+        _need(mounting.mount("none", root, "", BIND | REMOUNT | NOSUID | NODEV), root)
+    within.remove(root, _OWN)
     os.mkdir(f"{root}/{_OWN}", 0o755)
-    if not mounting.mount(f"{work}/made", f"{root}/{_OWN}", "", mounting.BIND):
-        raise StateError(f"cannot mount below {root}", "run this as root")
+    _need(mounting.mount(f"{work}/made", f"{root}/{_OWN}", "", BIND), root)
+    _need(mounting.mount("/proc", f"{cell}/proc", "", BIND), cell)
+    mounting.pivot(cell)
     environment = {"PATH": process.PATH, "LANG": "C.UTF-8", "HOME": "/root", "TMPDIR": "/var/tmp"}
-    return namespaces.execute(root, "", argv, environment)
+    privileges.keep_only(*_KEPT)
+    os.umask(0o022)
+    return namespaces.execute(_CELL, "", argv, environment)
+
+
+def _need(mounted: bool, where: str) -> None:
+    """Raise StateError where the kernel did not mount."""
+    if not mounted:
+        raise StateError(f"cannot mount below {where}", "run this as root")
 
 
 def _plain(path: str) -> str:

@@ -7,11 +7,11 @@ import stat
 from collections.abc import Sequence
 
 from allie.core import facts, offlimits, resolution, script, settings, system, tags
-from allie.core.errors import SettingsError
+from allie.core.errors import PathRefused, SettingsError
 from allie.core.facts import Facts
 from allie.core.resolution import Listed, Overlay, Resolution
 from allie.core.value import Value
-from allie.machine import atomic, tree
+from allie.machine import atomic, paths, tree
 
 _OWNED_BY_ROOT = ("etc", "root", "usr", "bin", "sbin", "lib", "boot")
 
@@ -140,12 +140,12 @@ def _over_symlinks(store: str, overlay: Overlay, image: str) -> list[Finding]:
     reals: dict[str, str] = {}
     for listed in overlay.listing:
         path, _ = tags.unspell(listed.spelling)
-        above = f"{store}/images/{image}/{path}"
         shown = f"overlays/{overlay.name}/{listed.spelling}"
-        if listed.is_dir and os.path.islink(above):
-            words = f"is a symlink to {os.readlink(above)} in image {image}: files land there"
+        target = _link(f"{store}/images/{image}", path) if listed.is_dir else ""
+        if target:
+            words = f"is a symlink to {target} in image {image}: files land there"
             findings.append(Finding(shown, words, False))
-            reals[path] = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(above)))
+            reals[path] = os.path.normpath(os.path.join(os.path.dirname(path), target)).lstrip("/")
     names = {tags.unspell(listed.spelling)[0] for listed in overlay.listing if not listed.is_dir}
     for link, real in reals.items():
         for path in sorted(names):
@@ -154,6 +154,15 @@ def _over_symlinks(store: str, overlay: Overlay, image: str) -> list[Finding]:
                 shown = f"overlays/{overlay.name}/{path}"
                 findings.append(Finding(shown, f"is the same file as {twin} in image {image}"))
     return findings
+
+
+def _link(image: str, path: str) -> str:
+    """Where a path of an image leads if it is a symlink there; "" if it is none."""
+    try:
+        with paths.parent_descriptor(image, paths.Inside(image).entry(path)) as (above, name):
+            return os.readlink(name, dir_fd=above)
+    except (PathRefused, OSError):
+        return ""
 
 
 def _of_settings(store: str, overlay: Overlay) -> list[Finding]:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Sequence
 
 from allie.core.errors import StoreError, UsageError
 from allie.core.value import Value
-from allie.machine import atomic, process
+from allie.machine import atomic, paths, process, tree, within
 from allie.server import bring, parts
 from allie.server.parts import Part
 
 DEBIAN = "mmdebstrap:"
 _TAG = "org.opencontainers.image.ref.name"  # image-spec, annotations
 _CHOSEN = "chosen"
+_LARGEST_INDEX = 16 << 20  # bytes
 # As everywhere (RULES B3): these are the machine's, not the file's.
 _FOREIGN = ("security.selinux", "security.ima", "trusted.overlay.*")
 
@@ -33,7 +35,7 @@ class Recipe(Value):
 
 def is_oci(top: str) -> bool:
     """Whether a directory is an OCI image layout."""
-    return os.path.isfile(f"{top}/oci-layout") and os.path.isfile(f"{top}/index.json")
+    return all(within.is_file(top, each) for each in ("oci-layout", "index.json"))
 
 
 def from_tar(part: Part, archive: str, tag: str) -> None:
@@ -43,6 +45,7 @@ def from_tar(part: Part, archive: str, tag: str) -> None:
     argv += ["--xattrs", "--xattrs-include=*", *(f"--xattrs-exclude={name}" for name in _FOREIGN)]
     _run(part, argv, archive)
     if is_oci(part.tree):
+        _need_plain(part, archive)
         os.rename(part.tree, part.source)
         _from_layout(part, part.source, tag, archive)
 
@@ -63,7 +66,7 @@ def from_packages(part: Part, recipe: Recipe) -> None:
     argv += [recipe.suite, part.tree, *([recipe.mirror] if recipe.mirror else [])]
     _run(part, argv, f"{DEBIAN}{recipe.suite}")
     for name in ("etc/hostname", "etc/resolv.conf"):  # copies of this machine's
-        atomic.remove(f"{part.tree}/{name}")
+        within.remove(part.tree, paths.Inside(part.tree).entry(name))
 
 
 def _from_layout(part: Part, layout: str, tag: str, shown: str) -> None:
@@ -75,17 +78,28 @@ def _from_layout(part: Part, layout: str, tag: str, shown: str) -> None:
     ours, bundle = f"{part.top}/layout", f"{part.top}/bundle"
     os.mkdir(ours)
     os.symlink(f"{layout}/blobs", f"{ours}/blobs")
-    version = atomic.read(f"{layout}/oci-layout") or ""
+    version = within.text(layout, "oci-layout") or ""
     atomic.write(f"{ours}/oci-layout", version, durable=False)
     atomic.write(f"{ours}/index.json", _index(layout, tag, shown), durable=False)
     _run(part, ["umoci", "unpack", "--image", f"{ours}:{_CHOSEN}", bundle], shown)
     os.rename(f"{bundle}/rootfs", part.tree)
 
 
+def _need_plain(part: Part, shown: str) -> None:
+    """Raise StoreError where a layout out of an archive has more than files and directories.
+
+    A link in it could hand this server's own files to whatever reads the layout, a fifo stop it.
+    """
+    for path, is_dir in tree.listing(part.tree):
+        if not is_dir and not stat.S_ISREG(os.lstat(f"{part.tree}/{path}").st_mode):
+            parts.drop(part)
+            raise StoreError(f"{shown}: {path} in it is no regular file", "no OCI image has such")
+
+
 def _index(layout: str, tag: str, shown: str) -> str:
     """An index of the one image that is wanted. Raises UsageError where there are several."""
     try:
-        index = json.loads(atomic.read(f"{layout}/index.json") or "")
+        index = json.loads(within.text(layout, "index.json", _LARGEST_INDEX) or "")
         entries = [dict(each) for each in index["manifests"]]
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{shown}: its index.json cannot be read") from error

@@ -3,12 +3,13 @@
 #   allie.NAME=VALUE   --NAME VALUE of allie install
 #   allie.NAME         --NAME
 #   allie.end=WHAT     afterwards: reboot (the default), poweroff or shell
+#   allie.shell        where it fails, a root shell at the console; else whoever stands there has none
 
 # The arguments of `allie install` that a kernel line gives, one a line.
 allie_arguments() {
     for allie_word in $1; do
         case $allie_word in
-        allie.end=*) ;;
+        allie.end=* | allie.shell) ;;
         allie.?*=*)
             allie_word=${allie_word#allie.}
             printf '%s\n%s\n' "--${allie_word%%=*}" "${allie_word#*=}"
@@ -68,6 +69,21 @@ allie_install() {
     allie install "$@"
 }
 
+# It did not work: what then follows is for the kernel line to say.
+allie_failed() {
+    case " $1 " in
+    *" allie.shell "*)
+        panic=
+        panic "allie: not installed: the reason is above. This is a shell; \`exit\` tries again."
+        ;;
+    *" panic="*) panic "allie: not installed: the reason is above." ;; # initramfs-tools reboots
+    *)
+        echo "allie: not installed: the reason is above. Enter tries again."
+        read -r allie_word </dev/console || sleep 60
+        ;;
+    esac
+}
+
 mountroot() {
     export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
     . /etc/allie-installer
@@ -81,12 +97,12 @@ mountroot() {
         if allie_install "$allie_line" </dev/console; then
             break
         fi
-        panic "allie: not installed: the reason is above. This is a shell; \`exit\` tries again."
+        allie_failed "$allie_line"
     done
     sync
     case $(allie_end "$allie_line") in
     poweroff) echo "allie: installed; power off" && poweroff -f ;;
-    shell) panic "allie: installed; this is a shell, and \`exit\` reboots" ;;
+    shell) panic= && panic "allie: installed; this is a shell, and \`exit\` reboots" ;;
     esac
     echo "allie: installed; reboot"
     reboot -f
