@@ -268,7 +268,13 @@ def wait_until(pid: int, deadline: float) -> int | None:
 
 def has_program(name: str) -> bool:
     """Whether a program of this name is in PATH."""
-    return any(os.access(f"{place}/{name}", os.X_OK) for place in environment()["PATH"].split(":"))
+    return bool(program(name))
+
+
+def program(name: str) -> str:
+    """Where a program of this name is; "" if it is nowhere in PATH."""
+    places = (f"{place}/{name}" for place in environment()["PATH"].split(":"))
+    return next((path for path in places if os.access(path, os.X_OK)), "")
 
 
 def descriptor_of(pid: int) -> int | None:

@@ -54,14 +54,7 @@ def version(notes: str) -> Version:
 
     Raises StateError where there is no rsync.
     """
-    path = next(
-        (
-            f"{place}/rsync"
-            for place in process.environment()["PATH"].split(":")
-            if os.access(f"{place}/rsync", os.X_OK)
-        ),
-        "",
-    )
+    path = process.program("rsync")
     if not path:
         raise StateError("rsync is not installed", "install the package rsync")
     st = os.stat(path)
