@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from allie.machine import groups
 from tests.image.site import Store, rich_root, things
 from tests.worlds import machine
 from tests.worlds.busybox import busybox_root
 from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.loop import looped
-from tests.worlds.toy import File, Tree, make_tree
+from tests.worlds.toy import File, Link, Tree, make_tree
 
 pytestmark = [pytest.mark.root, pytest.mark.real]
 # What runs or lies about on a golden machine and is not its system
@@ -94,6 +95,12 @@ def offered(server: Store, what: Path, *options: str) -> Iterator[Offer]:
         if offer.process.poll() is None:
             offer.process.send_signal(signal.SIGINT)
             offer.process.communicate(timeout=20)
+
+
+def daemon_of(pid: int) -> int:
+    """The child of an offer; in its own eyes it is process 1."""
+    (daemon,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(daemon)
 
 
 def _left_behind() -> list[str]:
@@ -272,10 +279,48 @@ def test_the_second_capture_brings_the_difference(tmp_path: Path) -> None:
 def test_interrupted_it_leaves_nothing(tmp_path: Path) -> None:
     root, server = rich_root(tmp_path / "golden"), Store(tmp_path / "store")
     with offered(server, root) as offer:
-        daemon = int((offer.work / "pid").read_text())
+        daemon = daemon_of(offer.process.pid)
     assert offer.process.returncode == 130
-    assert not Path(f"/proc/{daemon}").exists()
+    assert not groups.start_of(daemon)
     assert not _left_behind()
+
+
+def test_killed_by_9_it_answers_and_sends_no_more(tmp_path: Path) -> None:
+    """Neither the daemon nor what it forked for a capture that is under way."""
+    many: Tree = {f"opt/f{each:03}": File(os.urandom(50_000)) for each in range(400)}
+    root, server = rich_root(tmp_path / "golden", many), Store(tmp_path / "store")
+    with offered(server, root) as offer:
+        env = {**os.environ, **offer.password}
+        argv = ["rsync", "-a", "--bwlimit=200", f"{offer.url}/opt/", str(tmp_path / "came")]
+        with subprocess.Popen(argv, env=env, stderr=subprocess.DEVNULL) as capture:
+            until = time.monotonic() + 20
+            while not (tmp_path / "came").exists():
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            offer.process.kill()
+            offer.process.wait()
+            assert capture.wait(20) != 0
+        with pytest.raises(ConnectionRefusedError):
+            while time.monotonic() < until:  # the kernel closes it in its own time
+                socket.create_connection(("127.0.0.1", offer.port), timeout=5).close()
+                time.sleep(0.01)
+    with offered(server, root):
+        pass
+    assert not _left_behind(), "the next offer clears up"
+
+
+def test_a_link_leads_nowhere_out_of_what_is_offered(tmp_path: Path) -> None:
+    make_tree(tmp_path / "secret", {"key": "this machine's own\n"})
+    away: Tree = {"etc/away": Link(str(tmp_path / "secret"))}
+    root, server = rich_root(tmp_path / "golden", away), Store(tmp_path / "store")
+    with offered(server, root) as offer:
+        env = {**os.environ, **offer.password}
+        for options in ([], ["-L"], ["--copy-unsafe-links"], ["-k"]):
+            for path in ("etc/away/", "etc/away/key"):
+                argv = ["rsync", "-a", *options, f"{offer.url}/{path}", str(tmp_path / "came")]
+                subprocess.run(argv, env=env, capture_output=True, check=False)
+    assert not [*tmp_path.glob("came/**/key")]
+    assert not (tmp_path / "came").is_file()
 
 
 def test_what_cannot_be_offered_or_captured(tmp_path: Path) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from allie.server import serve
 from tests.image.site import Store, rich_root, things
+from tests.worlds.store import ServedByAllie
 from tests.worlds.toy import File, make_tree, toy_root
 
 pytestmark = [pytest.mark.root, pytest.mark.real]
@@ -268,21 +267,15 @@ def test_no_pc_sees_what_is_being_made(tmp_path: Path) -> None:
     root, server = rich_root(tmp_path / "root"), Store(tmp_path / "store")
     server.run("image", "import", "toy1", root).ok()
     make_tree(server.part("toy2"), {"tree/etc/shadow": "half\n"})
-    conf = tmp_path / "rsyncd.conf"
-    port = _free_port()
-    conf.write_text(serve.configuration(str(server.top), "127.0.0.1", port, "127.0.0.1"))
-    with subprocess.Popen(["rsync", "--daemon", "--no-detach", f"--config={conf}"]) as daemon:
-        try:
-            url = f"rsync://127.0.0.1:{port}/images"
-            listed = _until_served([f"{url}/"])
-            assert "toy1" in listed
-            assert ".parts" not in listed
-            for path in (".parts/", ".parts/toy2/", ".parts/toy2/tree/etc/shadow"):
-                done = subprocess.run(["rsync", f"{url}/{path}"], capture_output=True)
-                assert done.returncode != 0, path
-            assert ".hidden" in _until_served([f"{url}/toy1/"])
-        finally:
-            daemon.terminate()
+    with ServedByAllie(server.top) as daemon:
+        url = f"{daemon.url}/images"
+        listed = _listed([f"{url}/"])
+        assert "toy1" in listed
+        assert ".parts" not in listed
+        for path in (".parts/", ".parts/toy2/", ".parts/toy2/tree/etc/shadow"):
+            done = subprocess.run(["rsync", f"{url}/{path}"], capture_output=True)
+            assert done.returncode != 0, path
+        assert ".hidden" in _listed([f"{url}/toy1/"])
 
 
 def test_a_fetch_gets_the_old_image_or_the_new_one(tmp_path: Path) -> None:
@@ -290,78 +283,18 @@ def test_a_fetch_gets_the_old_image_or_the_new_one(tmp_path: Path) -> None:
     server = Store(tmp_path / "store")
     root = _many(toy_root(tmp_path / "root"), "a", 40)
     server.run("image", "import", "toy1", root).ok()
-    conf, port = tmp_path / "rsyncd.conf", _free_port()
-    conf.write_text(serve.configuration(str(server.top), "127.0.0.1", port, "127.0.0.1"))
-    with subprocess.Popen(["rsync", "--daemon", "--no-detach", f"--config={conf}"]) as daemon:
-        try:
-            url = f"rsync://127.0.0.1:{port}/images/toy1/"
-            _until_served([url])
-            argv = ["rsync", "-aHAX", "--bwlimit=1000", url, str(tmp_path / "pc")]
-            with subprocess.Popen(argv, stderr=subprocess.PIPE) as fetch:
-                while not (tmp_path / "pc/opt/f003").exists():
-                    assert fetch.poll() is None
-                _many(root, "b", 40)
-                server.run("image", "import", "toy1", root).ok()
-                fetch.communicate()
-            there = {path.read_text()[0] for path in (tmp_path / "pc/opt").iterdir()}
-            assert there == {"a"}, "never of both"
-            assert fetch.returncode in (0, 23, 24)
-        finally:
-            daemon.terminate()
+    with ServedByAllie(server.top) as daemon:
+        argv = ["rsync", "-aHAX", "--bwlimit=1000", f"{daemon.url}/images/toy1/"]
+        with subprocess.Popen([*argv, str(tmp_path / "pc")], stderr=subprocess.PIPE) as fetch:
+            while not (tmp_path / "pc/opt/f003").exists():
+                assert fetch.poll() is None
+            _many(root, "b", 40)
+            server.run("image", "import", "toy1", root).ok()
+            fetch.communicate()
+    there = {path.read_text()[0] for path in (tmp_path / "pc/opt").iterdir()}
+    assert there == {"a"}, "never of both"
+    assert fetch.returncode in (0, 23, 24)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _until_served(args: list[str]) -> str:
-    for _ in range(100):
-        done = subprocess.run(["rsync", *args], capture_output=True, text=True)
-        if done.returncode == 0:
-            return done.stdout
-    raise AssertionError(done.stderr)
-
-
-def test_list_and_remove(tmp_path: Path) -> None:
-    server = Store(tmp_path / "store")
-    root = rich_root(tmp_path / "root")
-    make_tree(root, {"usr/lib/modules/6.1.0-9/modules.dep": ""})
-    server.run("image", "import", "busybox1", root).ok()
-    conf = "[allie]\nstore = /x\n[system a]\nimage = busybox1\noverlays = common\n"
-    make_tree(server.top / "overlays/common", {"etc/allie/allie.conf##class.lab": conf})
-    (row,) = server.run("image", "list", "--json").ok().json
-    assert row["distro"] == "busybox"
-    assert row["release"] == "1"
-    assert row["kernels"] == ["6.1.0-9"]
-    assert row["files"] == sum(
-        1 for path in root.rglob("*") if path.is_symlink() or not path.is_dir()
-    )
-    assert 1 << 20 < row["size"] < 8 << 20, "hard links once, holes not at all"
-    assert "Toy" not in server.run("image", "list").ok().out
-    done = server.run("image", "remove", "busybox1").ok()
-    assert "overlays/common/etc/allie/allie.conf##class.lab still names it" in done.err
-    assert server.names() == []
-    assert not list(server.part("").iterdir())
-    done = server.run("image", "remove", "busybox1")
-    assert done.rc == 64
-    assert "there is no image busybox1" in done.err
-
-
-def test_remove_takes_what_an_import_left(tmp_path: Path) -> None:
-    server = Store(tmp_path / "store")
-    make_tree(server.part("toy1"), {"tree/etc/shadow": "half\n", "boot": "x"})
-    assert "what was left" in server.run("image", "remove", "toy1").ok().out
-    assert not list(server.part("").iterdir())
-
-
-def test_a_symlink_in_the_place_of_an_image(tmp_path: Path) -> None:
-    server = Store(tmp_path / "store")
-    root = rich_root(tmp_path / "root")
-    (tmp_path / "elsewhere").mkdir()
-    server.image("toy1").symlink_to(tmp_path / "elsewhere")
-    done = server.run("image", "import", "toy1", root)
-    assert done.rc == 2
-    assert "is a symlink" in done.err
+def _listed(args: list[str]) -> str:
+    return subprocess.run(["rsync", *args], capture_output=True, text=True, check=True).stdout

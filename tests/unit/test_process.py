@@ -13,6 +13,7 @@ import pytest
 
 from allie.core.errors import FAILED
 from allie.machine import groups, process
+from allie.machine.groups import Bounds, Cut
 from allie.machine.process import Finished, ProgramFailed
 from tests.conftest import FakePrograms
 
@@ -93,7 +94,7 @@ def test_a_program_is_found_in_our_path(
     assert process.has_program("rpm")
     assert not process.has_program("no-such-program")
     done = process.run(["rpm", "-qf", "two words", "odd\udcff"])
-    assert (done.code, done.out, done.err, done.stalled) == (3, b"hello\n", b"oh\n", False)
+    assert (done.code, done.out, done.err, done.cut) == (3, b"hello\n", b"oh\n", None)
     assert done.argv == ("rpm", "-qf", "two words", "odd\udcff")
     assert fake_programs.calls_of("rpm") == [["-qf", "two words", "odd\udcff"]]
 
@@ -197,7 +198,6 @@ def test_only_kept_descriptors_are_inherited() -> None:
 
 @pytest.mark.real
 def test_no_descriptor_is_left_open() -> None:
-    script("true")  # the first opens /dev/null, once
     before = os.listdir("/proc/self/fd")
     script("cat")
     process.run(["no-such-program"], stdin=b"x")
@@ -214,8 +214,8 @@ def test_a_program_that_makes_no_progress_is_ended_with_all_that_it_started(
     monkeypatch.setattr(groups, "LOOK", 0.02)
     began = time.monotonic()
     text = f"sleep 60 & echo $! >{tmp_path}/pid; wait"
-    done = process.run([SH, "-c", text], stall=0.1)
-    assert done.stalled
+    done = process.run([SH, "-c", text], bounds=Bounds(0.1))
+    assert done.cut == Cut(groups.AWAY, "stopped sending")
     assert done.code == -signal.SIGTERM
     assert time.monotonic() - began < 10
     assert groups.start_of(int((tmp_path / "pid").read_text())) == ""
@@ -225,8 +225,8 @@ def test_a_program_that_makes_no_progress_is_ended_with_all_that_it_started(
 def test_a_program_that_reads_on_is_left_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "LOOK", 0.02)
     loop = "import time\nfor _ in range(8):\n open('/proc/self/stat').read(); time.sleep(0.05)\n"
-    done = process.run([sys.executable, "-IS", "-c", loop], stall=0.25)
-    assert (done.code, done.stalled) == (0, False)
+    done = process.run([sys.executable, "-IS", "-c", loop], bounds=Bounds(0.25))
+    assert (done.code, done.cut) == (0, None)
 
 
 # --- forked work -------------------------------------------------------------------------------

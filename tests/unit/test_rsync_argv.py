@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core.errors import StateError, StoreError, Unreachable
+from allie.core.errors import AllieError, StateError, StoreError, Unreachable
 from allie.machine import bringing, process, rsync
+from allie.machine.groups import AWAY, FULL, MUCH, Cut
 from allie.machine.process import Finished
 from allie.machine.rsync import Version
 from tests.conftest import FakePrograms
@@ -215,8 +217,8 @@ def test_the_directories_of_a_listing() -> None:
     assert rsync.parse_listing(out) == ["kit", "two words", "odd\udcff"]
 
 
-def finished(code: int, err: bytes = b"", stalled: bool = False) -> Finished:
-    return Finished(("rsync", "-a"), code, b"", err, stalled)
+def finished(code: int, err: bytes = b"", cut: Cut | None = None) -> Finished:
+    return Finished(("rsync", "-a"), code, b"", err, cut)
 
 
 def test_an_end_without_error_is_well() -> None:
@@ -229,10 +231,30 @@ def test_a_store_that_does_not_answer_is_unreachable(code: int) -> None:
         rsync.check(finished(code), "rsync://h")
 
 
-@pytest.mark.parametrize("code", [0, 20, -15])
-def test_a_transfer_that_we_ended_is_unreachable(code: int) -> None:
-    with pytest.raises(Unreachable, match="stopped sending"):
-        rsync.check(finished(code, stalled=True), "rsync://h")
+@pytest.mark.parametrize("code", [0, 20, 23, -15])
+@pytest.mark.parametrize(
+    ("kind", "error"), [(AWAY, Unreachable), (MUCH, StoreError), (FULL, StateError)]
+)
+def test_a_transfer_that_we_ended_is_told_by_why_we_did(
+    code: int, kind: str, error: type[AllieError]
+) -> None:
+    """However rsync ended: it may have been done just then."""
+    cut = finished(code, b"rsync error: received SIGINT (code 20)", Cut(kind, "stopped sending"))
+    assert not rsync.may_settle(cut)
+    with pytest.raises(error, match="stopped sending") as caught:
+        rsync.check(cut, "rsync://h")
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("check", [rsync.reason, Finished.last_words])
+@given(text=st.text(min_size=1))
+def test_what_a_store_makes_rsync_say_is_one_short_line_of_plain_text(
+    check: Callable[[Finished], str], text: str
+) -> None:
+    """A store chooses its error messages: they must not drive the terminal, nor fill it."""
+    said = check(finished(23, f"@ERROR: {text * 100}".encode(errors="replace")))
+    assert said.isprintable()
+    assert len(said) < 5000
 
 
 @pytest.mark.parametrize("code", [23, 24])

@@ -12,12 +12,15 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
+_SRC = Path(__file__).parents[2] / "src"
 MODULES = ("overlays", "images", "releases", "inbox", "private")
 START_SECONDS = 10.0
 
@@ -37,6 +40,9 @@ MODULE = """\
 path = {path}
 read only = yes
 """
+
+
+_S = TypeVar("_S", bound="Served")
 
 
 class Served:
@@ -124,7 +130,7 @@ class Served:
             time.sleep(0.005)
         return False
 
-    def __enter__(self) -> Served:
+    def __enter__(self: _S) -> _S:
         self.start()
         return self
 
@@ -139,6 +145,33 @@ class Served:
 
     def __str__(self) -> str:
         return self.url
+
+
+class ServedByAllie(Served):
+    """The same by `allie store serve`, confined as it is; "" for host: on all addresses."""
+
+    def _spawn(self, port: int) -> subprocess.Popen[bytes]:
+        where = ["--store", str(self.store), "--port", str(port)]
+        return subprocess.Popen(
+            [sys.executable, "-m", "allie.cli.main", "store", "serve", *where, *self.address],
+            cwd="/",
+            env={**os.environ, "PYTHONPATH": str(_SRC)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    @property
+    def address(self) -> list[str]:
+        """Where it listens."""
+        return ["--address", self.host]
+
+    @property
+    def daemon(self) -> int:
+        """The process id of rsync."""
+        (child,) = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return int(child)
 
 
 def served(store: Path) -> Served:

@@ -15,6 +15,7 @@ from allie.core import settings as configuration
 from allie.core.errors import DONE, UsageError
 from allie.core.value import TYPE_CHECKING
 from allie.machine import atomic, bringing, console, locate, process, rsync
+from allie.machine.groups import Bounds
 
 if TYPE_CHECKING:
     import argparse
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         wanted = rsync.sources(store, [f"overlays/{args.name}/"])
         argv = rsync.fetch(able, reach, wanted, args.dir, [])
-        rsync.check(process.run(argv, stall=stall, on_output=show), store)
+        bounds = Bounds(stall, disk=args.dir)
+        rsync.check(process.run(argv, bounds=bounds, on_output=show), store)
     atomic.sync_filesystem(args.dir)
     return DONE

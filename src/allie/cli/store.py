@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """init and serve."""
     parser.add_argument("action", choices=("init", "serve"))
     add_store(parser)
-    parser.add_argument("--address", default="0.0.0.0", help="serve: listen here (everywhere)")
+    parser.add_argument("--address", default="", help="serve: listen here (everywhere)")
     parser.add_argument("--port", type=int, default=serve.PORT, help="serve: and here (873)")
 
 

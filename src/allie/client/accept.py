@@ -1,25 +1,41 @@
 """Accept: judge what was fetched, and make it the generation in force by one rename.
 
-A generation that lost much is refused whole: the server is more likely to be ill than its
-administrator to mean it (RULES A8, guard).
+A generation that lost much, or grew by much, is refused whole: the server is more likely to be ill
+than its administrator to mean it (RULES A8, guard). No word of the store's lets an overlay grow
+beyond what a tick can handle, since the store may be hostile.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from allie.client import fold
 from allie.client import generation as generations
 from allie.client.generation import Changes, Generation
 from allie.core.errors import StoreError, Unreachable
 from allie.core.plan import MANY
-from allie.core.resolution import CONSENT, Listed
+from allie.core.resolution import CONSENT, LARGE, Listed
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.machine import atomic, tree
+from allie.machine.rsync import Answer
 
 _Trees = dict[str, list[Listed]]  # overlay → the names in it
+_LARGE = 100_000  # names in an overlay, from which on somebody must say that it is meant
+_TIMES, _AT_LEAST = 10, 500  # or so many times as many as it had, and so many more
+_END = 1_000_000  # names in an overlay that no consent goes beyond
+
+
+class Grown(StoreError):
+    """An overlay is larger than anybody is likely to mean: what was fetched of it is of no use."""
+
+    def __init__(self, overlay: str, had: int, has: int) -> None:
+        was = f" from {had}" if had else ""
+        size = f"to {has} names" if has <= _END else f"beyond {_END} names"
+        meant = f"if it is meant: touch overlays/{overlay}/{LARGE}"
+        hint = meant if has <= _END else "make it smaller"
+        super().__init__(f"overlay {overlay} grew{was} {size}: nothing is taken", hint)
 
 
 def accept_whole(
@@ -31,8 +47,9 @@ def accept_whole(
     """
     after = Generation(_number(part), part, settings.overlays)
     _need_directories(part, after.overlays)
-    new = {name: generations.listing(f"{part}/{name}") for name in after.overlays}
+    new = {name: _listing(part, name) for name in after.overlays}
     old = {name: generations.names_in(before, name) for name in before.overlays} if before else {}
+    _need_size(settings, old, new)
     news = _compare(settings, old, new, new, lagging)
     generations.note(after, new)
     atomic.sync_filesystem(part)
@@ -56,10 +73,11 @@ def accept_change(
     """The same for a part that holds just what changed. left: what is gone, as `overlay/path`."""
     present = [name for name in before.overlays if os.path.lexists(f"{part}/{name}")]
     _need_directories(part, present)
-    fresh = {name: generations.listing(f"{part}/{name}") for name in present}
+    fresh = {name: _listing(part, name) for name in present}
     old = {name: generations.names_in(before, name) for name in before.overlays}
     gone = {name: _below(name, left) for name in before.overlays}
     new = {name: changed(old[name], fresh.get(name, []), gone[name]) for name in before.overlays}
+    _need_size(settings, old, new)
     news = _compare(settings, old, new, fresh, lagging)
     after = Generation(_number(part), part, before.overlays)
     generations.note(after, {name: new[name] for name in new if new[name] != old[name]})
@@ -68,6 +86,18 @@ def accept_change(
     fold.commit(here, part, [name for each in old for name in _leaves(each, old[each], new[each])])
     tree.remove(f"{here.mirror}/left")
     return after._replace(path=f"{here.mirror}/{after.number}"), tuple(news)
+
+
+def need_size(settings: Settings, before: Generation, asked: Answer) -> None:
+    """Raise Grown where the answer alone says that too much would come, before any of it does."""
+    if len(asked.changed) <= _AT_LEAST:
+        return
+    old = {name: generations.names_in(before, name) for name in before.overlays}
+    new = {
+        name: changed(names, [Listed(each, False) for each in _below(name, asked.changed)], set())
+        for name, names in old.items()
+    }
+    _need_size(settings, old, new)
 
 
 def changed(old: list[Listed], fresh: list[Listed], gone: set[str]) -> list[Listed]:
@@ -98,6 +128,28 @@ def _need_directories(part: str, names: Sequence[str]) -> None:
             raise StoreError(f"overlay {name} of the store is not a directory: nothing is taken")
 
 
+def _listing(part: str, overlay: str) -> list[Listed]:
+    names = []
+    for each in tree.listing(f"{part}/{overlay}"):
+        names.append(Listed._make(each))
+        if len(names) > _END:
+            raise Grown(overlay, 0, len(names))
+    return names
+
+
+def _need_size(
+    settings: Settings, old: Mapping[str, list[Listed]], new: Mapping[str, list[Listed]]
+) -> None:
+    """Raise Grown where an overlay grew by more than anybody is likely to mean."""
+    for overlay, names in new.items():
+        had, has = len(old.get(overlay, ())), len(names)
+        crossed = had <= _LARGE < has
+        jumped = had and has > had * _TIMES and has > had + _AT_LEAST
+        is_meant = (settings.ring and overlay != "kit") or Listed(LARGE, False) in names
+        if has > _END or ((crossed or jumped) and not is_meant):
+            raise Grown(overlay, had, has)
+
+
 def _below(overlay: str, names: tuple[str, ...]) -> set[str]:
     """The names in one overlay, of names that begin with an overlay's."""
     top = overlay + "/"
@@ -111,7 +163,7 @@ def _leaves(overlay: str, old: list[Listed], new: list[Listed]) -> list[str]:
 
 
 def _files(names: list[Listed]) -> set[str]:
-    return {path for path, is_dir in names if not is_dir and path != CONSENT}
+    return {path for path, is_dir in names if not is_dir and path not in (CONSENT, LARGE)}
 
 
 def _is_one(before: str, part: str, name: str) -> bool:

@@ -4,7 +4,8 @@
 
 What is fetched is just what the answer names, if that can be: the cost of a change follows the
 change, and not the size of the overlays. A generation is in force whole or not at all, and what a
-switch replaces is kept for as long as the ledger speaks of it (RULES A8, B17; `fold`).
+switch replaces is kept for as long as the ledger speaks of it (RULES A8, B17; `fold`). The store
+may be hostile: what it takes of time, memory and disk is bounded (`groups.Bounds`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 
 from allie.client import generation as generations
 from allie.client import state
-from allie.client.accept import accept_change, accept_whole
+from allie.client.accept import Grown, accept_change, accept_whole, need_size
 from allie.client.generation import Generation
 from allie.core import digest
 from allie.core.errors import StateError, StoreError, Unreachable
@@ -25,10 +26,14 @@ from allie.core.settings import Settings
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import atomic, console, process, rsync, tree
+from allie.machine.groups import MUCH, Bounds
 from allie.machine.process import Finished
 from allie.machine.rsync import Answer, Version
 
 _LAGS = 24 * 3600  # seconds for which another server may not take files away
+# A fetch of all overlays, from all stores, may take so many times `stall`: half an hour. What came
+# until then is linked by the next tick's fetch (`_prepare`), which so goes on from there.
+_WHOLE = 30
 
 
 class _Source(Value):
@@ -38,6 +43,7 @@ class _Source(Value):
     settings: Settings
     able: Version
     reach: list[str]  # rsync's options
+    until: float  # time.monotonic
 
 
 class Fetched(Value):
@@ -58,9 +64,14 @@ def fetch(here: System, settings: Settings, *, routine: bool = False) -> Fetched
     before = generations.current(here)
     contact = state.contact(here)
     trouble: StoreError | None = None
-    for store in in_own_order(settings):
+    end = time.monotonic() + settings.stall * _WHOLE
+    stores = in_own_order(settings)
+    for number, store in enumerate(stores):
+        now = time.monotonic()
+        until = now + max(0.0, end - now) / (len(stores) - number)  # the next ones get their share
         try:
-            after, names = _from(store, here, settings, before, contact, routine)
+            source = _source(store, here, settings, until)
+            after, names = _from(source, here, before, contact, routine)
             fresh = _met(store, settings, contact, after.number)
             same = fresh._replace(good=contact.good, answered=contact.answered) == contact
             if not same or abs(fresh.good - contact.good) > 60:
@@ -95,40 +106,63 @@ def overlay_path(settings: Settings, overlay: str) -> str:
     return f"overlays/{overlay}"
 
 
+def _source(store: str, here: System, settings: Settings, until: float) -> _Source:
+    able = rsync.version(f"{here.state}/rsync")
+    reach = rsync.transport(store, settings.stall)
+    reach += rsync.exact_times(able, f"{here.state}/rsync")
+    return _Source(store, settings, able, reach, until)
+
+
 def _from(
-    store: str,
+    source: _Source,
     here: System,
-    settings: Settings,
     before: Generation | None,
     contact: Contact,
     routine: bool,
 ) -> tuple[Generation, tuple[str, ...]]:
     """Bring everything from one store: the generation then in force, and what is new in it."""
-    able = rsync.version(f"{here.state}/rsync")
-    reach = rsync.transport(store, settings.stall)
-    reach += rsync.exact_times(able, f"{here.state}/rsync")
-    source = _Source(store, settings, able, reach)
-    lagging = _lagging(store, settings, contact)
+    settings = source.settings
+    lagging = _lagging(source.store, settings, contact)
     if before is None or before.overlays != settings.overlays:
-        return accept_whole(here, settings, _whole(here, source, before), before, lagging=lagging)
-    asked = _ask(source._replace(able=able.plain) if routine else source, before)
-    if not asked.changed and not asked.gone:
+        return _all(here, source, before, lagging)
+    asked = _ask(source._replace(able=source.able.plain) if routine else source, before)
+    if asked and not asked.changed and not asked.gone:
         _forget_parts(here)
         return before, ()
-    if settings.ring or asked.links or _has_links(before, asked.changed):
-        return accept_whole(here, settings, _whole(here, source, before), before, lagging=lagging)
+    if not asked or settings.ring or asked.links or _has_links(before, asked.changed):
+        return _all(here, source, before, lagging)
+    need_size(settings, before, asked)
     part = _change(here, source, before, asked)
     return accept_change(here, settings, part, before, asked.gone, lagging=lagging)
 
 
-def _ask(source: _Source, before: Generation) -> Answer:
-    """What a fetch would change, as `overlay/path`; nothing if the store has what we have."""
+def _all(
+    here: System, source: _Source, before: Generation | None, lagging: bool
+) -> tuple[Generation, tuple[str, ...]]:
+    """Bring all overlays, whatever the store's answer would be."""
+    part = _whole(here, source, before)
+    try:
+        return accept_whole(here, source.settings, part, before, lagging=lagging)
+    except Grown:
+        tree.remove(part)
+        tree.remove(f"{here.mirror}/left")
+        raise
+
+
+def _ask(source: _Source, before: Generation) -> Answer | None:
+    """What a fetch would change, as `overlay/path`; nothing if the store has what we have.
+
+    None where that is more than fits into an answer.
+    """
     changed: list[str] = []
     gone: list[str] = []
     links = False
     for wanted, into in _pulls(source):
         argv = rsync.ask(source.able, source.reach, wanted, into.format(before.path))
-        answer = rsync.parse_answer(_run(argv, source, only_reads=True).out)
+        done = _run(argv, source, only_reads=True)
+        if done.cut:
+            return None
+        answer = rsync.parse_answer(done.out)
         above = into.format("")[1:]
         above += "/" * bool(above)
         changed += [above + name for name in answer.changed]
@@ -157,7 +191,7 @@ def _whole(here: System, source: _Source, before: Generation | None) -> str:
             os.makedirs(into.format(part), 0o700, exist_ok=True)
             links = [into.format(each) for each in trees]
             argv = rsync.fetch(source.able, source.reach, wanted, into.format(part), links)
-            _run(argv, source, show=show)
+            _run(argv, source, show=show, disk=here.mirror)
     return part
 
 
@@ -172,7 +206,7 @@ def _change(here: System, source: _Source, before: Generation, asked: Answer) ->
     top = rsync.sources(source.store, ["overlays"])[0]
     argv = rsync.fetch_some(source.able, source.reach + words, top, part, trees)
     with _no_leftovers(here, part):
-        _run(argv, source, show=show, names=wanted)
+        _run(argv, source, show=show, names=wanted, disk=here.mirror)
     return part
 
 
@@ -221,19 +255,23 @@ def _run(
     show: Callable[[bytes], None] | None = None,
     names: bytes = b"",
     only_reads: bool = False,
+    disk: str = "",
 ) -> Finished:
-    """One rsync; a store that changes under our hands is asked a second time."""
+    """One rsync; a store that changes under our hands is asked a second time.
+
+    only_reads: then too long an answer is the caller's to handle.
+    """
+    bounds = Bounds(source.settings.stall, source.until, disk)
 
     def once() -> Finished:
-        return process.run(
-            argv, stdin=names, stall=source.settings.stall, on_output=show, only_reads=only_reads
-        )
+        return process.run(argv, stdin=names, bounds=bounds, on_output=show, only_reads=only_reads)
 
-    finished = once()
-    if rsync.may_settle(finished):
-        finished = once()
-    rsync.check(finished, source.store)
-    return finished
+    done = once()
+    if rsync.may_settle(done):
+        done = once()
+    if not (only_reads and done.cut and done.cut.kind == MUCH):
+        rsync.check(done, source.store)
+    return done
 
 
 def _prepare(here: System, before: Generation | None) -> tuple[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 
 from allie.client import generation as generations
@@ -14,7 +15,10 @@ from allie.core.settings import Settings
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import atomic, locate, process, rsync
+from allie.machine.groups import Bounds
 from allie.machine.process import Finished
+
+_ASKING = 300  # seconds for a listing
 
 
 class Wishes(Value):
@@ -117,7 +121,8 @@ def has(store: str, path: str) -> bool:
 def _ask(store: str, path: str) -> Finished:
     """Have rsync list a path."""
     argv = rsync.list_only(store, path, configuration.DEFAULT_STALL)
-    return process.run(argv, stall=configuration.DEFAULT_STALL)
+    until = time.monotonic() + _ASKING
+    return process.run(argv, bounds=Bounds(configuration.DEFAULT_STALL, until))
 
 
 def _write(here: System, settings: Settings) -> None:

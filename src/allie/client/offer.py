@@ -2,7 +2,7 @@
 
 On the golden PC. The other end is `allie image capture` on the server; `core.offering` has what
 the two agreed on. All that the offer mounts and writes is in a mount namespace of its own, and so
-gone with it, however it ends.
+gone with it, however it ends; so are the daemon and whoever it answers.
 """
 
 from __future__ import annotations
@@ -17,11 +17,23 @@ from contextlib import contextmanager
 from allie.core import offering
 from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
-from allie.machine import atomic, groups, mounting, mounts, process
+from allie.machine import answering, atomic, groups, mounting, mounts, process
+from allie.machine.answering import Callers
+from allie.machine.confining import (
+    DAC_READ_SEARCH,
+    NET_BIND_SERVICE,
+    SETGID,
+    SETUID,
+    SYS_ADMIN,
+    SYS_CHROOT,
+)
 
 _RUN = "/run/allie"
 _LOOK = 0.2  # seconds between two looks for the capture's end
 _START = 10.0  # seconds
+_MESSAGE = 200  # characters of the capture's own words
+# SYS_ADMIN: without it nobody can read attributes of the kind trusted.*
+_CAPABILITIES = (DAC_READ_SEARCH, SYS_CHROOT, SETUID, SETGID, SYS_ADMIN, NET_BIND_SERVICE)
 
 
 class Offer(Value):
@@ -52,11 +64,13 @@ def open_offer(what: str, hosts: str, port: int) -> Iterator[Offer]:
 
 def wait(offer: Offer) -> str:
     """Wait for the capture; who took it, in its own words."""
+    callers = Callers(offer.pid, 2 * offering.CONNECTIONS)
     message = f"{offer.work}/{offering.MAILBOX}/{offering.MESSAGE}"
     while process.wait_until(offer.pid, time.monotonic() + _LOOK) is None:
         said = atomic.read(message)
         if said is not None:
-            return f"{said.strip()}, {_sent(offer.work)} bytes sent"
+            return f"{' '.join(said.split())[:_MESSAGE]}, {_sent(offer.work)} bytes sent"
+        callers.look()
     raise StateError(f"the rsync daemon ended: {_last_words(offer.work)}")
 
 
@@ -70,8 +84,7 @@ def _served(top: str, work: str, hosts: str, port: int) -> Iterator[Offer]:
     atomic.write(conf, text, 0o600, durable=False)
     argv = ["rsync", "--daemon", "--no-detach", f"--config={conf}"]
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    streams = (null, null, null)
-    pid = process.fork(lambda: process.execute(argv, process.environment()), streams)
+    pid = answering.start(argv, (null, null, null), _CAPABILITIES, None)
     os.close(null)
     try:
         _need_start(pid, work)

@@ -18,7 +18,8 @@ from allie.client.arrival import Job
 from allie.core import fstab
 from allie.core.ledger import NOTHING, UNKNOWN, Placed
 from allie.core.system import System
-from allie.machine import atomic, comparing, locate, process, rsync, tree
+from allie.machine import atomic, comparing, listening, locate, process, rsync, tree
+from allie.machine.groups import Bounds
 
 SAME, OTHER = "same", "other"
 LINKS = "links"  # only that files here share an inode which the image has apart
@@ -50,7 +51,7 @@ class _Question:
         self.own = _own_directories(root)
         self.able = rsync.version(f"{job.base.state}/rsync")
         self.reach = rsync.transport(store, job.settings.stall)
-        self.stall = job.settings.stall * 5
+        self.bounds = Bounds(job.settings.stall * 5)
         self.wanted = rsync.sources(store, [f"images/{job.declared.image}"])[0]
         self.differs = False
         self.has: set[str] = set()  # of what ALLiE placed, what the image has, too
@@ -59,8 +60,8 @@ class _Question:
     def answer(self) -> str:
         excluded = [f"/{path}" for path in _LEFT_OUT]
         argv = comparing.whole(self.able, self.reach, self.wanted, self.root, excluded)
-        lines = process.by_line(self._follow)
-        done = process.run(argv, stall=self.stall, on_output=lines, only_reads=True)
+        lines = listening.by_line(self._follow)
+        done = process.run(argv, bounds=self.bounds, on_output=lines, only_reads=True)
         if self.differs:
             return OTHER
         rsync.check(done, self.store)
@@ -103,7 +104,7 @@ class _Question:
         with _laid_out(self.here, kept) as laid:
             argv = comparing.some(self.able, self.reach, self.wanted, laid)
             names = rsync.names(list(kept))
-            done = process.run(argv, stdin=names, stall=self.stall, only_reads=True)
+            done = process.run(argv, stdin=names, bounds=self.bounds, only_reads=True)
         rsync.check(done, self.store)
         return not any(map(comparing.parse, done.out.splitlines()))
 

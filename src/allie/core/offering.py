@@ -11,19 +11,24 @@ MAILBOX = "offer-done"
 MESSAGE = "captured"
 USER = "allie"
 PORT = 8873
+CONNECTIONS = 8  # at a time; a capture has one
 
 
 def configuration(top: str, work: str, port: int, hosts: str) -> str:
     """The rsyncd.conf(5) of an offer. work: a directory that root alone can read.
 
-    max verbosity 2: the capture may ask what is left out.
+    max verbosity 2: the capture may ask what is left out. use chroot: a symlink in what is offered
+    leads nowhere out of it. timeout: as long as a capture waits.
     """
     lines = [
         f"port = {port}",
         f"pid file = {work}/pid",
         f"log file = {work}/log",
         f"lock file = {work}/lock",
-        "use chroot = no",
+        "listen backlog = 16",
+        f"max connections = {CONNECTIONS}",
+        "timeout = 300",
+        "use chroot = yes",
         "uid = 0",
         "gid = 0",
         "list = no",

@@ -14,7 +14,9 @@ from allie.core import tags
 from allie.core.facts import Facts
 from allie.core.value import Value
 
-CONSENT = ".allie-withdraw"  # at an overlay's top: losing many files is meant. Never placed.
+# At an overlay's top; never placed.
+CONSENT = ".allie-withdraw"  # losing many files is meant
+LARGE = ".allie-large"  # being as large as it is is meant
 
 
 class Listed(Value):
@@ -154,7 +156,8 @@ def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> dict[str, 
             winners[path] = best
         else:
             winners.pop(path, None)
-    winners.pop(CONSENT, None)
+    for ours in (CONSENT, LARGE):
+        winners.pop(ours, None)
     return winners
 
 

@@ -10,11 +10,14 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
-from allie.machine import process, rsync
+from allie.core.errors import StoreError
+from allie.machine import listening, process, rsync
+from allie.machine.groups import Bounds
 from allie.machine.rsync import Version
 
 _ASKED_SINCE = (3, 2)
 LARGE = 16 << 20  # bytes; what holes in a smaller file waste is little
+_MOST_LARGE = 100_000  # no disk holds so many, and the store may be hostile
 
 
 def fetch(
@@ -36,20 +39,24 @@ def fetch(
     """Bring an image from a store into a tree, by both commands where there are large files.
 
     follow: given whole lines of what rsync prints. update: the tree was a system before: compressed
-    on the wire, and all in one. stall, asks: as for `process.run`. The rest: as for `bring`, where
-    only what is little is written in place: of the large, holes are kept.
+    on the wire, and all in one. stall: as for `groups.Bounds`; there is no end for the whole, since
+    an image may take hours. asks: as for `process.run`. The rest: as for `bring`, where only what
+    is little is written in place: of the large, holes are kept.
     Raises StoreError, Unreachable, or StateError for this PC's disk.
     """
     named: list[str] = []
 
     def take(lines: bytes) -> None:
         named.extend(large(lines))
+        if len(named) > _MOST_LARGE:
+            raise StoreError(f"{store} names more than {_MOST_LARGE} large files of {image}")
         if follow:
             follow(lines)
 
     def run(argv: list[str], files: bytes = b"") -> None:
-        lines = process.by_line(take)
-        done = process.run(argv, stdin=files, stall=stall, on_output=lines, asks=asks)
+        lines = listening.by_line(take)
+        bounds = Bounds(stall, disk=into)
+        done = process.run(argv, stdin=files, bounds=bounds, on_output=lines, asks=asks)
         rsync.check(done, store)
 
     run(

@@ -1,29 +1,63 @@
-"""Process groups: watch one for progress, end one with all that it started (proc(5))."""
+"""Process groups: watch one, bound what it may take, end one with all that it started (proc(5)).
+
+Every program that ALLiE runs leads a session and a process group of its own; what it forks is in
+them, too (rsync: generator, receiver, and its ssh).
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
 
+from allie.core.value import Value
+
 LOOK = 1.0  # seconds between two looks at a group's progress
+LEAST = 512  # bytes a second: no line on which a fetch could be of use is slower
+WINDOW = 5  # for so many times `stall` on average
 _GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+_MEMORY = 1 << 30  # bytes; rsync takes about 100 for each name
+_ROOM = 1 << 30  # bytes, or a fiftieth of the disk where that is less
+_SHARE = 50
+
+AWAY, MUCH, FULL = "away", "much", "full"
+
+
+class Cut(Value):
+    """Why we ended a program before it was done."""
+
+    kind: str  # AWAY: it gives too little; MUCH: too much; FULL: this disk
+    words: str
+
+
+class Bounds(Value):
+    """What a program that listens to somebody else may take. Whoever that is may be hostile.
+
+    Too little comes where none of its processes reads a byte for `stall` seconds, or less than
+    LEAST a second over WINDOW times that: a byte now and then is no progress. Where it is not done
+    `until` (time.monotonic) it is ended, too, and where one of its processes takes more memory than
+    rsync needs for any tree that we know. disk: a directory; some of that disk's room stays free,
+    root's reserve counted as free, in bytes and in inodes.
+    """
+
+    stall: float
+    until: float = float("inf")
+    disk: str = ""
 
 
 def end(pid: int) -> None:
-    """End a child and everything in its process group: TERM, and soon KILL."""
-    for number, grace in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, 0.0)):
-        try:
-            os.killpg(pid, number)
-        except ProcessLookupError:
+    """End a child and everything in its session: TERM, and soon KILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not _tell(pid, number):
             return
-        until = time.monotonic() + grace
-        while time.monotonic() < until and _group_lives(pid):
+        until = time.monotonic() + _GRACE
+        while time.monotonic() < until and _lives(pid):
             time.sleep(0.02)
 
 
 def ask(group: int, number: int) -> None:
-    """Send a signal to those of a process group that have a handler for it."""
+    """Send a signal to those of a group that have a handler for it."""
     for pid in _members(group):
         try:
             with open(f"/proc/{pid}/status", encoding="utf-8") as status:
@@ -44,43 +78,146 @@ def start_of(pid: int) -> str:
     return "" if fields[0] == b"Z" else fields[19].decode()
 
 
+class Lifeline:
+    """Has the kernel kill a whole process group when we end, however that comes, or when we say so.
+
+    It is a pipe: the group has the one end, we alone have the other. As soon as that is closed, the
+    kernel sends the "input is possible" signal of fcntl(2), for which we choose SIGKILL, to the
+    group. A parent-death signal (prctl(2)) reaches a single process and none that it has forked.
+    """
+
+    def __init__(self) -> None:
+        self.theirs, self._ours = os.pipe()
+
+    def tie(self, group: int) -> None:
+        """From now on they end with us. The group must exist."""
+        fcntl.fcntl(self.theirs, fcntl.F_SETOWN, -group)
+        fcntl.fcntl(self.theirs, fcntl.F_SETSIG, signal.SIGKILL)
+        flags = fcntl.fcntl(self.theirs, fcntl.F_GETFL)
+        fcntl.fcntl(self.theirs, fcntl.F_SETFL, flags | fcntl.FASYNC)
+
+    def tie_ourselves(self) -> None:
+        """In a forked child: end, with our own group, when our parent does."""
+        os.close(self._ours)
+        self.tie(os.getpid())
+        try:
+            os.set_blocking(self.theirs, False)
+            if not os.read(self.theirs, 1):  # nobody has the other end any more
+                os._exit(2)
+        except BlockingIOError:
+            pass
+
+    def forget(self) -> None:
+        """In a forked child: this one is our parent's, and another child's."""
+        os.close(self._ours)
+        os.close(self.theirs)
+
+    def cut(self) -> None:
+        """End whatever is left of the group."""
+        os.close(self._ours)
+        os.close(self.theirs)
+
+    def let_go(self) -> None:
+        """The group may go on without us: a program that puts itself into the background."""
+        fcntl.fcntl(self.theirs, fcntl.F_SETOWN, 0)
+        self.cut()
+
+
 class Watch:
-    """Ends a child's group once none of its processes has read a byte for `stall` seconds.
+    """Ends a child, with all that it started, once it goes beyond its bounds.
 
     asks: meanwhile it is asked every second how far it is, by this signal; 0: it is not.
     """
 
-    def __init__(self, pid: int, stall: float | None, asks: int = 0) -> None:
+    def __init__(self, pid: int, bounds: Bounds | None, asks: int = 0) -> None:
         self.pid = pid
-        self.stall = stall
+        self.bounds = bounds
         self.asks = asks
-        self.bytes = -1
-        self.since = time.monotonic()
-        self.looked = self.since  # what ends within a second is not looked at
-        self.ended = False
+        self.cut: Cut | None = None
+        self._bytes = -1
+        self._since = time.monotonic()
+        self._looked = self._since  # what ends within a second is not looked at
+        self._samples: list[tuple[float, int]] = []
+        self._least: tuple[int, int] | None = None
 
     def look(self) -> None:
+        """Look, if it is time to."""
         now = time.monotonic()
-        if self.stall is None or self.ended or now - self.looked < LOOK:
+        if self.bounds is None or self.cut or now - self._looked < LOOK:
             return
-        self.looked = now
-        count = sum(_bytes_read(pid) for pid in _members(self.pid))
-        if count != self.bytes:
-            self.bytes, self.since = count, now
-        elif now - self.since >= self.stall:
-            self.ended = True
-            end(self.pid)
-        if self.asks and not self.ended:
+        self._looked = now
+        members = _members(self.pid)
+        cut = self._pace(self.bounds, now, sum(map(_bytes_read, members)))
+        if now >= self.bounds.until:
+            cut = cut or Cut(AWAY, "was not done in the time that a fetch has")
+        if max(map(_memory, members), default=0) > _most_memory():
+            cut = Cut(MUCH, "sends more names than this PC has memory for")
+        if self.bounds.disk and not self._leaves_room(self.bounds.disk):
+            cut = Cut(FULL, f"what comes would fill the disk under {self.bounds.disk}")
+        if cut:
+            self.end(cut)
+        elif self.asks:
             ask(self.pid, self.asks)
+
+    def end(self, cut: Cut) -> None:
+        """End it now."""
+        self.cut = self.cut or cut
+        end(self.pid)
+
+    def _pace(self, bounds: Bounds, now: float, count: int) -> Cut | None:
+        if count < self._bytes:  # one of its processes has ended, and its count went with it
+            self._samples.clear()
+        if count != self._bytes:
+            self._bytes, self._since = count, now
+        elif now - self._since >= bounds.stall:
+            return Cut(AWAY, "stopped sending")
+        window = bounds.stall * WINDOW
+        self._samples.append((now, count))
+        while len(self._samples) > 1 and self._samples[1][0] <= now - window:
+            del self._samples[0]
+        then, before = self._samples[0]
+        if now - then >= window and count - before < LEAST * (now - then):
+            rate = (count - before) / (now - then)
+            return Cut(AWAY, f"sends too slowly: {rate:.0f} bytes a second for {now - then:.0f} s")
+        return None
+
+    def _leaves_room(self, where: str) -> bool:
+        """Whether its disk has room left; where it had little to begin with, half of that."""
+        try:
+            disk = os.statvfs(where)
+        except OSError:
+            return True  # it is not there yet
+        free, files = disk.f_bfree * disk.f_frsize, disk.f_ffree
+        if self._least is None:
+            least = min(_ROOM, disk.f_blocks * disk.f_frsize // _SHARE, free // 2)
+            self._least = (least, min(disk.f_files // _SHARE, files // 2))
+        return free >= self._least[0] and files >= self._least[1]
+
+
+def _tell(pid: int, number: int) -> bool:
+    """Send a signal to a group, and to who left it for one of his own; False: nobody is there."""
+    try:
+        os.killpg(pid, number)
+        there = True
+    except ProcessLookupError:
+        there = False
+    for each in _members(pid):
+        try:
+            if os.getpgid(each) != pid:
+                os.kill(each, number)
+                there = True
+        except ProcessLookupError:
+            continue
+    return there
 
 
 def _members(group: int) -> list[int]:
-    """The processes of a process group, from /proc."""
+    """The processes of a process group, and of the session that its leader made, from /proc."""
     members = []
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                if os.getpgid(int(name)) == group:
+                if group in (os.getpgid(int(name)), os.getsid(int(name))):
                     members.append(int(name))
             except ProcessLookupError:
                 continue
@@ -95,5 +232,18 @@ def _bytes_read(pid: int) -> int:
         return 0
 
 
-def _group_lives(group: int) -> bool:
+def _memory(pid: int) -> int:
+    """The memory of a process that is really there, in bytes."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as sizes:
+            return int(sizes.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
+def _most_memory() -> int:
+    return min(_MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+
+
+def _lives(group: int) -> bool:
     return any(start_of(pid) for pid in _members(group))

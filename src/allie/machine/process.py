@@ -2,14 +2,14 @@
 
 argv lists only, never a shell; standard input closed unless given; the environment is built, not
 inherited; every child leads a session of its own, so that it can be ended with all that it started,
-and dies with us, so that a kill -9 of ALLiE leaves no rsync at work.
+and dies with us together with all of that, so that a kill -9 of ALLiE leaves no rsync at work. What
+others make a program say is bounded, and fit for a terminal before it is shown.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import select
 import signal
 import sys
 import time
@@ -17,13 +17,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 from allie.core.errors import AllieError
 from allie.core.value import Value
-from allie.machine import groups
+from allie.machine import console, groups, listening
+from allie.machine.groups import Bounds, Cut, Lifeline
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED_ON = ("TERM", "SSH_AUTH_SOCK", "RSYNC_PASSWORD", "TZ")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_WORDS = 500  # characters of what a program complains of: an error is a line, not a book
 _FULL = ("No space left on device", "Disk quota exceeded")  # strerror(3), as we set LANG
 _forked_by: list[int] = []  # the process that we are to die with, while we need not yet
+_lifelines: dict[int, Lifeline] = {}  # of forked children that have not been waited for
 
 
 class Finished(Value):
@@ -32,8 +35,8 @@ class Finished(Value):
     argv: tuple[str, ...]
     code: int  # exit status; -N: ended by signal N
     out: bytes
-    err: bytes
-    stalled: bool = False  # we ended it, since it made no progress
+    err: bytes  # where it is much, its beginning and its end
+    cut: Cut | None = None  # why we ended it
 
     @property
     def command(self) -> str:
@@ -51,7 +54,7 @@ class Finished(Value):
     def last_words(self) -> str:
         """The last line of standard error that says something, else how it ended."""
         lines = [line for line in self.err.decode(errors="replace").splitlines() if line.strip()]
-        return lines[-1].strip() if lines else f"{self.argv[0]} ended with {self.code}"
+        return shown(lines[-1]) if lines else f"{self.argv[0]} ended with {self.code}"
 
 
 class ProgramFailed(AllieError):
@@ -60,6 +63,17 @@ class ProgramFailed(AllieError):
     def __init__(self, finished: Finished) -> None:
         super().__init__(finished.last_words(), f"exit {finished.code}: {finished.command}")
         self.finished = finished
+
+
+def shown(words: str) -> str:
+    """What a program said, for messages: it may only repeat what somebody else made it say.
+
+    >>> shown("no such \\x1b]0;name\\x07")
+    'no such \\\\x1b]0;name\\\\x07'
+    """
+    words = words.strip()
+    cut = words[:_WORDS] + "…" * (len(words) > _WORDS)
+    return console.printable(cut)
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -75,7 +89,7 @@ def run(
     argv: Sequence[str],
     *,
     stdin: bytes = b"",
-    stall: float | None = None,
+    bounds: Bounds | None = None,
     on_output: Callable[[bytes], bool | None] | None = None,
     keep: Sequence[int] = (),
     check: bool = False,
@@ -84,53 +98,57 @@ def run(
 ) -> Finished:
     """Run a program to its end and return what it printed.
 
-    stall: seconds without a byte read by any of its processes after which it is ended (rsync's
-    own --timeout does not bound a dead link). on_output: given what it prints, as it comes; that is
-    then not kept, since the progress of a million files is a hundred megabytes; it returns True
-    where that was enough, and the program is ended. keep: descriptors that it inherits. asks: with
-    stall, a signal by which it is asked for output every second. only_reads: it may outlive us,
-    since it changes nothing; it is then started without copying this process, which saves 3 ms.
+    bounds: for a program that listens to somebody else, since rsync's own --timeout bounds neither
+    a dead link nor a slow one. It is ended where it goes beyond them, or says more than could make
+    sense, and nothing of it is left when this returns. on_output: given what it prints, as it
+    comes; that is then not kept, since the progress of a million files is a hundred megabytes; it
+    returns True where that was enough, and the program is ended. keep: descriptors that it
+    inherits. asks: with bounds, a signal by which it is asked for output every second. only_reads:
+    it changes nothing, and is started without copying this process, which saves 3 ms.
     Raises ProgramFailed with check, where it did not exit 0.
     """
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
     in_read, in_write = os.pipe()
     streams = (in_read, out_write, err_write)
+    lifeline = Lifeline()
     if only_reads and has_program(argv[0]):
-        pid = _spawn(argv, streams)
+        pid = _spawn(argv, streams, lifeline)
     else:
-        pid = fork(lambda: execute(argv, environment()), streams, keep=keep)
+        pid = fork(lambda: _become(argv, lifeline), streams, keep=(*keep, lifeline.theirs))
     for descriptor in streams:
         os.close(descriptor)
-    watch = groups.Watch(pid, stall, asks)
-    out, err, stalled = _converse(pid, (in_write, out_read, err_read), stdin, on_output, watch)
-    finished = Finished(tuple(argv), wait(pid), out, err, stalled)
+    watch = groups.Watch(pid, bounds, asks)
+    try:
+        ends = (in_write, out_read, err_read)
+        out, err = listening.converse(watch, ends, stdin, on_output)
+    except BaseException:
+        groups.end(pid)
+        raise
+    finally:
+        code = wait(pid)
+        lifeline.cut() if bounds else lifeline.let_go()
+    finished = Finished(tuple(argv), code, out, err, watch.cut)
     if check and finished.code != 0:
         raise ProgramFailed(finished)
     return finished
 
 
-def by_line(take: Callable[[bytes], bool | None]) -> Callable[[bytes], bool | None]:
-    """For `on_output`: hand on what is printed in whole lines (a carriage return ends one, too)."""
-    rest = b""
-
-    def follow(output: bytes) -> bool | None:
-        nonlocal rest
-        output = rest + output
-        end = max(output.rfind(b"\n"), output.rfind(b"\r")) + 1
-        rest = output[end:]
-        return take(output[:end])
-
-    return follow
+def _become(argv: Sequence[str], lifeline: Lifeline) -> int:
+    lifeline.tie(os.getpid())
+    return execute(argv, environment())
 
 
-def _spawn(argv: Sequence[str], streams: tuple[int, int, int]) -> int:
+def _spawn(argv: Sequence[str], streams: tuple[int, int, int], lifeline: Lifeline) -> int:
     """Start a program as the leader of its own session; its pid."""
+    os.set_inheritable(lifeline.theirs, True)
     actions = [(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)]
     ours = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
-    return os.posix_spawnp(
+    pid = os.posix_spawnp(
         argv[0], list(argv), environment(), file_actions=actions, setsid=True, setsigdef=ours
     )
+    lifeline.tie(pid)
+    return pid
 
 
 def fork(
@@ -144,10 +162,11 @@ def fork(
 
     The child leads its own session; its exit status is what `work` returns. An AllieError of its
     own is its caller's to catch; anything that gets out is printed as one line, exit 2.
-    dies_with_us: False for what may go on without us, None for a child that says itself from when
-    on it may not (`die_with_parent`).
+    dies_with_us: False for what may go on without us. None: by a lifeline alone, which costs next
+    to nothing, and holds until something is to be changed (`die_with_parent`).
     """
     parent = os.getpid()
+    lifeline = Lifeline() if dies_with_us is None else None
     if dies_with_us:
         die_with_parent()
         from allie.machine import libc  # noqa: F401, PLC0415 - once, and not in each child
@@ -155,10 +174,16 @@ def fork(
     sys.stderr.flush()
     pid = os.fork()
     if pid:
+        if lifeline:
+            _lifelines[pid] = lifeline
         return pid
     code = 2
     try:
         os.setsid()
+        while _lifelines:
+            _lifelines.popitem()[1].forget()
+        if lifeline:
+            lifeline.tie_ourselves()
         _forked_by[:] = [] if dies_with_us is False else [parent]
         if dies_with_us:
             die_with_parent()
@@ -193,7 +218,6 @@ def die_with_parent() -> None:
 
 def cut_loose() -> None:
     """In a forked process that lives on without an exec: close what one would, such as a lock."""
-    _NULL.clear()
     for name in os.listdir("/proc/self/fd"):
         try:
             if not os.get_inheritable(int(name)):
@@ -220,7 +244,13 @@ def execute(argv: Sequence[str], env: Mapping[str, str]) -> int:
 
 def wait(pid: int) -> int:
     """Wait for a child's end: its exit status, or -N where signal N ended it."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return _ended(pid, os.waitpid(pid, 0)[1])
+
+
+def _ended(pid: int, status: int) -> int:
+    if pid in _lifelines:
+        _lifelines.pop(pid).let_go()
+    return os.waitstatus_to_exitcode(status)
 
 
 def wait_until(pid: int, deadline: float) -> int | None:
@@ -229,7 +259,7 @@ def wait_until(pid: int, deadline: float) -> int | None:
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status)
+            return _ended(pid, status)
         if time.monotonic() >= deadline:
             return None
         time.sleep(pause)
@@ -238,7 +268,13 @@ def wait_until(pid: int, deadline: float) -> int | None:
 
 def has_program(name: str) -> bool:
     """Whether a program of this name is in PATH."""
-    return any(os.access(f"{place}/{name}", os.X_OK) for place in environment()["PATH"].split(":"))
+    return bool(program(name))
+
+
+def program(name: str) -> str:
+    """Where a program of this name is; "" if it is nowhere in PATH."""
+    places = (f"{place}/{name}" for place in environment()["PATH"].split(":"))
+    return next((path for path in places if os.access(path, os.X_OK)), "")
 
 
 def descriptor_of(pid: int) -> int | None:
@@ -247,61 +283,3 @@ def descriptor_of(pid: int) -> int | None:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):  # Linux before 5.3, or a libc without it
         return None
-
-
-def _converse(
-    pid: int,
-    ends: tuple[int, int, int],
-    stdin: bytes,
-    on_output: Callable[[bytes], bool | None] | None,
-    watch: groups.Watch,
-) -> tuple[bytes, bytes, bool]:
-    """Feed a child and read it until both its outputs are closed: (stdout, stderr, stalled)."""
-    in_write, out_read, err_read = ends
-    collected: dict[int, list[bytes]] = {out_read: [], err_read: []}
-    poll = select.poll()
-    for descriptor in collected:
-        poll.register(descriptor, select.POLLIN)
-    os.set_blocking(in_write, False)
-    poll.register(in_write, select.POLLOUT)
-    open_ends = set(collected)
-    while open_ends:
-        for descriptor, event in poll.poll(groups.LOOK * 1000 if watch.stall else None):
-            if descriptor == in_write:
-                stdin = _feed(in_write, stdin, event, poll)
-                continue
-            data = os.read(descriptor, 65536)
-            if data and on_output and descriptor == out_read:
-                if on_output(data):
-                    groups.end(pid)
-            elif data:
-                collected[descriptor].append(data)
-            else:
-                poll.unregister(descriptor)
-                open_ends.discard(descriptor)
-        watch.look()
-    for descriptor in ends:
-        os.close(descriptor)
-    return b"".join(collected[out_read]), b"".join(collected[err_read]), watch.ended
-
-
-def _feed(in_write: int, stdin: bytes, event: int, poll: select.poll) -> bytes:
-    """Write what the child takes; what is left of the input."""
-    if stdin and not event & select.POLLERR:
-        try:
-            stdin = stdin[os.write(in_write, stdin) :]
-        except BrokenPipeError:
-            stdin = b""
-    if not stdin or event & select.POLLERR:
-        poll.unregister(in_write)
-        os.dup2(_null(), in_write)  # its end of file; the number stays ours to close
-    return stdin
-
-
-_NULL: list[int] = []
-
-
-def _null() -> int:
-    if not _NULL:
-        _NULL.append(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
-    return _NULL[0]

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from allie.core.errors import StateError, StoreError, Unreachable
 from allie.core.value import Value
 from allie.machine import atomic, process
+from allie.machine.groups import FULL, MUCH
 from allie.machine.process import Finished
 
 # rsync(1), EXIT VALUES. 5 start of the protocol, 10 socket, 12 stream, 30 and 35 time-outs,
@@ -53,14 +54,7 @@ def version(notes: str) -> Version:
 
     Raises StateError where there is no rsync.
     """
-    path = next(
-        (
-            f"{place}/rsync"
-            for place in process.environment()["PATH"].split(":")
-            if os.access(f"{place}/rsync", os.X_OK)
-        ),
-        "",
-    )
+    path = process.program("rsync")
     if not path:
         raise StateError("rsync is not installed", "install the package rsync")
     st = os.stat(path)
@@ -206,13 +200,18 @@ def parse_listing(out: bytes) -> list[str]:
 
 def check(finished: Finished, store: str) -> None:
     """Raise Unreachable or StoreError unless a fetch from `store` ended well."""
-    if finished.code == 0 and not finished.stalled:
+    cut = finished.cut
+    if finished.code == 0 and not cut:
         return
+    if cut and cut.kind == FULL:
+        raise StateError(cut.words, "make room, or look at what the store has")
+    if cut and cut.kind == MUCH:
+        raise StoreError(f"{store} {cut.words}: nothing is taken", "look at what it serves")
     words = reason(finished)
     if finished.code == 11 or finished.full_disk:  # which may come with code 23, too
         raise StateError(f"this PC's disk: {words}", "make room, or look at the disk")
-    if finished.stalled:
-        raise Unreachable(f"{store} stopped sending")
+    if cut:
+        raise Unreachable(f"{store} {cut.words}")
     if finished.code in _AWAY or finished.code < 0:
         raise Unreachable(f"{store} does not answer: {words}")
     if finished.code in _CHANGED:
@@ -222,7 +221,7 @@ def check(finished: Finished, store: str) -> None:
 
 def may_settle(finished: Finished) -> bool:
     """Whether a second try is worth it: files changed while they were read."""
-    return finished.code in _CHANGED
+    return finished.code in _CHANGED and not finished.cut
 
 
 def reason(finished: Finished) -> str:
@@ -231,7 +230,7 @@ def reason(finished: Finished) -> str:
     lines = [line for line in lines if line and not line.startswith("rsync error: some files")]
     if not lines:
         return finished.last_words()
-    return re.sub(r"^(rsync: |@ERROR: |\[\w+\] )+", "", lines[0])
+    return process.shown(re.sub(r"^(rsync: |@ERROR: |\[\w+\] )+", "", lines[0]))
 
 
 def ssh_target(address: str) -> tuple[str, str]:

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 from allie.core.errors import StateError, StoreError, UsageError
 from allie.machine import console, mounts, process, rsync
+from allie.machine.groups import Bounds
 from allie.machine.process import Finished
 from allie.server import images, parts
 from allie.server.parts import Part
 
+_MOST_SAID = 1 << 12  # pieces, of up to 64 KiB each, of what is told of what was left out
 _VANISHED = 24  # rsync: files went away while it read; a running system does that
 
 
@@ -49,7 +51,8 @@ def bring(
     said: list[bytes] = []
 
     def keep_and_show(output: bytes) -> None:
-        said.append(output)
+        if len(said) < _MOST_SAID:
+            said.append(output)
         if show:
             show(output)
 
@@ -59,7 +62,8 @@ def bring(
         flags += ["--checksum"] * part.is_doubtful
         argv = rsync.fetch(able, flags, wanted, part.tree, part.links)
         said.clear()
-        done = process.run(argv, stall=stall, on_output=keep_and_show if is_running else show)
+        bounds = Bounds(stall) if stall else None
+        done = process.run(argv, bounds=bounds, on_output=keep_and_show if is_running else show)
         done = done._replace(out=b"".join(said)) if is_running else done
         if not rsync.may_settle(done):
             break

@@ -12,6 +12,7 @@ from allie.core import leftout, offering
 from allie.core.errors import UsageError
 from allie.core.value import Value
 from allie.machine import atomic, mounts, process, rsync
+from allie.machine.groups import Bounds
 from allie.server import bring
 from allie.server.parts import Part
 
@@ -69,7 +70,7 @@ def tell_done(part: Part, address: str) -> bool:
     atomic.write(note, f"{os.path.basename(part.image)} on {os.uname().nodename}\n", durable=False)
     reach = rsync.transport(address, _STALL)
     argv = ["rsync", *reach, "--", note, f"{mailbox}/{offering.MESSAGE}"]
-    done = process.run(argv, stall=_STALL)
+    done = process.run(argv, bounds=Bounds(_STALL))
     atomic.remove(note)
     return done.code == 0
 
@@ -108,7 +109,7 @@ def _other_disks(address: str, wanted: tuple[str, ...]) -> list[LeftOut]:
     if top.strip("/"):
         return []
     remote = rsync.transport(address, _STALL)[1].split()
-    done = process.run([*remote, host, "cat", "/proc/self/mountinfo"], stall=_STALL)
+    done = process.run([*remote, host, "cat", "/proc/self/mountinfo"], bounds=Bounds(_STALL))
     points = {mounts.parse_line(line) for line in done.out.splitlines() if len(line.split()) > 5}
     left = sorted(mounts.other_disks(points, "/") - set(wanted))
     return [LeftOut(point, "another file system: --with takes it in") for point in left]

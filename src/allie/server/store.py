@@ -10,6 +10,8 @@ from allie.server import kit
 
 MODULES = ("images", "overlays", "releases")  # what any PC may read
 _TOP = (*MODULES, "private", "inbox")
+# Root's alone. In images, users of the server would find setuid programs of old versions.
+_CLOSED = ("images", "private", "inbox")
 _CONF = """\
 ; Settings of this store; allie.conf(5) is for the PCs.
 [serve]
@@ -23,9 +25,8 @@ def init(store: str) -> list[str]:
     try:
         os.makedirs(store, exist_ok=True)
         for name in _TOP:
-            os.makedirs(
-                f"{store}/{name}", 0o700 if name in ("private", "inbox") else 0o755, exist_ok=True
-            )
+            os.makedirs(f"{store}/{name}", 0o700 if name in _CLOSED else 0o755, exist_ok=True)
+        close(store)
         os.makedirs(f"{store}/overlays/common", exist_ok=True)
     except OSError as error:
         raise StateError(f"cannot make {store}: {error.strerror}", "--store DIR") from error
@@ -34,6 +35,14 @@ def init(store: str) -> list[str]:
         atomic.write(f"{store}/store.conf", _CONF)
         written.append("store.conf")
     return written + [f"overlays/kit/{path}" for path in kit.write(f"{store}/overlays/kit")]
+
+
+def close(store: str) -> None:
+    """Close the directories that are root's alone; those of a store made long ago, too."""
+    for name in _CLOSED:
+        st = os.stat(f"{store}/{name}")
+        if st.st_uid == os.geteuid() and st.st_mode & 0o077:
+            os.chmod(f"{store}/{name}", 0o700)
 
 
 def need(store: str) -> str:

@@ -1,0 +1,164 @@
+"""Confine a daemon that answers the network: processes, capabilities and files of its own.
+
+Whoever finds a fault in rsync's daemon then has what it needs to do its work, and no more. Not for
+an ordinary tick: loading it costs (HACKING.md, start-up).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable, Sequence
+
+from allie.core.errors import StateError
+from allie.core.value import Value
+from allie.machine import atomic, mounting, mounts, process
+from allie.machine.groups import Lifeline
+from allie.machine.mounting import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REC, REMOUNT, SLAVE
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_NEWNS, _NEWPID = 0x00020000, 0x20000000  # linux/sched.h
+_PDEATHSIG, _CAPBSET_READ, _CAPBSET_DROP, _NO_NEW_PRIVS = 1, 23, 24, 38  # linux/prctl.h
+_MOVE = 8192  # linux/mount.h
+# linux/capability.h
+DAC_READ_SEARCH, SETGID, SETUID, NET_BIND_SERVICE, SYS_CHROOT, SYS_ADMIN = 2, 6, 7, 10, 18, 21
+_AT = "/run/allie"  # what is mounted there, in a namespace of the daemon's, becomes its root
+_PROGRAMS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_TEXTS = ("ld.so.cache", "localtime", "passwd", "group", "nsswitch.conf", "resolv.conf", "hosts")
+_DEVICES = ("null", "random", "urandom", "log")
+SCRATCH = "/run"  # in a view: a small directory in memory, the only one that can be written
+
+
+class View(Value):
+    """What a confined daemon sees beside the system's programs and libraries, at the same paths."""
+
+    program: str  # the daemon's own, wherever it is
+    shown: tuple[str, ...]  # directories, with what is mounted in them
+    texts: tuple[tuple[str, str], ...]  # files: (path, content)
+
+
+def fork_first(work: Callable[[], int], streams: tuple[int, int, int]) -> int:
+    """Fork a child that ends with us together with all that it forks; its pid.
+
+    It is the first process of a pid namespace: when it ends the kernel ends all others in it, and
+    when we end it ends, however that comes. Where there can be none (not root, a container), its
+    process group stands in for the namespace. For a child that lasts as long as we do.
+    """
+    lifeline = Lifeline()
+
+    def first() -> int:
+        _libc.prctl(_PDEATHSIG, signal.SIGKILL)
+        lifeline.tie_ourselves()  # ends us if our parent ended before it came to that
+        return work()
+
+    own = _own_pids()
+    try:
+        return process.fork(first, streams, keep=[lifeline.theirs], dies_with_us=False)
+    finally:
+        if own is not None:
+            _libc.setns(own, _NEWPID)
+            os.close(own)
+
+
+def _own_pids() -> int | None:
+    """Have the next child be the first of a pid namespace; None where that cannot be.
+
+    What is returned leads back: else every later child would be in that namespace, too.
+    """
+    try:
+        own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if _libc.unshare(_NEWPID) != 0:
+        os.close(own)
+        return None
+    return own
+
+
+def keep_capabilities(kept: Sequence[int]) -> None:
+    """Let a program that we become have these capabilities alone, for good.
+
+    By the bounding set: root's programs get what is in it. Nothing where we may not, as without
+    root, when there is little to lose.
+    """
+    number = 0
+    while _libc.prctl(_CAPBSET_READ, number, 0, 0, 0) >= 0:
+        if number not in kept:
+            _libc.prctl(_CAPBSET_DROP, number, 0, 0, 0)
+        number += 1
+    _libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def see_only(view: View) -> None:
+    """In a forked child: from now on see what `view` shows, read-only, and nothing else.
+
+    What is mounted in its directories later is seen, too, where the system shares its mounts, as
+    under systemd; not read-only, if it was not mounted so. Raises StateError where the kernel does
+    not let us; then we see what everybody sees.
+    """
+    if _libc.unshare(_NEWNS) != 0 or not mounting.mount("none", "/", "", REC | SLAVE):
+        raise StateError(f"no view of its own: {os.strerror(ctypes.get_errno())}")
+    os.makedirs(_AT, 0o755, exist_ok=True)
+    flags = NOSUID | NODEV | NOEXEC
+    _need(mounting.mount("tmpfs", _AT, "tmpfs", flags, "mode=0755,size=16m"), _AT)
+    scratch = _AT + SCRATCH
+    os.mkdir(scratch)
+    _need(mounting.mount("tmpfs", scratch, "tmpfs", flags, "mode=0700,size=1m"), SCRATCH)
+    for name in _PROGRAMS:
+        _show_program_directory(name)
+    if view.program.split("/")[1] not in _PROGRAMS:
+        _show(os.path.dirname(view.program), NOSUID | NODEV)
+    for path in view.shown:
+        if os.path.isdir(path):
+            _show(path, flags)
+    for name in _TEXTS:
+        text = atomic.read_bytes(os.path.realpath(f"/etc/{name}"))
+        if text is not None:
+            _write(f"/etc/{name}", text)
+    for name in _DEVICES:
+        _show_device(f"/dev/{name}")
+    for path, content in view.texts:
+        _write(path, content.encode(errors="surrogateescape"))
+    _need(mounting.mount("none", _AT, "", BIND | REMOUNT | RDONLY | flags), _AT)
+    os.chdir(_AT)
+    _need(mounting.mount(".", "/", "", _MOVE), "/")
+    os.chroot(".")
+    os.chdir("/")
+
+
+def _show_program_directory(name: str) -> None:
+    if os.path.islink(f"/{name}"):
+        os.symlink(os.readlink(f"/{name}"), f"{_AT}/{name}")
+    elif os.path.isdir(f"/{name}"):
+        _show(f"/{name}", NOSUID | NODEV)
+
+
+def _show(path: str, flags: int) -> None:
+    """Bind a directory into the view, each file system in it read-only."""
+    at = _AT + path
+    os.makedirs(at, exist_ok=True)
+    _need(mounting.mount(path, at, "", BIND | REC), path)
+    for point in mounts.points():
+        if point == at or point.startswith(f"{at}/"):
+            done = mounting.mount("none", point, "", BIND | REMOUNT | RDONLY | flags)
+            if not done and not mounting.unmount(point):
+                _need(False, point)
+
+
+def _show_device(path: str) -> None:
+    real = os.path.realpath(path)  # /dev/log leads to the journal's socket
+    if os.path.exists(real):
+        _write(path, b"")
+        mounting.mount(real, _AT + path, "", BIND)
+
+
+def _write(path: str, content: bytes) -> None:
+    os.makedirs(os.path.dirname(_AT + path), exist_ok=True)
+    with open(_AT + path, "wb") as file:
+        file.write(content)
+
+
+def _need(done: bool, path: str) -> None:
+    if not done:
+        raise StateError(f"cannot mount {path}: {os.strerror(ctypes.get_errno())}")
