@@ -18,6 +18,7 @@ from allie.client import bootloader, bootmenu, menufiles
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.machine import efivars
+from allie.machine.volume import Volume
 from allie.server import kit
 from tests.worlds import disk, qemu
 from tests.worlds.debian import debian_root
@@ -102,10 +103,10 @@ class PC:
             copy = ["mcopy", "-s", "-m", "-Q", "-i", f"{device}p1", "::loader", str(at)]
             subprocess.run(copy, check=True)
         self.names = sorted(os.listdir(at / "loader/entries"), reverse=True)
-        return menufiles.read(str(at))
+        return menufiles.read(Volume(str(at)))
 
 
-def _install(base: System, settings: Settings, boot: str, env: dict[str, str]) -> list[str]:
+def _install(base: System, settings: Settings, boot: Volume, env: dict[str, str]) -> list[str]:
     """The menu and systemd-boot."""
     bootmenu.refresh(base, settings, boot)
     if env:
@@ -130,11 +131,11 @@ def installed(systems: Systems, commands: str, **env: str) -> PC:
     systems.at_boot("one", _RUN.format(commands=commands))
     made = PC(systems)
     boot = systems.top / "boot"
-    menufiles.mark_as_fat(str(boot))
+    menufiles.mark_as_fat(Volume(str(boot)))
     layout = (("300M", disk.ESP), ("900M", "L"), ("300M", "L"))
     with disk.partitioned(made.file, "2G", *layout) as device:
         systems.onto({"one": f"{device}p2", "two": f"{device}p3"})
-        assert apart(_install, systems.base, systems.settings, str(boot), env) == ["UEFI"]
+        assert apart(_install, systems.base, systems.settings, Volume(str(boot)), env) == ["UEFI"]
         made.put(boot, f"{device}p1")
     return made
 
