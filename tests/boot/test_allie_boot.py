@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, needs_root]
 
 # udev's links, in a /dev that is seen by the one who runs this alone
 _DEV = """\
+mount -t sysfs sysfs /sys
 mkdir /run/up /run/work
 mount -t overlay overlay -o lowerdir=/dev,upperdir=/run/up,workdir=/run/work /dev
 mkdir -p /dev/disk/by-label
@@ -76,6 +77,12 @@ def pc(tmp_path: Path) -> Iterator[PC]:
         client = "install -m 755 /store/overlays/kit/usr/local/bin/allie /usr/local/bin/"
         done = made.run(f"{client} && allie join --no-timer /store")
         assert done.rc == 0, done
+        # Not at fault, and nothing done: the boot partition may be anybody's stick.
+        assert "not bound: LABEL=allie-boot" in made.run("cat /var/log/allie/98systems.log").out
+        assert made.run("allie boot").rc == 2
+        done = made.run("allie system add other --trust && allie boot --trust")
+        assert done.rc == 0, done
+        assert made.run("/root/conf/run-conf").rc == 0
         yield made
 
 

@@ -93,6 +93,8 @@ def _add(here: System, args: argparse.Namespace) -> int:
         roster.declare(here, settings, wanted)
     declared = others.find(others.settings_of(here), args.name)
     _bind(here, declared, args)
+    if args.trust and not (declared.image and declared.overlays):
+        return DONE  # it comes from elsewhere; here it is booted, or entered
     arrival.bring(_job(here, declared))
     console.say(f"{declared.name}: there, in {declared.root}")
     return DONE
