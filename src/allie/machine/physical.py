@@ -145,19 +145,20 @@ def _marks(place: str, top: str) -> tuple[str, ...]:
 def _path(place: str, top: str) -> str:
     """Where a disk hangs, without what another start of the PC may count otherwise."""
     words = []
-    for each in place[len(f"{top}/devices/") :].split("/"):
+    below = place[len(f"{top}/devices/") :]
+    for each in (below if below.startswith("virtual/") else os.path.dirname(below)).split("/"):
         bare = each.rstrip("0123456789")
         if bare in _COUNTED or (each.count(":") == 1 and "-" in each):  # a part of a USB device
             continue
         port = each.partition("-")
         if port[0].isdigit() and port[2][:1].isdigit():  # a USB port: its bus is counted
             each = f"usb-{port[2]}"
-        if each.startswith("target") and each.count(":") == 2:
+        if each.startswith(("target", "mmc")):  # of SCSI: it is in the next word; a card's slot
             continue
         if each.count(":") == 3 and "." not in each:  # host, channel, target, unit
             each = each.partition(":")[2]
         words.append(each)
-    return "/".join(words if place.startswith(f"{top}/devices/virtual/") else words[:-1])
+    return "/".join(words)
 
 
 def _with_the_same_btrfs(name: str, top: str) -> list[str]:
