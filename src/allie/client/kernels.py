@@ -32,12 +32,12 @@ def opened(root: str, path: str) -> Iterator[int]:
 
     Raises StateError, PathRefused.
     """
-    with paths.parent_descriptor(root, path[len(root.rstrip("/")) + 1 :]) as (above, name):
-        try:
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with paths.parent_descriptor(root, path[len(root.rstrip("/")) + 1 :]) as (above, name):
             file = os.open(name, flags, dir_fd=above)
-        except OSError as error:
-            raise StateError(f"cannot read {path}: {error.strerror}") from error
+    except OSError as error:
+        raise StateError(f"cannot read {path}: {error.strerror}") from error
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise StateError(f"{path} is no regular file", "put the kernel there, or remove it")
