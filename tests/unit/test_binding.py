@@ -155,7 +155,7 @@ def test_what_a_system_is_told_for_the_day_when_it_is_booted(
     root = str(tmp_path / "el7")
     binding.hand_over(base, settings, EL7, root)
     assert not os.listdir(root), "only by the system that runs"
-    running = base._replace(root="/")
+    running = base._replace(root="/", run=str(tmp_path / "run"))
     binding.hand_over(running, settings, EL7, root)
     binding.hand_over(running, settings, Declared("el7", "/systems/el7"), str(tmp_path))
     sibling = locate.open_system(root)

@@ -2,6 +2,7 @@
 
     var/lib/allie/systems/NAME/binding     what the system NAME is bound to (root alone reads it)
     var/lib/allie/boot-binding             the boot partition, where it is not beside `/`
+    run/allie/bound/NAME                   the device that it is now; all read it (client.enter)
 
 Every command that mounts a partition comes through here first (core.bond decides). A person at this
 PC binds one by `allie system add NAME --format DEVICE` or `--trust`. A tick does so by itself where
@@ -84,6 +85,7 @@ def pinned(base: System, declared: Declared) -> Iterator[Candidate]:
             )
         if not noted:
             _write(f"{book(base, name)}/binding", bond.record(where, mine))
+        _publish(base, name, mine)
         yield mine
 
 
@@ -95,7 +97,20 @@ def trust(base: System, declared: Declared, device: str = "") -> str:
     where = declared.root
     place = f"{book(base, declared.name)}/binding"
     with labelled.pinned(where, device) as found:
-        return _bind(place, where, found)
+        bound = _bind(place, where, found)
+        _publish(base, declared.name, found[0])
+        return bound
+
+
+def renew(base: System, declared: Declared) -> None:
+    """Publish what a system is bound to that no tick mounts, once a boot: it is only entered."""
+    place = f"{base.systems}/{declared.name}/binding"
+    if base.is_base and os.path.exists(place) and not os.path.exists(_public(base, declared.name)):
+        try:
+            with pinned(base, declared):
+                pass
+        except StateError:
+            pass  # it is not there now
 
 
 def trust_boot(base: System) -> str:
@@ -173,6 +188,23 @@ def _bind(place: str, where: str, found: list[Candidate]) -> str:
         raise StateError(f"{only.device} {what}: it cannot be bound", f"blkid -p {only.device}")
     _write(place, bond.record(where, only))
     return only.device
+
+
+def _public(base: System, name: str) -> str:
+    return f"{base.run}/bound/{name}"
+
+
+def _publish(base: System, name: str, found: Candidate) -> None:
+    """Tell users which device is bound, who cannot read why."""
+    if not base.is_base:
+        return
+    number = os.stat(found.device).st_rdev
+    word = physical.appearance(f"{os.major(number)}:{os.minor(number)}") + "\n"
+    place = _public(base, name)
+    if atomic.read(place) != word:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        os.chmod(os.path.dirname(place), 0o755)
+        atomic.write(place, word, durable=False)
 
 
 def _relabel(found: list[Candidate]) -> str:

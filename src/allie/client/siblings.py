@@ -49,6 +49,8 @@ def tend(base: System, settings: Settings, tick: Tick, first_tick: FirstTick) ->
     ticking = []
     for declared in settings.others:
         if not declared.root or not declared.is_looked_after:
+            if declared.is_partition:
+                binding.renew(base, declared)
             continue  # only ever the base; or looked after by somebody else, and entered
         job = Job(base, settings, declared, first_tick)
         try:

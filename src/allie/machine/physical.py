@@ -37,9 +37,12 @@ def under(number: str, top: str = "/sys") -> list[Disk]:
     return list(found.values())
 
 
-def of_root(top: str = "/sys", table: str = "/proc/self/mountinfo") -> list[Disk]:
-    """The disks that `/` lies on; [] where that cannot be told (a file system in memory, ZFS)."""
-    lines = [each for each in whereabouts.mounts(_text(table)) if each[2] == "/"]
+def of_root(top: str = "/sys", table: str = "/proc/self/mountinfo", point: str = "/") -> list[Disk]:
+    """The disks that `/` lies on; [] where that cannot be told (a file system in memory, ZFS).
+
+    point: where the running system's root is, seen from here.
+    """
+    lines = [each for each in whereabouts.mounts(_text(table)) if each[2] == point]
     if not lines:
         return []
     number, _, _, source = lines[-1]  # the one on top
@@ -57,6 +60,16 @@ def of_root(top: str = "/sys", table: str = "/proc/self/mountinfo") -> list[Disk
 def is_partition(number: str, top: str = "/sys") -> bool:
     """Whether a device is a partition of a disk, and no volume of a layer between."""
     return os.path.exists(f"{top}/dev/block/{number}/partition")
+
+
+def appearance(number: str, top: str = "/sys") -> str:
+    """A word for a device as long as it is plugged in: its number, and which disk in a row it is.
+
+    Another disk that gets the number later has another word (since Linux 5.15).
+    """
+    place = os.path.realpath(f"{top}/dev/block/{number}")
+    whole = os.path.dirname(place) if os.path.exists(f"{place}/partition") else place
+    return f"{number} {_text(f'{whole}/diskseq').strip()}".strip()
 
 
 def layer_uuid(number: str, top: str = "/sys") -> str:
