@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import bootloader, bootmenu, menufiles
+from allie.client import binding, bootloader, bootmenu, menufiles
 from allie.core.settings import Settings
 from allie.core.system import System
 from tests.worlds import disk, qemu
@@ -52,6 +52,7 @@ def _set_env(base: System, device: str, variables: dict[str, str]) -> None:
 
 def _install(base: System, settings: Settings, device: str) -> list[str]:
     """The menu and GRUB; and the menu again, which then changes nothing."""
+    binding.trust(base, settings.others[0], f"{device}p4")
     with bootmenu.opened(base, f"{device}p2") as boot:
         bootmenu.refresh(base, settings, boot)
         done = bootloader.install(base.root, device, "")

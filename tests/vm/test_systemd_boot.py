@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import bootloader, bootmenu, menufiles
+from allie.client import binding, bootloader, bootmenu, menufiles
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.machine import efivars
@@ -106,8 +106,11 @@ class PC:
         return menufiles.read(Volume(str(at)))
 
 
-def _install(base: System, settings: Settings, boot: Volume, env: dict[str, str]) -> list[str]:
+def _install(
+    base: System, settings: Settings, boot: Volume, device: str, env: dict[str, str]
+) -> list[str]:
     """The menu and systemd-boot."""
+    binding.trust(base, settings.others[0], f"{device}p3")
     bootmenu.refresh(base, settings, boot)
     if env:
         menufiles.write_env(boot, env)
@@ -135,7 +138,9 @@ def installed(systems: Systems, commands: str, **env: str) -> PC:
     layout = (("300M", disk.ESP), ("900M", "L"), ("300M", "L"))
     with disk.partitioned(made.file, "2G", *layout) as device:
         systems.onto({"one": f"{device}p2", "two": f"{device}p3"})
-        assert apart(_install, systems.base, systems.settings, Volume(str(boot)), env) == ["UEFI"]
+        assert apart(_install, systems.base, systems.settings, Volume(str(boot)), device, env) == [
+            "UEFI"
+        ]
         made.put(boot, f"{device}p1")
     return made
 
