@@ -47,6 +47,7 @@ LATE_IMPORTERS = {
     "allie.client.scripts": "only another root's scripts need namespaces",
     "allie.cli.systems": "only a PC with several systems loads what looks after them",
     "allie.core.digest": "loads OpenSSL only for what is large",
+    "allie.client.enter": "only a system on a partition is looked at for its disk",
     "allie.client.keepsake": "only a tick after an update removes old code",
     "allie.machine.start": "stands at the archive's beginning: nothing is found before it ran",
 }

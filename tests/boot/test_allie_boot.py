@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import subprocess
@@ -20,6 +21,7 @@ pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, needs_root]
 
 # udev's links, in a /dev that is seen by the one who runs this alone
 _DEV = """\
+mount -t sysfs sysfs /sys
 mkdir /run/up /run/work
 mount -t overlay overlay -o lowerdir=/dev,upperdir=/run/up,workdir=/run/work /dev
 mkdir -p /dev/disk/by-label
@@ -74,9 +76,23 @@ def pc(tmp_path: Path) -> Iterator[PC]:
         subprocess.run([*make, "allie-boot", f"{device}p1"], check=True)
         subprocess.run([*make, "allie-t-other", "-d", str(other), f"{device}p2"], check=True)
         client = "install -m 755 /store/overlays/kit/usr/local/bin/allie /usr/local/bin/"
+        before = _digest(device)
         done = made.run(f"{client} && allie join --no-timer /store")
         assert done.rc == 0, done
+        # Not at fault, and nothing done: the boot partition may be anybody's stick.
+        assert "not bound: LABEL=allie-boot" in made.run("cat /var/log/allie/98systems.log").out
+        assert made.run("allie boot").rc == made.run("allie boot other").rc == 2
+        assert _digest(device) == before, "neither of them was mounted"
+        done = made.run("allie system add other --trust && allie boot --trust")
+        assert done.rc == 0, done
+        assert made.run("/root/conf/run-conf").rc == 0
         yield made
+
+
+def _digest(device: str) -> str:
+    """What is on a disk."""
+    subprocess.run(["sync"], check=True)
+    return hashlib.sha256(Path(device).read_bytes()).hexdigest()
 
 
 def test_the_menu_follows_and_obeys(pc: PC) -> None:
@@ -112,3 +128,18 @@ def test_a_default_that_is_passed_over_is_told_at_each_tick(pc: PC) -> None:
     without = run_in(pc.root, "allie boot")
     assert without.rc == 2
     assert "no boot partition of ALLiE's (LABEL=allie-boot)" in without.err
+
+
+def test_a_boot_partition_that_somebody_prepared(pc: PC) -> None:
+    make_tree(pc.root, {"srv/home/thesis": "of years\n", "srv/target/mine": "my own\n"})
+    links = "ln -s /srv/home systems/evil; rm -r systems/deb; ln -s /srv/target systems/deb"
+    at = "mount /dev/disk/by-label/allie-boot /mnt && cd /mnt"
+    done = pc.run(f"({at} && {links}) && umount /mnt && /root/conf/run-conf")
+    assert done.rc == 1, done
+    assert "systems/deb is a symlink" in done.err
+    done = pc.run(
+        f"({at} && rm systems/deb) && umount /mnt && /root/conf/run-conf && {at} && ls systems"
+    )
+    assert (done.rc, done.out.split()[-2:]) == (0, ["deb", "other"]), done
+    left = pc.run("cat /srv/home/thesis; ls /srv/target").out
+    assert left == "of years\nmine\n"

@@ -16,6 +16,7 @@ from allie.core.errors import StateError
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.machine import efivars, locate
+from allie.machine.volume import Volume
 
 
 @pytest.fixture(params=["grub", "systemd-boot"], autouse=True)
@@ -26,17 +27,17 @@ def loader(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "efivars/Boot0000").touch()
     monkeypatch.setattr(efivars, "_TOP", str(tmp_path / "efivars"))
     if request.param == "systemd-boot":
-        menufiles.mark_as_fat(str(tmp_path / "boot"))
+        menufiles.mark_as_fat(Volume(str(tmp_path / "boot")))
     return str(request.param)
 
 
-def machine(at: Path, *releases: str) -> tuple[System, Settings, str]:
+def machine(at: Path, *releases: str) -> tuple[System, Settings, Volume]:
     """A base with kernels of these releases, its settings, and an empty boot partition."""
     (at / "root/boot").mkdir(parents=True)
     for release in releases:
         kernel(at, release)
     settings = Settings("deb", ("/srv",), ("common",), root="LABEL=deb")
-    return locate.open_system(str(at / "root")), settings, str(at / "boot")
+    return locate.open_system(str(at / "root")), settings, Volume(str(at / "boot"))
 
 
 def kernel(at: Path, release: str, words: str = "kernel") -> None:
@@ -44,8 +45,8 @@ def kernel(at: Path, release: str, words: str = "kernel") -> None:
     (at / f"root/boot/initrd.img-{release}").write_text("initrd")
 
 
-def files(boot: str) -> dict[str, int]:
-    return {str(each): each.stat().st_ino for each in Path(boot).rglob("*") if each.is_file()}
+def files(boot: Volume) -> dict[str, int]:
+    return {str(each): each.stat().st_ino for each in Path(boot.at).rglob("*") if each.is_file()}
 
 
 def test_newest_first_and_a_second_run_writes_nothing(tmp_path: Path) -> None:
@@ -66,8 +67,8 @@ def test_a_kernel_gone_and_one_rebuilt(tmp_path: Path) -> None:
     kernel(tmp_path, "6.1", "kernel, rebuilt")
     made = bootmenu.refresh(*pc)
     assert made.env == {"allie_default": "deb/6.1"}
-    assert (Path(pc[2]) / made.entries[0].kernel[1:]).read_text() == "kernel, rebuilt"
-    assert len(list((Path(pc[2]) / "systems/deb").iterdir())) == 1
+    assert (Path(pc[2].at) / made.entries[0].kernel[1:]).read_text() == "kernel, rebuilt"
+    assert len(list((Path(pc[2].at) / "systems/deb").iterdir())) == 1
 
 
 def test_no_kernel_leaves_the_menu_as_it_is(tmp_path: Path) -> None:
@@ -104,12 +105,12 @@ def test_cut_short_at_any_rename_it_boots_and_converges(
     calls = 0
     real = os.rename
 
-    def rename(source: str, target: str) -> None:
+    def rename(source: str, target: str, **more: int) -> None:
         nonlocal calls
         calls += 1
         if calls > step:
             raise KeyboardInterrupt
-        real(source, target)
+        real(source, target, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", rename)
@@ -118,12 +119,12 @@ def test_cut_short_at_any_rename_it_boots_and_converges(
         except KeyboardInterrupt:
             there = menufiles.read(pc[2])
             assert there.kernels
-            assert all(os.path.isfile(pc[2] + each) for each in there.kernels)
+            assert all(os.path.isfile(pc[2].at + each) for each in there.kernels)
             assert there.env["allie_default"] in there.ids
     made = bootmenu.refresh(*pc)
     assert [each.release for each in made.entries] == ["6.2", "6.1"]
     assert not bootmenu.refresh(*pc).changed
-    assert not list(Path(pc[2]).rglob("*.part"))
+    assert not list(Path(pc[2].at).rglob("*.part"))
 
 
 def test_times_are_compared_as_fat_has_them(tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_times_are_compared_as_fat_has_them(tmp_path: Path) -> None:
     pc = machine(tmp_path, "6.1")
     for source, copy in ((0, 315532800), (1700000001, 1700000000)):
         os.utime(tmp_path / "root/boot/vmlinuz-6.1", (source, source))
-        at = pc[2] + bootmenu.refresh(*pc).entries[0].kernel
+        at = pc[2].at + bootmenu.refresh(*pc).entries[0].kernel
         os.utime(at, (copy, copy))
         assert not bootmenu.refresh(*pc).changed
 
@@ -140,10 +141,10 @@ def test_times_are_compared_as_fat_has_them(tmp_path: Path) -> None:
 class TestSystemdBoot:
     """What is systemd-boot's alone."""
 
-    def boots(self, boot: str) -> list[str]:
+    def boots(self, boot: Volume) -> list[str]:
         """What it would boot, one after the other, if nothing came up: it renames as it counts."""
         found = []
-        entries = Path(boot) / "loader/entries"
+        entries = Path(boot.at) / "loader/entries"
         for _ in range(3):
             number = bls.standing((entries.parent / "loader.conf").read_text(), {}, "", "").number
             names = [each for each in os.listdir(entries) if each.startswith(f"allie-{number}-")]

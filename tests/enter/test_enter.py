@@ -225,12 +225,12 @@ def test_a_disk_is_found_by_its_label(base: Base, tmp_path: Path) -> None:
     said = base.enter("disk", "true")
     assert (said.rc, said.err) == (
         2,
-        "allie: system disk: there is no disk with LABEL=the disk\n       blkid lists them\n",
+        "allie: system disk: there is no disk with LABEL=the-disk\n       blkid lists them\n",
     )
     image = tmp_path / "image"
     with image.open("wb") as file:
         file.truncate(8 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-L", "the disk", str(image)], check=True)
+    subprocess.run(["mkfs.ext4", "-q", "-L", "the-disk", str(image)], check=True)
     with looped(image) as loop:
         try:
             _on_a_disk(base, loop)
@@ -241,13 +241,18 @@ def test_a_disk_is_found_by_its_label(base: Base, tmp_path: Path) -> None:
 def _on_a_disk(base: Base, loop: str) -> None:
     number = os.stat(loop).st_rdev
     node = f"mknod {loop} b {os.major(number)} {os.minor(number)}; mkdir /dev/disk/by-label"
-    link = f"ln -s ../../{os.path.basename(loop)} '/dev/disk/by-label/the\\x20disk'"
+    link = f"ln -s ../../{os.path.basename(loop)} '/dev/disk/by-label/the-disk'"
     base.run("sh", "-c", f"{node}; {link}", root=True).ok()
     said = base.enter("disk", "true")
     assert said.rc == 2
-    assert "LABEL=the disk is not mounted" in said.err
+    assert "LABEL=the-disk is not mounted" in said.err
     fill = "mkdir /srv/on; mount $0 /srv/on; cp -a /srv/bb/. /srv/on; echo x > /srv/on/etc/on"
     base.run("sh", "-c", fill, loop, root=True).ok()
+    for root in (False, True):  # on a desktop, whoever plugs it in has it mounted
+        said = base.enter("disk", "cat", "/etc/on", root=root)
+        assert (said.rc, said.out) == (2, "")
+        assert f"system disk: not bound: {loop} is on a loop device" in said.err
+    base.run("allie", "system", "add", "disk", "--trust", root=True).ok()
     assert base.enter("disk", "cat", "/etc/on").ok().lines == ["x"]
     # … and from inside another system
     assert base.sh("deb", "allie enter disk -- cat /etc/on").ok().lines == ["x"]

@@ -34,11 +34,12 @@ root = /srv/deb
 [system bb]
 root = /srv/bb  ; no Python in here
 [system disk]
-root = LABEL=the disk
+root = LABEL=the-disk
 [system gone]
 root = PARTLABEL=gone
 [system thebase]
 root = LABEL=thebase
+overlays = kit
 [system rootless]
 image = bb
 """

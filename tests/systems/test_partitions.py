@@ -100,8 +100,11 @@ def test_the_life_of_a_system_on_a_partition(
     room.declare(section("el7", f"LABEL={disk.label}"), allie="bandwidth = 1M")
     before = leftovers.mounts_but_of(tmp_path)
     pc = room.pc("pc07")
+    assert entry(pc, "el7")["state"] == "unbound"
+    adding = pc.spawn("system", "add", "el7", "--trust")
     until(lambda: "%" in entry(pc, "el7")["words"], "some of it came")
     kill(processes_of(pc.root))
+    adding.communicate()
     until(lambda: not processes_of(pc.root), "they are dead")
     assert entry(pc, "el7")["state"] in ("partial", "missing")
     assert in_system(pc, "el7", "status").rc == 2
@@ -150,6 +153,9 @@ def test_a_file_system_that_holds_something_is_left_alone(
     pc = room.pc("pc07")
     before = disk.file.read_bytes()[1 << 20 :]
     pc.tick(rc=1)
+    assert "not bound: " in pc.log("98systems")
+    assert "holds something that is no system" in pc.run("system", "add", "el7", "--trust").err
+    pc.tick(rc=1)
     assert "holds something that is no system" in pc.log("98systems")
     done = pc.run("system", "add", "el7", "--format", disk.device)
     assert done.rc == 2
@@ -184,7 +190,9 @@ def test_two_of_one_label_are_none(room: Room, disk: Disk, tmp_path: Path) -> No
         room.declare(section("el7", f"LABEL={disk.label}"))
         pc = room.pc("pc07")
         pc.tick(rc=1)
-        assert f"2 file systems have LABEL={disk.label}" in pc.log("98systems")
+        said = f"LABEL={disk.label}: 2 file systems have that label: "
+        assert said in pc.log("98systems")
+        assert pc.run("system", "add", "el7", "--trust").rc == 2, "not even a person can mean both"
         assert not _look(disk, tmp_path, ".allie-fetching")
     finally:
         twin.end()
@@ -217,7 +225,8 @@ def test_a_disk_that_fills_up(room: Room, disk: Disk, tmp_path: Path) -> None:
     room.heavy_image("el7", 70)
     room.declare(section("el7", f"LABEL={disk.label}"))
     pc = room.pc("pc07")
-    until(lambda: entry(pc, "el7")["words"].startswith("last time"), "the disk is full")
+    assert pc.run("system", "add", "el7", "--trust").rc == 2
+    assert entry(pc, "el7")["words"].startswith("last time")
     assert "disk" in entry(pc, "el7")["words"]
     until(lambda: not processes_of(pc.root), "it has ended")
     pc.tick(rc=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import bootloader, bootmenu, menufiles
+from allie.client import binding, bootloader, bootmenu, menufiles
 from allie.core.settings import Settings
 from allie.core.system import System
 from tests.worlds import disk, qemu
@@ -27,11 +27,11 @@ class PC:
 
     def env(self) -> dict[str, str]:
         with looped(self.file) as device, disk.numbered(device):
-            return apart(_env, self.base)
+            return apart(_env, self.base, f"{device}p2")
 
     def set_env(self, **variables: str) -> None:
         with looped(self.file) as device, disk.numbered(device):
-            apart(_set_env, self.base, variables)
+            apart(_set_env, self.base, f"{device}p2", variables)
 
     def boot(self) -> str:
         """Boot it and pull the plug as soon as a system is up: what that says of itself."""
@@ -40,19 +40,20 @@ class PC:
             return guest.wait_for("allie.entry=", results=True).strip()
 
 
-def _env(base: System) -> dict[str, str]:
-    with bootmenu.opened(base) as boot:
+def _env(base: System, device: str) -> dict[str, str]:
+    with bootmenu.opened(base, device) as boot:
         return menufiles.read(boot).env
 
 
-def _set_env(base: System, variables: dict[str, str]) -> None:
-    with bootmenu.opened(base) as boot:
+def _set_env(base: System, device: str, variables: dict[str, str]) -> None:
+    with bootmenu.opened(base, device) as boot:
         menufiles.write_env(boot, variables)
 
 
 def _install(base: System, settings: Settings, device: str) -> list[str]:
     """The menu and GRUB; and the menu again, which then changes nothing."""
-    with bootmenu.opened(base) as boot:
+    binding.trust(base, settings.others[0], f"{device}p4")
+    with bootmenu.opened(base, f"{device}p2") as boot:
         bootmenu.refresh(base, settings, boot)
         done = bootloader.install(base.root, device, "")
         return [*done, *(["changed"] if bootmenu.refresh(base, settings, boot).changed else [])]

@@ -48,11 +48,11 @@ def test_an_empty_disk_becomes_a_pc_that_ticks_at_boot(tmp_path: Path, store: Se
         guest.wait_for("ticked as pc1: since then", results=True)
         guest.wait_for("login:")
     with looped(file) as device, disk.numbered(device):
-        env = apart(_env)
+        env = apart(_env, f"{device}p2")
     assert env["allie_good"] == env["allie_default"]
     assert "allie_tries" not in env
 
 
-def _env() -> dict[str, str]:
-    with bootmenu.opened(locate.open_system("/")) as boot:
+def _env(device: str) -> dict[str, str]:
+    with bootmenu.opened(locate.open_system("/"), device) as boot:
         return menufiles.read(boot).env

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import bootloader, bootmenu, menufiles
+from allie.client import binding, bootloader, bootmenu, menufiles
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.machine import efivars
+from allie.machine.volume import Volume
 from allie.server import kit
 from tests.worlds import disk, qemu
 from tests.worlds.debian import debian_root
@@ -102,11 +103,14 @@ class PC:
             copy = ["mcopy", "-s", "-m", "-Q", "-i", f"{device}p1", "::loader", str(at)]
             subprocess.run(copy, check=True)
         self.names = sorted(os.listdir(at / "loader/entries"), reverse=True)
-        return menufiles.read(str(at))
+        return menufiles.read(Volume(str(at)))
 
 
-def _install(base: System, settings: Settings, boot: str, env: dict[str, str]) -> list[str]:
+def _install(
+    base: System, settings: Settings, boot: Volume, device: str, env: dict[str, str]
+) -> list[str]:
     """The menu and systemd-boot."""
+    binding.trust(base, settings.others[0], f"{device}p3")
     bootmenu.refresh(base, settings, boot)
     if env:
         menufiles.write_env(boot, env)
@@ -130,11 +134,13 @@ def installed(systems: Systems, commands: str, **env: str) -> PC:
     systems.at_boot("one", _RUN.format(commands=commands))
     made = PC(systems)
     boot = systems.top / "boot"
-    menufiles.mark_as_fat(str(boot))
+    menufiles.mark_as_fat(Volume(str(boot)))
     layout = (("300M", disk.ESP), ("900M", "L"), ("300M", "L"))
     with disk.partitioned(made.file, "2G", *layout) as device:
         systems.onto({"one": f"{device}p2", "two": f"{device}p3"})
-        assert apart(_install, systems.base, systems.settings, str(boot), env) == ["UEFI"]
+        assert apart(_install, systems.base, systems.settings, Volume(str(boot)), device, env) == [
+            "UEFI"
+        ]
         made.put(boot, f"{device}p1")
     return made
 

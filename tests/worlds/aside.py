@@ -1,4 +1,4 @@
-"""The client on this machine, in a mount namespace with an /etc and a /run of its own."""
+"""The client on this machine, in a mount namespace with an /etc, /run and /var/lib of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PREPARE = """\
 set -e
 mount -t tmpfs tmpfs /run
-mkdir /run/up /run/work
-mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/up,workdir=/run/work /etc
+for place in etc var/lib; do
+    own=/run/own/$place
+    mkdir -p $own/up $own/work
+    mount -t overlay overlay -o lowerdir=/$place,upperdir=$own/up,workdir=$own/work /$place
+done
 eval "$1"
 known=$2
 shift 2

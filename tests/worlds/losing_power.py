@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from allie.client import menufiles
+from allie.machine.volume import Volume
 from tests.worlds import disk, qemu
 from tests.worlds.bare_metal import SOON, overlay
 from tests.worlds.loop import looped
@@ -107,7 +108,7 @@ class PC:
             else:
                 copy = ["debugfs", "-R", f"rdump /grub /systems {at}", f"{device}p2"]
             subprocess.run(copy, check=True, capture_output=True)
-        there = menufiles.read(str(at))
+        there = menufiles.read(Volume(str(at)))
         assert there.ids
         [image] = (self.server.store / "images/deb/boot").glob("vmlinuz-*")
         for each in there.kernels:

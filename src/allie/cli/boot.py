@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from allie.cli import options
-from allie.client import bootmenu, menufiles, systems
+from allie.client import binding, bootmenu, menufiles, systems
 from allie.core import menu
 from allie.core.errors import DONE, UsageError
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console, locate
+from allie.machine.volume import Volume
 
 if TYPE_CHECKING:
     import argparse
@@ -23,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which system, and for how long."""
     parser.add_argument("system", nargs="?", help="boot this one: SYSTEM, or SYSTEM/KERNEL")
     parser.add_argument("--once", action="store_true", help="the next time only")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="the boot partition with ALLiE's label is this PC's own",
+    )
     options.add_json(parser)
 
 
@@ -32,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     locate.need_name(here)
     if args.once and not args.system:
         raise UsageError("--once needs a system", "allie boot SYSTEM --once")
+    if args.trust:
+        console.warn(f"the boot partition {binding.trust_boot(here)} is this PC's own from now on")
     with bootmenu.opened(here) as boot:
         if not args.system:
             return _list(boot, json=args.json)
@@ -47,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _list(boot: str, *, json: bool) -> int:
+def _list(boot: Volume, *, json: bool) -> int:
     there, running = menufiles.read(boot), menufiles.running()
     found = []
     for each in there.ids:

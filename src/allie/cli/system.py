@@ -1,7 +1,8 @@
 """List this PC's systems, add one, update it, roll it back, remove it.
 
 allie system list            each system: where it lives, its image, how it stands
-allie system add NAME        declare a system if need be, and bring it now
+allie system add NAME        declare a system if need be, and bring it now; on a partition that this
+                             PC does not know yet: with --format DEVICE, or with --trust
 allie system update NAME     bring its image as it is now beside it, and switch to it
 allie system rollback NAME   switch back to what it was before the last update
 allie system remove NAME     remove it, and its section of allie.conf
@@ -9,8 +10,10 @@ allie system remove NAME     remove it, and its section of allie.conf
 
 from __future__ import annotations
 
+import os
+
 from allie.cli import options, systems
-from allie.client import arrival, roster, switch
+from allie.client import arrival, binding, roster, switch
 from allie.client import systems as others
 from allie.client.arrival import Job
 from allie.core.errors import DONE, UsageError
@@ -37,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", default="", help="add: its image (its name)")
     parser.add_argument("--overlays", default="", help="add: comma-separated (kit, common, image)")
     parser.add_argument("--format", default="", metavar="DEVICE", help="add: mkfs on it first")
+    parser.add_argument(
+        "--trust", action="store_true", help="add: the partition with its label is this PC's own"
+    )
     parser.add_argument("--in-place", action="store_true", help="update: also on a partition")
     options.add_json(parser)
 
@@ -86,11 +92,27 @@ def _add(here: System, args: argparse.Namespace) -> int:
         wanted = Declared(args.name, args.place, args.image, overlays)
         roster.declare(here, settings, wanted)
     declared = others.find(others.settings_of(here), args.name)
-    if args.format:
-        disks.make(args.format, declared.root)
+    _bind(here, declared, args)
+    if args.trust and not (declared.image and declared.overlays):
+        return DONE  # it comes from elsewhere; here it is booted, or entered
     arrival.bring(_job(here, declared))
     console.say(f"{declared.name}: there, in {declared.root}")
     return DONE
+
+
+def _bind(here: System, declared: Declared, args: argparse.Namespace) -> None:
+    """A person at this PC says which disk is meant."""
+    if not (args.format or args.trust):
+        return
+    if not declared.is_partition:
+        raise UsageError(
+            f"{declared.name} lives in {declared.root}, which is no partition",
+            "leave out --format and --trust",
+        )
+    if args.format:
+        disks.make(args.format, declared.root)
+    device = binding.trust(here, declared, os.path.realpath(args.format) if args.format else "")
+    console.say(f"{declared.name}: {declared.root} on {device} is this PC's own from now on")
 
 
 def _job(here: System, declared: Declared) -> Job:

@@ -91,12 +91,15 @@ def _tend(here: System) -> int:
 
 def _boots(here: System, settings: Settings) -> bool:
     """Note that this system came up, and have the boot menu follow; whether all is well with it."""
-    from allie.client import bootmenu  # noqa: PLC0415 - see HACKING.md, start-up
+    from allie.client import binding, bootmenu  # noqa: PLC0415 - see HACKING.md, start-up
 
     try:
         with bootmenu.opened(here) as boot:
             bootmenu.confirm(here, boot)
             made = bootmenu.refresh(here, settings, boot)
+    except binding.NotOurs as error:
+        console.say(f"boot menu: {error}")
+        return True
     except AllieError as error:
         console.warn(f"boot menu: {error}")
         return False

@@ -13,8 +13,9 @@ import os
 from allie.core import layout, whereabouts
 from allie.core.errors import StateError
 from allie.core.system import System
-from allie.machine import atomic, disks, locate, process
+from allie.machine import atomic, disks, locate, process, volume
 from allie.machine.disks import Partition
+from allie.machine.volume import Volume
 
 _MODULES = (
     "part_gpt ext2 fat search search_label search_fs_uuid loadenv configfile normal linux test echo"
@@ -63,7 +64,7 @@ def install(root: str, disk: str, esp: str) -> list[str]:
     return done
 
 
-def install_systemd_boot(root: str, boot: str) -> list[str]:
+def install_systemd_boot(root: str, boot: Volume) -> list[str]:
     """Put systemd-boot on the mounted boot partition, which is FAT; for which firmware: "UEFI".
 
     root: the system whose systemd-boot is taken. Raises StateError where it has none.
@@ -75,7 +76,7 @@ def install_systemd_boot(root: str, boot: str) -> list[str]:
         )
     for path in (_SYSTEMD_OWN, _FALLBACK):
         _put(boot, path, image)
-    atomic.sync_filesystem(boot)
+    boot.sync()
     return ["UEFI"]
 
 
@@ -148,12 +149,13 @@ def _write_bios(disk: str, spot: Partition, boot: bytes, core: bytes) -> None:
 
 def _write_esp(here: System, esp: str, image: bytes) -> None:
     """Put GRUB where the firmware looks for it."""
-    with disks.mounted(esp, f"{here.run}/esp") as at:
-        _put(at, _FALLBACK, image)
-        atomic.sync_filesystem(at)
+    at, way = f"{here.run}/esp", disks.AS_FAT
+    with disks.mounted(esp, at, way), volume.opened(at, way.flags) as there:
+        _put(there, _FALLBACK, image)
+        there.sync()
 
 
-def _put(top: str, path: str, image: bytes) -> None:
-    """A program for the firmware, below the top of an EFI system partition."""
-    os.makedirs(os.path.dirname(f"{top}/{path}"), exist_ok=True)
-    atomic.write(f"{top}/{path}", image)
+def _put(there: Volume, path: str, image: bytes) -> None:
+    """A program for the firmware, on an EFI system partition."""
+    there.make(os.path.dirname(path))
+    there.write(path, image)

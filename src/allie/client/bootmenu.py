@@ -10,19 +10,20 @@ client.bootloader).
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from allie.client import kernels, menufiles, systems
+from allie.client import binding, kernels, menufiles, systems
+from allie.client.binding import NoPartition
 from allie.client.kernels import Kernel
-from allie.core import menu, whereabouts
+from allie.core import menu
 from allie.core.errors import PathRefused, StateError
 from allie.core.menu import Entry
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, disks, paths, process, room
+from allie.machine import disks, room, volume
+from allie.machine.volume import Volume
 
 _MOST = 3  # kernels of one system
 _EARLIEST = 315532800  # 1980: where the time of a FAT file system begins
@@ -47,29 +48,29 @@ class _Kernel(Value):
 
 
 @contextmanager
-def opened(base: System) -> Iterator[str]:
-    """The boot partition, mounted for us alone. Raises StateError where there is none."""
-    device = disks.device(f"LABEL={whereabouts.BOOT_LABEL}")
-    if not device:
-        raise StateError(
-            f"this PC has no boot partition of ALLiE's (LABEL={whereabouts.BOOT_LABEL})",
-            "it boots by its own system's menu",
-        )
-    fat = process.has_program("blkid") and disks.contents(device).get("TYPE") == "vfat"
-    usual = "rw,dev,suid,exec"  # and times that do not depend on what the clock's battery keeps
-    options = f"{usual},tz=UTC" if fat else usual
-    with disks.mounted(device, f"{base.run}/boot", (options,)) as boot:
-        if fat:
+def opened(base: System, device: str = "") -> Iterator[Volume]:
+    """The boot partition, mounted for us alone. device: the one that was made just now.
+
+    Raises StateError where there is none, or none that is this PC's own (client.binding).
+    """
+    with ExitStack() as stack:
+        with binding.boot_pinned(base, device) as found:
+            kind = found.kind or disks.kind_of(found.device)
+            way = disks.AS_FAT if kind in disks.FAT else disks.AS_FILES
+            at = f"{base.run}/boot"
+            stack.enter_context(disks.mounted(found.device, at, way, kind))
+        boot = stack.enter_context(volume.opened(at, way.flags))
+        if way is disks.AS_FAT:
             menufiles.mark_as_fat(boot)
         yield boot
 
 
-def refresh(base: System, settings: Settings, boot: str) -> Menu:
+def refresh(base: System, settings: Settings, boot: Volume) -> Menu:
     """Make the menu on the mounted boot partition follow the systems that are present.
 
     Raises StateError, and leaves the menu as it is, where no system has a kernel or room is short.
     """
-    kernels: list[_Kernel] = []
+    there_now: list[_Kernel] = []
     without: list[str] = []
     wrote = False
     there = menufiles.read(boot)
@@ -83,7 +84,7 @@ def refresh(base: System, settings: Settings, boot: str) -> Menu:
         try:
             with _root_of(base, own, declared) as root:
                 mine = _kernels(root, declared, boot, there.kernels)
-                wrote |= _copy(mine, boot)
+                wrote |= _copy(mine, root, boot)
         except (StateError, PathRefused) as error:
             if declared is not own and declared.name not in named:
                 without.append(f"{declared.name}: {error.message}")
@@ -92,14 +93,14 @@ def refresh(base: System, settings: Settings, boot: str) -> Menu:
                 without.append(f"{declared.name}: {error.message}")
                 continue
             raise
-        kernels += mine
-    entries = [each.entry for each in kernels]
+        there_now += mine
+    entries = [each.entry for each in there_now]
     if not entries:
         raise StateError("no system has a kernel to boot: " + "; ".join(without), "install one")
     return _switch(boot, entries, settings.system, tuple(without), wrote)
 
 
-def confirm(base: System, boot: str) -> bool:
+def confirm(base: System, boot: Volume) -> bool:
     """Note that the running system came up, if this menu booted it; whether that was news."""
     booted = menufiles.running()
     if not base.is_base or booted.partition("/")[0] != base.name:
@@ -127,27 +128,29 @@ def _root_of(base: System, own: Declared, declared: Declared) -> Iterator[str]:
     if declared is own:
         yield base.root
         return
-    if not disks.device(declared.root):
-        raise _Absent(f"no partition has {declared.root}")
-    with systems.opened(base, declared) as root:
+    with ExitStack() as stack:
+        try:
+            root = stack.enter_context(systems.opened(base, declared))
+        except NoPartition as error:
+            raise _Absent(f"no partition has {declared.root}") from error
         stands, why = systems.standing(declared, root)
         if stands != systems.THERE:
             raise _Absent(why)
         yield root
 
 
-def _kernels(root: str, declared: Declared, boot: str, named: frozenset[str]) -> list[_Kernel]:
+def _kernels(root: str, declared: Declared, boot: Volume, named: frozenset[str]) -> list[_Kernel]:
     """A system's kernels that have an initramfs, newest first. Raises _Absent if there is none."""
     found = kernels.found(root)[:_MOST]
     if not found:
         raise _Absent("it has no kernel with an initramfs in /boot")
-    inside = paths.Inside(root)
-    cmdline = atomic.read(inside.prefix + inside.file("etc/kernel/cmdline")) or ""
-    words = menu.options(declared.root, cmdline)
+    words = menu.options(declared.root, kernels.cmdline(root))
     return [_placed(declared.name, each, words, (boot, named)) for each in found]
 
 
-def _placed(name: str, found: Kernel, options: str, where: tuple[str, frozenset[str]]) -> _Kernel:
+def _placed(
+    name: str, found: Kernel, options: str, where: tuple[Volume, frozenset[str]]
+) -> _Kernel:
     """Where a kernel's copy is, or is to be: never over one that the menu names."""
     boot, named = where
     release, files = found.release, (found.vmlinuz, found.initrd)
@@ -155,19 +158,22 @@ def _placed(name: str, found: Kernel, options: str, where: tuple[str, frozenset[
     spot = spot.lower() if menufiles.is_fat(boot) else spot  # it does not tell these apart
     spots = [spot, f"{spot}.new"]
     pairs = [(f"{at}/vmlinuz", f"{at}/initrd") for at in spots]
-    good = [pair for pair in pairs if all(_same(src, boot + at) for src, at in zip(files, pair))]
+    good = [pair for pair in pairs if all(_same(src, boot, at) for src, at in zip(files, pair))]
     free = [pair for pair in pairs if pair[0] not in named]
     kernel, initrd = (good or free or pairs)[0]
     title = f"{name} ({release})"
     return _Kernel(Entry(name, release, kernel, initrd, options, title), *files)
 
 
-def _same(source: str, copy: str) -> bool:
+def _same(source: str, boot: Volume, copy: str) -> bool:
+    there = boot.status(copy)
+    if there is None or not boot.is_file(copy):
+        return False
     try:
-        one, other = os.stat(source), os.stat(copy)
+        one = os.stat(source)
     except OSError:
         return False
-    return (one.st_size, _time(one)) == (other.st_size, _time(other))
+    return (one.st_size, _time(one)) == (there.st_size, _time(there))
 
 
 def _time(st: os.stat_result) -> int:
@@ -175,53 +181,51 @@ def _time(st: os.stat_result) -> int:
     return max(int(st.st_mtime), _EARLIEST) // _GRAIN
 
 
-def _copy(kernels: list[_Kernel], boot: str) -> bool:
+def _copy(kernels_there: list[_Kernel], root: str, boot: Volume) -> bool:
     """Copy what is not there yet, each by a rename, and sync; whether there was any."""
-    pairs = [(each.kernel, boot + each.entry.kernel) for each in kernels]
-    pairs += [(each.initrd, boot + each.entry.initrd) for each in kernels]
-    missing = [(source, copy) for source, copy in pairs if not _same(source, copy)]
+    pairs = [(each.kernel, each.entry.kernel) for each in kernels_there]
+    pairs += [(each.initrd, each.entry.initrd) for each in kernels_there]
+    missing = [(source, copy) for source, copy in pairs if not _same(source, boot, copy)]
     if not missing:
         return False
-    size = sum(os.stat(source).st_size for source, _ in missing)
-    room.need(boot, size, 2 * len(missing))
-    for source, copy in missing:
-        os.makedirs(os.path.dirname(copy), 0o755, exist_ok=True)
-        try:
-            shutil.copyfile(source, f"{copy}.part")
-            st = os.stat(source)
-            os.utime(f"{copy}.part", ns=(st.st_mtime_ns, st.st_mtime_ns))
-        except OSError as error:
-            raise StateError(f"cannot copy {source} to {copy}: {error.strerror}") from error
-        atomic.sync_filesystem(boot)  # before it has its name: the next run trusts size and time
-        os.rename(f"{copy}.part", copy)
-    atomic.sync_filesystem(boot)
+    with ExitStack() as stack:
+        files = [stack.enter_context(kernels.opened(root, source)) for source, _ in missing]
+        room.need(boot.at, sum(os.fstat(each).st_size for each in files), 2 * len(missing))
+        for file, (_, copy) in zip(files, missing):
+            boot.make(os.path.dirname(copy))
+            boot.bring(file, copy)
+    boot.sync()
     return True
 
 
 def _switch(
-    boot: str, entries: list[Entry], first: str, without: tuple[str, ...], wrote: bool
+    boot: Volume, entries: list[Entry], first: str, without: tuple[str, ...], wrote: bool
 ) -> Menu:
     """Name the new entries, then remove what none of them names."""
     if wrote:
         menufiles.settle(boot)
     env = menu.follow(menufiles.read(boot).env, entries, first)
     wrote |= menufiles.write(boot, entries, env)
-    wrote |= _clean(f"{boot}/systems", {boot + os.path.dirname(each.kernel) for each in entries})
+    wrote |= _clean(boot, {os.path.dirname(each.kernel) for each in entries})
     return Menu(tuple(entries), env, without, wrote)
 
 
-def _clean(top: str, named: set[str]) -> bool:
-    """Remove the kernels that no entry names, and what a killed copy left."""
+def _clean(boot: Volume, named: set[str]) -> bool:
+    """Remove the kernels that no entry names, and what a killed copy left; nothing of it by a link.
+
+    What is no directory here is none of ours, and goes.
+    """
     gone = False
-    for system in sorted(os.listdir(top)):
-        for release in sorted(os.listdir(f"{top}/{system}")):
+    top = "/systems"
+    for system in boot.names(top):
+        inside = boot.names(f"{top}/{system}") if boot.is_directory(f"{top}/{system}") else []
+        for release in inside:
             place = f"{top}/{system}/{release}"
-            if place not in named:
-                shutil.rmtree(place)
-                gone = True
+            if place not in named or not boot.is_directory(place):
+                gone |= boot.remove(place)
                 continue
             for name in ("vmlinuz.part", "initrd.part"):
-                gone |= atomic.remove(f"{place}/{name}")
-        if not os.listdir(f"{top}/{system}"):
-            os.rmdir(f"{top}/{system}")
+                gone |= boot.remove(f"{place}/{name}")
+        if not any(each.startswith(f"{top}/{system}/") for each in named):
+            gone |= boot.remove(f"{top}/{system}")
     return gone

@@ -51,11 +51,16 @@ def root_of(name: str) -> str:
     if where.startswith("/"):
         return _directory(base, where, f"root of [system {name}]")
     device = userland.follow(base, whereabouts.device(where))
+    bound = _bound_device(base, name)
+    point = _mount_point(bound, base) if bound else ""
+    if point:
+        return point  # whatever else has the label, and udev's link
     point = _mount_point(device, base)
     if not point:
         if os.path.exists(device):
             raise StateError(f"system {name}: {where} is not mounted", "as root: mount it first")
         raise StateError(f"system {name}: there is no disk with {where}", "blkid lists them")
+    _check_disk(base, name, device)
     return point
 
 
@@ -88,6 +93,36 @@ def _check(root: str) -> None:
             raise StateError(f"{root} holds no system that you can enter: no /{each} in it")
     if os.path.lexists(f"{root}/{whereabouts.NOTE}"):
         raise StateError(f"{root} is not whole yet: it is still being fetched", "try again later")
+
+
+def _bound_device(base: str, name: str) -> str:
+    """The device that a tick has found to be a system's own; "" if none is, or it is gone."""
+    from allie.machine import physical  # noqa: PLC0415 - only a system on a partition needs it
+
+    word = _read(f"{base}/run/allie/bound/{name}").strip()
+    number = word.partition(" ")[0]
+    if not number or physical.appearance(number) != word:
+        return ""
+    return f"{base}/dev/{os.path.basename(os.path.realpath(f'/sys/dev/block/{number}'))}"
+
+
+def _check_disk(base: str, name: str, device: str) -> None:
+    """Raise StateError where a disk may be anybody's: a desktop mounts whatever is plugged in."""
+    from allie.machine import physical  # noqa: PLC0415 - only a system on a partition needs it
+
+    node = os.stat(device).st_rdev
+    number = f"{os.major(node)}:{os.minor(node)}"
+    if _read(f"{base}/run/allie/bound/{name}").strip() == physical.appearance(number):
+        return
+    own = {each.name for each in physical.of_root(point=base or "/")}
+    disks = physical.under(number)
+    strange = [each.why for each in disks if each.why and each.name not in own]
+    if strange or not disks:
+        what = strange[0] if strange else "an unknown disk"
+        raise StateError(
+            f"system {name}: not bound: {device} is on {what}",
+            f"as root, if it is to be: allie system add {name} --trust",
+        )
 
 
 def _directory(base: str, path: str, what: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 
-from allie.client import arrival, bootloader, bootmenu, menufiles, systems, timer
+from allie.client import arrival, binding, bootloader, bootmenu, menufiles, systems, timer
 from allie.client.arrival import FirstTick, Job
 from allie.core import layout, whereabouts
 from allie.core import settings as configuration
@@ -21,7 +21,7 @@ from allie.core.layout import Partition
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, disks, locate, mounts, process, tree
+from allie.machine import atomic, disks, labelled, locate, mounts, process, tree
 
 _HERE = "/run/allie/install"  # stands for the PC
 _NODES = 10.0  # seconds within which the kernel's names of the partitions appear
@@ -106,6 +106,7 @@ def bring(plan: Plan, first_tick: FirstTick) -> None:
     os.makedirs(_HERE, 0o700, exist_ok=True)
     try:
         pc = _stand_in(plan)
+        binding.trust(pc, plan.own, _node(plan, plan.settings.root))
         arrival.bring(Job(pc, plan.settings, plan.own, first_tick))
     finally:
         if not mounts.at_or_below(_HERE + "/"):
@@ -114,15 +115,17 @@ def bring(plan: Plan, first_tick: FirstTick) -> None:
 
 def make_bootable(plan: Plan) -> list[str]:
     """Put the boot loader and the menu on the disk; for which firmware it boots now."""
-    pairs = zip(plan.parts, disks.partitions(plan.disk))
-    esp = next((made.node for part, made in pairs if part.kind == layout.ESP), "")
-    with disks.passing(disks.device(plan.settings.root), "/run/allie/installed") as root:
+    pairs = [(part, made.node) for part, made in zip(plan.parts, disks.partitions(plan.disk))]
+    esp = next((node for part, node in pairs if part.kind == layout.ESP), "")
+    menu = next(node for part, node in pairs if part.kind in (layout.BOOT, layout.EFI_BOOT))
+    own = _node(plan, plan.settings.root)
+    with disks.passing(own, "/run/allie/installed", disks.AS_NEW) as root:
         here = locate.open_system(root)
         if os.path.exists(here.at("usr/bin/ssh-keygen")):
             process.run(["chroot", root, "ssh-keygen", "-A"])  # keys of its own, where it has none
         settings = systems.settings_of(here)
         timer.install(here, settings.host)
-        with bootmenu.opened(here) as boot:
+        with bootmenu.opened(here, menu) as boot:
             bootmenu.refresh(here, settings, boot)
             if menufiles.is_fat(boot):
                 firmware = bootloader.install_systemd_boot(root, boot)
@@ -130,6 +133,12 @@ def make_bootable(plan: Plan) -> list[str]:
                 firmware = bootloader.install(root, plan.disk, esp)
         atomic.sync_filesystem(root)
     return firmware
+
+
+def _node(plan: Plan, where: str) -> str:
+    """The device of a partition of the disk, by its place: others may have the label."""
+    pairs = zip(plan.parts, disks.partitions(plan.disk))
+    return next(made.node for part, made in pairs if part.where == where)
 
 
 def _stand_in(plan: Plan) -> System:
@@ -188,7 +197,7 @@ def _check_names(present: list[disks.Partition], parts: tuple[Partition, ...]) -
     own = [each.node for each in present]
     for each in parts:
         if each.kind in (layout.BOOT, layout.EFI_BOOT, layout.SYSTEM):
-            others = [node for node in disks.devices(each.where) if node not in own]
+            others = [node for node in labelled.names(each.where) if node not in own]
             if others:
                 raise StateError(
                     f"another disk of this PC has {each.where}: {' '.join(others)}",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from allie.core import menu
-from allie.core.errors import AllieError
+from allie.core.errors import AllieError, StateError
 from allie.core.value import Value
 from allie.machine import paths, within
 
 _KERNEL = r"vmlinu[xz]-([A-Za-z0-9][A-Za-z0-9._+~-]*)"
+_MOST = 1 << 14  # bytes of a command line
 _INITRDS = ("initrd.img-{}", "initramfs-{}.img", "initrd-{}")  # Debian's, Fedora's, openSUSE's
 
 
@@ -20,6 +24,36 @@ class Kernel(Value):
     release: str
     vmlinuz: str
     initrd: str
+
+
+@contextmanager
+def opened(root: str, path: str) -> Iterator[int]:
+    """A file of a root, by the path as `found` gives it: regular, reached through no link.
+
+    Raises StateError, PathRefused.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with paths.parent_descriptor(root, path[len(root.rstrip("/")) + 1 :]) as (above, name):
+            file = os.open(name, flags, dir_fd=above)
+    except OSError as error:
+        raise StateError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise StateError(f"{path} is no regular file", "put the kernel there, or remove it")
+        yield file
+    finally:
+        os.close(file)
+
+
+def cmdline(root: str) -> str:
+    """What a root's /etc/kernel/cmdline says; "" where it has none that can be read."""
+    inside = paths.Inside(root)
+    try:
+        with opened(root, inside.prefix + inside.file("etc/kernel/cmdline")) as file:
+            return os.read(file, _MOST).decode(errors="surrogateescape")
+    except (AllieError, OSError):
+        return ""
 
 
 def found(root: str) -> list[Kernel]:

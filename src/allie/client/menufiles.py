@@ -10,13 +10,12 @@ rename, after which the partition boots.
 
 from __future__ import annotations
 
-import os
-
 from allie.core import bls, menu
 from allie.core.bls import Standing
 from allie.core.menu import Entry
 from allie.core.value import Value
-from allie.machine import atomic, efivars, mounts, process
+from allie.machine import atomic, efivars
+from allie.machine.volume import Volume
 
 _ENTRIES = "loader/entries"
 
@@ -29,14 +28,14 @@ class Written(Value):
     env: dict[str, str]  # what the loader and we have noted
 
 
-def mark_as_fat(boot: str) -> None:
+def mark_as_fat(boot: Volume) -> None:
     """Have a boot partition be systemd-boot's."""
-    os.makedirs(f"{boot}/loader", 0o755, exist_ok=True)
+    boot.make("loader")
 
 
-def is_fat(boot: str) -> bool:
+def is_fat(boot: Volume) -> bool:
     """Whether a boot partition is systemd-boot's, which is FAT; else it is GRUB's."""
-    return os.path.isdir(f"{boot}/loader")
+    return boot.is_directory("loader")
 
 
 def running() -> str:
@@ -44,7 +43,7 @@ def running() -> str:
     return menu.booted_by(atomic.read("/proc/cmdline") or "")
 
 
-def read(boot: str) -> Written:
+def read(boot: Volume) -> Written:
     """What the loader finds."""
     if is_fat(boot):
         there = _read_loader(boot)
@@ -53,59 +52,58 @@ def read(boot: str) -> Written:
             frozenset(each.kernel for each in there.entries),
             there.env,
         )
-    cfg = atomic.read(f"{boot}/grub/grub.cfg") or ""
-    env = menu.parse_env(atomic.read_bytes(f"{boot}/grub/grubenv") or b"")
+    cfg = boot.text("grub/grub.cfg")
+    env = menu.parse_env(boot.read("grub/grubenv") or b"")
     return Written(tuple(menu.ids_in(cfg)), frozenset(menu.kernels_in(cfg)), env)
 
 
-def write(boot: str, entries: list[Entry], env: dict[str, str]) -> bool:
+def write(boot: Volume, entries: list[Entry], env: dict[str, str]) -> bool:
     """Have the menu be of these entries, and boot what these variables say; whether that is new."""
     if is_fat(boot):
         return _write_loader(boot, entries, env)
-    os.makedirs(f"{boot}/grub", 0o755, exist_ok=True)
+    boot.make("grub")
     text = menu.grub_cfg(entries)
-    changed = atomic.read(f"{boot}/grub/grub.cfg") != text
+    changed = boot.text("grub/grub.cfg") != text
     if changed:
-        atomic.write(f"{boot}/grub/grub.cfg", text)
+        boot.write("grub/grub.cfg", text)
         settle(boot)
     return write_env(boot, env) or changed
 
 
-def write_env(boot: str, env: dict[str, str]) -> bool:
+def write_env(boot: Volume, env: dict[str, str]) -> bool:
     """Have these variables with the present entries, if they differ; whether they did."""
     if is_fat(boot):
         return _write_loader(boot, list(_read_loader(boot).entries), env)
     block = menu.format_env(env)
-    if atomic.read_bytes(f"{boot}/grub/grubenv") == block:
+    if boot.read("grub/grubenv") == block:
         return False
-    atomic.write(f"{boot}/grub/grubenv", block)
+    boot.write("grub/grubenv", block)
     settle(boot)
     return True
 
 
-def settle(boot: str) -> None:
+def settle(boot: Volume) -> None:
     """Have what was written stand where a loader finds it: GRUB replays no journal."""
     if is_fat(boot):
-        atomic.sync_filesystem(boot)
-    elif boot in mounts.points():
-        for state in ("ro", "rw"):
-            process.run(["mount", "-o", f"remount,{state}", boot], check=state == "rw")
+        boot.sync()
+    else:
+        boot.settle()
 
 
-def _read_loader(boot: str) -> Standing:
+def _read_loader(boot: Volume) -> Standing:
     """systemd-boot's menu. Where it passed the default over, that has given way."""
-    files = {name: atomic.read(f"{boot}/{_ENTRIES}/{name}") or "" for name in _ours(boot)}
-    conf = atomic.read(f"{boot}/loader/loader.conf") or ""
+    files = {name: boot.text(f"{_ENTRIES}/{name}") for name in _ours(boot)}
+    conf = boot.text("loader/loader.conf")
     there = bls.standing(conf, files, efivars.read(bls.ONCE), efivars.read(bls.ALWAYS))
     if running() == there.env.get("allie_default"):
         return there  # its last try may be this one
     return there._replace(env=menu.give_way(there.env))
 
 
-def _write_loader(boot: str, entries: list[Entry], env: dict[str, str]) -> bool:
+def _write_loader(boot: Volume, entries: list[Entry], env: dict[str, str]) -> bool:
     """A new generation beside the present one, then loader.conf, then what is there no more."""
-    present = {name: atomic.read(f"{boot}/{_ENTRIES}/{name}") for name in _ours(boot)}
-    conf = atomic.read(f"{boot}/loader/loader.conf") or ""
+    present = {name: boot.text(f"{_ENTRIES}/{name}") for name in _ours(boot)}
+    conf = boot.text("loader/loader.conf")
     number = bls.standing(conf, {}, "", "").number
     wanted = bls.files(entries, env, number)
     mine = {name: present[name] for name in present if bls.generation(name) == number}
@@ -113,17 +111,17 @@ def _write_loader(boot: str, entries: list[Entry], env: dict[str, str]) -> bool:
     if changed:
         number += 1
         wanted = bls.files(entries, env, number)
-        os.makedirs(f"{boot}/{_ENTRIES}", 0o755, exist_ok=True)
+        boot.make(_ENTRIES)
         for name in [name for name in present if bls.generation(name) == number]:
-            atomic.remove(f"{boot}/{_ENTRIES}/{name}")  # of a run that was killed
+            boot.remove(f"{_ENTRIES}/{name}")  # of a run that was killed
         for name, text in wanted.items():
-            atomic.write(f"{boot}/{_ENTRIES}/{name}", text)
+            boot.write(f"{_ENTRIES}/{name}", text)
         settle(boot)
-        atomic.write(f"{boot}/loader/loader.conf", bls.conf(env, number))
+        boot.write("loader/loader.conf", bls.conf(env, number))
         settle(boot)
     changed |= _note_once(wanted, env)
     for name in set(_ours(boot)) - set(wanted):
-        changed |= atomic.remove(f"{boot}/{_ENTRIES}/{name}")
+        changed |= boot.remove(f"{_ENTRIES}/{name}")
     return changed
 
 
@@ -145,10 +143,6 @@ def _note_once(files: dict[str, str], env: dict[str, str]) -> bool:
     return changed
 
 
-def _ours(boot: str) -> list[str]:
+def _ours(boot: Volume) -> list[str]:
     """The files of our entries, and what a killed run left of them."""
-    try:
-        names = os.listdir(f"{boot}/{_ENTRIES}")
-    except FileNotFoundError:
-        return []
-    return [name for name in names if name.startswith(bls.OURS)]
+    return [name for name in boot.names(_ENTRIES) if name.startswith(bls.OURS)]

@@ -151,7 +151,7 @@ def _mounted(what: str, work: str) -> str:
         raise UsageError(f"{what} is neither a device nor a directory")
     top = f"{work}/root"
     os.mkdir(top)
-    done = process.run(["mount", "-o", "ro,nosuid,noexec", what, top])
+    done = process.run(["mount", "-i", "-o", "ro,nosuid,nodev,noexec", what, top])
     if done.code != 0:
         hint = "if it is mounted already, offer the directory where it is"
         raise StateError(f"cannot mount {what}: {done.last_words()}", hint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from allie.client import arrival, join, state, systems
+from allie.client import arrival, binding, join, state, systems
 from allie.client import generation as generations
 from allie.core import settings as configuration
 from allie.core.errors import AllieError, UsageError
@@ -21,7 +21,7 @@ class Entry(Value):
     root: str
     image: str  # the one that it has; the declared one while it has none
     overlays: tuple[str, ...]
-    state: str  # running, there, missing, partial, foreign, other
+    state: str  # running, there, missing, partial, foreign, unbound, other
     words: str = ""
     tick: int = 0  # its last
     attention: bool = False
@@ -95,6 +95,8 @@ def _entry(base: System, declared: Declared) -> Entry:
             entry = entry._replace(state=stands, words=words or why)
             if stands == systems.THERE:
                 entry = _of_tree(entry, declared, root)
+    except binding.NotBound as error:  # what it says to do comes before what was tried last
+        entry = entry._replace(state="unbound", words=str(error))
     except (AllieError, OSError) as error:
         entry = entry._replace(words=words or str(error))
     return entry

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from allie.client import arrival, state, switch, systems
+from allie.client import arrival, binding, state, switch, systems
 from allie.client.arrival import FirstTick, Job
 from allie.core import system
 from allie.core.errors import AllieError, Busy
@@ -49,6 +49,8 @@ def tend(base: System, settings: Settings, tick: Tick, first_tick: FirstTick) ->
     ticking = []
     for declared in settings.others:
         if not declared.root or not declared.is_looked_after:
+            if declared.is_partition:
+                binding.renew(base, declared)
             continue  # only ever the base; or looked after by somebody else, and entered
         job = Job(base, settings, declared, first_tick)
         try:
@@ -137,6 +139,7 @@ def _tick(job: Job, tick: Tick) -> int:
     os.environ["ALLIE_OFFLINE"] = "1"
     try:
         with systems.opened(job.base, job.declared) as root:
+            binding.hand_over(job.base, job.settings, job.declared, root)
             return tick(locate.open_system(root))
     except (AllieError, OSError) as error:  # it cannot report by itself
         atomic.write(_failure(job.base, job.declared.name), str(error), durable=False)

@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from allie.client import binding, identity, part
 from allie.client import generation as generations
-from allie.client import identity, part
 from allie.core import system, whereabouts
 from allie.core.errors import Busy, PathRefused, StateError, UsageError
 from allie.core.settings import Declared, Settings
@@ -22,6 +22,7 @@ from allie.core.value import Value
 from allie.machine import atomic, disks, locate, lock, mounts, paths
 
 NOTE = whereabouts.NOTE
+book = binding.book
 AHEAD = ".allie-ahead"  # at the top of a tree in the making: its overlays, before they are in place
 MISSING, PARTIAL, THERE, FOREIGN = "missing", "partial", "there", "foreign"
 IMAGE, TICK, READY = "image", "tick", "ready"  # what a fetch is at
@@ -78,20 +79,16 @@ def directory_of(base: System, declared: Declared) -> str:
 def opened(base: System, declared: Declared) -> Iterator[str]:
     """The root of a system, mounted for us alone if it is a partition. It may not be there yet.
 
-    Raises StateError where no partition has the label, or it is the system that runs.
+    Raises StateError where no partition has the label, or the one that has it is not known to be
+    this PC's own (client.binding), or it is the system that runs.
     """
     if not declared.is_partition:
         root = directory_of(base, declared)
         _not_ours(base, declared, root)
         yield root
         return
-    device = disks.device(declared.root)
-    if not device:
-        raise StateError(
-            f"{declared.name}: no partition of this PC has {declared.root}",
-            f"make one: allie system add {declared.name} --format DEVICE",
-        )
-    with disks.mounted(device, f"{base.run}/roots/{declared.name}") as root:
+    at = f"{base.run}/roots/{declared.name}"
+    with binding.mounted(base, declared, at, disks.AS_SYSTEM) as root:
         _not_ours(base, declared, root)
         yield root
 
@@ -116,8 +113,9 @@ def standing(declared: Declared, root: str) -> tuple[str, str]:
 
 
 def is_empty(root: str) -> bool:
-    """Whether a tree has nothing of a system in it."""
-    return set(os.listdir(root)) <= set(_OURS)
+    """Whether a tree has nothing of a system in it; what is ours is a link in none of ours."""
+    names = os.listdir(root)
+    return set(names) <= set(_OURS) and not any(os.path.islink(f"{root}/{each}") for each in names)
 
 
 def in_place(declared: Declared, root: str) -> bool:
@@ -191,16 +189,6 @@ def held(base: System, name: str) -> Iterator[None]:
 def is_held(base: System, name: str) -> bool:
     """Whether a system is being fetched, updated or removed now."""
     return lock.is_taken(f"{base.systems}/{name}")
-
-
-def book(base: System, name: str) -> str:
-    """The directory of what the base notes about another system."""
-    place = f"{base.systems}/{name}"
-    try:
-        os.makedirs(place, 0o700, exist_ok=True)
-    except OSError as error:
-        raise StateError(f"cannot make {place}: {error.strerror}") from error
-    return place
 
 
 def _not_ours(base: System, declared: Declared, root: str) -> None:

@@ -12,10 +12,12 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 
-from allie.client import enter, kernels
+from allie.client import binding, enter, kernels
 from allie.core import whereabouts
 from allie.core.errors import StateError
+from allie.core.settings import Declared
 from allie.core.value import Value
 from allie.machine import atomic, console, disks, locate, lock, loop, mounts, paths, process
 
@@ -72,7 +74,13 @@ def boot(name: str, memory: int, cpus: int, accel: str, *, keep: bool = False) -
     """Boot a system until it is switched off; QEMU's exit status. Raises AllieError."""
     if not process.has_program(PROGRAM):
         raise StateError(f"{PROGRAM} is not installed", f"install {PACKAGES}")
-    source = find(name)
+    with ExitStack() as stack:
+        source = find(name, stack)
+        return _boot(source, Machine("", "", "", memory, cpus, "", keep), name, accel)
+
+
+def _boot(source: Source, machine: Machine, name: str, accel: str) -> int:
+    keep = machine.keep
     if keep and not source.device:
         raise StateError(
             f"{name} lives in {source.root}: only a partition that is not mounted can be kept",
@@ -82,27 +90,32 @@ def boot(name: str, memory: int, cpus: int, accel: str, *, keep: bool = False) -
     if source.root:
         disk = _copy(source.root, _take_kernel(source.root, kernel, initrd))
     else:
-        with disks.read(source.device, _MOUNT) as root:
+        with disks.passing(source.device, _MOUNT, disks.TO_READ) as root:
             if _take_kernel(root, kernel, initrd):
                 console.warn("without its modules, which only a copy of a directory can be given")
         disk = _hold(source.device) if keep else os.open(source.device, os.O_RDONLY | os.O_CLOEXEC)
     files = [disk, kernel, initrd, log]
     names = [f"/proc/self/fd/{each}" for each in files]
-    whole = Machine(source.device or names[0], names[1], names[2], memory, cpus, names[3], keep)
+    disk_name = source.device or names[0]
+    whole = machine._replace(disk=disk_name, kernel=names[1], initrd=names[2], log=names[3])
     return _run(whole, files, accel)
 
 
-def find(name: str) -> Source:
-    """Where a system is. Raises AllieError where there is none, or it is the running one."""
+def find(name: str, stack: ExitStack) -> Source:
+    """Where a system is; a partition stays the same one as long as the stack is not left.
+
+    Raises AllieError where there is none, or none that is this PC's own, or it is the running one.
+    """
     try:
         root = enter.root_of(name)
     except StateError:  # not mounted
         text = atomic.read("/etc/allie/allie.conf") or ""
         where = whereabouts.roots(text).get(name, "")
-        device = disks.device(where) if "LABEL=" in where else ""
-        if not device:
+        declared = Declared(name, where)
+        if not declared.is_partition:
             raise
-        return Source("", device)
+        found = stack.enter_context(binding.pinned(locate.open_system(), declared))
+        return Source("", found.device)
     if disks.is_running(root):
         raise StateError(f"{name} is the system that runs now", "boot one of the others")
     below = mounts.at_or_below(f"{root.rstrip('/')}/")
@@ -122,8 +135,8 @@ def _take_kernel(root: str, kernel: int, initrd: int) -> str:
         raise StateError(f"neither {root}/boot nor /boot holds a kernel with its initramfs")
     chosen = found[0]
     for path, target in ((chosen.vmlinuz, kernel), (chosen.initrd, initrd)):
-        with open(path, "rb") as source:
-            while data := source.read(_COPY):
+        with kernels.opened(root if own else "/", path) as source:
+            while data := os.read(source, _COPY):
                 os.write(target, data)
     if own:
         return ""
@@ -164,7 +177,7 @@ def _copy(root: str, modules: str) -> int:
 
 def _add_modules(image: int, modules: str) -> None:
     """Copy modules to where the programs that load them look."""
-    with loop.device(image) as device, disks.passing(device, _MOUNT) as at:
+    with loop.device(image) as device, disks.passing(device, _MOUNT, disks.AS_SYSTEM) as at:
         inside = paths.Inside(at)
         target = inside.prefix + inside.directory(_MODULES.lstrip("/")).real
         os.makedirs(target, 0o755, exist_ok=True)

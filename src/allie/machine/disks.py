@@ -1,6 +1,7 @@
-"""Find a system's file system by its label, and mount it for this process alone.
+"""Make and mount file systems of this PC's disks: the one door to what lies on them.
 
-The mount is seen by this process and its children only, and goes with the last of them.
+A mount is seen by this process and its children only, and goes with the last of them. Nothing here
+decides whether a disk may be mounted: that is client.binding's, which every command asks first.
 """
 
 from __future__ import annotations
@@ -8,17 +9,38 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from allie.core import whereabouts
 from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
-from allie.machine import atomic, mounting, process
+from allie.machine import atomic, labelled, mounting, process
 
 _LONGEST = 16  # characters of an ext4 label; mkfs.ext4 cuts off the rest
-_AS_SYSTEM = ("rw,dev,suid,exec",)  # device files in it work
 _BLKID_NOTHING = 2  # its exit status where it finds nothing
+# The kinds that are mounted, by the kernel's own code; no other, whatever a disk says that it is
+SYSTEMS = ("ext4", "xfs", "btrfs", "f2fs", "ext3", "ext2")
+BOOT = ("ext4", "vfat", "ext3", "ext2")
+FAT = ("vfat",)
+
+
+class Way(Value):
+    """How a file system is mounted."""
+
+    kinds: tuple[str, ...]  # that it may be
+    flags: int  # of mount(2)
+    options: tuple[str, ...] = ("",)  # of these the first that it takes
+
+
+# A system's scripts run in it, with a /dev of their own: no device file on its disk is used.
+AS_SYSTEM = Way(SYSTEMS, mounting.NOSUID | mounting.NODEV)
+# One that was made just now from the store, and whose programs are run without more.
+AS_NEW = Way(SYSTEMS, 0)
+_FILES = mounting.NOSUID | mounting.NODEV | mounting.NOEXEC
+AS_FILES = Way(BOOT, _FILES)
+AS_FAT = Way(FAT, _FILES, ("tz=UTC",))  # times that do not depend on what the clock's battery keeps
+# noload is what ext4 calls it, norecovery what xfs and btrfs do: no journal is replayed.
+TO_READ = Way(SYSTEMS, _FILES | mounting.RDONLY, ("noload", "norecovery", ""))
 
 
 class Partition(Value):
@@ -37,29 +59,6 @@ class Partition(Value):
         return self.size * self.sector >> 20
 
 
-def devices(label: str) -> list[str]:
-    """The partitions that a LABEL= or PARTLABEL= names; on a healthy PC one, or none."""
-    if process.has_program("blkid"):
-        # -c /dev/null: its cache may know disks that are gone
-        out = process.run(["blkid", "-c", "/dev/null", "-o", "device", "-t", label]).out
-        found = [line.strip() for line in out.decode(errors="replace").splitlines()]
-        if any(found):
-            return [device for device in found if device]
-    link = whereabouts.device(label)
-    return [os.path.realpath(link)] if os.path.exists(link) else []
-
-
-def device(label: str) -> str:
-    """The one partition with a label; "" if there is none. Raises StateError if there are more."""
-    found = devices(label)
-    if len(found) > 1:
-        raise StateError(
-            f"{len(found)} file systems have {label}: {' '.join(found)}",
-            "give each its own label (e2label, xfs_admin -L, btrfs filesystem label)",
-        )
-    return found[0] if found else ""
-
-
 def make(device: str, label: str) -> None:
     """Make an ext4 file system with a label (LABEL=x), or on PARTLABEL=x.
 
@@ -76,7 +75,7 @@ def make(device: str, label: str) -> None:
     if found:
         raise _holds(device, found, "")
     kind, _, name = label.partition("=")
-    if kind == "PARTLABEL" and os.path.realpath(device) not in devices(label):
+    if kind == "PARTLABEL" and os.path.realpath(device) not in labelled.names(label):
         raise UsageError(f"{device} is not the partition {label}")
     argv = ["mkfs.ext4", "-q", "-F"] + (["-L", name] if kind == "LABEL" else [])
     process.run([*argv, device], check=True)
@@ -128,41 +127,41 @@ def can_mount(kind: str) -> bool:
     return process.has_program("modprobe") and process.run(["modprobe", "-q", kind]).code == 0
 
 
-@contextmanager
-def read(device: str, at: str) -> Iterator[str]:
-    """Mount a file system to read in it, and write nothing on its device: no journal is replayed.
-
-    noload is what ext4 calls that, norecovery what xfs and btrfs do. The directory goes, too.
-    """
-    with passing(device, at, ("ro,noload", "ro,norecovery")):
-        yield at
+def kind_of(device: str) -> str:
+    """What kind of file system a device holds; "" where nobody can tell."""
+    if not process.has_program("blkid"):
+        return ""
+    probe = process.run(["blkid", "-p", "-s", "TYPE", "-o", "value", device])
+    return probe.out.decode(errors="replace").strip()
 
 
 @contextmanager
-def passing(device: str, at: str, options: Sequence[str] = _AS_SYSTEM) -> Iterator[str]:
+def passing(device: str, at: str, way: Way) -> Iterator[str]:
     """Mount a file system as `mounted` does, at a directory that goes again."""
     try:
-        with mounted(device, at, options):
+        with mounted(device, at, way):
             yield at
     finally:
         os.rmdir(at)
 
 
 @contextmanager
-def mounted(device: str, at: str, options: Sequence[str] = _AS_SYSTEM) -> Iterator[str]:
+def mounted(device: str, at: str, way: Way, kind: str = "") -> Iterator[str]:
     """Mount a file system at `at` (made if need be), seen by this process and its children alone.
 
-    options: of these, the first that the file system takes. Device files in it work (nodev is not
-    set): it is a system. Raises StateError if it cannot be mounted.
+    kind: what it is, if that is known. Raises StateError if it cannot be mounted.
     """
+    kind = kind or kind_of(device)
+    if kind and kind not in way.kinds:
+        raise StateError(
+            f"{device} holds {kind}, which ALLiE does not mount", f"it mounts {' '.join(way.kinds)}"
+        )
     mounting.become_private()
     os.makedirs(at, 0o700, exist_ok=True)
-    for each in options:
-        done = process.run(["mount", "-o", each, device, at])
-        if done.code == 0:
-            break
-    if done.code != 0:
-        raise StateError(f"cannot mount {device}: {done.last_words()}", f"mount {device} /mnt")
+    kinds = (kind,) if kind else way.kinds
+    tries = ((each, options) for each in kinds for options in way.options)
+    if not any(mounting.mount(device, at, each, way.flags, options) for each, options in tries):
+        raise StateError(f"cannot mount {device}: {mounting.last_error()}", f"mount {device} /mnt")
     try:
         yield at
     finally:

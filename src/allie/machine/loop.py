@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_GET_FREE, _SET_FD, _SET_STATUS = 0x4C82, 0x4C00, 0x4C04  # linux/loop.h
+_GET_FREE, _SET_FD, _SET_STATUS, _GET_STATUS = 0x4C82, 0x4C00, 0x4C04, 0x4C05  # linux/loop.h
 _AUTOCLEAR = struct.pack("52xI176x", 4)  # a loop_info64 with this flag alone: it ends by itself
 _TRIES = 20
 
@@ -29,6 +29,18 @@ def device(file: int) -> Iterator[str]:
         yield path
     finally:
         os.close(disk)
+
+
+def file_of(disk: int) -> str:
+    """Which file an open loop device is: its file system and inode; "" if it is no loop device.
+
+    Its path, which /sys has, can be any where somebody has a mount namespace of his own.
+    """
+    try:
+        status = fcntl.ioctl(disk, _GET_STATUS, bytes(232))  # a loop_info64
+    except OSError:
+        return ""
+    return "{}:{}".format(*struct.unpack_from("QQ", status))
 
 
 def _attach(file: int) -> tuple[int, str]:

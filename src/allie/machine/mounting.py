@@ -25,6 +25,11 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
     return bool(_libc.mount(*encoded, ctypes.c_ulong(flags), more) == 0)
 
 
+def last_error() -> str:
+    """Why the last mount of this process failed."""
+    return os.strerror(ctypes.get_errno())
+
+
 def unmount(target: str) -> bool:
     """Take a mount away, lazily where it is in use; whether there was one."""
     return bool(_libc.umount2(os.fsencode(target), _DETACH) == 0)
