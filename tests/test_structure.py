@@ -41,6 +41,7 @@ LATE_IMPORTERS = {
     "allie.client.apply": "only what comes back is compared with what packages installed",
     "allie.client.describe": "only drift is compared with what packages installed",
     "allie.client.lay": "only directories of users' have marks",
+    "allie.machine.stuck": "only a child that hangs is freed by a mount of our own",
     "allie.machine.reach": "only what changes something opens directories",
     "allie.machine.atomic": "only what changes a disk must sync it",
     "allie.machine.process": "an ordinary tick starts nothing that must die with it",

@@ -8,6 +8,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,4 +44,39 @@ def silent(where: Path) -> Iterator[None]:
             yield
         finally:
             os.close(descriptors[-1])
+            subprocess.run(["umount", "-l", str(where)], check=False)
+
+
+# Mounts as root what says that it is a user's and that all may enter; answers the first request,
+# takes all others, and says nothing more. argv: the mount point.
+_HANGS = """
+import ctypes, os, struct, sys
+fuse = os.open("/dev/fuse", os.O_RDWR)
+options = f"fd={fuse},rootmode=40000,user_id=1,group_id=1,allow_other".encode()
+if ctypes.CDLL(None).mount(b"x", sys.argv[1].encode(), b"fuse.x", 6, options):
+    sys.exit("not mounted")
+request = os.read(fuse, 1 << 18)
+number, = struct.unpack_from("<Q", request, 8)
+body = struct.pack("<IIIIHHIIHHII", 7, 31, 65536, 0, 16, 12, 65536, 1, 0, 0, 0, 0) + bytes(24)
+os.write(fuse, struct.pack("<IiQ", 16 + len(body), 0, number) + body)
+print("mounted", flush=True)
+try:
+    while True:
+        os.read(fuse, 1 << 18)
+except OSError:
+    print("ended", flush=True)
+"""
+
+
+@contextmanager
+def hanging(where: Path) -> Iterator[subprocess.Popen[str]]:
+    """One that all may enter, whose program takes every request and never answers."""
+    argv = [sys.executable, "-c", _HANGS, str(where)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as program:
+        try:
+            assert program.stdout
+            assert program.stdout.readline() == "mounted\n"
+            yield program
+        finally:
+            program.kill()
             subprocess.run(["umount", "-l", str(where)], check=False)

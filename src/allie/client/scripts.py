@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import stat
 import sys
 import time
@@ -17,11 +18,12 @@ from collections.abc import Callable, Mapping
 from allie.core.errors import PathRefused, StateError
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, groups, paths, process
+from allie.machine import atomic, groups, paths, process, stuck
 
 _HALF = 500_000  # bytes of a log's head, and of its tail
 _DRAIN = 0.2  # seconds in which output that is already on its way is still taken
 _LAST_LINES = 5
+_LET_GO = 10.0  # seconds that a child has to end after it was killed
 _LONGEST_WAIT = 86_400_000.0  # milliseconds: poll(2) takes no timeout of a month
 
 
@@ -97,8 +99,9 @@ def run(
     os.close(null)
     mark = "" if work else _mark(here, script.name, pid)
     deadline = None if timeout is None else began + timeout
+    watch = stuck.Watch(pid) if work else None
     try:
-        code, timed_out = _follow(pid, read_end, log, deadline)
+        code, timed_out = _follow(pid, read_end, log, deadline, watch)
     finally:
         if mark:
             atomic.remove(mark)
@@ -157,7 +160,9 @@ def _ordinary_priority() -> None:
         pass  # not root
 
 
-def _follow(pid: int, output: int, log: _Log, deadline: float | None) -> tuple[int, bool]:
+def _follow(
+    pid: int, output: int, log: _Log, deadline: float | None, watch: stuck.Watch | None
+) -> tuple[int, bool]:
     """Read a script's output until its process ends: (code, whether its time was up)."""
     poll = select.poll()
     poll.register(output, select.POLLIN)
@@ -168,7 +173,7 @@ def _follow(pid: int, output: int, log: _Log, deadline: float | None) -> tuple[i
     timed_out = ended = False
     while code is None:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        pause = 100.0 if pidfd is None else None
+        pause = 100.0 if pidfd is None else stuck.LOOK * 1000 if watch else None
         waits = [each for each in (pause, None if left is None else left * 1000 + 1) if each]
         wait = min([*waits, _LONGEST_WAIT])
         for descriptor, _ in poll.poll(wait):
@@ -176,9 +181,11 @@ def _follow(pid: int, output: int, log: _Log, deadline: float | None) -> tuple[i
                 poll.unregister(output)
                 ended = True
         code = process.wait_until(pid, 0.0)
+        if code is None and watch:
+            watch.look(time.monotonic())
         if code is None and deadline is not None and time.monotonic() >= deadline:
             groups.end(pid)
-            code, timed_out = process.wait(pid), True
+            code, timed_out = _end_of(pid), True
     if pidfd is not None:
         poll.unregister(pidfd)
         os.close(pidfd)
@@ -186,6 +193,19 @@ def _follow(pid: int, output: int, log: _Log, deadline: float | None) -> tuple[i
     while not ended and poll.poll(max(0.0, until - time.monotonic()) * 1000):
         ended = not log.take(output) or time.monotonic() > until
     return code, timed_out
+
+
+def _end_of(pid: int) -> int:
+    """The exit status of a child that was killed; -9 where the kernel does not let it end yet.
+
+    It may hang in a dead disk or network. Then it is left behind, so that the tick, and its lock,
+    have an end all the same.
+    """
+    code = process.wait_until(pid, time.monotonic() + _LET_GO)
+    if code is None and stuck.waits(pid):
+        stuck.free()
+        code = process.wait_until(pid, time.monotonic() + _LET_GO)
+    return -signal.SIGKILL if code is None else code
 
 
 class _Log:

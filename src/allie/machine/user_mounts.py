@@ -37,6 +37,12 @@ def closed_in(root: str) -> dict[str, str]:
     return _sort(root, table).closed if _FUSE in table else {}
 
 
+def connections() -> list[str]:
+    """The numbers by which the kernel knows the connections of users' FUSE file systems."""
+    lines = _read().splitlines()
+    return [line.split(b" ", 3)[2].partition(b":")[2].decode() for line in lines if _is_users(line)]
+
+
 def user_of(line: bytes) -> str:
     """The number of the user who mounted a FUSE file system; "" for any other.
 
@@ -63,14 +69,19 @@ def _sort(root: str, table: bytes) -> Mounts:
         point = mounts.parse_line(line)
         if not point.startswith(top) or point == top:
             continue
-        real, user = point[len(top) :], user_of(line)
+        real = point[len(top) :]
         known.pop(real, None)  # what is mounted last lies on top
         closed.pop(real, None)
-        if user in ("", "0"):
-            known[real] = line.split(b" ", 1)[0].decode()
-        else:
+        if _is_users(line):
+            user = user_of(line)
             closed[real] = f"user {user} has mounted a file system there, which is not entered"
+        else:
+            known[real] = line.split(b" ", 1)[0].decode()
     return Mounts(known, closed)
+
+
+def _is_users(line: bytes) -> bool:
+    return user_of(line) not in ("", "0")
 
 
 def _read() -> bytes:

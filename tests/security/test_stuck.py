@@ -1,0 +1,60 @@
+"""A user mounts a file system in our way at the very moment, and never answers."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from allie.machine import stuck
+from tests.rules.helpers import World, injected
+from tests.security import fuse
+from tests.worlds.toy import Dir, File, make_tree
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.root,
+    pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="no FUSE"),
+]
+ANNS = (4242, 4242)
+
+# As if the mount had come after the table of mounts was read; and who waits is freed sooner.
+TOO_LATE = """
+from allie.machine import stuck, user_mounts
+user_mounts.below = lambda root: user_mounts.Mounts({}, {})
+user_mounts.closed_in = lambda root: {}
+stuck.LOOK, stuck.PATIENCE = 0.2, 1.0
+"""
+
+
+def test_a_tick_goes_on_when_a_user_does_not_answer(tmp_path: Path) -> None:
+    app = "home/ann/.app"
+    world = World(tmp_path, {"etc/motd": "1\n"}, root={"home/ann": Dir(owner=ANNS)})
+    world.put({f"{app}/conf": File("1\n", owner=ANNS), app: Dir(owner=ANNS)})
+    stub = Path(__file__).parents[2] / "src/allie/stub/stub.sh"
+    for name in ("00overlay", "01overact"):
+        make_tree(world.root, {f"root/conf/{name}": File(stub.read_bytes(), 0o755)})
+    world.pc.run("run-conf").ok()
+    with fuse.hanging(world.at(app)) as program:
+        world.put({"etc/motd": "2\n"})
+        began = time.monotonic()
+        done = world.pc.run("run-conf", env=injected(tmp_path / "fault", TOO_LATE))
+        assert time.monotonic() - began < 60
+        assert program.stdout
+        assert program.stdout.readline() == "ended\n", "its connection was ended, not ours"
+        assert world.read("etc/motd") == "2\n", done
+        assert f"/{app}" in world.pc.run("status").out
+    world.tick().ok()
+    world.steady()
+
+
+def test_only_who_waits_is_freed(tmp_path: Path) -> None:
+    """Other users' file systems, at which nothing waits, are left alone."""
+    world = World(tmp_path, {"etc/motd": "1\n"})
+    make_tree(world.root, {"home/ann/m": Dir(owner=ANNS)})
+    with fuse.hanging(world.at("home/ann/m")) as program:
+        stuck.free()
+        time.sleep(0.5)
+        assert program.poll() is None, "it ends as soon as its connection does"
