@@ -17,6 +17,7 @@ from allie.core.errors import StateError
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.machine import labelled, locate, physical
+from allie.machine.volume import Astray
 from tests.unit.test_bond import SDA, SDB, STICK, on
 
 EL7 = Declared("el7", "LABEL=el7", "el7", ("kit",))
@@ -169,6 +170,12 @@ def test_what_a_system_is_told_for_the_day_when_it_is_booted(
             assert boot.uuid == "ub"
         assert _device(sibling, Declared("deb", "LABEL=deb")) == "/dev/sda1"
         assert _device(sibling, other) == "/dev/sdb2"
+    os.rename(sibling.systems, f"{sibling.state}/away")
+    os.symlink(tmp_path / "run", sibling.systems)
+    with pytest.raises(Astray):
+        binding.hand_over(running, settings, EL7, root)
+    os.unlink(sibling.systems)
+    os.rename(f"{sibling.state}/away", sibling.systems)
     before = os.stat(f"{sibling.systems}/deb/binding").st_ino
     binding.hand_over(running, settings, EL7, root)
     assert os.stat(f"{sibling.systems}/deb/binding").st_ino == before, "written once"

@@ -22,12 +22,11 @@ from allie.core.bond import Candidate, Record
 from allie.core.errors import StateError
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
-from allie.machine import atomic, disks, labelled, locate, physical
+from allie.machine import atomic, disks, labelled, locate, physical, volume
 from allie.machine.disks import Way
 
 _BOOT = f"LABEL={whereabouts.BOOT_LABEL}"
 _NONE = "{}\n"  # in a book that was begun without a binding, and not before there were any
-_MOST = 1 << 16
 
 
 class NotBound(StateError):
@@ -129,7 +128,7 @@ def boot_pinned(base: System, device: str = "") -> Iterator[Candidate]:
     with labelled.pinned(_BOOT, device) as found:
         mine, why = bond.choose_boot(found, noted, physical.of_root())
         if device:
-            mine = found[0]
+            mine = found[0] if found else None
         if not mine and not why:
             raise NoPartition(
                 f"this PC has no boot partition of ALLiE's ({_BOOT})",
@@ -145,7 +144,8 @@ def boot_pinned(base: System, device: str = "") -> Iterator[Candidate]:
 def hand_over(base: System, settings: Settings, declared: Declared, root: str) -> None:
     """Tell another system of this PC what is bound, for the day that it is booted.
 
-    It is root of this PC then; until then nobody reads what stands there.
+    It is root of this PC then; until then nobody reads what stands there. Nothing is written by a
+    link that its scripts may have made.
     """
     if not base.is_base or not declared.is_partition:
         return
@@ -163,10 +163,12 @@ def hand_over(base: System, settings: Settings, declared: Declared, root: str) -
     own = _own_record(settings)
     if own:
         records[f"{sibling.systems}/{settings.system}/binding"] = own
-    for place, wanted in records.items():
-        if _record(place, wanted.where) != wanted:
-            os.makedirs(os.path.dirname(place), 0o700, exist_ok=True)
-            _write(place, wanted)
+    with volume.opened(sibling.root) as there:
+        for place, wanted in records.items():
+            path = place[len(sibling.root) :]
+            if _parsed(there.read(path), wanted.where) != wanted:
+                there.make(os.path.dirname(path), 0o700)
+                there.write(path, _text(wanted), 0o600)
 
 
 def _own_record(settings: Settings) -> Record | None:
@@ -174,8 +176,9 @@ def _own_record(settings: Settings) -> Record | None:
     if not Declared(settings.system, settings.root).is_partition:
         return None
     with labelled.pinned(settings.root) as found:
-        own = bond.choose(found, None, physical.of_root(), known=False)[0]
-        return bond.record(settings.root, own) if own else None
+        root = physical.of_root()
+        own = bond.choose(found, None, root, known=True)[0]
+        return bond.record(settings.root, own) if own and bond.is_on(own, root) else None
 
 
 def _bind(place: str, where: str, found: list[Candidate]) -> str:
@@ -222,11 +225,12 @@ def _noted(base: System, name: str, where: str) -> tuple[Record | None, bool]:
 
 def _record(place: str, where: str) -> Record | None:
     """A note, if it is whole, and of this label."""
-    text = atomic.read(place)
-    if text is None or len(text) > _MOST:
-        return None
+    return _parsed(atomic.read_bytes(place), where)
+
+
+def _parsed(text: bytes | None, where: str) -> Record | None:
     try:
-        value = json.loads(text)
+        value = json.loads(text or b"")
         disks_of = tuple(tuple(map(str, each)) for each in value["disks"])
         found = Record(str(value["where"]), str(value["uuid"]), str(value["part"]), disks_of)
     except (ValueError, TypeError, KeyError):
@@ -235,7 +239,11 @@ def _record(place: str, where: str) -> Record | None:
 
 
 def _write(place: str, noted: Record) -> None:
-    atomic.write(place, json.dumps(noted._asdict()) + "\n", 0o600)
+    atomic.write(place, _text(noted), 0o600)
+
+
+def _text(noted: Record) -> str:
+    return json.dumps(noted._asdict()) + "\n"
 
 
 def _boot_place(base: System) -> str:

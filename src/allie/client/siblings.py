@@ -19,7 +19,7 @@ from allie.core.errors import AllieError, Busy
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, background, locate, lock, process, room
+from allie.machine import atomic, background, console, locate, lock, process, room
 
 _PATIENCE = 15.0  # seconds for which the base's tick waits for those of its siblings
 _LOOK = 0.05
@@ -139,11 +139,18 @@ def _tick(job: Job, tick: Tick) -> int:
     os.environ["ALLIE_OFFLINE"] = "1"
     try:
         with systems.opened(job.base, job.declared) as root:
-            binding.hand_over(job.base, job.settings, job.declared, root)
+            _hand_over(job, root)
             return tick(locate.open_system(root))
     except (AllieError, OSError) as error:  # it cannot report by itself
         atomic.write(_failure(job.base, job.declared.name), str(error), durable=False)
         raise
+
+
+def _hand_over(job: Job, root: str) -> None:
+    try:
+        binding.hand_over(job.base, job.settings, job.declared, root)
+    except (AllieError, OSError) as error:  # it is for another day
+        console.warn(f"{job.declared.name}: not told which disks are this PC's: {error}")
 
 
 def _failure(base: System, name: str) -> str:

@@ -56,7 +56,7 @@ def choose(
     if len(found) != 1:
         return None, _several(found)
     only = found[0]
-    on_root = _is_on(only, root)
+    on_root = is_on(only, root)
     strange = [each.why for each in only.disks if each.why]
     if not only.disks or (strange and not on_root):
         return None, f"{only.device} is on {strange[0] if strange else 'an unknown disk'}"
@@ -73,7 +73,7 @@ def choose_boot(
         mine, why = _noted(found, noted)
         if mine:
             return mine, why
-    near = [each for each in found if each.is_partition and _is_on(each, root)]
+    near = [each for each in found if each.is_partition and is_on(each, root)]
     if len(near) == 1:
         return near[0], ""
     if near or not found:
@@ -125,7 +125,8 @@ def _noted(found: list[Candidate], noted: Record) -> tuple[Candidate | None, str
     return None, f"{_names(found)} is not the disk that it was bound to"
 
 
-def _is_on(found: Candidate, root: list[Disk]) -> bool:
+def is_on(found: Candidate, root: list[Disk]) -> bool:
+    """Whether a file system lies on these disks alone."""
     names = {each.name for each in root}
     return bool(found.disks) and {each.name for each in found.disks} <= names
 

@@ -15,6 +15,7 @@ from allie.core import bond, whereabouts
 from allie.core.bond import Candidate
 from allie.machine import loop, physical, process
 
+_PATIENCE = 60.0  # seconds without a byte: a disk that answers nothing holds no tick
 _LINKS = {"UUID": "by-uuid", "PARTUUID": "by-partuuid"}
 
 
@@ -64,7 +65,8 @@ def _blkid(argv: list[str]) -> list[dict[str, str]]:
     """What it says of each device."""
     if not process.has_program("blkid"):
         return []
-    out = process.run(["blkid", *argv]).out.decode(errors="replace")
+    done = process.run(["blkid", *argv], stall=_PATIENCE, only_reads=True)
+    out = done.out.decode(errors="replace")
     blocks = [block.splitlines() for block in out.split("\n\n")]
     found = [dict(line.partition("=")[::2] for line in lines) for lines in blocks]
     return [each for each in found if each.get("DEVNAME")]

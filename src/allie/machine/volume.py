@@ -99,13 +99,13 @@ class Volume:
             raise Astray(f"{self.at}/{path}: more than {_MOST_NAMES} names in it", "empty it")
         return sorted(names)
 
-    def make(self, path: str) -> None:
+    def make(self, path: str, mode: int = 0o755) -> None:
         """Have a directory, and all above it. Raises Astray where something else stands."""
         made = ""
         for name in path.strip("/").split("/"):
             with self._directory(made) as place:
                 try:
-                    os.mkdir(name, 0o755, dir_fd=place)
+                    os.mkdir(name, mode, dir_fd=place)
                 except FileExistsError:
                     pass
                 except OSError as error:
@@ -114,14 +114,14 @@ class Volume:
         with self._directory(made):
             pass
 
-    def write(self, path: str, data: str | bytes) -> None:
+    def write(self, path: str, data: str | bytes, mode: int = 0o644) -> None:
         """Make a file hold this: written beside it, synced, renamed. Raises StateError."""
         body = data.encode(errors="surrogateescape") if isinstance(data, str) else data
         with self._parent(path) as (place, name):
             part = f"{name}.part"
             try:
                 _unlink(part, place)
-                with os.fdopen(os.open(part, _NEW, 0o644, dir_fd=place), "wb") as file:
+                with os.fdopen(os.open(part, _NEW, mode, dir_fd=place), "wb") as file:
                     file.write(body)
                     file.flush()
                     os.fsync(file.fileno())
