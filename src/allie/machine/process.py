@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from allie.core.errors import AllieError
 from allie.core.value import Value
-from allie.machine import groups
+from allie.machine import console, groups
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED_ON = ("TERM", "SSH_AUTH_SOCK", "RSYNC_PASSWORD", "TZ")
@@ -172,7 +172,8 @@ def fork(
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException as error:  # nothing may unwind into the parent's code
-        os.write(2, f"allie: {error or type(error).__name__}\n".encode(errors="replace"))
+        words = console.printable(f"allie: {error or type(error).__name__}")
+        os.write(2, f"{words}\n".encode())
     finally:
         os._exit(code)
 

@@ -63,6 +63,10 @@ def _of_name(store: str, overlay: str, listed: Listed) -> list[Finding]:
     refusal = offlimits.refusal(path)
     if refusal:
         findings.append(Finding(shown, refusal))
+    invisible = [each for each in os.path.basename(listed.spelling) if _is_invisible(each)]
+    if invisible:
+        words = ", ".join(sorted({repr(each)[1:-1] for each in invisible}))
+        findings.append(Finding(shown, f"its name has what cannot be seen: {words}", False))
     st = os.lstat(f"{store}/{shown}")
     if path.partition("/")[0] in _OWNED_BY_ROOT and st.st_uid != 0:
         findings.append(
@@ -73,6 +77,11 @@ def _of_name(store: str, overlay: str, listed: Listed) -> list[Finding]:
     if not stat.S_ISLNK(st.st_mode) and st.st_mode & stat.S_IWOTH and not st.st_mode & stat.S_ISVTX:
         findings.append(Finding(shown, "can be written by everybody", False))
     return findings + _of_script(store, shown, path, listed, st)
+
+
+def _is_invisible(letter: str) -> bool:
+    """A control character, a newline, a mark that turns text around; not a byte of another set."""
+    return not letter.isprintable() and not "\ud800" <= letter <= "\udfff"
 
 
 def _of_script(
