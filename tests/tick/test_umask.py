@@ -113,3 +113,16 @@ def test_what_is_entered_has_its_callers(tmp_path: Path, umask: str) -> None:
     argv = ["sh", "-c", 'umask "$0" && exec "$@"', umask, *enter, "--", "sh", "-c", inside]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
     assert done.stdout.split() == [umask, "755", "755"], done
+
+
+@pytest.mark.parametrize("umask", ["000", "077"])
+def test_the_stub_comes_first_and_makes_the_same(tmp_path: Path, umask: str) -> None:
+    """It makes /run/allie before any client runs, with whatever umask cron or a person has."""
+    (tmp_path / "run").mkdir()
+    stub = Path(kit.__file__).parents[1] / "stub/stub.sh"
+    apart = 'umask "$0" && mount --bind "$1" /run && sh "$2"; stat -c %a /run/allie'
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", apart, umask]
+    done = subprocess.run(
+        [*argv, str(tmp_path / "run"), str(stub)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split()[-1] == "755", done
