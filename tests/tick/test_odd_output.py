@@ -5,16 +5,19 @@ from __future__ import annotations
 import ast
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from allie.cli import main
+from allie.server import overlays, store
 from tests.image.site import Store
 from tests.tick.site import Site, needs_root, script
 from tests.worlds.pc import Result
-from tests.worlds.toy import File
+from tests.worlds.toy import Fifo, File, Link, Tree, make_tree
 
 pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
 CLI = Path(main.__file__).parent
@@ -111,15 +114,44 @@ def test_whatever_there_is_a_server_says_it_cleanly(tmp_path: Path) -> None:
         assert f"its name has what cannot be seen: {shown}" in said
 
 
+def test_lint_names_what_cannot_be_used(tmp_path: Path) -> None:
+    store.init(str(tmp_path))
+    tree: Tree = {
+        "etc/motd##host.pc[20-01]": "",
+        "etc/issue##host.pc*[10-20]": "",
+        "etc/allie/classes": "lab: pc[9-1] " + "a" * 300 + "\n",
+        "etc/allie/classes##arch.x": "lab: pc[1-" + "9" * 6000 + "]\n",
+        "etc/allie/classes##host.a": Fifo(),
+        "etc/allie/classes##host.b": File("", size=1 << 40),
+        "etc/allie/classes##host.c": Link("/etc/classes"),
+        "etc/allie/allie.conf": "[allie]\nstore = /x\nstall = 9\n",
+        "root/conf/50a": script("# allie: every 99999999999w", "# allie: timeout " + "9" * 3000),
+    }
+    make_tree(tmp_path / "overlays/common", tree)
+    found = {(each.path, each.message) for each in overlays.lint(str(tmp_path), "common", [])}
+    top = "overlays/common"
+    assert {message for path, message in found if path == f"{top}/root/conf/50a"} == {
+        "not understood: # allie: every 99999999999w",
+        "not understood: # allie: timeout " + "9" * 3000,
+    }
+    for path, words in (
+        ("etc/motd##host.pc[20-01]", "pc[20-01]: [20-01] runs backwards"),
+        ("etc/issue##host.pc*[10-20]", "leaves it one digit"),
+        ("etc/allie/classes", "pc[9-1]: [9-1] runs backwards"),
+        ("etc/allie/classes", "no host's name is so long"),
+        ("etc/allie/classes##host.a", "no PC reads it"),
+        ("etc/allie/classes##host.b", "no PC reads it"),
+    ):
+        assert [said for at, said in found if at == f"{top}/{path}" and words in said], path
+    assert not [at for at, _ in found if at.endswith(("##arch.x", "##host.c", "allie.conf"))]
+
+
 def test_a_fault_is_shown_cleanly(tmp_path: Path) -> None:
     code = (
         "from allie.cli import main, status\n"
         "def run(args): raise KeyError('\\x1b[2J')\n"
         "status.run = run; raise SystemExit(main.main(['status']))"
     )
-    import subprocess
-    import sys
-
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
     )
