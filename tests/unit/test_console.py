@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import time
 
@@ -45,10 +47,11 @@ def test_what_is_shown_can_be_printed_anywhere(text: str) -> None:
     shown.encode()
 
 
-def test_lines_stay_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    console.say("one\ntwo\a")
+def test_a_text_of_ours_has_lines_and_a_line_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    console.say_text("one\ntwo\a")
+    console.say("a name\nwith two lines")
     console.say()
-    assert capsys.readouterr().out == "one\ntwo\\x07\n\n"
+    assert capsys.readouterr().out == "one\ntwo\\x07\na name\\nwith two lines\n\n"
 
 
 def test_a_warning_is_one_line_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,24 +77,74 @@ def test_colours_are_for_terminals_that_want_them(
     look: str,
     painted: str,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
     if no_colour is None:
         monkeypatch.delenv("NO_COLOR", raising=False)
     else:
         monkeypatch.setenv("NO_COLOR", no_colour)
-    assert console.paint("ok", look) == painted
+    console.say(console.paint("ok", look))
+    assert capsys.readouterr().out == f"{painted}\n"
 
 
-def test_our_own_colours_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    console.say("\x1b[32mok\x1b[0m: etc/motd")
-    assert capsys.readouterr().out == "\x1b[32mok\x1b[0m: etc/motd\n"
-
-
-@pytest.mark.parametrize("smuggled", ["\x1b[8m", "\x1b[5;41m", "\x1b[2J", "\x1b]0;title\a"])
-def test_no_other_escape_is_shown(smuggled: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "smuggled",
+    [
+        "\x1b[8m",
+        "\x1b[5;41m",
+        "\x1b[2J",
+        "\x1b]0;title\a",
+        "\x1b[32m",
+        "\x1b[0m",
+        "\x9b2J",
+        "\r",
+        "\n",
+    ],
+)
+def test_no_escape_of_others_is_shown(
+    smuggled: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even a colour that is one of ours: a name must not look like good news."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(console, "_AFTER", -1.0)
     console.say(f"etc/{smuggled}motd")
-    assert "\x1b" not in capsys.readouterr().out
+    console.warn(f"etc/{smuggled}motd")
+    _, show = console.progress(f"etc/{smuggled}motd")
+    assert show
+    show(b"      1,234  42%   1.00M\x1b[2JB/s    0:00:09 ")
+    said = capfd.readouterr()
+    own = said.err.replace("\r\x1b[K", "")
+    assert said.out.count("\n") == 1
+    assert "\x1b" not in said.out + own
+    assert "\r" not in said.out + own
+
+
+@given(st.binary(max_size=60), st.integers(1, 7))
+def test_what_a_script_prints_drives_no_terminal(output: bytes, step: int) -> None:
+    read, write = os.pipe()
+    own = os.dup(1)
+    os.dup2(write, 1)
+    os.close(write)
+    try:
+        echo = console.Echo()
+        for at in range(0, len(output), step):
+            echo.show(output[at : at + step])
+        echo.show(b"", last=True)
+    finally:
+        os.dup2(own, 1)
+        os.close(own)
+    with os.fdopen(read, "rb") as shown:
+        text = shown.read().decode()
+    assert all(each.isprintable() or each in "\n\t" for each in text)
+    if output.decode(errors="replace").isprintable() and b"\\" not in output:
+        assert text == output.decode(errors="backslashreplace")
+
+
+def test_letters_that_the_terminal_lacks_are_shown_escaped() -> None:
+    to = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    console._print("Größe …", to)
+    assert to.buffer.getvalue() == b"Gr\\xf6\\xdfe \\u2026\n"
 
 
 @pytest.mark.parametrize(

@@ -260,3 +260,25 @@ def test_what_a_pattern_costs_is_bounded_by_its_length(pattern: str) -> None:
 def test_a_name_that_no_host_can_have_is_in_no_pattern(name: str) -> None:
     assert not hosts.matches("pc*", (name,))
     assert not hosts.matches("pc[1-9]", (name,))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("pc07", ""),
+        ("pc[01-20,35]", ""),
+        ("lab*-pc[01-20]", ""),
+        ("*", ""),
+        ("pc[20-01]", r"\[20-01\] runs backwards"),
+        ("pc[1-3,9-5]", "runs backwards"),
+        ("pc*[10-20]", r"the \* before \[10-20\]"),
+        ("a" * 300, "so long"),
+        ("a*" * 300, "so long"),
+        ("?" * 300, "so long"),
+        ("pc[1-" + "9" * 5000 + "]", ""),
+    ],
+)
+def test_a_pattern_that_fits_nobody_is_named(pattern: str, words: str) -> None:
+    found = hosts.flaw(pattern)
+    assert re.search(words, found) if words else found == ""
+    assert len(found) < 100

@@ -38,10 +38,17 @@ def main(argv: Sequence[str]) -> int:
         run(parse(list(argv[1:])))
     except AllieError as error:
         lines = [f"allie: {error.message}", *([f"       {error.hint}"] if error.hint else [])]
-        os.write(2, "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace"))
+        # As machine.console has it, which takes longer to load than the entering
+        text = "".join(f"{''.join(map(_shown, line))}\n" for line in lines)
+        os.write(2, text.encode(errors="backslashreplace"))
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+
+
+def _shown(letter: str) -> str:
+    """A letter of a message; what would drive the terminal is shown escaped."""
+    return letter if letter.isprintable() or "\ud800" <= letter <= "\udfff" else repr(letter)[1:-1]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

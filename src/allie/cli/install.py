@@ -136,7 +136,7 @@ def _show(plan: Plan) -> None:
 def _ask(plan: Plan) -> None:
     if not sys.stdin.isatty():
         raise UsageError("nobody is here to be asked", "--yes")
-    sys.stdout.write(f"write on {plan.disk}? Type yes: ")
+    sys.stdout.write(console.printable(f"write on {plan.disk}? Type yes: "))
     sys.stdout.flush()
     if sys.stdin.readline().strip() != "yes":
         raise UsageError("nothing was done")

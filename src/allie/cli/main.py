@@ -55,6 +55,8 @@ VERBS: dict[str, tuple[str, str]] = {
 _WITHOUT_WORDS = ("run-conf", "00overlay", "01overact", "98systems")
 _FOR_ANOTHER = "enter"  # what it is given is for another program to parse
 _INTERRUPTED = 130
+_FAULTY = 1  # a fault of ours: as Python ends after a traceback
+_UMASK = 0o022  # what ALLiE makes, and its scripts make, is the same whoever calls it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except Exception:
         starting.badly()
-        raise
+        import traceback
+
+        for line in traceback.format_exc().splitlines():
+            console.warn(line)
+        return _FAULTY
 
 
 def _dispatch(words: list[str]) -> int:
@@ -91,7 +97,7 @@ def _dispatch(words: list[str]) -> int:
         ahead += [words.pop(0), words.pop(0)]
     verb = words.pop(0) if words else "--help"
     if verb in ("--help", "-h"):
-        console.say(_overview())
+        console.say_text(_overview())
         return 0
     if verb == "--version":
         console.say(f"allie {__version__}")
@@ -99,9 +105,12 @@ def _dispatch(words: list[str]) -> int:
     if verb not in VERBS:
         raise UsageError(f"there is no command {verb!r}", "allie --help lists them")
     module = module_of(verb)
+    callers = os.umask(_UMASK)
     starting.well()
     if os.path.isfile(sys.path[0]):
         _from_archive(sys.path[0])
+    if verb == _FOR_ANOTHER:
+        os.umask(callers)  # the program that is entered has it
     args = _arguments(verb, module, ahead + words)
     if getattr(args, "sibling", None):
         return int(importlib.import_module("allie.cli.elsewhere").run(module, args))

@@ -33,5 +33,5 @@ def run(args: argparse.Namespace) -> int:
     if args.page not in PAGES:
         raise UsageError(f"there is no page {args.page!r}", "pages: " + ", ".join(PAGES))
     page = pkgutil.get_data("allie", f"man/{PAGES[args.page]}")
-    console.say((page or b"").decode())
+    console.say_text((page or b"").decode())
     return DONE

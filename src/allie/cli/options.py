@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 from allie.core.errors import UsageError
 from allie.core.system import System
@@ -53,8 +54,32 @@ def read_layout(file: str) -> str:
 
 
 def say_json(value: Any) -> None:
-    """Print a value as JSON; bytes that are no text arrive as lone surrogates."""
-    console.say(json.dumps(value, indent=1))
+    """Print a value as JSON (RFC 8259), in ASCII, whatever names and numbers are in it."""
+    text = json.dumps(_exchangeable(value), indent=1, allow_nan=False)
+    console.say_text(text.replace("\x7f", "\\u007f"))  # the one control character that is left raw
+
+
+def _exchangeable(value: Any) -> Any:
+    r"""The value as every reader of JSON takes it.
+
+    A byte that is no UTF-8 is shown as \xff is, by four letters, and a lone surrogate by six: JSON
+    has no way to say them. A number that is none is null.
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else _text(value)
+    if isinstance(value, dict):
+        return {_exchangeable(key): _exchangeable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_exchangeable(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _text(text: str) -> str:
+    return "".join(
+        console.printable(each) if "\ud800" <= each <= "\udfff" else each for each in text
+    )
 
 
 def tell_if_running(here: System) -> None:

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     for path in store.init(args.store):
         console.say(f"wrote {args.store}/{path}")
     url = serve.addresses(args.port)
-    console.say(f"""
+    console.say_text(f"""
 The store is {os.path.realpath(args.store)}. What you put below overlays/common lands on every PC.
 Serve it:      allie store serve{_options(args)}
 On each PC:    rsync {url}/overlays/kit/usr/local/bin/allie /usr/local/bin/

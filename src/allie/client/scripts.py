@@ -11,14 +11,13 @@ import os
 import select
 import signal
 import stat
-import sys
 import time
 from collections.abc import Callable, Mapping
 
 from allie.core.errors import PathRefused, StateError
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, groups, paths, process, stuck
+from allie.machine import atomic, console, groups, paths, process, stuck
 
 _HALF = 500_000  # bytes of a log's head, and of its tail
 _DRAIN = 0.2  # seconds in which output that is already on its way is still taken
@@ -213,7 +212,7 @@ class _Log:
 
     def __init__(self, here: System, name: str, echo: bool) -> None:
         self.path = f"{here.logs}/{name}.log"
-        self.echo = echo
+        self.echo = console.Echo() if echo else None
         self.size = 0
         self.tail = b""
         try:
@@ -227,8 +226,7 @@ class _Log:
         """Take what there is to read; False at the end."""
         data = os.read(output, 65536)
         if self.echo and data:
-            sys.stdout.flush()
-            os.write(1, data)
+            self.echo.show(data)
         head = data[: max(0, _HALF - self.size)]
         if head:
             self._write(head)
@@ -244,6 +242,8 @@ class _Log:
         if self.size > _HALF:
             self._write(self.tail[-min(_HALF, self.size - _HALF) :])
         os.close(self.descriptor)
+        if self.echo:
+            self.echo.show(b"", last=True)
         lines = self.tail[-4096:].decode(errors="replace").splitlines()
         return "\n".join([line.rstrip() for line in lines if line.strip()][-_LAST_LINES:])
 

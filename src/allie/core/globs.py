@@ -47,6 +47,10 @@ class Pattern:
                 self._loops[len(self._steps)] = False
         self._masks: dict[str, tuple[int, int]] = {}
 
+    def __len__(self) -> int:
+        """How long a name must be at least."""
+        return len(self._steps)
+
     def matches(self, name: str) -> bool:
         """Whether the whole of a name fits."""
         if len(self._steps) > len(name):  # each step takes one letter

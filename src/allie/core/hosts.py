@@ -47,6 +47,19 @@ def matches(pattern: str, names: Iterable[str]) -> bool:
     return any(_fits(compiled, name) for name in lower)
 
 
+def flaw(pattern: str) -> str:
+    """Why a pattern fits no host, or hardly one that was meant; "" if nothing speaks against it."""
+    if is_exact(pattern):
+        return "" if len(pattern) <= _LONGEST else "no host's name is so long"
+    pieces = re.split(_RANGE, pattern)
+    for before, text in zip(pieces[::2], pieces[1::2]):
+        if any(span.first > span.last for span in _spans(text)):
+            return f"[{text[:40]}] runs backwards: no number is in it"
+        if before.endswith("*"):
+            return f"the * before [{text[:40]}] leaves it one digit"
+    return "" if len(_compiled(pattern.lower()).glob) <= _LONGEST else "no host's name is so long"
+
+
 def _fits(pattern: _Pattern, name: str) -> bool:
     if not pattern.ranges:
         return pattern.glob.matches(name)

@@ -1,17 +1,29 @@
-"""What people see: lines on a terminal or in the journal, quiet under cron."""
+"""What people see: lines on a terminal or in the journal, quiet under cron.
+
+All that goes to a terminal goes through here, and nothing in it can drive the terminal: names of
+files, what scripts print and what a store answers may hold anything. So whatever is no letter, sign
+or blank is shown escaped (`\\x1b`); the colours are ours, by a mark that nobody else can know.
+"""
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import sys
 import time
 from collections.abc import Callable
 
+from allie.core.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
 _PROGRESS = rb"([0-9,]+)\s+(\d+)%\s+(\S+/s)\s+(\S+)"
 _AFTER = 2.0  # seconds of work before progress is shown
 _COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
-_OURS = rf"(\x1b\[(?:0|{'|'.join(_COLOURS.values())})m)"
+_SECRET = os.urandom(8).hex()  # a colour that a name or message brings along is none of ours
+_OURS = rf"\x1b{_SECRET}\[([0-9]+)m"
 
 
 def is_watched() -> bool:
@@ -23,18 +35,25 @@ def paint(text: str, look: str) -> str:
     """The text in a colour, on a terminal that wants colours (NO_COLOR, no-color.org)."""
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or look not in _COLOURS:
         return text
-    return f"\x1b[{_COLOURS[look]}m{text}\x1b[0m"
+    return f"\x1b{_SECRET}[{_COLOURS[look]}m{text}\x1b{_SECRET}[0m"
 
 
 def printable(text: str) -> str:
     """A path or message fit for a terminal: control characters and raw bytes shown escaped."""
-    clean = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in clean)
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
 
 
 def say(text: str = "") -> None:
-    """A line of output that was asked for."""
-    print("\n".join(_plain(line) for line in text.split("\n")))
+    """A line of output that was asked for; a newline in it, as of a name, is shown escaped."""
+    _print(_plain(text), sys.stdout)
+
+
+def say_text(text: str) -> None:
+    """Several lines of a text of ours."""
+    for line in text.split("\n"):
+        say(line)
 
 
 def tell(text: str) -> None:
@@ -45,7 +64,23 @@ def tell(text: str) -> None:
 
 def warn(text: str) -> None:
     """A line that needs attention, on standard error."""
-    print(_plain(text), file=sys.stderr, flush=True)
+    _print(_plain(text), sys.stderr)
+    sys.stderr.flush()
+
+
+class Echo:
+    """Passes on what a program prints, as it comes: its lines and tabs, and nothing else of it."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def show(self, output: bytes, last: bool = False) -> None:
+        """Some of it; a letter that is not complete yet waits for the rest."""
+        text = self._decoder.decode(output, last).replace("\r\n", "\n")
+        shown = re.sub("[^\n\t -~]+", lambda odd: printable(odd.group()), text).encode()
+        sys.stdout.flush()
+        while shown:
+            shown = shown[os.write(1, shown) :]
 
 
 def progress(what: str) -> tuple[list[str], Callable[[bytes], None] | None]:
@@ -61,15 +96,33 @@ def progress(what: str) -> tuple[list[str], Callable[[bytes], None] | None]:
         found = list(re.finditer(_PROGRESS, output))
         if not found or time.monotonic() - began < _AFTER:
             return
-        size, share, rate, left = (each.decode() for each in found[-1].groups())
+        size, share, rate, left = (each.decode(errors="replace") for each in found[-1].groups())
         end = "\n" if share == "100" else ""
-        line = f"\r\x1b[K{what}: {size} bytes, {share} %, {rate}, {left} left{end}"
-        print(line, end="", file=sys.stderr, flush=True)
+        words = printable(f"{what}: {size} bytes, {share} %, {rate}, {left} left")
+        print(f"\r\x1b[K{words}", end=end, file=sys.stderr, flush=True)
 
     return ["--info=progress2", "--no-inc-recursive"], show
 
 
 def _plain(line: str) -> str:
-    """Escape what a file name could smuggle in; our own colours stay."""
+    """Escape what a file name could smuggle in; our own colours are made colours."""
     pieces = re.split(_OURS, line)
-    return "".join(piece if index % 2 else printable(piece) for index, piece in enumerate(pieces))
+    return "".join(
+        f"\x1b[{piece}m" if index % 2 else printable(piece) for index, piece in enumerate(pieces)
+    )
+
+
+def _escaped(letter: str) -> str:
+    """One letter that a terminal would not show as one: `\\n`, `\\x1b`, a raw byte `\\xff`."""
+    number = ord(letter)
+    raw = 0xDC80 <= number <= 0xDCFF  # as surrogateescape (PEP 383) has a byte that is no UTF-8
+    return f"\\x{number - 0xDC00:02x}" if raw else repr(letter)[1:-1]
+
+
+def _print(line: str, to: TextIO) -> None:
+    """Print also what the terminal's own set of letters lacks."""
+    try:
+        print(line, file=to)
+    except UnicodeEncodeError:
+        own = to.encoding or "ascii"
+        print(line.encode(own, "backslashreplace").decode(own), file=to)

@@ -197,7 +197,8 @@ def fork(
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException as error:  # nothing may unwind into the parent's code
-        os.write(2, f"allie: {error or type(error).__name__}\n".encode(errors="replace"))
+        words = console.printable(f"allie: {error or type(error).__name__}")
+        os.write(2, f"{words}\n".encode())
     finally:
         os._exit(code)
 

@@ -55,6 +55,7 @@ def leave_for(root: str, name: str, command: str, own: dict[str, str]) -> None:
     """
     above, is_root = base(), os.geteuid() == 0
     _make_namespaces(is_root)
+    umask = os.umask(0o022)  # what is made here others may use, too; the program has its caller's
     try:
         _move(root, above, is_root)
         _write(MARK, name)
@@ -72,6 +73,8 @@ def leave_for(root: str, name: str, command: str, own: dict[str, str]) -> None:
         _libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
     except OSError as error:
         raise StateError(f"cannot enter {root}: {error.strerror}: {error.filename}") from error
+    finally:
+        os.umask(umask)
 
 
 def become(argv: list[str], env: dict[str, str], places: tuple[str, ...]) -> None:

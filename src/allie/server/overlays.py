@@ -6,13 +6,14 @@ import os
 import stat
 from collections.abc import Sequence
 
-from allie.core import facts, offlimits, resolution, script, settings, system, tags
+from allie.core import facts, hosts, offlimits, resolution, script, settings, system, tags
 from allie.core.errors import PathRefused, SettingsError
 from allie.core.facts import Facts
 from allie.core.resolution import Listed, Overlay, Resolution
 from allie.core.value import Value
-from allie.machine import atomic, paths, tree
+from allie.machine import paths, tree, within
 
+_LARGEST = 16 << 20  # bytes of a file that is read here
 _OWNED_BY_ROOT = ("etc", "root", "usr", "bin", "sbin", "lib", "boot")
 
 
@@ -38,7 +39,7 @@ def why(store: str, names: Sequence[str], known: Facts) -> Resolution:
 def classes_for(store: str, names: Sequence[str], known: Facts) -> tuple[str, ...]:
     """The classes of a host, from the classes file that these overlays hold for it."""
     entry = why(store, names, known).entries.get(system.CLASSES)
-    text = atomic.read(f"{store}/overlays/{entry.source}") if entry else None
+    text = _text(f"{store}/overlays", entry.source) if entry else None
     return facts.classes_of(known.names, facts.parse_classes(text)) if text else ()
 
 
@@ -60,9 +61,17 @@ def _of_name(store: str, overlay: str, listed: Listed) -> list[Finding]:
     findings = []
     if tag.error:
         findings.append(Finding(shown, tag.error))
+    flaws = [
+        (each.value, hosts.flaw(each.value)) for each in tag.conditions if each.attribute == "host"
+    ]
+    findings += [_pattern(shown, *each) for each in sorted(flaws) if each[1]]
     refusal = offlimits.refusal(path)
     if refusal:
         findings.append(Finding(shown, refusal))
+    invisible = [each for each in os.path.basename(listed.spelling) if _is_invisible(each)]
+    if invisible:
+        words = ", ".join(sorted({repr(each)[1:-1] for each in invisible}))
+        findings.append(Finding(shown, f"its name has what cannot be seen: {words}", False))
     st = os.lstat(f"{store}/{shown}")
     if path.partition("/")[0] in _OWNED_BY_ROOT and st.st_uid != 0:
         findings.append(
@@ -75,6 +84,24 @@ def _of_name(store: str, overlay: str, listed: Listed) -> list[Finding]:
     return findings + _of_script(store, shown, path, listed, st)
 
 
+def _pattern(shown: str, pattern: str, flaw: str) -> Finding:
+    """What is wrong with a pattern of hosts."""
+    short = pattern if len(pattern) < 60 else f"{pattern[:60]}…"
+    return Finding(shown, f"{short}: {flaw}", False)
+
+
+def _is_invisible(letter: str) -> bool:
+    """A control character, a newline, a mark that turns text around; not a byte of another set."""
+    return not letter.isprintable() and not "\ud800" <= letter <= "\udfff"
+
+
+def _text(overlays: str, path: str) -> str | None:
+    """A file of settings in an overlay; "" of a link, which leads somewhere on the PC."""
+    if os.path.islink(f"{overlays}/{path}"):
+        return ""
+    return within.text(overlays, path, _LARGEST)
+
+
 def _of_script(
     store: str, shown: str, path: str, listed: Listed, st: os.stat_result
 ) -> list[Finding]:
@@ -85,7 +112,7 @@ def _of_script(
     if not script.is_name(name):
         words = "is no name for a conf script (two digits first): it never runs"
         return [Finding(shown, words, False)]
-    content = atomic.read_bytes(f"{store}/{shown}") or b""
+    content = within.read(store, shown, _LARGEST) or b""
     errors = script.parse_headers(content).errors
     findings = [Finding(shown, f"not understood: {error}") for error in errors]
     if not content.startswith(b"#!") and st.st_mode & 0o111:
@@ -173,10 +200,15 @@ def _of_settings(store: str, overlay: Overlay) -> list[Finding]:
         shown = f"overlays/{overlay.name}/{listed.spelling}"
         if listed.is_dir or path not in (system.SETTINGS, system.CLASSES):
             continue
-        text = atomic.read(f"{store}/{shown}") or ""
+        text = _text(f"{store}/overlays", f"{overlay.name}/{listed.spelling}")
+        if text is None:
+            findings.append(Finding(shown, "is no file, or a very large one: no PC reads it"))
+            continue
         try:
             if path == system.CLASSES:
-                facts.parse_classes(text)
+                members = [each for row in facts.parse_classes(text).values() for each in row]
+                flaws = [(each, hosts.flaw(each)) for each in dict.fromkeys(members)]
+                findings += [_pattern(shown, *each) for each in flaws if each[1]]
                 continue
             unknown = settings.unknown_keys(text)
             findings += [Finding(shown, f"{key} is not known", False) for key in unknown]

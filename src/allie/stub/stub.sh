@@ -4,6 +4,7 @@
 #
 # A client that cannot even start must not stop the next fetch: it removes the mark once it has
 # started well, and if the mark is still there, the last client that did a whole tick takes over.
+umask 022
 mark=/run/allie/starting.$$
 [ -d /run/allie ] || mkdir -p /run/allie 2>/dev/null
 : 2>/dev/null >"$mark" || { mark=$(mktemp) && : >"$mark"; }
