@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-_PROGRESS = rb"([0-9,]+)\s+(\d+)%\s+(\S+/s)\s+(\S+)"
+_PROGRESS = rb"([0-9,]+)\s+(\d+)%\s+([0-9.]+[kMGT]?B/s)\s+([0-9:?]+)"
 _AFTER = 2.0  # seconds of work before progress is shown
 _COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
 _OURS = rf"(\x1b\[(?:0|{'|'.join(_COLOURS.values())})m)"
