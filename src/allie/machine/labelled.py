@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 from allie.core import bond, whereabouts
 from allie.core.bond import Candidate
-from allie.machine import loop, physical, process
+from allie.machine import groups, loop, physical, process
 
 _PATIENCE = 60.0  # seconds without a byte: a disk that answers nothing holds no tick
 _LINKS = {"UUID": "by-uuid", "PARTUUID": "by-partuuid"}
