@@ -236,10 +236,11 @@ SETTINGS = st.builds(
     overlays=st.lists(NAMES, min_size=1, max_size=4, unique=True).map(tuple),
     image=st.one_of(st.just(""), NAMES),
     ring=st.one_of(st.just(""), NAMES),
-    host=st.one_of(st.just(""), NAMES),
+    host=st.one_of(st.just(""), NAMES.map(lambda name: name.strip("._-"))),
     stall=st.integers(1, 10**6),
     root=st.sampled_from(["", "PARTLABEL=x", "/systems/own"]),
     bandwidth=st.sampled_from(["", "500", "1.5M"]),
+    trusted=st.lists(st.sampled_from(["/srv/www", "/var/guix.d"]), unique=True).map(tuple),
     others=st.lists(OTHERS, max_size=2, unique_by=lambda each: each.name).map(tuple),
 ).filter(lambda settings: settings.system not in {each.name for each in settings.others})
 
