@@ -161,6 +161,13 @@ def test_a_program_is_looked_for_inside(tmp_path: Path) -> None:
         export.find_program(str(root), "tool")
 
 
+@pytest.mark.parametrize("program", ["/bin/x\nreboot", "/bin/\x1b[2J", "/bin/\udcff"])
+def test_a_name_begins_no_line_of_a_script(tmp_path: Path, program: str) -> None:
+    with pytest.raises(StateError):
+        export.write_shim("el7", program, str(tmp_path / "x"))
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     "what", [Fifo(), Device(1, 5), Device(7, 200, stat.S_IFBLK | 0o600), File("", size=1 << 40)]
 )

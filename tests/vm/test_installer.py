@@ -52,6 +52,7 @@ def test_what_is_in_it(site: Site) -> None:
     done = subprocess.run(listing, input=packed, capture_output=True, check=True)
     there = set(done.stdout.decode().split("\n"))
     assert {"scripts/allie", "usr/local/bin/allie", "usr/bin/python3"} <= there
+    assert "conf/conf.d/allie" in there, "without it, initramfs-tools gives a shell where it fails"
     for program in ("rsync", "sfdisk", "mkfs.ext4", "mkfs.vfat", "blkid", "mount", "udevadm"):
         assert f"usr/local/sbin/{program}" in there
     assert any(name.endswith("/configparser.py") for name in there)
@@ -108,6 +109,23 @@ def test_the_iso_boots(site: Site, tmp_path: Path, way: str) -> None:
     with qemu.guest(tmp_path / "guest", more, memory=1024) as guest:
         said = guest.wait_for("allie: not installed", 240)
     assert "allie install --layout /etc/allie-layout --yes --disk /dev/nothing" in said
+
+
+@pytest.mark.vm
+@pytest.mark.vm_all
+@pytest.mark.parametrize("asked", ["", " allie.shell"])
+@pytest.mark.timeout(600)
+def test_a_shell_is_there_only_where_it_was_asked_for(
+    site: Site, tmp_path: Path, asked: str
+) -> None:
+    more = ["-kernel", str(site.out / "vmlinuz"), "-initrd", str(site.out / "initrd")]
+    more += ["-append", f"console=ttyS0 allie.yes allie.disk=/dev/nothing{asked}"]
+    with qemu.guest(tmp_path / "guest", more, memory=1024) as guest:
+        said = guest.wait_for("(initramfs)" if asked else "Enter tries again", 400)
+        time.sleep(10)
+        said += guest.console.read_text(errors="replace")
+    assert "allie: not installed: the reason is above" in said
+    assert ("(initramfs)" in said) == bool(asked)
 
 
 @pytest.mark.timeout(120)

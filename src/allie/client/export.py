@@ -49,6 +49,8 @@ def default_folder() -> str:
 def write_shim(system: str, program: str, path: str) -> None:
     """Make the script. Raises StateError where something else stands in its place."""
     settings.check_name(system, "system")
+    if not program.isprintable():  # a newline would begin a line of the script
+        raise StateError(f"{program}: no program with such a name is exported", "give it a link")
     there = atomic.read_bytes(path)
     if os.path.lexists(path) and (there is None or _SIGN.encode() not in there[:200]):
         raise StateError(
