@@ -188,3 +188,16 @@ def test_made_anew_it_is_another(room: Room, tmp_path: Path) -> None:
         pc.tick()
     finally:
         stick.end()
+
+
+def test_what_it_says_that_it_holds_chooses_no_code(room: Room, tmp_path: Path) -> None:
+    """Not a helper's, and not any file system of the kernel's: there is a short list."""
+    disk = Disk(tmp_path / "disk", 30)
+    try:
+        subprocess.run(["mkswap", "-q", "-L", disk.label, disk.device], check=True)
+        room.declare(section("el7", f"LABEL={disk.label}"))
+        pc = room.pc("pc07")
+        done = pc.run("system", "add", "el7", "--trust")
+        assert (done.rc, "holds swap, which ALLiE does not mount" in done.err) == (2, True)
+    finally:
+        disk.end()
