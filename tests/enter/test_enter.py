@@ -256,6 +256,9 @@ def _on_a_disk(base: Base, loop: str) -> None:
     assert base.enter("disk", "cat", "/etc/on").ok().lines == ["x"]
     # … and from inside another system
     assert base.sh("deb", "allie enter disk -- cat /etc/on").ok().lines == ["x"]
+    # … and while udev's link leads to something else that has the label
+    base.run("ln", "-sfn", "../../null", "/dev/disk/by-label/the-disk", root=True).ok()
+    assert base.enter("disk", "cat", "/etc/on").ok().lines == ["x"]
 
 
 @pytest.mark.parametrize(

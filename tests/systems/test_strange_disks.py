@@ -188,3 +188,39 @@ def test_made_anew_it_is_another(room: Room, tmp_path: Path) -> None:
         pc.tick()
     finally:
         stick.end()
+
+
+def test_what_it_says_that_it_holds_chooses_no_code(room: Room, tmp_path: Path) -> None:
+    """Not a helper's, and not any file system of the kernel's: there is a short list."""
+    disk = Disk(tmp_path / "disk", 30)
+    try:
+        subprocess.run(["mkswap", "-q", "-L", disk.label, disk.device], check=True)
+        room.declare(section("el7", f"LABEL={disk.label}"))
+        pc = room.pc("pc07")
+        done = pc.run("system", "add", "el7", "--trust")
+        assert (done.rc, "holds swap, which ALLiE does not mount" in done.err) == (2, True)
+    finally:
+        disk.end()
+
+
+def test_what_a_system_left_for_its_own_fetch_leads_nowhere(room: Room, tmp_path: Path) -> None:
+    """Its root may write at its top, and so pretend that a fetch of it was cut short."""
+    victim = tmp_path / "home"
+    victim.mkdir()
+    (victim / "thesis").write_text("of years")
+    note = '{"system": "el7", "image": "el7", "phase": "image"}'
+    for links in ([".allie-ahead"], [".allie-ahead/mirror"], [".allie-ahead/contact"]):
+        tree = tmp_path / f"tree{len(os.listdir(tmp_path))}"
+        tree.mkdir()
+        (tree / ".allie-fetching").write_text(note)
+        for each in links:
+            (tree / each).parent.mkdir(exist_ok=True)
+            (tree / each).symlink_to(victim)
+        stick = Stick(tmp_path / "disk", f"t{os.getpid()}", tree)
+        try:
+            room.declare(section("el7", f"LABEL={stick.label}"))
+            pc = room.pc(f"pc{len(os.listdir(tmp_path))}")
+            pc.run("system", "add", "el7", "--trust").ok()
+        finally:
+            stick.end()
+        assert os.listdir(victim) == ["thesis"], links

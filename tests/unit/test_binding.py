@@ -179,3 +179,23 @@ def test_what_a_system_is_told_for_the_day_when_it_is_booted(
     before = os.stat(f"{sibling.systems}/deb/binding").st_ino
     binding.hand_over(running, settings, EL7, root)
     assert os.stat(f"{sibling.systems}/deb/binding").st_ino == before, "written once"
+
+
+def test_what_is_bound_is_published_once_a_boot(base: System, disks: Disks, tmp_path: Path) -> None:
+    """Of a system that no tick mounts, too; and nothing of one that is bound no more."""
+    device = on(SDA, device="/dev/null")
+    disks.there["LABEL=el7"] = [device]
+    running = base._replace(root="/", run=str(tmp_path / "run"))
+    public = tmp_path / "run/bound/el7"
+    binding.renew(running, EL7)
+    assert not public.exists(), "it was never bound"
+    binding.trust(base, EL7)
+    assert not public.exists(), "of this PC alone"
+    binding.renew(running, EL7)
+    assert public.read_text() == "1:3\n"
+    assert public.stat().st_mode & 0o777 == 0o644
+    assert public.parent.stat().st_mode & 0o777 == 0o755
+    public.unlink()
+    disks.there["LABEL=el7"] = [device._replace(disks=(STICK,))]
+    binding.renew(running, EL7)
+    assert not public.exists()

@@ -134,6 +134,7 @@ def installed(systems: Systems, commands: str, **env: str) -> PC:
     systems.at_boot("one", _RUN.format(commands=commands))
     made = PC(systems)
     boot = systems.top / "boot"
+    boot.mkdir()
     menufiles.mark_as_fat(Volume(str(boot)))
     layout = (("300M", disk.ESP), ("900M", "L"), ("300M", "L"))
     with disk.partitioned(made.file, "2G", *layout) as device:

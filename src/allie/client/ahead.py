@@ -5,7 +5,8 @@
 
 Beside the image, in a directory that rsync leaves alone: whatever the image has at var/lib is not
 there yet. It is a help and no more: the first tick fetches what this did not bring, and tells what
-is wrong with the store. It never writes into what the image brings.
+is wrong with the store. It never writes into what the image brings, nor into a directory of that
+name that it did not make: links in there could lead anywhere.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from allie.client import fetch, systems
 from allie.client import generation as generations
 from allie.core import settings as configuration
 from allie.core import system
+from allie.core.errors import StateError
 from allie.core.settings import Declared
 from allie.core.system import System
-from allie.machine import groups, locate, process, tree
+from allie.machine import atomic, groups, locate, process, tree
 
 _TAKEN = ("mirror", "contact", "fetched", "rsync")
 
@@ -32,6 +34,7 @@ def fetching(base: System, declared: Declared, new: str) -> Iterator[None]:
     It is waited for also where the image did not come: it has no more patience than that, and what
     it brings is there for the next try.
     """
+    _have_place(base, declared, f"{new}/{systems.AHEAD}")
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
         pid = process.fork(lambda: _fetch(base, declared, new), (null, null, null))
@@ -46,7 +49,7 @@ def fetching(base: System, declared: Declared, new: str) -> Iterator[None]:
         process.wait(pid)
 
 
-def take_over(declared: Declared, new: str) -> None:
+def take_over(base: System, declared: Declared, new: str) -> None:
     """Make what was fetched the new system's own, unless it has a mirror from an earlier try."""
     here, there = _beside_the_image(declared, new), locate.open_system(new)
     if generations.current(here) and not os.path.lexists(there.mirror):
@@ -58,6 +61,25 @@ def take_over(declared: Declared, new: str) -> None:
         except OSError:
             pass  # the image has a disk of its own there: the first tick fetches
     tree.remove(here.state)
+    atomic.remove(f"{systems.book(base, declared.name)}/ahead")
+
+
+def _have_place(base: System, declared: Declared, place: str) -> None:
+    """Have the directory, of an earlier try or new; one that we did not make goes."""
+    note = f"{systems.book(base, declared.name)}/ahead"
+    present = tree.status(place)
+    if present and atomic.read(note) == _mark(present):
+        return
+    try:
+        tree.remove(place)
+        os.mkdir(place, 0o700)
+        atomic.write(note, _mark(os.lstat(place)))
+    except OSError as error:
+        raise StateError(f"cannot make {place}: {error.strerror}") from error
+
+
+def _mark(st: os.stat_result) -> str:
+    return f"{st.st_dev}:{st.st_ino}\n"
 
 
 def _beside_the_image(declared: Declared, new: str) -> System:
@@ -69,7 +91,6 @@ def _fetch(base: System, declared: Declared, new: str) -> int:
     """Fetch, and unpack the client that came: it is tried before it is placed (RULES B9)."""
     here = _beside_the_image(declared, new)
     settings = configuration.parse(systems.settings_text(base), declared.name)
-    os.makedirs(here.state, 0o700, exist_ok=True)
     came = fetch.fetch(here, settings).generation
     client = f"{came.path}/kit/{system.ARCHIVE}" if came else ""
     if os.path.isfile(client):

@@ -65,7 +65,7 @@ def _blkid(argv: list[str]) -> list[dict[str, str]]:
     """What it says of each device."""
     if not process.has_program("blkid"):
         return []
-    done = process.run(["blkid", *argv], bounds=groups.Bounds(_PATIENCE), only_reads=True)
+    done = process.run(["blkid", *argv], bounds=groups.Bounds(_PATIENCE))
     out = done.out.decode(errors="replace")
     blocks = [block.splitlines() for block in out.split("\n\n")]
     found = [dict(line.partition("=")[::2] for line in lines) for lines in blocks]
