@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from allie.client import accept
+from allie.machine import listening
 from tests.rules.helpers import World
 from tests.worlds import machine
 
@@ -93,3 +94,22 @@ def test_beyond_the_end_nobody_can_mean_it(tmp_path: Path, monkeypatch: pytest.M
     done = other.tick()
     assert "make it smaller" in done.out
     assert not [*other.state("mirror").glob("*.part")]
+
+
+def test_what_the_answer_tells_is_not_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the answer has no end: its beginning is enough."""
+    world = World(tmp_path, {"etc/motd": "one\n"})
+    world.good()
+    world.put(files(2000))
+    began = world.state("mirror").stat().st_mtime_ns
+    for most in (1 << 24, 1 << 16):
+        monkeypatch.setattr(listening, "_MOST_OUT", most)
+        done = world.tick()
+        assert done.rc == 1
+        assert "overlay common grew" in done.out
+        assert world.state("mirror").stat().st_mtime_ns == began
+    world.put({".allie-large": ""})
+    world.good()
+    assert world.there("etc/d/f1999")

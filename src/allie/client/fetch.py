@@ -126,12 +126,12 @@ def _from(
     if before is None or before.overlays != settings.overlays:
         return _all(here, source, before, lagging)
     asked = _ask(source._replace(able=source.able.plain) if routine else source, before)
-    if asked and not asked.changed and not asked.gone:
+    if not asked.changed and not asked.gone:
         _forget_parts(here)
         return before, ()
-    if not asked or settings.ring or asked.links or _has_links(before, asked.changed):
-        return _all(here, source, before, lagging)
     need_size(settings, before, asked)
+    if settings.ring or asked.links or _has_links(before, asked.changed):
+        return _all(here, source, before, lagging)
     part = _change(here, source, before, asked)
     return accept_change(here, settings, part, before, asked.gone, lagging=lagging)
 
@@ -149,10 +149,10 @@ def _all(
         raise
 
 
-def _ask(source: _Source, before: Generation) -> Answer | None:
+def _ask(source: _Source, before: Generation) -> Answer:
     """What a fetch would change, as `overlay/path`; nothing if the store has what we have.
 
-    None where that is more than fits into an answer.
+    Where that is more than fits into an answer, its beginning, and `links`: all is to be fetched.
     """
     changed: list[str] = []
     gone: list[str] = []
@@ -160,14 +160,12 @@ def _ask(source: _Source, before: Generation) -> Answer | None:
     for wanted, into in _pulls(source):
         argv = rsync.ask(source.able, source.reach, wanted, into.format(before.path))
         done = _run(argv, source, only_reads=True)
-        if done.cut:
-            return None
         answer = rsync.parse_answer(done.out)
         above = into.format("")[1:]
         above += "/" * bool(above)
         changed += [above + name for name in answer.changed]
         gone += [above + name for name in answer.gone]
-        links = links or answer.links
+        links = links or answer.links or bool(done.cut)
     return Answer(tuple(changed), tuple(gone), links)
 
 
