@@ -298,7 +298,7 @@ def _first_tick(job: Job, tree: str) -> None:
     """Lay the overlays and run the scripts, before anybody sees the system."""
     here = locate.open_system(tree)
     report = job.first_tick(here)
-    contact = report.contact
+    contact, here = report.contact, locate.open_system(tree)  # scripts may have moved things
     if generations.current(here) is None or contact.trouble:
         kind = StoreError if contact.refused or not contact.trouble else Unreachable
         raise kind(f"{here.name}: its first tick brought no overlays: {contact.trouble}")

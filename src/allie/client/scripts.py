@@ -197,6 +197,7 @@ class _Log:
         try:
             os.makedirs(here.logs, 0o755, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            flags |= os.O_NONBLOCK  # a fifo planted there is an error, and no wait
             self.descriptor = os.open(self.path, flags, 0o640)
         except OSError as error:
             raise StateError(f"cannot write {self.path}: {error.strerror}") from error

@@ -96,6 +96,7 @@ def run(
     err_read, err_write = os.pipe()
     in_read, in_write = os.pipe()
     streams = (in_read, out_write, err_write)
+    argv = [_by_our_descriptors(each) for each in argv]
     if only_reads and has_program(argv[0]):
         pid = _spawn(argv, streams)
     else:
@@ -104,10 +105,19 @@ def run(
         os.close(descriptor)
     watch = groups.Watch(pid, stall, asks)
     out, err, stalled = _converse(pid, (in_write, out_read, err_read), stdin, on_output, watch)
+    err = err.replace(f"/proc/{os.getpid()}/fd/".encode(), b"/proc/self/fd/")
     finished = Finished(tuple(argv), wait(pid), out, err, stalled)
     if check and finished.code != 0:
         raise ProgramFailed(finished)
     return finished
+
+
+def _by_our_descriptors(argument: str) -> str:
+    """An argument that names a path in a directory held open by us, as another process sees it."""
+    place, slash, rest = argument.partition("/proc/self/fd/")
+    if not slash or "/" not in rest:  # a descriptor itself, which the program inherits
+        return argument
+    return f"{place}/proc/{os.getpid()}/fd/{rest}"
 
 
 def by_line(take: Callable[[bytes], bool | None]) -> Callable[[bytes], bool | None]:
