@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+from allie.core import script as rules
 from allie.core.errors import PathRefused, StateError
 from allie.core.system import System
 from allie.core.value import Value
@@ -139,7 +140,8 @@ def _become(here: System, script: Script, env: Mapping[str, str]) -> int:
         from allie.machine import namespaces  # noqa: PLC0415 - see HACKING.md, start-up
 
         offline = {**full, "ALLIE_OFFLINE": "1", "SYSTEMD_OFFLINE": "1"}
-        return namespaces.execute(here.root, env.get("ALLIE_HOST", ""), argv, offline)
+        needs = rules.parse_headers(script.content).needs
+        return namespaces.execute(here.root, env.get("ALLIE_HOST", ""), argv, offline, needs)
     os.chdir("/")
     return process.execute(argv, full)
 
