@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
-from allie.client import ahead, fetch, fit, identity, state, systems, timer
+from allie.client import ahead, fence, fetch, fit, identity, state, systems, timer
 from allie.client import generation as generations
 from allie.client.systems import IMAGE, READY, TICK, Note
 from allie.core.errors import (
@@ -98,7 +98,9 @@ def at_work(job: Job) -> Iterator[str]:
     base, declared = job.base, job.declared
     name = declared.name
     with systems.held(base, name), noting_trouble(base, name), systems.opened(base, declared) as at:
-        yield at
+        fence.before(base, declared, at)
+        with fence.apart_from_users(declared, at):
+            yield at
 
 
 def begin(part: str) -> None:
