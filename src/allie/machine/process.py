@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from allie.core.errors import AllieError
+from allie.core.errors import SPOKEN, AllieError
 from allie.core.value import Value
 from allie.machine import groups
 
@@ -114,10 +114,10 @@ def run(
 
 def _by_our_descriptors(argument: str) -> str:
     """An argument that names a path in a directory held open by us, as another process sees it."""
-    place, slash, rest = argument.partition("/proc/self/fd/")
-    if not slash or "/" not in rest:  # a descriptor itself, which the program inherits
-        return argument
-    return f"{place}/proc/{os.getpid()}/fd/{rest}"
+    for path in SPOKEN:
+        ours = path.replace("self", str(os.getpid()))
+        argument = argument.replace(f"{path}/", f"{ours}/")
+    return argument
 
 
 def by_line(take: Callable[[bytes], bool | None]) -> Callable[[bytes], bool | None]:
