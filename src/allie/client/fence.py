@@ -40,7 +40,8 @@ _UNIT = """\
 [Unit]
 Description=Give programs of other systems no privileges: {place}
 DefaultDependencies=no
-RequiresMountsFor={place}{condition}
+RequiresMountsFor={place}
+{condition}={place}
 After=local-fs.target
 Before=sysinit.target systemd-user-sessions.service
 
@@ -229,7 +230,7 @@ def _at_boot(base: System, place: str) -> None:
     below = _below(base, place)
     binds = _is_ours(place)
     if os.path.isdir(os.path.dirname(unit)):
-        condition = f"\nConditionPathIsMountPoint={below}" * (not binds)
+        condition = "ConditionPathIsDirectory" if binds else "ConditionPathIsMountPoint"
         bind = f"\nExecStart=/bin/mount --bind {below} {below}" * binds
         _write(unit, _UNIT.format(place=below, condition=condition, bind=bind), 0o644)
         os.makedirs(os.path.dirname(link), exist_ok=True)
