@@ -54,3 +54,20 @@ def test_no_mount_stays(base: Base) -> None:
     before = base.run("cat", "/proc/self/mounts").out
     base.enter("deb", "mount", "-t", "tmpfs", "tmpfs", "/mnt", root=True).ok()
     assert base.run("cat", "/proc/self/mounts").out == before
+
+
+def test_setuid_programs_work_for_root_in_a_system_that_is_nosuid(base: Base) -> None:
+    """On the base they give nothing to anybody (client.fence); in root's view su and sudo work."""
+    base.run("cp", "/srv/deb/usr/bin/id", "/srv/deb/usr/bin/suid", root=True).ok()
+    base.run("chmod", "4755", "/srv/deb/usr/bin/suid", root=True).ok()
+    mount = "mount --bind /srv/deb /srv/deb && mount -o remount,bind,nosuid,nodev /srv/deb"
+    base.run("sh", "-c", mount, root=True).ok()
+    try:
+        assert base.run("/srv/deb/usr/bin/suid", "-un").ok().lines != ["root"]
+        inside = "setpriv --reuid=1 --clear-groups suid -un"
+        assert base.sh("deb", inside, root=True).lines == ["root"]
+        assert base.sh("deb", "id -un").ok().lines == base.run("id", "-un").lines, "users enter too"
+        assert base.run("/srv/deb/usr/bin/suid", "-un").lines != ["root"], "outside as before"
+    finally:
+        base.run("umount", "/srv/deb", root=True).ok()
+        base.run("rm", "/srv/deb/usr/bin/suid", root=True).ok()

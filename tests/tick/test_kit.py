@@ -66,7 +66,7 @@ def _broken(how: str) -> bytes:
     """A client that does not work, and where it fails."""
     trouble = "trouble: StoreError | None = None"
     members = {
-        "at start": ("allie/client/tick.py", "import json", "import json, nonsense"),
+        "at start": ("allie/client/tick.py", "import time", "import time, nonsense"),
         "in another verb": ("allie/client/undo.py", "import os", "import os, nonsense"),
         "when it resolves": ("allie/client/part.py", "def situation(", "def situated("),
         "in the fetch": ("allie/client/fetch.py", trouble, f"{trouble}; trouble.fault"),

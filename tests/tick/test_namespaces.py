@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from allie.core.script import POWERS
 from tests import leftovers
 from tests.tick.site import Site, TickPC, lone_pc, needs_root, script
 from tests.worlds.toy import Dir, Entry, Link
@@ -57,6 +59,7 @@ def test_no_mount_process_or_loop_is_left(pc: TickPC) -> None:
     before = leftovers.mounts_but_of(pc.root)
     out = _says(
         pc,
+        "# allie: needs sys-admin",
         "sleep 300 & setsid sleep 301 >/dev/null 2>&1 &",
         "mkdir /tmp/m; mount -t tmpfs tmpfs /tmp/m; mount | grep /tmp/m",
     )
@@ -106,8 +109,102 @@ def test_the_running_kernel_is_not_changed(pc: TickPC) -> None:
     )
     assert knob.read_text() == before
     assert [line for line in out.splitlines() if line in ("changed", "slept", "asked")] == []
-    assert "elsewhere" in out
+    assert "elsewhere" not in out
     assert os.uname().nodename != "elsewhere"
+
+
+# What a script may do in its own system, and what would act on the machine or lead out of the root
+_OWN = (
+    "chown 33:33 /tmp/f",
+    "chmod 4755 /tmp/f",
+    "dd if=/tmp/f of=/dev/null",
+    "mkdir -p /tmp/c/bin; cp /usr/bin/busybox /tmp/c/bin/sh; chroot /tmp/c /bin/sh -c true",
+    "ulimit -n 4096",
+)
+_MACHINES = {
+    "net-admin": "ip link set lo mtu 60000",
+    "mknod": "mknod /tmp/vda b 254 0",
+    "sys-admin": "mount -t tmpfs tmpfs /mnt",
+    "sys-time": "adjtimex -f 1",
+    "syslog": "head -c 1 /proc/kmsg",
+    "net-raw": "arping -c 1 -w 1 -I lo 127.0.0.1",
+}
+
+
+@pytest.mark.parametrize("action", _OWN)
+def test_a_script_is_root_in_its_own_system(pc: TickPC, action: str) -> None:
+    out = _says(pc, "touch /tmp/f", f"{action} && echo done")
+    assert out.endswith("done\n"), out
+
+
+@pytest.mark.parametrize("power", _MACHINES)
+def test_a_script_has_no_power_over_the_machine(pc: TickPC, power: str) -> None:
+    """Unless its header asks for it; then only what was asked for."""
+    pc.path("/mnt").mkdir(exist_ok=True)
+    first, *rest = _MACHINES[power].split(" ", 1)
+    action = f"/usr/bin/busybox {first} {rest[0]} 2>&1 && echo it did"
+    assert "it did" not in _says(pc, action)
+    powers = _caps(_says(pc, "grep Cap /proc/self/status"))
+    assert powers["CapEff"] == powers["CapBnd"] == powers["CapPrm"]
+    wanted = 1 << POWERS.index(power)
+    assert not powers["CapBnd"] & wanted
+    asked = _caps(_says(pc, f"# allie: needs {power}", "grep Cap /proc/self/status"))
+    assert asked["CapBnd"] in (
+        powers["CapBnd"] | wanted,
+        powers["CapBnd"],
+    )  # if we have it ourselves
+
+
+def _caps(status: str) -> dict[str, int]:
+    lines = (line.split() for line in status.splitlines())
+    return {name.rstrip(":"): int(value, 16) for name, value in lines}
+
+
+def test_init_has_no_more_power_than_the_script(pc: TickPC) -> None:
+    """A script may trace process 1 of its namespace, which is ours."""
+    assert len(set(_says(pc, "grep -h CapPrm /proc/1/status /proc/self/status").split())) == 2
+
+
+def test_the_root_is_all_that_there_is(pc: TickPC) -> None:
+    """It is no chroot, out of which root finds his way: nothing of the base is above it."""
+    pc.put({"root/conf/50a": script("exec sleep 77.5")})
+    running = pc.spawn("run-conf", "50a")
+    try:
+        deadline = time.monotonic() + 30
+        found: list[Path] = []
+        while not found and time.monotonic() < deadline:
+            time.sleep(0.05)
+            found = [each for each in Path("/proc").glob("[0-9]*") if _argv(each) == "sleep 77.5"]
+        (script_,) = found
+        assert os.readlink(script_ / "root") == "/", "a chroot would show where it is"
+        points = [line.split()[4] for line in (script_ / "mountinfo").read_text().splitlines()]
+        assert {each.split("/")[1] for each in points} == {"", "proc", "sys", "dev", "run"}
+        os.kill(int(script_.name), signal.SIGTERM)
+    finally:
+        running.communicate()
+
+
+def _argv(folder: Path) -> str:
+    try:
+        return (folder / "cmdline").read_bytes().decode().replace("\0", " ").strip()
+    except OSError:
+        return ""
+
+
+def test_files_of_the_kernel_that_root_may_write_are_read_only(pc: TickPC) -> None:
+    names = "sys irq fs bus acpi scsi mtrr sysrq-trigger"
+    out = _says(pc, f"for n in {names}; do [ -e /proc/$n ] && echo $n; done", "cat /proc/mounts")
+    there = [line for line in out.splitlines() if " " not in line]
+    assert "irq" in there
+    for name in there:
+        assert f"proc /proc/{name} proc ro," in out, name
+
+
+def test_setuid_programs_work_for_a_scripts_own_users(pc: TickPC) -> None:
+    """Also where the system's directory is nosuid for everybody else; device files do not."""
+    out = _says(pc, "head -1 /proc/self/mountinfo")
+    assert "nosuid" not in out.splitlines()[0]
+    assert "nodev" in out.splitlines()[0]
 
 
 RESOLVERS: dict[str, Entry] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from allie.cli import options, show
-from allie.client import part, state, tick
+from allie.client import part, reporting, state
 from allie.core import stubs
 from allie.core.errors import ATTENTION, DONE, FAULT, AllieError
 from allie.core.report import Applied, Contact
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     inside, began = lock.is_inside(here), time.time()
     status, done = _part(here, stubs.PARTS[args.verb])
     if not inside:  # else it is the tick's to tell
-        tick.by_hand(here, args.verb, done, began)
+        reporting.by_hand(here, args.verb, done, began)
     return status
 
 

@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
 def work(here: System) -> int:
     """98systems, in the forked child of a tick."""
     try:
-        return _tend(here)
+        # By names again: what it starts outlives the tick, and has mounts of its own.
+        return _tend(locate.open_system(here.root))
     except AllieError as error:
         console.warn(f"allie: {error}")
         return error.exit_code

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
-from allie.client import ahead, fetch, fit, identity, state, systems, timer
+from allie.client import ahead, fence, fetch, fit, identity, state, systems, timer
 from allie.client import generation as generations
 from allie.client.systems import IMAGE, READY, TICK, Note
 from allie.core.errors import (
@@ -98,7 +98,9 @@ def at_work(job: Job) -> Iterator[str]:
     base, declared = job.base, job.declared
     name = declared.name
     with systems.held(base, name), noting_trouble(base, name), systems.opened(base, declared) as at:
-        yield at
+        fence.before(base, declared, at)
+        with fence.apart_from_users(declared, at):
+            yield at
 
 
 def begin(part: str) -> None:
@@ -298,7 +300,7 @@ def _first_tick(job: Job, tree: str) -> None:
     """Lay the overlays and run the scripts, before anybody sees the system."""
     here = locate.open_system(tree)
     report = job.first_tick(here)
-    contact = report.contact
+    contact, here = report.contact, locate.open_system(tree)  # scripts may have moved things
     if generations.current(here) is None or contact.trouble:
         kind = StoreError if contact.refused or not contact.trouble else Unreachable
         raise kind(f"{here.name}: its first tick brought no overlays: {contact.trouble}")

@@ -35,6 +35,8 @@ KEEP = (
     "etc/netplan/*",
     "etc/systemd/network/*",
     "etc/NetworkManager/system-connections/*",
+    "etc/systemd/system/allie-fence-*",
+    "etc/systemd/system/sysinit.target.wants/allie-fence-*",
     *PEOPLES,
 )
 # What a new system has from the base

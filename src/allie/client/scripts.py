@@ -14,6 +14,7 @@ import stat
 import time
 from collections.abc import Callable, Mapping
 
+from allie.core import script as rules
 from allie.core.errors import PathRefused, StateError
 from allie.core.system import System
 from allie.core.value import Value
@@ -142,7 +143,8 @@ def _become(here: System, script: Script, env: Mapping[str, str]) -> int:
         from allie.machine import namespaces  # noqa: PLC0415 - see HACKING.md, start-up
 
         offline = {**full, "ALLIE_OFFLINE": "1", "SYSTEMD_OFFLINE": "1"}
-        return namespaces.execute(here.root, env.get("ALLIE_HOST", ""), argv, offline)
+        needs = rules.parse_headers(script.content).needs
+        return namespaces.execute(here.root, env.get("ALLIE_HOST", ""), argv, offline, needs)
     os.chdir("/")
     return process.execute(argv, full)
 
@@ -218,6 +220,7 @@ class _Log:
         try:
             os.makedirs(here.logs, 0o755, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            flags |= os.O_NONBLOCK  # a fifo planted there is an error, and no wait
             self.descriptor = os.open(self.path, flags, 0o640)
         except OSError as error:
             raise StateError(f"cannot write {self.path}: {error.strerror}") from error

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from allie.client import arrival, binding, state, switch, systems
+from allie.client import arrival, binding, fence, state, switch, systems
 from allie.client.arrival import FirstTick, Job
 from allie.core import system
 from allie.core.errors import AllieError, Busy
@@ -47,6 +47,7 @@ def tend(base: System, settings: Settings, tick: Tick, first_tick: FirstTick) ->
     """Look after every other system of this PC."""
     outcomes = []
     ticking = []
+    open_ones = _fence(base, settings)
     for declared in settings.others:
         if not declared.root or not declared.is_looked_after:
             if declared.is_partition:
@@ -63,7 +64,30 @@ def tend(base: System, settings: Settings, tick: Tick, first_tick: FirstTick) ->
             outcomes.append(begun)
         else:
             ticking.append(begun)
-    return outcomes + _wait(base, ticking)
+    outcomes += _wait(base, ticking)
+    return [
+        each._replace(state="failing", words=f"{each.words}; {open_ones[each.name]}")
+        if each.name in open_ones
+        else each
+        for each in outcomes
+    ]
+
+
+def _fence(base: System, settings: Settings) -> dict[str, str]:
+    """Keep the privileged programs of all of them from users; of which that cannot be, and why.
+
+    Before anything else: a partition is mounted in a namespace of its own, where we then are.
+    """
+    trouble = {}
+    for declared in settings.others:
+        if declared.root and not declared.is_partition:
+            try:
+                root = systems.directory_of(base, declared)
+                if os.path.isdir(root):
+                    fence.put_up(base, declared, root)
+            except (AllieError, OSError) as error:
+                trouble[declared.name] = str(error)
+    return trouble
 
 
 def _tend(job: Job, tick: Tick) -> Outcome | _Ticking:

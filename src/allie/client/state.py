@@ -146,8 +146,9 @@ def add_to_history(system: System, report: Report) -> None:
     if report.is_quiet:
         return
     path = f"{system.state}/history"
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(reports.to_json(report)) + "\n")
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o644), "ab") as file:
+        file.write(json.dumps(reports.to_json(report)).encode() + b"\n")
         size = file.tell()
     if size > _HISTORY_BYTES:
         lines = (atomic.read(path) or "").splitlines(keepends=True)

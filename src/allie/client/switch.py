@@ -3,8 +3,10 @@
     NAME          the system: what people enter, and what is ticked
     .NAME.part    the next one in the making
     .NAME.other   ready and about to be switched to; afterwards the one before, for `rollback`
+    .NAME.old-N   earlier ones, for as long as somebody is inside; N grows
 
-Those who are inside the old tree go on in it until they leave. A system on a partition of its own
+Those who are inside an old tree go on in it until they leave, and no update waits for them: but
+only in the last few old trees, and only while the disk has room. A system on a partition of its own
 has no beside: it is updated in place, on demand.
 """
 
@@ -13,15 +15,18 @@ from __future__ import annotations
 import os
 import time
 
-from allie.client import arrival, fit, same, systems
+from allie.client import arrival, fence, fit, same, systems
 from allie.client.arrival import Job
 from allie.client.systems import IMAGE, READY, Note
-from allie.core.errors import StateError, UsageError
+from allie.core.errors import Busy, StateError, UsageError
 from allie.core.settings import Declared
 from allie.core.system import System
-from allie.machine import atomic, copies, disks, locate, lock, tree
+from allie.machine import atomic, copies, disks, locate, lock, occupants, tree
 
 _HELD = "held"  # in the base's book: the image that was rolled back from
+_OLD = "old-"
+_MOST_OLD = 3  # old trees that are left to those inside
+_LEAST_FREE = 0.05  # of the disk, while old trees are left to anybody
 
 
 def wants_update(base: System, declared: Declared, root: str) -> str:
@@ -73,36 +78,45 @@ def rollback(base: System, declared: Declared) -> str:
             raise UsageError(
                 f"{declared.name} lives in {declared.root}: there is no tree before it"
             )
-        recover(base, declared, root, locked=True)
-        _must_be_there(declared, root)
-        other = systems.beside(root, "other")
-        if not os.path.isdir(other) or systems.name_in(other) != declared.name:
-            raise StateError(f"there is no tree of {declared.name} to go back to", other)
-        image = systems.image_of(root)
-        with lock.held(locate.open_system(root), "rollback"):
-            atomic.write(f"{systems.book(base, declared.name)}/{_HELD}", image + "\n")
-            _exchange(root, other)
-        return systems.image_of(root)
+        with fence.apart_from_users(declared, root):
+            recover(base, declared, root, locked=True)
+            _must_be_there(declared, root)
+            other = systems.beside(root, "other")
+            if not os.path.isdir(other) or systems.name_in(other) != declared.name:
+                raise StateError(f"there is no tree of {declared.name} to go back to", other)
+            image = systems.image_of(root)
+            with lock.held(locate.open_system(root), "rollback"):
+                atomic.write(f"{systems.book(base, declared.name)}/{_HELD}", image + "\n")
+                _exchange(root, other)
+            return systems.image_of(root)
 
 
 def remove(base: System, declared: Declared) -> None:
-    """Remove the trees of a system that lives in a directory. Raises StateError if it is in use."""
+    """Remove the trees of a system that lives in a directory, also with people inside.
+
+    Raises Busy where a tick of it is running.
+    """
     with systems.held(base, declared.name):
         if not declared.is_partition:
             with systems.opened(base, declared) as root:
-                _remove_trees(declared, root)
+                with fence.apart_from_users(declared, root):
+                    _remove_trees(declared, root)
+                fence.drop(base, declared, root)
         tree.remove(systems.book(base, declared.name))
 
 
 def recover(base: System, declared: Declared, root: str, *, locked: bool = False) -> None:
-    """After a kill at any point of a switch: end it. Costs three lstats where nothing is to do."""
-    other, away, gone = (systems.beside(root, each) for each in ("other", "away", "gone"))
-    if not any(map(os.path.lexists, (other, away, gone))):
+    """After a kill at any point of a switch: end it; and let go of what nobody is inside any more.
+
+    Costs a few lstats where nothing is to do.
+    """
+    if not _is_unsettled(root):
         return
     if not locked:
-        with systems.held(base, declared.name):
+        with systems.held(base, declared.name), fence.apart_from_users(declared, root):
             recover(base, declared, root, locked=True)
         return
+    other, away = systems.beside(root, "other"), systems.beside(root, "away")
     if os.path.lexists(away):  # of two renames, where the kernel has no exchange
         if not os.path.lexists(root):
             os.rename(other if os.path.lexists(other) else away, root)
@@ -110,10 +124,56 @@ def recover(base: System, declared: Declared, root: str, *, locked: bool = False
             os.rename(away, other)
     if os.path.lexists(root):
         arrival.finish(root)
-    note = systems.note_of(other) if os.path.isdir(other) else None
-    if note and note.phase == READY:
+    if _is_ready(other):
         _switch(root)
-    copies.discard(gone)
+    _let_go(root)
+
+
+def _is_unsettled(root: str) -> bool:
+    """Whether a switch was cut short, or there are trees that may go."""
+    if os.path.lexists(systems.beside(root, "away")) or _old_trees(root):
+        return True
+    return _is_ready(systems.beside(root, "other")) or _is_ready(root)
+
+
+def _is_ready(at: str) -> bool:
+    note = systems.note_of(at) if os.path.isdir(at) else None
+    return bool(note and note.phase == READY)
+
+
+def _old_trees(root: str) -> list[str]:
+    """The trees of before, the latest first; at the end one that is to go in any case."""
+    above, _, name = root.rpartition("/")
+    begins = f".{name}.{_OLD}"
+    names = os.listdir(above) if os.path.isdir(above) else []
+    numbers = [each[len(begins) :] for each in names if each.startswith(begins)]
+    found = sorted((int(each) for each in numbers if each.isdigit()), reverse=True)
+    gone = [systems.beside(root, "gone")] if f".{name}.gone" in names else []
+    return [f"{above}/{begins}{number}" for number in found] + gone
+
+
+def _let_go(root: str) -> None:
+    """Remove old trees, but for the last few that somebody is inside of while there is room.
+
+    No update waits for one of them. Raises StateError where more and more cannot be removed.
+    """
+    kept, stuck = 0, []
+    for each in _old_trees(root):
+        spared = kept < _MOST_OLD and not each.endswith("gone") and not _is_short_of_room(root)
+        if spared and occupants.of(each):
+            kept += 1
+            continue
+        try:
+            copies.discard(each)
+        except StateError as error:
+            stuck.append(error)
+    if len(stuck) > _MOST_OLD:
+        raise stuck[-1]
+
+
+def _is_short_of_room(root: str) -> bool:
+    disk = os.statvfs(os.path.dirname(root))
+    return disk.f_bavail < disk.f_blocks * _LEAST_FREE
 
 
 def _stays(job: Job, root: str) -> None:
@@ -148,20 +208,17 @@ def _note(job: Job) -> Note:
 
 def _set_up(root: str, part: str) -> None:
     """Put the finished tree where it can be switched to; the tree before the present one goes."""
-    other, gone = systems.beside(root, "other"), systems.beside(root, "gone")
+    other = systems.beside(root, "other")
     if os.path.isdir(other):
-        inside = disks.users(other)
-        if inside:
-            pids = " ".join(map(str, inside[:5]))
-            raise StateError(
-                f"{other} is still in use (pid {pids}); the update is ready and waits for them",
-                "it is tried again at the next tick",
-            )
-        copies.discard(gone)
-        os.rename(other, gone)
+        os.rename(other, _next_old(root))
     os.rename(part, other)
     atomic.sync_directory(os.path.dirname(root))
-    copies.discard(gone)
+    _let_go(root)
+
+
+def _next_old(root: str) -> str:
+    latest = next(iter(_old_trees(root)), "").rpartition(_OLD)[2]
+    return systems.beside(root, f"{_OLD}{int(latest) + 1 if latest.isdigit() else 1}")
 
 
 def _switch(root: str) -> None:
@@ -220,14 +277,17 @@ def _must_be_there(declared: Declared, root: str) -> None:
 def _remove_trees(declared: Declared, root: str) -> None:
     if os.path.isdir(root) and systems.standing(declared, root)[0] == systems.FOREIGN:
         raise StateError(systems.standing(declared, root)[1], "nothing was removed")
-    trees = [root, *(systems.beside(root, each) for each in ("other", "part", "copy", "away"))]
-    for each in trees:
-        inside = disks.users(each) if os.path.isdir(each) else []
+    if systems.in_place(declared, root):
+        inside = disks.users(root)
         if inside:
-            raise StateError(f"{each} is in use (pid {' '.join(map(str, inside[:5]))})")
+            raise StateError(f"{root} is in use (pid {' '.join(map(str, inside[:5]))})")
+    if os.path.isdir(root) and lock.is_running(locate.open_system(root)):
+        raise Busy(f"a tick of {declared.name} is running", "try again")
     gone = systems.beside(root, "gone")
-    for each in trees:
+    copies.discard(gone)
+    for each in [root, *(systems.beside(root, each) for each in ("other", "part", "copy", "away"))]:
         if os.path.isdir(each):
-            copies.discard(gone)
             os.rename(each, gone)  # a half removed tree is no system
             copies.discard(gone)
+    for each in _old_trees(root):
+        copies.discard(each)

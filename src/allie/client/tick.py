@@ -9,25 +9,23 @@ as a program's, without starting another interpreter (RULES B10).
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from allie import __version__
-from allie.client import donefile, identity, part, scripts, state
-from allie.client import generation as generations
+from allie.client import donefile, part, reporting, scripts, state
 from allie.client.scripts import Ended, Script
 from allie.core import digest, stubs
 from allie.core import script as rules
 from allie.core.errors import AllieError, StateError, UsageError
 from allie.core.facts import Facts
-from allie.core.report import Applied, Contact, Report
+from allie.core.report import Report
 from allie.core.script import Headers, Verdict
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, locate, lock
+from allie.machine import locate, lock
+from allie.machine.pins import Pins
 
 Work = Callable[[System], int]  # what a stub of the kit does; returns its exit status
 Idle = Callable[[System], bool]  # whether it would do nothing: then no child is forked for it
@@ -36,15 +34,19 @@ Idle = Callable[[System], bool]  # whether it would do nothing: then no child is
 class _Tick(Value):
     """What stays the same during one tick."""
 
-    here: System
+    pins: Pins  # the system's own directories, and its lock
     number: int
     began: float
     kit: Mapping[str, Work]
     idle: Mapping[str, Idle]
     before: dict[str, Verdict]  # the last tick's
-    inside: int  # the descriptor by which scripts know that they are in a tick
     echo: bool
     first: bool
+
+    @property
+    def here(self) -> System:
+        """The system; where its own directories are, a script may have changed."""
+        return self.pins.here
 
 
 def run(
@@ -64,28 +66,25 @@ def run(
     disk takes no writes.
     """
     locate.need_name(here)
-    with lock.held(here, "run-conf"):
+    with Pins(here, "run-conf") as pins:
         began = time.time()
+        here = pins.here
         try:
             state.need_room(here)
             number = state.next_tick(here)
         except StateError as error:
-            _report_elsewhere(here, began, error)
+            reporting.elsewhere(here, began, error)
             raise
         last = state.last_report(here)
         before = {verdict.name: verdict for verdict in last.scripts} if last else {}
-        inside = lock.pass_on(here)
         _read_ahead(here)
-        tick = _Tick(here, number, began, kit, idle or {}, before, inside, echo, first)
-        try:
-            verdicts = _named(tick, names) if names else _all_due(tick)
-        finally:
-            os.close(inside)
+        tick = _Tick(pins, number, began, kit, idle or {}, before, echo, first)
+        verdicts = _named(tick, names) if names else _all_due(tick)
         report = _report(tick, verdicts, bool(names))
         try:
-            state.save_report(here, report)
+            state.save_report(tick.here, report)
         except StateError as error:
-            _report_elsewhere(here, began, error)
+            reporting.elsewhere(tick.here, began, error)
             raise
         return report
 
@@ -93,7 +92,7 @@ def run(
 def _read_ahead(here: System) -> None:
     """Parse settings and facts: each forked child, and the report, then finds them remembered."""
     try:
-        _facts(here)
+        reporting.facts(here)
     except AllieError:
         pass  # who needs them will say so
 
@@ -103,12 +102,6 @@ def survey(here: System) -> list[Verdict]:
     last = state.last_report(here)
     before = {verdict.name: verdict for verdict in last.scripts} if last else {}
     return [_standing(here, name, before, time.time())[0] for name in _names(here)]
-
-
-def by_hand(here: System, verb: str, done: Applied, began: float) -> None:
-    """Enter a part that was run on its own in the history; the last tick stays the status."""
-    report = _report_of(here, done.tick, began)._replace(verb=verb, applied=(done,))
-    state.add_to_history(here, report)
 
 
 def _all_due(tick: _Tick) -> list[Verdict]:
@@ -189,7 +182,7 @@ def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Ve
     if running:
         return Verdict(name, "waiting", running, tick.before.get(name, Verdict(name, "", "")).since)
     try:
-        env = _environment(tick, None if work else _facts(here))
+        env = _environment(tick, None if work else reporting.facts(here))
         if work and not (tick.echo or tick.first):
             env[part.ROUTINE] = "1"
         job = None if work is None else (lambda: _in_child(here, env, work))
@@ -197,13 +190,21 @@ def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Ve
             ended = Ended(0, 0.0, "")
         else:
             ended = scripts.run(
-                here, script, env, headers.timeout, work=job, keep=(tick.inside,), echo=tick.echo
+                here,
+                script,
+                env,
+                headers.timeout,
+                work=job,
+                keep=(tick.pins.inside,),
+                echo=tick.echo,
             )
     except AllieError as error:
         ended = Ended(error.exit_code, 0.0, str(error))
     verdict = _verdict(tick, script, headers, ended)
+    if not (work and here.is_base):
+        tick.pins.renew()
     try:
-        donefile.note(here, script, verdict, headers)
+        donefile.note(tick.here, script, verdict, headers)
     except StateError as error:
         verdict = verdict._replace(state="failing", why=str(error))
     return verdict
@@ -258,18 +259,12 @@ def _in_child(here: System, env: Mapping[str, str], work: Work) -> int:
     return work(here)
 
 
-def _facts(here: System) -> Facts:
-    """The facts as they are now; an earlier script of this tick may have changed them."""
-    generation = generations.current(here)
-    return identity.gather(here, part.settings_now(here, generation), generation)
-
-
 def _environment(tick: _Tick, known: Facts | None) -> dict[str, str]:
     env = {
         "ALLIE_SYSTEM": tick.here.name,
         "ALLIE_TICK": str(tick.number),
         "ALLIE_FETCHED": "/var/lib/allie/fetched",
-        lock.INHERITED: str(tick.inside),
+        lock.INHERITED: str(tick.pins.inside),
     }
     if known:
         env["ALLIE_HOST"] = known.host
@@ -284,36 +279,5 @@ def _digest(script: Script) -> str:
 def _report(tick: _Tick, verdicts: list[Verdict], partial: bool) -> Report:
     parts = [state.applied(tick.here, part) for part in stubs.PARTS.values()]
     applied = tuple(each for each in parts if each and (partial or each.tick == tick.number))
-    report = _report_of(tick.here, tick.number, tick.began)
+    report = reporting.report_of(tick.here, tick.number, tick.began)
     return report._replace(applied=applied, scripts=tuple(verdicts))
-
-
-def _report_of(here: System, number: int, began: float) -> Report:
-    """What a report says of the system itself, as it is now."""
-    pause = state.pause(here)
-    try:
-        known = _facts(here)
-    except AllieError:
-        known = Facts(host=os.uname().nodename)
-    return Report(
-        tick=number,
-        system=here.name,
-        host=known.host,
-        version=__version__,
-        began=began,
-        seconds=round(time.time() - began, 3),
-        image=known.image,
-        classes=known.classes,
-        contact=state.contact(here),
-        paused=pause.reason or "paused" if pause else "",
-    )
-
-
-def _report_elsewhere(here: System, began: float, error: StateError) -> None:
-    """The state takes no writes: the report goes to /run, best effort."""
-    report = Report(0, here.name, os.uname().nodename, __version__, began, 0.0, notes=(str(error),))
-    try:
-        os.makedirs(here.run, exist_ok=True)
-        atomic.write(f"{here.run}/report", json.dumps(report._replace(contact=Contact())._asdict()))
-    except (OSError, StateError):
-        pass

@@ -24,15 +24,26 @@ TEMPFAIL = 75
 FAULT = 70  # a fault of ALLiE's own, in a child of the tick (EX_SOFTWARE of sysexits.h)
 
 
+SPOKEN: dict[str, str] = {}  # paths by descriptors that are in use, and the names to say for them
+
+
+def spoken(text: str) -> str:
+    """A text for people: `/proc/self/fd/7/ledger` by its name."""
+    for path, name in SPOKEN.items() if "/proc/self/fd/" in text else ():
+        text = f"{text} ".replace(f"{path}/", f"{name}/").replace(f"{path} ", f"{name} ")[:-1]
+        text = text.replace(f"{path}:", f"{name}:")
+    return text
+
+
 class AllieError(Exception):
     """What went wrong, to which path or host, and (hint) what to do about it."""
 
     exit_code = FAILED
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = spoken(message)
+        self.hint = spoken(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message

@@ -18,6 +18,14 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _HEAD = 4096  # bytes at a script's start in which its headers are looked for
 _LONGEST = 100 * 366 * 86400  # seconds: 100 years, and far below what a clock of the kernel's holds
 DEFAULT_TIMEOUT = 3600
+# capabilities(7) by name, each at its number
+POWERS = (
+    "chown dac-override dac-read-search fowner fsetid kill setgid setuid setpcap linux-immutable"
+    " net-bind-service net-broadcast net-admin net-raw ipc-lock ipc-owner sys-module sys-rawio"
+    " sys-chroot sys-ptrace sys-pacct sys-admin sys-boot sys-nice sys-resource sys-time"
+    " sys-tty-config mknod lease audit-write audit-control setfcap mac-override mac-admin syslog"
+    " wake-alarm block-suspend audit-read perfmon bpf checkpoint-restore"
+).split()
 FUTURE = 3600  # a done-file this far in the future means that the clock went back
 WAITING_STATUS = 75  # EX_TEMPFAIL of sysexits.h
 
@@ -28,6 +36,7 @@ class Headers(Value):
     every: int | None = None  # seconds; 0 at every tick; None once and for all
     on_change: tuple[str, ...] = ()  # patterns of absolute paths
     timeout: int | None = DEFAULT_TIMEOUT  # seconds; None for no limit
+    needs: tuple[str, ...] = ()  # of POWERS, beyond the ordinary ones, in another root
     errors: tuple[str, ...] = ()
 
 
@@ -63,7 +72,7 @@ def is_name(name: str) -> bool:
 
 
 def parse_headers(content: bytes) -> Headers:
-    """Read `# allie: every|on-change|timeout …` lines near a script's beginning."""
+    """Read `# allie: every|on-change|timeout|needs …` lines near a script's beginning."""
     headers = Headers()
     for found in _HEADER.finditer(content[:_HEAD]):
         text = " ".join(found.group(1).decode(errors="replace").split())
@@ -80,6 +89,8 @@ def _with_header(headers: Headers, word: str, rest: str) -> Headers:
         return headers._replace(every=span)
     if word == "on-change" and rest:
         return headers._replace(on_change=headers.on_change + tuple(rest.split()))
+    if word == "needs" and rest and set(rest.split()) <= set(POWERS):
+        return headers._replace(needs=headers.needs + tuple(rest.split()))
     if word == "timeout" and rest == "none":
         return headers._replace(timeout=None)
     if word == "timeout" and span:

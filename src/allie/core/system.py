@@ -25,6 +25,12 @@ class System(Value):
     logs: str  # …/var/log/allie
     run: str  # …/run/allie
     state: str  # …/var/lib/allie
+    names: tuple[str, ...] = ()  # of state, done, logs and run, where these are descriptors (pins)
+
+    def __repr__(self) -> str:
+        """The same whether or not it is pinned: a cache may follow from what a system is."""
+        state, done, logs, run = self.names or (self.state, self.done, self.logs, self.run)
+        return f"System{(self.root, self.name, self.etc, self.conf, done, logs, run, state)!r}"
 
     @property
     def is_base(self) -> bool:

@@ -1,16 +1,18 @@
 """Whole trees beside each other: made, copied at once where the file system can, discarded.
 
 A system is prepared beside the present one and switched to by one rename; this makes the other one.
-It never crosses a mount point.
+It never crosses a mount point. What goes may have been used by people, who own directories in it.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 
 from allie.core.errors import StateError
-from allie.machine import clone, mounts, process, tree
+from allie.machine import clone, mounts, process
 
 _SUBVOL_GETFLAGS = 0x80089419  # linux/btrfs.h; only a subvolume answers
 _FS_INFO = 0x8400941F  # linux/btrfs.h; any directory there answers
@@ -51,10 +53,70 @@ def discard(path: str) -> None:
     mounted = mounts.at_or_below(os.path.realpath(path))
     if mounted:
         raise StateError(f"{mounted} is mounted in {path}, which is to go", f"umount {mounted}")
-    is_tree = os.path.isdir(path) and not os.path.islink(path)
-    if is_tree and is_subvolume(path) and process.has_program("btrfs"):
+    if os.path.islink(path) or not os.path.isdir(path):
+        os.unlink(path)
+        return
+    if is_subvolume(path) and process.has_program("btrfs"):
         process.run(["btrfs", "subvolume", "delete", path])
-    tree.remove(path)  # all of it where that could not be, as with subvolumes in it
+    if not os.path.lexists(path):  # else it has subvolumes in it
+        return
+    try:
+        _take_down(path)
+    except OSError as error:
+        raise StateError(f"cannot remove {path}: {error.strerror}: {error.filename}") from error
+
+
+def _take_down(path: str) -> None:
+    """Remove a tree, however deep it is, whatever its people do meanwhile.
+
+    Each directory becomes root's alone before it is emptied; what is in it is emptied at the top of
+    the tree. So nobody adds anything, and no more than two directories are open.
+    """
+    top = _taken(path)
+    number, mark = 0, os.urandom(8).hex()
+    try:
+        while names := os.listdir(top):
+            for name in names:
+                if not _is_directory(name, top):
+                    os.unlink(name, dir_fd=top)
+                    continue
+                below = _taken(name, top)
+                try:
+                    for each in os.listdir(below):
+                        if not _is_directory(each, below):
+                            os.unlink(each, dir_fd=below)
+                            continue
+                        number += 1
+                        _to_top(each, below, top, f".{mark}.{number}")
+                finally:
+                    os.close(below)
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+    os.rmdir(path)
+
+
+def _taken(path: str, above: int | None = None) -> int:
+    """A directory held open, which is root's alone from now on."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, dir_fd=above)
+    if os.geteuid() == 0:
+        os.fchown(descriptor, 0, 0)
+        os.fchmod(descriptor, 0o700)
+    return descriptor
+
+
+def _is_directory(name: str, above: int) -> bool:
+    return stat.S_ISDIR(os.lstat(name, dir_fd=above).st_mode)
+
+
+def _to_top(name: str, above: int, top: int, free: str) -> None:
+    try:
+        os.rename(name, free, src_dir_fd=above, dst_dir_fd=top)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _take_down(f"/proc/self/fd/{above}/{name}")  # a subvolume of its own
 
 
 def _answers(directory: str, question: int, size: int) -> bool:

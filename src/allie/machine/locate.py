@@ -18,9 +18,10 @@ def open_system(root: str = "/") -> System:
     if not os.path.isdir(root):
         raise StateError(f"{root} is not a directory")
     real = os.path.realpath(root)
+    inside = paths.Inside(real)
 
     def at(path: str) -> str:
-        return paths.real_location(real, path)
+        return inside.prefix + inside.directory(path).real
 
     etc = at("etc/allie")
     return System(

@@ -1,8 +1,10 @@
-"""Run a script inside another root: chrooted, in namespaces of its own (RULES B11).
+"""Run a script inside another root: in namespaces of its own, without power over the machine.
 
-It keeps the script's accidents from the base: no mount or process of it is left when it ends, the
-base's processes and /run are out of its sight, /proc/sys and /sys are read-only. It is no prison
-for a hostile root.
+No mount or process of it is left when it ends; the base's files, processes and /run are out of its
+sight: the root is its whole tree, of which there is no outside. What of /proc and /sys changes the
+machine is read-only. It has root's powers within its system (`powers`), and others only where its
+header asks for them. Shared with the base are the network, as the base has set it up, and abstract
+sockets: docs/explanation/limits.md.
 """
 
 from __future__ import annotations
@@ -11,15 +13,17 @@ import ctypes
 import os
 import signal
 import stat
+from collections.abc import Collection
 
 from allie.core.errors import PathRefused, StateError
-from allie.machine import atomic, mounting, paths, process
-from allie.machine.mounting import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REMOUNT
+from allie.machine import atomic, mounting, paths, powers, process
+from allie.machine.mounting import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REC, REMOUNT
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # linux/sched.h
 _NEWNS, _NEWUTS, _NEWIPC, _NEWPID = 0x00020000, 0x04000000, 0x08000000, 0x20000000
 _PR_SET_PDEATHSIG = 1
+_MOVE = 8192  # linux/mount.h
 _DEVICES = (
     ("null", 1, 3),
     ("zero", 1, 5),
@@ -28,6 +32,7 @@ _DEVICES = (
     ("urandom", 1, 9),
     ("tty", 5, 0),
 )
+_MACHINES = "acpi bus fs irq mtrr scsi sys sysrq-trigger".split()  # in /proc: root may write there
 _DEVICE_LINKS = (
     ("ptmx", "pts/ptmx"),
     ("fd", "/proc/self/fd"),
@@ -38,9 +43,12 @@ _DEVICE_LINKS = (
 _PTS = "newinstance,ptmxmode=0666,mode=0620,gid=5"  # 5 is the group tty; without it, tools complain
 
 
-def execute(root: str, hostname: str, argv: list[str], env: dict[str, str]) -> int:
+def execute(
+    root: str, hostname: str, argv: list[str], env: dict[str, str], needs: Collection[str] = ()
+) -> int:
     """In a forked child: run argv inside `root` and return its exit status.
 
+    needs: what it may do beyond the ordinary, of core.script.POWERS.
     Raises StateError where the kernel does not let us (not root, no namespaces).
     """
     if _libc.unshare(_NEWNS | _NEWPID | _NEWUTS | _NEWIPC) != 0:
@@ -54,9 +62,9 @@ def execute(root: str, hostname: str, argv: list[str], env: dict[str, str]) -> i
     if first == 0:
         try:
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            _furnish(root)
-            os.chroot(root)
-            os.chdir("/")
+            _furnish(root, NODEV * ("mknod" not in needs))
+            _go_into(root)
+            powers.give_up(needs)
             os._exit(_first(argv, env))
         except BaseException as error:
             os.write(2, f"allie: cannot enter {root}: {error}\n".encode(errors="replace"))
@@ -84,9 +92,27 @@ def _as_shell(code: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _furnish(root: str) -> None:
-    """Mount what a script expects: /proc /sys /dev /run and the names of the network."""
+def _go_into(root: str) -> None:
+    """Make the root the top of all that there is to see; nothing leads back out, as of a chroot."""
+    os.chdir(root)
+    if _libc.pivot_root(b".", b".") == 0:
+        mounting.unmount(".")
+    elif not mounting.mount(".", "/", "", _MOVE):  # in an initramfs nothing can be pivoted
+        raise OSError(ctypes.get_errno(), "cannot make it the root")
+    os.chroot(".")
+    os.chdir("/")
+
+
+def _furnish(root: str, devices: int) -> None:
+    """Mount what a script expects: /proc /sys /dev /run and the names of the network.
+
+    devices: NODEV, or 0 for scripts that make device files.
+    """
     mounting.make_private()
+    if not mounting.mount(root, root, "", BIND | REC):
+        raise OSError(ctypes.get_errno(), "cannot bind it")
+    others = os.statvfs(root).f_flag & (RDONLY | NOEXEC)
+    mounting.mount("none", root, "", BIND | REMOUNT | others | devices)  # nosuid goes
     resolver = atomic.read_bytes(os.path.realpath("/etc/resolv.conf")) or b""
     where = _resolv_conf(root)
     has_run = False
@@ -118,7 +144,7 @@ def _mount_point(root: str, name: str) -> int | None:
 
 def _finish(name: str, at: str) -> None:
     if name == "proc":
-        for locked in ("sys", "sysrq-trigger"):
+        for locked in _MACHINES:
             path = f"{at}/{locked}"
             if os.path.lexists(path) and mounting.mount(path, path, "", BIND):
                 mounting.mount("none", path, "", BIND | REMOUNT | RDONLY)

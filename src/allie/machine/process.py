@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from allie.core.errors import AllieError
+from allie.core.errors import SPOKEN, AllieError
 from allie.core.value import Value
 from allie.machine import console, groups, listening
 from allie.machine.groups import Bounds, Cut, Lifeline
@@ -111,6 +111,7 @@ def run(
     err_read, err_write = os.pipe()
     in_read, in_write = os.pipe()
     streams = (in_read, out_write, err_write)
+    argv = [_by_our_descriptors(each) for each in argv]
     lifeline = Lifeline()
     if only_reads and has_program(argv[0]):
         pid = _spawn(argv, streams, lifeline)
@@ -128,6 +129,7 @@ def run(
     finally:
         code = wait(pid)
         lifeline.cut() if bounds else lifeline.let_go()
+    err = err.replace(f"/proc/{os.getpid()}/fd/".encode(), b"/proc/self/fd/")
     finished = Finished(tuple(argv), code, out, err, watch.cut)
     if check and finished.code != 0:
         raise ProgramFailed(finished)
@@ -137,6 +139,14 @@ def run(
 def _become(argv: Sequence[str], lifeline: Lifeline) -> int:
     lifeline.tie(os.getpid())
     return execute(argv, environment())
+
+
+def _by_our_descriptors(argument: str) -> str:
+    """An argument that names a path in a directory held open by us, as another process sees it."""
+    for path in SPOKEN:
+        ours = path.replace("self", str(os.getpid()))
+        argument = argument.replace(f"{path}/", f"{ours}/")
+    return argument
 
 
 def _spawn(argv: Sequence[str], streams: tuple[int, int, int], lifeline: Lifeline) -> int:

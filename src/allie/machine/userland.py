@@ -20,7 +20,7 @@ import os
 
 from allie.core.errors import ProgramNotFound, ProgramNotRun, StateError
 from allie.machine import mounting
-from allie.machine.mounting import BIND, NODEV, NOSUID, RDONLY, REC, REMOUNT, SLAVE
+from allie.machine.mounting import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REC, REMOUNT, SLAVE
 
 HOST = "/run/host"
 MARK = "/run/allie/inside"
@@ -164,6 +164,7 @@ def _move(root: str, above: str, is_root: bool) -> None:
     source = "/old" + root
     if is_root:
         _mount(source, "/new", "", BIND | REC)
+        _let_programs_be_setuid("/new")
         for name in _OF_BASE_FOR_ROOT:
             if os.path.isdir(f"/new/{name}") and not os.path.islink(f"/new/{name}"):
                 _mount(f"/old{above}/{name}", f"/new/{name}", "", BIND | REC)
@@ -180,6 +181,16 @@ def _move(root: str, above: str, is_root: bool) -> None:
     if not mounting.unmount("."):
         _fail("the old /")
     os.chdir("/")
+
+
+def _let_programs_be_setuid(at: str) -> None:
+    """For root, and those whom he becomes in here: su, sudo and the like, in this view alone.
+
+    On the base the system is nosuid for everybody; the other options stay as they are.
+    """
+    flags = os.statvfs(at).f_flag
+    if flags & NOSUID:
+        _mount("none", at, "", BIND | REMOUNT | flags & (RDONLY | NODEV | NOEXEC))
 
 
 def _compose(system: str, host: str) -> None:
