@@ -158,7 +158,8 @@ def _why_broken(here: System, archive: str) -> str:
         return "it is no file that can be executed"
     from allie.machine import trial  # noqa: PLC0415 - see HACKING.md, start-up
 
-    client = _ours_if_equal(archive)
+    # By its own path: the trial may not look at what we hold open.
+    client = os.path.realpath(_ours_if_equal(archive))
     argv = [sys.executable, "-I", client, "--root", here.root, "selfcheck"]
     tried = trial.run(argv, seconds=_TRIAL, most=_TRIAL_OUTPUT)
     # The word, and not the status alone: an empty file, too, is a program that exits 0.
