@@ -1,0 +1,50 @@
+"""How a boot partition is mounted: no program of it runs, and no device file of it is one."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from allie.client import bootmenu
+from allie.core import whereabouts
+from allie.machine import locate
+from tests.tick.site import needs_root
+from tests.worlds import machine
+from tests.worlds.forked import apart
+from tests.worlds.loop import looped
+
+pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+
+MAKE = {"ext4": ["mkfs.ext4", "-q", "-L"], "vfat": ["mkfs.vfat", "-n"]}
+
+
+def _options(root: str, device: str) -> list[str]:
+    """What the kernel says of the mount, at first, and after the menu was written."""
+    found = []
+    with bootmenu.opened(locate.open_system(root), device) as boot:
+        for _ in range(2):
+            lines = Path("/proc/self/mountinfo").read_text().splitlines()
+            found += [line.split()[5] for line in lines if line.split()[4] == boot.at]
+            boot.make("grub")
+            boot.write("grub/grubenv", "x")
+            boot.settle()
+    return found
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_no_setuid_no_devices_no_programs(tmp_path: Path, kind: str) -> None:
+    if machine.lacks_disk(kind):
+        pytest.skip(machine.lacks_disk(kind))
+    (tmp_path / "pc").mkdir()
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(40 << 20)
+    made = [*MAKE[kind], whereabouts.BOOT_LABEL, str(image)]
+    subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
+    with looped(image) as device:
+        options = apart(_options, str(tmp_path / "pc"), device)
+    assert len(options) == 2
+    for each in options:
+        assert {"rw", "nosuid", "nodev", "noexec"} <= set(each.split(","))
