@@ -19,7 +19,7 @@ from allie.core.value import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import TextIO
 
-_PROGRESS = rb"([0-9,]+)\s+(\d+)%\s+(\S+/s)\s+(\S+)"
+_PROGRESS = rb"([0-9,]+)\s+(\d+)%\s+([0-9.]+[kMGT]?B/s)\s+([0-9:?]+)"
 _AFTER = 2.0  # seconds of work before progress is shown
 _COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
 _SECRET = os.urandom(8).hex()  # a colour that a name or message brings along is none of ours
