@@ -22,7 +22,7 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _BANDWIDTH = r"[1-9][0-9]{0,8}(\.[0-9]{1,9})?[KMGkmg]?"
 _LABELLED = r"(PART)?LABEL=[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _STORE = r"(rsync://[^/]+/?|ssh://[^/]+/.*|/.*)"
-_HOST = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?"
+_HOST = r"[^\s/.][^\s/]{0,254}"  # what DNS and the kernel take, and some more
 _CONTROL = "[\0-\x1f\x7f-\x9f]"
 _LONGEST = 4096  # as Linux has it for a path
 
@@ -163,10 +163,10 @@ def check_name(name: str, kind: str) -> str:
 
 def check_host(host: str) -> str:
     """Return a host's name, short or full, if it is one; raise SettingsError if not."""
-    if not re.fullmatch(_HOST, host):
+    if not re.fullmatch(_HOST, host) or not host.isprintable():
         raise SettingsError(
             f"host {host!r}: that is not the name of a host",
-            "letters, digits, dot, dash and underscore, at most 255",
+            "letters, digits, dots and dashes, at most 255",
         )
     return host
 

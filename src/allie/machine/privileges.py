@@ -36,8 +36,11 @@ def _inherit_nothing() -> None:
         libc.call("prctl", _AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0)
     except OSError:
         pass  # before Linux 4.3 there were no ambient ones
-    with open("/proc/self/status", encoding="utf-8") as status:
-        fields = dict(line.split(":", 1) for line in status if line.startswith("Cap"))
+    try:
+        with open("/proc/self/status", encoding="utf-8") as status:
+            fields = dict(line.split(":", 1) for line in status if line.startswith("Cap"))
+    except OSError:
+        return  # a root without /proc
     permitted, effective = (int(fields[each], 16) for each in ("CapPrm", "CapEff"))
     words = []
     for shift in (0, 32):

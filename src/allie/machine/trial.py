@@ -23,7 +23,7 @@ import time
 from collections.abc import Sequence
 
 from allie.core.value import Value
-from allie.machine import groups, libc, privileges, process
+from allie.machine import background, groups, libc, privileges, process
 
 # linux/sched.h, linux/prctl.h
 _NEWIPC, _NEWPID, _NEWNET = 0x08000000, 0x20000000, 0x40000000
@@ -112,6 +112,7 @@ def _become(argv: Sequence[str], seconds: int) -> int:
     """Give away what the program does not need, and become it."""
     libc.call("prctl", _PDEATHSIG, signal.SIGKILL)
     os.umask(0o022)
+    _ordinary_priority()
     memory = max(_LEAST_MEMORY, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 4096)
     for kind, most in (
         (resource.RLIMIT_AS, memory),  # four times what we needed ourselves
@@ -129,6 +130,15 @@ def _become(argv: Sequence[str], seconds: int) -> int:
         pass  # no such file, as in a chroot without /proc
     privileges.keep_only(privileges.DAC_OVERRIDE)  # the files of overlays belong to anybody
     return process.execute(argv, process.environment())
+
+
+def _ordinary_priority() -> None:
+    """A tick runs low: on a busy PC a good program would not get its second of work in time."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+        background.set_io_priority(background.BEST_EFFORT)
+    except OSError:
+        pass  # not root
 
 
 def _follow(pid: int, read: int, deadline: float, most: int) -> tuple[int, bytes]:
