@@ -123,6 +123,19 @@ def test_what_is_mounted_in_the_store_is_read_only_too(store: Path, tmp_path: Pa
     assert (tmp_path / "came/etc/hostname").exists()
 
 
+def test_a_module_may_lie_elsewhere_or_nowhere(store: Path, tmp_path: Path) -> None:
+    """The images on another disk, by a symlink; a store that somebody made by hand."""
+    (store / "images").rename(tmp_path / "elsewhere")
+    (store / "images").symlink_to(tmp_path / "elsewhere")
+    for name in ("releases", "private", "inbox"):
+        (store / name).rmdir()
+    with ServedByAllie(store) as server:
+        assert pull(f"{server.url}/images/toy1/etc/", tmp_path / "came").returncode == 0
+        assert pull(f"{server.url}/overlays/", tmp_path / "overlays").returncode == 0
+        assert pull(f"{server.url}/releases/", tmp_path / "none").returncode != 0
+    assert (tmp_path / "came/shadow").exists()
+
+
 def test_it_answers_by_both_protocols(store: Path, tmp_path: Path) -> None:
     class Everywhere(ServedByAllie):
         address: list[str] = []  # noqa: RUF012 - as the base has it

@@ -39,7 +39,7 @@ def init(store: str) -> list[str]:
 
 def close(store: str) -> None:
     """Close the directories that are root's alone; those of a store made long ago, too."""
-    for name in _CLOSED:
+    for name in filter(lambda name: os.path.isdir(f"{store}/{name}"), _CLOSED):
         st = os.stat(f"{store}/{name}")
         if st.st_uid == os.geteuid() and st.st_mode & 0o077:
             os.chmod(f"{store}/{name}", 0o700)
