@@ -78,12 +78,30 @@ def _processes(top: Path) -> list[str]:
         try:
             argv = (folder / "cmdline").read_bytes().decode(errors="surrogateescape").split("\0")
             places = [os.readlink(folder / "cwd"), os.readlink(folder / "root")]
+            shut_in = places[1] == "/" and _is_root_below(folder, top)
         except OSError:  # ended, or not ours to look at
             continue
-        if any(_within(place, top) for place in places) or any(str(top) in arg for arg in argv):
+        named = any(str(top) in arg for arg in argv)
+        if shut_in or named or any(_within(place, top) for place in places):
             found.append(f"process {folder.name}: {' '.join(argv).strip()}")
     return found
 
 
+def _is_root_below(process: Path, top: Path) -> bool:
+    """Whether what a process has for its / lies in `top`: in a mount namespace of its own."""
+    if os.path.samestat(os.stat(process / "ns/mnt"), os.stat("/proc/self/ns/mnt")):
+        return False
+    theirs = [line for line in _mounts(process) if line[4] == "/"]
+    above = [line for line in _mounts(Path("/proc/self")) if _within(str(top), Path(line[4]))]
+    ours = max(above, key=lambda line: len(line[4]))
+    place = Path(ours[3]) / os.path.relpath(top, ours[4])
+    return any(line[2] == ours[2] and _within(line[3], place) for line in theirs)
+
+
+def _mounts(process: Path) -> list[list[str]]:
+    """proc(5), mountinfo: 2 the device, 3 what of its file system is mounted, 4 where."""
+    return [line.split() for line in (process / "mountinfo").read_text().splitlines()]
+
+
 def _within(path: str, top: Path) -> bool:
-    return path == str(top) or path.startswith(f"{top}/")
+    return f"{path}/".startswith(f"{str(top).rstrip('/')}/")
