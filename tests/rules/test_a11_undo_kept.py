@@ -40,8 +40,8 @@ def test_what_is_old_or_large_goes_and_the_newest_stays(tmp_path: Path, trouble:
     world.good()
     for number in range(3):
         _change(world, f"{number}\n" * (number + 1))
-        if number == 0 and trouble == "large":
-            os.truncate(world.root / "etc/a", 201 << 20)  # the next tick replaces and keeps it
+        if number < 2 and trouble == "large":  # the next tick replaces and keeps it
+            os.truncate(world.root / "etc/a", 150 << 20)
     before = _kept(world)
     for number in before[:-1] if trouble == "old" else ():
         month = time.time() - 31 * 86400
@@ -50,3 +50,18 @@ def test_what_is_old_or_large_goes_and_the_newest_stays(tmp_path: Path, trouble:
     kept = _kept(world)
     assert kept[-1] > before[-1]
     assert kept[:-1] == before[-1:], "the one that is neither old nor beyond the limit"
+
+
+def test_what_nobody_would_keep_is_not_replaced(tmp_path: Path) -> None:
+    """It is said, and stays as it is: refused rather than lost."""
+    world = World(tmp_path, {"etc/a": "0\n", "etc/b": "0\n"})
+    world.good()
+    os.truncate(world.root / "etc/a", 201 << 20)
+    world.put({"etc/a": "1\n", "etc/b": "1\n"})
+    done = world.tick()
+    assert done.rc == 1
+    assert "/etc/a" in done.out
+    assert world.read("etc/b") == "1\n"
+    assert world.at("etc/a").stat().st_size == 201 << 20
+    world.at("etc/a").unlink()
+    world.good()
