@@ -215,7 +215,8 @@ def _is_ours(place: str) -> bool:
     above = [each for each in table if each[2] != place and _within(place, each[2])]
     if not own or not above:
         return False
-    number, top, point, _ = max(above, key=lambda each: len(each[2]))
+    # The nearest, and of several at one place the last: it lies on top of the others.
+    number, top, point, _ = max(reversed(above), key=lambda each: len(each[2]))
     way = place[len(point.rstrip("/")) :]
     return own[-1][:2] == (number, top.rstrip("/") + way)
 
