@@ -31,6 +31,9 @@ Work = Callable[[System], int]  # what a stub of the kit does; returns its exit 
 Idle = Callable[[System], bool]  # whether it would do nothing: then no child is forked for it
 
 
+_PART_SECONDS = 45 * 60.0  # that a part may take in all: a fetch ends after half an hour
+
+
 class _Tick(Value):
     """What stays the same during one tick."""
 
@@ -189,11 +192,12 @@ def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Ve
         if work and name in tick.idle and tick.idle[name](here):
             ended = Ended(0, 0.0, "")
         else:
+            is_part = work is not None and name in stubs.PARTS
             ended = scripts.run(
                 here,
                 script,
                 env,
-                headers.timeout,
+                _PART_SECONDS if is_part else headers.timeout,
                 work=job,
                 keep=(tick.pins.inside,),
                 echo=tick.echo,
