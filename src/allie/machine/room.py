@@ -27,6 +27,8 @@ def lack(where: str, size: int, files: int, called: str = "") -> str:
     called: the directory's name, where `where` is only a way to it.
     """
     disk = os.statvfs(where)
+    if not disk.f_blocks:  # ramfs and the like, which are as large as memory is
+        return ""
     left = disk.f_bfree * disk.f_frsize
     if left < size + _SPARE:
         return (
@@ -57,7 +59,7 @@ class Allowance:
 
     def __init__(self, where: str) -> None:
         disk = os.statvfs(where)
-        self._free = disk.f_bfree * disk.f_frsize - _SPARE
+        self._free = disk.f_bfree * disk.f_frsize - _SPARE if disk.f_blocks else 1 << 63
         self._tenth = disk.f_blocks * disk.f_frsize // 10
         self._of_others = _OF_OTHERS
 
