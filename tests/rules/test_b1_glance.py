@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import allie
-from allie.client import glance, part, state
+from allie.client import glance, grounds, part, state
 from allie.machine import locate
 from tests.rules.helpers import World, plain, snapshot
 from tests.worlds.toy import Dir, File, Link, make_tree
@@ -25,7 +25,7 @@ PARTS = ("overlay", "overact")
 def holds(world: World) -> dict[str, bool]:
     """For each part, whether it would do with a glance."""
     here = locate.open_system(str(world.root))
-    known = part.grounds(here)
+    known = grounds.grounds(here)
     return {each: glance.holds(here, each, known) for each in PARTS}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from allie.cli import options, show
-from allie.client import part, state
+from allie.client import grounds, part_work, state
 from allie.core.errors import ATTENTION, DONE
 from allie.core.ledger import PARTS
 from allie.core.plan import Plan
@@ -30,9 +30,9 @@ def run(args: argparse.Namespace) -> int:
     here = options.system_of(args)
     locate.need_name(here)
     options.tell_if_running(here)
-    known = part.situation(here)
+    known = grounds.situation(here)
     ledger = state.load_ledger(here)
-    plans = [part.decide(here, name, known, ledger)[1] for name in PARTS]
+    plans = [part_work.decide(here, name, known, ledger)[1] for name in PARTS]
     if args.json:
         options.say_json([_value(each) for each in plans])
     else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from allie.cli import options
-from allie.client import generation, part
+from allie.client import generation, grounds
 from allie.core import settings as configuration
 from allie.core.errors import DONE, UsageError
 from allie.core.value import TYPE_CHECKING
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     stall, store = configuration.DEFAULT_STALL, args.store
     if not store:
         locate.need_name(here)
-        settings = part.settings_now(here, generation.current(here))
+        settings = grounds.settings_now(here, generation.current(here))
         store, stall = settings.stores[0], settings.stall
     notes = f"{here.state}/rsync" if os.path.isdir(here.state) else f"{args.dir}/.rsync-version"
     able = rsync.version(notes)

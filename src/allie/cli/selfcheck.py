@@ -23,7 +23,7 @@ from allie.cli import (
     undo,
     why,
 )
-from allie.client import generation, part, siblings
+from allie.client import generation, grounds, siblings
 from allie.core import stubs
 from allie.core.errors import DONE
 from allie.core.value import TYPE_CHECKING
@@ -49,6 +49,6 @@ def run(args: argparse.Namespace) -> int:
     """Everything is imported by now; what is left is to read what is there."""
     here = options.system_of(args)
     if here.name and generation.current(here):
-        part.situation(here)
+        grounds.situation(here)
     console.say(stubs.WORKS)
     return DONE

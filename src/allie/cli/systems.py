@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 
 from allie.cli import options, part
-from allie.client import bootnote, generation, tick
-from allie.client import part as parts
+from allie.client import bootnote, generation, grounds, tick
 from allie.core.errors import ATTENTION, DONE, TEMPFAIL, AllieError
 from allie.core.report import Report
 from allie.core.settings import Settings
@@ -68,7 +67,7 @@ def is_idle(here: System) -> bool:
     if os.environ.get("ALLIE_OFFLINE"):
         return True
     locate.need_name(here)
-    settings = parts.settings_now(here, generation.current(here))
+    settings = grounds.settings_now(here, generation.current(here))
     if bootnote.concerns(here):
         return bootnote.holds(here, settings)
     return not settings.others or bool(settings.root and not here.is_base)
@@ -77,7 +76,7 @@ def is_idle(here: System) -> bool:
 def _tend(here: System) -> int:
     if is_idle(here):
         return DONE
-    settings = parts.settings_now(here, generation.current(here))
+    settings = grounds.settings_now(here, generation.current(here))
     from allie.client import siblings  # noqa: PLC0415 - see HACKING.md, start-up
 
     outcomes = siblings.tend(here, settings, one_tick, first_tick)

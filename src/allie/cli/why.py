@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from allie.cli import options
-from allie.client import claims, part, state
+from allie.client import claims, grounds, state
 from allie.core.errors import DONE, PathRefused
 from allie.core.ledger import NOTHING, UNKNOWN, Ledger
 from allie.core.resolution import Resolution
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     locate.need_name(here)
     # On the running system a path is read as everywhere else; in another root, from its top.
     path = (os.path.abspath(args.path) if here.is_base else args.path).strip("/")
-    known = part.situation(here)
+    known = grounds.situation(here)
     books = state.load_ledger(here)
     trusted = known.settings.trusted
     inside = paths.Inside(here.root, claims.bounds(here, books, known.resolution, trusted))
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _as_spelled(inside: paths.Inside, path: str, known: part.Situation) -> str:
+def _as_spelled(inside: paths.Inside, path: str, known: grounds.Situation) -> str:
     """The overlays' own name for a path: they may say lib/x where people say usr/lib/x."""
     if path in known.resolution.entries:
         return path

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from allie.client import generation as generations
-from allie.client import identity, part, timer
+from allie.client import grounds, identity, timer
 from allie.core import settings as configuration
 from allie.core.errors import SettingsError, StateError, StoreError, UsageError
 from allie.core.report import Report
@@ -147,5 +147,5 @@ def _write(here: System, settings: Settings) -> None:
 
 def delivered(here: System) -> str:
     """The overlay file that allie.conf comes from; "" if it was written by join alone."""
-    entry = part.situation(here).resolution.entries.get("etc/allie/allie.conf")
+    entry = grounds.situation(here).resolution.entries.get("etc/allie/allie.conf")
     return entry.source if entry else ""

@@ -11,49 +11,20 @@ from __future__ import annotations
 import os
 import time
 
-from allie.client import fold, glance, identity, kept, state
+from allie.client import fold, glance, state
 from allie.client import generation as generations
-from allie.client.apply import apply
 from allie.client.fetch import fetch
-from allie.client.generation import Generation
-from allie.client.look import look
-from allie.client.recover import recover
+from allie.client.grounds import Grounds, grounds, settings_now
 from allie.core import settings as configuration
-from allie.core import system
 from allie.core.errors import SettingsError, StoreError
-from allie.core.facts import Facts
-from allie.core.ledger import Ledger
-from allie.core.plan import Plan, plan
-from allie.core.present import Present
-from allie.core.report import Applied, applied_of
-from allie.core.resolution import Problem, Resolution
-from allie.core.settings import Settings
+from allie.core.report import Applied
 from allie.core.system import System
-from allie.core.value import Value
-from allie.machine import locate, lock, process
+from allie.machine import locate, lock
 
 FULL_EVERY = 168  # ticks, a week of hours: then everything is compared by content
 THOROUGH_EVERY = 24  # ticks, a day of hours: then the store is asked after ACLs and attributes, too
 JUST_NOW = 60  # seconds
 ROUTINE = "ALLIE_ROUTINE"  # in the environment: a whole tick that nobody watches
-
-
-class Grounds(Value):
-    """What a resolution follows from, and nothing else does."""
-
-    generation: Generation
-    settings: Settings
-    facts: Facts
-    own: Facts  # the ones by which allie.conf itself is chosen
-
-
-class Situation(Value):
-    """Everything that is known before a plan: what `why` and `plan` are views of."""
-
-    generation: Generation
-    settings: Settings
-    facts: Facts
-    resolution: Resolution
 
 
 def run(here: System, part: str, *, ahead: bool = False) -> Applied:
@@ -66,7 +37,7 @@ def run(here: System, part: str, *, ahead: bool = False) -> Applied:
     with lock.held(here, "00overlay" if part == "overlay" else "01overact"):
         tick = state.this_tick(here)
         if _cut_short(here):
-            _recover(here)
+            _sort_out(here)
         if part == "overlay":
             before = _last_grounds(here)
             if ahead and before and _came_just_now(here, before):
@@ -82,39 +53,6 @@ def run(here: System, part: str, *, ahead: bool = False) -> Applied:
             done = Applied(tick, part, known.generation.number)
         state.save_applied(here, done)
         return done
-
-
-def _look_and_apply(
-    here: System, part: str, before: Grounds | None, known: Grounds, tick: int, *, full: bool
-) -> Applied:
-    """Resolve, look, plan, and apply; or (paused) only tell what would be applied.
-
-    before: the grounds of the last tick.
-    """
-    saved = state.load_ledger(here)
-    present, the_plan = decide(here, part, situation(here, known), saved, full=full)
-    if state.pause(here):
-        done = applied_of(tick, the_plan, list(the_plan.changes), list(the_plan.problems))
-        return done._replace(paused=True)
-    settled = saved.generations.get(part) == the_plan.generation
-    if the_plan.is_nothing and settled and present.ledger is saved and not the_plan.problems:
-        glance.note(here, part, known, present)
-        return Applied(tick, part, the_plan.generation)
-    process.die_with_parent()
-    others = glance.name_of(here, "overact", before) if part == "overlay" else ""
-    done, books = apply(here, the_plan, present, saved, tick)
-    if before and others and _leave_others_alone(before, known, books):
-        glance.carry_over(here, "overact", others, known)
-    if not (the_plan.is_nothing and settled):
-        _tidy(here, books, pruning=not the_plan.is_nothing)
-    return done
-
-
-def _leave_others_alone(before: Grounds, known: Grounds, books: Ledger) -> bool:
-    """Whether nothing that came in this tick concerns 01overact."""
-    number = known.generation.number
-    same = before._replace(generation=known.generation) == known
-    return same and books.generations.get("overact") == number
 
 
 def _is_routine(tick: int) -> bool:
@@ -152,77 +90,12 @@ def _came_just_now(here: System, known: Grounds) -> bool:
     )
 
 
-def settings_now(here: System, generation: Generation | None) -> Settings:
-    """The settings in force; allie.conf is resolved without class tags."""
-    return generations.settings_in_force(here, generation, _known(here))
-
-
 def _last_grounds(here: System) -> Grounds | None:
     """The grounds before a fetch; None if it is the first one, or is to correct them."""
     try:
         return grounds(here)
     except (StoreError, SettingsError):
         return None
-
-
-def grounds(here: System) -> Grounds:
-    """What there is to resolve. Raises StoreError if nothing was ever fetched."""
-    generation = generations.current(here)
-    if generation is None:
-        trouble = state.contact(here).trouble or "no tick has fetched anything yet"
-        raise StoreError(f"there are no overlays on this PC: {trouble}")
-    own = _known(here)
-    settings = generations.settings_in_force(here, generation, own)
-    facts = identity.gather(here, settings, generation)
-    return Grounds(generation, settings, facts, own)
-
-
-def situation(here: System, known: Grounds | None = None) -> Situation:
-    """Resolve the present generation for this system. Raises StoreError if there is none."""
-    generation, settings, facts, own = known or grounds(here)
-    resolution = generations.resolve(generation, facts)
-    return Situation(
-        generation, settings, facts, _without_unusable_settings(here, generation, resolution, own)
-    )
-
-
-def decide(
-    here: System, part: str, known: Situation, ledger: Ledger, *, full: bool = False
-) -> tuple[Present, Plan]:
-    """Look at the root and plan one part."""
-    trusted = known.settings.trusted
-    present = look(
-        here, part, known.generation, known.resolution, ledger, full=full, trusted=trusted
-    )
-    released = known.generation.overlays if known.settings.ring else ()
-    present = present._replace(released=frozenset(released) - {"kit"})
-    return present, plan(present)
-
-
-def _known(here: System) -> Facts:
-    """The facts by which allie.conf itself is chosen: the root's own host name and image."""
-    try:
-        own = configuration.parse(generations.own_settings(here), here.name)
-        return identity.without_classes(here, own.host, own.image)
-    except SettingsError:
-        return identity.without_classes(here)
-
-
-def _without_unusable_settings(
-    here: System, generation: Generation, resolution: Resolution, own: Facts
-) -> Resolution:
-    """An allie.conf that this system cannot use would cut it off: it is not placed."""
-    entry = resolution.entries.get(system.SETTINGS)
-    text = generations.text_of(generation, system.SETTINGS, own) if entry else None
-    if entry is None or text is None:
-        return resolution
-    try:
-        configuration.parse(text, here.name)
-        return resolution
-    except SettingsError as error:
-        entries = {path: each for path, each in resolution.entries.items() if each is not entry}
-        problem = Problem(system.SETTINGS, f"{entry.source} cannot be used: {error}")
-        return resolution._replace(entries=entries, problems=(*resolution.problems, problem))
 
 
 def _cut_short(here: System) -> bool:
@@ -239,18 +112,17 @@ def _cut_short(here: System) -> bool:
     return any(name != "paused.part" for name in left)
 
 
-def _recover(here: System) -> None:
-    """Sort out what a killed tick left."""
-    process.die_with_parent()
-    recover(here)
+def _sort_out(here: System) -> None:
+    """Finish the books of what a killed tick left."""
+    from allie.client import part_work  # noqa: PLC0415 - see HACKING.md, start-up
+
+    part_work.sort_out(here)
 
 
-def _tidy(here: System, books: Ledger, *, pruning: bool) -> None:
-    """Remove the generations and (pruning) undo copies that nothing needs any more."""
-    if pruning:
-        kept.prune(here, books)
-    current = generations.current(here)
-    if current:
-        keep = {current.number, *books.generations.values()}
-        generations.remove_old(here, keep)
-        fold.forget_replaced(here, min(keep))
+def _look_and_apply(
+    here: System, part: str, before: Grounds | None, known: Grounds, tick: int, *, full: bool
+) -> Applied:
+    """Look, plan and apply. What that takes is not loaded by a part that has nothing to do."""
+    from allie.client import part_work  # noqa: PLC0415 - see HACKING.md, start-up
+
+    return part_work.look_and_apply(here, part, before, known, tick, full=full)

@@ -8,7 +8,7 @@ import time
 
 from allie import __version__
 from allie.client import generation as generations
-from allie.client import identity, part, state
+from allie.client import grounds, identity, state
 from allie.core.errors import AllieError, StateError
 from allie.core.facts import Facts
 from allie.core.report import Applied, Contact, Report
@@ -56,4 +56,4 @@ def by_hand(here: System, verb: str, done: Applied, began: float) -> None:
 def facts(here: System) -> Facts:
     """The facts as they are now; an earlier script of this tick may have changed them."""
     generation = generations.current(here)
-    return identity.gather(here, part.settings_now(here, generation), generation)
+    return identity.gather(here, grounds.settings_now(here, generation), generation)

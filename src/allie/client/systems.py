@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from allie.client import binding, identity, part
+from allie.client import binding, grounds, identity
 from allie.client import generation as generations
 from allie.core import system, whereabouts
 from allie.core.errors import Busy, PathRefused, StateError, UsageError
@@ -44,7 +44,7 @@ class Note(Value):
 def settings_of(base: System) -> Settings:
     """The settings in force on this PC, which declare its systems."""
     locate.need_name(base)
-    return part.settings_now(base, generations.current(base))
+    return grounds.settings_now(base, generations.current(base))
 
 
 def settings_text(base: System) -> str:
