@@ -93,7 +93,7 @@ def _is_root_below(process: Path, top: Path) -> bool:
         return False
     theirs = [line for line in _mounts(process) if line[4] == "/"]
     above = [line for line in _mounts(Path("/proc/self")) if _within(str(top), Path(line[4]))]
-    ours = max(above, key=lambda line: len(line[4]))
+    ours = max(reversed(above), key=lambda line: len(line[4]))  # the last lies on top
     place = Path(ours[3]) / os.path.relpath(top, ours[4])
     return any(line[2] == ours[2] and _within(line[3], place) for line in theirs)
 

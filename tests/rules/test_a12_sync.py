@@ -48,6 +48,39 @@ def test_a_disk_that_did_not_take_the_data_means_no_ledger(
     assert world.read("etc/a") == "2\n"
 
 
+ONE_DISK_FAILS = """
+from allie.core.errors import StateError
+from allie.machine import atomic
+import os
+real = atomic.sync_descriptor
+calls = []
+def fails(descriptor, path=""):
+    if os.readlink(f"/proc/self/fd/{descriptor}").startswith(%r):
+        calls.append(descriptor)
+        if len(calls) > %d:
+            raise StateError("the disk did not take the data: injected")
+    real(descriptor, path)
+atomic.sync_descriptor = fails
+"""
+
+
+@pytest.mark.parametrize("good", [0, 1])
+def test_a_disk_that_did_not_take_the_data_is_its_paths_problem(tmp_path: Path, good: int) -> None:
+    """Where it is not the state's: before the files have their names there, or after."""
+    root = tmp_path / "pc"
+    with tmpfs(root / "srv", "size=4m,mode=755"):
+        world = World(tmp_path, {"etc/a": "1\n", "srv/b": "1\n"})
+        world.good()
+        world.put({"etc/a": "2\n", "srv/b": "2\n"})
+        code = ONE_DISK_FAILS % (str(root / "srv"), good)
+        done = world.pc.run("00overlay", env=injected(tmp_path / "fault", code))
+        assert done.rc == 1
+        assert "/srv/b" in done.out
+        assert world.read("etc/a") == "2\n"
+        world.good()
+        assert world.read("srv/b") == "2\n"
+
+
 def test_each_touched_disk_is_synced_before_the_ledger_is_renamed(tmp_path: Path) -> None:
     root = tmp_path / "pc"
     with tmpfs(root / "srv", "size=4m"):

@@ -160,6 +160,72 @@ def test_a_directory_that_is_swapped_after_the_look_is_given_nothing(
     assert stat.S_IMODE(world.at("etc/roots").stat().st_mode) == 0o700
 
 
+def secret(world: World, text: str) -> list[Path]:
+    """The files with a secret that the user can reach."""
+    found = []
+    for above, directories, names in os.walk(world.at("home/ann")):
+        closed = [
+            name
+            for name in directories
+            if not (st := os.stat(f"{above}/{name}")).st_mode & 0o001 and st.st_uid != ANN
+        ]
+        directories[:] = [name for name in directories if name not in closed]
+        paths = [Path(above, name) for name in names if Path(above, name).is_file()]
+        found += [path for path in paths if path.read_text() == text]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["directory", "roots open"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_lies_closed_in_the_overlay_never_lies_open(
+    tmp_path: Path, kind: str, when: str
+) -> None:
+    """The user has a directory of his, or of root's that is open, in the closed one's place."""
+    world = world_of(tmp_path)
+    make_tree(world.root, {"home/ann/ready/roots open": Dir(0o755)})
+    sub = world.at("home/ann/d/sub")
+    if when == "after":
+        world.good()
+        assert secret(world, "secret\n") == []
+        make_tree(world.root, {f"home/ann/ready/{path!s}": each for path, each in READY.items()})
+        sub.rename(sub.with_name("was"))
+    else:
+        sub.parent.mkdir()
+    make_tree(world.root, {"home/ann/ready/roots open": Dir(0o755)})
+    world.at(f"home/ann/ready/{kind}").rename(sub)
+    world.put({"etc/motd": "2\n"})
+    for _ in range(2):
+        done = world.tick()
+        assert secret(world, "secret\n") == []
+        assert (done.rc, "open to others" in done.out) == (1, True), done.out
+        assert world.read("etc/motd") == "2\n"
+
+
+# The same, after we looked
+SWAPS_PARENT = """
+import os
+from allie.client import lay
+real = lay.Layer._write_all
+def write_all(layer, files):
+    real(layer, files)
+    layer._reach.close()
+    os.rename({root!r} + "/home/ann/d/sub", {root!r} + "/home/ann/taken")
+    os.rename({root!r} + "/home/ann/ready/{kind}", {root!r} + "/home/ann/d/sub")
+lay.Layer._write_all = write_all
+"""
+
+
+@pytest.mark.parametrize("kind", ["directory", "roots open"])
+def test_what_lies_closed_never_lies_open_after_the_look(tmp_path: Path, kind: str) -> None:
+    world = world_of(tmp_path)
+    make_tree(world.root, {"home/ann/ready/roots open": Dir(0o755)})
+    code = SWAPS_PARENT.format(root=str(world.root), kind=kind)
+    done = world.pc.run("00overlay", env=injected(tmp_path / "fault", code))
+    assert done.rc == 1
+    assert secret(world, "secret\n") == []
+    assert world.read("etc/motd") == "1\n"
+
+
 def test_where_all_is_the_users_nothing_is_given(tmp_path: Path) -> None:
     """A file system that has no owners (vfat) says that all is his; it gets contents alone.
 

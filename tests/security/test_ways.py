@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from allie.core.errors import PathRefused
+from allie.machine import tree
 from allie.machine.paths import Bounds, Inside
 from tests.rules.helpers import Paths, Thing, World, injected, snapshot
 from tests.worlds.toy import Dir, File, Link, make_tree
@@ -281,3 +285,84 @@ def test_what_a_users_link_leads_to_is_not_what_we_placed(world: World) -> None:
     world.take(f"{app}/conf")
     world.tick().ok()
     assert world.read("home/ann/mine/app/conf") == "his own\n"
+
+
+@pytest.mark.parametrize("links", [38, 39, 40, 41])
+@pytest.mark.parametrize("tagged", [True, False])
+def test_a_users_links_say_nothing_about_roots(tmp_path: Path, links: int, tagged: bool) -> None:
+    """As many as can be followed, and then one of root's: what came by that one stays."""
+    unit = "lib/systemd/system/firewall.service"
+    mine = {"home/ann/.config/app": File("1\n", owner=(ANN, ANN)), unit: "1\n", "etc/motd": "1\n"}
+    if tagged:
+        mine["home/ann/.config/z##host.pc07"] = File("1\n", owner=(ANN, ANN))
+    world = World(tmp_path, mine, root={**HOME, "lib": Link("usr/lib"), "usr/lib": Dir()})
+    world.good()
+    home = world.at("home/ann")
+    (home / ".config").rename(home / "was")
+    for number in range(links):
+        here = home / (f"l{number}" if number else ".config")
+        here.symlink_to(f"l{number + 1}" if number + 1 < links else "/lib")
+        own(ANN, here)
+    for _ in range(2):
+        world.tick()
+        assert world.read(f"usr/{unit}") == "1\n"
+    world.put({unit: "2\n"})
+    world.tick()
+    assert world.read(f"usr/{unit}") == "2\n"
+
+
+def test_a_way_without_an_end_is_one_paths_problem(world: World) -> None:
+    deep = world.at("home/ann/a")
+    config = world.at("home/ann/.config")
+    config.rename(world.at("home/ann/was"))
+    code = "import os, sys\nos.chdir(sys.argv[1])\nfor _ in range(1200):\n    os.mkdir('a', 0o755);"
+    code += f"os.chown('a', {ANN}, {ANN}); os.chdir('a')"
+    subprocess.run([sys.executable, "-c", code, str(world.at("home/ann"))], check=True)
+    config.symlink_to("/".join(["a"] * 1200))
+    own(ANN, config)
+    try:
+        world.put({"etc/motd": "2\n"})
+        done = world.tick()
+        assert (done.rc, world.read("etc/motd")) == (1, "2\n")
+        assert "nested deeper" in done.out
+    finally:
+        tree.remove(str(deep))
+
+
+def test_trusted_by_a_name_that_is_a_link(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/motd": "1\n"}, root={"home": Link("var/home")})
+    make_tree(world.root, {"var/home/ann/way": Link("/srv/d"), "srv/d": Dir()})
+    own(ANN, world.at("var/home/ann"), world.at("var/home/ann/way"))
+    world.put({"home/ann/way/f": "1\n"})
+    assert world.tick().rc == 1
+    text = world.read("etc/allie/allie.conf")
+    trusting = text.replace("[system", "trusted = /home/ann\n[system", 1)
+    make_tree(world.root, {"etc/allie/allie.conf": trusting})
+    world.good()
+    assert world.read("srv/d/f") == "1\n"
+
+
+@pytest.mark.parametrize("how", ["no marks", "other inodes"])
+def test_roots_directories_in_a_group_writable_place_follow_the_store(
+    tmp_path: Path, how: str
+) -> None:
+    """As /usr/local of root and staff; after an upgrade of ALLiE, and after a restore."""
+    world = World(
+        tmp_path,
+        {"usr/local/share/app/f": "1\n"},
+        root={"usr/local": Dir(0o2775, owner=(0, 50))},
+    )
+    world.good()
+    app = world.at("usr/local/share/app")
+    if how == "no marks":
+        ledger = world.state("ledger")
+        text = re.sub(rb'"marks":{[^}]*}', b'"marks":{}', ledger.read_bytes())
+        ledger.write_bytes(text)
+    else:
+        app.rename(app.with_name("was"))
+        subprocess.run(["cp", "-a", app.with_name("was"), app], check=True)
+        subprocess.run(["rm", "-r", app.with_name("was")], check=True)
+        world.good()
+    world.put({"usr/local/share/app": Dir(0o750)})
+    world.good()
+    assert app.stat().st_mode & 0o777 == 0o750

@@ -145,7 +145,8 @@ def test_named_by_a_person_it_is_looked_after(room: Room, tmp_path: Path) -> Non
         mounted = stick.mounted(tmp_path / "look") / "etc/mounted"
         flags = mounted.read_text().strip().split(",")
         subprocess.run(["umount", str(tmp_path / "look")], check=True)
-        assert {"nosuid", "nodev"} <= set(flags), "its scripts ran without setuid and devices"
+        # What root runs in it may be setuid, as in any system; the mount itself is root's to see.
+        assert "nodev" in flags, "its scripts ran without device files of the disk's"
         assert "noexec" not in flags
         assert pc.run("system", "add", "nowhere", "--in", "/systems/x", "--trust").rc == 64
     finally:

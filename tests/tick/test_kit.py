@@ -68,7 +68,7 @@ def _broken(how: str) -> bytes:
     members = {
         "at start": ("allie/client/tick.py", "import time", "import time, nonsense"),
         "in another verb": ("allie/client/undo.py", "import os", "import os, nonsense"),
-        "when it resolves": ("allie/client/part.py", "def situation(", "def situated("),
+        "when it resolves": ("allie/client/grounds.py", "def situation(", "def situated("),
         "in the fetch": ("allie/client/fetch.py", trouble, f"{trouble}; trouble.fault"),
         "in the tick": ("allie/client/tick.py", "began = time.time()", "began = time.fault"),
         "in main": ("allie/cli/main.py", "import os", "import os, nonsense"),

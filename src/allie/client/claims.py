@@ -68,8 +68,20 @@ def bounds(
     links = {real: content[2:] for real, content in placed if content[:2] == "l:"}
     entries = resolution.entries
     going = frozenset(real for real in links if real in entries and entries[real].is_dir)
-    tops = tuple(path.strip("/") for path in trusted)
-    return Bounds(links, tops, user_mounts.closed_in(here.root), going)
+    closed = user_mounts.closed_in(here.root)
+    tops = _real_tops(Inside(here.root, Bounds(closed=closed)), trusted) if trusted else ()
+    return Bounds(links, tops, closed, going)
+
+
+def _real_tops(inside: Inside, trusted: tuple[str, ...]) -> tuple[str, ...]:
+    """Trusted directories by their real paths, as far as the way to them is to be followed."""
+    found = []
+    for path in trusted:
+        try:
+            found.append(inside.directory(path.strip("/")).real)
+        except PathRefused:
+            continue
+    return tuple(found)
 
 
 def _settle(real: str, one: Entry, other: Entry, order: dict[str, int], claims: Claims) -> None:
@@ -84,6 +96,17 @@ def _settle(real: str, one: Entry, other: Entry, order: dict[str, int], claims: 
         claims.held.add(real)
         message = f"is one file on this PC, and two in overlay {one.overlay}: "
         claims.problems.append(Problem(real, f"{message}{one.spelling} and {other.spelling}"))
+
+
+def withheld(ledger: Ledger, claims: Claims) -> set[str]:
+    """The real paths of the ledger whose own name in the overlays cannot be followed just now.
+
+    Where that name leads is not known, so nothing that came by it may be taken for withdrawn.
+    """
+    if not claims.held:
+        return set()
+    spelled = ((real, placed.spelling) for real, placed in ledger.entries.items())
+    return {real for real, spelling in spelled if tags.unspell(spelling)[0] in claims.held}
 
 
 def reals(inside: Inside, paths: Iterable[str]) -> set[str]:

@@ -11,7 +11,7 @@ import os
 import stat
 import time
 
-from allie.client.lay import Laid, mark_at
+from allie.client.lay import Laid, mark_at, may_adopt
 from allie.core import intent as intents
 from allie.core.errors import PathRefused
 from allie.core.intent import Step
@@ -74,10 +74,11 @@ def marks_of(
             if not reach.is_tainted(step.real.rpartition("/")[0]):
                 continue
             st, mark = reach.status(step.real), mark_at(reach.path(step.real))
+            known = mark == books.marks.get(step.real)
+            if st and (known or may_adopt(reach, step.real, st)):
+                marks[step.real] = mark
         except (OSError, PathRefused):
             continue
-        if st and (st.st_uid != 0 or mark == books.marks.get(step.real)):
-            marks[step.real] = mark
     return marks
 
 

@@ -13,7 +13,7 @@ from allie.core.errors import PathRefused
 from allie.core.ledger import DIRECTORY, NOTHING, Ledger, Placed, size_and_mtime
 from allie.core.present import Offer, Standing
 from allie.core.system import System
-from allie.machine import mounts, tree
+from allie.machine import mounts, paths, tree
 from allie.machine.paths import Inside
 from allie.machine.reach import Reach
 
@@ -71,12 +71,30 @@ class Describer:
 
         One that has just what ours has needs nothing, and passes for ours.
         """
-        if old.content != DIRECTORY or attrs == old.attrs or not self._is_tainted(real):
+        if old.content != DIRECTORY or attrs == old.attrs or not self.is_tainted(real):
             return False
         return self.ledger.marks.get(real) != _mark(path)
 
-    def _is_tainted(self, real: str) -> bool:
+    def is_tainted(self, real: str) -> bool:
+        """Whether others than root can change the names in the directory of a path."""
         return self.inside.parent(real).tainted
+
+    def why_open(self, real: str, source: str) -> str:
+        """Why a directory that stands is not as closed as the overlay's: "" if it is, or is none.
+
+        source: the overlay's. Raises PathRefused, OSError.
+        """
+        wanted = os.lstat(source)
+        if not paths.is_closed(wanted):
+            return ""
+        st = self.reach.status(real)
+        if st is None or not stat.S_ISDIR(st.st_mode):
+            return ""
+        known, old = self.ledger.marks.get(real), self.ledger.entries.get(real)
+        path = self.reach.path(real)
+        if old and (known == _mark(path) or tree.attributes_digest(path, st) == old.attrs):
+            return ""  # ours, or as ours was: what it lacks is put right, or refused when laid
+        return paths.LIES_OPEN if paths.lies_open(wanted, st) else ""
 
     def _content(
         self, real: str, st: os.stat_result, old: Placed | None, offer: Offer | None
@@ -94,7 +112,7 @@ class Describer:
         if old and stat.S_ISREG(st.st_mode) and sizes and st.st_size not in sizes:
             return tree.of_size(st.st_size)
         known = max(sizes, default=0)
-        if st.st_size > max(known, _MOST_READ) and (st.st_uid or self._is_tainted(real)):
+        if st.st_size > max(known, _MOST_READ) and (st.st_uid or self.is_tainted(real)):
             return tree.of_size(st.st_size)
         return tree.content_digest(self.reach.path(real), st)
 

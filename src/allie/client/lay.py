@@ -114,7 +114,9 @@ class Layer:
         try:
             yield
         except OSError as error:
-            self._problems[real] = f"cannot be put in place: {error.strerror}"
+            above = [each for each in self._problems if real.startswith(f"{each}/")]
+            why = f"/{above[0]} could not" if above else error.strerror
+            self._problems[real] = f"cannot be put in place: {why}"
             staged = self._staged.get(real)
             if error.errno in _FULL and staged:
                 if staged[0] is self._stages.own:
@@ -122,6 +124,26 @@ class Layer:
                 self._full.setdefault(staged[0], error.strerror or "")
         except PathRefused as refused:
             self._problems[real] = refused.message
+
+    def _need_closed(self, step: Step) -> None:
+        """Raise PathRefused where a path would lie open to others, and does not in the overlay.
+
+        Asked of the open directory into which it is renamed next, and of those above that one as
+        they really are (`..`): a user may have put others there since they were looked at.
+        """
+        above = step.real.rpartition("/")[0]
+        if not step.after or not step.after.source:  # what undo brings back is in no overlay
+            return
+        source, way = os.path.dirname(self._offers[step.real].path), "."
+        for _ in range(step.after.spelling.count("/")):
+            if not self._reach.is_tainted(above):
+                return
+            wanted = os.lstat(source)
+            if paths.is_closed(wanted):
+                descriptor = self._reach.directory(step.real.rpartition("/")[0])
+                if paths.lies_open(wanted, os.stat(way, dir_fd=descriptor)):
+                    raise PathRefused(f"/{above}: {paths.LIES_OPEN}")
+            above, source, way = above.rpartition("/")[0], os.path.dirname(source), f"{way}/.."
 
     def _stage_of(self, real: str) -> Stage:
         return self._stages.for_directory(real.rpartition("/")[0])
@@ -150,7 +172,10 @@ class Layer:
             if self._reach.is_tainted(step.real.rpartition("/")[0]):
                 mark = mark_of(descriptor)
                 if not self._is_ours(step, mark, path):
-                    raise PathRefused("another directory than the one that ALLiE made stands there")
+                    raise PathRefused(
+                        "another directory than the one that ALLiE made stands there, and is not"
+                        " given the overlay's owner and mode: remove it, or give them by hand"
+                    )
             clone.describe_as(source, path)
             st = os.fstat(descriptor)
             attrs = tree.attributes_digest(path, st)
@@ -164,8 +189,10 @@ class Layer:
         if known or old is None:
             return known == mark
         st = os.stat(path)
+        if tree.seen_of(st) == old.seen:  # no user sets a ctime
+            return True
         as_it_was = tree.attributes_digest(path, st) == old.attrs
-        return as_it_was and inode_of(old.seen) == st.st_ino and st.st_uid != 0
+        return as_it_was and may_adopt(self._reach, step.real, st)
 
     def _write(self, step: Step, stage: Stage) -> None:
         """Make what is to come, with all that it is to have."""
@@ -206,6 +233,7 @@ class Layer:
 
     def _take_its_place(self, step: Step) -> None:
         real = step.real
+        self._need_closed(step)
         self._backup.keep(self._reach.parent(real), step)
         try:
             self._rename(real)
@@ -224,6 +252,15 @@ class Layer:
         stage, name = self._staged[real]
         parent, last = self._reach.parent(real)
         os.rename(name, last, src_dir_fd=stage.descriptor, dst_dir_fd=parent)
+
+
+def may_adopt(reach: Reach, real: str, st: os.stat_result) -> bool:
+    """Whether a directory below taint that stands as ours did may pass for ours.
+
+    Not where it is root's in a directory of a user's: he can have moved there what root had left
+    with him, and would then have its mode changed. Raises PathRefused, OSError.
+    """
+    return st.st_uid != 0 or os.fstat(reach.directory(real.rpartition("/")[0])).st_uid == 0
 
 
 def mark_of(descriptor: int) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from allie.client import generation as generations
-from allie.client.claims import Claims, bounds, claim, follow_on, rekeyed
+from allie.client.claims import Claims, bounds, claim, follow_on, rekeyed, withheld
 from allie.client.describe import Describer
 from allie.client.generation import Changes, Generation
 from allie.core.errors import PathRefused
@@ -55,9 +55,10 @@ def look(
         view = _View(here, part, generation, ledger, claims, changes, inside, reach, full)
         view.look_at_claims(mine)
         view.look_at_the_rest()
-    mine = tuple(real for real in mine if real not in view.unseen)
+    mine = tuple(real for real in mine if real not in view.unseen and not view.is_shut_in(real))
     problems = [each for each in claims.problems if claims.belongs(each.path, part)]
     problems += [Problem(real, words) for real, words in view.unseen.items()]
+    shut_in = {real for real in {*claims.by_real, *ledger.entries} if view.is_shut_in(real)}
     return Present(
         part=part,
         generation=generation.number,
@@ -68,7 +69,7 @@ def look(
         standing=view.standing,
         offers=view.offers,
         groups=view.groups(mine),
-        held=frozenset(claims.held | view.unseen.keys()),
+        held=frozenset(claims.held | view.withheld | view.unseen.keys() | shut_in),
         problems=tuple(problems),
         consent=generation.consents,
         met={**inside.met, **view.met},
@@ -109,7 +110,7 @@ class _View:
         self.inside = inside
         self.reach = reach
         self.describe = Describer(here, ledger, claims, inside, reach, full)
-        self.unseen: dict[str, str] = {}  # what cannot be looked at, and why
+        self.unseen: dict[str, str] = {}  # what cannot be looked at, or is refused, and why
         self.generation = generation
         self.ledger = ledger
         self.claims = claims
@@ -119,6 +120,28 @@ class _View:
         self.standing: dict[str, Standing] = {}
         self.offers: dict[str, Offer] = {}
         self.met: dict[str, str] = {}
+        self.withheld = withheld(ledger, claims)
+        self.shut = self._shut()
+
+    def _shut(self) -> tuple[str, ...]:
+        """Directories that the overlays close to others, where another one stands that is open.
+
+        A user has put it there: what is to lie in it, and perhaps is readable by itself, would lie
+        open to him. So neither it nor anything below it is placed. Raises nothing: it is noted.
+        """
+        found = []
+        for real, entry in self.claims.by_real.items():
+            if entry.is_dir and not entry.flag and self.describe.is_tainted(real):
+                with self._noting(real):
+                    why = self.describe.why_open(real, f"{self.generation.path}/{entry.source}")
+                    if why and self.claims.belongs(real, self.part):
+                        self.unseen[real] = why
+                    found += [real] if why else []
+        return tuple(found)
+
+    def is_shut_in(self, real: str) -> bool:
+        """Whether a path is, or lies in, one of those directories."""
+        return any(f"{real}/".startswith(f"{each}/") for each in self.shut)
 
     def look_at_claims(self, mine: tuple[str, ...]) -> None:
         """Every path that this part is to see to; nearly all are vouched for by one lstat."""
@@ -127,6 +150,8 @@ class _View:
         trusts = changed is not None and not self.full
         prefix = self.inside.prefix
         for real in mine:
+            if self.shut and self.is_shut_in(real):
+                continue
             entry, old = by_real[real], entries.get(real)
             try:
                 # By its path, and so of whatever stands there now: it may be something else when
@@ -185,7 +210,8 @@ class _View:
         """Paths to be withdrawn, tombstones, and what lies below a directory that must go."""
         entries = self.ledger.entries
         for real, old in entries.items():
-            if old.part == self.part and real not in self.claims.by_real:
+            gone = old.part == self.part and real not in self.claims.by_real
+            if gone and real not in self.withheld:
                 with self._noting(real):
                     self._look_at_old(real, old)
         for real, tombstone in self.ledger.tombstones.items():

@@ -43,7 +43,8 @@ def _recover(here: System, intent: Intent) -> None:
         judged = [_judge(here, reach, intent, step) for step in intent.steps]
         confirmed = [step for step in judged if step]
         _drop_untaken(here, reach, intent, {step.real for step in confirmed})
-        transaction.sync(reach, confirmed, set())
+        failed = transaction.sync(here, reach, confirmed)
+        confirmed = [step for step in confirmed if step.real not in failed]
     books = state.load_ledger(here)
     if books.lost:  # what is known of these paths does not make the whole ledger known again
         intent = intent._replace(generation=0)

@@ -11,6 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 from allie.client import rearm, state
 from allie.client.backup import Backup
@@ -18,7 +19,7 @@ from allie.client.confirm import confirm, marks_of
 from allie.client.lay import Laid, Layer
 from allie.client.remove import Mover, words_of
 from allie.core import intent as intents
-from allie.core.errors import PathRefused
+from allie.core.errors import PathRefused, StateError
 from allie.core.intent import Intent, Step
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger
 from allie.core.present import Offer
@@ -27,7 +28,7 @@ from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import atomic, clone, paths, room, selinux, tree
 from allie.machine.reach import Reach
-from allie.machine.stage import Stages
+from allie.machine.stage import Stage, Stages
 
 
 class Outcome(Value):
@@ -80,10 +81,8 @@ def _change(
         mover.clear_the_way(intent)
         layer.lay(writes, selinux.labels(here, {each.real: each.wanted[0] for each in writes}))
         mover.remove(intent)
-        open_now = [stage.descriptor for stage in stages.all()]
-        for descriptor in open_now:  # the state's disk, where undo is, is among theirs
-            atomic.sync_descriptor(descriptor)
-        sync(reach, intent.steps, {os.fstat(descriptor).st_dev for descriptor in open_now})
+        failed = sync(here, reach, intent.steps, stages.all())
+        problems.update({real: why for real, why in failed.items() if real not in problems})
     return layer.laid
 
 
@@ -157,23 +156,29 @@ def without_room(
 ) -> dict[str, str]:
     """What a full disk does not take, and why. Raises StateError where it is the state's own."""
     needed: dict[int, tuple[int, list[str]]] = {}
+    ways: dict[int, int] = {}  # to each disk, held open: a directory may be another one soon
     own = os.stat(here.state).st_dev
-    for step in writes:
-        try:
-            device = os.fstat(_directory_above(reach, step.real)).st_dev
-        except (OSError, PathRefused):
-            continue  # laying it will say so
-        size, reals = needed.setdefault(device, (0, []))
-        needed[device] = (size + offers[step.real].size + 4096, [*reals, step.real])
     problems: dict[str, str] = {}
-    for device, (size, reals) in needed.items():
-        if device == own:
-            room.need(here.state, size, len(reals))
-            continue
-        where = paths.through(_directory_above(reach, reals[0]))
-        lack = room.lack(where, size, len(reals), "/" + reals[0].rpartition("/")[0])
-        if lack:
-            problems.update(dict.fromkeys(reals, lack))
+    with ExitStack() as stack:
+        for step in writes:
+            try:
+                directory = _directory_above(reach, step.real)
+                device = os.fstat(directory).st_dev
+                if device not in ways:
+                    ways[device] = os.dup(directory)
+                    stack.callback(os.close, ways[device])
+            except (OSError, PathRefused):
+                continue  # laying it will say so
+            size, reals = needed.setdefault(device, (0, []))
+            needed[device] = (size + offers[step.real].size + 4096, [*reals, step.real])
+        for device, (size, reals) in needed.items():
+            if device == own:
+                room.need(here.state, size, len(reals))
+                continue
+            where = "/" + reals[0].rpartition("/")[0]
+            lack = room.lack(paths.through(ways[device]), size, len(reals), where)
+            if lack:
+                problems.update(dict.fromkeys(reals, lack))
     return problems
 
 
@@ -189,28 +194,49 @@ def _directory_above(reach: Reach, real: str) -> int:
     return reach.directory("")
 
 
-def sync(reach: Reach, steps: Iterable[Step], synced: set[int]) -> None:
+def sync(
+    here: System, reach: Reach, steps: Iterable[Step], stages: Iterable[Stage] = ()
+) -> dict[str, str]:
     """Once for each disk that was touched: only then may the ledger speak of it.
 
-    By directories, since what a name leads to may be another disk by now. synced: the st_dev of
-    those that need no more.
+    By directories, since what a name leads to may be another disk by now. Returns the paths on
+    disks that did not take the data, and why; raises StateError where it is the state's disk.
     """
+    own = os.stat(here.state).st_dev
+    said: dict[int, str] = {}  # by st_dev: "" where it is on the disk
+    for stage in stages:
+        device = os.fstat(stage.descriptor).st_dev
+        said[device] = _synced(stage.descriptor, device == own)
+    failed = {}
     for step in steps:
         if step.before == step.wanted:
             continue
         try:
             parent = _directory_above(reach, step.real)
-            if os.fstat(parent).st_dev in synced:
-                continue
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            descriptor = os.open(".", flags, dir_fd=parent)
+            device = os.fstat(parent).st_dev
+            if device not in said:
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+                descriptor = os.open(".", flags, dir_fd=parent)
+                try:
+                    said[device] = _synced(descriptor, device == own)
+                finally:
+                    os.close(descriptor)
         except (OSError, PathRefused):
             continue  # nothing was changed there
-        try:
-            synced.add(os.fstat(descriptor).st_dev)
-            atomic.sync_descriptor(descriptor)
-        finally:
-            os.close(descriptor)
+        if said[device]:
+            failed[step.real] = said[device]
+    return failed
+
+
+def _synced(descriptor: int, own: bool) -> str:
+    """Have all data of a file system on its disk; else why not, or (own) StateError."""
+    try:
+        atomic.sync_descriptor(descriptor)
+        return ""
+    except StateError as error:
+        if own:
+            raise
+        return error.message
 
 
 def read_intent(here: System, part: str) -> Intent | None:

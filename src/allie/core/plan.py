@@ -292,8 +292,14 @@ def _clear_the_way(present: Present, changes: dict[str, Change], problems: list[
     ledger = present.ledger.entries
     for change in [each for each in changes.values() if _replaces_directory(each)]:
         below = {real: old for real, old in ledger.items() if real.startswith(change.real + "/")}
-        going = {real: _withdraw(real, old, present.standing[real]) for real, old in below.items()}
+        unseen = [real for real in below if real in present.held or real not in present.standing]
+        going = {
+            real: _withdraw(real, old, present.standing[real])
+            for real, old in below.items()
+            if not unseen
+        }
         stuck = [real for real, each in going.items() if each.verb != REMOVE and not _gone(each)]
+        stuck += unseen
         if stuck:
             del changes[change.real]
             problems.append(Problem(change.real, f"a directory stands there: keeps {stuck[0]}"))

@@ -21,8 +21,13 @@ from allie.core.value import Value
 from allie.machine import tree
 
 _MOST_LINKS = 40  # as the kernel: ELOOP beyond
+_DEEPEST = 100  # levels of a real path; no tree of a system's has half of that
 _NOBODY = 65534  # what an owner shows as that has no number here
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH  # the group's bits are the mask of an ACL, too
+
+
+class _TooDeep(PathRefused):
+    """The links that are being followed just now are too many: no word about the path itself."""
 
 
 class Place(Value):
@@ -121,6 +126,8 @@ class Inside:
                 try:
                     known = self._step(place, name)
                 except PathRefused as refused:
+                    if self._following and isinstance(refused, _TooDeep):
+                        raise  # remembered, it would refuse this path to all who come another way
                     known = refused
                 self._places[spelled] = known
             place = known
@@ -134,6 +141,8 @@ class Inside:
         real = f"{parent.real}/{name}" if parent.real else name
         if not parent.exists:
             return parent._replace(real=real)
+        if real.count("/") >= _DEEPEST:
+            raise PathRefused(f"/{real[:100]}…: nested deeper than {_DEEPEST} levels")
         self._refuse_if_closed(real)
         try:
             st = os.lstat(self.prefix + real)
@@ -152,7 +161,7 @@ class Inside:
 
     def _follow(self, link: str, parent: Place, owner: int) -> Place:
         if self._following >= _MOST_LINKS:
-            raise PathRefused(f"/{link}: too many symlinks")
+            raise _TooDeep(f"/{link}: too many symlinks")
         try:
             target = os.readlink(self.prefix + link)
         except OSError as error:
@@ -205,6 +214,28 @@ class Inside:
 def taints(st: os.stat_result) -> bool:
     """Whether others than root can change the names in a directory."""
     return st.st_uid != 0 or bool(st.st_mode & _OTHERS_WRITE)
+
+
+LIES_OPEN = (
+    "a directory stands there that is open to others, and the overlay's is not:"
+    " remove it, or close it as the overlay's"
+)
+
+
+def is_closed(wanted: os.stat_result) -> bool:
+    """Whether a directory of an overlay is closed to those who neither own it nor are of its group.
+
+    What lies in it is then perhaps readable by itself.
+    """
+    return not wanted.st_mode & stat.S_IRWXO
+
+
+def lies_open(wanted: os.stat_result, st: os.stat_result) -> bool:
+    """Whether what stands in a closed directory's stead is somebody else's, or wider."""
+    if st.st_uid not in (0, wanted.st_uid):
+        return True
+    wider = st.st_mode & ~wanted.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    return wanted.st_uid == 0 and bool(wider)
 
 
 def real_location(root: str, path: str) -> str:
