@@ -803,3 +803,48 @@ def test_a_withdrawal_never_removes_what_is_not_ours(
 def test_an_empty_ledger_is_lost_only_if_it_was_there() -> None:
     assert not ledgers.empty().lost
     assert ledgers.empty(lost=True).lost
+
+
+# --- what a user may have put there (docs/internals/security.md) ---------------------------------
+
+DIRS = placed(DIRECTORY, "700 5:5")
+ANOTHER = Standing(DIRECTORY, "700 0:0", seen(2), foreign=True)
+ASTRAY = Standing(astray="a symlink is on its way now")
+
+
+def test_a_directory_that_is_not_ours_is_not_given_the_overlays_mode() -> None:
+    wanted = offer(DIRECTORY, "700 5:5")
+    found = plan(
+        present(
+            claims={P: entry(is_dir=True)},
+            offers={P: wanted},
+            old={P: DIRS},
+            standing={P: ANOTHER},
+        )
+    )
+    assert changes(found) == {P: (FORGET, "left: it is another directory now")}
+
+
+@pytest.mark.parametrize("pristine", [NOTHING, UNKNOWN, "kept"])
+@pytest.mark.parametrize(("old", "standing"), [(DIRS, ANOTHER), (DIRS, ASTRAY), (placed(), ASTRAY)])
+def test_what_is_not_ours_is_not_withdrawn(old: Placed, pristine: str, standing: Standing) -> None:
+    """Whatever stood there before us: it is left, and the entry goes."""
+    old = old._replace(pristine=pristine)
+    found = plan(present(old={P: old}, standing={P: standing}))
+    assert [change.verb for change in found.changes] == [FORGET]
+    assert found.changes[0].why.startswith("left: ")
+
+
+def test_a_directory_does_not_make_way_where_what_is_in_it_cannot_be_seen() -> None:
+    below = {f"{P}/a": placed(), f"{P}/b": placed()}
+    found = plan(
+        present(
+            claims={P: entry()},
+            offers={P: offer()},
+            old={P: DIRS, **below},
+            standing={P: A_DIRECTORY, f"{P}/a": stands()},
+            held=(f"{P}/b",),
+        )
+    )
+    assert [problem.path for problem in found.problems] == [P]
+    assert P not in changes(found)
