@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from allie.core.errors import StateError
 from allie.core.value import Value
-from allie.machine import confining, groups, process
+from allie.machine import confining, groups, privileges, process
 from allie.machine.confining import View
 
 BACKLOG = 128  # calls that the kernel holds until the daemon takes them; rsync's own default is 5
@@ -50,7 +50,7 @@ def start(
             except (StateError, OSError) as error:
                 words = f"allie: {argv[0]} is not kept to the store's directories: {error}\n"
                 os.write(2, words.encode(errors="replace"))
-        confining.keep_capabilities(capabilities)
+        privileges.keep_only(*capabilities)
         return process.execute(argv, process.environment())
 
     return confining.fork_first(work, streams)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from allie.core.errors import StateError
 from allie.core.value import Value
@@ -19,7 +19,7 @@ from allie.machine.mounting import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REC, REM
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _NEWNS, _NEWPID = 0x00020000, 0x20000000  # linux/sched.h
-_PDEATHSIG, _CAPBSET_READ, _CAPBSET_DROP, _NO_NEW_PRIVS = 1, 23, 24, 38  # linux/prctl.h
+_PDEATHSIG = 1  # linux/prctl.h
 _MOVE = 8192  # linux/mount.h
 # linux/capability.h
 DAC_READ_SEARCH, SETGID, SETUID, NET_BIND_SERVICE, SYS_CHROOT, SYS_ADMIN = 2, 6, 7, 10, 18, 21
@@ -74,20 +74,6 @@ def _own_pids() -> int | None:
         os.close(own)
         return None
     return own
-
-
-def keep_capabilities(kept: Sequence[int]) -> None:
-    """Let a program that we become have these capabilities alone, for good.
-
-    By the bounding set: root's programs get what is in it. Nothing where we may not, as without
-    root, when there is little to lose.
-    """
-    number = 0
-    while _libc.prctl(_CAPBSET_READ, number, 0, 0, 0) >= 0:
-        if number not in kept:
-            _libc.prctl(_CAPBSET_DROP, number, 0, 0, 0)
-        number += 1
-    _libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def see_only(view: View) -> None:
