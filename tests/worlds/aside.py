@@ -19,7 +19,8 @@ known=$2
 shift 2
 code=0
 "$@" || code=$?
-find /run/allie -mindepth 1 ! -name "$known" -printf 'left: %P\\n' 2>/dev/null || true
+find /run/allie -mindepth 1 ! -name "$known" ! -path '/run/allie/bound*' \\
+    -printf 'left: %P\\n' 2>/dev/null || true
 exit $code
 """
 
@@ -29,7 +30,8 @@ def allie(
 ) -> subprocess.CompletedProcess[str]:
     """Run one command line; its outputs in one, and `left: NAME` for what it leaves in /run/allie.
 
-    before: shell that prepares /etc. known: a file that may be left. path: where programs are.
+    Notes of which partitions are bound do not count. before: shell that prepares /etc. known: a file
+    that may be left. path: where programs are.
     """
     own = [
         "unshare",
