@@ -217,8 +217,8 @@ def taints(st: os.stat_result) -> bool:
 
 
 LIES_OPEN = (
-    "a directory stands there that is open to others, and the overlay's is not:"
-    " remove it, or close it as the overlay's"
+    "a directory stands there that is open to others, and the overlay's is closed:"
+    " give the overlay's the owner of this one (chown), or remove this one"
 )
 
 
