@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.rules.helpers import World
+from tests.worlds.busybox import busybox_root
 from tests.worlds.debian import debian_root
-from tests.worlds.toy import make_tree
+from tests.worlds.toy import File, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -122,22 +123,22 @@ def test_a_real_package_is_installed_again_over_our_file(tmp_path: Path) -> None
 
 
 def test_rpms_database_is_asked(tmp_path: Path) -> None:
-    world = World(tmp_path, {"usr/bin/tool": "ours\n", "etc/e": "e\n"})
+    """By the other system's own rpm, shut in as its scripts are."""
+    made = busybox_root(tmp_path / "pc")
+    world = World(tmp_path, {"usr/bin/tool": "ours\n", "etc/e": "e\n"}, made=made)
     make_tree(world.root, {"usr/bin/tool": "version 1\n", "usr/lib/sysimage/rpm/rpmdb.sqlite": ""})
     world.good()
     world.at("usr/bin/tool").write_text("version 2\n")
     digest = hashlib.sha256(b"version 2\n").hexdigest()
-    programs = tmp_path / "programs"
-    programs.mkdir()
     # What `rpm -qf --dump` prints: path size mtime digest mode owner group config doc rdev link
-    (programs / "rpm").write_text(
-        f'#!/bin/sh\n[ "$1 $2 $3 $4" = "--root {world.root} -qf --dump" ] || exit 9\n'
+    rpm = (
+        '#!/bin/sh\n[ "$1 $2" = "-qf --dump" ] || exit 9\n'
+        f"[ ! -e {tmp_path} ] || exit 8\n"
         f"echo '/usr/bin/a b 9 1 {'0' * 64} 0100755 root root 0 0 0 X'\n"
         f"echo '/usr/bin/tool 10 1700000000 {digest} 0100755 root root 0 0 0 X'\n"
     )
-    (programs / "rpm").chmod(0o755)
-    path = f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    assert "superseded" in world.tick(env={"ALLIE_PATH": path}).ok().out
+    make_tree(world.root, {"usr/bin/rpm": File(rpm, 0o755)})
+    assert "superseded" in world.tick().ok().out
     world.take("usr/bin/tool")
     world.good()
     assert world.read("usr/bin/tool") == "version 2\n"

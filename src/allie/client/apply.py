@@ -161,7 +161,9 @@ def _why_broken(here: System, archive: str) -> str:
     # By its own path: the trial may not look at what we hold open.
     client = os.path.realpath(_ours_if_equal(archive))
     argv = [sys.executable, "-I", client, "--root", here.root, "selfcheck"]
-    tried = trial.run(argv, seconds=_TRIAL, most=_TRIAL_OUTPUT)
+    # What is not our own may be what another system's root has made of it.
+    only = here.root if not here.is_base and client == os.path.realpath(archive) else ""
+    tried = trial.run(argv, seconds=_TRIAL, most=_TRIAL_OUTPUT, only=only)
     # The word, and not the status alone: an empty file, too, is a program that exits 0.
     works = tried.code == 0 and stubs.WORKS.encode() in tried.out
     return "" if works else tried.last_words()

@@ -1,6 +1,6 @@
 """Ask the package manager whether a file is the one that it installed (RULES B2).
 
-dpkg's lists are read as files, from any root; rpm's database by rpm itself.
+dpkg's lists are read as files, from any root; rpm's database by the rpm of that root.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import hashlib
 import os
 
 from allie.core.system import System
-from allie.machine import paths, process
+from allie.machine import atomic, namespaces, paths, process
 
 _DPKG = "var/lib/dpkg/info"
 _MD5 = 32  # characters
@@ -42,8 +42,8 @@ def _recorded(here: System, real: str) -> str:
     place = inside.directory(_DPKG)
     if place.exists:
         return _by_dpkg(inside.prefix + place.real, real)
-    if any(inside.directory(each).exists for each in _RPM) and process.has_program("rpm"):
-        return _by_rpm(here.root, real)
+    if any(inside.directory(each).exists for each in _RPM):
+        return _by_rpm(here, real)
     return ""
 
 
@@ -54,8 +54,7 @@ def _by_dpkg(info: str, real: str) -> str:
     for name in os.listdir(info):
         if not name.endswith(".md5sums"):
             continue
-        with open(f"{info}/{name}", "rb") as file:
-            sums = file.read()
+        sums = atomic.read_bytes(f"{info}/{name}") or b""
         for line in wanted:
             at = sums.find(line)
             if at == _MD5 or (at > _MD5 and sums[at - _MD5 - 1] == ord("\n")):
@@ -63,10 +62,18 @@ def _by_dpkg(info: str, real: str) -> str:
     return ""
 
 
-def _by_rpm(root: str, real: str) -> str:
-    """rpm --dump: path size mtime digest mode owner …"""
-    argv = ["rpm", "--root", root, "-qf", "--dump", f"/{real}"]
-    for line in process.run(argv).out.decode(errors="surrogateescape").splitlines():
+def _by_rpm(here: System, real: str) -> str:
+    """rpm --dump: path size mtime digest mode owner …
+
+    Of another system its own rpm, shut in as its scripts are: `rpm --root` would load that system's
+    libraries with the base's powers.
+    """
+    argv = ["rpm", "-qf", "--dump", f"/{real}"]
+    if not here.is_base:
+        out = namespaces.ask(here.root, argv)
+    else:
+        out = process.run(argv).out if process.has_program("rpm") else b""
+    for line in out.decode(errors="surrogateescape").splitlines():
         fields = line.rsplit(" ", 10)
         if len(fields) == 11 and fields[0] == f"/{real}" and len(fields[3]) in _KINDS:
             return fields[3]

@@ -10,6 +10,9 @@ from allie.core.errors import StateError
 _CWD, _EXCHANGE = -100, 2  # linux/fcntl.h: AT_FDCWD, linux/fs.h: RENAME_EXCHANGE
 
 
+_MOST = 64 << 20  # bytes: a ledger of 100,000 paths takes 30 MB
+
+
 def write(path: str, data: str | bytes, mode: int = 0o644, *, durable: bool = True) -> None:
     """Make `path` hold `data`: temp file beside it, fsync, rename, fsync of the directory.
 
@@ -52,10 +55,11 @@ def read(path: str) -> str | None:
     return None if data is None else data.decode(errors="surrogateescape")
 
 
-def read_bytes(path: str) -> bytes | None:
+def read_bytes(path: str, most: int = _MOST) -> bytes | None:
     """A small file's bytes; None if there is none. Never follows a symlink at its end.
 
-    What is no regular file is none: a fifo, a disk.
+    What is no regular file is none: a fifo, a disk. It may be another system's, whose root can make
+    it as large as he likes: raises StateError where it is larger than `most` bytes.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -63,14 +67,21 @@ def read_bytes(path: str) -> bytes | None:
         return None
     pieces = []
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        st = os.fstat(descriptor)
+        if not stat.S_ISREG(st.st_mode):
             return None
-        while piece := os.read(descriptor, 1 << 20):
+        if st.st_size > most:
+            raise StateError(f"{path} is larger than {most >> 20} MiB", "look at what it is")
+        left = most + 1
+        while left and (piece := os.read(descriptor, min(left, 1 << 20))):
             pieces.append(piece)
+            left -= len(piece)
     except OSError:
         return None
     finally:
         os.close(descriptor)
+    if not left:
+        raise StateError(f"{path} is larger than {most >> 20} MiB", "look at what it is")
     return b"".join(pieces)
 
 

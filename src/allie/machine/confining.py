@@ -35,7 +35,8 @@ class View(Value):
 
     program: str  # the daemon's own, wherever it is
     shown: tuple[str, ...]  # directories, with what is mounted in them
-    texts: tuple[tuple[str, str], ...]  # files: (path, content)
+    texts: tuple[tuple[str, str], ...] = ()  # files: (path, content)
+    programs: tuple[str, ...] = ()  # directories with more programs and libraries
 
 
 def fork_first(work: Callable[[], int], streams: tuple[int, int, int]) -> int:
@@ -93,8 +94,9 @@ def see_only(view: View) -> None:
     _need(mounting.mount("tmpfs", scratch, "tmpfs", flags, "mode=0700,size=1m"), SCRATCH)
     for name in _PROGRAMS:
         _show_program_directory(name)
-    if view.program.split("/")[1] not in _PROGRAMS:
-        _show(os.path.dirname(view.program), NOSUID | NODEV)
+    own = () if view.program.split("/")[1] in _PROGRAMS else (os.path.dirname(view.program),)
+    for path in (*own, *view.programs):
+        _show(path, NOSUID | NODEV)
     for path in view.shown:
         if os.path.isdir(path):
             _show(path, flags)

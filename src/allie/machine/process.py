@@ -207,7 +207,7 @@ def fork(
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException as error:  # nothing may unwind into the parent's code
-        words = console.printable(f"allie: {error or type(error).__name__}")
+        words = console.printable(f"allie: {str(error) or type(error).__name__}")
         os.write(2, f"{words}\n".encode())
     finally:
         os._exit(code)

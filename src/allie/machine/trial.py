@@ -19,11 +19,13 @@ import os
 import resource
 import select
 import signal
+import sys
 import time
 from collections.abc import Sequence
 
+from allie.core.errors import AllieError
 from allie.core.value import Value
-from allie.machine import background, groups, libc, privileges, process
+from allie.machine import background, confining, groups, libc, privileges, process
 
 # linux/sched.h, linux/prctl.h
 _NEWIPC, _NEWPID, _NEWNET = 0x08000000, 0x20000000, 0x40000000
@@ -31,6 +33,7 @@ _PDEATHSIG, _SUBREAPER = 1, 36
 _LEAST_MEMORY = 512 << 20
 _LARGEST_FILE = 64 << 20
 _LOOK = 50  # milliseconds
+_PYTHON = "/usr/bin/python3"
 _LATE, _LOUD = 3, 4  # the supervisor's exit status
 
 
@@ -47,11 +50,15 @@ class Tried(Value):
         return self.why or (lines[-1].strip()[:200] if lines else f"it ended with {self.code}")
 
 
-def run(argv: Sequence[str], *, seconds: float, most: int) -> Tried:
-    """Run a program for `seconds` at most, and take `most` bytes of what it prints."""
+def run(argv: Sequence[str], *, seconds: float, most: int, only: str = "") -> Tried:
+    """Run a program for `seconds` at most, and take `most` bytes of what it prints.
+
+    only: a directory. Of this machine the program then sees that and its interpreter, and can
+    change neither: it is another system's, and its root may have made it what it is.
+    """
     read, write = os.pipe()
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    pid = process.fork(lambda: _supervise(argv, seconds, most), (null, write, write))
+    pid = process.fork(lambda: _supervise(argv, seconds, most, only), (null, write, write))
     os.close(write)
     os.close(null)
     pieces = []
@@ -66,14 +73,15 @@ def run(argv: Sequence[str], *, seconds: float, most: int) -> Tried:
     return Tried(0, out.partition(b"\n")[2])
 
 
-def _supervise(argv: Sequence[str], seconds: float, most: int) -> int:
+def _supervise(argv: Sequence[str], seconds: float, most: int, only: str) -> int:
     """In a process of its own: start it, follow it, end it; print its status and output."""
     process.cut_loose()
     read, write = os.pipe()
     start = _init if _contain() else _become
     null = os.open(os.devnull, os.O_RDWR)
     streams = (null, write, write)
-    first = process.fork(lambda: start(argv, int(seconds) + 1), streams, dies_with_us=False)
+    end = int(seconds) + 1
+    first = process.fork(lambda: start(argv, end, only), streams, dies_with_us=False)
     os.close(write)
     verdict, out = _follow(first, read, time.monotonic() + seconds, most)
     os.kill(first, signal.SIGKILL)  # and with the first of a namespace all others
@@ -83,6 +91,17 @@ def _supervise(argv: Sequence[str], seconds: float, most: int) -> int:
     with os.fdopen(1, "wb") as to:
         to.write(b"%d\n" % code + out)
     return verdict or (1 if code else 0)
+
+
+def _interpreter() -> tuple[str, ...]:
+    """Where Python lives, if it is not among the system's own programs."""
+    places = {os.path.dirname(os.path.realpath(sys.executable)), sys.prefix, sys.base_prefix}
+    own = sorted(place for place in places if not f"{place}/".startswith("/usr/"))
+    return tuple(
+        place
+        for place in own
+        if not any(place != each and place.startswith(f"{each}/") for each in own)
+    )
 
 
 def _contain() -> bool:
@@ -97,10 +116,10 @@ def _contain() -> bool:
     return False
 
 
-def _init(argv: Sequence[str], seconds: int) -> int:
+def _init(argv: Sequence[str], seconds: int, only: str) -> int:
     """Be the namespace's first process: start the program, and end with it."""
     libc.call("prctl", _PDEATHSIG, signal.SIGKILL)
-    program = process.fork(lambda: _become(argv, seconds), (0, 1, 2), dies_with_us=False)
+    program = process.fork(lambda: _become(argv, seconds, only), (0, 1, 2), dies_with_us=False)
     while True:
         ended, status = os.wait()
         if ended == program:
@@ -108,7 +127,7 @@ def _init(argv: Sequence[str], seconds: int) -> int:
             return code if code >= 0 else 128 - code
 
 
-def _become(argv: Sequence[str], seconds: int) -> int:
+def _become(argv: Sequence[str], seconds: int, only: str) -> int:
     """Give away what the program does not need, and become it."""
     libc.call("prctl", _PDEATHSIG, signal.SIGKILL)
     os.umask(0o022)
@@ -128,7 +147,15 @@ def _become(argv: Sequence[str], seconds: int) -> int:
             score.write("1000")
     except OSError:
         pass  # no such file, as in a chroot without /proc
-    privileges.keep_only(privileges.DAC_OVERRIDE)  # the files of overlays belong to anybody
+    # The files of overlays belong to anybody; of another system's only that are looked at which
+    # anybody may.
+    privileges.keep_only(*([] if only else [privileges.DAC_OVERRIDE]))
+    if only:
+        try:
+            confining.see_only(confining.View(_PYTHON, (only,), programs=_interpreter()))
+        except (AllieError, OSError) as error:
+            os.write(1, f"it cannot be tried apart from this system: {error}\n".encode())
+            return 1
     return process.execute(argv, process.environment())
 
 
