@@ -191,6 +191,28 @@ def _argv(folder: Path) -> str:
         return ""
 
 
+@pytest.mark.parametrize("of", ["self", "1"])
+def test_no_descriptor_leads_out_of_the_root(pc: TickPC, of: str) -> None:
+    """By a directory of the base's that is open, `..` would lead to the base's own /."""
+    (pc.root.parent / "secret").write_text("the base's\n")
+    out = _says(
+        pc,
+        f"for each in /proc/{of}/fd/*; do",
+        '  [ -d "$each/." ] || continue; up=$each',
+        "  for n in 1 2 3 4 5 6 7 8; do up=$up/..; cat $up/secret; ls $up; done",
+        "done 2>/dev/null; echo looked",
+    )
+    assert "looked" in out
+    assert "the base's" not in out
+    assert "secret" not in out
+
+
+def test_a_script_knows_all_the_same_that_it_is_in_a_tick(pc: TickPC) -> None:
+    out = _says(pc, "ls -di /var/lib/allie/. | cut -d/ -f1; ls -di /proc/self/fd/$ALLIE_LOCK_FD/.")
+    first, second = (line.split()[0] for line in out.splitlines()[:2])
+    assert first == second
+
+
 def test_files_of_the_kernel_that_root_may_write_are_read_only(pc: TickPC) -> None:
     names = "sys irq fs bus acpi scsi mtrr sysrq-trigger"
     out = _says(pc, f"for n in {names}; do [ -e /proc/$n ] && echo $n; done", "cat /proc/mounts")

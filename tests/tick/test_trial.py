@@ -173,3 +173,32 @@ def test_a_client_of_any_overlay_is_tried(tmp_path: Path) -> None:
     assert site.pc.run("run-conf").rc == 1
     assert site.pc.read("/etc/motd") == "second\n"
     assert site.pc.path(f"/{CLIENT}").read_bytes() == good
+
+
+def test_another_systems_client_sees_that_system_and_no_more(tmp_path: Path) -> None:
+    """Its root may have made it what it is."""
+    system = tmp_path / "system"
+    (system / "etc").mkdir(parents=True)
+    (system / "etc/own").write_text("its own\n")
+    (tmp_path / "secret").write_text("the base's\n")
+    program = f"""
+import os
+print(open("{system}/etc/own").read())
+for path in ("{tmp_path}/secret", "/etc/shadow", "/proc/1/root", "/var/lib/allie", "/root/.ssh"):
+    print(os.path.exists(path))
+for path in ("{system}/etc/own", "{tmp_path}/new", "/usr/new"):
+    try:
+        open(path, "a")
+        print("WRITES", path)
+    except OSError:
+        pass
+print(open("/proc/self/status").read() if os.path.exists("/proc/self") else "no /proc")
+"""
+    argv = [sys.executable, "-I", "-S", "-c", program]
+    tried = trial.run(argv, seconds=10, most=65536, only=str(system))
+    assert tried.code == 0, tried
+    said = tried.out.decode()
+    assert "its own" in said
+    assert "True" not in said
+    assert "WRITES" not in said
+    assert (system / "etc/own").read_text() == "its own\n"
