@@ -17,7 +17,7 @@ from allie.core.errors import AllieError, PathRefused, StateError
 from allie.core.settings import Declared
 from allie.machine import atomic, locate, within
 from allie.server import blandify, images, overlays, store
-from tests.image.site import things
+from tests.image.site import Store, rich_root, things
 from tests.image.test_blandify import GOLDEN
 from tests.worlds.toy import Device, Fifo, File, Link, Tree, make_tree
 
@@ -246,3 +246,18 @@ def test_no_text_takes_a_rewrite_for_ever(text: str) -> None:
     for rewrite in (unbind.connection, unbind.networkd, unbind.hosts, unbind.allie_conf):
         rewrite(text, own)
     assert time.process_time() - began < 20
+
+
+def test_what_else_lies_among_the_images_is_passed_over(tmp_path: Path) -> None:
+    """A link there would lead out; a name that is none would end the list."""
+    server = Store(tmp_path / "store")
+    server.run("image", "import", "toy1", rich_root(tmp_path / "root")).ok()
+    places = server.image("toy1").parent
+    (places / "away").symlink_to(tmp_path / "root")
+    os.mkdir(os.fsencode(places) + b"/odd\xff\x1b[31m")
+    done = server.run("image", "list").ok()
+    assert "toy1" in done.out
+    assert "away" not in done.out
+    assert done.err.count("passed over") == 2
+    assert "\x1b[31m" not in done.err
+    assert server.run("image", "blandify", "away", "--check").rc == 64

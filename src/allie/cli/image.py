@@ -94,6 +94,8 @@ def _list(top: str, args: argparse.Namespace) -> int:
     else:
         for row in rows:
             console.say(_line(row))
+    for name in images.passed_over(top):
+        console.warn(f"passed over: images/{name}: no directory, or no name of an image")
     for name in parts.unfinished(top):
         console.warn(
             f"unfinished: {name}: import or capture it again, and it goes on;"

@@ -153,12 +153,17 @@ def unknown_keys(text: str) -> list[str]:
 
 def check_name(name: str, kind: str) -> str:
     """Return the name of a thing of this kind if it is one; raise SettingsError if not."""
-    if not re.fullmatch(_NAME, name):
+    if not is_name(name):
         raise SettingsError(
             f"{kind} {name!r}: that is not a name",
             "letters, digits, dot, dash and underscore, at most 128; no slash",
         )
     return name
+
+
+def is_name(name: str) -> bool:
+    """Whether it can be the name of a system, an image, an overlay or a ring."""
+    return bool(re.fullmatch(_NAME, name))
 
 
 def check_host(host: str) -> str:

@@ -27,9 +27,23 @@ class Image(Value):
 
 def names(store: str) -> list[str]:
     """The names of the store's images, sorted; what is being made is none yet."""
+    return [name for name in _there(store) if _is_image(store, name)]
+
+
+def passed_over(store: str) -> list[str]:
+    """What else lies among the images: a link, which would lead out, or a name that is none."""
+    return [name for name in _there(store) if not _is_image(store, name)]
+
+
+def _there(store: str) -> list[str]:
     top = f"{store}/images"
     there = os.listdir(top) if os.path.isdir(top) else []
-    return sorted(name for name in there if name[0] != "." and os.path.isdir(f"{top}/{name}"))
+    return sorted(name for name in there if name[0] != ".")
+
+
+def _is_image(store: str, name: str) -> bool:
+    path = f"{store}/images/{name}"
+    return settings.is_name(name) and os.path.isdir(path) and not os.path.islink(path)
 
 
 def need(store: str, name: str) -> str:
