@@ -81,12 +81,12 @@ def _copy_one(
         raise PathRefused("it has just gone")
     path = reach.path(change.real)
     ours = not reach.is_tainted(change.real.rpartition("/")[0]) and st.st_uid == 0
-    size = st.st_blocks * 512 if ours else max(st.st_size, st.st_blocks * 512)
+    size, names = st.st_blocks * 512 if ours else max(st.st_size, st.st_blocks * 512), 1
+    for _, each in tree.survey(path) if _is_whole(change) else ():
+        size, names = size + max(each.st_size, each.st_blocks * 512), names + 1
+    allowance.spend(size, True, ours=ours, names=names)
     if _is_whole(change):
-        size += sum(max(each.st_size, each.st_blocks * 512) for _, each in tree.survey(path))
-    allowance.spend(size, True, ours=ours)
-    if _is_whole(change):
-        clones.whole(path, kept)
+        clones.whole(path, kept, most=size)
     else:
         clones.make(path, kept, most=size)
 

@@ -70,7 +70,7 @@ def _change(
     writes = [step for step in intent.steps if intents.writes(step)]
     problems.update(without_room(here, reach, writes, offers))
     _make_undo(here, intent)
-    backup = Backup(undo_place(here, intent), room.Allowance(here.undo))
+    backup = Backup(undo_place(here, intent), room.Allowance(here.undo), here.root)
     _keep_directories(reach, intent, backup, problems)
     atomic.write(here.intent(intent.part), intents.encode(intent), 0o600)
     rearm.before(here, intent.steps)
