@@ -64,7 +64,7 @@ class Backup:
         except (OSError, PathRefused):
             tree.remove(target)
             raise
-        self._count(max(st.st_size, size), 1, ours)
+        self._count(_size(st, ours=False), 1, ours)
 
     def drop(self, real: str) -> None:
         """Forget what was kept of a path that was not replaced after all."""
@@ -82,10 +82,11 @@ class Backup:
         st = tree.status(source)
         if st is None:
             return
-        ours = self._is_ours(step, st)
-        sizes = [_size(st, ours=ours)]
+        found = [st]
         if stat.S_ISDIR(st.st_mode):
-            sizes += [_size(each, ours=ours) for _, each in tree.survey(source)]
+            found += [each for _, each in tree.survey(source)]
+        ours = self._is_ours(step, st) and only_roots(found)
+        sizes = [_size(each, ours=ours) for each in found]
         target = self._target(step.real)
         copied = os.stat(self.files).st_dev != os.fstat(parent).st_dev
         self._allowance.spend(sum(sizes), copied, ours=ours, names=len(sizes))
@@ -99,7 +100,7 @@ class Backup:
             self._copy_and_remove(at, target, away, st, sum(sizes))
         else:
             _send_back_another(target, at, st)
-        self._count(sum(sizes), len(sizes), ours)
+        self._count(sum(_size(each, ours=False) for each in found), len(found), ours)
 
     def note(self) -> None:
         """Write down how much was kept: what others have a second name for can grow in undo."""
@@ -167,6 +168,13 @@ class Backup:
         target = f"{self.files}/{real}"
         tree.remove(target)  # of a try before
         return target
+
+
+def only_roots(found: list[os.stat_result]) -> bool:
+    """Whether nobody but root could make what is in a tree. A file alone may be a user's."""
+    return len(found) == 1 or not any(
+        paths.taints(st) if stat.S_ISDIR(st.st_mode) else st.st_uid for st in found
+    )
 
 
 def _send_back_another(moved: str, at: At, st: os.stat_result) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from allie.client.backup import only_roots
 from allie.core import digest
 from allie.core.errors import PathRefused
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN
@@ -79,12 +80,16 @@ def _copy_one(
     st = reach.status(change.real)
     if st is None:
         raise PathRefused("it has just gone")
+    tainted = reach.is_tainted(change.real.rpartition("/")[0])
     path = reach.path(change.real)
-    ours = not reach.is_tainted(change.real.rpartition("/")[0]) and st.st_uid == 0
-    size, names = st.st_blocks * 512 if ours else max(st.st_size, st.st_blocks * 512), 1
-    for _, each in tree.survey(path) if _is_whole(change) else ():
-        size, names = size + max(each.st_size, each.st_blocks * 512), names + 1
-    allowance.spend(size, True, ours=ours, names=names)
+    found = [st]
+    if _is_whole(change):
+        found += [each for _, each in tree.survey(path)]
+    ours = not tainted and st.st_uid == 0 and only_roots(found)
+    size = sum(each.st_blocks * 512 for each in found)
+    if not ours:
+        size = sum(max(each.st_size, each.st_blocks * 512) for each in found)
+    allowance.spend(size, True, ours=ours, names=len(found))
     if _is_whole(change):
         clones.whole(path, kept, most=size)
     else:
