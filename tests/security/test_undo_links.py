@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from allie.client.backup import Backup
+from allie.core.errors import PathRefused
+from allie.machine import room
 from tests.rules.helpers import World, injected
-from tests.worlds.toy import Dir, File, make_tree
+from tests.worlds.toy import Dir, File, Link, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -57,3 +60,16 @@ def test_nothing_is_kept_through_a_link(tmp_path: Path, target: str, last: str) 
     world.pc.run("resume").ok()
     world.tick()
     assert world.read(f"home/ann/d/{target}") == "2\n"
+
+
+@pytest.mark.parametrize("real", ["d/conf", "d/sub/conf"])
+def test_nothing_is_made_or_dropped_through_a_link(tmp_path: Path, real: str) -> None:
+    outside = tmp_path / "outside"
+    make_tree(outside, {"conf": "root's\n", "sub/conf": "root's\n"})
+    backup = Backup(str(tmp_path / "undo"), room.Allowance(str(tmp_path)), str(tmp_path))
+    make_tree(Path(backup.files), {"d": Link(str(outside))})
+    before = sorted(outside.rglob("*"))
+    backup.drop(real)
+    with pytest.raises(PathRefused):
+        backup.make_directory(real)
+    assert sorted(outside.rglob("*")) == before

@@ -68,7 +68,8 @@ class Backup:
 
     def drop(self, real: str) -> None:
         """Forget what was kept of a path that was not replaced after all."""
-        tree.remove(f"{self.files}/{real}")
+        if tree.is_plain_way(self.files, real):
+            tree.remove(f"{self.files}/{real}")
 
     def take(self, at: At, step: Step, away: At) -> None:
         """Move what stands there, a file or a whole tree; silent if nothing does.
@@ -152,20 +153,26 @@ class Backup:
             self._tainted[above] = known
         return known
 
-    def _target(self, real: str) -> str:
-        """Where a path is kept: nothing is there, and all above it are directories.
+    def make_directory(self, real: str) -> str:
+        """Have a directory where that of a real path is kept, with all above it: its path.
 
-        Raises PathRefused where a link, which was replaced by a directory, is kept above it.
+        Not by os.makedirs, which calls itself at each level, and follows links. Raises PathRefused
+        where a link, or another thing that was replaced by a directory, is kept on the way.
         """
         made = self.files
-        for name in real.split("/")[:-1]:  # not os.makedirs, which calls itself at each level
+        for name in real.split("/") if real else ():
             made = f"{made}/{name}"
             st = tree.status(made)
             if st is None:
                 os.mkdir(made, 0o700)
             elif not stat.S_ISDIR(st.st_mode):
                 raise PathRefused("it came there only after what is above it had been replaced")
-        target = f"{self.files}/{real}"
+        return made
+
+    def _target(self, real: str) -> str:
+        """Where a path is kept: nothing is there yet."""
+        above, _, name = real.rpartition("/")
+        target = f"{self.make_directory(above)}/{name}"
         tree.remove(target)  # of a try before
         return target
 

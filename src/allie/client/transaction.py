@@ -146,8 +146,7 @@ def _keep_directories(
         try:
             st = reach.status(step.real)
             if st and stat.S_ISDIR(st.st_mode):
-                os.makedirs(f"{backup.files}/{step.real}", 0o700, exist_ok=True)
-                clone.describe_as(reach.path(step.real), f"{backup.files}/{step.real}")
+                clone.describe_as(reach.path(step.real), backup.make_directory(step.real))
         except (OSError, PathRefused) as error:
             problems[step.real] = f"what it is now cannot be kept: {words_of(error)}"
 
