@@ -43,6 +43,7 @@ LATE_IMPORTERS = {
     "allie.client.part": "nearly every tick finds that it has nothing to do",
     "allie.client.lay": "only directories of users' have marks",
     "allie.machine.stuck": "only a child that hangs is freed by a mount of our own",
+    "allie.machine.tree": "only what removes or walks another's tree must stay on its mount",
     "allie.machine.reach": "only what changes something opens directories",
     "allie.machine.atomic": "only what changes a disk must sync it",
     "allie.machine.process": "an ordinary tick starts nothing that must die with it",

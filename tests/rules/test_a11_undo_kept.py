@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.rules.helpers import World
+from tests.worlds.toy import Dir, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -54,14 +55,30 @@ def test_what_is_old_or_large_goes_and_the_newest_stays(tmp_path: Path, trouble:
 
 def test_what_nobody_would_keep_is_not_replaced(tmp_path: Path) -> None:
     """It is said, and stays as it is: refused rather than lost."""
-    world = World(tmp_path, {"etc/a": "0\n", "etc/b": "0\n"})
+    world = World(tmp_path, {"home/ann/a": "0\n", "etc/b": "0\n", "home/ann": Dir(owner=(7, 7))})
     world.good()
-    os.truncate(world.root / "etc/a", 201 << 20)
-    world.put({"etc/a": "1\n", "etc/b": "1\n"})
+    os.truncate(world.root / "home/ann/a", 201 << 20)
+    world.put({"home/ann/a": "1\n", "etc/b": "1\n"})
     done = world.tick()
     assert done.rc == 1
-    assert "/etc/a" in done.out
+    assert "/home/ann/a" in done.out
     assert world.read("etc/b") == "1\n"
-    assert world.at("etc/a").stat().st_size == 201 << 20
-    world.at("etc/a").unlink()
+    assert world.at("home/ann/a").stat().st_size == 201 << 20
+    world.at("home/ann/a").unlink()
     world.good()
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["taken over", "drifted"])
+def test_a_large_file_of_roots_alone_is_replaced(tmp_path: Path, known: bool) -> None:
+    """Nobody but root could make it; it is kept as long as there is room."""
+    world = World(tmp_path, {"etc/b": "0\n"})
+    if known:
+        world.put({"usr/share/firmware": "0\n"})
+    world.good()
+    make_tree(world.root, {"usr/share/firmware": "first\n"})
+    os.truncate(world.root / "usr/share/firmware", 201 << 20)
+    world.put({"usr/share/firmware": "1\n", "etc/b": "1\n"})
+    world.good()
+    assert world.read("usr/share/firmware") == "1\n"
+    world.pc.run("undo").ok()
+    assert world.at("usr/share/firmware").stat().st_size == 201 << 20

@@ -12,6 +12,7 @@ import sys
 from allie.client import pristine, state, timer, transaction
 from allie.core import intent as intents
 from allie.core import report, stubs, system
+from allie.core.errors import PathRefused
 from allie.core.intent import NOTHING_THERE, Intent, Step
 from allie.core.ledger import DIRECTORY, Ledger
 from allie.core.plan import FORGET, PLACE, RESTORE, Change, Plan
@@ -49,8 +50,14 @@ def apply(
     books = _forget_sources(present, plan, kit_held) if lost else books
     steps: list[Step] = []
     offers: dict[str, Offer] = {}
+    stuck = []
     for change in plan.changes:
-        for each, offer in _steps(here, change, plan.part, pristines):
+        try:
+            found = _steps(here, change, plan.part, pristines)
+        except (OSError, PathRefused) as error:
+            stuck.append(Problem(change.real, f"what stood there before cannot be read: {error}"))
+            continue
+        for each, offer in found:
             steps.append(each)
             if offer:
                 offers[each.real] = offer
@@ -59,23 +66,33 @@ def apply(
     confirmed = {step.real for step in outcome.confirmed}
     timer.reload(here, [step.real for step in outcome.confirmed if step.before != step.wanted])
     done = [change for change in plan.changes if change.real in confirmed]
-    problems = [*plan.problems, *outcome.problems]
+    problems = [*plan.problems, *stuck, *outcome.problems]
     return report.applied_of(tick, plan, done, problems), outcome.books
 
 
-def offer_of(path: str) -> Offer:
-    """What a file of ours (in pristine/ or undo/) offers."""
+def offer_of(path: str, most: int = 0) -> Offer:
+    """What a file of ours (in pristine/ or undo/) offers.
+
+    most: bytes (0: any) of a file that others may have a second name for, and write to. Raises
+    OSError, and PathRefused where it has more.
+    """
     st = os.lstat(path)
+    others = st.st_uid != 0 or st.st_mode & 0o022
+    if most and others and st.st_size > most and stat.S_ISREG(st.st_mode):
+        raise PathRefused("it is larger than when it was kept")
     content, attrs = tree.content_digest(path, st), tree.attributes_digest(path, st)
     return Offer(path, tree.source_of(path, st), content, attrs, st.st_size)
 
 
-def whole(real: str, path: str) -> list[tuple[str, Offer]]:
-    """A file, or a directory with all that is in it, as offers by real path."""
-    found = [(real, offer_of(path))]
+def whole(real: str, path: str, most: int = 0) -> list[tuple[str, Offer]]:
+    """A file, or a directory with all that is in it, as offers by real path.
+
+    Raises OSError, and PathRefused where it is more than is walked: a user may still be in it.
+    """
+    found = [(real, offer_of(path, most))]
     if found[0][1].content == DIRECTORY:
-        below = sorted(name for name, _ in tree.listing(path))
-        found += [(f"{real}/{name}", offer_of(f"{path}/{name}")) for name in below]
+        below = sorted(name for name, _ in tree.survey(path))
+        found += [(f"{real}/{name}", offer_of(f"{path}/{name}", most)) for name in below]
     return found
 
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
+from allie.client import backup
 from allie.core import intent as intents
+from allie.core.errors import PathRefused, StateError
 from allie.core.intent import Intent
 from allie.core.ledger import PARTS, UNKNOWN, Ledger
 from allie.core.system import System
@@ -16,7 +19,10 @@ from allie.machine import atomic, tree
 
 _TICKS = 10
 _SECONDS = 30 * 86400
-_BYTES = 200 * 2**20
+_BYTES, _NAMES = 200 * 2**20, 200_000
+_NAMES_OF_OTHERS = 40_000
+
+Counts = tuple[int, ...]  # bytes and names of ALLiE's and root's own, and of what others made
 
 
 def ticks(here: System) -> list[int]:
@@ -28,32 +34,74 @@ def ticks(here: System) -> list[int]:
 
 
 def prune(here: System, books: Ledger) -> None:
-    """Keep the last ten ticks, thirty days, 200 MB; the newest always. And no orphaned pristine."""
-    size = 0
+    """Keep the last ten ticks, thirty days, 200 MB; the newest always. And no orphaned pristine.
+
+    What others made has limits of its own, beyond which the tick that has it goes, and no other: a
+    user could throw away what the administrator would take back.
+    """
+    total: Counts = (0, 0, 0, 0)
     for age, number in enumerate(reversed(ticks(here))):
         place = f"{here.undo}/{number}"
-        size += _size(place, changes=not age)
+        counts = _counts(place, changes=not age)
+        before, total = total, _sum(total, counts)
+        large = total[0] > _BYTES or total[1] > _NAMES
+        strange = any(counts[2:]) and (total[2] > _BYTES or total[3] > _NAMES_OF_OTHERS)
         old = time.time() - os.lstat(place).st_mtime > _SECONDS
-        if age and (age >= _TICKS or old or size > _BYTES):
-            tree.remove(place)
+        if age and (age >= _TICKS or old or large or strange):
+            remove(place)
+            total = (*total[:2], *before[2:])
     _remove_orphans(here, books)
 
 
-def _size(place: str, *, changes: bool) -> int:
-    """The bytes that a tick keeps; of one that changes no more, counted once and noted in it."""
-    note = f"{place}/bytes"
-    noted = "" if changes else (atomic.read(note) or "")
-    if noted.isdigit():
-        return int(noted)
+def remove(place: str) -> None:
+    """Remove what a tick kept. Where that cannot be, it is no longer a tick that can be undone.
+
+    A user can have moved a directory with a mount of root's into his tree while it was kept.
+    """
+    for part in PARTS:
+        with suppress(OSError):
+            atomic.remove(f"{place}/{part}/manifest")
+    with suppress(OSError):
+        tree.remove(place)
+
+
+def _counts(place: str, *, changes: bool) -> Counts:
+    """What a tick keeps, as it was counted when it was kept.
+
+    changes: it may not be all yet, so that nothing is noted.
+    """
+    total: Counts = (0, 0, 0, 0)
+    for part in PARTS:
+        top = f"{place}/{part}"
+        if not os.path.isdir(top):
+            continue
+        note = f"{top}/{backup.NOTE}"
+        noted = (atomic.read(note) or "").split()
+        if len(noted) == 4 and all(each.isdigit() for each in noted):
+            counts = tuple(map(int, noted))
+        else:  # of a tick that was killed, or of an older ALLiE
+            counts = (0, 0, *_found(f"{top}/files"))
+            if not changes:
+                with suppress(StateError):
+                    text = " ".join(map(str, counts))
+                    atomic.write(note, text, 0o600, durable=False)
+        total = _sum(_sum(total, counts), (*_found(f"{top}/pristine"), 0, 0))
+    return total
+
+
+def _sum(one: Counts, other: Counts) -> Counts:
+    return tuple(map(sum, zip(one, other)))
+
+
+def _found(top: str) -> tuple[int, int]:
+    """The bytes and names below a directory, as they are now; without holes, that anybody makes."""
+    size = names = 0
     try:
-        size = sum(os.lstat(f"{place}/{path}").st_size for path, _ in tree.listing(place))
-    except OSError:  # a tree that a user had made deeper than a path can be long
-        size = _BYTES
-    if not changes:
-        began = os.stat(place).st_mtime_ns
-        atomic.write(note, str(size), 0o600, durable=False)
-        os.utime(place, ns=(began, began))  # its age is that of the tick
-    return size
+        for _, st in tree.survey(top) if os.path.isdir(top) else ():
+            size, names = size + st.st_blocks * 512, names + 1
+    except (OSError, PathRefused):  # a tree deeper, or with more names, than is walked
+        return _BYTES, _NAMES_OF_OTHERS
+    return size, names
 
 
 def _remove_orphans(here: System, books: Ledger) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from allie.client.backup import only_roots
 from allie.core import digest
 from allie.core.errors import PathRefused
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN
@@ -79,14 +80,18 @@ def _copy_one(
     st = reach.status(change.real)
     if st is None:
         raise PathRefused("it has just gone")
+    tainted = reach.is_tainted(change.real.rpartition("/")[0])
     path = reach.path(change.real)
-    ours = not reach.is_tainted(change.real.rpartition("/")[0]) and st.st_uid == 0
-    size = st.st_blocks * 512 if ours else max(st.st_size, st.st_blocks * 512)
+    found = [st]
     if _is_whole(change):
-        size += sum(max(each.st_size, each.st_blocks * 512) for _, each in tree.survey(path))
-    allowance.spend(size, True, ours=ours)
+        found += [each for _, each in tree.survey(path)]
+    ours = not tainted and st.st_uid == 0 and only_roots(found)
+    size = sum(each.st_blocks * 512 for each in found)
+    if not ours:
+        size = sum(max(each.st_size, each.st_blocks * 512) for each in found)
+    allowance.spend(size, True, ours=ours, names=len(found))
     if _is_whole(change):
-        clones.whole(path, kept)
+        clones.whole(path, kept, most=size)
     else:
         clones.make(path, kept, most=size)
 

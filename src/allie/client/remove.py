@@ -15,7 +15,7 @@ from allie.core.intent import Intent, Step
 from allie.core.ledger import DIRECTORY
 from allie.core.plan import REMOVE
 from allie.machine.reach import Reach
-from allie.machine.stage import Stages
+from allie.machine.stage import Stage, Stages
 
 
 class Mover:
@@ -52,6 +52,7 @@ class Mover:
         for step in reversed(intent.steps):
             if step.verb == REMOVE and step.real not in {*self._problems, *self._gone}:
                 self._move_away(step)
+        self._backup.note()  # this is the last that a transaction takes
 
     def _move_away(self, step: Step) -> None:
         """Take one path out of the root; a file, or a tree made absent, goes to undo."""
@@ -63,13 +64,28 @@ class Mover:
             if step.before[0] == DIRECTORY and step.after is None:
                 _rmdir(name, parent)
                 return
-            stage = self._stages.for_directory(step.real.rpartition("/")[0])
-            at = self._reach.parent(step.real)
-            self._backup.take(at, step, (stage.descriptor, stage.new_name()))
-        except FileNotFoundError:
-            return
+            above = step.real.rpartition("/")[0]
+            try:
+                self._take(step, self._stages.for_directory(above))
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                # One file system, but not for renames (a quota of a project): moved aside in place.
+                self._take(step, self._stages.in_place(above))
         except (OSError, PathRefused) as error:
+            if isinstance(error, FileNotFoundError) and self._is_gone(step.real):
+                return  # the path itself, and not something that has just left the tree there
             self._problems[step.real] = f"cannot be removed: {words_of(error)}"
+
+    def _take(self, step: Step, stage: Stage) -> None:
+        away = stage.descriptor, stage.new_name()
+        self._backup.take(self._reach.parent(step.real), step, away)
+
+    def _is_gone(self, real: str) -> bool:
+        try:
+            return self._reach.status(real) is None
+        except (OSError, PathRefused):
+            return False
 
 
 def words_of(error: Exception) -> str:

@@ -71,7 +71,7 @@ def _change(
     writes = [step for step in intent.steps if intents.writes(step)]
     problems.update(without_room(here, reach, writes, offers))
     _make_undo(here, intent)
-    backup = Backup(undo_place(here, intent), room.Allowance(here.undo))
+    backup = Backup(undo_place(here, intent), room.Allowance(here.undo), here.root)
     _keep_directories(reach, intent, backup, problems)
     atomic.write(here.intent(intent.part), intents.encode(intent), 0o600)
     rearm.before(here, intent.steps)
@@ -145,8 +145,7 @@ def _keep_directories(
         try:
             st = reach.status(step.real)
             if st and stat.S_ISDIR(st.st_mode):
-                os.makedirs(f"{backup.files}/{step.real}", 0o700, exist_ok=True)
-                clone.describe_as(reach.path(step.real), f"{backup.files}/{step.real}")
+                clone.describe_as(reach.path(step.real), backup.make_directory(step.real))
         except (OSError, PathRefused) as error:
             problems[step.real] = f"what it is now cannot be kept: {words_of(error)}"
 

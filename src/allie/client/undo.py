@@ -10,11 +10,11 @@ from allie.client.recover import recover
 from allie.core import intent as intents
 from allie.core.errors import PathRefused, UsageError
 from allie.core.intent import Intent, Step
-from allie.core.ledger import DIRECTORY, NOTHING, PARTS
+from allie.core.ledger import DIRECTORY, NOTHING, PARTS, size_and_mtime
 from allie.core.plan import PLACE, REMOVE
 from allie.core.present import Offer
 from allie.core.system import System
-from allie.machine import lock, tree
+from allie.machine import lock, room, tree
 from allie.machine.reach import Reach
 
 
@@ -41,7 +41,7 @@ def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], list[s
                     way.add(manifest, reach)
         back = way.go(now, wanted[0])
         for number in wanted:
-            tree.remove(f"{here.undo}/{number}")
+            kept.remove(f"{here.undo}/{number}")
         return back, way.left
 
 
@@ -72,7 +72,11 @@ class _WayBack:
             elif step.before[0] == NOTHING:
                 self._add(_back(step, REMOVE, step.before), None)
             else:
-                self._add_kept(step, f"{place}/files/{step.real}")
+                try:
+                    if tree.is_plain_way(f"{place}/files", step.real):
+                        self._add_kept(step, f"{place}/files/{step.real}")
+                except (OSError, PathRefused):  # its user made it what cannot be read, or not ended
+                    self._leave(step.real)
 
     def go(self, tick: int, first: int) -> dict[str, bool]:
         """Do it, as a transaction of its own: the paths put back, whether something is there."""
@@ -96,9 +100,13 @@ class _WayBack:
     def _add_kept(self, step: Step, kept: str) -> None:
         if not os.path.lexists(kept):
             return
-        whole = step.before[0] != DIRECTORY or intents.moves_tree(step)
-        one = [(step.real, applying.offer_of(kept))]
-        for real, offer in applying.whole(step.real, kept) if whole else one:
+        placed = step.old.source if step.old else ""
+        most = max(room.OF_OTHERS, size_and_mtime(placed)[0] if placed else 0)
+        if step.before[0] != DIRECTORY or intents.moves_tree(step):
+            found = applying.whole(step.real, kept, most)
+        else:
+            found = [(step.real, applying.offer_of(kept, most))]
+        for real, offer in found:
             origin = step if real == step.real else step._replace(real=real, old=None, after=None)
             self._add(_back(origin, PLACE, (offer.content, offer.attrs)), offer)
 

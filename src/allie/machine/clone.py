@@ -35,24 +35,27 @@ class Clones:
         # One of several links, or the last that is left of them; its number may be another's then.
         inode = st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns
         if inode in self._made:
-            os.link(self._made[inode], target, follow_symlinks=False)
-            return
+            with suppress(FileNotFoundError):  # what was made was dropped since
+                os.link(self._made[inode], target, follow_symlinks=False)
+                return
         make(source, target, most=most)
         if st.st_nlink > 1 and not stat.S_ISDIR(st.st_mode):
             self._made[inode] = target
 
-    def whole(self, source: str, target: str) -> None:
+    def whole(self, source: str, target: str, *, most: int = _ANY) -> None:
         """Clone what stands at `source`: of a directory, all that is in it.
 
-        Raises PathRefused where that is more than is walked (`tree.survey`), or changes meanwhile.
+        most: bytes that all of it may take on the disk. Raises OSError, and PathRefused where that
+        is more than is walked (`tree.survey`), or changes meanwhile; then half of it may be there.
         """
-        self.make(source, target)
+        self.make(source, target, most=most)
         if not stat.S_ISDIR(os.lstat(target).st_mode):
             return
         directories = [""]
         with Reach(source) as reach:  # it may be a user's, who can put a link into our way
             for name, st in tree.survey(source):
-                self.make(reach.path(name), f"{target}/{name}")
+                self.make(reach.path(name), f"{target}/{name}", most=most)
+                most -= st.st_blocks * 512
                 directories += [name] if stat.S_ISDIR(st.st_mode) else []
             for name in reversed(directories):  # their times, once all is in
                 old = f"{paths.through(reach.directory(name))}/."
@@ -63,7 +66,7 @@ def make(source: str, target: str, *, given: bool = True, most: int = _ANY) -> N
     """Clone one thing; a directory without what is in it.
 
     given: whether it gets the owner, mode, ACLs and attributes, too. most: bytes that it may take
-    on the disk. Raises OSError, and leaves nothing of a file then: FileExistsError where something
+    on the disk. Raises OSError, and leaves nothing of it then: FileExistsError where something
     stands at `target`, else what the disk said.
     """
     st = os.lstat(source)
@@ -76,8 +79,12 @@ def make(source: str, target: str, *, given: bool = True, most: int = _ANY) -> N
         os.symlink(os.readlink(source), target)
     else:
         os.mknod(target, stat.S_IFMT(st.st_mode) | 0o600, st.st_rdev)
-    if given:
-        describe_as(source, target)
+    try:
+        if given:
+            describe_as(source, target)
+    except OSError:
+        (os.rmdir if stat.S_ISDIR(st.st_mode) else os.unlink)(target)
+        raise
 
 
 def describe_as(source: str, target: str, *, times: bool = True) -> None:

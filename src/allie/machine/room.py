@@ -11,8 +11,10 @@ from allie.core.errors import PathRefused, StateError
 
 _SPARE = 1 << 20  # bytes that stay free on each disk
 _SPARE_FILES = 32  # and inodes
-_OF_OTHERS = 200 << 20  # bytes that one transaction keeps of what is not ALLiE's own
-_SMALL = 1 << 16  # bytes: what is no larger is kept as long as there is room at all
+OF_OTHERS = 200 << 20  # bytes that one transaction keeps of what others than root could make
+_NAMES_OF_OTHERS = 20_000  # and names
+_SMALL, _FEW = 1 << 16, 100  # bytes, names: no more than that is kept while there is room at all
+_NO_END = 1 << 63
 
 
 def free(where: str) -> int:
@@ -53,27 +55,34 @@ def need(where: str, size: int, files: int) -> None:
 class Allowance:
     """What one transaction may keep, on the disk of the state, of what it replaces.
 
-    It never takes the last tenth of the disk for what others made large: a user could fill the
-    system's disk with what he put in a placed file's stead.
+    It never takes the last tenth of the disk, or of its inodes, for what others made large: a user
+    could fill the system's disk with what he put in a placed file's stead.
     """
 
     def __init__(self, where: str) -> None:
         disk = os.statvfs(where)
-        self._free = disk.f_bfree * disk.f_frsize - _SPARE if disk.f_blocks else 1 << 63
+        self._free = disk.f_bfree * disk.f_frsize - _SPARE if disk.f_blocks else _NO_END
+        self._free_names = disk.f_ffree - _SPARE_FILES if disk.f_files else _NO_END
         self._tenth = disk.f_blocks * disk.f_frsize // 10
-        self._of_others = _OF_OTHERS
+        self._tenth_of_names = disk.f_files // 10
+        self._of_others, self._names_of_others = OF_OTHERS, _NAMES_OF_OTHERS
 
-    def spend(self, size: int, copied: bool, *, ours: bool) -> None:
-        """Count what is kept: bytes that it takes, and whether a copy takes them anew.
+    def spend(self, size: int, copied: bool, *, ours: bool, names: int = 1) -> None:
+        """Count what is kept: its bytes and names, and whether a copy takes them anew.
 
         ours: it is as ALLiE placed it, or nobody but root could make it. Raises PathRefused.
         """
-        takes = size if copied else 0
+        takes, files = (size, names) if copied else (0, 0)  # a link or a move takes nothing
         reserve = 0 if ours or size <= _SMALL else self._tenth
-        if takes > self._free - reserve or not (ours or size <= self._of_others):
+        reserved_names = 0 if ours or names <= _FEW else self._tenth_of_names
+        fits = not takes or takes <= self._free - reserve
+        fits = fits and (not files or files <= self._free_names - reserved_names)
+        if not fits or not (ours or (size <= self._of_others and names <= self._names_of_others)):
             raise PathRefused(
-                f"what stands there takes {size >> 10} KiB, more than is kept of it"
-                " so that it can come back: move it away"
+                f"what stands there takes {size >> 10} KiB in {names} names, more than is kept of"
+                " it so that it can come back: move it away"
             )
         self._free -= takes
+        self._free_names -= files
         self._of_others -= 0 if ours else size
+        self._names_of_others -= 0 if ours else names

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain, islice
 
 from allie.core import digest
@@ -13,7 +15,9 @@ from allie.core.ledger import DIRECTORY, NOTHING, Seen, Source
 
 _CHUNK = 1 << 20  # bytes, of what is read for its digest
 _DEEP, _MOST_NAMES = 50, 20_000  # levels and names: what is walked of a tree that may be a user's
+_LONGEST = 1800  # bytes of a directory's path in it: what is kept of it has a longer one
 _MOST_PASSES = 10_000  # of a removal: a user may go on putting things into what was his
+_CWD, _NOREPLACE = -100, 1  # linux/fcntl.h: AT_FDCWD; linux/fs.h: RENAME_NOREPLACE
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEITHER = "n"  # of a path: no directory, no symlink, perhaps nothing
 # Attributes that are the machine's own, not the file's: never compared, never carried (RULES B3).
@@ -50,6 +54,17 @@ def status(path: str) -> os.stat_result | None:
 def is_directory(st: os.stat_result) -> bool:
     """Whether an lstat is a directory's."""
     return stat.S_ISDIR(st.st_mode)
+
+
+def is_plain_way(top: str, real: str) -> bool:
+    """Whether all that is above a path below `top` is directories, and no link."""
+    above = top
+    for name in real.split("/")[:-1]:
+        above = f"{above}/{name}"
+        st = status(above)
+        if st is None or not stat.S_ISDIR(st.st_mode):
+            return False
+    return True
 
 
 def is_regular(st: os.stat_result) -> bool:
@@ -163,7 +178,9 @@ def is_state(path: str, state: tuple[str, str]) -> bool:
 def remove(path: str) -> None:
     """Remove a file, or a whole tree of our own; follows no symlink; silent if it is not there.
 
-    However deep it is: what a user had nested lies in undo as it was.
+    However deep it is: what a user had nested lies in undo as it was. Never what is on another
+    mount: a user can rename a directory that holds one of root's into a tree that is about to go.
+    Raises OSError (EBUSY) there, and leaves it.
     """
     st = status(path)
     if st is None:
@@ -195,7 +212,10 @@ def _has_emptied(directory: int, top: int, depth: int) -> bool:
         if depth >= _DEEP:
             os.rename(name, f".deep-{os.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=top)
             continue
-        below = os.open(name, _OPEN, dir_fd=directory)
+        try:
+            below = _open_below(directory, name)
+        except PathRefused as refused:
+            raise OSError(errno.EBUSY, refused.message, name) from refused
         try:
             _has_emptied(below, top, depth + 1)
         finally:
@@ -204,11 +224,23 @@ def _has_emptied(directory: int, top: int, depth: int) -> bool:
     return bool(found)
 
 
+def _open_below(directory: int, name: str) -> int:
+    """Open a directory in an open one. Raises PathRefused where something is mounted on it."""
+    from allie.machine import beneath  # noqa: PLC0415 - see HACKING.md, start-up
+
+    try:
+        return beneath.open_beneath(directory, name, _OPEN)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise PathRefused(f"{name} in it is a mount point") from error
+        raise
+
+
 def survey(path: str) -> Iterator[tuple[str, os.stat_result]]:
     """Every name below a directory that may be a user's, with its lstat; parents come first.
 
     Each directory is reached from the one above it, through no link. Raises PathRefused where it is
-    nested deeper, or holds more names, than is walked for anybody.
+    nested deeper, or holds more names, than is walked for anybody, and where something is mounted.
     """
     open_now: list[tuple[int, str, list[str]]] = []  # directory, its path and a slash, those in it
     below, prefix, count = os.open(path, _OPEN), "", 0
@@ -225,11 +257,11 @@ def survey(path: str) -> Iterator[tuple[str, os.stat_result]]:
                 os.close(open_now.pop()[0])
             if not open_now:
                 return
-            if len(open_now) > _DEEP:
-                raise PathRefused(f"it is nested deeper than {_DEEP} levels")
             directory, above, names = open_now[-1]
             prefix = f"{above}{names[0]}/"
-            below = os.open(names.pop(0), _OPEN, dir_fd=directory)
+            if len(open_now) > _DEEP or len(os.fsencode(prefix)) > _LONGEST:
+                raise PathRefused(f"it is nested deeper than {_DEEP} levels or {_LONGEST} letters")
+            below = _open_below(directory, names.pop(0))
     finally:
         for directory, _, _ in open_now:
             os.close(directory)
@@ -241,3 +273,32 @@ def _few_names(directory: int, most: int) -> list[str]:
     if len(found) > most:
         raise PathRefused(f"it holds more than {_MOST_NAMES} names")
     return found
+
+
+def move_back(path: str, directory: int, name: str) -> str:
+    """Move what was taken to where it was, and over nothing that came there meanwhile.
+
+    Returns the name that it has there: one that is free, where its own is not. Raises OSError.
+    """
+    for free in (name, f"{name[:200]}.was-{os.urandom(4).hex()}"):
+        try:
+            _rename_new(path, directory, free)
+            return free
+        except FileExistsError:
+            continue
+    raise FileExistsError(errno.EEXIST, "no name is free there", name)
+
+
+def _rename_new(path: str, directory: int, name: str) -> None:
+    from allie.machine import libc  # noqa: PLC0415 - see HACKING.md, start-up
+
+    names = os.fsencode(path) + b"\0", os.fsencode(name) + b"\0"
+    try:
+        libc.call("renameat2", _CWD, names[0], directory, names[1], _NOREPLACE)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, 0):
+            raise  # of its own class: OSError makes FileExistsError by the number
+        with suppress(FileNotFoundError):
+            os.stat(name, dir_fd=directory, follow_symlinks=False)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name) from error
+        os.rename(path, name, dst_dir_fd=directory)
