@@ -82,12 +82,12 @@ def _take_back(here: System, reach: Reach, step: Step) -> None:
 def _stands(here: System, reach: Reach, step: Step) -> State | None:
     """What stands at a path; None where it cannot be reached, or read, any more."""
     try:
-        return reach.describe(step.real, _sizes(here, step))
+        return reach.describe(step.real, sizes_of(here, step))
     except (OSError, PathRefused):
         return None
 
 
-def _sizes(here: System, step: Step) -> set[int]:
+def sizes_of(here: System, step: Step) -> set[int]:
     """The sizes of the files that may stand at a path, as before or as wanted.
 
     Empty where one of them is not known. What a user has made of it since has any other, mostly,
@@ -113,7 +113,7 @@ def _drop_untaken(here: System, reach: Reach, intent: Intent, came_true: set[str
         if step.real in came_true or step.before[0] == DIRECTORY or not os.path.lexists(kept):
             continue
         with suppress(OSError, PathRefused):  # it stays until its tick's copies go
-            if reach.is_state(step.real, step.before, _sizes(here, step)):
+            if reach.is_state(step.real, step.before, sizes_of(here, step)):
                 tree.remove(kept)
 
 
@@ -129,7 +129,7 @@ def _judge(here: System, reach: Reach, intent: Intent, step: Step) -> Step | Non
 
 
 def _as_far_as_it_came(here: System, reach: Reach, intent: Intent, step: Step) -> Step | None:
-    sizes = _sizes(here, step)
+    sizes = sizes_of(here, step)
     stands = reach.describe(step.real, sizes)
     if stands == step.wanted:
         return step._replace(after=_compare_next_time(step.after))
