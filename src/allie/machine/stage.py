@@ -59,9 +59,9 @@ class Stage:
 
     def refuse_secret(self, source: str) -> None:
         """Raises PathRefused for what not everybody may see, where it would become somebody's."""
-        st = os.lstat(source)
-        see = 0o005 if stat.S_ISDIR(st.st_mode) else 0o004
-        if self.plain and st.st_mode & see != see and st.st_uid != self.owner:
+        st = os.lstat(source) if self.plain else None
+        see = 0o005 if st and stat.S_ISDIR(st.st_mode) else 0o004
+        if st and st.st_mode & see != see and st.st_uid != self.owner:
             raise PathRefused("not everybody may see it, and the file system there has no owners")
 
     def end(self) -> None:
