@@ -103,6 +103,19 @@ def test_the_next_tick_places_the_rest(tmp_path: Path, trick: object, was: str, 
             assert world.read("etc/motd") == ("2\n" if where == PLACED else "1\n")
 
 
+def test_nothing_goes_through_a_link_in_undo(tmp_path: Path) -> None:
+    """Undo has users' trees as they were, links and all."""
+    world = World(tmp_path, {"etc/motd": "1\n"}, root={f"{APP}/conf": "was\n"})
+    world.put({f"{APP}/conf": "1\n"})
+    killed(world, tmp_path, NOT_YET)
+    make_tree(world.root, {"srv/app/conf": "root's\n"})
+    kept = next(world.state("undo").glob("*/overlay/files"))
+    make_tree(kept, {"home/ann/x": ""})
+    (kept / APP).symlink_to(world.at("srv/app"))
+    world.tick()
+    assert world.read("srv/app/conf") == "root's\n"
+
+
 @pytest.mark.parametrize("where", [PLACED, NOT_YET])
 @pytest.mark.parametrize("path", ["etc/large", f"{APP}/conf"])
 def test_what_is_large_is_known_again(tmp_path: Path, path: str, where: str) -> None:

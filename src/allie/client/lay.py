@@ -227,7 +227,10 @@ class Layer:
                 raise
             stage = self._stages.in_place(step.real.rpartition("/")[0])
             self._write(step, stage)
-            atomic.sync_descriptor(stage.descriptor)
+            try:
+                atomic.sync_descriptor(stage.descriptor)
+            except StateError as failed:  # that of the state itself will say so once more
+                raise PathRefused(f"cannot be put in place: {failed.message}") from failed
             self._rename(step.real)
 
     def _rename(self, real: str) -> None:

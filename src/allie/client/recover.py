@@ -107,14 +107,18 @@ def sizes_of(here: System, step: Step) -> set[int]:
 
 
 def _drop_untaken(here: System, reach: Reach, intent: Intent, came_true: set[str]) -> None:
-    """Remove from undo what was about to be replaced and was not: a hard link to the live file."""
-    for step in intent.steps:
-        kept = f"{transaction.undo_place(here, intent)}/files/{step.real}"
-        if step.real in came_true or step.before[0] == DIRECTORY or not os.path.lexists(kept):
-            continue
-        with suppress(OSError, PathRefused):  # it stays until its tick's copies go
-            if reach.is_state(step.real, step.before, sizes_of(here, step)):
-                tree.remove(kept)
+    """Remove from undo what was about to be replaced and was not: a hard link to the live file.
+
+    Through no link there either: undo may have a user's tree as he left it.
+    """
+    with Reach(f"{transaction.undo_place(here, intent)}/files") as kept:
+        for step in intent.steps:
+            if step.real in came_true or step.before[0] == DIRECTORY:
+                continue
+            with suppress(OSError, PathRefused):  # it stays until its tick's copies go
+                there = kept.status(step.real) is not None
+                if there and reach.is_state(step.real, step.before, sizes_of(here, step)):
+                    tree.remove(kept.path(step.real))
 
 
 def _judge(here: System, reach: Reach, intent: Intent, step: Step) -> Step | None:
