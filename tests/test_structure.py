@@ -42,6 +42,7 @@ LATE_IMPORTERS = {
     "allie.client.describe": "only drift is compared with what packages installed",
     "allie.client.part": "nearly every tick finds that it has nothing to do",
     "allie.client.lay": "only directories of users' have marks",
+    "allie.machine.stage": "only stages in directories of users' have marks",
     "allie.machine.stuck": "only a child that hangs is freed by a mount of our own",
     "allie.machine.tree": "only what removes or walks another's tree must stay on its mount",
     "allie.machine.reach": "only what changes something opens directories",

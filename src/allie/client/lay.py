@@ -159,7 +159,7 @@ class Layer:
         if st:
             self._backup.keep((parent, name), step)
             os.unlink(name, dir_fd=parent)
-        self._rename(real)
+        self._bring(step)
 
     def _describe_directory(self, step: Step, source: str) -> None:
         """Have an existing directory follow the overlay: the very one that ALLiE has made."""
@@ -198,6 +198,7 @@ class Layer:
         """Make what is to come, with all that it is to have."""
         if stage in self._full:
             raise PathRefused(f"cannot be put in place: {self._full[stage]}")
+        stage.refuse_secret(self._offers[step.real].path)
         real, name = step.real, stage.new_name()
         self._staged[real] = stage, name
         if not self._link_twin(step, stage, name):
@@ -236,16 +237,29 @@ class Layer:
         self._need_closed(step)
         self._backup.keep(self._reach.parent(real), step)
         try:
-            self._rename(real)
+            self._bring(step)
+        except (OSError, PathRefused):
+            self._backup.drop(real)
+            raise
+
+    def _bring(self, step: Step) -> None:
+        """From its stage to its place, by one rename.
+
+        One file system may be several for renames (a quota of a project). Then it is made anew on
+        a stage in the directory itself, which has that quota, too.
+        """
+        try:
+            self._rename(step.real)
         except OSError as error:
             if error.errno != errno.EXDEV:
-                self._backup.drop(real)
                 raise
-            # One file system, but not for renames (a quota of a project): made anew in the place.
-            stage = self._stages.in_place(real.rpartition("/")[0])
+            stage = self._stages.in_place(step.real.rpartition("/")[0])
             self._write(step, stage)
-            atomic.sync_descriptor(stage.descriptor)
-            self._rename(real)
+            try:
+                atomic.sync_descriptor(stage.descriptor)
+            except StateError as failed:  # that of the state itself will say so once more
+                raise PathRefused(f"cannot be put in place: {failed.message}") from failed
+            self._rename(step.real)
 
     def _rename(self, real: str) -> None:
         """From the stage to its place. Whether it still stands there is for `confirm` to see."""

@@ -6,7 +6,7 @@ import os
 
 from allie.client import apply as applying
 from allie.client import kept, state, transaction
-from allie.client.recover import recover
+from allie.client.recover import recover, sizes_of
 from allie.core import intent as intents
 from allie.core.errors import PathRefused, UsageError
 from allie.core.intent import Intent, Step
@@ -62,8 +62,9 @@ class _WayBack:
         place = transaction.undo_place(self.here, manifest)
         for step in manifest.steps:
             known = self.steps.get(step.real)
+            sizes = sizes_of(self.here, step)
             try:
-                stands = known.wanted if known else reach.describe(step.real)
+                stands = known.wanted if known else reach.describe(step.real, sizes)
             except (OSError, PathRefused):  # the way there is another's by now
                 self._leave(step.real)
                 continue

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+from collections.abc import Collection
 from contextlib import suppress
 
 from allie.core.errors import PathRefused
@@ -18,7 +20,10 @@ from allie.core.ledger import NOTHING
 from allie.machine import paths, tree, user_mounts
 from allie.machine.user_mounts import Mounts
 
-_MOST_OPEN = 64  # directories; a process may have 1024 files open
+_MOST_OPEN = 32  # directories; some services may have no more than 256 files open
+_MOST_READ = (
+    64 << 20
+)  # bytes of a file that may be a user's, if nobody knows how large it should be
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WORDS = {
     errno.ELOOP: "a directory above it became a symlink",
@@ -79,28 +84,57 @@ class Reach:
         except FileNotFoundError:
             return None
 
-    def describe(self, real: str) -> tuple[str, str]:
-        """(content digest, attributes digest) of what stands there; NOTHING if nothing does."""
+    def describe(self, real: str, sizes: Collection[int] = ()) -> tuple[str, str]:
+        """(content digest, attributes digest) of what stands there; NOTHING if nothing does.
+
+        sizes: of the files that may stand there, if they are known. A file of any other size is
+        none of them, and is not read (`tree.of_size`): a user could make it one that is read for
+        days. Where no size is known, it is read unless it is large and may be a user's.
+        """
         try:
-            return tree.describe(self.path(real))
+            st = self.status(real)
+            if st is None:
+                return NOTHING, ""
+            unread = self._is_unread(real, st, sizes)
+            path = self.path(real)
+            content = tree.of_size(st.st_size) if unread else tree.content_digest(path, st)
+            return content, tree.attributes_digest(path, st)
         except FileNotFoundError:
             return NOTHING, ""
 
-    def is_state(self, real: str, state: tuple[str, str]) -> bool:
-        """Whether a path is in a state noted before, which may know the size of its file alone."""
+    def is_state(self, real: str, state: tuple[str, str], sizes: Collection[int] = ()) -> bool:
+        """Whether a path is in a state noted before, which may know the size of its file alone.
+
+        sizes: as for `describe`.
+        """
         try:
-            return tree.is_state(self.path(real), state)
+            st = self.status(real)
+            if st and stat.S_ISREG(st.st_mode) and state[0] == tree.of_size(st.st_size):
+                return tree.attributes_digest(self.path(real), st) == state[1]
         except FileNotFoundError:
             return state[0] == NOTHING
+        return self.describe(real, sizes) == state
 
     def is_tainted(self, real: str) -> bool:
         """Whether others than root can change the names in a directory, or in one above it."""
-        known = self._tainted.get(real)
-        if known is None:
-            above = self.is_tainted(real.rpartition("/")[0])
-            known = above or paths.taints(os.fstat(self.directory(real)))
-            self._tainted[real] = known
-        return known
+        unknown = []
+        while real not in self._tainted:  # "" always is
+            unknown.append(real)
+            real = real.rpartition("/")[0]
+        tainted = self._tainted[real]
+        for below in reversed(unknown):
+            tainted = tainted or paths.taints(os.fstat(self.directory(below)))
+            self._tainted[below] = tainted
+        return tainted
+
+    def _is_unread(self, real: str, st: os.stat_result, sizes: Collection[int]) -> bool:
+        """Whether a file is known by its size alone."""
+        if not stat.S_ISREG(st.st_mode):
+            return False
+        if sizes:
+            return st.st_size not in sizes
+        large = st.st_size > _MOST_READ
+        return large and (st.st_uid != 0 or self.is_tainted(real.rpartition("/")[0]))
 
     def _find(self, real: str) -> int:
         from allie.machine import beneath  # noqa: PLC0415 - see HACKING.md, start-up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from itertools import chain, islice
 
 from allie.core import digest
 from allie.core.errors import PathRefused
-from allie.core.ledger import DIRECTORY, NOTHING, Seen, Source
+from allie.core.ledger import DIRECTORY, Seen, Source
 
 _CHUNK = 1 << 20  # bytes, of what is read for its digest
 _DEEP, _MOST_NAMES = 50, 20_000  # levels and names: what is walked of a tree that may be a user's
@@ -107,7 +108,7 @@ def content_digest(path: str, st: os.stat_result) -> str:
     """What a file holds, as a short text: its kind, and the digest or target or device number."""
     mode = st.st_mode
     if stat.S_ISREG(mode):
-        return "f:" + file_digest(path)
+        return "f:" + file_digest(path, st.st_size)
     if stat.S_ISDIR(mode):
         return DIRECTORY
     if stat.S_ISLNK(mode):
@@ -118,14 +119,27 @@ def content_digest(path: str, st: os.stat_result) -> str:
     return "p" if stat.S_ISFIFO(mode) else "s"
 
 
-def file_digest(path: str) -> str:
-    """The sha256 of a regular file; a large one is read in pieces."""
+def file_digest(path: str, size: int) -> str:
+    """The sha256 of a regular file; a large one is read in pieces.
+
+    size: what lstat said. Of one that grows meanwhile little more is read than that.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         first = file.read(_CHUNK)
         if len(first) < _CHUNK:
             return digest.of(first)
-        return digest.of_pieces(chain([first], iter(lambda: file.read(_CHUNK), b"")))
+        return digest.of_pieces(chain([first], _pieces(file, size - len(first))))
+
+
+def _pieces(file: io.FileIO, left: int) -> Iterator[bytes]:
+    """What is in an open file from here, up to its end or a little more than `left` bytes."""
+    while left >= 0:
+        piece = file.read(_CHUNK)
+        if not piece:
+            return
+        left -= len(piece)
+        yield piece
 
 
 def attributes_digest(path: str, st: os.stat_result) -> str:
@@ -154,25 +168,9 @@ def xattrs(path: str, *, follow: bool = False) -> dict[str, bytes]:
         return {}
 
 
-def describe(path: str) -> tuple[str, str]:
-    """(content digest, attributes digest) of whatever stands at a path; NOTHING if nothing does."""
-    st = status(path)
-    if st is None:
-        return NOTHING, ""
-    return content_digest(path, st), attributes_digest(path, st)
-
-
 def of_size(size: int) -> str:
     """As content: a file known to be neither ours nor wanted by its size alone, and not read."""
     return f"f:of {size} bytes"
-
-
-def is_state(path: str, state: tuple[str, str]) -> bool:
-    """Whether a path is in a state noted before, which may know the size of its file alone."""
-    st = status(path)
-    if st is not None and stat.S_ISREG(st.st_mode) and state[0] == of_size(st.st_size):
-        return attributes_digest(path, st) == state[1]
-    return describe(path) == state
 
 
 def remove(path: str) -> None:
