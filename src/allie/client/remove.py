@@ -73,9 +73,12 @@ class Mover:
                 # One file system, but not for renames (a quota of a project): moved aside in place.
                 self._take(step, self._stages.in_place(above))
         except (OSError, PathRefused) as error:
-            if isinstance(error, FileNotFoundError) and self._is_gone(step.real):
-                return  # the path itself, and not something that has just left the tree there
-            self._problems[step.real] = f"cannot be removed: {words_of(error)}"
+            words = words_of(error)
+            if isinstance(error, FileNotFoundError):
+                if self._is_gone(step.real):
+                    return
+                words = "something in it went while it was taken away"
+            self._problems[step.real] = f"cannot be removed: {words}"
 
     def _take(self, step: Step, stage: Stage) -> None:
         away = stage.descriptor, stage.new_name()
