@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from allie.machine import locate, lock
 from tests.tick.site import Site, TickPC, lone_pc, needs_root, run_in, script
 from tests.worlds.busybox import busybox_root
 
@@ -251,3 +252,21 @@ def test_a_user_can_ask_for_help(tmp_path: Path) -> None:
     pc = lone_pc(tmp_path / "pc")
     assert "status" in pc.run("--help").ok().out
     assert run_in(pc.root, "id -u").out == "0\n"
+
+
+def test_a_child_that_is_left_behind_holds_no_lock(tmp_path: Path) -> None:
+    """As one that hangs in the kernel, in a dead disk: a tick's end is the end of its lock."""
+    (tmp_path / "var/lib/allie").mkdir(parents=True)
+    here = locate.open_system(str(tmp_path))
+    with lock.held(here, "run-conf"):
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+    try:
+        assert not lock.is_running(here)
+        with lock.held(here, "run-conf"):
+            assert lock.is_running(here)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

@@ -38,6 +38,8 @@ def held(system: System, verb: str) -> Iterator[int]:
         _sign(system, verb)
         yield descriptor
     finally:
+        # A child that hangs in the kernel, and was left behind, has the same open directory.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
