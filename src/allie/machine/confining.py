@@ -87,6 +87,10 @@ def see_only(view: View) -> None:
     if _libc.unshare(_NEWNS) != 0 or not mounting.mount("none", "/", "", REC | SLAVE):
         raise StateError(f"no view of its own: {os.strerror(ctypes.get_errno())}")
     os.makedirs(_AT, 0o755, exist_ok=True)
+    # What is shown may lie below the very place that is mounted over next.
+    own = () if view.program.split("/")[1] in _PROGRAMS else (os.path.dirname(view.program),)
+    programs = [(path, _held_open(path)) for path in (*own, *view.programs)]
+    shown = [(path, _held_open(path)) for path in view.shown if os.path.isdir(path)]
     flags = NOSUID | NODEV | NOEXEC
     _need(mounting.mount("tmpfs", _AT, "tmpfs", flags, "mode=0755,size=16m"), _AT)
     scratch = _AT + SCRATCH
@@ -94,12 +98,10 @@ def see_only(view: View) -> None:
     _need(mounting.mount("tmpfs", scratch, "tmpfs", flags, "mode=0700,size=1m"), SCRATCH)
     for name in _PROGRAMS:
         _show_program_directory(name)
-    own = () if view.program.split("/")[1] in _PROGRAMS else (os.path.dirname(view.program),)
-    for path in (*own, *view.programs):
-        _show(path, NOSUID | NODEV)
-    for path in view.shown:
-        if os.path.isdir(path):
-            _show(path, flags)
+    for path, source in programs:
+        _show(path, NOSUID | NODEV, source)
+    for path, source in shown:
+        _show(path, flags, source)
     for name in _TEXTS:
         text = atomic.read_bytes(os.path.realpath(f"/etc/{name}"))
         if text is not None:
@@ -122,11 +124,16 @@ def _show_program_directory(name: str) -> None:
         _show(f"/{name}", NOSUID | NODEV)
 
 
-def _show(path: str, flags: int) -> None:
-    """Bind a directory into the view, each file system in it read-only."""
+def _held_open(path: str) -> int:
+    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _show(path: str, flags: int, source: int | None = None) -> None:
+    """Bind a directory into the view, each file system in it read-only. source: it, held open."""
     at = _AT + path
     os.makedirs(at, exist_ok=True)
-    _need(mounting.mount(path, at, "", BIND | REC), path)
+    way = path if source is None else f"/proc/self/fd/{source}"
+    _need(mounting.mount(way, at, "", BIND | REC), path)
     for point in mounts.points():
         if point == at or point.startswith(f"{at}/"):
             done = mounting.mount("none", point, "", BIND | REMOUNT | RDONLY | flags)
