@@ -16,7 +16,7 @@ from tests.tick.site import Site, archive, needs_root
 from tests.worlds.toy import File
 
 CLIENT = "usr/local/bin/allie"
-_MARK = "a-kit-on-trial"
+_MARK = f"a-kit-on-trial-{os.getpid()}"  # others run tests on this machine, too
 _LEAVES_A_DAEMON = f"""
 import os, signal, sys, time
 for number in (1, 2, 15): signal.signal(number, signal.SIG_IGN)
