@@ -14,6 +14,7 @@ import stat
 import sys
 
 from allie.machine import libc
+from allie.machine.user_mounts import mount_of
 
 _ORDER = sys.byteorder
 _OPENAT2 = 437  # its number on every architecture (asm-generic/unistd.h)
@@ -55,7 +56,7 @@ def _by_kernel(dirfd: int, path: str, flags: int, mode: int) -> int:
 def _by_hand(dirfd: int, path: str, flags: int, mode: int) -> int:
     """The same, a component at a time, each of them held open before the next is looked for."""
     *above, name = [each for each in path.split("/") if each not in ("", ".")] or ["."]
-    mount = _mount_of(dirfd)
+    mount = mount_of(dirfd)
     here = os.dup(dirfd)
     try:
         for component in above:
@@ -95,20 +96,10 @@ def _probed(here: int, name: str, path: str, mount: str, flags: int) -> int:
 def _on(mount: str, found: int, path: str) -> int:
     """The descriptor, if it is on that mount; it is closed otherwise."""
     try:
-        if _mount_of(found) == mount:
+        if mount_of(found) == mount:
             return found
     except OSError:
         os.close(found)
         raise
     os.close(found)
     raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
-
-
-def _mount_of(descriptor: int) -> str:
-    """The mount that a descriptor is on, by its number (proc(5), fdinfo)."""
-    file = os.open(f"/proc/self/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        text = os.read(file, 4096).decode()
-    finally:
-        os.close(file)
-    return text.partition("mnt_id:")[2].split()[0]

@@ -174,13 +174,7 @@ class Reach:
         above, name = self.parent(real)
         found = os.open(name, _DIRECTORY, dir_fd=above)
         with suppress(OSError):
-            if mount_of(found) == number:
+            if user_mounts.mount_of(found) == number:
                 return found
         os.close(found)
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), real)
-
-
-def mount_of(descriptor: int) -> str:
-    """The number of the mount that a descriptor is on (proc(5), fdinfo); asks no file system."""
-    with open(f"/proc/self/fdinfo/{descriptor}", "rb", buffering=0) as file:
-        return file.read(4096).partition(b"mnt_id:")[2].split()[0].decode()

@@ -18,7 +18,8 @@ from contextlib import suppress
 
 from allie.core.errors import PathRefused
 from allie.machine import atomic, paths, tree
-from allie.machine.reach import Reach, mount_of
+from allie.machine.reach import Reach
+from allie.machine.user_mounts import mount_of
 
 _PREFIX = "stage-"  # in the state: what follows is the token of all stages of one transaction
 _MARKS = "marks"  # in that directory: how recovery knows the stages that users could move

@@ -68,11 +68,6 @@ def is_plain_way(top: str, real: str) -> bool:
     return True
 
 
-def is_regular(st: os.stat_result) -> bool:
-    """Whether an lstat is a regular file's."""
-    return stat.S_ISREG(st.st_mode)
-
-
 def has_links(path: str) -> bool:
     """Whether a file has another name somewhere."""
     st = os.lstat(path)

@@ -37,6 +37,12 @@ def closed_in(root: str) -> dict[str, str]:
     return _sort(root, table).closed if _FUSE in table else {}
 
 
+def mount_of(descriptor: int) -> str:
+    """The number of the mount that a descriptor is on (proc(5), fdinfo); asks no file system."""
+    with open(f"/proc/self/fdinfo/{descriptor}", "rb", buffering=0) as file:
+        return file.read(4096).partition(b"mnt_id:")[2].split()[0].decode()
+
+
 def connections() -> list[str]:
     """The numbers by which the kernel knows the connections of users' FUSE file systems."""
     lines = _read().splitlines()
