@@ -13,7 +13,7 @@ from allie.core.ledger import Ledger
 from allie.core.report import Applied, Contact, Report
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING, Value
-from allie.machine import atomic
+from allie.machine import atomic, lock
 
 if TYPE_CHECKING:
     from typing import Any
@@ -129,6 +129,7 @@ def set_pause(system: System, value: Pause | None) -> None:
     """Begin a pause, or (None) end it."""
     path = f"{system.state}/paused"
     if value:
+        lock.make_state(system)  # before the first tick there is none
         atomic.write(path, json.dumps(value._asdict()))
     else:
         atomic.remove(path)

@@ -26,7 +26,7 @@ def held(system: System, verb: str) -> Iterator[int]:
 
     Inside a tick (`pass_on`) nothing is locked again.
     """
-    _make_state(system)
+    make_state(system)
     if is_inside(system):
         yield int(os.environ[INHERITED])
         return
@@ -98,7 +98,8 @@ def take(descriptor: int) -> bool:
             time.sleep(_GLANCE / 10)
 
 
-def _make_state(system: System) -> None:
+def make_state(system: System) -> None:
+    """Make the directory of the system's state, if there is none; StateError if that fails."""
     try:
         os.makedirs(system.state, 0o700, exist_ok=True)
     except OSError as error:

@@ -29,7 +29,8 @@ _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PLACES = {"state": 0o700, "done": 0o700, "logs": 0o755, "run": 0o755}  # … and their modes
 _CANNOT_MAKE = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
 _PLAIN = ("", "mirror", "undo", "systems")  # of the state: what they hold are no links
-_LINK = "mirror/current"  # but for this one
+# Links that are ours: the one to the present generation, and it on its way (`atomic.point`)
+_LINKS = ("mirror/current", "mirror/current.part")
 
 
 class Pins:
@@ -147,7 +148,7 @@ def _no_links(here: System) -> None:
     for below in directories:  # it grows
         for each in _entries(f"{here.state}/{below}"):
             path = f"{below}/{each.name}".lstrip("/")
-            if each.is_symlink() and path != _LINK:
+            if each.is_symlink() and path not in _LINKS:
                 raise StateError(
                     f"{here.state}/{path} is a symlink, where ALLiE made none",
                     "put the directory itself there, or a bind mount",
