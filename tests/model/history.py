@@ -18,7 +18,6 @@ from tests.model import roots
 from tests.model.model import (
     ENDS,
     OVERLAYS,
-    PATHS,
     PLACES,
     TAGS,
     WAY,
