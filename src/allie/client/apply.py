@@ -63,9 +63,13 @@ def apply(
                 offers[each.real] = offer
     intent = Intent(tick, plan.part, plan.generation, tuple(steps))
     outcome = transaction.carry_out(here, intent, offers, books)
-    confirmed = {step.real for step in outcome.confirmed}
+    confirmed = {step.real: step for step in outcome.confirmed}
     timer.reload(here, [step.real for step in outcome.confirmed if step.before != step.wanted])
-    done = [change for change in plan.changes if change.real in confirmed]
+    done = [
+        change._replace(verb=confirmed[change.real].verb, why=confirmed[change.real].why)
+        for change in plan.changes
+        if change.real in confirmed
+    ]
     problems = [*plan.problems, *stuck, *outcome.problems]
     return report.applied_of(tick, plan, done, problems), outcome.books
 
@@ -157,7 +161,7 @@ def _without_a_broken_kit(here: System, plan: Plan) -> tuple[Plan, set[str]]:
     held = {
         change.real
         for change in plan.changes
-        if change is archives[0] or (change.entry and change.entry.overlay == "kit")
+        if change is archives[0] or (change.entry and change.entry.overlay == stubs.KIT)
     }
     words = f"the new client does not work here, the kit stays as it is: {words}"
     problem = Problem(system.ARCHIVE, words)
