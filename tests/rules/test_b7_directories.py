@@ -114,3 +114,17 @@ def test_a_directory_that_held_variants_goes_with_them(
     assert "withdrawn: /etc/n.d" in world.tick().ok().out + world.tick().ok().out
     assert not world.there("etc/n.d")
     world.steady()
+
+
+@pytest.mark.parametrize("kind", ["plain", "##absent"])
+def test_what_stood_in_a_directory_that_is_gone_comes_back_no_more(
+    tmp_path: Path, kind: str
+) -> None:
+    """As with a package that was purged meanwhile; it is no trouble of every tick to come."""
+    name = "etc/app/conf" + kind.strip("plain")
+    world = World(tmp_path, {name: "1\n", "etc/e": "e\n"}, root={"etc/app/conf": "before\n"})
+    world.good()
+    shutil.rmtree(world.at("etc/app"))
+    world.take(name)
+    assert "left: the directory in which it stood is gone: /etc/app/conf" in world.good()
+    assert not world.there("etc/app")

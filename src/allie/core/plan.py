@@ -224,7 +224,7 @@ def _withdrawals(present: Present) -> dict[str, Change]:
     changes = {}
     for real, old in present.ledger.entries.items():
         if old.part == present.part and real not in present.claims and real not in present.held:
-            changes[real] = _withdraw(real, old, present.standing[real])
+            changes[real] = _withdraw(real, present.today.get(real, old), present.standing[real])
     for real, tombstone in present.ledger.tombstones.items():
         standing = present.standing.get(real)
         wanted = real in present.claims or real in present.held
