@@ -40,6 +40,7 @@ LATE_IMPORTERS = {
     "allie.client.ahead": "only the process that fetches ahead unpacks the client that came",
     "allie.client.apply": "only what comes back is compared with what packages installed",
     "allie.client.describe": "only drift is compared with what packages installed",
+    "allie.client.pristine": "only what stood there before us is compared with what packages have",
     "allie.client.part": "nearly every tick finds that it has nothing to do",
     "allie.client.lay": "only directories of users' have marks",
     "allie.machine.stage": "only stages in directories of users' have marks",

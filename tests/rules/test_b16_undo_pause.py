@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from allie.client import state
+from allie.core import offlimits
+from allie.machine.locate import open_system
+from allie.server import kit
 from tests.rules.helpers import World, plain, snapshot
 from tests.worlds.toy import File, Link, make_tree
 
@@ -158,3 +164,84 @@ def test_undo_finds_its_way_in_a_root_with_links(tmp_path: Path) -> None:
     assert world.read("usr/bin/x") == "before\n"
     assert not world.there("usr/lib/a")
     assert os.readlink(world.at("lib")) == "usr/lib"
+
+
+def test_the_kit_is_never_undone_nor_withdrawn_with_the_list(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/a": "1\n"}, overlays="kit, common")
+    kit.write(str(world.overlay("kit")))
+    world.put({"root/util/sub/notes": "1\n"}, "kit")
+    world.tick().ok()
+    done = world.pc.run("undo").ok()
+    assert "the kit stays" in done.out
+    assert not world.there("etc/a")
+    needed = [*offlimits.NEEDED, "root/util/sub/notes"]
+    assert all(world.there(each) for each in needed)
+    world.pc.run("resume").ok()
+    world.good()
+    assert world.read("etc/a") == "1\n"
+    # A newer kit is undone as anything is; and what the kit has no more goes.
+    world.take("root/util/sub/notes", overlay="kit")
+    world.put({"root/util/more": "2\n"}, "kit")
+    world.good()
+    assert not world.there("root/util/sub")
+    world.put({"root/util/more": "3\n"}, "kit")
+    world.good()
+    world.pc.run("undo").ok()
+    assert world.read("root/util/more") == "2\n"
+    world.pc.run("resume").ok()
+    shutil.rmtree(world.overlay("kit") / "root/conf")
+    said = world.tick()
+    assert said.rc == 1
+    assert "put `kit` back" in said.out
+    assert all(world.there(each) for each in offlimits.NEEDED)
+    kit.write(str(world.overlay("kit")))
+    world.good()
+
+
+@pytest.mark.parametrize("counter", [None, "\0\0\0\0", "²", "9" * 5000, "1\n"], ids=repr)
+def test_a_lost_or_damaged_counter_loses_no_edit(tmp_path: Path, counter: str | None) -> None:
+    world = World(tmp_path, {"etc/a": "1\n", "etc/b": "1\n"})
+    world.tick().ok()
+    for edit in ("first edit\n", "second edit\n"):
+        world.at("etc/a").write_text(edit)
+        world.tick().ok()
+    newest = max(map(int, os.listdir(world.state("undo"))))
+    if counter is None:
+        world.state("tick").unlink()
+    else:
+        world.state("tick").write_text(counter)
+    world.at("etc/b").write_text("third edit\n")
+    world.tick().ok()
+    assert max(map(int, os.listdir(world.state("undo")))) > newest
+    for name, edit in (("b", "third edit\n"), ("a", "second edit\n"), ("a", "first edit\n")):
+        world.pc.run("undo").ok()
+        assert world.read(f"etc/{name}") == edit
+        world.at(f"etc/{name}").write_text("1\n")
+
+
+def test_a_lost_counter_goes_on_after_what_was_reported(tmp_path: Path) -> None:
+    """`log` shows ticks by their numbers, also where no copies of theirs are kept."""
+    world = World(tmp_path, {"etc/a": "1\n"})
+    world.state("").mkdir(parents=True)
+    here = open_system(str(world.root))
+    assert state.next_tick(here) == 1
+    make_tree(world.root, {"var/lib/allie/report": "{}"})  # damaged, too
+    (world.state("tick")).unlink()
+    assert state.next_tick(here) == 1
+    report = {"tick": 41, "system": "toy", "host": "h", "version": "1", "began": 1.0, "seconds": 1}
+    make_tree(world.root, {"var/lib/allie/report": json.dumps(report)})
+    (world.state("tick")).unlink()
+    assert state.next_tick(here) == 42
+
+
+def test_a_directory_that_is_not_empty_is_not_said_to_be_withdrawn(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/d/f": "1\n", "etc/e": "e\n"})
+    world.good()
+    make_tree(world.root, {"etc/d/own": "mine\n"})
+    world.take("etc/d/f")
+    said = world.good()
+    assert "left: it is not empty: /etc/d" in said
+    assert "withdrawn: /etc/d/f" in said
+    assert world.read("etc/d/own") == "mine\n"
+    world.pc.run("undo").ok()
+    assert world.read("etc/d/f") == "1\n"

@@ -13,7 +13,7 @@ import pytest
 from tests.rules.helpers import World
 from tests.worlds.busybox import busybox_root
 from tests.worlds.debian import debian_root
-from tests.worlds.toy import File, make_tree
+from tests.worlds.toy import File, Link, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -142,3 +142,58 @@ def test_rpms_database_is_asked(tmp_path: Path) -> None:
     world.take("usr/bin/tool")
     world.good()
     assert world.read("usr/bin/tool") == "version 2\n"
+
+
+def rpm_says(world: World, known: dict[str, str], *, config: bool = True) -> None:
+    """Have the root's rpm know these files' contents (a link's: `-> target`), and no others."""
+    lines = []
+    for name, content in known.items():
+        link, digest = "X", hashlib.sha256(content.encode()).hexdigest()
+        if content.startswith("-> "):
+            link, digest = content[3:], "0" * 64
+        lines.append(f"/{name} 9 1 {digest} 0100644 root root {int(config)} 0 0 {link}\n")
+    others = [name for name in ("etc/c", "etc/admins", "usr/bin/t", "usr/l") if name not in known]
+    lines += [f"file /{name} is not owned by any package\n" for name in others]
+    said = "".join(lines)
+    script = f"#!/bin/sh\ncat <<'END'\n{said}END\nexit {int(bool(others))}\n"
+    make_tree(world.root, {"usr/bin/rpm": File(script, 0o755)})
+
+
+def test_what_rpm_left_beside_ours(tmp_path: Path) -> None:
+    """%config(noreplace): the new one comes as .rpmnew, and is never asked about again."""
+    files = {"etc/c": "c 1\n", "etc/admins": "admin's\n", "usr/bin/t": "t 1\n", "usr/l": "-> t1"}
+    made = busybox_root(tmp_path / "pc")
+    world = World(tmp_path, dict.fromkeys(files, "ours\n"), made=made)
+    make_tree(world.root, dict(files.items()))
+    make_tree(world.root, {"usr/l": Link("t1"), "usr/lib/sysimage/rpm/rpmdb.sqlite": ""})
+    rpm_says(world, {**files, "etc/admins": "a 1\n"})
+    world.put({"etc/e": "e\n"})
+    world.good()
+    make_tree(world.root, {"etc/c.rpmnew": "c 2\n", "etc/admins.rpmnew": "a 2\n"})
+    make_tree(world.root, {"usr/l": Link("t2")})
+    rpm_says(world, {"etc/c": "c 2\n", "etc/admins": "a 2\n", "usr/l": "-> t2"})
+    assert "superseded: /usr/l" in world.good()
+    world.take(*files)
+    world.good()
+    assert world.read("etc/c") == "c 2\n"
+    assert world.read("etc/admins") == "admin's\n", "he had changed it before"
+    assert not world.there("usr/bin/t"), "its package has it no more"
+    assert os.readlink(world.at("usr/l")) == "t2"
+
+
+def test_an_alternative_whose_program_went_meanwhile_is_said(tmp_path: Path) -> None:
+    """What it should be is for update-alternatives to find; ours was "set by hand" for it."""
+    name = "etc/alternatives/editor"
+    world = World(tmp_path, {name: Link("/usr/bin/ours"), "etc/e": "e\n"})
+    make_tree(world.root, {name: Link("/usr/bin/vim"), "usr/bin/vim": "vim\n"})
+    make_tree(world.root, {"etc/alternatives/pager": Link("../../usr/bin/less")})
+    world.put({"etc/alternatives/pager": "ours\n", "usr/bin/editor": Link("x")})
+    make_tree(world.root, {"usr/bin/editor": Link("/etc/alternatives/editor"), "usr/bin/less": ""})
+    world.good()
+    world.at("usr/bin/vim").unlink()
+    world.take(name, "etc/alternatives/pager")
+    said = world.good()
+    assert f"withdrawn, a link that leads nowhere now: /{name}" in said
+    assert "withdrawn: /etc/alternatives/pager" in said
+    assert os.readlink(world.at(name)) == "/usr/bin/vim"
+    assert os.readlink(world.at("usr/bin/editor")) == "x"

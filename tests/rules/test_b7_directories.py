@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -95,3 +96,35 @@ def test_a_tagged_directory_is_merged_with_the_plain_one(tmp_path: Path) -> None
     assert (world.read("srv/d/a"), world.read("srv/d/b")) == ("1\n", "2\n")
     assert not world.there("srv/d/c")
     assert stat.S_IMODE(world.at("srv/d").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("tree", [
+    {"etc/n.d/f##host.pc07": "v\n"},
+    {"etc/n.d/sub/f##host.pc07": "v\n", "etc/n.d/plain": "p\n"},
+    {"etc/n.d/a/f##host.pc07": "v\n", "etc/n.d/b/g##host.pc07": "w\n"},
+    {"etc/n.d/f##once,host.pc07": "v\n"},
+])  # fmt: skip
+def test_a_directory_that_held_variants_goes_with_them(
+    tmp_path: Path, tree: dict[str, str]
+) -> None:
+    world = World(tmp_path, {"etc/e": "e\n", **tree})
+    world.good()
+    assert world.at("etc/n.d").is_dir()
+    shutil.rmtree(world.overlay() / "etc/n.d")
+    assert "withdrawn: /etc/n.d" in world.tick().ok().out + world.tick().ok().out
+    assert not world.there("etc/n.d")
+    world.steady()
+
+
+@pytest.mark.parametrize("kind", ["plain", "##absent"])
+def test_what_stood_in_a_directory_that_is_gone_comes_back_no_more(
+    tmp_path: Path, kind: str
+) -> None:
+    """As with a package that was purged meanwhile; it is no trouble of every tick to come."""
+    name = "etc/app/conf" + kind.strip("plain")
+    world = World(tmp_path, {name: "1\n", "etc/e": "e\n"}, root={"etc/app/conf": "before\n"})
+    world.good()
+    shutil.rmtree(world.at("etc/app"))
+    world.take(name)
+    assert "left: the directory in which it stood is gone: /etc/app/conf" in world.good()
+    assert not world.there("etc/app")

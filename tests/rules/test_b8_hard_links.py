@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.helpers import World, injected
-from tests.worlds.toy import Hard, make_tree
+from tests.rules.helpers import World, differences, injected, plain, snapshot
+from tests.worlds.toy import Hard, Link, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -135,3 +135,34 @@ def test_linked_symlinks_and_links_across_overlays(tmp_path: Path) -> None:
     world.good()
     assert world.read("etc/b") == "1\n"
     assert os.readlink(world.at("etc/l2")) == "x"
+
+
+A, B, C = "etc/a", "etc/b", "usr/c"
+SHAPES: dict[str, dict[str, object]] = {
+    "one": {A: "1\n"},
+    "two files": {A: "1\n", B: "1\n"},
+    "linked": {A: "1\n", B: Hard(A)},
+    "all linked": {A: "1\n", B: Hard(A), C: Hard(A)},
+    "others linked": {A: "1\n", B: "1\n", C: Hard(B)},
+    "linked, changed": {A: "2\n", B: Hard(A)},
+    "without the first": {B: "1\n", C: Hard(B)},
+    "a link": {A: Link("b"), B: "1\n"},
+}
+
+
+@pytest.mark.parametrize("after", SHAPES)
+@pytest.mark.parametrize("before", ["one", "linked", "others linked"])
+def test_undo_leaves_what_stood_before_whatever_is_linked(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    """What a tick did not change it does not undo: a name that only got a second link stays."""
+    world = World(tmp_path, {"etc/e": "e\n", **SHAPES[before]}, root={C: "before\n"})
+    world.tick().ok()
+    make_tree(world.root, {"root/done/50x": "done\n"})
+    stood = plain(snapshot(world.root))
+    for name in SHAPES[before]:
+        (world.overlay() / name).unlink()
+    world.put({"etc/new": "new\n", **SHAPES[after]})
+    world.tick().ok()
+    world.pc.run("undo").ok()
+    assert differences(stood, plain(snapshot(world.root))) == []

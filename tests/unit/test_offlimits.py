@@ -30,9 +30,9 @@ from allie.core import offlimits
         "etc/../passwd",
         "etc/.",
         "etc/./passwd",
-        "x" * 241,
-        "etc/" + "ä" * 121,
-        "etc/" + "\udcff" * 241 + "/x",
+        "x" * 256,
+        "etc/" + "ä" * 128,
+        "etc/" + "\udcff" * 256 + "/x",
     ],
 )
 def test_refused(path: str) -> None:
@@ -56,8 +56,8 @@ def test_refused(path: str) -> None:
         "device",
         "etc/..hidden",
         "etc/...",
-        "x" * 240,
-        "etc/" + "ä" * 120,
+        "x" * 255,
+        "etc/" + "ä" * 127,
     ],
 )
 def test_allowed(path: str) -> None:
@@ -66,12 +66,24 @@ def test_allowed(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["etc/allie", "etc", "root/conf", "root/util", "root/done", "root", "var/lib/allie", "var"],
+    [
+        "etc/allie",
+        "etc",
+        "root/conf",
+        "root/util",
+        "root/done",
+        "root",
+        "var/lib/allie",
+        "var",
+        "usr",
+        "usr/local/bin/allie",
+        "root/conf/run-conf",
+    ],
 )
 def test_what_allie_cannot_work_without(path: str) -> None:
     assert offlimits.is_vital(path)
 
 
-@pytest.mark.parametrize("path", ["etc/ssh", "etc/alli", "root/conf/x", "usr", "var/lib/all"])
+@pytest.mark.parametrize("path", ["etc/ssh", "etc/alli", "root/conf/x", "usr/share", "var/lib/all"])
 def test_what_allie_can_work_without(path: str) -> None:
     assert not offlimits.is_vital(path)

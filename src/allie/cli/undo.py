@@ -26,10 +26,12 @@ def run(args: argparse.Namespace) -> int:
     """Undo; 1 if a path was left as it is."""
     here = options.system_of(args)
     locate.need_name(here)
-    back, left = undo.undo(here, args.tick)
+    back, left, kit = undo.undo(here, args.tick)
     for real, there in back.items():
         console.say(f"{'put back' if there else 'removed'}: /{real}")
     for real in left:
         console.warn(f"left, since it changed again: /{real}")
+    if kit:
+        console.say("the kit stays: ticks need it")
     console.say("ticks are paused; `allie resume` ends that")
     return ATTENTION if left else DONE

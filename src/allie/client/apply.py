@@ -41,9 +41,10 @@ def apply(
             books = books._replace(generations=generations)
             state.save_ledger(here, books)
         return Applied(tick, plan.part, plan.generation, problems=plan.problems), books
-    plan = _with_outdated(here, plan)
+    plan = _with_remarks(here, plan, present.renewals)
     state.begin_ledger(here)
     pristines, lost = pristine.take(here, [change for change in plan.changes if change.entry])
+    lost.update(pristine.renew(here, plan.of(RESTORE), present.renewals))
     unkept = tuple(Problem(real, words) for real, words in sorted(lost.items()))
     changes = tuple(change for change in plan.changes if change.real not in lost)
     plan = plan._replace(changes=changes, problems=(*plan.problems, *unkept))
@@ -63,9 +64,13 @@ def apply(
                 offers[each.real] = offer
     intent = Intent(tick, plan.part, plan.generation, tuple(steps))
     outcome = transaction.carry_out(here, intent, offers, books)
-    confirmed = {step.real for step in outcome.confirmed}
+    confirmed = {step.real: step for step in outcome.confirmed}
     timer.reload(here, [step.real for step in outcome.confirmed if step.before != step.wanted])
-    done = [change for change in plan.changes if change.real in confirmed]
+    done = [
+        change._replace(verb=confirmed[change.real].verb, why=confirmed[change.real].why)
+        for change in plan.changes
+        if change.real in confirmed
+    ]
     problems = [*plan.problems, *stuck, *outcome.problems]
     return report.applied_of(tick, plan, done, problems), outcome.books
 
@@ -116,21 +121,16 @@ def _steps(
     return steps
 
 
-def _with_outdated(here: System, plan: Plan) -> Plan:
-    """Say of what comes back that its package has a newer one by now (RULES B2)."""
-    coming_back = plan.of(RESTORE)
-    if not coming_back:
+def _with_remarks(here: System, plan: Plan, renewals: dict[str, str]) -> Plan:
+    """Say of what comes back that it is not what one would want there by now (RULES B2)."""
+    kept = {each.real: each.old.pristine for each in plan.of(RESTORE) if each.old}
+    kept = {real: name for real, name in kept.items() if real not in renewals}
+    if not kept:
         return plan
     from allie.client import packages  # noqa: PLC0415 - see HACKING.md, start-up
 
-    outdated = {
-        change.real
-        for change in coming_back
-        if change.old
-        and packages.differs(here, change.real, f"{here.pristine}/{change.old.pristine}")
-    }
-    why = "withdrawn, older than its package's"
-    changes = (each._replace(why=why) if each.real in outdated else each for each in plan.changes)
+    said = packages.remarks(here, kept)
+    changes = (each._replace(why=said.get(each.real, each.why)) for each in plan.changes)
     return plan._replace(changes=tuple(changes))
 
 
@@ -157,7 +157,7 @@ def _without_a_broken_kit(here: System, plan: Plan) -> tuple[Plan, set[str]]:
     held = {
         change.real
         for change in plan.changes
-        if change is archives[0] or (change.entry and change.entry.overlay == "kit")
+        if change is archives[0] or (change.entry and change.entry.overlay == stubs.KIT)
     }
     words = f"the new client does not work here, the kit stays as it is: {words}"
     problem = Problem(system.ARCHIVE, words)

@@ -16,7 +16,7 @@ from allie.core import intent as intents
 from allie.core.errors import PathRefused
 from allie.core.intent import Step
 from allie.core.ledger import DIRECTORY, Ledger, ctime_of, size_and_mtime
-from allie.core.plan import NOTE, REMOVE
+from allie.core.plan import FORGET, NOTE, REMOVE
 from allie.core.present import Offer
 from allie.machine import tree
 from allie.machine.reach import Reach
@@ -87,6 +87,8 @@ def _confirmed(reach: Reach, step: Step, offers: dict[str, Offer], laid: dict[st
     if step.verb == REMOVE:
         if step.before[0] != DIRECTORY and _is_there(reach, step.real):
             raise PathRefused("it is back as soon as it was removed: somebody writes there")
+        if step.before[0] == DIRECTORY and not step.after and _is_there(reach, step.real):
+            return step._replace(verb=FORGET, why="left: it is not empty", wanted=step.before)
         return step
     if not intents.writes(step):
         return step

@@ -39,6 +39,9 @@ class Describer:
         self.inside = inside
         self.reach = reach
         self.full = full
+        # Of paths that are to be withdrawn, what comes back of packages by now: see `Present`.
+        self.today: dict[str, Placed] = {}
+        self.renewals: dict[str, str] = {}
 
     def standing(
         self,
@@ -74,6 +77,23 @@ class Describer:
         if old.content != DIRECTORY or attrs == old.attrs or not self.is_tainted(real):
             return False
         return self.ledger.marks.get(real) != _mark(path)
+
+    def ask_packages(self, standing: dict[str, Standing]) -> None:
+        """What is to come back was a package's, perhaps, which has another one by now, or none."""
+        entries, by_real = self.ledger.entries, self.claims.by_real
+        going = {
+            real: entries[real]
+            for real in standing.keys() & entries.keys()
+            if real not in by_real and entries[real].content != DIRECTORY
+        }
+        if not going:
+            return
+        from allie.client import packages  # noqa: PLC0415 - see HACKING.md, start-up
+
+        self.today, self.renewals, stays = packages.today(self.here, self.reach, going)
+        for real in stays:
+            astray = "it is the file of its package now"
+            standing[real] = standing[real]._replace(astray=astray)
 
     def is_tainted(self, real: str) -> bool:
         """Whether others than root can change the names in the directory of a path."""

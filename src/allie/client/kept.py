@@ -9,7 +9,7 @@ import os
 import time
 from contextlib import suppress
 
-from allie.client import backup
+from allie.client import backup, state
 from allie.core import intent as intents
 from allie.core.errors import PathRefused, StateError
 from allie.core.intent import Intent
@@ -25,14 +25,6 @@ _NAMES_OF_OTHERS = 40_000
 Counts = tuple[int, ...]  # bytes and names of ALLiE's and root's own, and of what others made
 
 
-def ticks(here: System) -> list[int]:
-    """The numbers of the ticks whose changes are kept, oldest first."""
-    try:
-        return sorted(int(name) for name in os.listdir(here.undo) if name.isdigit())
-    except FileNotFoundError:
-        return []
-
-
 def prune(here: System, books: Ledger) -> None:
     """Keep the last ten ticks, thirty days, 200 MB; the newest always. And no orphaned pristine.
 
@@ -40,7 +32,7 @@ def prune(here: System, books: Ledger) -> None:
     user could throw away what the administrator would take back.
     """
     total: Counts = (0, 0, 0, 0)
-    for age, number in enumerate(reversed(ticks(here))):
+    for age, number in enumerate(reversed(state.kept_ticks(here))):
         place = f"{here.undo}/{number}"
         counts = _counts(place, changes=not age)
         before, total = total, _sum(total, counts)
@@ -111,7 +103,7 @@ def _remove_orphans(here: System, books: Ledger) -> None:
     used = {placed.pristine for placed in known}
     if kept <= used:
         return  # as nearly always, and then undo need not be asked
-    for number in ticks(here):
+    for number in state.kept_ticks(here):
         steps = [step for each in manifests(here, number) for step in each.steps]
         used |= {step.old.pristine for step in steps if step.old}
     if UNKNOWN in used:

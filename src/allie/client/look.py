@@ -73,6 +73,8 @@ def look(
         problems=tuple(problems),
         consent=generation.consents,
         met={**inside.met, **view.met},
+        today=view.describe.today,
+        renewals=view.describe.renewals,
     )
 
 
@@ -218,6 +220,7 @@ class _View:
             if tombstone.placed.part == self.part and real not in self.claims.by_real:
                 with self._noting(real):
                     self._look_at_tombstone(real, tombstone.placed)
+        self.describe.ask_packages(self.standing)
         for top in [real for real, each in self.standing.items() if self._must_go(real, each)]:
             for real, old in entries.items():
                 if real.startswith(top + "/") and real not in self.standing:
@@ -230,7 +233,11 @@ class _View:
             astray = "a symlink is on its way now"
             self.standing[real] = Standing(astray=astray)
             return
-        self.standing[real] = self.describe.standing(real, self.reach.status(real), old)
+        standing = self.describe.standing(real, self.reach.status(real), old)
+        above = self.here.at(real.rpartition("/")[0])
+        if standing.content == NOTHING and old.pristine != NOTHING and not os.path.lexists(above):
+            standing = standing._replace(astray="the directory in which it stood is gone")
+        self.standing[real] = standing
 
     def groups(self, mine: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """Sets of paths that are one inode in the generation (RULES B8); variants join none."""

@@ -7,22 +7,26 @@ may have been a directory once.
 from __future__ import annotations
 
 import os
+import stat
 
 from allie.client.backup import only_roots
-from allie.core import digest
 from allie.core.errors import PathRefused
-from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN
+from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, pristine_name
 from allie.core.plan import LOST, TAKE, Change
 from allie.core.system import System
+from allie.core.value import Value
 from allie.machine import atomic, clone, room, tree
 from allie.machine.reach import Reach
 
 
-def name_of(real: str) -> str:
-    """The name in pristine/ for a real path."""
-    last = real.rpartition("/")[2].encode(errors="surrogateescape")[:100]
-    mark = digest.of(real.encode(errors="surrogateescape"))[:16]
-    return f"{mark}-{last.decode(errors='surrogateescape')}"
+class _Copy(Value):
+    """What is to be kept: `source`, a real path, under a name in pristine/ for `real`."""
+
+    real: str
+    source: str
+    name: str
+    whole: bool = False  # a directory, with all that is in it
+    like: str = ""  # a name in pristine/ whose owner, mode and attributes it gets
 
 
 def take(here: System, changes: list[Change]) -> tuple[dict[str, str], dict[str, str]]:
@@ -34,10 +38,11 @@ def take(here: System, changes: list[Change]) -> tuple[dict[str, str], dict[str,
     """
     taken = {}
     copies = []
+    packaged = _of_packages(here, changes)
     for change in changes:
         if change.pristine == TAKE and change.standing.content != NOTHING:
-            taken[change.real] = name_of(change.real)
-            copies.append(change)
+            name = taken[change.real] = pristine_name(change.real, packaged=change.real in packaged)
+            copies.append(_Copy(change.real, change.real, name, _is_whole(change), _like(change)))
         elif change.old:
             taken[change.real] = change.old.pristine
         else:
@@ -46,7 +51,40 @@ def take(here: System, changes: list[Change]) -> tuple[dict[str, str], dict[str,
     return taken, _copy(here, copies) if copies else {}
 
 
-def _copy(here: System, changes: list[Change]) -> dict[str, str]:
+def renew(here: System, changes: list[Change], renewals: dict[str, str]) -> dict[str, str]:
+    """Copy what packages have by now at paths where that is to come back; why it could not be.
+
+    renewals: by real path, where the package has put it. What was kept before it says which owner
+    and mode it gets.
+    """
+    copies = [
+        _Copy(change.real, renewals[change.real], change.old.pristine, like=change.old.pristine)
+        for change in changes
+        if change.old and change.real in renewals
+    ]
+    return _copy(here, copies) if copies else {}
+
+
+def _of_packages(here: System, changes: list[Change]) -> set[str]:
+    """The paths at which stands, unchanged, what a package has put there."""
+    takes = [each for each in changes if each.pristine == TAKE]
+    reals = [each.real for each in takes if each.standing.content[:2] in ("f:", "l:")]
+    if not reals:
+        return set()
+    from allie.client import packages  # noqa: PLC0415 - see HACKING.md, start-up
+
+    with Reach(here.root) as reach:
+        return packages.all_installed(here, reach, reals)
+
+
+def _like(change: Change) -> str:
+    """dpkg gives its new conffile the mode and owner of what stands there: ours. It had others."""
+    old = change.old
+    ours = old is not None and change.standing.attrs == old.attrs
+    return old.pristine if ours and old and old.pristine not in (NOTHING, UNKNOWN) else ""
+
+
+def _copy(here: System, copies: list[_Copy]) -> dict[str, str]:
     """Copy all that can be; why the others could not."""
     beside = f"{here.state}/pristine.part"
     tree.remove(beside)
@@ -55,42 +93,49 @@ def _copy(here: System, changes: list[Change]) -> dict[str, str]:
     allowance = room.Allowance(here.state)
     problems = {}
     with Reach(here.root) as reach:
-        for change in changes:
-            kept = f"{beside}/{name_of(change.real)}"
+        for each in copies:
+            kept = f"{beside}/{each.name}"
             try:
-                _copy_one(reach, change, kept, clones, allowance)
+                _copy_one(reach, each, kept, clones, allowance)
+                _describe(each, here, kept)
             except (OSError, PathRefused) as error:
                 tree.remove(kept)
                 words = error.strerror if isinstance(error, OSError) else error.message
-                problems[change.real] = f"what stands there cannot be kept: {words}"
-    for change in changes:
-        kept = name_of(change.real)
-        if change.real not in problems:
-            tree.remove(f"{here.pristine}/{kept}")
-            os.rename(f"{beside}/{kept}", f"{here.pristine}/{kept}")
+                problems[each.real] = f"what stands there cannot be kept: {words}"
+    for each in copies:
+        if each.real not in problems:
+            tree.remove(f"{here.pristine}/{each.name}")
+            os.rename(f"{beside}/{each.name}", f"{here.pristine}/{each.name}")
     tree.remove(beside)
     atomic.sync_filesystem(here.pristine)
     return problems
 
 
+def _describe(copy: _Copy, here: System, kept: str) -> None:
+    like = f"{here.pristine}/{copy.like}"
+    both = copy.like and os.path.lexists(like)
+    if both and stat.S_IFMT(os.lstat(like).st_mode) == stat.S_IFMT(os.lstat(kept).st_mode):
+        clone.describe_as(like, kept, times=False)
+
+
 def _copy_one(
-    reach: Reach, change: Change, kept: str, clones: clone.Clones, allowance: room.Allowance
+    reach: Reach, copy: _Copy, kept: str, clones: clone.Clones, allowance: room.Allowance
 ) -> None:
     """Copy what stands at one path. Raises PathRefused where it is too large, else OSError."""
-    st = reach.status(change.real)
+    st = reach.status(copy.source)
     if st is None:
         raise PathRefused("it has just gone")
-    tainted = reach.is_tainted(change.real.rpartition("/")[0])
-    path = reach.path(change.real)
+    tainted = reach.is_tainted(copy.source.rpartition("/")[0])
+    path = reach.path(copy.source)
     found = [st]
-    if _is_whole(change):
+    if copy.whole:
         found += [each for _, each in tree.survey(path)]
     ours = not tainted and st.st_uid == 0 and only_roots(found)
     size = sum(each.st_blocks * 512 for each in found)
     if not ours:
         size = sum(max(each.st_size, each.st_blocks * 512) for each in found)
     allowance.spend(size, True, ours=ours, names=len(found))
-    if _is_whole(change):
+    if copy.whole:
         clones.whole(path, kept, most=size)
     else:
         clones.make(path, kept, most=size)

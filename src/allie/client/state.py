@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 
 from allie.core import ledger as ledgers
 from allie.core import report as reports
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _HISTORY_BYTES = 2_000_000  # history is cut to half of this when it grows beyond
 _TICK = "ALLIE_TICK"
+_DIGITS = 15  # of a tick's number; more are no number that was counted
 _ROOM, _FILES = 1 << 20, 16  # bytes and files that a tick's own books may need
 
 
@@ -63,11 +65,33 @@ def this_tick(system: System) -> int:
 
 
 def next_tick(system: System) -> int:
-    """Begin a tick: its number. Raises StateError where the disk takes no write."""
-    text = (atomic.read(f"{system.state}/tick") or "").strip()
-    number = int(text) + 1 if text.isdigit() else 1
+    """Begin a tick: its number. Raises StateError where the disk takes no write.
+
+    It is larger than any of which copies are kept in undo: the counter may be lost, damaged, or
+    come from a backup, and two ticks of one number would overwrite each other's.
+    """
+    last = max(kept_ticks(system), default=0)
+    counted = _number((atomic.read(f"{system.state}/tick") or "").strip())
+    if counted is None:
+        reported = last_report(system)
+        counted = reported.tick if reported else 0
+    number = max(last, counted) + 1
     atomic.write(f"{system.state}/tick", f"{number}\n", durable=False)
     return number
+
+
+def kept_ticks(system: System) -> list[int]:
+    """The numbers of the ticks whose changes are kept in undo, oldest first."""
+    try:
+        found = [_number(name) for name in os.listdir(system.undo)]
+    except FileNotFoundError:
+        return []
+    return sorted(number for number in found if number is not None)
+
+
+def _number(text: str) -> int | None:
+    """The number of a tick, as it is written; None where it is damaged."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
 def need_room(system: System) -> None:
@@ -159,7 +183,10 @@ def add_to_history(system: System, report: Report) -> None:
 def last_report(system: System) -> Report | None:
     """The last tick's report; the one on /run if the disk was full or read-only."""
     found = [read_json(f"{place}/report") for place in (system.state, system.run)]
-    known = [reports.from_json(value) for value in found if isinstance(value, dict)]
+    known = []
+    for value in found:
+        with suppress(AttributeError, TypeError, ValueError):  # damaged, as by a power failure
+            known += [reports.from_json(value)] if isinstance(value, dict) else []
     return max(known, key=lambda report: report.began, default=None)
 
 

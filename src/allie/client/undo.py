@@ -8,6 +8,7 @@ from allie.client import apply as applying
 from allie.client import kept, state, transaction
 from allie.client.recover import recover, sizes_of
 from allie.core import intent as intents
+from allie.core import stubs
 from allie.core.errors import PathRefused, UsageError
 from allie.core.intent import Intent, Step
 from allie.core.ledger import DIRECTORY, NOTHING, PARTS, size_and_mtime
@@ -18,16 +19,17 @@ from allie.machine import lock, room, tree
 from allie.machine.reach import Reach
 
 
-def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], list[str]]:
+def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], list[str], bool]:
     """Take back the last tick that changed something, or all back to `tick`, newest first.
 
     Each path only if it still holds what that tick placed. Then ticks pause, or the next would do
-    it all again. Returns (paths put back, and whether something stands there now; paths left since
-    they changed again). Raises UsageError if there is nothing to undo.
+    it all again. The kit stays. Returns (paths put back, and whether something stands there now;
+    paths left since they changed again; whether some of the kit would have gone). Raises
+    UsageError if there is nothing to undo.
     """
     with lock.held(here, "undo"):
         recover(here)
-        known = [number for number in kept.ticks(here) if kept.manifests(here, number)]
+        known = [number for number in state.kept_ticks(here) if kept.manifests(here, number)]
         wanted = known[-1:] if tick is None else [number for number in known if number >= tick]
         if not wanted or (tick is not None and tick not in known):
             raise UsageError("there is nothing to undo", f"ticks that can be undone: {known}")
@@ -42,7 +44,7 @@ def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], list[s
         back = way.go(now, wanted[0])
         for number in wanted:
             kept.remove(f"{here.undo}/{number}")
-        return back, way.left
+        return back, way.left, bool(way.kit)
 
 
 class _WayBack:
@@ -56,11 +58,15 @@ class _WayBack:
         self.steps: dict[str, Step] = {}
         self.offers: dict[str, Offer] = {}
         self.left: list[str] = []
+        self.kit: set[str] = set()  # paths of it that stay
 
     def add(self, manifest: Intent, reach: Reach) -> None:
         """Go on with the transaction before those that were added already."""
         place = transaction.undo_place(self.here, manifest)
         for step in manifest.steps:
+            if _brought_the_kit(step):
+                self.kit.add(step.real)
+                continue
             known = self.steps.get(step.real)
             sizes = sizes_of(self.here, step)
             try:
@@ -81,6 +87,10 @@ class _WayBack:
 
     def go(self, tick: int, first: int) -> dict[str, bool]:
         """Do it, as a transaction of its own: the paths put back, whether something is there."""
+        above = {f"{real}/" for real, step in self.steps.items() if _goes_if_empty(step)}
+        for real in {*self.kit, *self.left}:  # not empty, and ours still
+            for each in [each for each in above if real.startswith(each)]:
+                self.steps.pop(each[:-1], None)
         steps = tuple(self.steps[real] for real in sorted(self.steps))
         books = state.load_ledger(self.here)
         part = PARTS[0]
@@ -119,6 +129,20 @@ class _WayBack:
         self.offers.pop(step.real, None)
         if offer:
             self.offers[step.real] = offer
+
+
+def _brought_the_kit(step: Step) -> bool:
+    """Whether a step put a file of the kit where none of it was: that stays.
+
+    Without the kit no tick would come any more, not even after `resume`.
+    """
+    before, after = step.old, step.after
+    was = before is not None and before.overlay == stubs.KIT
+    return after is not None and after.overlay == stubs.KIT and not was
+
+
+def _goes_if_empty(step: Step) -> bool:
+    return step.verb == REMOVE and step.before[0] == DIRECTORY
 
 
 def _back(step: Step, verb: str, wanted: intents.State) -> Step:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 
+from allie.core import digest
 from allie.core.value import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Placed(Value):
     content: str  # digest; NOTHING for a path that must be absent; DIRECTORY
     attrs: str  # mode, owner, group, ACL and attributes
     seen: Seen  # "" if not known: compare next time
-    pristine: str  # NOTHING, UNKNOWN, or a name in pristine/
+    pristine: str  # NOTHING, UNKNOWN, or a name in pristine/ (`is_packages`)
 
 
 class Tombstone(Value):
@@ -131,3 +132,19 @@ def size_and_mtime(source: Source) -> tuple[int, int]:
     """(bytes, mtime in nanoseconds) of a known Source."""
     _, size, mtime, _ = source.split(" ", 3)
     return int(size), int(mtime)
+
+
+def pristine_name(real: str, *, packaged: bool = False) -> str:
+    """The name in pristine/ for a real path: a digest of it, and its last name.
+
+    packaged: what stood there was its package's own, unchanged. Should the package have another one
+    when it comes back, or none, then so has the path; what an administrator made comes back as is.
+    """
+    last = real.rpartition("/")[2].encode(errors="surrogateescape")[:100]
+    mark = digest.of(real.encode(errors="surrogateescape"))[:16]
+    return f"{mark}{'+' if packaged else '-'}{last.decode(errors='surrogateescape')}"
+
+
+def is_packages(pristine: str, *, or_none: bool = False) -> bool:
+    """Whether what stood at a path before us was its package's own (or_none: or nothing stood)."""
+    return pristine[16:17] == "+" or (or_none and pristine == NOTHING)

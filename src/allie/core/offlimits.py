@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from allie.core import stubs, system
+
 _TREES = ("var/lib/allie", "var/lib/allie-code", "root/done", "proc", "sys", "dev", "run")
 _NAME = "etc/allie/system"
-# What ALLiE itself needs; a directory that holds one of these can never be made absent.
-VITAL = ("etc/allie", "root/conf", "root/util", "root/done", "var/lib/allie")
-_LONGEST = 240  # bytes; rsync adds a prefix and six random letters to make its temporary name
+# What the kit brings, and without which nothing is ever fetched again.
+NEEDED = (system.ARCHIVE, f"{system.CONF}/run-conf", f"{system.CONF}/{stubs.FETCHER}")
+# What ALLiE itself needs; neither these nor what holds one of them can ever be made absent.
+VITAL = ("etc/allie", "root/conf", "root/util", "root/done", "var/lib/allie", *NEEDED)
+_LONGEST = 255  # bytes; no file system takes more
 
 
 def refusal(path: str) -> str:
@@ -25,5 +29,5 @@ def refusal(path: str) -> str:
 
 
 def is_vital(path: str) -> bool:
-    """Whether the directory is, or holds, something that ALLiE cannot work without."""
+    """Whether the path is, or holds, something that ALLiE cannot work without."""
     return any(vital == path or vital.startswith(path + "/") for vital in VITAL)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from allie.core import offlimits
+from allie.core import offlimits, staying
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Placed, inode_of
 from allie.core.present import Offer, Present, Standing
 from allie.core.resolution import Entry, Problem
@@ -71,6 +71,9 @@ def plan(present: Present) -> Plan:
             _add(_for_claim(real, present), changes, problems)
     _join_groups(present, changes, {problem.path for problem in problems})
     withdrawn = _withdrawals(present)
+    stays, told = staying.held_back({real: each.old for real, each in withdrawn.items()}, present)
+    withdrawn = {real: each for real, each in withdrawn.items() if real not in stays}
+    problems += told
     problems += _guard(withdrawn, present)
     if not _too_many(withdrawn, present):
         changes.update(withdrawn)
@@ -114,7 +117,7 @@ def _for_absent(
         if old and old.content == NOTHING:
             return None
         return Change(real, NOTE, "absent", entry, None, old, standing)
-    if standing.content == DIRECTORY and offlimits.is_vital(real):
+    if offlimits.is_vital(real):
         return Problem(real, "holds what ALLiE itself needs; it cannot be made absent")
     if standing.blocked:
         return Problem(real, f"cannot be made absent: {standing.blocked}")
@@ -194,7 +197,7 @@ def _join_groups(present: Present, changes: dict[str, Change], refused: set[str]
     """Hard links are placed together, or their link would be lost (RULES B8)."""
     for links in present.groups:
         group = [real for real in links if real not in refused]
-        inodes = {_inode(real, present) for real in group}
+        inodes = {inode_of(_standing(real, present).seen) for real in group}
         placing = any(real in changes and changes[real].verb == PLACE for real in group)
         if len(inodes) == 1 and not placing:
             continue
@@ -204,16 +207,16 @@ def _join_groups(present: Present, changes: dict[str, Change], refused: set[str]
                 continue
             old = present.ledger.entries.get(real)
             pristine = change.pristine if change else KEEP
-            standing = present.standing.get(real, Standing())
+            standing = _standing(real, present)
             offer, entry = present.offers[real], present.claims[real]
             changes[real] = Change(real, PLACE, "linked", entry, offer, old, standing, pristine)
 
 
-def _inode(real: str, present: Present) -> int:
-    """The inode that stands at a path now: as looked at, or as the ledger vouches."""
-    standing = present.standing.get(real)
-    seen = standing.seen if standing else present.ledger.entries[real].seen
-    return inode_of(seen)
+def _standing(real: str, present: Present) -> Standing:
+    """What stands at a path now: as looked at, or as the ledger vouches."""
+    old = present.ledger.entries.get(real)
+    looked_at = present.standing.get(real)
+    return looked_at or (Standing(old.content, old.attrs, old.seen) if old else Standing())
 
 
 def _withdrawals(present: Present) -> dict[str, Change]:
@@ -221,7 +224,7 @@ def _withdrawals(present: Present) -> dict[str, Change]:
     changes = {}
     for real, old in present.ledger.entries.items():
         if old.part == present.part and real not in present.claims and real not in present.held:
-            changes[real] = _withdraw(real, old, present.standing[real])
+            changes[real] = _withdraw(real, present.today.get(real, old), present.standing[real])
     for real, tombstone in present.ledger.tombstones.items():
         standing = present.standing.get(real)
         wanted = real in present.claims or real in present.held

@@ -6,7 +6,7 @@ the ledger cannot vouch are described; the rest are `vouched`, and nothing of th
 
 from __future__ import annotations
 
-from allie.core.ledger import NOTHING, Ledger, Seen, Source
+from allie.core.ledger import NOTHING, Ledger, Placed, Seen, Source
 from allie.core.resolution import Entry, Problem
 from allie.core.value import Value
 
@@ -50,4 +50,8 @@ class Present(Value):
     problems: tuple[Problem, ...]
     consent: bool  # an overlay says that losing many files is meant
     met: dict[str, str] = {}  # noqa: RUF012 - what lstat said where no ledger vouches: see `glance`
+    # Of paths to be withdrawn whose packages have something else by now: their entries with the
+    # pristine that is to count, and the real paths from which that is yet to be taken.
+    today: dict[str, Placed] = {}  # noqa: RUF012
+    renewals: dict[str, str] = {}  # noqa: RUF012
     released: frozenset[str] = frozenset()  # overlays that come as releases

@@ -79,8 +79,17 @@ def execute(
     return _as_shell(process.wait(first))
 
 
-def ask(root: str, argv: list[str], seconds: float = 20.0, most: int = 1 << 20) -> bytes:
-    """What a program of another system prints, as far as it does so in time; b"" if it fails."""
+def ask(
+    root: str,
+    argv: list[str],
+    seconds: float = 20.0,
+    most: int = 1 << 20,
+    good: tuple[int, ...] = (0,),
+) -> bytes:
+    """What a program of another system prints, as far as it does so in time; b"" if it fails.
+
+    good: the exit statuses that are no failure.
+    """
     read, write = os.pipe()
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     env = process.environment()
@@ -98,7 +107,7 @@ def ask(root: str, argv: list[str], seconds: float = 20.0, most: int = 1 << 20) 
         out += piece
     os.close(read)
     groups.end(pid)
-    return out if process.wait(pid) == 0 else b""
+    return out if process.wait(pid) in good else b""
 
 
 def _close_all(env: Mapping[str, str]) -> tuple[int, int] | None:

@@ -1,0 +1,58 @@
+"""Staying: which withdrawals are not to be, or not yet. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from allie.core import offlimits, stubs
+from allie.core.ledger import DIRECTORY, Placed
+from allie.core.present import Present
+from allie.core.resolution import Problem
+
+_NO_KIT = (
+    "stays, with all of the kit: the overlays that came bring no kit that could fetch anything"
+    " again; put `kit` back into the list of overlays, and its files into the store"
+)
+
+
+def held_back(
+    going: Mapping[str, Placed | None], present: Present
+) -> tuple[set[str], list[Problem]]:
+    """Of the paths to be withdrawn those that stay for now, and what is to be said of them.
+
+    going: by real path, what the ledger has.
+    """
+    placed = {real: old for real, old in going.items() if old}
+    kit = _kit(placed, present)
+    stays = kit | _waiting(placed.keys() - kit, present.ledger.entries)
+    return stays, [Problem(min(kit), _NO_KIT)] if kit else []
+
+
+def _kit(going: Mapping[str, Placed], present: Present) -> set[str]:
+    """The kit's paths, where the overlays bring no kit that works any more.
+
+    They stay: without them the PC would never hear of the store again, nor of the slip being
+    mended. A kit that no longer has one of its other files loses just that.
+    """
+    ours = {real for real, placed in going.items() if placed.overlay == stubs.KIT}
+    if not ours:
+        return ours
+    brought = {entry.path for entry in present.claims.values() if not entry.flag}
+    return set() if brought.issuperset(offlimits.NEEDED) else ours
+
+
+def _waiting(going: set[str], entries: Mapping[str, Placed]) -> set[str]:
+    """The directories that hold something of ours that does not go now.
+
+    The other part's, mostly: it empties them, and the next tick removes them.
+    """
+    above: set[str] = set()
+    for real in entries.keys() - going:
+        while "/" in real:
+            real = real.rpartition("/")[0]
+            above.add(real)
+    return {real for real in going & above if real in entries and _is_directory(entries[real])}
+
+
+def _is_directory(placed: Placed) -> bool:
+    return placed.content == DIRECTORY
