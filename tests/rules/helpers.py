@@ -7,7 +7,7 @@ import re
 import stat
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,7 +57,9 @@ def differences(one: Mapping[str, Thing], other: Mapping[str, Thing]) -> list[st
 def thing(path: str) -> Thing:
     """Everything that can be known of one path."""
     st = os.lstat(path)
-    names = sorted(os.listxattr(path, follow_symlinks=False))
+    names = []
+    with suppress(OSError):  # a file system that has none
+        names = sorted(os.listxattr(path, follow_symlinks=False))
     return Thing(
         _content(path, st),
         st.st_mode,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -20,8 +21,9 @@ from allie.core.errors import StateError
 from allie.core.system import System
 from allie.machine import locate
 
-Tree = dict[str, str | None]  # path → content; None: a directory
-STEPS = ("rename", "mkdir", "rmdir", "unlink", "symlink", "utime")
+Tree = dict[str, str | None]  # path → content (of a link: @ and its target); None: a directory
+STEPS = ("rename", "mkdir", "rmdir", "unlink", "symlink", "utime", "link")
+CONTENTS = ["", "1", "two", "@.", "@..", "@a", "@b"]
 NAMES = st.sampled_from(["a", "b", "-c", "a/a", "a/b", "a/a/a", "b/a", "b/a/-c", "-c/a"])
 
 
@@ -34,7 +36,7 @@ def _closed(tree: dict[str, str]) -> Tree:
     }
 
 
-TREES = st.dictionaries(NAMES, st.sampled_from(["", "1", "two"])).map(_closed)
+TREES = st.dictionaries(NAMES, st.sampled_from(CONTENTS)).map(_closed)
 
 
 def _write(top: Path, tree: Tree) -> None:
@@ -43,15 +45,21 @@ def _write(top: Path, tree: Tree) -> None:
         text = tree[path]
         if text is None:
             (top / path).mkdir()
+        elif text[:1] == "@":
+            (top / path).symlink_to(text[1:])
         else:
             (top / path).write_text(text)
 
 
 def _read(top: Path) -> Tree:
-    return {
-        str(path.relative_to(top)): None if path.is_dir() else path.read_text()
-        for path in top.rglob("*")
-    }
+    found: Tree = {}
+    for above, directories, files in os.walk(top):
+        for name in [*directories, *files]:
+            path = Path(above, name)
+            link = f"@{os.readlink(path)}" if path.is_symlink() else ""
+            text = None if path.is_dir() else "" if link else path.read_text()
+            found[str(path.relative_to(top))] = link or text
+    return found
 
 
 def _system(top: Path, tree: Tree) -> tuple[System, Generation]:
@@ -87,13 +95,28 @@ def _counted(limit: int, real: Callable[..., None], steps: list[str]) -> Callabl
     return step
 
 
-@given(TREES, TREES, st.integers(1, 40))
-def test_a_change_cut_short_is_gone_on_with(old: Tree, new: Tree, limit: int) -> None:
+def _of_a_lower_layer(real: Callable[..., None], first: str) -> Callable[..., None]:
+    """rename(2) as overlayfs has it, where the directory `first` is in its lower layer."""
+
+    def rename(old: str, new: str) -> None:
+        if old == first:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), old)
+        real(old, new)
+
+    rename.__name__ = "rename"
+    return rename
+
+
+@given(TREES, TREES, st.integers(1, 60), st.booleans())
+def test_a_change_cut_short_is_gone_on_with(old: Tree, new: Tree, limit: int, frozen: bool) -> None:
     with tempfile.TemporaryDirectory() as top:
         here, _ = _system(Path(top), old)
         part, gone = _part(here, old, new)
         steps: list[str] = []
-        with ExitStack() as patches:
+        with ExitStack() as lasting, ExitStack() as patches:
+            if frozen:
+                rename = _of_a_lower_layer(os.rename, f"{here.mirror}/1")
+                lasting.enter_context(mock.patch.object(os, "rename", rename))
             for name in STEPS:
                 step = _counted(limit, getattr(os, name), steps)
                 patches.enter_context(mock.patch.object(os, name, step))
@@ -101,10 +124,11 @@ def test_a_change_cut_short_is_gone_on_with(old: Tree, new: Tree, limit: int) ->
                 fold.commit(here, part, gone)
             except KeyboardInterrupt:
                 pass
-        if os.path.isdir(part):  # it was never ready: what stands is the old
-            assert _read(Path(here.mirror) / "1/common") == old
-            return
-        fold.finish(here)
+            patches.close()
+            if os.path.isdir(part):  # it was never ready: what stands is the old
+                assert _read(Path(here.mirror) / "1/common") == old
+                return
+            fold.finish(here)
         after = generations.current(here)
         assert after is not None and after.number == 2
         assert _read(Path(after.path) / "common") == new
@@ -112,7 +136,8 @@ def test_a_change_cut_short_is_gone_on_with(old: Tree, new: Tree, limit: int) ->
             generations.listing(f"{after.path}/common")
         )
         assert not fold.is_due(here)
-        assert set(os.listdir(here.mirror)) <= {"2", "current", "1.old"}
+        left = {"2", "current", "1.old", *(["1"] if frozen else [])}
+        assert set(os.listdir(here.mirror)) <= left
 
 
 @given(TREES, TREES)

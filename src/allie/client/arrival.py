@@ -87,7 +87,7 @@ def bring(job: Job) -> None:
             systems.drop_note(root)
             return
         part = systems.beside(root, "part")
-        begin(part)
+        copies.begin(part)
         build(job, part)
         _show(part, root)
 
@@ -101,17 +101,6 @@ def at_work(job: Job) -> Iterator[str]:
         fence.before(base, declared, at)
         with fence.apart_from_users(declared, at):
             yield at
-
-
-def begin(part: str) -> None:
-    """Have a tree to fetch into; its directory is made with all above it."""
-    if os.path.isdir(part):
-        return
-    try:
-        os.makedirs(os.path.dirname(part), 0o755, exist_ok=True)
-        copies.make(part)
-    except OSError as error:
-        raise StateError(f"cannot make {part}: {error.strerror}") from error
 
 
 def build(job: Job, tree: str, like: str = "") -> None:
@@ -237,7 +226,7 @@ def from_stores(settings: Settings, work: Callable[[str], None]) -> None:
 
 def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
     settings = job.settings
-    able = rsync.version(f"{job.base.state}/rsync")
+    able = rsync.held_in(tree, rsync.version(f"{job.base.state}/rsync"))
     reach = rsync.transport(store, settings.stall)
     place = f"{systems.book(job.base, job.declared.name)}/progress"
     show = console.progress(f"{job.declared.name}: image {note.image}")[1]

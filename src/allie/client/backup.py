@@ -71,12 +71,13 @@ class Backup:
         if tree.is_plain_way(self.files, real):
             tree.remove(f"{self.files}/{real}")
 
-    def take(self, at: At, step: Step, away: At) -> None:
+    def take(self, at: At, step: Step, away: At | None) -> None:
         """Move what stands there, a file or a whole tree; silent if nothing does.
 
-        away: a directory of root's alone on its disk, and a free name there. Raises PathRefused
-        where it is too large to keep, holds a mount or has become another thing, else OSError; then
-        it is where it was.
+        away: a directory of root's alone on its disk, and a free name there; None: it cannot be
+        moved there, and is copied, and removed where it is. Raises PathRefused where it is too
+        large to keep, holds a mount or has become another thing, else OSError; then it is where it
+        was.
         """
         parent, name = at
         source = f"{paths.through(parent)}/{name}"
@@ -98,6 +99,9 @@ class Backup:
                 raise
             if not copied:  # one file system, but not for renames (a quota of a project)
                 self._allowance.spend(sum(sizes), True, ours=ours, names=len(sizes))
+            if not (away or ours):
+                words = "its file system moves it nowhere, and others could change it meanwhile"
+                raise PathRefused(words) from error
             self._copy_and_remove(at, target, away, st, sum(sizes))
         else:
             _send_back_another(target, at, st)
@@ -110,22 +114,24 @@ class Backup:
             atomic.write(f"{self._place}/{NOTE}", text, 0o600, durable=False)
 
     def _copy_and_remove(
-        self, at: At, target: str, away: At, st: os.stat_result, size: int
+        self, at: At, target: str, away: At | None, st: os.stat_result, size: int
     ) -> None:
         """Copy to another disk, and only then take it away: a kill in between loses nothing."""
         parent, name = at
-        aside = f"{paths.through(away[0])}/{away[1]}"
+        place, last = away or at
+        aside = f"{paths.through(place)}/{last}"
         try:
             self._clones.whole(f"{paths.through(parent)}/{name}", target, most=size)
-            os.rename(name, aside, src_dir_fd=parent)
-            _send_back_another(aside, at, st)
+            if away:
+                os.rename(name, aside, src_dir_fd=parent)
+                _send_back_another(aside, at, st)
         except (OSError, PathRefused):
             tree.remove(target)  # half of a tree must not be taken for all of it
             raise
         try:
             tree.remove(aside)
         except OSError as error:  # something was mounted, or moved, into it at this moment
-            there = tree.move_back(aside, parent, name)
+            there = tree.move_back(aside, parent, name) if away else name
             words = f"{error.strerror}; what is left of it is {there} again, a copy is {target}"
             raise PathRefused(words) from error
 

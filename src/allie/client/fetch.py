@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from allie.client import generation as generations
 from allie.client import state
@@ -107,7 +107,7 @@ def overlay_path(settings: Settings, overlay: str) -> str:
 
 
 def _source(store: str, here: System, settings: Settings, until: float) -> _Source:
-    able = rsync.version(f"{here.state}/rsync")
+    able = rsync.version(f"{here.state}/rsync", held=True)
     reach = rsync.transport(store, settings.stall)
     reach += rsync.exact_times(able, f"{here.state}/rsync")
     return _Source(store, settings, able, reach, until)
@@ -286,7 +286,9 @@ def _prepare(here: System, before: Generation | None) -> tuple[str, list[str]]:
         for name in leftovers:
             if name != "current.part":
                 tree.remove(left)
-                os.rename(f"{here.mirror}/{name}", left)
+                with suppress(OSError):  # overlayfs moves no directory of its lower layer
+                    os.rename(f"{here.mirror}/{name}", left)
+                tree.remove(f"{here.mirror}/{name}")
         os.mkdir(part, 0o700)
     except OSError as error:
         raise StateError(f"cannot make {part}: {error.strerror}") from error

@@ -9,8 +9,10 @@ inode that the ledger names must not be given to another file meanwhile (RULES B
 
 from __future__ import annotations
 
+import errno
 import os
 
+from allie.client import generation as generations
 from allie.core.errors import StateError
 from allie.core.system import System
 from allie.machine import atomic, clone, tree
@@ -18,6 +20,7 @@ from allie.machine import atomic, clone, tree
 GONE = ".gone"  # in a change: the names that leave, NUL-ended
 READY = ".ready"
 OLD = ".old"
+BEGUN = ".begun"  # a generation in the making, where the present one cannot be renamed
 
 
 def commit(here: System, part: str, gone: list[str]) -> None:
@@ -69,7 +72,8 @@ def _fold(here: System, ready: str, number: str) -> None:
         os.makedirs(replaced, 0o700, exist_ok=True)
         gone = (atomic.read(f"{ready}/{GONE}") or "").split("\0")[:-1]
         for name in reversed(gone):
-            _set_aside(f"{present}/{name}", replaced)
+            if tree.is_plain_way(present, name):  # else it is gone, and a link has come above it
+                _set_aside(f"{present}/{name}", replaced)
         brought = [each for each in tree.listing(ready) if each[0] != GONE]
         times = {name: os.lstat(f"{ready}/{name}") for name, is_dir in brought if is_dir}
         for name, is_dir in brought:
@@ -77,10 +81,38 @@ def _fold(here: System, ready: str, number: str) -> None:
         for name, st in reversed(times.items()):  # after all is in, and out of where it came from
             clone.describe_as(f"{ready}/{name}", f"{present}/{name}", times=False)
             os.utime(f"{present}/{name}", ns=(st.st_atime_ns, st.st_mtime_ns))
-        os.rename(present, grown)
+        _become(present, grown)
     atomic.point(here.current, number)
     atomic.sync_filesystem(grown)
     tree.remove(ready)
+
+
+def _become(present: str, grown: str) -> None:
+    """Give the present generation its new number, at once.
+
+    overlayfs renames no directory of its lower layer (EXDEV). Then a directory is made there whose
+    files are links to the same ones; the present generation stands until that is complete, and
+    goes with those that nothing speaks of any more (`generation.remove_old`).
+    """
+    try:
+        os.rename(present, grown)
+        return
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    begun = f"{grown}{BEGUN}"
+    tree.remove(begun)
+    os.mkdir(begun, 0o700)
+    directories = [""]
+    for name, is_dir in tree.listing(present):
+        if is_dir:
+            os.mkdir(f"{begun}/{name}", 0o700)
+            directories.append(name)
+        elif name != generations.CHANGES:
+            os.link(f"{present}/{name}", f"{begun}/{name}", follow_symlinks=False)
+    for name in reversed(directories):
+        clone.describe_as(f"{present}/{name}", f"{begun}/{name}")
+    os.rename(begun, grown)
 
 
 def _bring(source: str, target: str, is_dir: bool, replaced: str) -> None:

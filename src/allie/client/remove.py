@@ -15,7 +15,7 @@ from allie.core.intent import Intent, Step
 from allie.core.ledger import DIRECTORY
 from allie.core.plan import REMOVE
 from allie.machine.reach import Reach
-from allie.machine.stage import Stage, Stages
+from allie.machine.stage import Stages
 
 
 class Mover:
@@ -64,14 +64,7 @@ class Mover:
             if step.before[0] == DIRECTORY and step.after is None:
                 _rmdir(name, parent)
                 return
-            above = step.real.rpartition("/")[0]
-            try:
-                self._take(step, self._stages.for_directory(above))
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                # One file system, but not for renames (a quota of a project): moved aside in place.
-                self._take(step, self._stages.in_place(above))
+            self._take(step)
         except (OSError, PathRefused) as error:
             words = words_of(error)
             if isinstance(error, FileNotFoundError):
@@ -80,9 +73,23 @@ class Mover:
                 words = "something in it went while it was taken away"
             self._problems[step.real] = f"cannot be removed: {words}"
 
-    def _take(self, step: Step, stage: Stage) -> None:
-        away = stage.descriptor, stage.new_name()
-        self._backup.take(self._reach.parent(step.real), step, away)
+    def _take(self, step: Step) -> None:
+        """Move a path to undo.
+
+        One file system may be several for renames (EXDEV). With a quota of a project there is a
+        stage in the directory itself, which has that quota, too. overlayfs moves no directory of
+        its lower layer anywhere: it is removed where it is, once undo has a copy.
+        """
+        above = step.real.rpartition("/")[0]
+        for stage_of in (self._stages.for_directory, self._stages.in_place, None):
+            stage = stage_of(above) if stage_of else None
+            away = (stage.descriptor, stage.new_name()) if stage else None
+            try:
+                self._backup.take(self._reach.parent(step.real), step, away)
+                return
+            except OSError as error:
+                if error.errno != errno.EXDEV or not stage:
+                    raise
 
     def _is_gone(self, real: str) -> bool:
         try:

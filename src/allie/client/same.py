@@ -49,7 +49,7 @@ class _Question:
         self.here = locate.open_system(root)
         self.placed: Mapping[str, Placed] = state.load_ledger(self.here).entries
         self.own = _own_directories(root)
-        self.able = rsync.version(f"{job.base.state}/rsync")
+        self.able = rsync.held_in(root, rsync.version(f"{job.base.state}/rsync"))
         self.reach = rsync.transport(store, job.settings.stall)
         self.bounds = Bounds(job.settings.stall * 5)
         self.wanted = rsync.sources(store, [f"images/{job.declared.image}"])[0]

@@ -105,7 +105,9 @@ def need_room(system: System) -> None:
         if not os.access(place, os.W_OK):
             raise StateError(f"{place} cannot be written: nothing was begun", "a read-only disk?")
         disk = os.statvfs(place)
-        if disk.f_bfree * disk.f_frsize < _ROOM or (disk.f_files and disk.f_ffree < _FILES):
+        # A file system that does not count says 0 of 0: ramfs, some of FUSE; btrfs of inodes.
+        no_blocks = disk.f_blocks and disk.f_bfree * disk.f_frsize < _ROOM
+        if no_blocks or (disk.f_files and disk.f_ffree < _FILES):
             raise StateError(f"the disk under {place} is full: nothing was begun", "make room")
 
 

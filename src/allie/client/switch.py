@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
 from allie.client import arrival, fence, fit, same, systems
 from allie.client.arrival import Job
@@ -57,6 +58,7 @@ def update(job: Job, *, in_place: bool = False) -> bool:
             return _update_in_place(job, root, in_place)
         recover(base, declared, root, locked=True)
         _must_be_there(declared, root)
+        _must_be_movable(declared, root)
         part = systems.beside(root, "part")
         if not systems.note_of(part):  # else an earlier try goes on
             found = same.compare(job, root)
@@ -81,6 +83,7 @@ def rollback(base: System, declared: Declared) -> str:
         with fence.apart_from_users(declared, root):
             recover(base, declared, root, locked=True)
             _must_be_there(declared, root)
+            _must_be_movable(declared, root)
             other = systems.beside(root, "other")
             if not os.path.isdir(other) or systems.name_in(other) != declared.name:
                 raise StateError(f"there is no tree of {declared.name} to go back to", other)
@@ -198,7 +201,7 @@ def _begin(job: Job, root: str, part: str, *, apart: bool) -> None:
         os.rename(copy, part)
         return
     copies.discard(copy)
-    arrival.begin(part)
+    copies.begin(part)
 
 
 def _note(job: Job) -> Note:
@@ -274,6 +277,15 @@ def _must_be_there(declared: Declared, root: str) -> None:
         )
 
 
+def _must_be_movable(declared: Declared, root: str) -> None:
+    """Asked before an image is fetched that could never be switched to."""
+    if not copies.can_move(root):
+        raise StateError(
+            f"{root} is in the lower layer of an overlayfs, where no directory can be moved",
+            f"update {declared.name} where that layer is the disk itself: without the overlay",
+        )
+
+
 def _remove_trees(declared: Declared, root: str) -> None:
     if os.path.isdir(root) and systems.standing(declared, root)[0] == systems.FOREIGN:
         raise StateError(systems.standing(declared, root)[1], "nothing was removed")
@@ -287,7 +299,9 @@ def _remove_trees(declared: Declared, root: str) -> None:
     copies.discard(gone)
     for each in [root, *(systems.beside(root, each) for each in ("other", "part", "copy", "away"))]:
         if os.path.isdir(each):
-            os.rename(each, gone)  # a half removed tree is no system
+            with suppress(OSError):  # overlayfs moves no directory of its lower layer
+                os.rename(each, gone)  # a half removed tree is no system
             copies.discard(gone)
+            copies.discard(each)
     for each in _old_trees(root):
         copies.discard(each)

@@ -121,7 +121,7 @@ def _retire_pristines(here: System, steps: list[Step], place: str) -> None:
         if kept and not intents.writes(step):
             os.makedirs(f"{place}/pristine", 0o700, exist_ok=True)
             tree.remove(f"{place}/pristine/{step.old.pristine}")
-            os.rename(path, f"{place}/pristine/{step.old.pristine}")
+            clone.move(path, f"{place}/pristine/{step.old.pristine}")
 
 
 def undo_place(here: System, intent: Intent) -> str:

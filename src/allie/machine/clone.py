@@ -13,7 +13,7 @@ import os
 import stat
 from contextlib import suppress
 
-from allie.machine import paths, tree
+from allie.machine import held, paths, tree
 from allie.machine.reach import Reach
 
 _CLONE = 0x40049409  # linux/fs.h, FICLONE
@@ -24,7 +24,10 @@ _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Clones:
-    """Clones several things, of which those that are one inode come out as one inode."""
+    """Clones several things, of which those that are one inode come out as one inode.
+
+    They are to be kept, and to come back as they were: what the disk cannot hold is an error.
+    """
 
     def __init__(self) -> None:
         self._made: dict[tuple[int, ...], str] = {}
@@ -38,7 +41,7 @@ class Clones:
             with suppress(FileNotFoundError):  # what was made was dropped since
                 os.link(self._made[inode], target, follow_symlinks=False)
                 return
-        make(source, target, most=most)
+        make(source, target, most=most, exact=True)
         if st.st_nlink > 1 and not stat.S_ISDIR(st.st_mode):
             self._made[inode] = target
 
@@ -59,19 +62,22 @@ class Clones:
                 directories += [name] if stat.S_ISDIR(st.st_mode) else []
             for name in reversed(directories):  # their times, once all is in
                 old = f"{paths.through(reach.directory(name))}/."
-                describe_as(old, f"{target}/{name}" if name else target)
+                describe_as(old, f"{target}/{name}" if name else target, exact=True)
 
 
-def make(source: str, target: str, *, given: bool = True, most: int = _ANY) -> None:
+def make(
+    source: str, target: str, *, given: bool = True, most: int = _ANY, exact: bool = False
+) -> None:
     """Clone one thing; a directory without what is in it.
 
     given: whether it gets the owner, mode, ACLs and attributes, too. most: bytes that it may take
-    on the disk. Raises OSError, and leaves nothing of it then: FileExistsError where something
+    on the disk. exact: also where its file system has no ACLs or attributes: that is an error then.
+    Raises OSError, and leaves nothing of it then: FileExistsError where something
     stands at `target`, else what the disk said.
     """
     st = os.lstat(source)
     if stat.S_ISREG(st.st_mode):
-        _file(source, target, given, most)
+        _file(source, target, given, most, exact)
         return
     if stat.S_ISDIR(st.st_mode):
         os.mkdir(target, 0o700)
@@ -81,23 +87,37 @@ def make(source: str, target: str, *, given: bool = True, most: int = _ANY) -> N
         os.mknod(target, stat.S_IFMT(st.st_mode) | 0o600, st.st_rdev)
     try:
         if given:
-            describe_as(source, target)
+            describe_as(source, target, exact=exact)
     except OSError:
         (os.rmdir if stat.S_ISDIR(st.st_mode) else os.unlink)(target)
         raise
 
 
-def describe_as(source: str, target: str, *, times: bool = True) -> None:
+def move(path: str, target: str) -> None:
+    """Move something of our own; as a copy where it cannot be renamed there. Raises OSError.
+
+    overlayfs renames no directory of its lower layer (EXDEV), though all is one file system.
+    """
+    try:
+        os.rename(path, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        Clones().whole(path, target)
+        tree.remove(path)
+
+
+def describe_as(source: str, target: str, *, times: bool = True, exact: bool = False) -> None:
     """Give what stands at `target` the owner, mode, ACLs and attributes of `source`, and its times.
 
-    Both must be of one kind. Raises OSError.
+    Both must be of one kind. exact: as for `make`. Raises OSError.
     """
     st = os.lstat(source)
     descriptor = os.open(target, os.O_PATH | _OPEN)
     try:
         if stat.S_IFMT(os.fstat(descriptor).st_mode) != stat.S_IFMT(st.st_mode):
             raise FileExistsError(errno.EEXIST, "something else has come there", target)
-        _describe(tree.xattrs(source), st, paths.through(descriptor), times=times)
+        _describe(tree.xattrs(source), st, paths.through(descriptor), times=times, exact=exact)
     finally:
         os.close(descriptor)
 
@@ -111,7 +131,7 @@ def shares_blocks(new: int, old: int) -> bool:
         return False
 
 
-def _file(source: str, target: str, given: bool, most: int) -> None:
+def _file(source: str, target: str, given: bool, most: int, exact: bool) -> None:
     old = os.open(source, os.O_RDONLY | os.O_NONBLOCK | _OPEN)
     try:
         st = os.fstat(old)
@@ -121,7 +141,8 @@ def _file(source: str, target: str, given: bool, most: int) -> None:
         try:
             _content(old, new, st)
             if given:
-                _describe(tree.xattrs(paths.through(old), follow=True), st, paths.through(new))
+                found = tree.xattrs(paths.through(old), follow=True)
+                _describe(found, st, paths.through(new), exact=exact)
             else:
                 os.utime(new, ns=(st.st_atime_ns, st.st_mtime_ns))
         except OSError:
@@ -165,33 +186,52 @@ def _copy(old: int, new: int, left: int) -> None:
 
 
 def _describe(
-    wanted: dict[str, bytes], st: os.stat_result, target: str, *, times: bool = True
+    wanted: dict[str, bytes],
+    st: os.stat_result,
+    target: str,
+    *,
+    times: bool = True,
+    exact: bool = False,
 ) -> None:
     """target: the way through a descriptor of it, so that a symlink is what is described itself.
 
-    The owner first: a change of it takes away capabilities and the set-user-id bit.
+    The owner first: a change of it takes away capabilities and the set-user-id bit. What the file
+    system has none of (owners, modes, ACLs, attributes) is passed over, unless exact; what it can
+    hold is asked afterwards.
     """
-    with suppress(PermissionError):  # vfat has no owners; what it can hold is asked afterwards
+    with suppress(PermissionError):  # vfat has no owners
         os.chown(target, st.st_uid, st.st_gid)
+    mode = stat.S_IMODE(st.st_mode)
     if not stat.S_ISLNK(st.st_mode):
         with suppress(PermissionError):
-            os.chmod(target, stat.S_IMODE(st.st_mode))
+            os.chmod(target, mode)
     inherited = tree.xattrs(target, follow=True)
     for name in inherited.keys() - wanted.keys():  # as the default ACL of a directory gives one
         os.removexattr(target, name)
     for name, value in wanted.items():
-        if inherited.get(name) != value:
-            _set(target, name, value)
+        if inherited.get(name) == value or _has_set(target, name, value):
+            continue
+        if exact:
+            raise OSError(errno.ENOTSUP, f"its attribute {name} cannot be kept there", target)
+        if name == held.ACL:
+            with suppress(PermissionError):
+                os.chmod(target, held.mode_without(value, mode))
     if times:
         os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
 
 
-def _set(target: str, name: str, value: bytes) -> None:
-    """Set an attribute. ext4 says ENOSPC where it is too large for it: that is not a full disk."""
+def _has_set(target: str, name: str, value: bytes) -> bool:
+    """Set an attribute; False where the file system has none of its kind.
+
+    ext4 says ENOSPC where it is too large for it: that is not a full disk.
+    """
     try:
         os.setxattr(target, name, value)
+        return True
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.ENOTSUP):
+        if error.errno in (errno.ENOTSUP, errno.EPERM):
+            return False
+        if error.errno not in (errno.ENOSPC, errno.E2BIG, errno.ERANGE):
             raise
         words = f"the attribute {name} of {len(value)} bytes does not fit on that file system"
         raise OSError(errno.E2BIG, words, target) from error

@@ -23,6 +23,21 @@ def is_subvolume(path: str) -> bool:
     return _answers(path, _SUBVOL_GETFLAGS, 8)
 
 
+def begin(path: str) -> None:
+    """Have a tree to fetch into: an earlier one, or a new one with all directories above it.
+
+    Not one that overlayfs could never move to where it is to be seen.
+    """
+    if os.path.isdir(path) and can_move(path):
+        return
+    discard(path)
+    try:
+        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+        make(path)
+    except OSError as error:
+        raise StateError(f"cannot make {path}: {error.strerror}") from error
+
+
 def make(path: str) -> None:
     """Make an empty tree: a subvolume on btrfs, so that a copy of it will cost nothing."""
     if _answers(os.path.dirname(path), _FS_INFO, 1024) and process.has_program("btrfs"):
@@ -44,6 +59,24 @@ def copy(old: str, new: str) -> bool:
         return False
     done = process.run(["cp", "-a", "--one-file-system", "--reflink=always", "-T", old, new])
     return done.code == 0
+
+
+def can_move(path: str) -> bool:
+    """Whether a directory can be renamed: overlayfs moves none of its lower layer. It is not moved.
+
+    It is asked by a rename onto a directory beside it that is not empty, which nothing can replace.
+    """
+    above, name = os.path.split(path)
+    full = f"{above}/.{name}.probe"
+    os.makedirs(f"{full}/full", 0o700, exist_ok=True)
+    try:
+        os.rename(path, full)
+    except OSError as error:
+        return error.errno != errno.EXDEV
+    finally:
+        os.rmdir(f"{full}/full")
+        os.rmdir(full)
+    return True
 
 
 def discard(path: str) -> None:

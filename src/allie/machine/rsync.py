@@ -30,11 +30,12 @@ _LISTED = rb"^([d-])\S+\s+[0-9,.]+\s+\S+\s+\S+\s(.*)$"
 
 
 class Version(Value):
-    """What the rsync of this PC can do."""
+    """What the rsync of this PC can do, and what is held where it writes."""
 
     number: tuple[int, ...]
     acls: bool = True
     xattrs: bool = True
+    users: bool = True  # attributes called user.*, which older kernels have not on tmpfs
 
     @property
     def plain(self) -> Version:
@@ -49,26 +50,36 @@ def parse_version(text: str) -> Version:
     return Version(number, " no ACLs" not in text, " no xattrs" not in text)
 
 
-def version(notes: str) -> Version:
+def version(notes: str, *, held: bool = False) -> Version:
     """The version of the rsync in PATH, remembered in the file `notes` until the program changes.
 
-    Raises StateError where there is no rsync.
+    held: without what the disk of that file does not hold. Raises StateError where there is no
+    rsync.
     """
     path = process.program("rsync")
     if not path:
         raise StateError("rsync is not installed", "install the package rsync")
-    st = os.stat(path)
-    mark = [path, st.st_ino, st.st_ctime_ns, st.st_size]
+    st, place = os.stat(path), os.path.dirname(notes)
+    mark = [path, st.st_ino, st.st_ctime_ns, st.st_size, os.stat(place).st_dev]
     try:
         noted = json.loads(atomic.read(notes) or "null")
         if noted and noted["program"] == mark:
-            return Version(tuple(noted["number"]), noted["acls"], noted["xattrs"])
+            number, *can = noted["held" if held else "can"]
+            return Version(tuple(number), *can)
     except (ValueError, KeyError, TypeError):
         pass  # a damaged note: ask again
-    found = parse_version(process.run(["rsync", "--version"], check=True).out.decode())
-    note = {"program": mark, **found._asdict()}
+    can = parse_version(process.run(["rsync", "--version"], check=True).out.decode())
+    note = {"program": mark, "can": can, "held": held_in(place, can)}
     atomic.write(notes, json.dumps(note), durable=False)
-    return found
+    return held_in(place, can) if held else can
+
+
+def held_in(place: str, able: Version) -> Version:
+    """The same without what the file system of a directory does not hold: rsync fails on that."""
+    from allie.machine import held  # noqa: PLC0415 - see HACKING.md, start-up
+
+    acls, xattrs, users = held.tried(place)
+    return able._replace(acls=able.acls and acls, xattrs=able.xattrs and xattrs, users=users)
 
 
 def archive_flags(able: Version, *, holes: bool = True) -> list[str]:
@@ -247,4 +258,5 @@ def _ssh(store: str) -> tuple[str, str, str]:
 
 
 def _filters(able: Version) -> list[str]:
-    return [f"--filter={rule}" for rule in _NOT_OURS] if able.xattrs else []
+    rules = (*_NOT_OURS, *(() if able.users else ("-x user.*",)))
+    return [f"--filter={rule}" for rule in rules] if able.xattrs else []

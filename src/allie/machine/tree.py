@@ -20,6 +20,8 @@ _LONGEST = 1800  # bytes of a directory's path in it: what is kept of it has a l
 _MOST_PASSES = 10_000  # of a removal: a user may go on putting things into what was his
 _CWD, _NOREPLACE = -100, 1  # linux/fcntl.h: AT_FDCWD; linux/fs.h: RENAME_NOREPLACE
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# What lstat says of a path that no file can have just now
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 NEITHER = "n"  # of a path: no directory, no symlink, perhaps nothing
 # Attributes that are the machine's own, not the file's: never compared, never carried (RULES B3).
 FOREIGN_XATTRS = ("security.selinux", "security.ima")
@@ -45,11 +47,16 @@ def listing(top: str) -> Iterator[tuple[str, bool]]:
 
 
 def status(path: str) -> os.stat_result | None:
-    """lstat, or None where nothing stands."""
+    """lstat, or None where nothing stands, or can stand: below a file, or a link to itself.
+
+    Raises OSError where nobody can tell: a broken disk, a server that is gone.
+    """
     try:
         return os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return None
+        raise
 
 
 def is_directory(st: os.stat_result) -> bool:
