@@ -61,9 +61,13 @@ _UMASK = 0o022  # what ALLiE makes, and its scripts make, is the same whoever ca
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; its exit status."""
+    caller.have_streams()
+    return console.finish(_main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     gc.disable()  # we live for a moment, and hold what we read until the end
     words = list(sys.argv[1:] if argv is None else argv)
-    caller.have_streams()
     try:
         return _dispatch(words)
     except AllieError as error:
