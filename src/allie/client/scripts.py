@@ -47,7 +47,10 @@ class Ended(Value):
 
 
 def read(here: System, name: str) -> Script | None:
-    """A conf script, or None where the name is no regular file (or a link to one in the root)."""
+    """A conf script, or None where the name is no regular file (or a link to one in the root).
+
+    Raises StateError where it is too large to be read.
+    """
     path = f"{here.conf}/{name}"
     try:
         st = os.lstat(path)
@@ -129,7 +132,8 @@ def _mark(here: System, name: str) -> None:
     try:
         os.makedirs(here.run, 0o755, exist_ok=True)
         note = f"{pid} {groups.start_of(pid)}\n"
-        atomic.write(_mark_path(here, name), note, durable=False)
+        half = f"{here.run}/script.part"
+        atomic.write(_mark_path(here, name), note, durable=False, temporary=half)
     except (OSError, StateError):
         pass  # it only guards against a rare doubling
 
