@@ -17,6 +17,7 @@ from allie.cli import main, manual, parsing
 from allie.client import fit
 from allie.core import errors, offlimits, script, settings, tags
 from allie.core.settings import Settings
+from allie.machine import caller
 from tests.docs.pages import DOCS, MAN, TOP, anchors, links, pages, sessions
 
 REFERENCE = DOCS / "reference"
@@ -148,7 +149,8 @@ def _all_errors(kind: type[errors.AllieError]) -> set[int]:
 
 
 def test_every_exit_code_is_documented_and_no_other() -> None:
-    codes = _all_errors(errors.AllieError) | {errors.DONE, errors.ATTENTION, main._INTERRUPTED}
+    codes = _all_errors(errors.AllieError) | {errors.DONE, errors.ATTENTION}
+    codes |= {128 + number for number in caller.STOPS}
     page = (REFERENCE / "exit-codes.md").read_text()
     of_allie = page.partition("## Of a conf script")[0]
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", of_allie, re.M)} == codes

@@ -74,6 +74,14 @@ def _put(node: Node, tag: str = "", overlay: str = "one", path: str = PATH) -> D
             TICK,
             ("kill", 90, "top"),
         ],
+        # What becomes `once` is left as it is: no script that waits for it is due.
+        [
+            _put(B, path="etc/sub/b"),
+            TICK,
+            ("edit", "etc/sub/b", A),
+            _put(A, "##once", path="etc/sub/b"),
+            ("withdraw", "one", 0),
+        ],
         # A half-written done-file was left where the kill had left no intent.
         [_put(A), TICK, ("clock_moves", -7200), ("kill", 74, "caller"), ("withdraw", "one", 0)],
         # Before the first tick there is no state directory.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import socket
 import stat
@@ -16,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.core.errors import SettingsError
+from allie.core.errors import AllieError, SettingsError, StateError
 from allie.machine import answering, groups, process
 from allie.machine.answering import Callers
 from allie.server import serve
@@ -268,16 +270,14 @@ def test_rsync_counts_those_that_it_serves(
 @contextmanager
 def served_by(store: Path, user: int) -> Iterator[tuple[int, int]]:
     """`allie store serve` in a process of this user's: (its pid, port)."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = _free_port()
     pid = os.fork()
     if not pid:
         with suppress(BaseException):
             os.setgroups([])
             os.setgid(user)
             os.setuid(user)
-            serve.serve(str(store), "127.0.0.1", port)
+            serve.serve(str(store), "127.0.0.1", port, lambda: None)
         os._exit(0)
     try:
         assert soon(lambda: answers(port))
@@ -329,6 +329,75 @@ def test_ctrl_c_is_a_good_end(store: Path) -> None:
         assert not groups.start_of(daemon)
 
 
+# --- where it listens ----------------------------------------------------------------------------
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("verb", ["serve", "offer"])
+@pytest.mark.parametrize("taken", ["0.0.0.0", "127.0.0.1", "::", "::1"])
+def test_a_port_that_is_taken_is_named_and_nobody_says_that_he_serves(
+    store: Path, taken: str, verb: str
+) -> None:
+    """rsync itself says it to syslog; and where it has one of IPv4 and IPv6, not even there."""
+    family = socket.AF_INET6 if ":" in taken else socket.AF_INET
+    with socket.socket(family) as other:
+        if family == socket.AF_INET6:
+            other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        other.bind((taken, 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        words = ["offer", str(store)] if verb == "offer" else ["store", "serve", "--store", store]
+        argv = [sys.executable, "-m", "allie.cli.main", *map(str, words), "--port", port]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"port {port} is in use already" in done.stderr
+    assert len(done.stderr.splitlines()) == 2, "an error, and what to do"
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "told"),
+    [
+        ("", 0, "0 is no port"),
+        ("", 65536, "65536 is no port"),
+        ("", -1, "-1 is no port"),
+        ("192.0.2.1", 8730, "cannot listen on 192.0.2.1: Cannot assign"),
+        ("2001:db8::1", 8730, "cannot listen on 2001:db8::1"),
+        ("no such name", 8730, "there is no address no such name"),
+        ("x" * 64, 8730, "there is no address x"),
+        ("a..b", 8730, "there is no address a..b"),
+    ],
+)
+def test_nor_where_there_is_no_such_place(address: str, port: int, told: str) -> None:
+    with pytest.raises(AllieError, match=re.escape(told)):
+        answering.need_port(address, port)
+
+
+def test_a_port_that_was_just_left_is_free() -> None:
+    """A server that is started anew finds its port at once, whoever was connected."""
+    port = _free_port()
+    with socket.create_server(("127.0.0.1", port)) as server:
+        caller = socket.create_connection(("127.0.0.1", port))
+        called, _ = server.accept()
+        called.close()
+    answering.need_port("127.0.0.1", port)
+    answering.need_port("", port)
+    caller.close()
+
+
+def test_below_1024_only_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(StateError, match="only root can listen on port 873"):
+        answering.need_port("", 873)
+
+
 # --- store.conf ----------------------------------------------------------------------------------
 
 
@@ -345,7 +414,7 @@ def test_ctrl_c_is_a_good_end(store: Path) -> None:
 def test_what_cannot_be_is_said(store: Path, text: str, told: str) -> None:
     (store / "store.conf").write_text(f"[serve]\n{text}\n")
     with pytest.raises(SettingsError, match=told):
-        serve.serve(str(store), "127.0.0.1", 1)
+        serve.serve(str(store), "127.0.0.1", _free_port(), lambda: None)
 
 
 def test_a_site_chooses_how_many_and_how_long(store: Path) -> None:
@@ -357,7 +426,7 @@ def test_a_site_chooses_how_many_and_how_long(store: Path) -> None:
 def test_where_no_namespace_can_be_made_it_serves_and_says_so(store: Path, tmp_path: Path) -> None:
     """As in a container: root without CAP_SYS_ADMIN."""
     argv = [sys.executable, "-m", "allie.cli.main", "store", "serve", "--store", str(store)]
-    argv += ["--port", "0"]
+    argv += ["--port", str(_free_port())]
     limited = ["setpriv", "--bounding-set=-sys_admin", *argv]
     log = tmp_path / "log"
     with log.open("wb") as file:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests import leftovers
-from tests.tick.site import TickPC, lone_pc, needs_root, script
-from tests.worlds.toy import Dir, File, Link
+from tests.tick.site import Site, TickPC, lone_pc, needs_root, script
+from tests.worlds.toy import Dir, File, Link, Tree
 
 pytestmark = [pytest.mark.root, needs_root]
 NOTE = "echo x >>/tmp/ran"
@@ -117,7 +117,7 @@ def test_every_7d_and_a_clock_gone_back(pc: TickPC) -> None:
     known = pc.tick()["50a"]
     assert (known["state"], pc.count("/tmp/ran")) == ("satisfied", 1)
     assert "due again in 7 d" in known["why"]
-    _age(pc, "50a", 7 * 86400 - 60)
+    _age(pc, "50a", 7 * 86400 - 700)
     pc.tick()
     assert pc.count("/tmp/ran") == 1
     _age(pc, "50a", 7 * 86400 + 1)
@@ -133,9 +133,44 @@ def test_every_7d_and_a_clock_gone_back(pc: TickPC) -> None:
     assert pc.count("/tmp/ran") == 3
 
 
+def test_hours_are_counted_from_the_beginning_of_a_tick(pc: TickPC) -> None:
+    """Else what runs for a while would be late for the next tick, by that while."""
+    pc.put({"root/conf/40first": script("# allie: every tick", "sleep 1.5; echo >/tmp/first")})
+    pc.put({"root/conf/50a": script("# allie: every 10s", NOTE, "sleep 1.5")})
+    began = time.time()
+    pc.tick()
+    done = pc.path("/root/done/50a").stat().st_mtime
+    assert began - 1 < done < pc.path("/tmp/first").stat().st_mtime - 1
+    for hour in (2, 3, 4):
+        _age(pc, "50a", time.time() - pc.path("/root/done/50a").stat().st_mtime + 6)
+        pc.tick()
+        assert pc.count("/tmp/ran") == hour
+
+
 def test_a_header_not_understood_is_said(pc: TickPC) -> None:
     pc.put({"root/conf/50a": script("# allie: evry 7d", "true")})
     assert "evry 7d" in pc.tick()["50a"]["why"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("how", ["plain", "link", "link to a link"])
+def test_on_change_wherever_the_script_is(tmp_path: Path, how: str) -> None:
+    body = script("# allie: on-change /etc/foo", "echo x >>/tmp/ran")
+    links: Tree = {"root/util/reload": body, "root/conf/50a": Link("../util/reload")}
+    if how == "link to a link":
+        links = {
+            **links,
+            "root/conf/50a": Link("/opt/reload"),
+            "opt/reload": Link("/root/util/reload"),
+        }
+    site = Site(tmp_path, {"root/conf/50a": body} if how == "plain" else links)
+    site.overlay({"etc/foo": "1\n", "etc/bar": "1\n"})
+    site.join("--image", "img", "--overlays", "kit,common", "--no-timer")
+    for count, changes in enumerate(["foo", "bar", "foo"], 1):
+        assert site.pc.count("/tmp/ran") == (count + 1) // 2 if changes == "foo" else 2
+        site.overlay({f"etc/{changes}": f"{count} more\n"})
+        site.pc.tick()
+    assert site.pc.count("/tmp/ran") == 3
 
 
 # --- which files take part ---------------------------------------------------------------------
@@ -151,6 +186,34 @@ def test_numbering_and_ignored_names(pc: TickPC) -> None:
     wanted = sorted(name for name in run if re.match("[0-9][0-9]", name))
     assert pc.read("/tmp/order").split() == wanted
     assert list(states) == ["00overlay", *wanted]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["50a.part", "50.part", "50-left", "50script.part", "9" * 240])
+def test_a_name_that_ends_as_our_leftovers_do(tmp_path: Path, name: str) -> None:
+    """Of two scripts that differ by that alone, each has a done-file of its own."""
+    both: Tree = {f"root/conf/{each}": script(NOTE) for each in (name, name.replace(".part", ""))}
+    site = Site(tmp_path, {**both, "etc/a": "a\n"})
+    site.join("--image", "img", "--overlays", "kit,common", "--no-timer")
+    for _ in range(3):
+        known = site.pc.tick()
+        assert known[name]["state"] == "satisfied", known[name]
+    assert site.pc.count("/tmp/ran") == len(both)
+    # What a kill left of one that was being written is no script's.
+    site.pc.put({"root/done/.part": "half"})
+    site.pc.tick()
+    assert not site.pc.path("/root/done/.part").exists()
+    assert site.pc.count("/tmp/ran") == len(both)
+
+
+def test_a_script_that_is_too_large_to_be_read_is_its_own_problem(pc: TickPC) -> None:
+    """A vendor's installer that unpacks itself, say."""
+    pc.put({"root/conf/50a": script("exit 0"), "root/conf/60b": script(NOTE)})
+    os.truncate(pc.path("/root/conf/50a"), 65 << 20)
+    known = pc.tick(rc=1)["50a"]
+    assert known["state"] == "failing"
+    assert "/root/conf/50a is larger than 64 MiB" in known["why"]
+    assert pc.count("/tmp/ran") == 1
 
 
 def test_a_test_script_runs_only_by_name(pc: TickPC) -> None:

@@ -8,7 +8,14 @@ import pytest
 
 from allie.core import facts
 from allie.core.errors import SettingsError
-from allie.core.facts import Facts, OsRelease, classes_of, parse_classes, parse_os_release
+from allie.core.facts import (
+    Facts,
+    OsRelease,
+    classes_of,
+    parse_classes,
+    parse_hostname,
+    parse_os_release,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +39,19 @@ from allie.core.facts import Facts, OsRelease, classes_of, parse_classes, parse_
 )
 def test_os_release_is_read(text: str, release: OsRelease) -> None:
     assert parse_os_release(text) == release
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("pc07\n", "pc07"),
+        ("\n# by the installer\n  pc07.example.org \nother\n", "pc07.example.org"),
+        ("# nothing else\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_hostname_is_read(text: str, name: str) -> None:
+    assert parse_hostname(text) == name
 
 
 @pytest.mark.parametrize(

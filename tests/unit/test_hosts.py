@@ -282,3 +282,36 @@ def test_a_pattern_that_fits_nobody_is_named(pattern: str, words: str) -> None:
     found = hosts.flaw(pattern)
     assert re.search(words, found) if words else found == ""
     assert len(found) < 100
+
+
+# --- the full name -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("short", "table", "full"),
+    [
+        ("pc07", "127.0.1.1 pc07.example.org pc07\n", "pc07.example.org"),
+        ("PC07", "127.0.1.1\tpc07.example.org\tpc07\n", "pc07.example.org"),
+        ("pc07", "127.0.1.1 PC07.EXAMPLE.ORG\n", "PC07.EXAMPLE.ORG"),
+        ("pc07", "127.0.1.1 pc07 pc07.example.org. # in DNS\n", "pc07.example.org"),
+        ("pc07", "::1 pc07.LocalDomain localhost\n10.0.0.7 pc07.example.org\n", "pc07.example.org"),
+        ("pc07", "10.0.0.7 pc07\n# 10.0.0.7 pc07.example.org\n\n", ""),
+        ("pc07", "10.0.0.70 pc070.example.org xpc07.example.org\n", ""),
+        ("pc07", "pc07.example.org\n", ""),  # that is where an address stands
+        ("pc07", "", ""),
+    ],
+)
+def test_the_full_name_of_a_host(short: str, table: str, full: str) -> None:
+    assert hosts.full_name(short, table) == full
+
+
+@given(st.data())
+def test_no_case_of_any_name_counts(data: st.DataObject) -> None:
+    """Of the host's own name, the table's, and the pattern's."""
+    short, table, pattern = (
+        "".join(data.draw(st.sampled_from([each.lower(), each.upper()])) for each in text)
+        for text in ("pc07", "127.0.1.1 pc07.example.org pc07", "pc[01-09].example.org")
+    )
+    full = hosts.full_name(short, table)
+    assert hosts.matches(pattern, (short, full))
+    assert hosts.matches(full, (short, full))

@@ -90,6 +90,20 @@ def test_becoming_once_keeps_what_was_placed() -> None:
     assert (step.after.content, step.after.flag, step.after.seen) == ("f:old", "once", SEEN)
 
 
+@pytest.mark.parametrize("verb", [NOTE, FORGET])
+@pytest.mark.parametrize("flag", ["", "once", "absent"])
+@pytest.mark.parametrize("stands", [OURS, EDITED])
+def test_what_leaves_the_root_alone_is_no_change(verb: str, flag: str, stands: Standing) -> None:
+    """No script becomes due for it, nothing of it is kept, and there is nothing to undo."""
+    change = Change(P, verb, "", entry(flag), None if flag else OFFER, OLD, stands)
+    if verb == NOTE and not flag:
+        change = change._replace(offer=OFFER._replace(content=stands.content))
+    if verb == NOTE and flag == "absent":
+        change = change._replace(standing=Standing())
+    step = step_of(change, "overlay", "kept")
+    assert step.before == step.wanted
+
+
 def test_becoming_once_never_vouches_for_an_edit() -> None:
     step = step_of(Change(P, NOTE, "once", entry("once"), None, OLD, EDITED), "overlay", "kept")
     assert step.after

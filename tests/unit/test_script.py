@@ -144,6 +144,7 @@ def test_a_span_of_time(text: str, seconds: int | None) -> None:
 # --- due ---------------------------------------------------------------------------------------
 
 ONCE, EVERY_TICK, WEEKLY = Headers(), Headers(every=0), Headers(every=7 * DAY)
+HOURLY = Headers(every=HOUR)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,10 @@ ONCE, EVERY_TICK, WEEKLY = Headers(), Headers(every=0), Headers(every=7 * DAY)
         # every so often
         (WEEKLY, None, True, "has not been satisfied yet"),
         (WEEKLY, Done(DIGEST, NOW), False, "satisfied; due again in 7 d"),
-        (WEEKLY, Done(DIGEST, NOW - 7 * DAY + 1), False, "satisfied; due again in 1 s"),
+        (WEEKLY, Done(DIGEST, NOW - 7 * DAY + 601), False, "satisfied; due again in 10 min"),
+        (WEEKLY, Done(DIGEST, NOW - 7 * DAY + 600), True, "its time has come again (every 7 d)"),
+        (HOURLY, Done(DIGEST, NOW - HOUR + 361), False, "satisfied; due again in 6 min"),
+        (HOURLY, Done(DIGEST, NOW - HOUR + 360), True, "its time has come again (every 60 min)"),
         (WEEKLY, Done(DIGEST, NOW - 7 * DAY), True, "its time has come again (every 7 d)"),
         (WEEKLY, Done("done", NOW - 8 * DAY), True, "its time has come again (every 7 d)"),
         (WEEKLY, Done("done", NOW - DAY), False, "satisfied; due again in 6 d"),
@@ -184,6 +188,25 @@ ONCE, EVERY_TICK, WEEKLY = Headers(), Headers(every=0), Headers(every=7 * DAY)
 )
 def test_when_a_script_is_due(headers: Headers, done: Done | None, is_due: bool, why: str) -> None:
     assert due(headers, DIGEST, done, NOW) == (is_due, why)
+
+
+@given(
+    st.sampled_from([1, 2, 3, 12, 24, 7 * 24, 30 * 24]),
+    st.lists(st.tuples(st.floats(-60, 60), st.floats(0, 1500)), min_size=60, max_size=60),
+)
+def test_hours_are_counted_in_hourly_ticks(hours: int, ticks: list[tuple[float, float]]) -> None:
+    """Each `every Nh` runs at each Nth tick: a timer's minute and a script's time do not add up.
+
+    ticks: how much each begins too early or late, and when the script ended that it ran.
+    """
+    ran = []
+    done: Done | None = None
+    for number, (off, took) in enumerate(ticks):
+        began = NOW + number * HOUR + off
+        if due(Headers(every=hours * HOUR), DIGEST, done, began + took / 2).due:
+            ran.append(number)
+            done = Done(DIGEST, began)
+    assert ran == list(range(0, len(ticks), hours))
 
 
 @given(

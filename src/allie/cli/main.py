@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from types import ModuleType, SimpleNamespace
@@ -17,7 +18,7 @@ from allie import __version__
 from allie.cli import starting
 from allie.core.errors import FAILED, USAGE, AllieError, UsageError
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console
+from allie.machine import caller, console
 
 if TYPE_CHECKING:
     from typing import Any
@@ -54,13 +55,17 @@ VERBS: dict[str, tuple[str, str]] = {
 # What the timer and the tick call: the arguments are known without asking a parser.
 _WITHOUT_WORDS = ("run-conf", "00overlay", "01overact", "98systems")
 _FOR_ANOTHER = "enter"  # what it is given is for another program to parse
-_INTERRUPTED = 130
 _FAULTY = 1  # a fault of ours: as Python ends after a traceback
 _UMASK = 0o022  # what ALLiE makes, and its scripts make, is the same whoever calls it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; its exit status."""
+    caller.have_streams()
+    return console.finish(_main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     gc.disable()  # we live for a moment, and hold what we read until the end
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -72,9 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except SystemExit as ended:  # after --help
         return USAGE if ended.code else 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         console.warn("allie: interrupted; the next tick goes on from here")
-        return _INTERRUPTED
+        return 128 + getattr(interrupt, "number", signal.SIGINT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader left; nothing to complain of
         return 0
@@ -111,6 +116,8 @@ def _dispatch(words: list[str]) -> int:
         _from_archive(sys.path[0])
     if verb == _FOR_ANOTHER:
         os.umask(callers)  # the program that is entered has it
+    else:
+        caller.heed()
     args = _arguments(verb, module, ahead + words)
     if getattr(args, "sibling", None):
         return int(importlib.import_module("allie.cli.elsewhere").run(module, args))

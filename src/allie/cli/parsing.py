@@ -9,6 +9,7 @@ from types import ModuleType
 
 from allie.core.errors import UsageError
 from allie.core.value import TYPE_CHECKING
+from allie.machine import console
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -22,6 +23,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Called by argparse for whatever it cannot parse."""
         raise UsageError(message, f"{self.prog} --help")
+
+    def _print_message(self, message: str, _file: object = None) -> None:
+        """Called by argparse for --help; it would say nothing of a disk that is full."""
+        console.say_text(message.rstrip("\n"))
 
 
 def parser_of(verb: str, module: ModuleType) -> Parser:

@@ -37,8 +37,8 @@ def add_store(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do it."""
     if args.action == "serve":
-        console.warn(f"serving {args.store} on port {args.port}; Ctrl-C ends it")
-        return serve.serve(args.store, args.address, args.port)
+        words = f"serving {args.store} on port {args.port}; Ctrl-C ends it"
+        return serve.serve(args.store, args.address, args.port, lambda: console.warn(words))
     for path in store.init(args.store):
         console.say(f"wrote {args.store}/{path}")
     url = serve.addresses(args.port)

@@ -11,6 +11,8 @@ from allie.core.script import Done, Headers, Verdict
 from allie.core.system import System
 from allie.machine import atomic
 
+HALF = ".part"  # one that is being written: no script can be called so
+
 
 def read(here: System, name: str) -> Done | None:
     """The done-file; an alarm (empty, or no regular file) satisfies nothing."""
@@ -21,15 +23,21 @@ def read(here: System, name: str) -> Done | None:
     return Done(text.partition("\n")[0].strip(), os.lstat(path).st_mtime)
 
 
-def note(here: System, script: Script, verdict: Verdict, headers: Headers) -> None:
-    """Bring the done-file up to date; an alarm, the script's own business, stays as it is."""
+def note(here: System, script: Script, verdict: Verdict, headers: Headers, began: float) -> None:
+    """Bring the done-file up to date; an alarm, the script's own business, stays as it is.
+
+    began: when the tick did. From then on its time is counted, and not from when it had ended:
+    what is to run hourly would be late for the next hour by as long as it takes.
+    """
     path = f"{here.done}/{script.name}"
     if verdict.state == "satisfied" and headers.every != 0:
         try:
             os.makedirs(here.done, 0o700, exist_ok=True)
         except OSError as error:
             raise StateError(f"cannot make {here.done}: {error.strerror}") from error
-        atomic.write(path, digest.of(script.content) + "\n")
+        atomic.write(path, digest.of(script.content) + "\n", temporary=f"{here.done}/{HALF}")
+        if headers.every:
+            os.utime(path, (began, began))
     elif verdict.state != "satisfied":
         done = read(here, script.name)
         if done and done.first_line == digest.of(script.content):  # it was run by name

@@ -6,7 +6,7 @@ import os
 
 from allie.client import generation as generations
 from allie.client.generation import Generation
-from allie.core import facts, system
+from allie.core import facts, hosts, system
 from allie.core.errors import SettingsError, StateError
 from allie.core.facts import Facts
 from allie.core.settings import Settings
@@ -67,20 +67,13 @@ def _names(here: System, host: str) -> tuple[str, str]:
         name = os.uname().nodename
     if not name:
         etc = paths.real_location(here.root, "etc")
-        name = (atomic.read(f"{etc}/hostname") or "").strip() or os.uname().nodename
+        name = facts.parse_hostname(atomic.read(f"{etc}/hostname") or "") or os.uname().nodename
+    name = name.rstrip(".")  # of a full name to the very root of DNS
     short = name.partition(".")[0]
-    return short, name if "." in name else _fqdn_in_hosts(here, short)
-
-
-def _fqdn_in_hosts(here: System, short: str) -> str:
-    """The dotted name that /etc/hosts has beside the short one."""
+    if "." in name:
+        return short, name
     etc = paths.real_location(here.root, "etc")
-    for line in (atomic.read(f"{etc}/hosts") or "").splitlines():
-        names = line.partition("#")[0].split()[1:]
-        for name in names:
-            if name.startswith(short + ".") and not name.endswith(".localdomain"):
-                return name
-    return ""
+    return short, hosts.full_name(short, atomic.read(f"{etc}/hosts") or "")
 
 
 def _virt() -> str:

@@ -51,6 +51,7 @@ def open_offer(what: str, hosts: str, port: int) -> Iterator[Offer]:
     """Mount what is offered, if it is a device, and start the daemon; undone at the end."""
     if not process.has_program("rsync"):
         raise UsageError("rsync is not installed", "install the package rsync")
+    answering.need_port("", port)
     if any(sign in what + hosts for sign in "\n#"):
         raise UsageError(f"{what!r} is no path that rsyncd.conf can name")
     mounting.become_private()

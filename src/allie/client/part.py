@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 
-from allie.client import fold, glance, state
+from allie.client import donefile, fold, glance, state
 from allie.client import generation as generations
 from allie.client.fetch import fetch
 from allie.client.grounds import Grounds, grounds, settings_now
@@ -105,8 +105,9 @@ def _cut_short(here: System) -> bool:
     """
     if fold.is_due(here):
         return True
+    if os.path.lexists(f"{here.done}/{donefile.HALF}"):
+        return True
     names = os.listdir(here.state)
-    names += os.listdir(here.done) if os.path.isdir(here.done) else []
     begun = ("intent-", "stage-")
     left = [name for name in names if name.startswith(begun) or name.endswith(".part")]
     return any(name != "paused.part" for name in left)

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 
+from allie.client import scripts
 from allie.core import script
+from allie.core.errors import StateError
 from allie.core.intent import Step
+from allie.core.script import Headers
 from allie.core.system import System
 from allie.machine import atomic
 
@@ -44,9 +47,14 @@ def _waiting_for(here: System, steps: list[Step]) -> set[str]:
                 spelled.add(
                     "/" + "/".join(part.partition("##")[0] for part in placed.spelling.split("/"))
                 )
-    found = set()
-    for name in os.listdir(here.done):
-        content = atomic.read_bytes(f"{here.conf}/{name}") if script.is_name(name) else None
-        if content and script.wants(script.parse_headers(content), tuple(sorted(spelled))):
-            found.add(name)
-    return found
+    paths = tuple(sorted(spelled))
+    return {name for name in os.listdir(here.done) if script.wants(_headers(here, name), paths)}
+
+
+def _headers(here: System, name: str) -> Headers:
+    """What a conf script says of itself, wherever a link of its name leads."""
+    try:
+        found = scripts.read(here, name) if script.is_name(name) else None
+    except StateError:
+        found = None  # its own tick says that it cannot be read
+    return script.parse_headers(found.content) if found else Headers()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from allie.client import fold, state, transaction
+from allie.client import donefile, fold, state, transaction
 from allie.core import intent as intents
 from allie.core.errors import PathRefused
 from allie.core.intent import Intent, State, Step
@@ -26,16 +26,16 @@ def recover(here: System) -> int:
         stage.remove_left(here.state, reach, (step.real for each in left for step in each.steps))
     for intent in left:
         _recover(here, intent)
-    for place in (here.state, here.done):
-        _remove_half_written(place)
+    _remove_half_written(here)
     return sum(len(intent.steps) for intent in left)
 
 
-def _remove_half_written(place: str) -> None:
+def _remove_half_written(here: System) -> None:
     """What `atomic.write` and `pristine.take` were about to finish; a pause comes at any time."""
-    for name in os.listdir(place) if os.path.isdir(place) else []:
+    for name in os.listdir(here.state):
         if name.endswith(".part") and name != "paused.part":
-            tree.remove(f"{place}/{name}")
+            tree.remove(f"{here.state}/{name}")
+    tree.remove(f"{here.done}/{donefile.HALF}")
 
 
 def _recover(here: System, intent: Intent) -> None:

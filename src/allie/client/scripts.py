@@ -1,8 +1,10 @@
 """Run one conf script: its environment, its log, its end.
 
-A script gets: cwd /, stdin closed, a fixed PATH, LANG=C.UTF-8, a session of its own, nice 0,
-ALLIE_SYSTEM ALLIE_HOST ALLIE_CLASSES ALLIE_FETCHED ALLIE_TICK. Its output goes to a log of at most
-1 MB (head and tail). It has ended when its process has, whatever it left in the background.
+A script gets: cwd /, stdin closed, a fixed PATH, HOME=/root, LANG=C.UTF-8, a session of its own,
+nice 0, no signal ignored, and ALLIE_SYSTEM ALLIE_HOST ALLIE_CLASSES ALLIE_FETCHED ALLIE_TICK. Its
+output goes to a log of at most 1 MB (head and tail). It has ended when its process has, whatever it
+left in the background. Who stops the tick stops the script. Where the tick is killed, the script
+goes on: a note in /run has the next tick start none beside it.
 """
 
 from __future__ import annotations
@@ -45,7 +47,10 @@ class Ended(Value):
 
 
 def read(here: System, name: str) -> Script | None:
-    """A conf script, or None where the name is no regular file (or a link to one in the root)."""
+    """A conf script, or None where the name is no regular file (or a link to one in the root).
+
+    Raises StateError where it is too large to be read.
+    """
     path = f"{here.conf}/{name}"
     try:
         st = os.lstat(path)
@@ -95,16 +100,19 @@ def run(
     job = work or (lambda: _become(here, script, env))
     dies = None if work else False
     pid = process.fork(job, (null, write_end, write_end), keep=keep, dies_with_us=dies)
-    os.close(write_end)
-    os.close(null)
-    mark = "" if work else _mark(here, script.name, pid)
-    deadline = None if timeout is None else began + timeout
-    watch = stuck.Watch(pid) if work else None
     try:
+        os.close(write_end)
+        os.close(null)
+        deadline = None if timeout is None else began + timeout
+        watch = stuck.Watch(pid) if work else None
         code, timed_out = _follow(pid, read_end, log, deadline, watch)
+    except BaseException:  # whoever stops us stops the script: or the next tick would meet it
+        groups.end(pid)
+        _end_of(pid)
+        raise
     finally:
-        if mark:
-            atomic.remove(mark)
+        if not work and not still_running(here, script.name):
+            atomic.remove(_mark_path(here, script.name))
         os.close(read_end)
         last = log.close()
     return Ended(code, time.monotonic() - began, last, timed_out)
@@ -118,15 +126,16 @@ def still_running(here: System, name: str) -> str:
     return ""
 
 
-def _mark(here: System, name: str, pid: int) -> str:
-    """Note which script runs, so that a tick after a kill does not start it a second time."""
-    path = _mark_path(here, name)
+def _mark(here: System, name: str) -> None:
+    """In the child: note that this script runs now, so that no other tick starts it beside us."""
+    pid = os.getpid()
     try:
         os.makedirs(here.run, 0o755, exist_ok=True)
-        atomic.write(path, f"{pid} {groups.start_of(pid)}\n", durable=False)
+        note = f"{pid} {groups.start_of(pid)}\n"
+        half = f"{here.run}/script.part"
+        atomic.write(_mark_path(here, name), note, durable=False, temporary=half)
     except (OSError, StateError):
         pass  # it only guards against a rare doubling
-    return path
 
 
 def _mark_path(here: System, name: str) -> str:
@@ -135,9 +144,10 @@ def _mark_path(here: System, name: str) -> str:
 
 def _become(here: System, script: Script, env: Mapping[str, str]) -> int:
     """In the child: turn into the script."""
+    _mark(here, script.name)
     _ordinary_priority()
     full = process.environment(env)
-    full["PATH"] = process.PATH
+    full.update(PATH=process.PATH, HOME="/root")
     argv = command(script)
     if not here.is_base:
         from allie.machine import namespaces  # noqa: PLC0415 - see HACKING.md, start-up

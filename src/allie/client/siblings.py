@@ -150,7 +150,7 @@ def _launch(
     if base.is_base and os.path.isdir("/run/systemd/system"):
         low = ["-p", "Nice=19", "-p", "IOSchedulingClass=idle"] if idle else ["-p", "Nice=10"]
         argv = ["systemd-run", f"--unit={unit}", "--collect", "--quiet", *low]
-        argv += ["-p", "SuccessExitStatus=1 75", f"/{system.ARCHIVE}", *words]
+        argv += ["-p", "SuccessExitStatus=1 75 143", f"/{system.ARCHIVE}", *words]
         process.run(argv, check=True)
         return
     os.makedirs(base.logs, 0o755, exist_ok=True)

@@ -40,6 +40,7 @@ class _Tick(Value):
     pins: Pins  # the system's own directories, and its lock
     number: int
     began: float
+    since: float  # time.monotonic
     kit: Mapping[str, Work]
     idle: Mapping[str, Idle]
     before: dict[str, Verdict]  # the last tick's
@@ -70,7 +71,7 @@ def run(
     """
     locate.need_name(here)
     with Pins(here, "run-conf") as pins:
-        began = time.time()
+        began, since = time.time(), time.monotonic()
         here = pins.here
         try:
             state.need_room(here)
@@ -81,7 +82,7 @@ def run(
         last = state.last_report(here)
         before = {verdict.name: verdict for verdict in last.scripts} if last else {}
         _read_ahead(here)
-        tick = _Tick(pins, number, began, kit, idle or {}, before, echo, first)
+        tick = _Tick(pins, number, began, since, kit, idle or {}, before, echo, first)
         verdicts = _named(tick, names) if names else _all_due(tick)
         report = _report(tick, verdicts, bool(names))
         try:
@@ -160,10 +161,14 @@ def _standing(
 ) -> tuple[Verdict, Script | None, Headers]:
     """How a script stands before it runs: satisfied, test, due (or failing: it is no file)."""
     known = before.get(name)
-    script = scripts.read(here, name)
+    why = "is not a regular file"
+    try:
+        script = scripts.read(here, name)
+    except StateError as error:
+        script, why = None, str(error)
     if script is None:
         since = known.since if known and known.state == "failing" else now
-        return Verdict(name, "failing", "is not a regular file", since), None, Headers()
+        return Verdict(name, "failing", why, since), None, Headers()
     headers = rules.parse_headers(script.content)
     if not script.executable:
         return Verdict(name, "test", "not executable: runs only by name"), None, headers
@@ -208,7 +213,8 @@ def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Ve
     if not (work and here.is_base):
         tick.pins.renew()
     try:
-        donefile.note(tick.here, script, verdict, headers)
+        began = time.time() - (time.monotonic() - tick.since)  # the clock may have been put right
+        donefile.note(tick.here, script, verdict, headers, began)
     except StateError as error:
         verdict = verdict._replace(state="failing", why=str(error))
     return verdict

@@ -59,6 +59,12 @@ def parse_os_release(text: str) -> OsRelease:
     )
 
 
+def parse_hostname(text: str) -> str:
+    """Read hostname(5): its first line that is no comment."""
+    lines = (line.strip() for line in text.splitlines())
+    return next((line for line in lines if line and not line.startswith("#")), "")
+
+
 def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
     """Read a classes file: `lab: pc[01-40,99] srv*`, one class a line, `#` starts a comment.
 

@@ -47,6 +47,21 @@ def matches(pattern: str, names: Iterable[str]) -> bool:
     return any(_fits(compiled, name) for name in lower)
 
 
+def full_name(short: str, table: str) -> str:
+    """The dotted name that a hosts(5) has for a host; "" if there is none. Case does not count.
+
+    >>> full_name("PC07", "127.0.1.1 pc07.example.org pc07")
+    'pc07.example.org'
+    """
+    for line in table.splitlines():
+        for name in line.partition("#")[0].split()[1:]:
+            name = name.rstrip(".")
+            lower = name.lower()
+            if lower.startswith(f"{short.lower()}.") and not lower.endswith(".localdomain"):
+                return name
+    return ""
+
+
 def flaw(pattern: str) -> str:
     """Why a pattern fits no host, or hardly one that was meant; "" if nothing speaks against it."""
     if is_exact(pattern):

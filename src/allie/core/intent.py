@@ -60,7 +60,9 @@ def step_of(change: Change, part: str, pristine: str) -> Step:
     # Never vouch for what is not ours: a file may be edited when it becomes `once`.
     seen = change.standing.seen if change.verb == NOTE and before == wanted else ""
     after = Placed(entry.overlay, entry.spelling, part, entry.flag, source, *wanted, seen, pristine)
-    return Step(change.real, change.verb, change.why, before, wanted, old, after)
+    # A note leaves the root as it is, also where the ledger goes on to say what was placed there.
+    stays = before if change.verb == NOTE else wanted
+    return Step(change.real, change.verb, change.why, before, stays, old, after)
 
 
 def _buried(change: Change, back: State) -> bool:

@@ -26,6 +26,8 @@ POWERS = (
     " sys-tty-config mknod lease audit-write audit-control setfcap mac-override mac-admin syslog"
     " wake-alarm block-suspend audit-read perfmon bpf checkpoint-restore"
 ).split()
+# What is to run hourly runs at every hourly tick, also at one that a timer starts a little early
+_EARLY, _EARLIEST = 0.1, 600  # so much of its time before it is up; seconds
 FUTURE = 3600  # a done-file this far in the future means that the clock went back
 WAITING_STATUS = 75  # EX_TEMPFAIL of sysexits.h
 
@@ -125,7 +127,7 @@ def due(headers: Headers, digest: str, done: Done | None, now: float) -> Due:
         return Due(False, "satisfied")
     if done.mtime > now + FUTURE:
         return Due(True, "its done-file lies in the future: the clock went back")
-    if now - done.mtime >= headers.every:
+    if now - done.mtime >= headers.every - min(headers.every * _EARLY, _EARLIEST):
         return Due(True, f"its time has come again (every {span_text(headers.every)})")
     return Due(False, f"satisfied; due again in {span_text(done.mtime + headers.every - now)}")
 

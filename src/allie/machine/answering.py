@@ -6,13 +6,15 @@ has not yet named one is bounded by nothing, and each call is a process of root'
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
+import socket
 import time
 from collections.abc import Sequence
 
-from allie.core.errors import StateError
+from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
 from allie.machine import confining, groups, privileges, process
 from allie.machine.confining import View
@@ -29,6 +31,40 @@ class _Call(Value):
     since: float  # when it came, or when something was last heard of it
     moved: int  # bytes
     is_named: bool  # whether it has come to a module, which rsync takes for its root
+
+
+def need_port(address: str, port: int) -> None:
+    """Raise StateError where a daemon could not listen there; address: "" for all of them.
+
+    rsync's own complaint goes to syslog; where only one of IPv4 and IPv6 is taken there is none.
+    """
+    if not 0 < port < 1 << 16:
+        raise UsageError(f"{port} is no port", "one from 1 to 65535")
+    kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
+    try:
+        places = socket.getaddrinfo(address or None, port, type=kind, flags=flags)
+    except (socket.gaierror, UnicodeError) as error:
+        raise UsageError(f"there is no address {address}: {error}") from error
+    for family, _, _, _, place in places:
+        try:
+            with socket.socket(family, kind) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                listener.bind(place)
+        except OSError as error:
+            _complain(error.errno or 0, place[0], port, is_named=bool(address))
+
+
+def _complain(number: int, address: object, port: int, *, is_named: bool) -> None:
+    """Say why nobody can listen; of a kind of address that this machine has not, say nothing."""
+    if number == errno.EADDRINUSE:
+        hint = f"choose another: --port N; who has it: ss -ltnp sport = :{port}"
+        raise StateError(f"port {port} is in use already", hint)
+    if number == errno.EACCES:
+        raise StateError(f"only root can listen on port {port}", "one above 1023: --port N")
+    if is_named:
+        raise StateError(f"cannot listen on {address}: {os.strerror(number)}", "ip address")
 
 
 def start(

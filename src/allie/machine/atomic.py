@@ -13,14 +13,22 @@ _CWD, _EXCHANGE = -100, 2  # linux/fcntl.h: AT_FDCWD, linux/fs.h: RENAME_EXCHANG
 _MOST = 64 << 20  # bytes: a ledger of 100,000 paths takes 30 MB
 
 
-def write(path: str, data: str | bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+def write(
+    path: str,
+    data: str | bytes,
+    mode: int = 0o644,
+    *,
+    durable: bool = True,
+    temporary: str = "",
+) -> None:
     """Make `path` hold `data`: temp file beside it, fsync, rename, fsync of the directory.
 
-    durable=False leaves out both fsyncs, for what the next tick can make again.
-    Raises StateError, with the path, where the disk does not take it.
+    durable=False leaves out both fsyncs, for what the next tick can make again. temporary: its path
+    meanwhile, where names are not ours, and so may end as ours do. Raises
+    StateError, with the path, where the disk does not take it.
     """
     body = data.encode(errors="surrogateescape") if isinstance(data, str) else data
-    temporary = f"{path}.part"
+    temporary = temporary or f"{path}.part"
     try:
         descriptor = _new(temporary, mode)
         with os.fdopen(descriptor, "wb") as file:

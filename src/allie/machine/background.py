@@ -9,7 +9,7 @@ import ctypes
 import os
 from collections.abc import Callable
 
-from allie.machine import process
+from allie.machine import caller, process
 
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "i686": 289, "armv7l": 314, "riscv64": 30}
 # linux/ioprio.h: the default class and level; what runs when nothing else wants the disk
@@ -24,6 +24,7 @@ def detach(work: Callable[[], int], log: str, *, idle: bool = False) -> None:
 
     def alone() -> int:
         process.cut_loose()
+        caller.heed()
         if idle:
             os.nice(19)
             set_io_priority(IDLE)

@@ -3,6 +3,10 @@
 All that goes to a terminal goes through here, and nothing in it can drive the terminal: names of
 files, what scripts print and what a store answers may hold anything. So whatever is no letter, sign
 or blank is shown escaped (`\\x1b`); the colours are ours, by a mark that nobody else can know.
+
+A line is out once it was said, so that who waits for it at the other end of a pipe has it. Where it
+cannot be (the reader has gone, the disk is full), what ALLiE does goes on, and only `finish` speaks
+of it.
 """
 
 from __future__ import annotations
@@ -10,10 +14,12 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import select
 import sys
 import time
 from collections.abc import Callable
 
+from allie.core.errors import FAILED
 from allie.core.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +29,7 @@ _PROGRESS = rb"([0-9,]+)\s+(\d+)%\s+([0-9.]+[kMGT]?B/s)\s+([0-9:?]+)"
 _AFTER = 2.0  # seconds of work before progress is shown
 _COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
 _SECRET = os.urandom(8).hex()  # a colour that a name or message brings along is none of ours
+_undelivered: list[OSError] = []
 _OURS = rf"\x1b{_SECRET}\[([0-9]+)m"
 
 
@@ -65,7 +72,20 @@ def tell(text: str) -> None:
 def warn(text: str) -> None:
     """A line that needs attention, on standard error."""
     _print(_plain(text), sys.stderr)
-    sys.stderr.flush()
+
+
+def finish(code: int) -> int:
+    """At the end of a command, whose exit status would be `code`: what it is.
+
+    A reader who has seen enough and left (`allie log | head`) is nothing to complain of.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        _deliver(stream)  # argparse prints by itself
+    for error in _undelivered:
+        if not isinstance(error, BrokenPipeError):
+            warn(f"allie: not all of the output could be written: {error.strerror}")
+            return code or FAILED
+    return code
 
 
 class Echo:
@@ -78,9 +98,12 @@ class Echo:
         """Some of it; a letter that is not complete yet waits for the rest."""
         text = self._decoder.decode(output, last).replace("\r\n", "\n")
         shown = re.sub("[^\n\t -~]+", lambda odd: printable(odd.group()), text).encode()
-        sys.stdout.flush()
+        _deliver(sys.stdout)
         while shown:
-            shown = shown[os.write(1, shown) :]
+            try:
+                shown = shown[os.write(1, shown) :]
+            except OSError as error:
+                _not_now(1, error)
 
 
 def progress(what: str) -> tuple[list[str], Callable[[bytes], None] | None]:
@@ -126,3 +149,28 @@ def _print(line: str, to: TextIO) -> None:
     except UnicodeEncodeError:
         own = to.encoding or "ascii"
         print(line.encode(own, "backslashreplace").decode(own), file=to)
+    except OSError as error:  # of a line that is longer than what is held back
+        _not_now(to.fileno(), error)
+    _deliver(to)
+
+
+def _deliver(to: TextIO) -> None:
+    """Have all that was printed reach its reader."""
+    while True:
+        try:
+            return to.flush()
+        except OSError as error:
+            _not_now(to.fileno(), error)
+
+
+def _not_now(descriptor: int, error: OSError) -> None:
+    """Wait until it takes more, where its other end is slow; else it is /dev/null from now on."""
+    if isinstance(error, BlockingIOError):
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        poll.poll()
+        return
+    _undelivered.append(error)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from allie.core.errors import SPOKEN, AllieError
 from allie.core.value import Value
-from allie.machine import console, groups, listening
+from allie.machine import caller, console, groups, listening
 from allie.machine.groups import Bounds, Cut, Lifeline
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -153,9 +153,14 @@ def _spawn(argv: Sequence[str], streams: tuple[int, int, int], lifeline: Lifelin
     """Start a program as the leader of its own session; its pid."""
     os.set_inheritable(lifeline.theirs, True)
     actions = [(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)]
-    ours = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
     pid = os.posix_spawnp(
-        argv[0], list(argv), environment(), file_actions=actions, setsid=True, setsigdef=ours
+        argv[0],
+        list(argv),
+        environment(),
+        file_actions=actions,
+        setsid=True,
+        setsigdef=caller.changed(),
+        setsigmask=(),
     )
     lifeline.tie(pid)
     return pid
@@ -201,8 +206,7 @@ def fork(
             os.dup2(descriptor, target)
         for descriptor in keep:
             os.set_inheritable(descriptor, True)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_DFL)
+        caller.renew()
         code = work()
         sys.stdout.flush()
         sys.stderr.flush()

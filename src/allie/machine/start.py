@@ -64,6 +64,4 @@ def main() -> int:
     else:
         from allie.cli.main import main as command_line  # noqa: PLC0415
     code = command_line(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(code)  # taking every module apart again would cost 3 ms and change nothing

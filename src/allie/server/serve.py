@@ -5,8 +5,9 @@ from __future__ import annotations
 import configparser
 import os
 import re
+from collections.abc import Callable
 
-from allie.core.errors import DONE, SettingsError, UsageError
+from allie.core.errors import DONE, SettingsError, StateError, UsageError
 from allie.core.value import Value
 from allie.machine import answering, atomic, groups, process
 from allie.machine.confining import (
@@ -69,13 +70,15 @@ def configuration(store: str, address: str, port: int, rules: Rules, lock: str) 
     return "\n".join(lines) + "\n"
 
 
-def serve(store: str, address: str, port: int) -> int:
+def serve(store: str, address: str, port: int, began: Callable[[], None]) -> int:
     """Be the daemon's keeper until it ends, or somebody presses Ctrl-C; the exit status.
 
+    began: called once it serves.
     As root, rsync has what it needs to read the store and nothing else: no other files, none of
     root's powers beyond reading, and no process of it outlives us.
     """
     store = stores.need(store)
+    answering.need_port(address, port)
     if "\n" in store or "#" in store:
         raise UsageError(f"{store!r} is no path that rsyncd.conf can name")
     program = process.program("rsync")
@@ -96,10 +99,12 @@ def serve(store: str, address: str, port: int) -> int:
     pid = answering.start(argv, (null, 1, 2), capabilities, view)
     os.close(null)
     try:
-        return answering.attend(pid, 2 * rules.connections)
+        began()
+        code = answering.attend(pid, 2 * rules.connections)
     except KeyboardInterrupt:
         groups.end(pid)
         return DONE
+    raise StateError(f"the rsync daemon ended by itself, with status {code}", "see syslog")
 
 
 def _rules(store: str) -> Rules:

@@ -1,0 +1,81 @@
+"""What nobody who starts ALLiE hands on to it, or to what it starts in turn.
+
+A timer, cron, a terminal or another program each leave something behind in a process that they
+start: a standard output that is closed, signals that are ignored or held back. A tick would go
+wrong by it, and a conf script do another thing than an hour ago, for reasons that no log shows. So
+ALLiE puts right at its beginning what it needs itself (`have_streams`, `heed`), and each of its
+children begins as a fresh process does (`renew`). What `allie enter` becomes is its caller's own
+program: that one gets what the caller has.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from allie.core.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_changed: set[int] = {*STOPS, signal.SIGPIPE, signal.SIGXFSZ}  # Python itself ignores the last two
+
+
+class Stopped(KeyboardInterrupt):
+    """Somebody wants us to end: Ctrl-C, `kill`, `systemctl stop`, a terminal that went away."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by signal {number}")
+        self.number = number
+
+
+def have_streams() -> None:
+    """Have standard input, output and error, if only /dev/null.
+
+    Else the next file that is opened, say the ledger, would be what is printed to.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number is free
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
+def heed() -> None:
+    """From now on a signal to end raises Stopped: what was begun is ended, and put in order.
+
+    A caller who has us ignore one of them (nohup) is obeyed; any other signal is as in a fresh
+    process. Were SIGCHLD ignored, no child could be waited for.
+    """
+    for number in range(1, signal.NSIG):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            _changed.add(number)
+    for each in STOPS:
+        if signal.getsignal(each) != signal.SIG_IGN:
+            signal.signal(each, _stop)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    for each in STOPS:  # what is being put in order is not interrupted a second time
+        signal.signal(each, signal.SIG_IGN)
+    raise Stopped(number)
+
+
+def changed() -> frozenset[int]:
+    """The signals that are not as a fresh process has them: for one that is not forked."""
+    return frozenset(_changed)
+
+
+def renew() -> None:
+    """In a forked child: have all signals as a fresh process has them."""
+    for number in _changed:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
