@@ -157,6 +157,7 @@ class History:
         }
         busybox_root(self.root, {**ROOT, **ours})
         self.overlays: dict[str, dict[Spelled, Node]] = {name: {} for name in OVERLAYS}
+        (self.store / "overlays/kit").mkdir(parents=True)  # followed also where it is not named
         for name in OVERLAYS:
             make_tree(self.store / "overlays", {f"{name}/etc/keeps {name}": "never empty\n"})
         self.host, self.lab = "pc1", "pc2"
