@@ -15,7 +15,7 @@ from tests.crash import ptrace, world
 from tests.worlds import machine
 from tests.worlds.forked import allie, work
 from tests.worlds.store import served
-from tests.worlds.toy import File, Tree, make_tree, toy_root
+from tests.worlds.toy import Dir, File, Tree, make_tree, toy_root
 
 needs_ptrace = pytest.mark.skipif(
     not (machine.is_root() and ptrace.works()), reason="needs root and ptrace"
@@ -27,7 +27,7 @@ NAMES = [f"etc/many/f{number:02}" for number in range(30)]
 def _overlays(what: str, mtime: float) -> Tree:
     tree: Tree = {f"common/{name}": File(f"{what}\n", mtime=mtime) for name in NAMES}
     # More than all the buffers on the way hold: the server cannot be done before we are.
-    return {**tree, "more/etc/large": File(os.urandom(24 << 20), mtime=mtime)}
+    return {"kit": Dir(), **tree, "more/etc/large": File(os.urandom(24 << 20), mtime=mtime)}
 
 
 def _pc(top: Path, url: str) -> Path:

@@ -49,6 +49,7 @@ BEFORE: Tree = {
     "etc/.hidden.abcdef": "looks like a temporary file\n",
 }
 FIRST: Tree = {
+    "kit": Dir(),  # followed whether it is named or not
     "common/etc/hosts.allow": File("common 1\n", 0o644, mtime=OLD),
     "common/etc/gone.conf": File("gone: ours\n", mtime=OLD),
     "common/etc/gone.link": File("no link\n", mtime=OLD),

@@ -93,6 +93,7 @@ class History:
         self.overlays: Overlays = {name: {} for name in OVERLAYS}
         self.came: list[Overlays] = []  # what the PC may have of the store
         self.folder = {name: name for name in OVERLAYS}
+        (self.store / "overlays/kit").mkdir(parents=True)  # followed also where it is not named
         for name in OVERLAYS:
             self._keeps(name)
         self.host, self.lab, self.online = "pc1", "pc2", True

@@ -126,7 +126,7 @@ class World:
         self.pc = PC(self.root)
         self.host = host
         self.image = image
-        for name in overlays.replace(",", " ").split():
+        for name in ["kit", *overlays.replace(",", " ").split()]:
             (self.store / "overlays" / name).mkdir(parents=True, exist_ok=True)
         if overlay:
             self.put(overlay)

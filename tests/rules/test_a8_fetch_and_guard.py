@@ -301,8 +301,22 @@ def test_the_plan_asks_the_same_question_for_other_causes(tmp_path: Path) -> Non
     assert len(os.listdir(world.at("etc/many"))) == 30
     world.steady(rc=1)
     world.put({".allie-withdraw": ""})
+    world.steady(rc=1)  # which is none for lab
+    world.put({".allie-withdraw": ""}, "lab")  # off the list; the store is asked nevertheless
     world.good()
     assert not world.there("etc/many")
+    assert world.read("etc/stays") == "1\n"
+
+
+def test_consent_given_before_an_overlay_is_retired_goes_on_to_count(tmp_path: Path) -> None:
+    world = World(tmp_path, {"etc/stays": "1\n"}, overlays="common, lab")
+    world.put({**many(30), "etc/v##host.pc07": "", ".allie-withdraw": ""}, "lab")
+    world.good()
+    shutil.rmtree(world.overlay("lab"))
+    world.follow("common")
+    world.good()
+    assert not world.there("etc/many")
+    assert not world.there("etc/v")
 
 
 @pytest.mark.parametrize("kind", ["missing", "a file", "a link", "a dangling link"])

@@ -101,14 +101,18 @@ def test_new_classes_take_effect_in_one_tick(tmp_path: Path) -> None:
     assert world.read("etc/v") == "any\n"
 
 
-def test_a_broken_classes_file_changes_nothing(tmp_path: Path) -> None:
+def test_a_broken_classes_file_changes_no_class(tmp_path: Path) -> None:
     world = World(tmp_path, {"etc/v##class.lab": "lab\n", "etc/allie/classes": CLASSES})
     world.good()
-    before = snapshot(world.root)
     world.put({"etc/allie/classes": "lab pc07\n", "etc/x": "x\n"})
     done = world.tick()
-    assert done.rc == 2
-    assert snapshot(world.root) == before
+    assert done.rc == 1
+    assert (
+        "etc/allie/classes cannot be used, the classes of before are: classes, line 1" in done.out
+    )
+    assert (world.read("etc/v"), world.read("etc/allie/classes")) == ("lab\n", CLASSES)
+    assert world.read("etc/x") == "x\n"
+    world.steady(rc=1)
 
 
 def test_settings_that_arrive_are_followed_in_the_same_tick(tmp_path: Path) -> None:

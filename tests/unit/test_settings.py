@@ -113,7 +113,9 @@ def test_where_no_system_can_live(root: str) -> None:
         (conf("store = /a /b,/a"), "stores", ("/a", "/b")),
         (conf("store =\n  /a\n  /b"), "stores", ("/a", "/b")),
         (conf(system="overlays = kit common"), "overlays", ("kit", "common")),
-        (conf(system="overlays = b, a, b"), "overlays", ("b", "a")),
+        (conf(system="overlays = b, a, kit, b"), "overlays", ("b", "a", "kit")),
+        (conf(system="overlays = b, a"), "overlays", ("kit", "b", "a")),
+        ("\ufeff" + conf().replace("\n", "\r\n"), "overlays", ("kit",)),
         (conf("store = /srv\nring = stable"), "ring", "stable"),
         (conf("store = /srv\nhost = pc07.example.org"), "host", "pc07.example.org"),
         (conf("store = /srv\nstall = 5"), "stall", 5),
@@ -233,7 +235,9 @@ SETTINGS = st.builds(
     Settings,
     system=NAMES,
     stores=st.lists(STORES, min_size=1, max_size=3, unique=True).map(tuple),
-    overlays=st.lists(NAMES, min_size=1, max_size=4, unique=True).map(tuple),
+    overlays=st.lists(NAMES, max_size=4, unique=True).map(
+        lambda names: tuple(dict.fromkeys([*names, "kit"]))
+    ),
     image=st.one_of(st.just(""), NAMES),
     ring=st.one_of(st.just(""), NAMES),
     host=st.one_of(st.just(""), NAMES.map(lambda name: name.strip("._-"))),

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from allie.client import fold
 from allie.client import generation as generations
-from allie.client.generation import Changes, Generation
+from allie.client.generation import CONSENTS, Changes, Generation
 from allie.core.errors import StoreError, Unreachable
 from allie.core.plan import MANY
 from allie.core.resolution import CONSENT, LARGE, Listed
@@ -52,6 +52,9 @@ def accept_whole(
     _need_size(settings, old, new)
     news = _compare(settings, old, new, new, lagging)
     generations.note(after, new)
+    left = before.consents.difference(after.overlays) if before else ()
+    if left:
+        atomic.write(f"{part}/{CONSENTS}", "\n".join(left), durable=False)
     atomic.sync_filesystem(part)
     brought = [name for name in news if not before or not _is_one(before.path, part, name)]
     path = f"{here.mirror}/{after.number}"
@@ -188,7 +191,7 @@ def _compare(
         if not lost:
             continue
         news += [f"{overlay}/{path}" for path in lost]
-        if lagging:
+        if lagging and overlay in new:
             raise Unreachable(
                 f"this server lacks {len(lost)} files of {overlay} that the usual one had",
                 "it is taken as lagging behind for 24 h",

@@ -91,7 +91,7 @@ def _fetch(base: System, declared: Declared, new: str) -> int:
     """Fetch, and unpack the client that came: it is tried before it is placed (RULES B9)."""
     here = _beside_the_image(declared, new)
     settings = configuration.parse(systems.settings_text(base), declared.name)
-    came = fetch.fetch(here, settings).generation
+    came = fetch.fetch(here, settings, routine=False).generation
     client = f"{came.path}/kit/{system.ARCHIVE}" if came else ""
     if os.path.isfile(client):
         from allie.machine import loader  # noqa: PLC0415 - see HACKING.md, start-up

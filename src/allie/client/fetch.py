@@ -54,12 +54,13 @@ class Fetched(Value):
     contact: Contact
 
 
-def fetch(here: System, settings: Settings, *, routine: bool = False) -> Fetched:
+def fetch(here: System, settings: Settings, *, routine: bool, trial: bool = False) -> Fetched:
     """Bring the store's overlays; where that cannot be, the present generation stands.
 
     routine: do not ask after ACLs and attributes; what is fetched brings its own in any case.
-    Raises nothing for a store that is away or refused: the trouble is in the contact.
-    Raises StateError where this PC's own disk stops us.
+    Raises nothing for a store that is away or refused: the trouble is in the contact. But for a
+    trial of settings that are not in force yet it raises StoreError, and notes nothing. Raises
+    StateError where this PC's own disk stops us.
     """
     before = generations.current(here)
     contact = state.contact(here)
@@ -80,6 +81,8 @@ def fetch(here: System, settings: Settings, *, routine: bool = False) -> Fetched
             return Fetched(after, names, fresh)
         except StoreError as error:
             trouble = trouble if trouble and isinstance(error, Unreachable) else error
+    if trial and trouble:
+        raise trouble
     refused = not isinstance(trouble, Unreachable)
     contact = contact.after_trouble(str(trouble), time.time(), refused)
     state.save_contact(here, contact)

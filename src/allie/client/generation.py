@@ -13,14 +13,16 @@ from allie.client import state
 from allie.core import resolution, settings, system, tags
 from allie.core.errors import SettingsError
 from allie.core.facts import Facts
-from allie.core.resolution import CONSENT, Listed, Overlay, Resolution
+from allie.core.resolution import CONSENT, Entry, Listed, Overlay, Resolution
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import atomic, tree
 
+CONSENTS = ".consents"  # in a generation: overlays that left the list, and may be withdrawn
 LIST = ".overlays"  # in a generation: the overlays that it holds, in order
 NAMES = ".names-"  # … and, for each, the names in its tree, since every tick asks for them
+_FOLLOWED = "followed"  # in a system's state: the allie.conf from the store that is in force
 CHANGES = ".changes"  # … and, if it grew out of another: that one's number, and what was changed
 
 
@@ -33,9 +35,21 @@ class Generation(Value):
     mark: str = ""  # tells it from another of this number, of a mirror that was lost
 
     @property
-    def consents(self) -> bool:
-        """Whether an overlay says that losing many files is meant."""
-        return any(os.path.lexists(f"{self.path}/{name}/{CONSENT}") for name in self.overlays)
+    def consents(self) -> frozenset[str]:
+        """The overlays that say that losing many of their files is meant.
+
+        Also those that said so in their last generation, and have left the list since.
+        """
+        here = [each for each in self.overlays if os.path.lexists(f"{self.path}/{each}/{CONSENT}")]
+        return frozenset(here).union((atomic.read(f"{self.path}/{CONSENTS}") or "").split())
+
+
+class InForce(Value):
+    """The settings of a system, and what came and is not followed yet."""
+
+    settings: Settings
+    text: str  # the allie.conf that says so
+    coming: str = ""  # another allie.conf, by which no fetch has succeeded yet
 
 
 class Changes(Value):
@@ -122,13 +136,16 @@ def text_of(generation: Generation | None, path: str, facts: Facts) -> str | Non
 
     Only that one directory is read, since this is asked at every tick, before anything is known.
     """
-    if generation is None:
-        return None
-    few = [Overlay(name, _names_near(generation, name, path)) for name in generation.overlays]
-    entry = resolution.resolve(few, facts).entries.get(path)
-    if entry is None or entry.is_dir or entry.flag == "absent":
+    entry = entry_of(generation, path, facts) if generation else None
+    if generation is None or entry is None or entry.is_dir or entry.flag == "absent":
         return None
     return atomic.read(f"{generation.path}/{entry.source}")
+
+
+def entry_of(generation: Generation, path: str, facts: Facts) -> Entry | None:
+    """What the overlays of a generation have at one path, whatever it is."""
+    few = [Overlay(name, _names_near(generation, name, path)) for name in generation.overlays]
+    return resolution.resolve(few, facts).entries.get(path)
 
 
 def _names_near(generation: Generation, overlay: str, path: str) -> list[Listed]:
@@ -155,26 +172,60 @@ def _names(directory: str) -> list[str]:
         return []
 
 
-def settings_in_force(here: System, generation: Generation | None, facts: Facts) -> Settings:
+def in_force(here: System, generation: Generation | None, facts: Facts) -> InForce:
     """The settings: the generation's own allie.conf if it has one, else the root's.
 
-    Raises SettingsError where neither can be used.
+    One from the store counts once a fetch by it has succeeded: until then the one goes on that was
+    followed before, or a slip in a list of overlays would cut the PC off. So does the root's own
+    after one from the store was followed and has gone. Raises SettingsError where none can be used.
     """
     delivered = text_of(generation, system.SETTINGS, facts)
-    if delivered is not None:
-        try:
-            return settings.parse(delivered, here.name)
-        except SettingsError:
-            pass  # the plan refuses that file by name; what stands in the root goes on
-    return settings.parse(own_settings(here), here.name)
+    followed = atomic.read(f"{here.state}/{_FOLLOWED}")
+    if delivered is not None or followed is not None:
+        present = _usable(here, followed) or _usable(here, _own_text(here))
+        came = _usable(here, _own_text(here) if delivered is None else delivered) or present
+        if came and present and came.settings.way != present.settings.way:
+            return present._replace(coming=came.text)
+        if came:
+            return came
+    own = own_settings(here)
+    return InForce(settings.parse(own, here.name), own)
+
+
+def note_followed(here: System, text: str | None) -> None:
+    """Note the allie.conf from the store that is followed; None: from now on the root's own is."""
+    path = f"{here.state}/{_FOLLOWED}"
+    if text is None:
+        atomic.remove(path)
+    elif text != atomic.read(path):
+        atomic.write(path, text, 0o600)
+
+
+def keep_followed(here: System, generation: Generation, facts: Facts) -> None:
+    """Note the allie.conf that a generation brought, and that says what was followed anyhow."""
+    text = text_of(generation, system.SETTINGS, facts)
+    if _usable(here, text):
+        note_followed(here, text)
+
+
+def _usable(here: System, text: str | None) -> InForce | None:
+    """What an allie.conf says to this system; None if that cannot be used, or there is none."""
+    try:
+        return None if text is None else InForce(settings.parse(text, here.name), text)
+    except SettingsError:
+        return None  # the plan refuses that file by name
 
 
 def own_settings(here: System) -> str:
     """The text of the root's own allie.conf. Raises SettingsError if there is none."""
-    text = atomic.read(f"{here.etc}/allie.conf")
+    text = _own_text(here)
     if text is None:
         raise SettingsError(f"{here.etc}/allie.conf is missing", "allie join rsync://server")
     return text
+
+
+def _own_text(here: System) -> str | None:
+    return atomic.read(f"{here.etc}/allie.conf")
 
 
 def next_number(here: System) -> int:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from allie.client import generation as generations
 from allie.client import identity, state
 from allie.client.generation import Generation
+from allie.core import facts, system
 from allie.core import settings as configuration
-from allie.core import system
 from allie.core.errors import SettingsError, StoreError
 from allie.core.facts import Facts
-from allie.core.resolution import Problem, Resolution
+from allie.core.resolution import Entry, Problem, Resolution
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.core.value import Value
@@ -25,6 +25,7 @@ class Grounds(Value):
     settings: Settings
     facts: Facts
     own: Facts  # the ones by which allie.conf itself is chosen
+    coming: str = ""  # an allie.conf that came, and by which no fetch has succeeded yet
 
 
 class Situation(Value):
@@ -38,7 +39,12 @@ class Situation(Value):
 
 def settings_now(here: System, generation: Generation | None) -> Settings:
     """The settings in force; allie.conf is resolved without class tags."""
-    return generations.settings_in_force(here, generation, _known(here))
+    return generations.in_force(here, generation, own_facts(here)).settings
+
+
+def text_now(here: System, generation: Generation | None) -> str:
+    """The allie.conf in force, as text."""
+    return generations.in_force(here, generation, own_facts(here)).text
 
 
 def grounds(here: System) -> Grounds:
@@ -47,22 +53,21 @@ def grounds(here: System) -> Grounds:
     if generation is None:
         trouble = state.contact(here).trouble or "no tick has fetched anything yet"
         raise StoreError(f"there are no overlays on this PC: {trouble}")
-    own = _known(here)
-    settings = generations.settings_in_force(here, generation, own)
-    facts = identity.gather(here, settings, generation)
-    return Grounds(generation, settings, facts, own)
+    own = own_facts(here)
+    found = generations.in_force(here, generation, own)
+    all_facts = identity.gather(here, found.settings, generation)
+    return Grounds(generation, found.settings, all_facts, own, found.coming)
 
 
 def situation(here: System, known: Grounds | None = None) -> Situation:
     """Resolve the present generation for this system. Raises StoreError if there is none."""
-    generation, settings, facts, own = known or grounds(here)
-    resolution = generations.resolve(generation, facts)
-    return Situation(
-        generation, settings, facts, _without_unusable_settings(here, generation, resolution, own)
-    )
+    known = known or grounds(here)
+    resolution = generations.resolve(known.generation, known.facts)
+    usable = _without_unusable(here, known, resolution)
+    return Situation(known.generation, known.settings, known.facts, usable)
 
 
-def _known(here: System) -> Facts:
+def own_facts(here: System) -> Facts:
     """The facts by which allie.conf itself is chosen: the root's own host name and image."""
     try:
         own = configuration.parse(generations.own_settings(here), here.name)
@@ -71,18 +76,57 @@ def _known(here: System) -> Facts:
         return identity.without_classes(here)
 
 
-def _without_unusable_settings(
-    here: System, generation: Generation, resolution: Resolution, own: Facts
-) -> Resolution:
-    """An allie.conf that this system cannot use would cut it off: it is not placed."""
-    entry = resolution.entries.get(system.SETTINGS)
-    text = generations.text_of(generation, system.SETTINGS, own) if entry else None
-    if entry is None or text is None:
-        return resolution
+def _without_unusable(here: System, known: Grounds, resolution: Resolution) -> Resolution:
+    """Settings that this system cannot use, or not yet, would cut it off: they are not placed.
+
+    Nor is anything else in their place: a directory, a symlink, or the absence of allie.conf.
+    """
+    for path, why_not in ((system.SETTINGS, _why_no_settings), (system.CLASSES, _why_no_classes)):
+        entry = resolution.entries.get(path)
+        why = why_not(here, known, entry)
+        if not why:
+            continue
+        below = path + "/"
+        entries = {
+            name: each
+            for name, each in resolution.entries.items()
+            if each is not entry and not name.startswith(below)
+        }
+        problems = (*resolution.problems, Problem(path, why))
+        resolution = resolution._replace(entries=entries, problems=problems)
+    return resolution
+
+
+def _why_no_settings(here: System, known: Grounds, entry: Entry | None) -> str:
+    """Why the allie.conf that came is not placed; "" if it is, or there is none."""
+    if known.coming:
+        source = entry.source if entry else f"{here.etc}/allie.conf"
+        words = state.contact(here).unfollowed or "no fetch by it has succeeded"
+        return f"{source} is not followed, the settings of before are: {words}"
+    if entry is None:
+        return ""
+    text = generations.text_of(known.generation, system.SETTINGS, known.own)
+    chosen = generations.entry_of(known.generation, system.SETTINGS, known.own)
+    if chosen is None or chosen.source != entry.source:
+        return f"{entry.source} cannot be used: it is read before classes, so it can have no class"
+    if text is None:
+        return f"{entry.source} cannot be used: it is no regular file"
     try:
         configuration.parse(text, here.name)
-        return resolution
+        return ""
     except SettingsError as error:
-        entries = {path: each for path, each in resolution.entries.items() if each is not entry}
-        problem = Problem(system.SETTINGS, f"{entry.source} cannot be used: {error}")
-        return resolution._replace(entries=entries, problems=(*resolution.problems, problem))
+        return f"{entry.source} cannot be used: {error}"
+
+
+def _why_no_classes(_: System, known: Grounds, entry: Entry | None) -> str:
+    """Why the classes that came are not placed; "" if they are, or there are none."""
+    if entry is None or entry.flag == "absent":
+        return ""
+    text = generations.text_of(known.generation, system.CLASSES, known.own)
+    if text is None:
+        return f"{entry.source} cannot be used: it is no regular file"
+    try:
+        facts.parse_classes(text)
+        return ""
+    except SettingsError as error:
+        return f"{entry.source} cannot be used, the classes of before are: {error}"

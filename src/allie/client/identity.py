@@ -48,16 +48,20 @@ def os_release(here: System) -> facts.OsRelease:
 
 
 def _classes(here: System, generation: Generation | None, known: Facts) -> tuple[str, ...]:
+    """The classes by the generation's file; by the root's own where that cannot be read.
+
+    A slip of the pen in one line must not strip every PC of its classes, nor stop its ticks: the
+    plan refuses that file by name, and the one that was placed before stays. Raises SettingsError
+    where the root's own cannot be read either.
+    """
     text = generations.text_of(generation, system.CLASSES, known)
-    if text is None:
-        text = atomic.read(f"{here.etc}/classes") or ""
     try:
-        return facts.classes_of(known.names, facts.parse_classes(text))
-    except SettingsError as error:
-        # A slip of the pen in one line must not strip every PC of its classes.
-        raise SettingsError(
-            error.message, "correct it in the store; nothing was changed"
-        ) from error
+        if text is not None:
+            return facts.classes_of(known.names, facts.parse_classes(text))
+    except SettingsError:
+        pass
+    own = atomic.read(f"{here.etc}/classes") or ""
+    return facts.classes_of(known.names, facts.parse_classes(own))
 
 
 def _names(here: System, host: str) -> tuple[str, str]:

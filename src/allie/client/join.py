@@ -53,7 +53,8 @@ def join(here: System, wishes: Wishes, first_tick: Callable[[System], Report]) -
     name = configuration.check_name(wishes.system or here.name or image, "system")
     if here.name and here.name != name:
         raise UsageError(f"{here.root} is the system {here.name} already", f"--system {here.name}")
-    settings = _settings(here, name, image, wishes)
+    wanted = configuration.render(_settings(here, name, image, wishes))
+    settings = configuration.parse(wanted, name)  # kit is in it, also where it was not wished for
     _write(here, settings)
     here = locate.open_system(here.root)
     report = first_tick(here)
@@ -126,7 +127,11 @@ def _ask(store: str, path: str) -> Finished:
 
 
 def _write(here: System, settings: Settings) -> None:
-    """Write allie.conf and the system's name, unless they say so already."""
+    """Write allie.conf and the system's name, unless they say so already.
+
+    Where allie.conf comes from a store, and another store is named, that one is followed from now
+    on, until what it has for this PC says otherwise. Raises UsageError where it is the same store.
+    """
     try:
         os.makedirs(here.etc, exist_ok=True)
         os.makedirs(here.state, 0o700, exist_ok=True)
@@ -136,11 +141,15 @@ def _write(here: System, settings: Settings) -> None:
     text = atomic.read(path)
     if text is None or configuration.parse(text, settings.system) != settings:
         source = generations.current(here) and delivered(here)
-        if source:
+        if source and text and configuration.parse(text, settings.system).stores == settings.stores:
             raise UsageError(
                 "allie.conf comes from an overlay", f"change it in the store: {source}"
             )
-        atomic.write(path, configuration.render(settings))
+        made = configuration.render(settings)
+        if source:
+            generations.note_followed(here, made)
+        else:
+            atomic.write(path, made)
     if here.name != settings.system:
         atomic.write(f"{here.etc}/system", settings.system + "\n")
 

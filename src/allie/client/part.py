@@ -61,26 +61,30 @@ def _is_routine(tick: int) -> bool:
 
 
 def bring(here: System, before: Grounds | None, *, routine: bool = False) -> Grounds:
-    """Fetch; and once more if what came names other overlays, another ring or another store.
+    """Fetch by the settings in force; and by others that came, or that the store has by now.
 
     before: the grounds as they are; None if they are unknown. Returns what they are then.
     """
     settings = before.settings if before else settings_now(here, generations.current(here))
     fetched = fetch(here, settings, routine=routine)
-    if before and fetched.generation == before.generation:
+    refused = fetched.contact.refused
+    if before and fetched.generation == before.generation and not (before.coming or refused):
         return before
-    after = grounds(here)
-    now = after.settings
-    if (now.overlays, now.ring, now.stores) != (settings.overlays, settings.ring, settings.stores):
-        fetch(here, now, routine=routine)
-        return grounds(here)
-    return after
+    if fetched.generation and not refused:
+        after = grounds(here)
+        if not after.coming:
+            generations.keep_followed(here, after.generation, after.own)
+            return after
+    from allie.client import coming  # noqa: PLC0415 - see HACKING.md, start-up
+
+    coming.follow(here, settings, fetched, routine=routine)
+    return grounds(here)
 
 
 def _came_just_now(here: System, known: Grounds) -> bool:
     """Whether the store would only say again what it said just now, to the same question."""
     contact, now = state.contact(here), known.settings
-    if contact.trouble or not 0 <= time.time() - contact.good < JUST_NOW:
+    if known.coming or contact.trouble or not 0 <= time.time() - contact.good < JUST_NOW:
         return False
     asked = configuration.parse(generations.own_settings(here), here.name)
     return (

@@ -5,7 +5,7 @@ Nearly every tick finds that it has nothing to do, and does not load this (`clie
 
 from __future__ import annotations
 
-from allie.client import fold, glance, kept, state
+from allie.client import coming, fold, glance, kept, state
 from allie.client import generation as generations
 from allie.client.apply import apply
 from allie.client.grounds import Grounds, Situation, situation
@@ -28,6 +28,11 @@ def look_and_apply(
     """
     saved = state.load_ledger(here)
     present, the_plan = decide(here, part, situation(here, known), saved, full=full)
+    left = set(the_plan.guarded).difference(known.generation.overlays)
+    if left:  # what the store says of an overlay that is off the list was not fetched
+        meant = coming.consents(known.settings, left)
+        present = present._replace(consent=present.consent | meant)
+        the_plan = plan(present)
     if state.pause(here):
         done = applied_of(tick, the_plan, list(the_plan.changes), list(the_plan.problems))
         return done._replace(paused=True)

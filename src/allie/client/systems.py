@@ -12,9 +12,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from allie.client import binding, grounds, identity
+from allie.client import binding, grounds
 from allie.client import generation as generations
-from allie.core import system, whereabouts
+from allie.core import whereabouts
 from allie.core.errors import Busy, PathRefused, StateError, UsageError
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
@@ -49,11 +49,7 @@ def settings_of(base: System) -> Settings:
 
 def settings_text(base: System) -> str:
     """The allie.conf in force on this PC, as text: what a new system begins with."""
-    own = generations.own_settings(base)
-    settings = settings_of(base)
-    facts = identity.without_classes(base, settings.host, settings.image)
-    delivered = generations.text_of(generations.current(base), system.SETTINGS, facts)
-    return own if delivered is None else delivered
+    return grounds.text_now(base, generations.current(base))
 
 
 def find(settings: Settings, name: str) -> Declared:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from allie.core import offlimits, staying
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Placed, inode_of
 from allie.core.present import Offer, Present, Standing
-from allie.core.resolution import Entry, Problem
+from allie.core.resolution import CONSENT, Entry, Problem
 from allie.core.value import Value
 
 # verbs
@@ -51,6 +51,7 @@ class Plan(Value):
     generation: int
     changes: tuple[Change, ...]  # parents before children
     problems: tuple[Problem, ...]
+    guarded: tuple[str, ...] = ()  # overlays without consent, whose files would go: too many
 
     @property
     def is_nothing(self) -> bool:
@@ -73,13 +74,13 @@ def plan(present: Present) -> Plan:
     withdrawn = _withdrawals(present)
     stays, told = staying.held_back({real: each.old for real, each in withdrawn.items()}, present)
     withdrawn = {real: each for real, each in withdrawn.items() if real not in stays}
-    problems += told
-    problems += _guard(withdrawn, present)
-    if not _too_many(withdrawn, present):
-        changes.update(withdrawn)
+    held = _guarded(withdrawn, present)
+    problems += [*told, *_guard(held, withdrawn)]
+    changes.update({real: each for real, each in withdrawn.items() if real not in held})
     _clear_the_way(present, changes, problems)
     ordered = tuple(changes[real] for real in sorted(changes))
-    return Plan(present.part, present.generation, ordered, tuple(problems))
+    guarded = tuple(sorted({*held.values()}))
+    return Plan(present.part, present.generation, ordered, tuple(problems), guarded)
 
 
 def _add(
@@ -258,36 +259,37 @@ def _withdraw(real: str, old: Placed, standing: Standing) -> Change:
     return Change(real, verb, why, None, None, old, standing)
 
 
-def _too_many(withdrawn: dict[str, Change], present: Present) -> bool:
-    """Whether so much would go that it looks like a slip (RULES A8, guard)."""
-    losing = _losing(withdrawn, present)
+def _guarded(withdrawn: dict[str, Change], present: Present) -> dict[str, str]:
+    """What stays though withdrawn, by its overlay: so many files would go that it may be a slip.
+
+    Only what no overlay consents to counts, and only that stays. Publishing a release is consent,
+    and what one overlay says is none for another.
+    """
+    meant = present.consent | present.released
+    owners = {real: each.old.overlay for real, each in withdrawn.items() if each.old}
+    held = {real: overlay for real, overlay in owners.items() if overlay not in meant}
     files = sum(1 for placed in present.ledger.entries.values() if placed.content != DIRECTORY)
-    return not present.consent and losing > MANY and losing * 2 > files
+    losing = len(_lost(held, withdrawn))
+    return held if losing > MANY and losing * 2 > files else {}
 
 
-def _losing(withdrawn: dict[str, Change], present: Present) -> int:
-    """How many files would go without anybody's consent; publishing a release is consent."""
-    return sum(
-        1
-        for change in withdrawn.values()
-        if change.why == "withdrawn"
-        and change.old
-        and change.old.content != DIRECTORY
-        and change.old.overlay not in present.released
-    )
-
-
-def _guard(withdrawn: dict[str, Change], present: Present) -> list[Problem]:
-    if not _too_many(withdrawn, present):
-        return []
-    first = min(withdrawn)
+def _lost(held: Iterable[str], withdrawn: dict[str, Change]) -> list[str]:
+    """Those of some withdrawn paths that are files, and were not put back by somebody."""
+    changes = ((real, withdrawn[real]) for real in sorted(held))
     return [
-        Problem(
-            first,
-            f"and {_losing(withdrawn, present) - 1} more would be withdrawn, more than half of all:"
-            " nothing is, until an empty .allie-withdraw at an overlay's top says that it is meant",
-        )
+        real
+        for real, each in changes
+        if each.why == "withdrawn" and each.old and each.old.content != DIRECTORY
     ]
+
+
+def _guard(held: dict[str, str], withdrawn: dict[str, Change]) -> list[Problem]:
+    if not held:
+        return []
+    files = _lost(held, withdrawn)
+    touch = " ".join(f"overlays/{each}/{CONSENT}" for each in sorted({*held.values()}))
+    words = f"and {len(files) - 1} more would be withdrawn, more than half of all: nothing is"
+    return [Problem(files[0], f"{words}. If it is meant: touch {touch}")]
 
 
 def _clear_the_way(present: Present, changes: dict[str, Change], problems: list[Problem]) -> None:

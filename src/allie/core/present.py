@@ -48,7 +48,7 @@ class Present(Value):
     groups: tuple[tuple[str, ...], ...]  # hard links in the generation: placed together
     held: frozenset[str]  # in dispute: neither placed nor withdrawn
     problems: tuple[Problem, ...]
-    consent: bool  # an overlay says that losing many files is meant
+    consent: frozenset[str]  # overlays that say that losing many of their files is meant
     met: dict[str, str] = {}  # noqa: RUF012 - what lstat said where no ledger vouches: see `glance`
     # Of paths to be withdrawn whose packages have something else by now: their entries with the
     # pristine that is to count, and the real paths from which that is yet to be taken.

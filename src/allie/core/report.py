@@ -27,6 +27,7 @@ class Contact(Value):
     since: float = 0.0  # since when there is trouble
     refused: bool = False  # it answered, and what it has was not taken
     answered: float = 0.0  # when `server` itself last answered; another may stand in for it
+    unfollowed: str = ""  # why the allie.conf that came is not followed
 
     def after_trouble(self, message: str, now: float, refused: bool = False) -> Contact:
         """The same, with the store out of reach (or refused) now."""

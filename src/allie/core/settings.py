@@ -14,6 +14,7 @@ from allie.core.errors import SettingsError
 from allie.core.value import Value
 
 DEFAULT_STALL = 60
+KIT = "kit"  # the overlay of the client itself: followed whether it is named or not
 KEYS = {
     "allie": ("store", "ring", "host", "stall", "bandwidth", "trusted"),
     "system": ("root", "image", "overlays"),
@@ -61,13 +62,19 @@ class Settings(Value):
     others: tuple[Declared, ...] = ()  # the other systems of this PC
     trusted: tuple[str, ...] = ()  # directories below which users' links are followed as root's are
 
+    @property
+    def way(self) -> tuple[object, ...]:
+        """What decides whether a fetch by these settings succeeds, and what it brings."""
+        return (self.stores, self.overlays, self.ring, self.stall)
+
 
 @lru_cache(maxsize=8)  # a tick asks for the same few texts again and again
 def parse(text: str, system: str) -> Settings:
     """Read allie.conf for the named system.
 
     Raises SettingsError where the file cannot be read as INI, or names no store, or no overlays
-    for this system: a tick guesses nothing.
+    for this system: a tick guesses nothing. The overlay `kit` is followed whether it is named or
+    not (then it is laid first), since a PC without a client would never tick again.
     """
     ini = _ini(text)
     systems = _declared(ini)
@@ -89,7 +96,7 @@ def parse(text: str, system: str) -> Settings:
     return Settings(
         system=system,
         stores=stores,
-        overlays=own.overlays,
+        overlays=own.overlays if KIT in own.overlays else (KIT, *own.overlays),
         image=own.image,
         ring=check_name(ring, "ring") if ring else "",
         host=check_host(host) if host else "",
@@ -265,7 +272,7 @@ def _ini(text: str) -> configparser.ConfigParser:
         interpolation=None, inline_comment_prefixes=(";",), default_section="\0none"
     )
     try:
-        ini.read_string(text, "allie.conf")
+        ini.read_string(text.removeprefix("\ufeff"), "allie.conf")  # what Notepad begins with
     except configparser.Error as error:
         raise SettingsError(" ".join(str(error).split())) from error
     return ini

@@ -185,6 +185,16 @@ def fetch_some(
     return ["rsync", *flags, *reach, *links, "--", f"{source}/", f"{into}/"]
 
 
+def fetch_near(reach: list[str], wanted: list[str], into: str, path: str) -> list[str]:
+    """Fetch from a tree only what can be a variant of one path, or of a directory above it."""
+    rules, above = [], "/"
+    for name in path.split("/")[:-1]:
+        above += f"{name}*/"
+        rules.append(f"--include={above}")
+    rules += [f"--include={above}{path.rpartition('/')[2]}*", "--exclude=*"]
+    return ["rsync", "-rl", *reach, *rules, "--", *wanted, f"{into}/"]
+
+
 def copy_trees(able: Version, old: str, new: str) -> list[str]:
     """Copy the named paths (standard input, see `names`) with all below them."""
     flags = [*archive_flags(able), "--from0", "--files-from=-", "--no-implied-dirs", "-r"]
