@@ -16,6 +16,7 @@ from allie.cli import options
 from allie.cli.store import add_store
 from allie.core import layout, settings
 from allie.core.errors import ATTENTION, DONE, UsageError
+from allie.core.leftout import LeftOut
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.server import blandify, bring, capture, images, installer, parts, store, unpack
@@ -115,17 +116,31 @@ def _line(row: images.Image) -> str:
 
 def _import(top: str, args: argparse.Namespace) -> int:
     with parts.begun(top, args.name) as part:
-        _fill(part, top, args)
+        left = _fill(part, top, args)
         _need_root(part, args)
-        if args.blandify:
-            blandify.apply(part.tree, blandify.own_of(part.tree, args.name))
-        parts.switch(part)
+        left += _complete(part, args)
+    _say_left_out(left)
     console.say(_line(images.describe(top, args.name)))
     return DONE
 
 
-def _fill(part: Part, top: str, args: argparse.Namespace) -> None:
-    """Make the part of whatever kind of source it is."""
+def _complete(part: Part, args: argparse.Namespace) -> list[LeftOut]:
+    """Make a tree that has come the image; what is not taken over into it."""
+    left = bring.without_swap(part)
+    if args.blandify:
+        blandify.apply(part.tree, blandify.own_of(part.tree, args.name))
+    parts.switch(part)
+    return left
+
+
+def _say_left_out(left: list[LeftOut]) -> None:
+    for each in left:
+        count = f" ({each.entries} entries)" if each.entries else ""
+        console.say(f"left out: {each.what}{count}: {each.why}")
+
+
+def _fill(part: Part, top: str, args: argparse.Namespace) -> list[LeftOut]:
+    """Make the part of whatever kind of source it is; what of a directory is left out."""
     source = args.source
     if source.startswith(unpack.DEBIAN):
         suite = source[len(unpack.DEBIAN) :]
@@ -136,8 +151,8 @@ def _fill(part: Part, top: str, args: argparse.Namespace) -> None:
     elif unpack.is_oci(source):
         unpack.from_layout(part, source, args.tag)
     else:
-        for point in bring.from_directory(part, source, top, force=args.force):
-            console.say(f"left out: {point}: mounted there")
+        return bring.from_directory(part, source, top, force=args.force)
+    return []
 
 
 def _need_root(part: Part, args: argparse.Namespace) -> None:
@@ -157,13 +172,9 @@ def _capture(top: str, args: argparse.Namespace) -> int:
         bring.need_program("ssh", "openssh-client")
     with parts.begun(top, args.name) as part:
         left = capture.capture(part, args.source, tuple(args.wanted), args.bwlimit)
-        if args.blandify:
-            blandify.apply(part.tree, blandify.own_of(part.tree, args.name))
-        parts.switch(part)
+        left += _complete(part, args)
         told = capture.tell_done(part, args.source)
-    for each in left:
-        count = f" ({each.entries} entries)" if each.entries else ""
-        console.say(f"left out: {each.what}{count}: {each.why}")
+    _say_left_out(left)
     console.say(_line(images.describe(top, args.name)))
     if not args.blandify:
         console.say(f"that machine's own is still in it: allie image blandify {args.name}")
