@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,6 +78,29 @@ def test_an_edit_within_one_second_is_seen(tmp_path: Path) -> None:
     os.utime(root / "srv/one", ns=(10**18 + 2, 10**18 + 2))
     server.run("image", "import", "toy1", root).ok()
     assert (server.image("toy1") / "srv/one").read_text() == "bbbb\n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "wanted"),
+    [
+        (0o700, 0, 0o755),  # mktemp's
+        (0o2775, 1000, 0o755),  # somebody's own
+        (0o1777, 0, 0o755),
+        (0o555, 0, 0o555),  # Fedora's
+    ],
+)
+@pytest.mark.parametrize("kind", ["directory", "tar"])
+def test_the_top_is_roots_and_open_whatever_it_was(
+    tmp_path: Path, kind: str, mode: int, owner: int, wanted: int
+) -> None:
+    root, server = toy_root(tmp_path / "root"), Store(tmp_path / "store")
+    os.chown(root, owner, owner)
+    os.chmod(root, mode)
+    source = root if kind == "directory" else _tar(root, tmp_path / "archive")
+    for verb in (["import", "toy1", source], ["blandify", "toy1"]):
+        server.run("image", *verb).ok()
+        st = os.stat(server.image("toy1"))
+        assert (stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid) == (wanted, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["", ".x", "a/b", "..", "-x", "a b", "ä"])
