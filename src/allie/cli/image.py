@@ -20,6 +20,7 @@ from allie.core.leftout import LeftOut
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.server import blandify, bring, capture, images, installer, parts, store, unpack
+from allie.server.oci import Wanted
 from allie.server.parts import Part
 from allie.server.unpack import Recipe
 
@@ -43,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="import: also what is no Linux root")
     parser.add_argument("--tag", default="", help="import: which image of an OCI layout")
+    parser.add_argument(
+        "--arch", default="", help="import: for which architecture (this machine's), as arm64"
+    )
     parser.add_argument("--variant", default="important", help="mmdebstrap: how much (important)")
     parser.add_argument("--include", default="", metavar="PKG,…", help="mmdebstrap: and these")
     parser.add_argument(
@@ -147,9 +151,9 @@ def _fill(part: Part, top: str, args: argparse.Namespace) -> list[LeftOut]:
         unpack.from_packages(part, Recipe(suite, args.variant, args.include, args.mirror))
         args.blandify = True  # it knows the machine that it was made on
     elif os.path.isfile(source):
-        unpack.from_tar(part, source, args.tag)
-    elif unpack.is_oci(source):
-        unpack.from_layout(part, source, args.tag)
+        unpack.from_tar(part, source, Wanted(args.tag, args.arch))
+    elif unpack.is_container(source):
+        unpack.from_layout(part, source, Wanted(args.tag, args.arch))
     else:
         return bring.from_directory(part, source, top, force=args.force)
     return []
