@@ -193,6 +193,30 @@ def test_what_is_left_out_can_be_wanted(tmp_path: Path) -> None:
     assert rich == {path: each for path, each in things(gold).items() if path.startswith("srv")}
 
 
+def test_what_is_mounted_from_the_same_disk_and_any_swap_is_left_out(tmp_path: Path) -> None:
+    tree: Tree = {"etc/fstab": "/opt/pages none swap sw\n", "opt/pages": "of swap\n"}
+    root, server = rich_root(tmp_path / "golden", tree), Store(tmp_path / "store")
+    make_tree(tmp_path, {"people/letter": "somebody's\n"})
+    subprocess.run(["mount", "--bind", tmp_path / "people", root / "srv/sticky"], check=True)
+    try:
+        with offered(server, root) as offer:
+            capture = ["image", "capture", "gold1", offer.url]
+            said = server.run(*capture, env=offer.password).ok().out
+            offer.end()
+        with offered(server, root) as offer:
+            capture = ["image", "capture", "gold2", offer.url, "--with", "/srv/sticky"]
+            server.run(*capture, env=offer.password).ok()
+            offer.end()
+    finally:
+        subprocess.run(["umount", root / "srv/sticky"], check=True)
+    assert "left out: /srv/sticky: another file system" in said
+    assert "left out: /opt/pages: swap" in said
+    gold = server.image("gold1")
+    assert list((gold / "srv/sticky").iterdir()) == []
+    assert not (gold / "opt/pages").exists()
+    assert (server.image("gold2") / "srv/sticky/letter").exists()
+
+
 def test_a_disk_is_mounted_read_only_for_the_time(tmp_path: Path) -> None:
     root, server = rich_root(tmp_path / "golden", KEPT), Store(tmp_path / "store")
     disk = tmp_path / "disk"

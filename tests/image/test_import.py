@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.image.site import Store, rich_root, things
+from tests.worlds.loop import looped
 from tests.worlds.store import ServedByAllie
 from tests.worlds.toy import File, make_tree, toy_root
 
@@ -76,6 +80,29 @@ def test_an_edit_within_one_second_is_seen(tmp_path: Path) -> None:
     assert (server.image("toy1") / "srv/one").read_text() == "bbbb\n"
 
 
+@pytest.mark.parametrize(
+    ("mode", "owner", "wanted"),
+    [
+        (0o700, 0, 0o755),  # mktemp's
+        (0o2775, 1000, 0o755),  # somebody's own
+        (0o1777, 0, 0o755),
+        (0o555, 0, 0o555),  # Fedora's
+    ],
+)
+@pytest.mark.parametrize("kind", ["directory", "tar"])
+def test_the_top_is_roots_and_open_whatever_it_was(
+    tmp_path: Path, kind: str, mode: int, owner: int, wanted: int
+) -> None:
+    root, server = toy_root(tmp_path / "root"), Store(tmp_path / "store")
+    os.chown(root, owner, owner)
+    os.chmod(root, mode)
+    source = root if kind == "directory" else _tar(root, tmp_path / "archive")
+    for verb in (["import", "toy1", source], ["blandify", "toy1"]):
+        server.run("image", *verb).ok()
+        st = os.stat(server.image("toy1"))
+        assert (stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid) == (wanted, 0, 0)
+
+
 @pytest.mark.parametrize("name", ["", ".x", "a/b", "..", "-x", "a b", "ä"])
 def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
     server = Store(tmp_path / "store")
@@ -119,16 +146,77 @@ def test_other_sources_that_cannot_be_meant(tmp_path: Path) -> None:
     assert server.names() == []
 
 
-def test_what_is_mounted_in_a_source_is_left_out_and_named(tmp_path: Path) -> None:
-    root, server = rich_root(tmp_path / "root"), Store(tmp_path / "store")
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", root / "mnt"], check=True)
+@contextmanager
+def _mounted(*argv: str | Path) -> Iterator[None]:
+    subprocess.run(["mount", *argv], check=True)
     try:
+        yield
+    finally:
+        subprocess.run(["umount", argv[-1]], check=True)
+
+
+def test_what_is_mounted_in_a_source_is_left_out_and_named(tmp_path: Path) -> None:
+    """Also a directory or a file of the same file system, and a name that is a pattern."""
+    odd = "opt/a[b]\\*c"
+    root = rich_root(tmp_path / "root", {"etc/mtab": "its own\n", f"{odd}/own": "hidden\n"})
+    make_tree(root, {"opt/abc/x": "matches\n"})
+    server = Store(tmp_path / "store")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "letter").write_text("somebody's\n")
+    with (
+        _mounted("-t", "tmpfs", "tmpfs", root / "mnt"),
+        _mounted("--bind", other, root / "home"),
+        _mounted("--bind", other, root / odd),
+        _mounted("--bind", other / "letter", root / "etc/mtab"),
+    ):
         (root / "mnt/other").touch()
         said = server.run("image", "import", "toy1", root).ok().out
-    finally:
-        subprocess.run(["umount", root / "mnt"], check=True)
-    assert f"left out: {root}/mnt" in said
-    assert list((server.image("toy1") / "mnt").iterdir()) == []
+    for point in ("mnt", "home", odd, "etc/mtab"):
+        assert f"left out: {root}/{point}: mounted there" in said
+    for point in ("mnt", "home", odd):
+        assert list((server.image("toy1") / point).iterdir()) == []
+    assert not (server.image("toy1") / "etc/mtab").exists()
+    assert (server.image("toy1") / "opt/abc/x").exists()
+
+
+def test_nested_subvolumes_come_and_snapshots_are_named(tmp_path: Path) -> None:
+    server, disk, place = Store(tmp_path / "store"), tmp_path / "disk", tmp_path / "place"
+    with disk.open("wb") as file:
+        file.truncate(128 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", disk], check=True)
+    place.mkdir()
+    with looped(disk) as device, _mounted(device, place):
+        for name in ("gold", "gold/deep", "gold/deep/er"):
+            subprocess.run(["btrfs", "-q", "subvolume", "create", place / name], check=True)
+        root = rich_root(place / "gold", {"deep/er/app": "app\n"})
+        wanted = set(things(root))
+        for name in ("deep/snap", ".snapshots"):
+            take = ["btrfs", "-q", "subvolume", "snapshot", "-r"]
+            subprocess.run([*take, root / "deep", root / name], check=True)
+        said = server.run("image", "import", "toy1", root).ok().out
+    assert f"left out: {root}/deep/snap: a read-only snapshot" in said
+    assert f"left out: {root}/.snapshots: a read-only snapshot" in said
+    assert set(things(server.image("toy1"))) - {"deep/snap", ".snapshots"} == wanted
+
+
+SWAP = {4096: b"SWAPSPACE2", 65536: b"SWAPSPACE2", 8192: b"S1SUSPEND\0"}
+
+
+@pytest.mark.parametrize("kind", ["directory", "tar"])
+def test_swap_is_left_out_and_named_whatever_its_name(tmp_path: Path, kind: str) -> None:
+    root, server = rich_root(tmp_path / "root"), Store(tmp_path / "store")
+    for page, sign in SWAP.items():
+        content = bytearray(1 << 20)
+        content[page - 10 : page] = sign
+        make_tree(root, {f"var/lib/page{page}.bin": bytes(content)})
+    make_tree(root, {"usr/share/swap.img": "no swap\n", "opt/zeros": bytes(1 << 20)})
+    source = root if kind == "directory" else _tar(root, tmp_path / "archive")
+    said = server.run("image", "import", "toy1", source).ok().out
+    there = set(things(server.image("toy1")))
+    pages = {f"var/lib/page{page}.bin" for page in SWAP}
+    assert set(things(root)) - there == pages
+    assert all(f"left out: /{path}: swap" in said for path in pages)
 
 
 def test_an_image_in_use_as_a_mount_point_is_not_touched(tmp_path: Path) -> None:

@@ -10,10 +10,21 @@ import pytest
 
 from tests.image.site import Store, rich_root, things
 from tests.worlds.debian import UnavailableError, apt_sources
-from tests.worlds.oci import archived, oci_layout
-from tests.worlds.toy import make_tree
+from tests.worlds.oci import (
+    archived,
+    docker_archive,
+    in_docker_words,
+    nested,
+    oci_layout,
+    packed_by_zstd,
+)
+from tests.worlds.toy import Link, Tree, make_tree, toy_root
 
 pytestmark = [pytest.mark.root, pytest.mark.real]
+DOCKERS = '[{"Config": "c.json", "Layers": [], "RepoTags": ["x:latest"]}]'
+DOCKER: Tree = {"manifest.json": DOCKERS}
+OCI: Tree = {"oci-layout": "{}"}
+INDEX = '{"manifests": [{"digest": "../../x"}]}'
 needs_umoci = pytest.mark.skipif(not shutil.which("umoci"), reason="needs umoci")
 
 
@@ -55,6 +66,59 @@ def test_of_several_images_one_is_named(tmp_path: Path) -> None:
     assert server.names() == []
     server.run("image", "import", "oci1", layout, "--tag", "testing").ok()
     assert (server.image("oci1") / "etc/layer").read_text() == "of testing\n"
+
+
+@needs_umoci
+@pytest.mark.parametrize("kind", ["plain", "nested", "docker's words", "zstd", "docker-archive"])
+def test_every_form_of_a_containers_image(tmp_path: Path, kind: str) -> None:
+    """Of two architectures; as directory and as tar, whose name has a colon, as times have."""
+    server = Store(tmp_path / "store")
+    root = toy_root(tmp_path / "root", {"etc/motd": "goes\n"})
+    source = oci_layout(tmp_path / "layout", root, arches=("amd64", "riscv64"))
+    if kind == "nested":
+        nested(source)
+    elif kind == "docker's words":
+        in_docker_words(source)
+    elif kind == "zstd":
+        packed_by_zstd(source)
+    elif kind == "docker-archive":
+        docker_archive(source, tmp_path / "archive")
+        source = tmp_path / "archive"
+    packed = archived(source, tmp_path / "2024-05-01T12:30.tar")
+    for place, name in ((source, "a"), (packed, "b")):
+        done = server.run("image", "import", name, place, "--arch", "x86_64")
+        assert done.rc == 0, done.err
+        server.run("image", "import", name, place, "--arch", "riscv64", "--tag", "latest").ok()
+        image = server.image(name)
+        assert (image / "etc/layer").read_text() == "of latest for riscv64\n"
+        assert not (image / "etc/motd").exists()
+        done = server.run("image", "import", "c", place, "--arch", "s390x")
+        assert done.rc == 64
+        assert "has no image for s390x: it has amd64, riscv64" in done.err
+        assert not list(server.part("").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "broken"),
+    [
+        ("docker-archive that cannot be read: c.json", DOCKER),
+        ("docker-archive that cannot be read: c.json", {**DOCKER, "c.json": Link("/etc/passwd")}),
+        ("OCI layout that cannot be read: index.json", {**OCI, "index.json": "{"}),
+        ("OCI layout that cannot be read: ../../x is no digest", {**OCI, "index.json": INDEX}),
+        ("OCI layout that cannot be read", {**OCI, "index.json": "[" * 100_000}),
+    ],
+)
+@needs_umoci
+def test_an_archive_that_cannot_be_read_is_called_by_its_name(
+    tmp_path: Path, words: str, broken: Tree
+) -> None:
+    server = Store(tmp_path / "store")
+    make_tree(tmp_path / "broken", broken)
+    done = server.run("image", "import", "x1", tmp_path / "broken")
+    assert done.rc == 2
+    assert words in done.err
+    assert "Traceback" not in done.err
+    assert not list(server.part("").iterdir())
 
 
 @needs_umoci

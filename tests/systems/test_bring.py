@@ -193,10 +193,10 @@ def test_how_far_it_is_can_be_seen_and_what_it_may_take_is_held(room: Room) -> N
     room.declare(section("el7"), allie="bandwidth = 2M")
     began = time.monotonic()
     pc = room.pc("pc07")
-    words = until(lambda: (said := entry(pc, "el7")["words"]).endswith("%") and said, "a share")
-    share = re.fullmatch(r"being fetched.* (\d+) %", words)
-    assert share, words
-    assert 0 < int(share.group(1)) < 100
+    words = until(lambda: (said := entry(pc, "el7")["words"]).endswith("far") and said, "how far")
+    came = re.fullmatch(r"being fetched.* (\d+) MiB so far", words)
+    assert came, words
+    assert 0 < int(came.group(1)) <= 13
     arrives(pc, "el7")
     assert time.monotonic() - began > 12 / 2 * 0.8
 

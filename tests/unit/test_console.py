@@ -187,3 +187,34 @@ def test_progress_is_shown_after_two_seconds(
     clock[0] += seconds
     show(b"noise\r      1,000  40%   1.00MB/s    0:00:09\r      1,234  42%   1.00MB/s    0:00:09 ")
     assert shown in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("output", "size", "share"),
+    [
+        (b"\r  1,000  40%   1.00MB/s    0:00:09", 1000, 40),
+        (b"\r  1,000  40%   1.00MB/s    0:00:09 \r  1,500  60%  9.00MB/s  0:00:01", 1500, 60),
+        # a second command, for what the first left out: it begins at nothing, of the same whole
+        (b"\r  1,000  40%  1.00MB/s  0:00:09\r  10  0%  1.00MB/s  0:00:09", 1010, 40),
+        (b"\r 600 60% 1MB/s 0:00:09\r 1 0% 1MB/s 0:00:09\r 400 40% 1MB/s 0:00:09", 1000, 100),
+        # tried again
+        (b"\r 900 90% 1MB/s 0:00:09\r 1 0% 1MB/s 0:00:09\r 900 90% 1MB/s 0:00:09", 1800, 100),
+        (b"\r   500  20%   1MB/s  0:00:09 usr/lib/x is over max-size\n", 500, 20),
+        (b"usr/lib/x is over max-size\n", 0, 0),
+    ],
+)
+def test_how_far_rsync_is(output: bytes, size: int, share: int) -> None:
+    moved = console.Moved()
+    moved.take(output)
+    assert (moved.size, moved.share) == (size, share)
+
+
+@given(st.lists(st.integers(0, 10**6), max_size=20))
+def test_progress_never_runs_backwards(sizes: list[int]) -> None:
+    moved = console.Moved()
+    before = (0, 0)
+    for size in sizes:
+        moved.take(b"\r %15s %3d%% 1MB/s 0:00:01 " % (f"{size:,}".encode(), size // 10**4))
+        assert before <= (moved.size, moved.share)
+        assert before[1] <= moved.share <= 100
+        before = (moved.size, moved.share)

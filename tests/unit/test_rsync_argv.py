@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -327,17 +328,37 @@ def test_an_update_is_compressed_where_there_is_a_wire() -> None:
 def test_large_files_come_apart_since_keeping_holes_is_slow() -> None:
     able, source = Version((3, 2)), "rsync://h/images/el9"
     little = bringing.bring(able, [], source, "/systems/.el9.part", only_little=True)
-    assert {"-aHAX", f"--max-size={bringing.LARGE - 1}", "--info=skip1"} <= set(little)
+    assert {"-aHAX", f"--max-size={bringing.LARGE - 1}"} <= set(little)
     assert "--inplace" not in little
     fresh = bringing.bring(able, [], source, "/s/.el9.part", only_little=True, fresh=True)
     assert set(fresh) - set(little) == {"--inplace", "/s/.el9.part/"}
     assert "--inplace" not in bringing.bring(able, [], source, "/s/.el9.part", fresh=True)
-    large = bringing.bring_some(able, [], "rsync://h/images", "/s/.el9.part", ["--bwlimit=2M"])
-    assert {"-aSHAX", "--from0", "--files-from=-", "--bwlimit=2M"} <= set(large)
-    assert "--delete" not in large
-    assert bringing.names("el9", ["a b"]) == b"el9/./a b\0"
-    said = b"a b is over max-size\nodd\\#012name is over max-size\n\rx is over max-size, too\n"
-    assert bringing.large(said) == ["a b", "odd\nname"]
+
+
+@pytest.mark.parametrize("update", [False, True])
+def test_nothing_is_read_out_of_what_rsync_prints(
+    update: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Progress and names come on one line there, and a name may look like either."""
+    ran: list[list[str]] = []
+    shown: list[bytes] = []
+
+    def run(argv: list[str], **how: Any) -> Finished:
+        ran.append(argv)
+        how["on_output"](b"\r  12  3%  1MB/s  0:00:01 usr/lib/x is over max-size\n")
+        assert not how.get("stdin")
+        return Finished(tuple(argv), 0, b"", b"")
+
+    monkeypatch.setattr(process, "run", run)
+    follow, store = shown.append, "rsync://h"
+    bringing.fetch(
+        Version((3, 2)), [], store, "el9", "/s", stall=1, follow=follow, update=update, fresh=True
+    )
+    whole = ran.pop()
+    assert not [each for each in whole if each.startswith(("--max-size", "--files-from"))]
+    assert {"-aSHAX", "--delete"} <= set(whole)
+    assert [f"--max-size={bringing.LARGE - 1}" in argv for argv in ran] == [True] * (not update)
+    assert b"".join(shown).count(b"over max-size") == len(ran) + 1
 
 
 def test_trees_are_copied_with_all_below_them() -> None:

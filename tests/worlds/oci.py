@@ -2,6 +2,10 @@
 
 oci_layout(top)                 a layout with one image, tagged `latest`
 oci_layout(top, ("a", "b"))     two images
+nested(layout)                  the same, in an index in its index, with an attestation for each
+in_docker_words(layout)         the same, with docker's media types
+packed_by_zstd(layout)          the same, its layers packed otherwise
+docker_archive(layout, top)     what `docker save` made of it before version 25
 """
 
 from __future__ import annotations
@@ -10,7 +14,9 @@ import gzip
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +24,97 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _TAG = "org.opencontainers.image.ref.name"
 
 
-def oci_layout(top: Path, root: Path, tags: tuple[str, ...] = ("latest",)) -> Path:
-    """A layout at `top`: the files of `root`, then a layer that changes and removes some."""
+def oci_layout(
+    top: Path, root: Path, tags: tuple[str, ...] = ("latest",), arches: tuple[str, ...] = ("amd64",)
+) -> Path:
+    """A layout at `top`: the files of `root`, then a layer that changes and removes some.
+
+    arches: of one tag, an image for each; the changed file names it.
+    """
     (top / "blobs/sha256").mkdir(parents=True)
     (top / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     manifests = []
-    for tag in tags:
-        manifest = _image(top, [_of_root(root), _second(tag)])
+    for tag, arch in ((tag, arch) for tag in tags for arch in arches):
+        words = f"{tag} for {arch}" if arches[1:] else tag
+        manifest = _image(top, [_of_root(root), _second(words)], arch)
         manifests.append({**manifest, "annotations": {_TAG: tag}} if tag else manifest)
     index = {"schemaVersion": 2, "manifests": manifests}
     (top / "index.json").write_text(json.dumps(index))
     return top
+
+
+def nested(layout: Path) -> None:
+    """As buildx writes it: the index names an index, which has attestations, too."""
+    index = json.loads((layout / "index.json").read_text())
+    tag = index["manifests"][0]["annotations"][_TAG]
+    inner = []
+    for each in index["manifests"]:
+        note = {**_blob(layout, b"{}", "application/vnd.in-toto+json")}
+        config = _json(layout, {"os": "unknown"}, "application/vnd.oci.image.config.v1+json")
+        about = _json(layout, {"config": config, "layers": [note]}, each["mediaType"])
+        notes = {"vnd.docker.reference.type": "attestation-manifest"}
+        platform = {"architecture": "unknown", "os": "unknown"}
+        inner += [{key: each[key] for key in ("mediaType", "digest", "size")}]
+        inner += [{**about, "platform": platform, "annotations": notes}]
+    kind = "application/vnd.oci.image.index.v1+json"
+    named = {**_json(layout, {"manifests": inner}, kind), "annotations": {_TAG: tag}}
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
+
+
+def in_docker_words(layout: Path) -> None:
+    """As docker keeps in its own store what it had from a registry."""
+
+    def change(manifest: dict[str, Any]) -> dict[str, Any]:
+        manifest["config"]["mediaType"] = "application/vnd.docker.container.image.v1+json"
+        for each in manifest["layers"]:
+            each["mediaType"] = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+        return manifest
+
+    _change(layout, change, "application/vnd.docker.distribution.manifest.v2+json")
+
+
+def packed_by_zstd(layout: Path) -> None:
+    """Its layers are packed by zstd."""
+
+    def change(manifest: dict[str, Any]) -> dict[str, Any]:
+        for number, each in enumerate(manifest["layers"]):
+            packed = (layout / "blobs/sha256" / each["digest"][7:]).read_bytes()
+            plain = gzip.decompress(packed)
+            done = subprocess.run(["zstd", "-qc"], input=plain, capture_output=True, check=True)
+            kind = _LAYER.replace("gzip", "zstd")
+            manifest["layers"][number] = _blob(layout, done.stdout, kind)
+        return manifest
+
+    _change(layout, change, "application/vnd.oci.image.manifest.v1+json")
+
+
+def docker_archive(layout: Path, top: Path) -> None:
+    """manifest.json, and a directory for each layer; what is the same twice is a symlink."""
+    top.mkdir()
+    entries = []
+    for entry in json.loads((layout / "index.json").read_text())["manifests"]:
+        manifest = json.loads((layout / "blobs/sha256" / entry["digest"][7:]).read_text())
+        config = manifest["config"]["digest"][7:]
+        (top / f"{config}.json").write_bytes((layout / "blobs/sha256" / config).read_bytes())
+        layers = []
+        for number, each in enumerate(manifest["layers"]):
+            plain = gzip.decompress((layout / "blobs/sha256" / each["digest"][7:]).read_bytes())
+            (top / f"{config}-{number}").mkdir()
+            (top / f"{number}-of-{config}.tar").write_bytes(plain)
+            layers.append(f"{config}-{number}/layer.tar")
+            (top / layers[-1]).symlink_to(f"../{number}-of-{config}.tar")
+        tag = entry["annotations"][_TAG]
+        entries.append({"Config": f"{config}.json", "RepoTags": [f"x:{tag}"], "Layers": layers})
+    (top / "manifest.json").write_text(json.dumps(entries))
+
+
+def _change(layout: Path, change: Callable[[dict[str, Any]], dict[str, Any]], kind: str) -> None:
+    index = json.loads((layout / "index.json").read_text())
+    for entry in index["manifests"]:
+        old = layout / "blobs/sha256" / entry["digest"][7:]
+        entry.update(_json(layout, change(json.loads(old.read_text())), kind))
+        old.unlink()
+    (layout / "index.json").write_text(json.dumps(index))
 
 
 def archived(layout: Path, archive: Path) -> Path:
@@ -58,10 +144,11 @@ def _second(tag: str) -> bytes:
     return packed.getvalue()
 
 
-def _image(top: Path, layers: list[bytes]) -> dict[str, Any]:
+def _image(top: Path, layers: list[bytes], arch: str = "amd64") -> dict[str, Any]:
     described = [_blob(top, gzip.compress(layer, mtime=0), _LAYER) for layer in layers]
     config = {
-        "architecture": "amd64",
+        "architecture": arch.partition("/")[0],
+        "variant": arch.partition("/")[2],
         "os": "linux",
         "config": {},
         "rootfs": {

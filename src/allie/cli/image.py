@@ -16,9 +16,11 @@ from allie.cli import options
 from allie.cli.store import add_store
 from allie.core import layout, settings
 from allie.core.errors import ATTENTION, DONE, UsageError
+from allie.core.leftout import LeftOut
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.server import blandify, bring, capture, images, installer, parts, store, unpack
+from allie.server.oci import Wanted
 from allie.server.parts import Part
 from allie.server.unpack import Recipe
 
@@ -42,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="import: also what is no Linux root")
     parser.add_argument("--tag", default="", help="import: which image of an OCI layout")
+    parser.add_argument(
+        "--arch", default="", help="import: for which architecture (this machine's), as arm64"
+    )
     parser.add_argument("--variant", default="important", help="mmdebstrap: how much (important)")
     parser.add_argument("--include", default="", metavar="PKG,…", help="mmdebstrap: and these")
     parser.add_argument(
@@ -115,29 +120,43 @@ def _line(row: images.Image) -> str:
 
 def _import(top: str, args: argparse.Namespace) -> int:
     with parts.begun(top, args.name) as part:
-        _fill(part, top, args)
+        left = _fill(part, top, args)
         _need_root(part, args)
-        if args.blandify:
-            blandify.apply(part.tree, blandify.own_of(part.tree, args.name))
-        parts.switch(part)
+        left += _complete(part, args)
+    _say_left_out(left)
     console.say(_line(images.describe(top, args.name)))
     return DONE
 
 
-def _fill(part: Part, top: str, args: argparse.Namespace) -> None:
-    """Make the part of whatever kind of source it is."""
+def _complete(part: Part, args: argparse.Namespace) -> list[LeftOut]:
+    """Make a tree that has come the image; what is not taken over into it."""
+    left = bring.without_swap(part)
+    if args.blandify:
+        blandify.apply(part.tree, blandify.own_of(part.tree, args.name))
+    parts.switch(part)
+    return left
+
+
+def _say_left_out(left: list[LeftOut]) -> None:
+    for each in left:
+        count = f" ({each.entries} entries)" if each.entries else ""
+        console.say(f"left out: {each.what}{count}: {each.why}")
+
+
+def _fill(part: Part, top: str, args: argparse.Namespace) -> list[LeftOut]:
+    """Make the part of whatever kind of source it is; what of a directory is left out."""
     source = args.source
     if source.startswith(unpack.DEBIAN):
         suite = source[len(unpack.DEBIAN) :]
         unpack.from_packages(part, Recipe(suite, args.variant, args.include, args.mirror))
         args.blandify = True  # it knows the machine that it was made on
     elif os.path.isfile(source):
-        unpack.from_tar(part, source, args.tag)
-    elif unpack.is_oci(source):
-        unpack.from_layout(part, source, args.tag)
+        unpack.from_tar(part, source, Wanted(args.tag, args.arch))
+    elif unpack.is_container(source):
+        unpack.from_layout(part, source, Wanted(args.tag, args.arch))
     else:
-        for point in bring.from_directory(part, source, top, force=args.force):
-            console.say(f"left out: {point}: mounted there")
+        return bring.from_directory(part, source, top, force=args.force)
+    return []
 
 
 def _need_root(part: Part, args: argparse.Namespace) -> None:
@@ -157,13 +176,9 @@ def _capture(top: str, args: argparse.Namespace) -> int:
         bring.need_program("ssh", "openssh-client")
     with parts.begun(top, args.name) as part:
         left = capture.capture(part, args.source, tuple(args.wanted), args.bwlimit)
-        if args.blandify:
-            blandify.apply(part.tree, blandify.own_of(part.tree, args.name))
-        parts.switch(part)
+        left += _complete(part, args)
         told = capture.tell_done(part, args.source)
-    for each in left:
-        count = f" ({each.entries} entries)" if each.entries else ""
-        console.say(f"left out: {each.what}{count}: {each.why}")
+    _say_left_out(left)
     console.say(_line(images.describe(top, args.name)))
     if not args.blandify:
         console.say(f"that machine's own is still in it: allie image blandify {args.name}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import stat
 import time
@@ -56,7 +55,6 @@ class DiskFull(StateError):
 
 FirstTick = Callable[[System], Report]
 _SYNC = 60.0  # seconds between two points up to which a power failure costs nothing
-_SHARE = re.compile(rb"\s(\d+)%\s")
 _UNCERTAIN = 5.0  # seconds by which a file may be older than its time says
 
 
@@ -143,9 +141,12 @@ def trouble(base: System, name: str) -> tuple[str, bool]:
 
 
 def progress(base: System, name: str) -> str:
-    """How much of the image is there, in words; "" if nobody knows."""
-    share = (atomic.read(f"{base.systems}/{name}/progress") or "").strip()
-    return f"{share} %" if share else ""
+    """How much came since this try began, in words; "" if nobody knows.
+
+    No share of the whole: the background fetch begins before rsync knows how much there is.
+    """
+    size = (atomic.read(f"{base.systems}/{name}/progress") or "").strip()
+    return f"{size} MiB so far" if size else ""
 
 
 @contextmanager
@@ -229,18 +230,17 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
     able = rsync.held_in(tree, rsync.version(f"{job.base.state}/rsync"))
     reach = rsync.transport(store, settings.stall)
     place = f"{systems.book(job.base, job.declared.name)}/progress"
-    show = console.progress(f"{job.declared.name}: image {note.image}")[1]
+    words, show = console.progress(f"{job.declared.name}: image {note.image}")
     limits = [f"--bwlimit={settings.bandwidth}"] if settings.bandwidth else []
     asks = signal.SIGVTALRM if bringing.tells_when_asked(able) and not show else 0
-    steady = [*limits, *(["--info=progress2"] if not asks else [])]
-    synced, share = time.monotonic(), b""
+    steady = [*limits, *(words or ([] if asks else ["--info=progress2"]))]
+    synced, moved, noted = time.monotonic(), console.Moved(), 0
 
     def follow(output: bytes) -> None:
-        nonlocal synced, note, share
-        shares = _SHARE.findall(output)
-        if shares and shares[-1] != share:  # rsync may say it for every file
-            share = shares[-1]
-            atomic.write(place, share.decode() + "\n", durable=False)
+        nonlocal synced, note, noted
+        if moved.take(output) and moved.size >> 20 != noted:  # rsync may say it for every file
+            noted = moved.size >> 20
+            atomic.write(place, f"{noted}\n", durable=False)
         if show:
             show(output)
         if time.monotonic() - synced > _SYNC:

@@ -7,6 +7,7 @@ gone with it, however it ends; so are the daemon and whoever it answers.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from allie.core import offering
 from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
-from allie.machine import answering, atomic, groups, mounting, mounts, process
+from allie.machine import answering, atomic, groups, mounting, mounts, process, source
 from allie.machine.answering import Callers
 from allie.machine.confining import (
     DAC_READ_SEARCH,
@@ -79,6 +80,9 @@ def _served(top: str, work: str, hosts: str, port: int) -> Iterator[Offer]:
     """Have the daemon run while the offer is open."""
     secret = os.urandom(12).hex()
     os.mkdir(f"{work}/{offering.MAILBOX}", 0o700)
+    os.mkdir(f"{work}/{offering.ABOUT}", 0o700)
+    machine = json.dumps(_machine(top)._asdict())
+    atomic.write(f"{work}/{offering.ABOUT}/{offering.MACHINE}", machine, durable=False)
     conf = f"{work}/rsyncd.conf"
     atomic.write(f"{work}/secrets", f"{offering.USER}:{secret}\n", 0o600, durable=False)
     text = offering.configuration(top, work, port, hosts)
@@ -98,6 +102,12 @@ def _served(top: str, work: str, hosts: str, port: int) -> Iterator[Offer]:
             process.wait(pid)
         except ChildProcessError:
             pass  # it had ended by itself
+
+
+def _machine(top: str) -> source.Machine:
+    """What there is to know of the offered system; what it swaps to is the running one's."""
+    tables = ("/proc/self/mountinfo", "/proc/swaps", f"{top}/etc/fstab")
+    return source.described(b"\n".join(atomic.read_bytes(path) or b"" for path in tables), top)
 
 
 def _workplace() -> str:

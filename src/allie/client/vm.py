@@ -19,12 +19,14 @@ from allie.core import whereabouts
 from allie.core.errors import StateError
 from allie.core.settings import Declared
 from allie.core.value import Value
-from allie.machine import atomic, console, disks, locate, lock, loop, mounts, paths, process
+from allie.machine import atomic, console, disks, locate, lock, loop, mounts, paths, process, tree
 
 PROGRAM = "qemu-system-x86_64"
 PACKAGES = "qemu-system-x86 (apt, pacman), qemu-system-x86-core (dnf) or qemu-x86 (zypper)"
 PATIENCE = 20.0  # seconds without a word on the console, after which KVM is taken not to work
 _SPARE = 1 << 30  # what the system may write on its throw-away copy
+_SPARE_INODES = 100_000
+_ENTRY = 4096 + 512  # bytes beside its content: an inode or two, a block that a small file fills
 _SCRATCH = "/var/tmp"  # on a disk: the copy of a system is too large for memory
 _COPY = 1 << 20
 _MOUNT = "/run/allie/vm"  # seen by us alone
@@ -163,16 +165,30 @@ def _copy(root: str, modules: str) -> int:
     if lock.is_running(locate.open_system(root)):
         console.warn(f"{root}: its tick is at work; the copy may have half of what it does")
     trees = [root, modules] if os.path.isdir(modules) else [root]
-    done = process.run(["du", "-skxc", *trees], check=True)
+    size, entries = _extent(trees)
     image = _nameless()
-    kilobytes = int(done.out.splitlines()[-1].split()[0])
-    os.ftruncate(image, int(kilobytes * 1024 * 1.4) + _SPARE)
+    os.ftruncate(image, size + size // 2 + _SPARE)
     console.say(f"copying {root} (nothing that the machine writes is kept)")
-    command = ["mkfs.ext4", "-q", "-F", "-d", root, f"/proc/self/fd/{image}"]
+    # As many inodes as it needs: mkfs.ext4 would have one for each 16 KiB
+    command = ["mkfs.ext4", "-q", "-F", "-N", str(entries * 2 + _SPARE_INODES), "-d", root]
+    command.append(f"/proc/self/fd/{image}")
     process.run(command, keep=[image], check=True)
     if trees[1:]:
         _add_modules(image, modules)
     return image
+
+
+def _extent(trees: Sequence[str]) -> tuple[int, int]:
+    """How much room trees take on an ext4: (bytes, entries); there is no harm in too much."""
+    size = entries = 0
+    for top in trees:
+        for path, _ in tree.listing(top):
+            try:
+                size += os.lstat(f"{top}/{path}").st_blocks * 512 + _ENTRY
+            except OSError:
+                continue  # gone meanwhile
+            entries += 1
+    return size, entries
 
 
 def _add_modules(image: int, modules: str) -> None:

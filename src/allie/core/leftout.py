@@ -1,12 +1,25 @@
-"""What of a golden machine's root is not the system, and is not captured: rsync's filter rules.
+"""What of a root is not the system, and is not brought into an image: rsync's filter rules.
 
-Pure data, each row with its reason. Read by `server.capture`. Other file systems are left out, too
-(rsync -x); `--with` takes one of these back in.
+Pure. A captured machine lacks the rows below, each with its reason, its swap files and what is
+mounted in it; `--with` takes one of these back in. An import lacks only what is mounted.
+Mount points are left out by name: rsync's -x looks at device numbers, so it would bring a bind
+mount of the same file system, and leave out a nested subvolume of a btrfs.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from allie.core.value import Value
+
+
+class LeftOut(Value):
+    """Some of what was not brought."""
+
+    what: str
+    why: str
+    entries: int = 0  # what is in a directory is not counted
 
 
 class Row(Value):
@@ -31,6 +44,7 @@ ROWS = (
     ),
     Row("/swapfile /swap.img /swap/* /var/swap* /swap.file", "swap"),
     Row("lost+found/", "a file system's own"),
+    Row("/.snapshots/* /home/.snapshots/*", "snapshots"),
 )
 
 
@@ -55,6 +69,47 @@ def filters(chosen: list[Row]) -> list[str]:
         options += [f"--filter=+ {pattern}" for pattern in row.keep.split()]
         options += [f"--filter=- {pattern}" for pattern in row.patterns.split()]
     return options
+
+
+def mounted(points: Iterable[str], wanted: tuple[str, ...] = ()) -> list[str]:
+    """rsync's options that leave out what is mounted at these points: a directory stays, empty.
+
+    >>> mounted(["/srv/a*b"])
+    ['--filter=+ /srv/a\\\\*b/', '--filter=- /srv/a\\\\*b/*', '--filter=- /srv/a\\\\*b']
+    """
+    rules = []
+    for point in sorted(set(points) - {path.rstrip("/") for path in wanted}):
+        name = literal(point)
+        # A trailing slash is for directories alone; the last rule is for a file mounted over
+        rules += [f"+ {name}/", f"- {_escaped(point)}/*", f"- {name}"]
+    return [f"--filter={rule}" for rule in rules]
+
+
+def ways(wanted: tuple[str, ...]) -> list[str]:
+    """rsync's options by which these paths, and the directories above them, come in any case.
+
+    They go before those that leave something out.
+    """
+    found = []
+    for path in wanted:
+        names = path.strip("/").split("/")
+        above = ["/" + "/".join(names[:count]) for count in range(1, len(names) + 1)]
+        found += [f"--filter=+ {literal(each)}/" for each in above]
+    return found
+
+
+def files(paths: Iterable[str]) -> list[str]:
+    """rsync's options that leave out these files."""
+    return [f"--filter=- {literal(path)}" for path in sorted(paths)]
+
+
+def literal(path: str) -> str:
+    """A path as a pattern of rsync's that matches it alone: it reads escapes beside wildcards."""
+    return _escaped(path) if re.search(r"[*?[]", path) else path
+
+
+def _escaped(path: str) -> str:
+    return re.sub(r"([\\*?[])", r"\\\1", path)
 
 
 def reason(pattern: str, chosen: list[Row]) -> str:

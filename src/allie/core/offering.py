@@ -1,7 +1,8 @@
 """What the two ends of a capture have agreed on: `allie offer` there, `image capture` here.
 
-The offer is a module of a temporary rsync daemon, read-only. Into its second module, which is not
-the offered system, the capture lays one small file when all is well: then the offer ends.
+The offer is a module of a temporary rsync daemon, read-only. Two more are not the offered system:
+one says what is mounted in it; into the other the capture lays one small file when all is well, and
+the offer ends.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 MODULE = "offer"
 MAILBOX = "offer-done"
 MESSAGE = "captured"
+ABOUT = "offer-about"
+MACHINE = "machine"  # a file there: `machine.source.Machine` as JSON
 USER = "allie"
 PORT = 8873
 CONNECTIONS = 8  # at a time; a capture has one
@@ -41,6 +44,7 @@ def configuration(top: str, work: str, port: int, hosts: str) -> str:
     if hosts:
         lines += [f"hosts allow = {hosts}", "hosts deny = *"]
     lines += [f"[{MODULE}]", f"    path = {top}", "    read only = yes"]
+    lines += [f"[{ABOUT}]", f"    path = {work}/{ABOUT}", "    read only = yes"]
     lines += [f"[{MAILBOX}]", f"    path = {work}/{MAILBOX}", "    read only = no"]
     lines += ["    write only = yes", "    munge symlinks = yes"]
     return "\n".join(lines) + "\n"
@@ -57,5 +61,14 @@ def mailbox(address: str) -> str:
     >>> mailbox("rsync://allie@pc07:8873/offer")
     'rsync://allie@pc07:8873/offer-done'
     """
+    return _beside(address, MAILBOX)
+
+
+def about(address: str) -> str:
+    """Where an offer says what is mounted in it; "" if it is no offer's address."""
+    return _beside(address, ABOUT)
+
+
+def _beside(address: str, module: str) -> str:
     above, _, name = address.rstrip("/").rpartition("/")
-    return f"{above}/{MAILBOX}" if name == MODULE and above.startswith("rsync://") else ""
+    return f"{above}/{module}" if name == MODULE and above.startswith("rsync://") else ""

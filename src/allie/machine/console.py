@@ -25,7 +25,7 @@ from allie.core.value import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import TextIO
 
-_PROGRESS = rb"([0-9,]+)\s+(\d+)%\s+([0-9.]+[kMGT]?B/s)\s+([0-9:?]+)"
+_PROGRESS = rb"[\r ]([0-9,]+)\s+(\d+)%\s+([0-9.]+[kMGT]?B/s)\s+([0-9:?]+)"
 _AFTER = 2.0  # seconds of work before progress is shown
 _COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
 _SECRET = os.urandom(8).hex()  # a colour that a name or message brings along is none of ours
@@ -106,22 +106,45 @@ class Echo:
                 _not_now(1, error)
 
 
+class Moved:
+    """How far rsync is, from its progress: over several commands, which each begin at nothing."""
+
+    def __init__(self) -> None:
+        self.size = self.share = 0  # bytes; per cent of all that there is
+        self.pace = ""
+        self._before, self._last = (0, 0), (0, 0)
+
+    def take(self, output: bytes) -> bool:
+        """Some of what it prints; whether that says more."""
+        found = re.findall(_PROGRESS, output)
+        for size, share, rate, left in found:
+            now = (int(size.replace(b",", b"") or 0), int(share))
+            if now[0] < self._last[0]:  # the next command has begun
+                self._before = (self.size, self.share)
+            self._last = now
+            self.size = self._before[0] + now[0]
+            self.share = min(self._before[1] + now[1], 100)
+            self.pace = f"{rate.decode()}, {left.decode()} left"
+        return bool(found)
+
+
 def progress(what: str) -> tuple[list[str], Callable[[bytes], None] | None]:
     """(rsync's options, what to do with its output) for progress on a terminal; else nothing.
 
-    Shows bytes, share, rate and time left, once the work has lasted two seconds.
+    Shows bytes, share, rate and time left, once the work has lasted two seconds. The share is of a
+    list of files that is complete (--no-inc-recursive), or it would run backwards as that grows.
     """
     if not sys.stderr.isatty():
         return [], None
     began = time.monotonic()
+    moved = Moved()
 
     def show(output: bytes) -> None:
-        found = list(re.finditer(_PROGRESS, output))
-        if not found or time.monotonic() - began < _AFTER:
+        was = moved.share
+        if not moved.take(output) or time.monotonic() - began < _AFTER:
             return
-        size, share, rate, left = (each.decode(errors="replace") for each in found[-1].groups())
-        end = "\n" if share == "100" else ""
-        words = printable(f"{what}: {size} bytes, {share} %, {rate}, {left} left")
+        end = "\n" if moved.share == 100 > was else ""
+        words = printable(f"{what}: {moved.size:,} bytes, {moved.share} %, {moved.pace}")
         print(f"\r\x1b[K{words}", end=end, file=sys.stderr, flush=True)
 
     return ["--info=progress2", "--no-inc-recursive"], show

@@ -15,7 +15,11 @@ def points() -> list[str]:
 
 def parse_line(line: bytes) -> str:
     """The mount point of one line; blanks and the like stand there as octal."""
-    field = line.split()[4]
+    return plain(line.split()[4])
+
+
+def plain(field: bytes) -> str:
+    """A path as it is, from how these tables have it."""
     octal = re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found.group(1), 8)]), field)
     return os.fsdecode(octal)
 

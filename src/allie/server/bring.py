@@ -5,22 +5,37 @@ What the present version and earlier attempts have already is linked; the rest c
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Sequence
+import stat
+import struct
+from collections.abc import Iterator, Sequence
 
+from allie.core import leftout
 from allie.core.errors import StateError, StoreError, UsageError
-from allie.machine import console, mounts, process, rsync
+from allie.core.leftout import LeftOut
+from allie.machine import console, process, rsync, tree
+from allie.machine import source as machines
 from allie.machine.groups import Bounds
 from allie.machine.process import Finished
 from allie.server import images, parts
 from allie.server.parts import Part
 
 _MOST_SAID = 1 << 12  # pieces, of up to 64 KiB each, of what is told of what was left out
+_SWAP_AT = tuple(size - 10 for size in (4 << 10, 8 << 10, 16 << 10, 64 << 10))  # a page's end
+_SWAP = (b"SWAPSPACE2", b"SWAP-SPACE", b"S1SUSPEND\0", b"S2SUSPEND\0")  # mkswap(8), hibernated
+_LEAST_SWAP = 40 << 10  # bytes
+_SUBVOLUME = 256  # the number of the inode at the top of each of a btrfs, BTRFS_FIRST_FREE_OBJECTID
+_GET_FLAGS = 0x80089419  # ioctl BTRFS_IOC_SUBVOL_GETFLAGS, linux/btrfs.h
+_READ_ONLY = 2  # BTRFS_SUBVOL_RDONLY
 _VANISHED = 24  # rsync: files went away while it read; a running system does that
 
 
-def from_directory(part: Part, source: str, store: str, *, force: bool) -> list[str]:
-    """Bring a directory of this machine; the mount points in it, which are left out."""
+def from_directory(part: Part, source: str, store: str, *, force: bool) -> list[LeftOut]:
+    """Bring a directory of this machine, with its subvolumes; what is left out.
+
+    That is what is mounted in it, and read-only subvolumes: these are snapshots.
+    """
     real = os.path.realpath(source)
     if real == "/":
         hint = "allie offer /, and on this machine, too, allie image capture"
@@ -28,8 +43,63 @@ def from_directory(part: Part, source: str, store: str, *, force: bool) -> list[
     if store.startswith(real + "/") or real == store:
         raise UsageError(f"{source} holds the store itself", "name the root of a system")
     need_root(real, source, force=force)
-    bring(part, [f"{real}/"], ["-x"], source)
-    return [point for point in mounts.points() if point.startswith(f"{real}/")]
+    with open("/proc/self/mountinfo", "rb") as file:
+        machine = machines.described(file.read(), real)
+    left = dict.fromkeys(machine.mounts, "mounted there")
+    if machine.has_subvolumes:
+        left.update((path, "a read-only snapshot") for path in _snapshots(real, set(left)))
+    bring(part, [f"{real}/"], leftout.mounted(left), source)
+    return [LeftOut(real + path, why) for path, why in left.items()]
+
+
+def without_swap(part: Part) -> list[LeftOut]:
+    """Remove swap files from a tree that was brought, whatever their names; what they were.
+
+    They are told by mkswap's signature. A size that is not of whole pages is no swap file's, so few
+    files need be opened.
+    """
+    found = []
+    for path, is_dir in tree.listing(part.tree):
+        st = os.lstat(f"{part.tree}/{path}")
+        if is_dir or not stat.S_ISREG(st.st_mode):
+            continue
+        if st.st_size >= _LEAST_SWAP and st.st_size % 4096 == 0 and _is_swap(part, path):
+            os.unlink(f"{part.tree}/{path}")
+            found.append(LeftOut(f"/{path}", "swap"))
+    return found
+
+
+def _is_swap(part: Part, path: str) -> bool:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(f"{part.tree}/{path}", flags)
+    try:
+        return any(os.pread(descriptor, 10, at) in _SWAP for at in _SWAP_AT)
+    finally:
+        os.close(descriptor)
+
+
+def _snapshots(top: str, points: set[str]) -> Iterator[str]:
+    """The read-only subvolumes below a directory, but for what is mounted there."""
+    for above, names, _ in os.walk(top):
+        for name in list(names):
+            path = f"{above}/{name}"
+            short = path[len(top) :]
+            if short in points or os.path.islink(path):
+                names.remove(name)
+            elif os.lstat(path).st_ino == _SUBVOLUME and _is_read_only(path):
+                names.remove(name)
+                yield short
+
+
+def _is_read_only(subvolume: str) -> bool:
+    descriptor = os.open(subvolume, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        flags = fcntl.ioctl(descriptor, _GET_FLAGS, bytes(8))
+        return bool(struct.unpack("Q", flags)[0] & _READ_ONLY)
+    except OSError:
+        return False  # no subvolume: a directory that happens to have this number
+    finally:
+        os.close(descriptor)
 
 
 def bring(

@@ -5,28 +5,23 @@ A second capture brings the difference; one that was cut short goes on where it 
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 
 from allie.core import leftout, offering
-from allie.core.errors import UsageError
-from allie.core.value import Value
+from allie.core.errors import StoreError, UsageError
+from allie.core.leftout import LeftOut
 from allie.machine import atomic, mounts, process, rsync
 from allie.machine.groups import Bounds
+from allie.machine.source import Machine, described
 from allie.server import bring
 from allie.server.parts import Part
 
 _STALL = 300  # seconds; a golden machine may be slow to list its files
 _ADDRESS = re.compile(r"(ssh://[^/]+(/.*)?|rsync://[^/]+/.+)")
 _HIDING = re.compile(rb"\[sender\] hiding \S+ (.*) because of pattern (.*)")
-
-
-class LeftOut(Value):
-    """Some of what was not brought."""
-
-    what: str
-    why: str
-    entries: int = 0  # what is in a directory is not counted
 
 
 def check_address(address: str) -> None:
@@ -51,14 +46,21 @@ def capture(
         if not path.startswith("/"):
             raise UsageError(f"--with {path}: not an absolute path")
     rows = leftout.rows(wanted)
-    options = [*rsync.transport(address, _STALL), "-x", "-vv", "--info=NONE", "--debug=NONE"]
+    machine = _machine(part, address)
+    options = [*rsync.transport(address, _STALL), "-vv", "--info=NONE", "--debug=NONE"]
+    options += [] if machine.has_subvolumes else ["-x"]  # which takes them for other file systems
     options += [f"--bwlimit={bandwidth}"] * bool(bandwidth)
     options += ["--relative"] * bool(wanted)
-    options += leftout.filters(rows)
+    swap = set(machine.swap) - set(wanted)
+    options += [*leftout.ways(wanted), *leftout.files(swap), *leftout.filters(rows)]
+    options += leftout.mounted(machine.mounts, wanted)
     sources = _sources(address, wanted)
     done = bring.bring(part, sources, options, address, stall=_STALL, is_running=True)
     bring.need_root(part.tree, address, force=False)
-    return _hidden(done.out, rows) + _other_disks(address, wanted)
+    others = sorted(mounts.other_disks(machine.mounts, "/") - set(wanted))
+    left = [LeftOut(path, "swap") for path in sorted(swap)]
+    left += [LeftOut(point, "another file system: --with takes it in") for point in others]
+    return _hidden(done.out, rows) + left
 
 
 def tell_done(part: Part, address: str) -> bool:
@@ -94,6 +96,8 @@ def _hidden(out: bytes, rows: list[leftout.Row]) -> list[LeftOut]:
         if found:
             pattern = found.group(2).decode(errors="replace")
             why = leftout.reason(pattern, rows)
+            if not why:
+                continue  # a mount point or a swap file: these are named one by one
             where = "lost+found" if pattern == "lost+found/" else pattern.rstrip("*").rstrip("/")
             counts.setdefault(why, []).append(where)
     return [
@@ -101,15 +105,29 @@ def _hidden(out: bytes, rows: list[leftout.Row]) -> list[LeftOut]:
     ]
 
 
-def _other_disks(address: str, wanted: tuple[str, ...]) -> list[LeftOut]:
-    """The file systems of the golden machine that were not brought; an offer shows its own."""
-    if not address.startswith("ssh://"):
-        return []
-    host, top = rsync.ssh_target(address)
-    if top.strip("/"):
-        return []
-    remote = rsync.transport(address, _STALL)[1].split()
-    done = process.run([*remote, host, "cat", "/proc/self/mountinfo"], bounds=Bounds(_STALL))
-    points = {mounts.parse_line(line) for line in done.out.splitlines() if len(line.split()) > 5}
-    left = sorted(mounts.other_disks(points, "/") - set(wanted))
-    return [LeftOut(point, "another file system: --with takes it in") for point in left]
+def _machine(part: Part, address: str) -> Machine:
+    """What the golden machine says of itself; what an offer of an older client says: nothing."""
+    reach = rsync.transport(address, _STALL)
+    if address.startswith("ssh://"):
+        host, top = rsync.ssh_target(address)
+        place = shlex.quote(f"/{top}".rstrip("/") or "/")
+        tables = f"/proc/self/mountinfo /proc/swaps {place}/etc/fstab"
+        ask = [*reach[1].split(), host, f"readlink -f -- {place} && cat {tables}"]
+        done = process.run(ask, bounds=Bounds(_STALL))
+        real, _, said = done.out.partition(b"\n")
+        if not real.startswith(b"/"):
+            raise StoreError(f"{address}: cannot be asked what is mounted: {done.last_words()}")
+        return described(said, os.fsdecode(real))
+    about, note = offering.about(address), f"{part.top}.{offering.MACHINE}"
+    if not about:
+        return Machine()
+    try:
+        fetch = ["rsync", "--no-motd", "--max-size=16m", *reach, "--"]
+        done = process.run([*fetch, f"{about}/{offering.MACHINE}", note], bounds=Bounds(_STALL))
+        value = json.loads((atomic.read(note) or "") if done.code == 0 else "{}")
+        paths = {key: tuple(map(str, value.get(key, ()))) for key in ("mounts", "swap")}
+        return Machine(**paths, has_subvolumes=bool(value.get("has_subvolumes")))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StoreError(f"{address}: what it says of its mounts cannot be read") from error
+    finally:
+        atomic.remove(note)

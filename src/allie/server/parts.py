@@ -112,7 +112,12 @@ def empty(part: Part) -> None:
 
 
 def switch(part: Part) -> None:
-    """Make the tree the image, in one step, once all of it is on the disk."""
+    """Make the tree the image, in one step, once all of it is on the disk.
+
+    Its top is root's, and open to read: whatever directory or archive it came from, it will be `/`.
+    """
+    os.chown(part.tree, 0, 0)
+    os.chmod(part.tree, os.stat(part.tree).st_mode & 0o755 | 0o555)
     atomic.sync_filesystem(part.tree)
     if os.path.lexists(part.image):
         if atomic.exchange(part.tree, part.image):

@@ -5,21 +5,18 @@ These begin anew each time; one that fails or is killed leaves nothing worth kee
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Sequence
 
-from allie.core.errors import StoreError, UsageError
+from allie.core.errors import AllieError, StoreError
 from allie.core.value import Value
-from allie.machine import atomic, paths, process, tree, within
-from allie.server import bring, parts
+from allie.machine import paths, process, tree, within
+from allie.server import bring, oci, parts
+from allie.server.oci import Wanted
 from allie.server.parts import Part
 
 DEBIAN = "mmdebstrap:"
-_TAG = "org.opencontainers.image.ref.name"  # image-spec, annotations
-_CHOSEN = "chosen"
-_LARGEST_INDEX = 16 << 20  # bytes
 # As everywhere (RULES B3): these are the machine's, not the file's.
 _FOREIGN = ("security.selinux", "security.ima", "trusted.overlay.*")
 
@@ -33,28 +30,31 @@ class Recipe(Value):
     mirror: str = ""
 
 
-def is_oci(top: str) -> bool:
-    """Whether a directory is an OCI image layout."""
-    return all(within.is_file(top, each) for each in ("oci-layout", "index.json"))
+def is_container(top: str) -> bool:
+    """Whether a directory holds images of containers: an OCI layout, or what docker saved."""
+    return oci.is_layout(top) or oci.is_docker(top)
 
 
-def from_tar(part: Part, archive: str, tag: str) -> None:
+def from_tar(part: Part, archive: str, wanted: Wanted) -> None:
     """Unpack a tar of any compression; an OCI archive is a tar of an OCI layout."""
     parts.empty(part)
-    argv = ["tar", "-x", "-p", "-f", archive, "-C", part.tree, "--numeric-owner", "--acls"]
-    argv += ["--xattrs", "--xattrs-include=*", *(f"--xattrs-exclude={name}" for name in _FOREIGN)]
+    # --force-local: tar takes a name with a colon for a file on another machine
+    argv = ["tar", "-x", "-p", "--force-local", "-f", archive, "-C", part.tree]
+    argv += ["--numeric-owner", "--acls", "--xattrs", "--xattrs-include=*"]
+    argv += [f"--xattrs-exclude={name}" for name in _FOREIGN]
     _run(part, argv, archive)
-    if is_oci(part.tree):
-        _need_plain(part, archive)
+    if is_container(part.tree):
+        if oci.is_layout(part.tree):
+            _need_plain(part, archive)
         os.rename(part.tree, part.source)
-        _from_layout(part, part.source, tag, archive)
+        _from_layout(part, part.source, wanted, archive)
 
 
-def from_layout(part: Part, layout: str, tag: str) -> None:
-    """Unpack the image of an OCI layout."""
+def from_layout(part: Part, layout: str, wanted: Wanted) -> None:
+    """Unpack an image of containers' from a directory."""
     parts.empty(part)
     os.rmdir(part.tree)
-    _from_layout(part, os.path.realpath(layout), tag, layout)
+    _from_layout(part, os.path.realpath(layout), wanted, layout)
 
 
 def from_packages(part: Part, recipe: Recipe) -> None:
@@ -69,19 +69,19 @@ def from_packages(part: Part, recipe: Recipe) -> None:
         within.remove(part.tree, paths.Inside(part.tree).entry(name))
 
 
-def _from_layout(part: Part, layout: str, tag: str, shown: str) -> None:
-    """Let umoci apply the layers of one image of a layout.
+def _from_layout(part: Part, layout: str, wanted: Wanted, shown: str) -> None:
+    """Let umoci apply the layers of one image.
 
     umoci wants a tag, which not every layout has: it gets a layout of ours, with the same blobs.
     """
     bring.need_program("umoci", "umoci")
     ours, bundle = f"{part.top}/layout", f"{part.top}/bundle"
-    os.mkdir(ours)
-    os.symlink(f"{layout}/blobs", f"{ours}/blobs")
-    version = within.text(layout, "oci-layout") or ""
-    atomic.write(f"{ours}/oci-layout", version, durable=False)
-    atomic.write(f"{ours}/index.json", _index(layout, tag, shown), durable=False)
-    _run(part, ["umoci", "unpack", "--image", f"{ours}:{_CHOSEN}", bundle], shown)
+    try:
+        oci.lay_out(layout, wanted, ours, shown)
+    except AllieError:
+        parts.drop(part)
+        raise
+    _run(part, ["umoci", "unpack", "--image", f"{ours}:{oci.CHOSEN}", bundle], shown)
     os.rename(f"{bundle}/rootfs", part.tree)
 
 
@@ -94,23 +94,6 @@ def _need_plain(part: Part, shown: str) -> None:
         if not is_dir and not stat.S_ISREG(os.lstat(f"{part.tree}/{path}").st_mode):
             parts.drop(part)
             raise StoreError(f"{shown}: {path} in it is no regular file", "no OCI image has such")
-
-
-def _index(layout: str, tag: str, shown: str) -> str:
-    """An index of the one image that is wanted. Raises UsageError where there are several."""
-    try:
-        index = json.loads(within.text(layout, "index.json", _LARGEST_INDEX) or "")
-        entries = [dict(each) for each in index["manifests"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{shown}: its index.json cannot be read") from error
-    tags = [str((each.get("annotations") or {}).get(_TAG, "")) for each in entries]
-    fitting = [each for each, its in zip(entries, tags) if tag in ("", its)]
-    if len(fitting) != 1:
-        there = ", ".join(sorted(filter(None, tags))) or "without tags"
-        wrong = f"has no image {tag}" if tag else f"has {len(fitting)} images"
-        raise UsageError(f"{shown} {wrong}: {there}", "name one with --tag")
-    chosen = {**fitting[0], "annotations": {_TAG: _CHOSEN}}
-    return json.dumps({**index, "manifests": [chosen]})
 
 
 def _run(part: Part, argv: Sequence[str], shown: str) -> None:
