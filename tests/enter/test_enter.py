@@ -300,8 +300,8 @@ def test_what_is_no_program_is_a_shell_script(base: Base) -> None:
 
 
 def test_a_program_whose_loader_is_not_there(base: Base) -> None:
-    base.run("cp", "/bin/ls", "/srv/bb/opt/ls", root=True).ok()
-    said = base.enter("bb", "/opt/ls")
+    base.run("cp", "/bin/ls", "/srv/bb/usr/bin/gnu-ls", root=True).ok()
+    said = base.enter("bb", "gnu-ls")
     assert (said.rc, "which is not there" in said.err, "ld-" in said.err) == (126, True, True)
 
 

@@ -178,7 +178,7 @@ def test_the_root_is_all_that_there_is(pc: TickPC) -> None:
         (script_,) = found
         assert os.readlink(script_ / "root") == "/", "a chroot would show where it is"
         points = [line.split()[4] for line in (script_ / "mountinfo").read_text().splitlines()]
-        assert {each.split("/")[1] for each in points} == {"", "proc", "sys", "dev", "run"}
+        assert {each.split("/")[1] for each in points} == {"", "etc", "proc", "sys", "dev", "run"}
         os.kill(int(script_.name), signal.SIGTERM)
     finally:
         running.communicate()

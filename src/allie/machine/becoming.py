@@ -120,7 +120,7 @@ def interpreter(head: bytes) -> str:
 
     wide = 8 if head[4] == 2 else 4  # bytes of an address
     first = number(24 + wide, wide)  # of the program headers
-    each, count = (number(at + 6 * wide, 2) for at in (6, 8))
+    each, count = (number(at + 3 * wide, 2) for at in (30, 32))
     offset, length = (8, 32) if wide == 8 else (4, 16)
     for place in (first + each * index for index in range(min(count, 512))):
         if number(place, 4) == _INTERPRETER:
