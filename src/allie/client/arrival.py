@@ -23,6 +23,8 @@ from allie.client import generation as generations
 from allie.client.systems import IMAGE, READY, TICK, Note
 from allie.core.errors import (
     AllieError,
+    DiskFull,
+    NotWritten,
     SettingsError,
     StateError,
     StoreError,
@@ -44,15 +46,6 @@ from allie.machine import (
     room,
     rsync,
 )
-
-
-class DiskFull(StateError):
-    """The disk took no more; `free` bytes were free when the fetch began."""
-
-    def __init__(self, error: StateError, free: int) -> None:
-        super().__init__(error.message, error.hint)
-        self.free = free
-
 
 FirstTick = Callable[[System], Report]
 _SYNC = 60.0  # seconds between two points up to which a power failure costs nothing
@@ -214,6 +207,8 @@ def _image(job: Job, tree: str, note: Note, like: str) -> Note:
         fit.name_it(tree, job.declared, note.image)
         atomic.sync_filesystem(tree)
     except StateError as error:
+        if isinstance(error, NotWritten):
+            raise
         if not systems.in_place(job.declared, tree):
             copies.discard(tree)  # what filled the disk of the base goes at once
         raise DiskFull(error, free) from error
@@ -273,6 +268,7 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
         asks=asks,
         like=like,
         update=note.update,
+        spares=note.update and not like,
         fresh=not note.update and systems.is_empty(tree),
         excluded=fit.excluded(note.update),
         limits=steady,

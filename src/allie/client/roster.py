@@ -9,7 +9,7 @@ from allie.core.errors import AllieError, UsageError
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, locate
+from allie.machine import atomic, copies, locate
 
 _DELIVERED = "allie.conf comes from an overlay"
 
@@ -85,6 +85,7 @@ def _entry(base: System, declared: Declared) -> Entry:
     entry = Entry(declared.name, declared.root, declared.image, declared.overlays, "missing")
     trouble, _ = arrival.trouble(base, declared.name)
     words = trouble and f"last time: {trouble}"
+    words = words or _left_aside(base, declared)
     if systems.is_held(base, declared.name):
         words = f"being fetched or updated {arrival.progress(base, declared.name)}".rstrip()
     try:
@@ -100,6 +101,17 @@ def _entry(base: System, declared: Declared) -> Entry:
     except (AllieError, OSError) as error:
         entry = entry._replace(words=words or str(error))
     return entry
+
+
+def _left_aside(base: System, declared: Declared) -> str:
+    """What could not be removed of earlier trees, in words; "" if all was."""
+    if declared.is_partition:
+        return ""
+    try:
+        stay = copies.aside_of(systems.beside(systems.directory_of(base, declared), ""))
+    except (AllieError, OSError):
+        return ""
+    return f"could not be removed, and is left: {' '.join(stay)}" if stay else ""
 
 
 def _of_tree(entry: Entry, declared: Declared, root: str) -> Entry:

@@ -10,11 +10,13 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
-from allie.core.errors import StoreError
-from allie.machine import listening, process, rsync
+from allie.core.errors import NotWritten, StoreError
+from allie.machine import console, listening, process, rsync
 from allie.machine.groups import Bounds
+from allie.machine.process import Finished
 from allie.machine.rsync import Version
 
+_PROTECTED = "if it is immutable or append-only, or its directory: chattr -i -a"
 _ASKED_SINCE = (3, 2)
 LARGE = 16 << 20  # bytes; what holes in a smaller file waste is little
 _MOST_LARGE = 100_000  # no disk holds so many, and the store may be hostile
@@ -32,6 +34,7 @@ def fetch(
     asks: int = 0,
     like: str = "",
     update: bool = False,
+    spares: bool = False,
     fresh: bool = False,
     excluded: Sequence[str] = (),
     limits: Sequence[str] = (),
@@ -39,9 +42,11 @@ def fetch(
     """Bring an image from a store into a tree, by both commands where there are large files.
 
     follow: given whole lines of what rsync prints. update: the tree was a system before: compressed
-    on the wire, and all in one. stall: as for `groups.Bounds`; there is no end for the whole, since
-    an image may take hours. asks: as for `process.run`. The rest: as for `bring`, where only what
-    is little is written in place: of the large, holes are kept.
+    on the wire, and all in one. spares: what here refuses to be written stays as it is, and is
+    named: a system on a partition has no other tree to fall back to. stall: as for `groups.Bounds`;
+    there is no end for the whole, since an image may take hours. asks: as for `process.run`. The
+    rest: as for `bring`, where only what is little is written in place: of the large, holes are
+    kept.
     Raises StoreError, Unreachable, or StateError for this PC's disk.
     """
     named: list[str] = []
@@ -57,7 +62,7 @@ def fetch(
         lines = listening.by_line(take)
         bounds = Bounds(stall, disk=into)
         done = process.run(argv, stdin=files, bounds=bounds, on_output=lines, asks=asks)
-        rsync.check(done, store)
+        _check(done, store, image, spares)
 
     run(
         bring(
@@ -76,6 +81,16 @@ def fetch(
     if named:
         images = rsync.sources(store, ["images"])[0]
         run(bring_some(able, reach, images, into, limits), names(image, named))
+
+
+def _check(done: Finished, store: str, image: str, spares: bool) -> None:
+    """Raise an error where not all was written; what this PC refuses is not the store's fault."""
+    if not rsync.is_refused_here(done):
+        rsync.check(done, store)
+        return
+    if not spares:
+        raise NotWritten(f"this PC lets it not be written: {rsync.reason(done)}", _PROTECTED)
+    console.warn(f"{image}: left as it was on this PC: {rsync.reason(done)}")
 
 
 def bring(
