@@ -259,8 +259,8 @@ def test_subvolumes_in_a_system(room: Room, disk: Disk, tmp_path: Path) -> None:
         _run("btrfs", "-q", "subvolume", "snapshot", "-r", at / "el7/srv", snapshot)
         _run("chattr", "+i", at / "el7/etc/fixed")
         for words in ("two\n", "three\n"):
-            changed = {"opt/app": words, "etc/fixed": words, "var/lib/portables/y": words}
-            make_tree(room.store / "images/el7", {**changed})
+            changed = ("opt/app", "etc/fixed", "var/lib/portables/y")
+            make_tree(room.store / "images/el7", {each: words for each in changed})
             pc.run("system", "update", "el7").ok()
             for each in changed:
                 assert (at / "el7" / each).read_text() == words
