@@ -69,12 +69,10 @@ def bring(job: Job) -> None:
     """
     declared = _complete(job.declared)
     with at_work(job) as root:
-        stands, why = systems.standing(declared, root)
-        if stands == systems.THERE:
+        systems.need_room_for(declared, root)
+        if systems.standing(declared, root)[0] == systems.THERE:
             finish(root)
             return
-        if stands == systems.FOREIGN:
-            raise StateError(why, f"empty it, or correct [system {declared.name}]")
         if systems.in_place(declared, root):
             build(job, root)
             systems.drop_note(root)
@@ -92,6 +90,7 @@ def at_work(job: Job) -> Iterator[str]:
     name = declared.name
     with systems.held(base, name), noting_trouble(base, name), systems.opened(base, declared) as at:
         fence.before(base, declared, at)
+        systems.note_place(base, declared)
         with fence.apart_from_users(declared, at):
             yield at
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from allie.client import arrival, binding, join, state, systems
 from allie.client import generation as generations
 from allie.core import settings as configuration
-from allie.core.errors import AllieError, UsageError
+from allie.core.errors import AllieError, PathRefused, UsageError
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
@@ -21,7 +23,7 @@ class Entry(Value):
     root: str
     image: str  # the one that it has; the declared one while it has none
     overlays: tuple[str, ...]
-    state: str  # running, there, missing, partial, foreign, unbound, other
+    state: str  # running, there, missing, partial, foreign, unbound, other, orphaned
     words: str = ""
     tick: int = 0  # its last
     attention: bool = False
@@ -41,7 +43,39 @@ def survey(base: System) -> list[Entry]:
         tick=report.tick if report else 0,
         attention=bool(report and report.needs_attention),
     )
-    return [own, *(_entry(base, each) for each in settings.others if each.root)]
+    orphans = (orphan(base, settings, each.name) for each in systems.noted(base))
+    return [
+        own,
+        *(_entry(base, each) for each in settings.others if each.root),
+        *(_orphans_entry(base, each) for each in orphans if each),
+    ]
+
+
+def orphan(base: System, settings: Settings, name: str) -> Declared | None:
+    """A system that is here, and that allie.conf does not name any more; None if it is none."""
+    places = {each.name: each.root for each in systems.noted(base)}
+    if name not in places or name in (base.name, *(each.name for each in settings.others)):
+        return None
+    found = Declared(name, places[name] or f"/systems/{name}")
+    if found.is_partition:
+        return found
+    try:
+        root = systems.directory_of(base, found)
+    except PathRefused:
+        return None
+    trees = [root, *(systems.beside(root, each) for each in ("other", "part"))]
+    return found if any(map(os.path.isdir, trees)) else None
+
+
+def _orphans_entry(base: System, declared: Declared) -> Entry:
+    image = ""
+    if not declared.is_partition:
+        try:
+            image = systems.image_of(systems.directory_of(base, declared))
+        except (AllieError, OSError):
+            pass  # it is listed all the same
+    words = f"not in allie.conf: allie system remove {declared.name}"
+    return Entry(declared.name, declared.root, image, (), "orphaned", words)
 
 
 def declare(base: System, settings: Settings, wanted: Declared) -> None:
@@ -77,7 +111,7 @@ def may_change(base: System) -> None:
     """Raise UsageError where allie.conf is the store's: the next tick would put it right again."""
     source = join.delivered(base) if generations.current(base) else ""
     if source:
-        raise UsageError(_DELIVERED, f"change it in the store: {source}")
+        raise UsageError(_DELIVERED, f"change it in the store: {source}; then, after a tick, again")
 
 
 def _entry(base: System, declared: Declared) -> Entry:
