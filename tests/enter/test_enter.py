@@ -269,6 +269,14 @@ def _on_a_disk(base: Base, loop: str) -> None:
         (["gone"], 2, "there is no disk with PARTLABEL=gone"),
         (["bb", "--", "nosuch"], 127, "nosuch: there is no such program"),
         (["bb", "--", "/etc/open"], 126, "/etc/open: Permission denied"),
+        (["bb", "--", "old-script"], 126, "needs /usr/bin/python2, which is not there"),
+        (["bb", "--", "dos"], 126, "needs /bin/sh\\r, which is not there"),
+        (["bb", "--", "ghost"], 126, "a link to /opt/ghost/bin/ghost, which is not there"),
+        (["bb", "--", "cross"], 126, "cross: Exec format error"),
+        (["bb", "--", "/root/conf/50thing"], 126, "you may not pass /root, whose mode is 0700"),
+        (["--root", "/root/x", "--", "ls"], 2, "/root/x: you may not pass /root, whose mode"),
+        (["--root", "/srv/bb", "bb", "--", "ls"], 64, "--root /srv/bb names the system already"),
+        (["bb", "--root", "/srv/bb"], 64, "one of them names the system"),
         (["bb", "ls"], 64, "put -- before the command"),
         (["--nosuch", "bb"], 64, "there is no option --nosuch"),
         (["--root"], 64, "--root wants a value"),
@@ -283,6 +291,38 @@ def test_what_cannot_be_done_is_said(base: Base, words: list[str], code: int, me
     assert message in said.err
     assert said.rc == code
     assert "Traceback" not in said.err
+
+
+def test_what_is_no_program_is_a_shell_script(base: Base) -> None:
+    """As for env, nohup, every shell, and execvp(3)."""
+    assert base.enter("bb", "plain", "a b", "c").ok().lines == ["plain a b c"]
+    assert base.enter("bb", "empty").ok().lines == []
+
+
+def test_a_program_whose_loader_is_not_there(base: Base) -> None:
+    base.run("cp", "/bin/ls", "/srv/bb/usr/bin/gnu-ls", root=True).ok()
+    said = base.enter("bb", "gnu-ls")
+    assert (said.rc, "which is not there" in said.err, "ld-" in said.err) == (126, True, True)
+
+
+@pytest.mark.parametrize("home", ["/var/lib/homes/ann", "/usr/local/home/ann", "/var/lib/svc"])
+def test_a_home_may_be_anywhere(base: Base, home: str) -> None:
+    """Also where the system has no directory of that name, and where it has one of its own."""
+    make = "mkdir -p $0 && chown ann $0 && echo mine > $0/letter"
+    base.run("sh", "-c", make, home, root=True).ok()
+    base.run("mkdir", "-p", "/srv/bb/var/lib/svc", "/srv/bb/var/lib/kept", root=True).ok()
+    script = "cd; pwd; cat letter; echo new > made; ls -d /var/lib/kept /usr/local/bin/hello"
+    said = base.run("env", f"HOME={home}", "allie", "enter", "bb", "--", "sh", "-c", script)
+    assert said.ok().lines == [home, "mine", "/usr/local/bin/hello", "/var/lib/kept"]
+    assert base.run("cat", f"{home}/made").lines == ["new"]
+    said = base.run("env", f"HOME={home}", "allie", "enter", "bb", "--", "touch", "/var/lib/x")
+    assert said.rc != 0
+
+
+@pytest.mark.parametrize("home", ["/usr", "/usr/sbin", "/nonexistent", "/", "relative", ""])
+def test_a_home_that_is_no_persons_covers_nothing(base: Base, home: str) -> None:
+    said = base.run("env", f"HOME={home}", "allie", "enter", "bb", "--", "hello")
+    assert said.ok().lines == ["hello from bb"]
 
 
 def test_help(base: Base) -> None:

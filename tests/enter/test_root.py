@@ -71,3 +71,17 @@ def test_setuid_programs_work_for_root_in_a_system_that_is_nosuid(base: Base) ->
     finally:
         base.run("umount", "/srv/deb", root=True).ok()
         base.run("rm", "/srv/deb/usr/bin/suid", root=True).ok()
+
+
+def test_an_old_system_without_run_or_resolver(base: Base) -> None:
+    """What the base's is shown at must be there: it is made, and belongs to every system."""
+    base.run("sh", "-c", "cp -a /srv/bb /srv/old; rmdir /srv/old/run", root=True).ok()
+    for way in ("old", "older"):
+        words = ["--root", f"/srv/{way}", "--", "cat", "/etc/resolv.conf"]
+        said = base.run("allie", "enter", *words, root=True)
+        assert said.ok().lines == ["nameserver 192.0.2.53"]
+        assert base.run("ls", "-A", f"/srv/{way}/run", root=True).ok().lines == []
+        made = base.run("stat", "-c", "%s %a", f"/srv/{way}/etc/resolv.conf")
+        assert made.ok().lines == ["0 644"]
+        base.run("sh", "-c", "mv /srv/old /srv/older; rm /srv/older/etc/resolv.conf", root=True)
+    base.run("rm", "-r", "/srv/older", root=True).ok()

@@ -109,6 +109,7 @@ def test_what_the_system_itself_wrote_is_not_the_images(pc: TickPC) -> None:
     root = pc.root / "systems/el7"
     passing: Tree = {
         "var/log/messages": "x\n",
+        "etc/resolv.conf": "nameserver 192.0.2.1\n",
         "tmp/x": "x\n",
         "var/cache/y": "y\n",
         "home/ann/z": "z\n",

@@ -24,7 +24,7 @@ from tests.systems.room import (
 )
 from tests.tick.site import TickPC, needs_root, script
 from tests.worlds import machine
-from tests.worlds.toy import make_tree
+from tests.worlds.toy import Dir, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
 SIZES = {"ext4": 64, "xfs": 320, "btrfs": 128}  # MiB; the smallest that their mkfs makes
@@ -156,7 +156,7 @@ def test_a_file_system_that_holds_something_is_left_alone(
     assert "not bound: " in pc.log("98systems")
     assert "holds something that is no system" in pc.run("system", "add", "el7", "--trust").err
     pc.tick(rc=1)
-    assert "holds something that is no system" in pc.log("98systems")
+    assert "not bound: " in pc.log("98systems"), "it was looked at before it was claimed"
     done = pc.run("system", "add", "el7", "--format", disk.device)
     assert done.rc == 2
     assert "holds something" in done.err
@@ -236,6 +236,61 @@ def test_a_disk_that_fills_up(room: Room, disk: Disk, tmp_path: Path) -> None:
     pc.run("system", "add", "el7").ok()
     assert _look(disk, tmp_path, "etc/motd") == "common\n"
     pc.tick()
+
+
+@pytest.mark.parametrize("disk", ["btrfs"], indirect=True)
+def test_subvolumes_in_a_system(room: Room, disk: Disk, tmp_path: Path) -> None:
+    """As systemd-tmpfiles and snapper make them; a snapshot has gaps in their places."""
+    disk.make("btrfs")
+    room.image("el7", {"opt/app": "one\n", "var/lib/portables": Dir(), "etc/fixed": "one\n"})
+    room.declare(section("el7"))
+    (tmp_path / "pc07").mkdir()
+    at = tmp_path / "pc07/systems"
+    disk.mounted(at)
+    try:
+        pc = room.pc("pc07")
+        settles(pc, "el7")
+        shutil.rmtree(at / "el7/opt")
+        (at / "el7/var/lib/portables").rmdir()
+        for each in ("opt", "srv", "var/lib/portables"):
+            _run("btrfs", "-q", "subvolume", "create", at / "el7" / each)
+        make_tree(at / "el7", {"srv/people": "theirs\n", "var/lib/portables/x": "x\n"})
+        snapshot = at / "el7/var/lib/before"
+        _run("btrfs", "-q", "subvolume", "snapshot", "-r", at / "el7/srv", snapshot)
+        _run("chattr", "+i", at / "el7/etc/fixed")
+        for words in ("two\n", "three\n"):
+            changed = ("opt/app", "etc/fixed", "var/lib/portables/y")
+            make_tree(room.store / "images/el7", dict.fromkeys(changed, words))
+            pc.run("system", "update", "el7").ok()
+            for each in changed:
+                assert (at / "el7" / each).read_text() == words
+            assert (at / "el7/srv/people").read_text() == "theirs\n"
+        aside = [each for each in os.listdir(at) if ".stuck-" in each]
+        assert [sorted(os.listdir(at / each)) for each in aside] == [["etc"]]
+        assert os.listdir(at / aside[0] / "etc") == ["fixed"], "subvolumes and snapshots went"
+    finally:
+        subprocess.run(["chattr", "-R", "-i", str(at)], check=False, capture_output=True)
+        _run("umount", at)
+
+
+def test_an_update_in_place_leaves_what_is_immutable(
+    room: Room, disk: Disk, tmp_path: Path
+) -> None:
+    """There is no other tree to fall back to: all else comes, and the file is named."""
+    disk.make("ext4")
+    room.declare(section("el7", f"LABEL={disk.label}"))
+    pc = room.pc("pc07")
+    pc.run("system", "add", "el7", "--trust").ok()
+    release = disk.mounted(tmp_path / "look") / "etc/release"
+    _run("chattr", "+i", release)
+    _run("umount", tmp_path / "look")
+    make_tree(room.store / "images/el7", {"etc/release": "two\n", "etc/zz": "two\n"})
+    done = pc.run("system", "update", "el7", "--in-place").ok()
+    assert "left as it was on this PC" in done.err
+    assert "etc/" in done.err
+    assert _look(disk, tmp_path, "etc/zz") == "two\n"
+    assert _look(disk, tmp_path, "etc/release") == "one\n"
+    assert entry(pc, "el7")["state"] == "there"
 
 
 @pytest.mark.parametrize("disk", ["btrfs", "xfs"], indirect=True)

@@ -306,6 +306,24 @@ def test_remove_is_the_stores_where_the_settings_are(pc: TickPC) -> None:
     assert (pc.root / "systems/el7/etc/release").exists()
 
 
+def test_a_system_that_is_declared_no_more_can_be_removed(room: Room, pc: TickPC) -> None:
+    """It is not ticked, it is listed, and its removal needs no change of allie.conf."""
+    room.declare()
+    room.overlay({"etc/motd": "new\n"})
+    pc.tick()
+    root = pc.root / "systems/el7"
+    assert (root / "etc/motd").read_text() == "common\n"
+    assert "el7 " in pc.run("system", "list").ok().out
+    orphan = entry(pc, "el7")
+    assert (orphan["state"], orphan["image"], orphan["root"]) == ("orphaned", "el7", "/systems/el7")
+    assert pc.run("system", "update", "el7").rc == 64
+    pc.run("system", "remove", "el7").ok()
+    assert os.listdir(pc.root / "systems") == []
+    assert "el7" not in pc.run("system", "list").ok().out
+    assert pc.run("system", "remove", "el7").rc == 64
+    pc.tick()
+
+
 def test_add_and_remove(room: Room) -> None:
     (room.store / "overlays/common/etc/allie/allie.conf").unlink()
     pc = room.pc("pc08")
@@ -317,7 +335,8 @@ def test_add_and_remove(room: Room) -> None:
     assert "pc " in listed
     assert "el7 " in listed
     pc.run("system", "add", "el7").ok()  # nothing to do
-    pc.run("system", "remove", "el7").ok()
+    said = pc.run("system", "remove", "el7").ok().out
+    assert "removed, and [system el7] of allie.conf" in said
     assert "el7" not in pc.read("etc/allie/allie.conf")
     assert os.listdir(pc.root / "systems") == []
     assert pc.run("system", "add", "el7").rc == 64

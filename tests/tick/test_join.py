@@ -42,6 +42,31 @@ def _root(top: Path, tree: Tree | None = None) -> Path:
     return busybox_root(top, {"etc/hostname": "pc07\n", **(tree or {})})
 
 
+def test_a_server_that_follows_its_own_store_keeps_its_commands(tmp_path: Path) -> None:
+    """The kit brings the client to where its command is, by a link or as a script."""
+    own = f"#!/bin/sh\nexec '{sys.executable}' -m allie.cli.main \"$@\"\n"
+    paths = f"PYTHONPATH='{Path(__file__).parents[2] / 'src'}'"
+    site = Site(tmp_path, {"etc/motd": "common\n"})
+    command = tmp_path / "it's mine"
+    command.write_text(own.replace("exec", f"{paths} exec"))
+    command.chmod(0o755)
+    for kind in ("link", "script"):
+        root = _root(tmp_path / kind)
+        place = root / "usr/local/bin/allie"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "link":
+            place.symlink_to(command)
+        else:
+            shutil.copy(command, place)
+        TickPC(root).run("join", str(site.store), "--no-timer").ok()
+        assert place.read_bytes().startswith(b"#!/bin/sh\npython="), "the client"
+        for _ in range(2):
+            argv = [str(place), "overlay", "list", "--store", str(site.store)]
+            assert "kit " in subprocess.run(argv, capture_output=True, text=True).stdout
+            TickPC(root).run("join", str(site.store), "--no-timer").ok()
+        assert subprocess.run([str(place), "nosuch"], capture_output=True).returncode == 64
+
+
 # --- what it finds out, and what it writes -----------------------------------------------------
 
 

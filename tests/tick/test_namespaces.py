@@ -178,7 +178,7 @@ def test_the_root_is_all_that_there_is(pc: TickPC) -> None:
         (script_,) = found
         assert os.readlink(script_ / "root") == "/", "a chroot would show where it is"
         points = [line.split()[4] for line in (script_ / "mountinfo").read_text().splitlines()]
-        assert {each.split("/")[1] for each in points} == {"", "proc", "sys", "dev", "run"}
+        assert {each.split("/")[1] for each in points} == {"", "etc", "proc", "sys", "dev", "run"}
         os.kill(int(script_.name), signal.SIGTERM)
     finally:
         running.communicate()
@@ -229,7 +229,10 @@ def test_setuid_programs_work_for_a_scripts_own_users(pc: TickPC) -> None:
     assert "nodev" in out.splitlines()[0]
 
 
-RESOLVERS: dict[str, Entry] = {
+RESOLVERS: dict[str, Entry | None] = {
+    "nothing": None,
+    "nothing, with systemd-resolved": None,
+    "dangling in /etc": Link("other.conf"),
     "file": "of the image\n",
     "absolute": Link("/etc/elsewhere.conf"),
     "dangling": Link("/etc/nowhere/at/all.conf"),
@@ -243,8 +246,16 @@ RESOLVERS: dict[str, Entry] = {
 
 @pytest.mark.parametrize("kind", RESOLVERS)
 def test_the_hosts_resolv_conf_is_not_touched(pc: TickPC, kind: str) -> None:
-    pc.put({"etc/resolv.conf": RESOLVERS[kind], "etc/elsewhere.conf": "of the image\n"})
-    lines = ("cat /etc/resolv.conf", "echo mine >/etc/resolv.conf; echo mine >>/run/stub.conf")
+    pc.put({"etc/elsewhere.conf": "of the image\n"})
+    present = RESOLVERS[kind]
+    if present is not None:
+        pc.put({"etc/resolv.conf": present})
+    if kind.endswith("resolved"):
+        pc.put({"usr/lib/systemd/systemd-resolved": ""})
+    lines = (
+        "cat /etc/resolv.conf; readlink /etc/resolv.conf",
+        "echo mine >/etc/resolv.conf; echo mine >>/run/stub.conf",
+    )
     pc.put({"root/conf/50a": script(*lines, "rm -f /etc/resolv.conf; true")})
     before = "nameserver 192.0.2.1\n"
     assert _host_resolver(before, pc.argv("run-conf", "50a")) == before
@@ -252,6 +263,10 @@ def test_the_hosts_resolv_conf_is_not_touched(pc: TickPC, kind: str) -> None:
         assert before in pc.log("50a"), "it resolves names as the host does"
     if kind == "file":
         assert pc.read("/etc/resolv.conf") == "of the image\n", "it was a copy that was seen"
+    if kind == "nothing":
+        assert pc.read("/etc/resolv.conf") == "", "what it is shown at, and no more"
+    if kind.endswith("resolved"):
+        assert "\n../run/systemd/resolve/stub-resolv.conf\n" in pc.log("50a"), "as a boot has it"
     if kind == "absolute":
         assert pc.read("/etc/elsewhere.conf") == "of the image\n"
 

@@ -6,6 +6,7 @@ import configparser
 import os
 import pwd
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from allie.cli import enter as command
 from allie.client import enter, export
 from allie.core import settings, whereabouts
 from allie.core.errors import StateError, UsageError
-from allie.machine import userland
+from allie.machine import becoming, userland
 
 _CONF = """\
 # [system no]
@@ -118,11 +119,65 @@ def test_our_own_name_may_come_from_ldap(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_links_of_the_base_stay_in_it(tmp_path: Path) -> None:
     top = str(tmp_path)
-    for name, target in (("a", "/etc/b"), ("etc/b", "../run/c"), ("loop", "loop")):
+    links = [("a", "/etc/b"), ("etc/b", "../run/c"), ("loop", "loop"), ("home", "/var/home")]
+    for name, target in links:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).symlink_to(target)
     assert userland.follow(top, "/a") == f"{top}/run/c"
     assert userland.follow(top, "/loop") == f"{top}/loop"
+    assert userland.follow(top, "/home/ann/../bob") == f"{top}/var/home/bob"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_systems"),
+    [
+        *((each, True) for each in ("bin", "etc", "lib", "lib32", "lib64", "libx32", "usr", "var")),
+        *((each, False) for each in ("library", "libdata", "home", "srv", "etc2", "variable")),
+    ],
+)
+def test_what_right_below_the_root_is_the_systems(name: str, is_systems: bool) -> None:
+    assert userland._is_of_system(name) == is_systems
+
+
+def _elf(bits: int, order: Literal["little", "big"], loader: bytes) -> bytes:
+    """The head of a program with one program header, which names its loader."""
+    wide = bits // 8
+    begin = 64 if bits == 64 else 52
+    size = 56 if bits == 64 else 32
+    body = bytearray(begin + size + len(loader) + 64)
+    body[:6] = b"\x7fELF" + bytes([bits // 32, 1 if order == "little" else 2])
+
+    def put(at: int, length: int, value: int) -> None:
+        body[at : at + length] = value.to_bytes(length, order)
+
+    put(32 if bits == 64 else 28, wide, begin)
+    put(54 if bits == 64 else 42, 2, size)
+    put(56 if bits == 64 else 44, 2, 1)
+    put(begin, 4, 3)
+    put(begin + wide, wide, begin + size)
+    put(begin + (32 if bits == 64 else 16), wide, len(loader) + 1)
+    body[begin + size : begin + size + len(loader)] = loader
+    return bytes(body)
+
+
+@pytest.mark.parametrize(
+    ("head", "interpreter"),
+    [
+        (b"#!/bin/sh", "/bin/sh"),
+        (b"#! \t/usr/bin/perl\t-w\n", "/usr/bin/perl"),
+        (b"#!/bin/sh\r\n", "/bin/sh\r"),
+        (b"#!\n", ""),
+        (b"", ""),
+        (b"\x7fELF", ""),
+        (b"\x7fELF" + b"\xff" * 100, ""),
+        (_elf(64, "little", b"/lib64/ld-linux-x86-64.so.2"), "/lib64/ld-linux-x86-64.so.2"),
+        (_elf(64, "big", b"/lib/ld64.so.1"), "/lib/ld64.so.1"),
+        (_elf(32, "little", b"/lib/ld-musl-i386.so.1"), "/lib/ld-musl-i386.so.1"),
+        (_elf(32, "big", b"/lib/ld.so.1"), "/lib/ld.so.1"),
+    ],
+)
+def test_what_a_program_names_to_be_run_by(head: bytes, interpreter: str) -> None:
+    assert becoming.interpreter(head) == interpreter
 
 
 def test_a_program_is_found_inside_the_root(tmp_path: Path) -> None:

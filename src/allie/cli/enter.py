@@ -77,11 +77,17 @@ def parse(words: list[str]) -> Arguments:
             setattr(found, name[2:], value if equals else ahead.pop(0))
         elif word.startswith("-"):
             raise UsageError(f"there is no option {word}", "allie enter --help")
-        elif found.system or found.root:
+        elif found.root:
+            message = f"--root {found.root} names the system already: leave out {word}"
+            raise UsageError(message, f"allie enter {word} …, or allie enter --root DIR -- …")
+        elif found.system:
             raise UsageError(f"put -- before the command: -- {word} …", "allie enter --help")
         else:
             found.system = word
-    if bool(found.system) == bool(found.root):
+    if found.system and found.root:
+        message = f"both --root {found.root} and {found.system}: one of them names the system"
+        raise UsageError(message, "allie enter SYSTEM -- …, or allie enter --root DIR -- …")
+    if not found.system and not found.root:
         raise UsageError("enter which system?", "allie enter SYSTEM [-- COMMAND …]")
     if found.user not in ("", "root"):
         hint = f"runuser -u {found.user} -- allie enter …"

@@ -17,6 +17,7 @@ from types import ModuleType, SimpleNamespace
 from allie import __version__
 from allie.cli import starting
 from allie.core.errors import FAILED, USAGE, AllieError, UsageError
+from allie.core.system import ARCHIVE, SERVERS_OWN
 from allie.core.value import TYPE_CHECKING
 from allie.machine import caller, console
 
@@ -152,7 +153,19 @@ def module_of(verb: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-        raise UsageError(f"`allie {verb}` is for the server; this is the client") from None
+        _hand_over()
+        hint = f"on the server, make /{SERVERS_OWN} a link to its own command"
+        raise UsageError(f"`allie {verb}` is for the server; this is the client", hint) from None
+
+
+def _hand_over() -> None:
+    """Become the whole ALLiE of a server that follows a store, its own perhaps (client.join)."""
+    here = os.path.realpath(sys.path[0])  # the archive
+    own = f"{here.removesuffix(ARCHIVE)}{SERVERS_OWN}"
+    if here.endswith(f"/{ARCHIVE}") and os.path.exists(own):
+        from allie.machine import becoming
+
+        becoming.become([own, *sys.argv[1:]], dict(os.environ), (".",))
 
 
 def _overview() -> str:

@@ -22,6 +22,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse for whatever it cannot parse."""
+        unknown, _, words = message.partition(": ")
+        if unknown == "unrecognized arguments" and words.startswith("--"):
+            message = f"{self.prog} has no option {words.split()[0].partition('=')[0]}"
         raise UsageError(message, f"{self.prog} --help")
 
     def _print_message(self, message: str, _file: object = None) -> None:

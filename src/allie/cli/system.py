@@ -56,7 +56,13 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"system {args.action}: which one?", "allie system list")
     if args.action == "add":
         return _add(here, args)
-    declared = others.find(others.settings_of(here), args.name)
+    settings = others.settings_of(here)
+    orphan = roster.orphan(here, settings, args.name) if args.action == "remove" else None
+    if orphan:
+        switch.remove(here, orphan)
+        console.say(f"{orphan.name}: removed{_left(orphan)}")
+        return DONE
+    declared = others.find(settings, args.name)
     if args.action == "update":
         made = switch.update(_job(here, declared), in_place=args.in_place)
         words = "now the image {} as the store has it" if made else "already as the image {} has it"
@@ -68,9 +74,13 @@ def run(args: argparse.Namespace) -> int:
         roster.may_change(here)
         switch.remove(here, declared)
         roster.forget(here, declared.name)
-        left = f"; the file system {declared.root} stays as it is" * declared.is_partition
-        console.say(f"{declared.name}: removed{left}")
+        section = f"[system {declared.name}]"
+        console.say(f"{declared.name}: removed, and {section} of allie.conf{_left(declared)}")
     return DONE
+
+
+def _left(declared: Declared) -> str:
+    return f"; the file system {declared.root} stays as it is" * declared.is_partition
 
 
 def _list(here: System, json: bool) -> int:
@@ -111,7 +121,13 @@ def _bind(here: System, declared: Declared, args: argparse.Namespace) -> None:
         )
     if args.format:
         disks.make(args.format, declared.root)
-    device = binding.trust(here, declared, os.path.realpath(args.format) if args.format else "")
+
+    def look(root: str) -> None:
+        others.need_room_for(declared, root)
+
+    comes = args.trust and declared.image and declared.overlays  # else it is there already
+    device = os.path.realpath(args.format) if args.format else ""
+    device = binding.trust(here, declared, device, look if comes else None)
     console.say(f"{declared.name}: {declared.root} on {device} is this PC's own from now on")
 
 

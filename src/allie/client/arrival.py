@@ -22,6 +22,8 @@ from allie.client import generation as generations
 from allie.client.systems import IMAGE, READY, TICK, Note
 from allie.core.errors import (
     AllieError,
+    DiskFull,
+    NotWritten,
     SettingsError,
     StateError,
     StoreError,
@@ -44,15 +46,6 @@ from allie.machine import (
     rsync,
 )
 
-
-class DiskFull(StateError):
-    """The disk took no more; `free` bytes were free when the fetch began."""
-
-    def __init__(self, error: StateError, free: int) -> None:
-        super().__init__(error.message, error.hint)
-        self.free = free
-
-
 FirstTick = Callable[[System], Report]
 _SYNC = 60.0  # seconds between two points up to which a power failure costs nothing
 _UNCERTAIN = 5.0  # seconds by which a file may be older than its time says
@@ -74,12 +67,10 @@ def bring(job: Job) -> None:
     """
     declared = _complete(job.declared)
     with at_work(job) as root:
-        stands, why = systems.standing(declared, root)
-        if stands == systems.THERE:
+        systems.need_room_for(declared, root)
+        if systems.standing(declared, root)[0] == systems.THERE:
             finish(root)
             return
-        if stands == systems.FOREIGN:
-            raise StateError(why, f"empty it, or correct [system {declared.name}]")
         if systems.in_place(declared, root):
             build(job, root)
             systems.drop_note(root)
@@ -97,6 +88,7 @@ def at_work(job: Job) -> Iterator[str]:
     name = declared.name
     with systems.held(base, name), noting_trouble(base, name), systems.opened(base, declared) as at:
         fence.before(base, declared, at)
+        systems.note_place(base, declared)
         with fence.apart_from_users(declared, at):
             yield at
 
@@ -204,6 +196,8 @@ def _image(job: Job, tree: str, note: Note, like: str) -> Note:
         fit.name_it(tree, job.declared, note.image)
         atomic.sync_filesystem(tree)
     except StateError as error:
+        if isinstance(error, NotWritten):
+            raise
         if not systems.in_place(job.declared, tree):
             copies.discard(tree)  # what filled the disk of the base goes at once
         raise DiskFull(error, free) from error
@@ -262,6 +256,7 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
         asks=asks,
         like=like,
         update=note.update,
+        spares=note.update and not like,
         fresh=not note.update and systems.is_empty(tree),
         excluded=fit.excluded(note.update),
         limits=steady,

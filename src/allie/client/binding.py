@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from allie.core import bond, whereabouts
@@ -88,14 +88,24 @@ def pinned(base: System, declared: Declared) -> Iterator[Candidate]:
         yield mine
 
 
-def trust(base: System, declared: Declared, device: str = "") -> str:
+def trust(
+    base: System,
+    declared: Declared,
+    device: str = "",
+    look: Callable[[str], None] | None = None,
+) -> str:
     """Bind a system to the one partition with its label, or to a device; the device.
 
     A person says so, at this PC: any disk will do. Raises StateError where it cannot be told.
+    look: is shown what is on it, read-only, and may raise: then nothing is bound.
     """
     where = declared.root
     place = f"{book(base, declared.name)}/binding"
     with labelled.pinned(where, device) as found:
+        if look and len(found) == 1:
+            at = f"{base.run}/roots/{declared.name}"
+            with disks.mounted(found[0].device, at, disks.TO_READ, found[0].kind) as root:
+                look(root)
         bound = _bind(place, where, found)
         _publish(base, declared.name, found[0])
         return bound

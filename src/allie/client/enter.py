@@ -13,7 +13,7 @@ import sys
 
 from allie.core import whereabouts
 from allie.core.errors import SettingsError, StateError
-from allie.machine import userland
+from allie.machine import becoming, userland
 
 _ARCHIVE = "/usr/local/bin/allie"
 _MORE_PATH = ("/run/allie/bin", f"{userland.HOST}/usr/local/bin")  # where the base's shims are
@@ -81,18 +81,38 @@ def go(name: str, root: str, argv: list[str]) -> None:
         directory = "/"
     if name != inside():
         _check(root)
+        if os.geteuid() == 0:
+            _complete(root)
         base = userland.base()
-        userland.leave_for(root, name, _command(base), _own_names(base))
-    userland.become(argv or [_shell(env)], env, (directory, env.get("HOME", "/"), "/"))
+        home = env.get("HOME", "")
+        userland.leave_for(root, name, _command(base), _own_names(base), home)
+    becoming.become(argv or [_shell(env)], env, (directory, env.get("HOME", "/"), "/"))
 
 
 def _check(root: str) -> None:
-    needed = ("usr", "etc", "run") if os.geteuid() == 0 else ("usr", "etc")
-    for each in needed:
+    barred = becoming.barred_way(f"{root}/usr")
+    if barred:
+        raise StateError(f"{root}: {barred}", "as root: chmod a+x, if users are to enter it")
+    for each in ("usr", "etc"):
         if not os.path.isdir(f"{root}/{each}") or os.path.islink(f"{root}/{each}"):
             raise StateError(f"{root} holds no system that you can enter: no /{each} in it")
     if os.path.lexists(f"{root}/{whereabouts.NOTE}"):
         raise StateError(f"{root} is not whole yet: it is still being fetched", "try again later")
+
+
+def _complete(root: str) -> None:
+    """Make what is mounted over for root, and old or bare systems do not have."""
+    if os.path.isdir(f"{root}/run") and os.path.lexists(f"{root}/etc/resolv.conf"):
+        return
+    from allie.machine import namespaces, within  # noqa: PLC0415 - hardly any system lacks them
+
+    if not os.path.lexists(f"{root}/run"):
+        try:
+            within.make_directories(root, "run")
+        except OSError as error:
+            message = f"{root} has no /run, and none can be made: {error.strerror}"
+            raise StateError(message, "make that directory") from error
+    namespaces.resolv_conf(root)
 
 
 def _bound_device(base: str, name: str) -> str:
@@ -130,7 +150,8 @@ def _directory(base: str, path: str, what: str) -> str:
     if base and not real.startswith(f"{base}/"):  # an absolute link of the base's
         real = base + real
     if not os.path.isdir(real):
-        raise StateError(f"{path} ({what}) is not there, or not for you to enter")
+        barred = becoming.barred_way(real)
+        raise StateError(f"{path} ({what}): {barred or 'there is no such directory'}")
     return real
 
 

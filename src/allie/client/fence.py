@@ -203,7 +203,7 @@ def _belongs(place: str, name: str) -> bool:
     if not stat.S_ISDIR(st.st_mode) or (os.geteuid() == 0 and st.st_uid != 0):
         return False
     which = name.rpartition(".")[2] if name.startswith(".") else ""
-    if which in _BESIDE or which.startswith("old-"):
+    if which in _BESIDE or which.startswith(("old-", "stuck-")):
         return True
     return bool(systems.note_of(path) or systems.is_empty(path) or systems.name_in(path))
 

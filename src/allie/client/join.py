@@ -9,15 +9,17 @@ from collections.abc import Callable
 from allie.client import generation as generations
 from allie.client import grounds, identity, timer
 from allie.core import settings as configuration
+from allie.core import system
 from allie.core.errors import SettingsError, StateError, StoreError, UsageError
 from allie.core.report import Report
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, locate, process, rsync
+from allie.machine import atomic, locate, paths, process, rsync, within
 from allie.machine.groups import Bounds
 from allie.machine.process import Finished
 
+_ZIP = b"PK\x03\x04"  # in the client's archive, after its first line
 _ASKING = 300  # seconds for a listing
 
 
@@ -56,6 +58,7 @@ def join(here: System, wishes: Wishes, first_tick: Callable[[System], Report]) -
     wanted = configuration.render(_settings(here, name, image, wishes))
     settings = configuration.parse(wanted, name)  # kit is in it, also where it was not wished for
     _write(here, settings)
+    _keep_servers_command(here)
     here = locate.open_system(here.root)
     report = first_tick(here)
     if not os.path.exists(f"{here.conf}/run-conf"):
@@ -69,6 +72,30 @@ def join(here: System, wishes: Wishes, first_tick: Callable[[System], Report]) -
         else "no timer was installed (--no-timer)"
     )
     return Joined(report, ticks)
+
+
+def _keep_servers_command(here: System) -> None:
+    """Keep the command of a whole ALLiE, which a server has where the kit brings the client.
+
+    The client hands over to it what it cannot do itself (cli.main).
+    """
+    inside = paths.Inside(here.root)
+    present = inside.entry(system.ARCHIVE)
+    try:
+        with paths.parent_descriptor(here.root, present) as (above, name):
+            target = os.readlink(name, dir_fd=above)
+    except FileNotFoundError:
+        return
+    except OSError:  # no link
+        body = within.read(here.root, present) or _ZIP
+    else:
+        target = os.path.join(f"/{os.path.dirname(system.ARCHIVE)}", target)
+        body = b"#!/bin/sh\nexec '%s' \"$@\"\n" % os.fsencode(target.replace("'", "'\\''"))
+    if _ZIP not in body[:4096]:
+        folder, name = os.path.split(system.SERVERS_OWN)
+        real = inside.directory(folder).real
+        within.make_directories(here.root, real)
+        within.write(here.root, f"{real}/{name}", body, 0o755)
 
 
 def default_image(here: System) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from allie.client import arrival, binding, join, state, systems
 from allie.client import generation as generations
 from allie.core import settings as configuration
-from allie.core.errors import AllieError, UsageError
+from allie.core.errors import AllieError, PathRefused, UsageError
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, locate
+from allie.machine import atomic, copies, locate
 
 _DELIVERED = "allie.conf comes from an overlay"
 
@@ -21,7 +23,7 @@ class Entry(Value):
     root: str
     image: str  # the one that it has; the declared one while it has none
     overlays: tuple[str, ...]
-    state: str  # running, there, missing, partial, foreign, unbound, other
+    state: str  # running, there, missing, partial, foreign, unbound, other, orphaned
     words: str = ""
     tick: int = 0  # its last
     attention: bool = False
@@ -41,7 +43,39 @@ def survey(base: System) -> list[Entry]:
         tick=report.tick if report else 0,
         attention=bool(report and report.needs_attention),
     )
-    return [own, *(_entry(base, each) for each in settings.others if each.root)]
+    orphans = (orphan(base, settings, each.name) for each in systems.noted(base))
+    return [
+        own,
+        *(_entry(base, each) for each in settings.others if each.root),
+        *(_orphans_entry(base, each) for each in orphans if each),
+    ]
+
+
+def orphan(base: System, settings: Settings, name: str) -> Declared | None:
+    """A system that is here, and that allie.conf does not name any more; None if it is none."""
+    places = {each.name: each.root for each in systems.noted(base)}
+    if name not in places or name in (base.name, *(each.name for each in settings.others)):
+        return None
+    found = Declared(name, places[name] or f"/systems/{name}")
+    if found.is_partition:
+        return found
+    try:
+        root = systems.directory_of(base, found)
+    except PathRefused:
+        return None
+    trees = [root, *(systems.beside(root, each) for each in ("other", "part"))]
+    return found if any(map(os.path.isdir, trees)) else None
+
+
+def _orphans_entry(base: System, declared: Declared) -> Entry:
+    image = ""
+    if not declared.is_partition:
+        try:
+            image = systems.image_of(systems.directory_of(base, declared))
+        except (AllieError, OSError):
+            pass  # it is listed all the same
+    words = f"not in allie.conf: allie system remove {declared.name}"
+    return Entry(declared.name, declared.root, image, (), "orphaned", words)
 
 
 def declare(base: System, settings: Settings, wanted: Declared) -> None:
@@ -77,7 +111,7 @@ def may_change(base: System) -> None:
     """Raise UsageError where allie.conf is the store's: the next tick would put it right again."""
     source = join.delivered(base) if generations.current(base) else ""
     if source:
-        raise UsageError(_DELIVERED, f"change it in the store: {source}")
+        raise UsageError(_DELIVERED, f"change it in the store: {source}; then, after a tick, again")
 
 
 def _entry(base: System, declared: Declared) -> Entry:
@@ -85,6 +119,7 @@ def _entry(base: System, declared: Declared) -> Entry:
     entry = Entry(declared.name, declared.root, declared.image, declared.overlays, "missing")
     trouble, _ = arrival.trouble(base, declared.name)
     words = trouble and f"last time: {trouble}"
+    words = words or _left_aside(base, declared)
     if systems.is_held(base, declared.name):
         words = f"being fetched or updated {arrival.progress(base, declared.name)}".rstrip()
     try:
@@ -100,6 +135,17 @@ def _entry(base: System, declared: Declared) -> Entry:
     except (AllieError, OSError) as error:
         entry = entry._replace(words=words or str(error))
     return entry
+
+
+def _left_aside(base: System, declared: Declared) -> str:
+    """What could not be removed of earlier trees, in words; "" if all was."""
+    if declared.is_partition:
+        return ""
+    try:
+        stay = copies.aside_of(systems.beside(systems.directory_of(base, declared), ""))
+    except (AllieError, OSError):
+        return ""
+    return f"could not be removed, and is left: {' '.join(stay)}" if stay else ""
 
 
 def _of_tree(entry: Entry, declared: Declared, root: str) -> Entry:

@@ -24,7 +24,7 @@ from allie.machine.groups import Bounds
 SAME, OTHER = "same", "other"
 LINKS = "links"  # only that files here share an inode which the image has apart
 # What comes and goes in any system; an update brings it, but is not made for it
-_PASSING = ("tmp/*", "var/tmp/*", "var/cache/*", "var/log/*")
+_PASSING = ("tmp/*", "var/tmp/*", "var/cache/*", "var/log/*", "etc/resolv.conf")
 _LEFT_OUT = (*fit.NEVER, *fit.KEEP, *_PASSING)
 _PREFIXES = tuple(path[:-1] if path[-1] == "*" else path + "/" for path in _LEFT_OUT)
 

@@ -105,6 +105,7 @@ def _tend(job: Job, tick: Tick) -> Outcome | _Ticking:
         if stands == systems.FOREIGN:
             return Outcome(name, "failing", why)
         if stands == systems.THERE:
+            systems.note_place(base, declared)
             arrival.finish(root)
             wanted = switch.wants_update(base, declared, root)
             running = lock.is_running(locate.open_system(root))

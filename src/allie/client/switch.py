@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 
 from allie.client import arrival, fence, fit, same, systems
 from allie.client.arrival import Job
 from allie.client.systems import IMAGE, READY, Note
-from allie.core.errors import Busy, StateError, UsageError
+from allie.core.errors import Busy, NotWritten, StateError, UsageError
 from allie.core.settings import Declared
 from allie.core.system import System
-from allie.machine import atomic, copies, disks, locate, lock, occupants, tree
+from allie.machine import atomic, console, copies, disks, locate, lock, occupants, tree
 
 _HELD = "held"  # in the base's book: the image that was rolled back from
 _OLD = "old-"
@@ -66,7 +65,7 @@ def update(job: Job, *, in_place: bool = False) -> bool:
                 _stays(job, root)
                 return False
             _begin(job, root, part, apart=found == same.LINKS)
-        arrival.build(job, part, like=root)
+        _build(job, root, part)
         _set_up(root, part)
         _switch(root)
         atomic.remove(f"{systems.book(base, declared.name)}/{_HELD}")
@@ -155,12 +154,13 @@ def _old_trees(root: str) -> list[str]:
     return [f"{above}/{begins}{number}" for number in found] + gone
 
 
-def _let_go(root: str) -> None:
+def _let_go(root: str) -> list[StateError]:
     """Remove old trees, but for the last few that somebody is inside of while there is room.
 
-    No update waits for one of them. Raises StateError where more and more cannot be removed.
+    No update waits for one of them. Returns those that something is mounted in, with why.
     """
-    kept, stuck = 0, []
+    kept: int = 0
+    stuck: list[StateError] = []
     for each in _old_trees(root):
         spared = kept < _MOST_OLD and not each.endswith("gone") and not _is_short_of_room(root)
         if spared and occupants.of(each):
@@ -170,8 +170,7 @@ def _let_go(root: str) -> None:
             copies.discard(each)
         except StateError as error:
             stuck.append(error)
-    if len(stuck) > _MOST_OLD:
-        raise stuck[-1]
+    return stuck
 
 
 def _is_short_of_room(root: str) -> bool:
@@ -204,6 +203,18 @@ def _begin(job: Job, root: str, part: str, *, apart: bool) -> None:
     copies.begin(part)
 
 
+def _build(job: Job, root: str, part: str) -> None:
+    """Make the new tree, without a copy of the present one where that is immutable in part."""
+    try:
+        arrival.build(job, part, like=root)
+    except NotWritten as error:
+        console.warn(f"{job.declared.name}: begun anew, without a copy: {error.message}")
+        copies.discard(part)
+        copies.begin(part)
+        systems.write_note(part, _note(job))
+        arrival.build(job, part, like=root)
+
+
 def _note(job: Job) -> Note:
     declared = job.declared
     return Note(declared.name, declared.image, IMAGE, synced=time.time(), update=True)
@@ -216,7 +227,10 @@ def _set_up(root: str, part: str) -> None:
         os.rename(other, _next_old(root))
     os.rename(part, other)
     atomic.sync_directory(os.path.dirname(root))
-    _let_go(root)
+    copies.discard_aside(systems.beside(root, ""))
+    stuck = _let_go(root)
+    if len(stuck) > _MOST_OLD:  # more and more of them
+        raise stuck[-1]
 
 
 def _next_old(root: str) -> str:
@@ -238,10 +252,18 @@ def _exchange(root: str, other: str) -> None:
     """Two trees change places: at once, or by renames that `recover` can end."""
     if not atomic.exchange(root, other):
         away = systems.beside(root, "away")
-        os.rename(root, away)
+        _rename(root, away)
         os.rename(other, root)
         os.rename(away, other)
         atomic.sync_directory(os.path.dirname(root))
+
+
+def _rename(tree: str, name: str) -> None:
+    try:
+        os.rename(tree, name)
+    except OSError as error:
+        hint = "if it is immutable or append-only: chattr -i -a"
+        raise StateError(f"cannot move {tree}: {error.strerror}", hint) from error
 
 
 def _update_in_place(job: Job, root: str, consent: bool) -> bool:
@@ -299,9 +321,10 @@ def _remove_trees(declared: Declared, root: str) -> None:
     copies.discard(gone)
     for each in [root, *(systems.beside(root, each) for each in ("other", "part", "copy", "away"))]:
         if os.path.isdir(each):
-            with suppress(OSError):  # overlayfs moves no directory of its lower layer
-                os.rename(each, gone)  # a half removed tree is no system
+            if copies.can_move(each):
+                _rename(each, gone)  # a half removed tree is no system
             copies.discard(gone)
             copies.discard(each)
     for each in _old_trees(root):
         copies.discard(each)
+    copies.discard_aside(systems.beside(root, ""))

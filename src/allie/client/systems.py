@@ -27,6 +27,7 @@ AHEAD = ".allie-ahead"  # at the top of a tree in the making: its overlays, befo
 MISSING, PARTIAL, THERE, FOREIGN = "missing", "partial", "there", "foreign"
 IMAGE, TICK, READY = "image", "tick", "ready"  # what a fetch is at
 _OURS = (NOTE, AHEAD, "lost+found")  # what an empty file system may hold
+_PLACE = "root"  # in the base's book of a system
 _IMAGE_FILE = "image"  # in a system's state: the image that its tree came from
 
 
@@ -106,6 +107,30 @@ def standing(declared: Declared, root: str) -> tuple[str, str]:
     if is_empty(root):
         return MISSING, "empty"
     return FOREIGN, f"{declared.root} holds something that is no system of ALLiE's"
+
+
+def need_room_for(declared: Declared, root: str) -> None:
+    """Raise StateError where something else stands in the place of a system."""
+    stands, why = standing(declared, root)
+    if stands == FOREIGN:
+        raise StateError(why, f"empty it, or correct [system {declared.name}]")
+
+
+def note_place(base: System, declared: Declared) -> None:
+    """Note where a system lives, for when allie.conf does not name it any more."""
+    place = f"{book(base, declared.name)}/{_PLACE}"
+    if atomic.read(place) != f"{declared.root}\n":
+        atomic.write(place, f"{declared.root}\n", durable=False)
+
+
+def noted(base: System) -> list[Declared]:
+    """The systems that this PC ever looked after, each where it was last."""
+    names = os.listdir(base.systems) if os.path.isdir(base.systems) else []
+    return [
+        Declared(each, (atomic.read(f"{base.systems}/{each}/{_PLACE}") or "").strip())
+        for each in sorted(names)
+        if not each.startswith(".")
+    ]
 
 
 def is_empty(root: str) -> bool:

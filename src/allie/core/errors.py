@@ -75,6 +75,18 @@ class StateError(AllieError):
     """This PC's own disk or state does not let us go on; nothing was begun, or it is resumable."""
 
 
+class DiskFull(StateError):
+    """The disk took no more; `free` bytes were free when the fetch began."""
+
+    def __init__(self, error: StateError, free: int) -> None:
+        super().__init__(error.message, error.hint)
+        self.free = free
+
+
+class NotWritten(StateError):
+    """All came but for paths of this PC's own that took no change: immutable ones, say."""
+
+
 class Busy(AllieError):
     """Another tick of this system is running."""
 

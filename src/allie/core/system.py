@@ -11,6 +11,7 @@ DONE = "root/done"
 SETTINGS = "etc/allie/allie.conf"
 CLASSES = "etc/allie/classes"
 NAME = "etc/allie/system"
+SERVERS_OWN = "usr/local/lib/allie/server"  # its command, where the kit's is
 ARCHIVE = "usr/local/bin/allie"
 
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from allie.machine import listening, process, rsync
+from allie.core.errors import NotWritten
+from allie.machine import console, listening, process, rsync
 from allie.machine.groups import Bounds
+from allie.machine.process import Finished
 from allie.machine.rsync import Version
 
+_PROTECTED = "if it is immutable or append-only, or its directory: chattr -i -a"
 _ASKED_SINCE = (3, 2)
 LARGE = 16 << 20  # bytes; what holes in a smaller file waste is little
 
@@ -30,6 +33,7 @@ def fetch(
     asks: int = 0,
     like: str = "",
     update: bool = False,
+    spares: bool = False,
     fresh: bool = False,
     excluded: Sequence[str] = (),
     limits: Sequence[str] = (),
@@ -37,9 +41,10 @@ def fetch(
     """Bring an image from a store into a tree.
 
     follow: given whole lines of what rsync prints, to show how far it is. update: the tree was a
-    system before: compressed on the wire, and all in one. stall: as for `groups.Bounds`; there is
-    no end for the whole, since an image may take hours. asks: as for `process.run`. The rest: as
-    for `bring`.
+    system before: compressed on the wire, and all in one. spares: what here refuses to be written
+    stays as it is, and is named: a system on a partition has no other tree to fall back to.
+    stall: as for `groups.Bounds`; there is no end for the whole, since an image may take hours.
+    asks: as for `process.run`. The rest: as for `bring`.
     Raises StoreError, Unreachable, or StateError for this PC's disk.
     """
     source = rsync.sources(store, [f"images/{image}"])[0]
@@ -58,11 +63,22 @@ def fetch(
             fresh=fresh,
         )
         bounds = Bounds(stall, disk=into)
-        rsync.check(process.run(argv, bounds=bounds, on_output=lines, asks=asks), store)
+        done = process.run(argv, bounds=bounds, on_output=lines, asks=asks)
+        _check(done, store, image, spares)
 
 
 def _ignore(_lines: bytes) -> None:
     """What rsync prints where nobody looks on; it is not kept."""
+
+
+def _check(done: Finished, store: str, image: str, spares: bool) -> None:
+    """Raise an error where not all was written; what this PC refuses is not the store's fault."""
+    if not rsync.is_refused_here(done):
+        rsync.check(done, store)
+        return
+    if not spares:
+        raise NotWritten(f"this PC lets it not be written: {rsync.reason(done)}", _PROTECTED)
+    console.warn(f"{image}: left as it was on this PC: {rsync.reason(done)}")
 
 
 def bring(

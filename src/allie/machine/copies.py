@@ -9,12 +9,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import stat
 
 from allie.core.errors import StateError
-from allie.machine import clone, mounts, process
+from allie.machine import beneath, clone, mounts, process, removing
+from allie.machine.removing import is_aside
 
 _SUBVOL_GETFLAGS = 0x80089419  # linux/btrfs.h; only a subvolume answers
+_GAP = 2  # the inode number of a snapshot's empty directory where a subvolume was
+_DEEP = 100  # levels; no subvolume lies deeper
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FS_INFO = 0x8400941F  # linux/btrfs.h; any directory there answers
 
 
@@ -54,7 +57,16 @@ def copy(old: str, new: str) -> bool:
     A snapshot on btrfs, else shared blocks (xfs, btrfs). Else nothing is there: rsync will copy.
     """
     if is_subvolume(old) and process.has_program("btrfs"):
-        return process.run(["btrfs", "subvolume", "snapshot", old, new]).code == 0
+        if process.run(["btrfs", "subvolume", "snapshot", old, new]).code != 0:
+            return False
+        top = os.open(new, _OPEN)
+        try:
+            _fill_gaps(top)
+            return True
+        except OSError:  # somebody moves directories there at this moment
+            return False
+        finally:
+            os.close(top)
     if not _shares_blocks(old):
         return False
     done = process.run(["cp", "-a", "--one-file-system", "--reflink=always", "-T", old, new])
@@ -79,77 +91,67 @@ def can_move(path: str) -> bool:
     return True
 
 
+def _fill_gaps(directory: int, depth: int = 0) -> None:
+    """Have ordinary directories where subvolumes are in what was snapshotted.
+
+    A snapshot has an empty directory there, in which nothing can be made. Users own directories on
+    the way, so nothing is reached through a link.
+    """
+    with os.scandir(directory) as names:
+        below = [each.name for each in names if each.is_dir(follow_symlinks=False)]
+    for name in below:
+        if os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino == _GAP:
+            os.rmdir(name, dir_fd=directory)
+            os.mkdir(name, 0o755, dir_fd=directory)
+        elif depth < _DEEP:
+            found = beneath.open_beneath(directory, name, _OPEN)
+            try:
+                _fill_gaps(found, depth + 1)
+            finally:
+                os.close(found)
+
+
 def discard(path: str) -> None:
-    """Remove a whole tree of ours. Raises StateError where something is mounted in it."""
+    """Remove a whole tree of ours; what of it cannot be removed is set aside and named.
+
+    So the path is free afterwards. Raises StateError where something is mounted in it.
+    """
     if not os.path.lexists(path):
         return
     mounted = mounts.at_or_below(os.path.realpath(path))
     if mounted:
         raise StateError(f"{mounted} is mounted in {path}, which is to go", f"umount {mounted}")
-    if os.path.islink(path) or not os.path.isdir(path):
-        os.unlink(path)
-        return
-    if is_subvolume(path) and process.has_program("btrfs"):
-        process.run(["btrfs", "subvolume", "delete", path])
-    if not os.path.lexists(path):  # else it has subvolumes in it
-        return
+    if os.path.isdir(path) and not os.path.islink(path):
+        if is_subvolume(path) and process.has_program("btrfs"):
+            process.run(["btrfs", "subvolume", "delete", path])
+        if not os.path.lexists(path):  # else it has subvolumes in it
+            return
+        stay = removing.remove(path)
+        if not stay:
+            return
+    else:
+        try:
+            os.unlink(path)
+            return
+        except OSError as error:
+            stay = [f"{path}: {error.strerror}"]
     try:
-        _take_down(path)
+        removing.set_aside(path, stay)
     except OSError as error:
-        raise StateError(f"cannot remove {path}: {error.strerror}: {error.filename}") from error
+        raise StateError(f"cannot remove {path}: {error.strerror}", stay[0]) from error
 
 
-def _take_down(path: str) -> None:
-    """Remove a tree, however deep it is, whatever its people do meanwhile.
-
-    Each directory becomes root's alone before it is emptied; what is in it is emptied at the top of
-    the tree. So nobody adds anything, and no more than two directories are open.
-    """
-    top = _taken(path)
-    number, mark = 0, os.urandom(8).hex()
-    try:
-        while names := os.listdir(top):
-            for name in names:
-                if not _is_directory(name, top):
-                    os.unlink(name, dir_fd=top)
-                    continue
-                below = _taken(name, top)
-                try:
-                    for each in os.listdir(below):
-                        if not _is_directory(each, below):
-                            os.unlink(each, dir_fd=below)
-                            continue
-                        number += 1
-                        _to_top(each, below, top, f".{mark}.{number}")
-                finally:
-                    os.close(below)
-                os.rmdir(name, dir_fd=top)
-    finally:
-        os.close(top)
-    os.rmdir(path)
+def aside_of(begins: str) -> list[str]:
+    """What was set aside of trees, of those whose paths begin like this."""
+    above, _, name = begins.rpartition("/")
+    names = sorted(os.listdir(above)) if os.path.isdir(above) else []
+    return [f"{above}/{each}" for each in names if each.startswith(name) and is_aside(each)]
 
 
-def _taken(path: str, above: int | None = None) -> int:
-    """A directory held open, which is root's alone from now on."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, dir_fd=above)
-    if os.geteuid() == 0:
-        os.fchown(descriptor, 0, 0)
-        os.fchmod(descriptor, 0o700)
-    return descriptor
-
-
-def _is_directory(name: str, above: int) -> bool:
-    return stat.S_ISDIR(os.lstat(name, dir_fd=above).st_mode)
-
-
-def _to_top(name: str, above: int, top: int, free: str) -> None:
-    try:
-        os.rename(name, free, src_dir_fd=above, dst_dir_fd=top)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        _take_down(f"/proc/self/fd/{above}/{name}")  # a subvolume of its own
+def discard_aside(begins: str) -> None:
+    """Try again to remove it."""
+    for path in aside_of(begins):
+        discard(path)
 
 
 def _answers(directory: str, question: int, size: int) -> bool:

@@ -20,7 +20,7 @@ from contextlib import suppress
 
 from allie.core.errors import PathRefused, StateError
 from allie.core.system import STATE
-from allie.machine import atomic, groups, lock, mounting, paths, powers, process
+from allie.machine import atomic, groups, lock, mounting, paths, powers, process, within
 from allie.machine.mounting import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REC, REMOUNT
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -43,6 +43,10 @@ _DEVICE_LINKS = (
     ("stdin", "fd/0"),
     ("stdout", "fd/1"),
     ("stderr", "fd/2"),
+)
+_RESOLVED, _RESOLVEDS = (  # systemd-resolved, and its link (tmpfiles.d of systemd)
+    "usr/lib/systemd/systemd-resolved",
+    "../run/systemd/resolve/stub-resolv.conf",
 )
 _PTS = "newinstance,ptmxmode=0666,mode=0620,gid=5"  # 5 is the group tty; without it, tools complain
 
@@ -192,7 +196,7 @@ def _furnish(root: str, devices: int) -> None:
     others = os.statvfs(root).f_flag & (RDONLY | NOEXEC)
     mounting.mount("none", root, "", BIND | REMOUNT | others | devices)  # nosuid goes
     resolver = atomic.read_bytes(os.path.realpath("/etc/resolv.conf")) or b""
-    where = _resolv_conf(root)
+    where = resolv_conf(root)
     has_run = False
     for name, kind, flags in (
         ("proc", "proc", NOSUID | NODEV | NOEXEC),
@@ -239,14 +243,33 @@ def _finish(name: str, at: str) -> None:
         os.makedirs(f"{at}/allie")
 
 
-def _resolv_conf(root: str) -> str:
-    """Where the root's /etc/resolv.conf leads, as a path in the root; "" if it leads nowhere."""
+def resolv_conf(root: str) -> str:
+    """Where a system's /etc/resolv.conf leads, as a path in it; one that it lacks is made.
+
+    The base's is shown there, and the kernel mounts over nothing that is not there. What is made is
+    an empty file, which the system's own DHCP client or NetworkManager writes when it is booted; or
+    the link of systemd-resolved, which is what a boot would make there. "" if it leads nowhere.
+    """
     try:
         real = paths.Inside(root).file("etc/resolv.conf")
-    except PathRefused:
+        if not real.startswith("run/") and not os.path.lexists(f"{root}/{real}"):
+            _make_resolv_conf(root, real)
+            real = paths.Inside(root).file("etc/resolv.conf")
+    except (PathRefused, OSError):  # read-only, say: its scripts then have no names of hosts
         return ""
     # The root's /run will be a new one: what is to be there need not exist.
     return real if real.startswith("run/") or os.path.isfile(f"{root}/{real}") else ""
+
+
+def _make_resolv_conf(root: str, real: str) -> None:
+    with paths.parent_descriptor(root, real) as (above, name):
+        if real == "etc/resolv.conf" and within.is_file(root, _RESOLVED):
+            os.symlink(_RESOLVEDS, name, dir_fd=above)
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        made = os.open(name, flags, 0o644, dir_fd=above)
+        os.fchmod(made, 0o644)
+        os.close(made)
 
 
 def _give_resolver(root: str, where: str, resolver: bytes) -> None:

@@ -21,6 +21,9 @@ from allie.machine.process import Finished
 # 255 is ssh's own; the server went away, or was never there.
 _AWAY = (5, 10, 12, 30, 35, 255)
 PARTIAL = 23  # something that was asked for is not there, or cannot be read
+_HERE = re.compile(  # on this side: so marked since rsync 3.2, before that known by what was done
+    rb"rsync: (\[(generator|receiver)\]|mkstemp|rename|delete_file|recv_generator|failed to set)"
+)
 _CHANGED = (PARTIAL, 24)  # or files vanished: the store is being edited
 _NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
 _CONNECT = 10  # seconds
@@ -238,6 +241,14 @@ def check(finished: Finished, store: str) -> None:
     if finished.code in _CHANGED:
         raise StoreError(f"{store} is being edited, or cannot be read: {words}")
     raise StoreError(f"fetching from {store} failed: {words}", finished.command)
+
+
+def is_refused_here(finished: Finished) -> bool:
+    """Whether all that went wrong is on this side, as rsync says since 3.2, and not the room."""
+    if finished.code != PARTIAL or finished.full_disk:
+        return False
+    lines = [line for line in finished.err.splitlines() if line.startswith(b"rsync: ")]
+    return bool(lines) and all(_HERE.match(line) for line in lines)
 
 
 def may_settle(finished: Finished) -> bool:

@@ -18,21 +18,19 @@ from __future__ import annotations
 import ctypes
 import os
 
-from allie.core.errors import ProgramNotFound, ProgramNotRun, StateError
-from allie.machine import mounting
+from allie.core.errors import StateError
+from allie.machine import mounting, unsharing
 from allie.machine.mounting import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REC, REMOUNT, SLAVE
 
 HOST = "/run/host"
 MARK = "/run/allie/inside"
 COMMAND = "/run/allie/bin/allie"
 
-# linux/sched.h, linux/prctl.h
-_NEWNS, _NEWUSER = 0x00020000, 0x10000000
-_NO_NEW_PRIVS = 38
-_IGNORED_BY_PYTHON = (13, 25)  # SIGPIPE, SIGXFSZ
+_NO_NEW_PRIVS = 38  # linux/prctl.h
 
 # Right below / these are the system's, and whatever the base does not have. The rest is the base's.
 _OF_SYSTEM = ("bin", "boot", "etc", "lib", "opt", "root", "sbin", "usr", "var")
+_LIBRARIES = ("lib32", "lib64", "libx32", "libo32", "libn32")
 _OF_BASE_FOR_ROOT = ("dev", "home", "proc", "sys", "tmp")
 # Of the base's /etc a user takes these along; of its /var, these directories, if both have them.
 _TAKEN_ALONG = ("group", "hosts", "localtime", "machine-id", "passwd", "resolv.conf", "timezone")
@@ -47,14 +45,15 @@ def base() -> str:
     return HOST if os.path.exists(MARK) else ""
 
 
-def leave_for(root: str, name: str, command: str, own: dict[str, str]) -> None:
+def leave_for(root: str, name: str, command: str, own: dict[str, str], home: str) -> None:
     """Have this process see the system `name`, which stands at `root`, as its `/`.
 
-    command: the text of COMMAND; own: whole files of /etc that a user sees instead of the base's.
+    command: the text of COMMAND; own: whole files of /etc that a user sees instead of the base's;
+    home: the user's, wherever the base has it.
     Raises StateError where the kernel does not allow it.
     """
     above, is_root = base(), os.geteuid() == 0
-    _make_namespaces(is_root)
+    unsharing.own_mounts(is_root)
     umask = os.umask(0o022)  # what is made here others may use, too; the program has its caller's
     try:
         _move(root, above, is_root)
@@ -67,6 +66,8 @@ def leave_for(root: str, name: str, command: str, own: dict[str, str]) -> None:
         _furnish_run()
         _furnish_etc(own)
         _furnish_var(bool(command))
+        for path in (follow(HOST, home)[len(HOST) :], home):  # programs ask for the real one, too
+            _furnish_home(path)
         for point in ("/run", "/"):
             _mount("none", point, "", BIND | REMOUNT | RDONLY | NOSUID | NODEV)
         # Programs that would change who we are have no power here; so they are told, once.
@@ -77,81 +78,27 @@ def leave_for(root: str, name: str, command: str, own: dict[str, str]) -> None:
         os.umask(umask)
 
 
-def become(argv: list[str], env: dict[str, str], places: tuple[str, ...]) -> None:
-    """Go on as this program, in the first of these directories that is there. Never returns.
-
-    Raises ProgramNotFound or ProgramNotRun.
-    """
-    for place in places:
-        try:
-            os.chdir(place)
-            break
-        except OSError:
-            continue
-    for number in _IGNORED_BY_PYTHON:
-        _libc.signal(number, None)
-    path = "" if "/" in argv[0] else env.get("PATH", os.defpath)
-    refused: OSError | None = None
-    for folder in path.split(":"):  # not execvpe, which would import a module that is away now
-        try:
-            os.execve(os.path.join(folder, argv[0]), argv, env)
-        except OSError as error:
-            if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-                refused = refused or (error if os.path.exists(error.filename) else None)
-    if refused:
-        raise ProgramNotRun(f"{refused.filename}: {refused.strerror}")
-    raise ProgramNotFound(f"{argv[0]}: there is no such program in here")
-
-
 def follow(top: str, path: str) -> str:
-    """Where a path of the tree at `top` leads, if it is itself a link: absolute ones stay in it."""
-    for _ in range(_MOST_LINKS):
-        try:
-            link = os.readlink(top + path)
-        except OSError:
-            break
-        path = os.path.normpath(os.path.join(os.path.dirname(path), link))
-    return top + path
-
-
-def _make_namespaces(is_root: bool) -> None:
-    uid, gid = os.geteuid(), os.getegid()
-    if _libc.unshare(_NEWNS if is_root else _NEWNS | _NEWUSER) != 0:
-        reason = os.strerror(ctypes.get_errno())
-        raise StateError(f"the kernel does not let us make namespaces: {reason}", _why(is_root))
-    if is_root:
-        return
-    try:
-        for name, text in (
-            ("setgroups", "deny"),
-            ("uid_map", f"{uid} {uid} 1"),
-            ("gid_map", f"{gid} {gid} 1"),
-        ):
-            with open(f"/proc/self/{name}", "wb") as file:
-                file.write(text.encode())
-    except OSError as error:
-        reason = error.strerror or str(error)
-        message = f"the kernel gives users no rights in namespaces: {reason}"
-        raise StateError(message, _why(False)) from error
-
-
-def _why(is_root: bool) -> str:
-    """What an administrator can do where namespaces are refused."""
-    if is_root:
-        return "a container without CAP_SYS_ADMIN cannot enter a system"
-    for name, value in (
-        ("kernel/apparmor_restrict_unprivileged_userns", "0"),
-        ("kernel/unprivileged_userns_clone", "1"),
-        ("user/max_user_namespaces", "10000"),
-    ):
-        try:
-            with open(f"/proc/sys/{name}", "rb") as file:
-                now = file.read().decode().strip()
-        except OSError:
+    """Where a path of the tree at `top` leads, as for a process whose / that is."""
+    pending, real, links = path.split("/")[::-1], "", 0
+    while pending:
+        name = pending.pop()
+        if name in ("", "."):
             continue
-        if now != value and "0" in (now, value):
-            return f"as root: sysctl {name.replace('/', '.')}={value}"
-    return "a chroot or a container may forbid it, too"
+        if name == "..":
+            real = real.rpartition("/")[0]
+            continue
+        try:
+            link = os.readlink(f"{top}{real}/{name}")
+        except OSError:
+            real = f"{real}/{name}"
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            return top + path
+        real = "" if link.startswith("/") else real
+        pending += link.split("/")[::-1]
+    return top + real
 
 
 def _move(root: str, above: str, is_root: bool) -> None:
@@ -167,7 +114,7 @@ def _move(root: str, above: str, is_root: bool) -> None:
         _let_programs_be_setuid("/new")
         for name in _OF_BASE_FOR_ROOT:
             if os.path.isdir(f"/new/{name}") and not os.path.islink(f"/new/{name}"):
-                _mount(f"/old{above}/{name}", f"/new/{name}", "", BIND | REC)
+                _mount(follow(f"/old{above}", f"/{name}"), f"/new/{name}", "", BIND | REC)
     else:
         _mount("tmpfs", "/new", "tmpfs", NOSUID | NODEV, "mode=755")
         _compose(source, f"/old{above}")
@@ -214,23 +161,15 @@ def _compose(system: str, host: str) -> None:
 
 
 def _is_of_system(name: str) -> bool:
-    return name in _OF_SYSTEM or name.startswith("lib")
+    return name in _OF_SYSTEM or name in _LIBRARIES
 
 
 def _furnish_run() -> None:
     """The base's services: the user's own, D-Bus, printing, name services, sound."""
     for entry in os.scandir(f"{HOST}/run"):
         at = f"/run/{entry.name}"
-        if os.path.lexists(at):
-            continue
-        if entry.is_symlink():
-            os.symlink(os.readlink(entry.path), at)
-        elif entry.is_dir():
-            os.mkdir(at)
-            _try_mount(entry.path, at)
-        else:
-            _write(at, "")
-            _try_mount(entry.path, at)
+        if not os.path.lexists(at):
+            _show(entry, at)
 
 
 def _furnish_etc(own: dict[str, str]) -> None:
@@ -260,6 +199,60 @@ def _furnish_var(has_command: bool) -> None:
         _try_mount("/run", "/var/run")
     if has_command:
         _cover("/usr/local/bin/allie", COMMAND, RDONLY)
+
+
+def _furnish_home(home: str) -> None:
+    """The user's home, where it is in a directory that is the system's: /var/home, /opt/joe.
+
+    The system's directory above it is laid out anew where that has no place for it. What the system
+    has of that name gives way only to a directory of the user's own: /usr is many a service's home.
+    """
+    source = follow(HOST, home)
+    if not home.startswith("/") or not os.path.isdir(source) or _is_same(source, home):
+        return
+    at, missing = "", [name for name in home.split("/") if name]
+    while missing and os.path.isdir(f"{at}/{missing[0]}"):
+        at += f"/{missing.pop(0)}"
+    if missing and (not at or os.path.lexists(f"{at}/{missing[0]}")):
+        return
+    if missing:
+        _lay_out(at, missing[0])
+        at += f"/{missing[0]}"
+    elif os.stat(source).st_uid != os.geteuid():
+        return
+    _try_mount(follow(HOST, at), at)
+
+
+def _is_same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _lay_out(at: str, more: str) -> None:
+    """Have a directory of the system hold what it holds, and one more directory, for this view."""
+    before = os.open(at, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _mount("tmpfs", at, "tmpfs", NOSUID | NODEV, "mode=755")
+        for entry in os.scandir(f"/proc/self/fd/{before}"):
+            _show(entry, f"{at}/{entry.name}")
+    finally:
+        os.close(before)
+    os.mkdir(f"{at}/{more}")
+    _mount("none", at, "", BIND | REMOUNT | RDONLY | NOSUID | NODEV)
+
+
+def _show(entry: os.DirEntry[str], at: str) -> None:
+    """Have what stands in one place stand in another, too, which is ours and free."""
+    if entry.is_symlink():
+        os.symlink(os.readlink(entry.path), at)
+        return
+    if entry.is_dir():
+        os.mkdir(at)
+    else:
+        _write(at, "")
+    _try_mount(entry.path, at)
 
 
 def _cover(at: str, source: str, flags: int = 0) -> None:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from allie.core import settings
 from allie.core.errors import Busy, StateError
 from allie.core.value import Value
-from allie.machine import atomic, boot, lock, mounts, tree
+from allie.machine import atomic, boot, copies, lock, mounts, removing, tree
 
 HIDDEN = ".parts"
 _MOST = 8  # earlier attempts that are kept; rsync links to 20 places at most
@@ -107,7 +107,7 @@ def empty(part: Part) -> None:
     """Make an empty tree, and forget all earlier attempts."""
     for name in os.listdir(part.top):
         if name != "boot":
-            tree.remove(f"{part.top}/{name}")
+            copies.discard(f"{part.top}/{name}")
     fresh(part)
 
 
@@ -132,9 +132,9 @@ def switch(part: Part) -> None:
 
 
 def drop(part: Part) -> None:
-    """Remove all that was prepared, or what it replaced."""
+    """Remove all that was prepared, or what it replaced. What cannot be removed is set aside."""
     _need_no_mount(part.top)
-    tree.remove(part.top)
+    _remove(part.top)
 
 
 def unfinished(store: str) -> list[str]:
@@ -149,13 +149,14 @@ def _clear_old(image: str, top: str) -> None:
     old = f"{top}/old"
     if os.path.isdir(old) and not os.path.lexists(image):
         os.rename(old, image)
-    tree.remove(old)
+    copies.discard(old)
+    copies.discard_aside(f"{top}/")
 
 
 def _holds_work(top: str) -> bool:
     """Whether a part holds more than what is on its way out, and nobody is at it."""
     try:
-        if set(os.listdir(top)) <= {"boot", "rsync", "old"}:
+        if _work(top) <= {"old"}:
             return False
     except OSError:
         return False  # it has just ended
@@ -168,8 +169,23 @@ def _tidy(top: str) -> None:
         os.rmdir(f"{top}/tree")
     except OSError:
         pass  # it is not there, or not empty
-    if os.path.isdir(top) and set(os.listdir(top)) <= {"boot", "rsync"}:
-        tree.remove(top)
+    if os.path.isdir(top) and not _work(top):
+        _remove(top)
+
+
+def _work(top: str) -> set[str]:
+    """What a part holds, but for its notes, and for what could not be removed."""
+    names = {name for name in os.listdir(top) if not removing.is_aside(name)}
+    return names - {"boot", "rsync"}
+
+
+def _remove(top: str) -> None:
+    """Remove a part; it stays, with what is set aside in it, where that cannot be removed."""
+    for name in os.listdir(top):
+        if not removing.is_aside(name):
+            copies.discard(f"{top}/{name}")
+    if not os.listdir(top):
+        os.rmdir(top)
 
 
 def _thin_out(part: Part) -> None:
@@ -177,7 +193,7 @@ def _thin_out(part: Part) -> None:
     names = _earlier(part.top)
     if len(names) > _MOST:
         counts = {name: sum(1 for _ in tree.listing(f"{part.top}/{name}")) for name in names}
-        tree.remove(f"{part.top}/{min(names, key=lambda name: counts[name])}")
+        copies.discard(f"{part.top}/{min(names, key=lambda name: counts[name])}")
 
 
 def _earlier(top: str) -> list[str]:
