@@ -35,6 +35,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
+def no_json(args: argparse.Namespace) -> None:
+    """Raise UsageError where JSON was asked for, and what is to be done prints none."""
+    if args.json:
+        what = " ".join(filter(None, (args.verb, getattr(args, "action", ""))))
+        raise UsageError(f"`allie {what}` prints no JSON", "leave out --json")
+
+
 def system_of(args: argparse.Namespace) -> System:
     """The system that --root names."""
     return locate.open_system(args.root)

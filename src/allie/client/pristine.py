@@ -10,7 +10,7 @@ import os
 
 from allie.client.backup import only_roots
 from allie.core import digest
-from allie.core.errors import PathRefused
+from allie.core.errors import PathRefused, words_of
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN
 from allie.core.plan import LOST, TAKE, Change
 from allie.core.system import System
@@ -61,8 +61,7 @@ def _copy(here: System, changes: list[Change]) -> dict[str, str]:
                 _copy_one(reach, change, kept, clones, allowance)
             except (OSError, PathRefused) as error:
                 tree.remove(kept)
-                words = error.strerror if isinstance(error, OSError) else error.message
-                problems[change.real] = f"what stands there cannot be kept: {words}"
+                problems[change.real] = f"what stands there cannot be kept: {words_of(error)}"
     for change in changes:
         kept = name_of(change.real)
         if change.real not in problems:

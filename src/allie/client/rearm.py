@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from allie.core import script
+from allie.core import script, tags
 from allie.core.intent import Step
 from allie.core.system import System
 from allie.machine import atomic
@@ -41,9 +41,7 @@ def _waiting_for(here: System, steps: list[Step]) -> set[str]:
     for step in steps:
         for placed in (step.old, step.after):
             if placed:
-                spelled.add(
-                    "/" + "/".join(part.partition("##")[0] for part in placed.spelling.split("/"))
-                )
+                spelled.add(f"/{tags.unspell(placed.spelling)[0]}")
     found = set()
     for name in os.listdir(here.done):
         content = atomic.read_bytes(f"{here.conf}/{name}") if script.is_name(name) else None

@@ -62,10 +62,15 @@ def this_tick(system: System) -> int:
     return int(inherited) if inherited.isdigit() else next_tick(system)
 
 
+def last_tick(system: System) -> int:
+    """The number of the tick, or undo, that was begun last; 0 before the first."""
+    text = (atomic.read(f"{system.state}/tick") or "").strip()
+    return int(text) if text.isdigit() else 0
+
+
 def next_tick(system: System) -> int:
     """Begin a tick: its number. Raises StateError where the disk takes no write."""
-    text = (atomic.read(f"{system.state}/tick") or "").strip()
-    number = int(text) + 1 if text.isdigit() else 1
+    number = last_tick(system) + 1
     atomic.write(f"{system.state}/tick", f"{number}\n", durable=False)
     return number
 

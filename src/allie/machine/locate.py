@@ -46,6 +46,6 @@ def need_name(here: System) -> str:
     if not here.name:
         raise SettingsError(
             f"{here.at(system.NAME)} is missing: this system has not joined a store",
-            "allie join rsync://server",
+            f"allie join rsync://server{'' if here.is_base else f' --root {here.root}'}",
         )
     return here.name

@@ -24,6 +24,10 @@ PARTIAL = 23  # something that was asked for is not there, or cannot be read
 _CHANGED = (PARTIAL, 24)  # or files vanished: the store is being edited
 _NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
 _CONNECT = 10  # seconds
+# What rsync says where a name of the store is not there, and where we are not admitted: a daemon
+# that lists no modules says of a module that is not for this host that it does not know it.
+_NOT_THERE = r'(?:change_dir|link_stat) "/?(.*)"(?: \(in (\w+)\))? failed: No such file or .* \(2\)'
+_NOT_SERVED = r"Unknown module|access denied to"
 _ITEM = b">f+++++++++ "  # what stands before a name in an answer: %i is 11 characters wide
 _DELETED = b"*deleting   "
 _LISTED = rb"^([d-])\S+\s+[0-9,.]+\s+\S+\s+\S+\s(.*)$"
@@ -42,6 +46,11 @@ class Version(Value):
         return self._replace(acls=False, xattrs=False)
 
 
+def no_rsync() -> StateError:
+    """The error where this machine has no rsync."""
+    return StateError("rsync is not installed", "install the package rsync")
+
+
 def parse_version(text: str) -> Version:
     """Read `rsync --version`."""
     found = re.search(r"version v?(\d+)\.(\d+)(?:\.(\d+))?", text)
@@ -56,7 +65,7 @@ def version(notes: str) -> Version:
     """
     path = process.program("rsync")
     if not path:
-        raise StateError("rsync is not installed", "install the package rsync")
+        raise no_rsync()
     st = os.stat(path)
     mark = [path, st.st_ino, st.st_ctime_ns, st.st_size]
     try:
@@ -208,12 +217,23 @@ def check(finished: Finished, store: str) -> None:
     if cut and cut.kind == MUCH:
         raise StoreError(f"{store} {cut.words}: nothing is taken", "look at what it serves")
     words = reason(finished)
+    if finished.code == process.NOT_FOUND:
+        raise no_rsync()
     if finished.code == 11 or finished.full_disk:  # which may come with code 23, too
         raise StateError(f"this PC's disk: {words}", "make room, or look at the disk")
     if cut:
         raise Unreachable(f"{store} {cut.words}")
+    if finished.code in _AWAY and re.match(_NOT_SERVED, words):
+        hint = "on the server: hosts allow in store.conf; or another rsync answers at this address"
+        raise Unreachable(f"{store} does not serve this host: {words}", hint)
     if finished.code in _AWAY or finished.code < 0:
         raise Unreachable(f"{store} does not answer: {words}")
+    missing = re.fullmatch(_NOT_THERE, words)
+    if finished.code == PARTIAL and missing:
+        path = f"{missing[2]}/{missing[1]}" if missing[2] else f"/{missing[1]}"
+        what = path[len(store.rstrip("/")) + 1 :] if path.startswith(store) else path
+        hint = "`allie overlay list` and `allie image list`, on the server, say what it has"
+        raise StoreError(f"{store} has no {what}", hint)
     if finished.code in _CHANGED:
         raise StoreError(f"{store} is being edited, or cannot be read: {words}")
     raise StoreError(f"fetching from {store} failed: {words}", finished.command)

@@ -8,7 +8,7 @@ import re
 
 from allie.core.errors import DONE, SettingsError, UsageError
 from allie.core.value import Value
-from allie.machine import answering, atomic, groups, process
+from allie.machine import answering, atomic, groups, process, rsync
 from allie.machine.confining import (
     DAC_READ_SEARCH,
     NET_BIND_SERVICE,
@@ -80,7 +80,7 @@ def serve(store: str, address: str, port: int) -> int:
         raise UsageError(f"{store!r} is no path that rsyncd.conf can name")
     program = process.program("rsync")
     if not program:
-        raise UsageError("rsync is not installed", "install the package rsync")
+        raise rsync.no_rsync()
     rules = _rules(store)
     path = f"{store}/{CONF}"
     atomic.write(path, configuration(store, address, port, rules, f"{store}/{_LOCK}"))
