@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,59 @@ def test_each_stream_has_colours_if_it_takes_them(
     assert ("\x1b" in capsys.readouterr().err) == coloured
     monkeypatch.setattr(console, "_AFTER", -1.0)
     assert bool(console.progress("x")[1]) == (terminal and term != "dumb")
+
+
+@pytest.mark.parametrize(
+    ("typed", "goes_on"),
+    [
+        ("run-conf", "; the next tick goes on from here"),
+        ("00overlay", "; the next tick goes on from here"),
+        ("undo", "; the next tick goes on from here"),
+        ("--root /x join /srv/allie", "; the same command goes on from here"),
+        ("system update x", "; the same command goes on from here"),
+        ("image import a b", "; the same command goes on from here"),
+        ("status", ""),
+        ("log", ""),
+        ("store init", ""),
+    ],
+)
+def test_how_it_goes_on_after_ctrl_c(
+    typed: str, goes_on: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pressed(_words: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "_dispatch", pressed)
+    assert main.main(typed.split()) == 130
+    assert capsys.readouterr().err == f"allie: interrupted{goes_on}\n"
+
+
+def refused() -> None:
+    try:
+        raise PermissionError(13, "Permission denied", "/root/conf")
+    except PermissionError as error:
+        raise PathRefused("/root/conf: Permission denied", "a hint") from error
+
+
+def denied() -> None:
+    raise PermissionError(13, "Permission denied", "/root/conf")
+
+
+@pytest.mark.parametrize("fails", [refused, denied])
+@pytest.mark.parametrize("user", [0, 1000])
+def test_who_is_not_root_is_told_so(
+    fails: Callable[[], None],
+    user: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def dispatch(_words: list[str]) -> int:
+        fails()
+        return 0
+
+    monkeypatch.setattr(main, "_dispatch", dispatch)
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    assert main.main(["status"]) == 2
+    said = capsys.readouterr().err
+    root = "allie: only root can do this: /root/conf: Permission denied\n       run it as root"
+    assert said.startswith(root if user else "allie: /root/conf: Permission denied\n")

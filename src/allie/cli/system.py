@@ -54,9 +54,7 @@ def run(args: argparse.Namespace) -> int:
         return _list(here, args.json)
     options.no_json(args)
     if not args.name:
-        raise UsageError(
-            f"`allie system {args.action}` needs the name of a system", "allie system list"
-        )
+        raise UsageError(f"`allie system {args.action}` needs NAME", "allie system list")
     if args.action == "add":
         return _add(here, args)
     if args.name == here.name:

@@ -82,8 +82,12 @@ class Report(Value):
 
     @property
     def ran(self) -> list[Verdict]:
-        """The scripts that were this tick's to run; the others are as an earlier one left them."""
-        return [each for each in self.scripts if not self.named or each.name in self.named]
+        """The scripts that were this tick's to run; the others are as an earlier one left them.
+
+        One that is due at a tick's end did not run: ticks are paused.
+        """
+        ours = [each for each in self.scripts if not self.named or each.name in self.named]
+        return [each for each in ours if each.state != "due"]
 
     @property
     def needs_attention(self) -> bool:
