@@ -61,10 +61,15 @@ ON_PC = [
     (
         "rsync-image image nosuch {empty}",
         2,
-        "{store} has no images/nosuch | `allie overlay list` and `allie image list`, on the server",
+        "{store} has no images/nosuch | allie image list, on the server",
     ),
-    ("rsync-image overlay nosuch {empty}", 2, "{store} has no overlays/nosuch | `allie overlay"),
+    (
+        "rsync-image overlay nosuch {empty}",
+        2,
+        "{store} has no overlays/nosuch | allie overlay l",
+    ),
     ("rsync-image image debian12 {pc}/no", 64, "{pc}/no is not a directory | mkdir {pc}/no"),
+    ("rsync-image image debian12 /etc/passwd", 64, "/etc/passwd is not a directory | name a dir"),
     ("run-conf 55editr", 64, "there is no script {pc}/root/conf/55editr | did you mean 55editor?"),
     ("run-conf 77zzz", 64, "there is no script {pc}/root/conf/77zzz | allie status"),
     ("pause --for 3", 64, "--for 3: of what? | 3m, 3h, 3d"),
@@ -86,6 +91,8 @@ ON_SERVER = [
     ("image remove debian12 --json", 64, "`allie image remove` prints no JSON | leave out --json"),
     ("overlay lint comon", 64, "there is no overlay comon | did you mean common?"),
     ("overlay why", 64, "overlay why needs one path and --host | allie overlay why /etc/motd"),
+    ("image installer a --layout /nosuch", 64, "/nosuch is missing | --layout FILE"),
+    ("image installer a --layout /etc", 64, "/etc is no file | --layout FILE"),
     ("image list --store {empty}", 64, "{empty} is not a store | allie store init --store {empty}"),
 ]
 

@@ -254,7 +254,7 @@ def test_what_a_store_makes_rsync_say_is_one_short_line_of_plain_text(
     """A store chooses its error messages: they must not drive the terminal, nor fill it."""
     said = check(finished(23, f"@ERROR: {text * 100}".encode(errors="replace")))
     assert said.isprintable()
-    assert len(said) < 5000
+    assert len(said) <= 5010, "500 letters, each of ten at most when it is escaped, and an end"
 
 
 @pytest.mark.parametrize("code", [23, 24])
@@ -272,7 +272,7 @@ def test_a_store_that_is_being_edited_is_asked_again_and_then_refused(code: int)
             23,
             'rsync: [sender] link_stat "/lab" (in overlays) failed: No such file or directory (2)',
             StoreError,
-            "rsync://h has no overlays/lab (`allie overlay list`",
+            "rsync://h has no overlays/lab (allie overlay list, on",
         ),
         (
             23,
@@ -284,7 +284,7 @@ def test_a_store_that_is_being_edited_is_asked_again_and_then_refused(code: int)
             23,
             'rsync: [sender] change_dir "/srv/x/images/el9" failed: No such file or directory (2)',
             StoreError,
-            "rsync://h has no /srv/x/images/el9 (",
+            "rsync://h has no /srv/x/images/el9 (is it the address",
         ),
         (
             23,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 
 from allie.core.errors import UsageError
 from allie.core.system import System
@@ -56,7 +57,8 @@ def read_layout(file: str) -> str:
     """The text of a layout. Raises UsageError where there is no such file."""
     text = atomic.read(file)
     if text is None:
-        raise UsageError(f"{file} is missing")
+        there = os.path.lexists(file)
+        raise UsageError(f"{file} is {'no file' if there else 'missing'}", "--layout FILE")
     return text
 
 

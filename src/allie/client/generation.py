@@ -17,7 +17,7 @@ from allie.core.resolution import CONSENT, Listed, Overlay, Resolution
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, tree
+from allie.machine import atomic, locate, tree
 
 LIST = ".overlays"  # in a generation: the overlays that it holds, in order
 NAMES = ".names-"  # … and, for each, the names in its tree, since every tick asks for them
@@ -173,7 +173,7 @@ def own_settings(here: System) -> str:
     """The text of the root's own allie.conf. Raises SettingsError if there is none."""
     text = atomic.read(f"{here.etc}/allie.conf")
     if text is None:
-        raise SettingsError(f"{here.etc}/allie.conf is missing", "allie join rsync://server")
+        raise SettingsError(f"{here.etc}/allie.conf is missing", locate.how_to_join(here))
     return text
 
 

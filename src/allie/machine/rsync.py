@@ -27,6 +27,7 @@ _CONNECT = 10  # seconds
 # What rsync says where a name of the store is not there, and where we are not admitted: a daemon
 # that lists no modules says of a module that is not for this host that it does not know it.
 _NOT_THERE = r'(?:change_dir|link_stat) "/?(.*)"(?: \(in (\w+)\))? failed: No such file or .* \(2\)'
+_LISTED_BY = {"overlays": "overlay", "images": "image"}
 _NOT_SERVED = r"Unknown module|access denied to"
 _ITEM = b">f+++++++++ "  # what stands before a name in an answer: %i is 11 characters wide
 _DELETED = b"*deleting   "
@@ -232,7 +233,8 @@ def check(finished: Finished, store: str) -> None:
     if finished.code == PARTIAL and missing:
         path = f"{missing[2]}/{missing[1]}" if missing[2] else f"/{missing[1]}"
         what = path[len(store.rstrip("/")) + 1 :] if path.startswith(store) else path
-        hint = "`allie overlay list` and `allie image list`, on the server, say what it has"
+        kind = _LISTED_BY.get(what.partition("/")[0], "") if "/" in what else ""
+        hint = f"allie {kind} list, on the server" if kind else "is it the address of a store?"
         raise StoreError(f"{store} has no {what}", hint)
     if finished.code in _CHANGED:
         raise StoreError(f"{store} is being edited, or cannot be read: {words}")
