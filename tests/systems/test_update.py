@@ -292,7 +292,7 @@ def test_what_is_not_possible_is_said(room: Room, pc: TickPC) -> None:
     done = pc.run("system", "update", "pc")
     assert (done.rc, "is the system that runs now" in done.err) == (64, True)
     done = pc.run("system", "update")
-    assert (done.rc, "which one?" in done.err) == (64, True)
+    assert (done.rc, "needs NAME" in done.err) == (64, True)
     room.server.stop()
     done = pc.run("system", "update", "el7")
     assert (done.rc, "does not answer" in done.err) == (2, True)

@@ -152,8 +152,28 @@ def test_a_program_that_is_not_there_is_exit_127() -> None:
         done = process.run([name])
         assert (done.code, done.last_words()) == (
             127,
-            f"{name}: not found, or its interpreter is not",
+            f"{name}: not found",
         )
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"#!/bin/sh\r\necho hi\r\n", "its lines end as on Windows (CRLF), and there is no"),
+        (b"#!/usr/bin/pythn\n", "its first line is #!/usr/bin/pythn, and that is not here"),
+        (b"#! /no/such -x", "its first line is #!/no/such -x, and that is not here"),
+    ],
+)
+def test_an_interpreter_that_is_not_there_is_shown(
+    content: bytes, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "script"
+    path.write_bytes(content)
+    path.chmod(0o755)
+    done = process.run([str(path)])
+    assert done.code == 127
+    assert done.last_words().startswith(f"{path}: {said}")
 
 
 @pytest.mark.real

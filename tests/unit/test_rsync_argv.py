@@ -255,7 +255,7 @@ def test_what_a_store_makes_rsync_say_is_one_short_line_of_plain_text(
     """A store chooses its error messages: they must not drive the terminal, nor fill it."""
     said = check(finished(23, f"@ERROR: {text * 100}".encode(errors="replace")))
     assert said.isprintable()
-    assert len(said) < 5000
+    assert len(said) <= 5010, "500 letters, each of ten at most when it is escaped, and an end"
 
 
 @pytest.mark.parametrize("code", [23, 24])
@@ -264,6 +264,63 @@ def test_a_store_that_is_being_edited_is_asked_again_and_then_refused(code: int)
     with pytest.raises(StoreError, match="is being edited") as caught:
         rsync.check(finished(code), "rsync://h")
     assert not isinstance(caught.value, Unreachable)
+
+
+@pytest.mark.parametrize(
+    ("code", "err", "kind", "said"),
+    [
+        (
+            23,
+            'rsync: [sender] link_stat "/lab" (in overlays) failed: No such file or directory (2)',
+            StoreError,
+            "rsync://h has no overlays/lab (allie overlay list, on",
+        ),
+        (
+            23,
+            'rsync: change_dir "/el9" (in images) failed: No such file or directory (2)',
+            StoreError,
+            "rsync://h has no images/el9 (",
+        ),
+        (
+            23,
+            'rsync: [sender] change_dir "/srv/x/images/el9" failed: No such file or directory (2)',
+            StoreError,
+            "rsync://h has no /srv/x/images/el9 (is it the address",
+        ),
+        (
+            23,
+            'rsync: [sender] change_dir "/a" (in images) failed: Permission denied (13)',
+            StoreError,
+            "rsync://h is being edited, or cannot be read: change_dir",
+        ),
+        (
+            5,
+            "@ERROR: Unknown module 'overlays'",
+            Unreachable,
+            "rsync://h does not serve this host: Unknown module 'overlays' (on the server: hosts",
+        ),
+        (
+            5,
+            "@ERROR: access denied to overlays from pc07 (10.0.0.7)",
+            Unreachable,
+            "rsync://h does not serve this host: access denied to overlays from pc07 (10.0.0.7)",
+        ),
+        (
+            5,
+            "@ERROR: max connections (200) reached -- try again later",
+            Unreachable,
+            "rsync://h does not answer: max connections (200) reached",
+        ),
+        (127, "rsync: not found", StateError, "rsync is not installed (install the package rsync"),
+    ],
+)
+def test_why_a_store_gave_nothing_is_said_as_it_is(
+    code: int, err: str, kind: type[AllieError], said: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        rsync.check(finished(code, f"{err}\n".encode()), "rsync://h")
+    assert type(caught.value) is kind
+    assert str(caught.value).startswith(said)
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4, 11, 12, 25])

@@ -156,7 +156,7 @@ def test_a_setting_is_read(text: str, field: str, value: object) -> None:
         (conf("store = /srv\nbandwidth = fast"), "bandwidth = 'fast'"),
         (conf("store = /srv\nstore = /b"), "store"),
         (conf() + "[allie]\n", "allie"),
-        ("store = /srv\n", "no section headers"),
+        ("store = /srv\n", "before the first [section]"),
         ("[allie]\nnonsense\n", "nonsense"),
     ],
 )
@@ -316,3 +316,21 @@ def test_no_lines_raise_anything_else(text: str) -> None:
             read(text)
         except SettingsError:
             pass
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rubbish\n[allie]\n", "line 1: 'rubbish' stands before the first [section]"),
+        (
+            "[allie]\nstore = /x\nrubbish\n",
+            "line 3: 'rubbish' is neither [section] nor key =",
+        ),
+        ("[allie]\nstore = /x\nstore = /y\n", "line 3: store is there twice"),
+        ("[allie]\n[allie]\n", "line 2: [allie] is there twice"),
+    ],
+)
+def test_a_line_that_is_no_ini_is_named(text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(text, "base")
+    assert caught.value.message.startswith(f"allie.conf, {said}")

@@ -18,7 +18,7 @@ def present(entries: dict[str, Placed], claims: tuple[str, ...] = (), flag: str 
     found = {real: Entry(real, "kit", real, False, flag) for real in claims}
     nothing = frozenset[str]()
     return Present(
-        "overlay", 1, Ledger(entries, {}, {}), found, (), nothing, {}, {}, (), nothing, (), False
+        "overlay", 1, Ledger(entries, {}, {}), found, (), nothing, {}, {}, (), nothing, (), nothing
     )
 
 

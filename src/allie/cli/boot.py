@@ -5,7 +5,7 @@ from __future__ import annotations
 from allie.cli import options
 from allie.client import binding, bootmenu, menufiles, systems
 from allie.core import menu
-from allie.core.errors import DONE, UsageError
+from allie.core.errors import DONE, UsageError, did_you_mean
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console, locate
 from allie.machine.volume import Volume
@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--once needs a system", "allie boot SYSTEM --once")
     if args.trust:
         console.warn(f"the boot partition {binding.trust_boot(here)} is this PC's own from now on")
+    if args.system:
+        options.no_json(args)
     with bootmenu.opened(here) as boot:
         if not args.system:
             return _list(boot, json=args.json)
@@ -48,7 +50,9 @@ def run(args: argparse.Namespace) -> int:
         entry = menu.find(ids, args.system)
         if not entry:
             why = "; ".join(each for each in made.without if each.startswith(f"{args.system}:"))
-            raise UsageError(why or f"the menu has no {args.system}", f"it has: {' '.join(ids)}")
+            known = [*ids, *(each.partition("/")[0] for each in ids)]
+            hint = did_you_mean(args.system, known) or f"it has: {' '.join(ids)}"
+            raise UsageError(why or f"the menu has no {args.system}", hint)
         pin = "/" in args.system
         menufiles.write_env(boot, menu.choose(made.env, entry, once=args.once, pin=pin))
     console.say(f"{entry} is booted next, {'once' if args.once else 'and from then on'}")

@@ -76,10 +76,14 @@ def run(args: argparse.Namespace) -> int:
     top = store.need(args.store)
     if args.action == "list":
         return _list(top, args)
+    if args.action not in ("blandify", "installer"):
+        options.no_json(args)
     if args.source and args.action not in ("import", "capture"):
         raise UsageError(f"image {args.action} takes one name", "allie image --help")
-    if not args.name or (args.action in ("import", "capture") and not args.source):
-        raise UsageError(f"image {args.action} needs a name and its source", "allie image --help")
+    wanted = "NAME SOURCE" if args.action in ("import", "capture") else "NAME"
+    if not args.name or (not args.source and wanted != "NAME"):
+        hint = "allie image --help" if wanted != "NAME" else "allie image list"
+        raise UsageError(f"`allie image {args.action}` needs {wanted}", hint)
     settings.check_name(args.name, "image")
     doing = {
         "import": _import,
@@ -207,11 +211,15 @@ def _blandify(top: str, args: argparse.Namespace) -> int:
             parts.switch(part)
         else:
             parts.drop(part)
-    for each in done:
-        console.say(f"{each.what} {each.path}: {each.why}")
+    if args.json:
+        options.say_json([each._asdict() for each in done])
+    else:
+        for each in done:
+            console.say(f"{each.what} {each.path}: {each.why}")
     for path in named[:_SHOWN]:
         console.warn(f"look at {path}: it still names {golden.host or 'the machine'}")
-    console.say(f"{len(done)} paths changed" if done else "nothing was one machine's own")
+    if not args.json:
+        console.say(f"{len(done)} paths changed" if done else "nothing was one machine's own")
     return DONE
 
 

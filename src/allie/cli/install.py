@@ -75,10 +75,9 @@ def _settings(args: argparse.Namespace) -> Settings:
     store = configuration.check_store(args.store)
     image = configuration.check_name(args.image, "image")
     name = configuration.check_name(args.system or image, "system")
-    there = join.those_that_exist(store, image)
+    overlays = join.overlays_of(store, image, options.words(args.overlays))
     if not join.has(store, f"images/{image}"):
         raise StoreError(f"{store} has no image {image}", "allie image list, on the server")
-    overlays = options.words(args.overlays) or there
     for each in overlays:
         configuration.check_name(each, "overlay")
     host = args.host and configuration.check_name(args.host, "host")

@@ -33,10 +33,11 @@ def run(args: argparse.Namespace) -> int:
         return DONE
     for each in known:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.began))
-        verb = "" if each.verb == "run-conf" else f"{each.verb} by hand: "
-        console.say(f"{each.tick:>6}  {when}  {verb}{show.summary(each)}")
+        words = f"{each.verb}{' '.join(['', *each.named])} by hand: "
+        verb = words if each.named or each.verb != "run-conf" else ""
+        console.say(f"{each.tick:>6}  {when}  {verb}{show.summary(each, done=True)}")
         if args.paths:
             for part in each.own:
-                for line in show.applied(part):
+                for line in show.applied(part) if not part.paused else ():
                     console.say(f"        {line}")
     return DONE

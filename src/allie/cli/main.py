@@ -16,7 +16,7 @@ from types import ModuleType, SimpleNamespace
 
 from allie import __version__
 from allie.cli import starting
-from allie.core.errors import FAILED, USAGE, AllieError, UsageError
+from allie.core.errors import FAILED, USAGE, AllieError, UsageError, did_you_mean, spoken, words_of
 from allie.core.system import ARCHIVE, SERVERS_OWN
 from allie.core.value import TYPE_CHECKING
 from allie.machine import caller, console
@@ -56,6 +56,10 @@ VERBS: dict[str, tuple[str, str]] = {
 # What the timer and the tick call: the arguments are known without asking a parser.
 _WITHOUT_WORDS = ("run-conf", "00overlay", "01overact", "98systems")
 _FOR_ANOTHER = "enter"  # what it is given is for another program to parse
+# What Ctrl-C leaves behind; the other commands leave nothing that anybody has to go on with
+_BY_A_TICK = (*_WITHOUT_WORDS, "undo")
+_BY_THE_SAME = ("join", "install", "system", "image", "rsync-image")
+_TAKEN_FIRST = ("--root", "--system", "--store")
 _FAULTY = 1  # a fault of ours: as Python ends after a traceback
 _UMASK = 0o022  # what ALLiE makes, and its scripts make, is the same whoever calls it
 
@@ -70,23 +74,21 @@ def _main(argv: Sequence[str] | None) -> int:
     gc.disable()  # we live for a moment, and hold what we read until the end
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(words)
+        return _dispatch(list(words))
     except AllieError as error:
-        console.warn(console.paint(f"allie: {error.message}", "bad"))
-        if error.hint:
-            console.warn(f"       {error.hint}")
+        _complain(error, error.message, error.hint)
         return error.exit_code
     except SystemExit as ended:  # after --help
         return USAGE if ended.code else 0
     except KeyboardInterrupt as interrupt:
-        console.warn("allie: interrupted; the next tick goes on from here")
+        console.warn(f"allie: interrupted{_going_on(words)}")
         return 128 + getattr(interrupt, "number", signal.SIGINT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader left; nothing to complain of
         return 0
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        console.warn(f"allie: {error.strerror or error}{where}")
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(error, f"{where}{words_of(error)}")
         return FAILED
     except Exception:
         starting.badly()
@@ -97,10 +99,34 @@ def _main(argv: Sequence[str] | None) -> int:
         return _FAULTY
 
 
+def _complain(error: Exception, message: str, hint: str = "") -> None:
+    """Print an error; one of somebody who is not root, and was refused something, as that."""
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, PermissionError):
+        cause = cause.__cause__ or cause.__context__
+    if cause and os.geteuid() != 0:
+        message, hint = f"only root can do this: {message}", "run it as root, as with sudo"
+    console.warn(console.paint(f"allie: {spoken(message)}", "bad"))
+    if hint:
+        console.warn(f"       {hint}")
+
+
+def _going_on(words: list[str]) -> str:
+    """How what Ctrl-C has interrupted goes on, if it does."""
+    verb = next((word for word in words if word in VERBS), "")
+    if verb in _BY_A_TICK:
+        return "; the next tick goes on from here"
+    return "; the same command goes on from here" if verb in _BY_THE_SAME else ""
+
+
 def _dispatch(words: list[str]) -> int:
     ahead: list[str] = []
-    while words and words[0] in ("--root", "--system", "--store") and len(words) > 1:
-        ahead += [words.pop(0), words.pop(0)]
+    while words and words[0].partition("=")[0] in _TAKEN_FIRST:
+        if "=" not in words[0]:
+            ahead.append(words.pop(0))
+            if not words:
+                raise UsageError(f"{ahead[-1]} needs a value", f"allie {ahead[-1]} … COMMAND")
+        ahead.append(words.pop(0))
     verb = words.pop(0) if words else "--help"
     if verb in ("--help", "-h"):
         console.say_text(_overview())
@@ -109,7 +135,10 @@ def _dispatch(words: list[str]) -> int:
         console.say(f"allie {__version__}")
         return 0
     if verb not in VERBS:
-        raise UsageError(f"there is no command {verb!r}", "allie --help lists them")
+        if verb.startswith("-"):
+            raise UsageError(f"{verb}: that goes after the command", "allie COMMAND --help")
+        meant = did_you_mean(verb, [each for each, (_, what) in VERBS.items() if what])
+        raise UsageError(f"there is no command {verb!r}", meant or "allie --help lists them")
     module = module_of(verb)
     callers = os.umask(_UMASK)
     starting.well()

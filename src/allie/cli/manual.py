@@ -1,12 +1,18 @@
-"""Show a man page: `allie help`, `allie help conf`, `allie help enter`, …"""
+"""Show a manual page: `allie help`, `allie help conf`, `allie help enter`, …
+
+On a terminal in a pager ($PAGER, less or more); else as plain text.
+"""
 
 from __future__ import annotations
 
+import os
 import pkgutil
+import re
+import sys
 
-from allie.core.errors import DONE, UsageError
+from allie.core.errors import DONE, UsageError, did_you_mean
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console
+from allie.machine import console, pager
 
 if TYPE_CHECKING:
     import argparse
@@ -21,6 +27,10 @@ PAGES = {
     "conf": "allie.conf.5.md",
     "tags": "allie-tags.7.md",
 }
+_WIDEST, _NARROWEST = 80, 30  # columns
+_INDENT = 4
+_INLINE = r"\\(?P<plain>.)|\*\*(?P<bold>.+?)\*\*|\*(?P<line>.+?)\*"
+_MARKS = {"plain": "", "bold": "bold", "line": "line"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +39,93 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the page's text; it is Markdown, which reads well as it is."""
+    """Show the page; where there is no pager, print it."""
     if args.page not in PAGES:
-        raise UsageError(f"there is no page {args.page!r}", "pages: " + ", ".join(PAGES))
-    page = pkgutil.get_data("allie", f"man/{PAGES[args.page]}")
-    console.say_text((page or b"").decode())
+        hint = did_you_mean(args.page, PAGES) or f"pages: {', '.join(PAGES)}"
+        raise UsageError(f"there is no page {args.page!r}", hint)
+    text = (pkgutil.get_data("allie", f"man/{PAGES[args.page]}") or b"").decode()
+    lines = rendered(text, _columns())
+    if sys.stdin.isatty() and console.is_screen(sys.stdout):
+        pager.become(console.as_shown(lines))  # comes back only where that cannot be
+    for line in lines:
+        console.say(line)
     return DONE
+
+
+def rendered(text: str, columns: int) -> list[str]:
+    """A page, in the Markdown of our manual, as lines for people.
+
+    That is: `% TITLE`, `# HEADING`, paragraphs, `term` and `:   what it is`, lists, and lines that
+    stand four blanks in and are shown as they are.
+    """
+    title, _, body = text.partition("\n")
+    lines = [console.paint(title.lstrip("% ").replace(" | ", " - "), "bold")]
+    defines = False  # whether we are in what a term is
+    below_heading = False
+    for block in re.split(r"\n{2,}", body.strip("\n")):
+        lines += [] if below_heading else [""]
+        below_heading = block.startswith("# ")
+        if below_heading:
+            defines = False
+            lines.append(console.paint(block[2:], "bold"))
+        elif block.startswith("    ") and not defines:
+            lines += [" " * _INDENT + line for line in block.split("\n")]
+        else:
+            defines = (defines and block.startswith(" ")) or "\n:   " in block
+            lines += _paragraphs(block, columns)
+    return lines
+
+
+def _paragraphs(block: str, columns: int) -> list[str]:
+    """A term with what it is, a list, or a paragraph: each wrapped to the width."""
+    lines = []
+    for piece in re.split(r"\\\n|\n(?=:   | *- )", block):
+        inner = 2 * _INDENT if piece.startswith((":", " ")) else _INDENT
+        text = re.sub("^:? +", "", piece)
+        lines += _wrapped(text, inner, columns, hang=2 * text.startswith("- "))
+    return lines
+
+
+def _wrapped(text: str, indent: int, columns: int, *, hang: int) -> list[str]:
+    lines: list[str] = []
+    size = columns
+    for width, word in _words(" ".join(text.split())):
+        if size + 1 + width > columns:
+            blank = " " * (indent + (hang if lines else 0))
+            lines.append(blank + word)
+            size = len(blank) + width
+        else:
+            lines[-1] += f" {word}"
+            size += 1 + width
+    return lines
+
+
+def _words(text: str) -> list[tuple[int, str]]:
+    """The words of a text, with how wide each is on the screen."""
+    words = [(0, "")]
+    for piece, look in _pieces(text):
+        for number, part in enumerate(piece.split(" ")):
+            if number:
+                words.append((0, ""))
+            width, word = words[-1]
+            words[-1] = width + len(part), word + (console.paint(part, look) if part else "")
+    return [each for each in words if each[0]]
+
+
+def _pieces(text: str) -> list[tuple[str, str]]:
+    """A text in pieces, each with how it looks."""
+    pieces = []
+    end = 0
+    for found in re.finditer(_INLINE, text):
+        kind = str(found.lastgroup)
+        pieces += [(text[end : found.start()], ""), (found[kind], _MARKS[kind])]
+        end = found.end()
+    return [*pieces, (text[end:], "")]
+
+
+def _columns() -> int:
+    try:
+        columns = os.get_terminal_size().columns or _WIDEST
+    except OSError:
+        columns = _WIDEST
+    return max(_NARROWEST, min(columns, _WIDEST))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 
 from allie.core.errors import UsageError
 from allie.core.system import System
@@ -35,6 +36,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
+def no_json(args: argparse.Namespace) -> None:
+    """Raise UsageError where JSON was asked for, and what is to be done prints none."""
+    if args.json:
+        what = " ".join(filter(None, (args.verb, getattr(args, "action", ""))))
+        raise UsageError(f"`allie {what}` prints no JSON", "leave out --json")
+
+
 def system_of(args: argparse.Namespace) -> System:
     """The system that --root names."""
     return locate.open_system(args.root)
@@ -49,7 +57,8 @@ def read_layout(file: str) -> str:
     """The text of a layout. Raises UsageError where there is no such file."""
     text = atomic.read(file)
     if text is None:
-        raise UsageError(f"{file} is missing")
+        there = os.path.lexists(file)
+        raise UsageError(f"{file} is {'no file' if there else 'missing'}", "--layout FILE")
     return text
 
 

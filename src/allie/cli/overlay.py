@@ -10,7 +10,7 @@ from __future__ import annotations
 from allie.cli import options
 from allie.cli.store import add_store
 from allie.cli.why import explain
-from allie.core.errors import ATTENTION, DONE, UsageError
+from allie.core.errors import ATTENTION, DONE, UsageError, did_you_mean
 from allie.core.facts import Facts
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
@@ -59,7 +59,8 @@ def _lint(top: str, args: argparse.Namespace) -> int:
     names = args.name or store.overlays(top)
     unknown = [name for name in names if name not in store.overlays(top)]
     if unknown:
-        raise UsageError(f"there is no overlay {unknown[0]}", "allie overlay list")
+        meant = did_you_mean(unknown[0], store.overlays(top))
+        raise UsageError(f"there is no overlay {unknown[0]}", meant or "allie overlay list")
     images = options.words(args.over)
     found = [each for name in names for each in overlays.lint(top, name, images)]
     if args.json:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from types import ModuleType
 
-from allie.core.errors import UsageError
+from allie.core.errors import UsageError, did_you_mean
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 
 if TYPE_CHECKING:
     from typing import NoReturn
 
+_NONE_OF = r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)"
+_UNKNOWN = "unrecognized arguments: "
+_MISSING = "the following arguments are required: "
 _NARROWEST, _WIDEST = 60, 100
 
 
@@ -21,11 +25,23 @@ class Parser(argparse.ArgumentParser):
     """A parser that raises UsageError, one line, instead of printing its usage."""
 
     def error(self, message: str) -> NoReturn:
-        """Called by argparse for whatever it cannot parse."""
-        unknown, _, words = message.partition(": ")
-        if unknown == "unrecognized arguments" and words.startswith("--"):
-            message = f"{self.prog} has no option {words.split()[0].partition('=')[0]}"
-        raise UsageError(message, f"{self.prog} --help")
+        """Called by argparse for whatever it cannot parse; the words are made ours."""
+        hint = ""
+        none_of = re.fullmatch(_NONE_OF, message)
+        if none_of:
+            known = [each.strip("' ") for each in none_of[3].split(",")]
+            message = f"{none_of[1]} {none_of[2]!r} is none of {', '.join(known)}"
+            hint = did_you_mean(none_of[2], known)
+        elif message.startswith(_UNKNOWN):
+            word = re.split("[ =]", message[len(_UNKNOWN) :])[0]
+            message = f"there is no option {word}" if word[:1] == "-" else f"{word} is too much"
+            hint = did_you_mean(word, self._option_string_actions)
+        elif message.startswith(_MISSING):
+            names = message[len(_MISSING) :]
+            message = f"`{self.prog}` needs {names}"
+            known = [str(each) for action in self._actions for each in action.choices or ()]
+            hint = f"{self.prog} {'|'.join(known)}" if names == "action" else ""
+        raise UsageError(message, hint or f"{self.prog} --help")
 
     def _print_message(self, message: str, _file: object = None) -> None:
         """Called by argparse for --help; it would say nothing of a disk that is full."""

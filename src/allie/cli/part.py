@@ -73,5 +73,5 @@ def _part(here: System, name: str, *, ahead: bool = False) -> tuple[int, Applied
         console.say(line)
     store = state.contact(here) if name == "overlay" else Contact()
     if store.trouble:
-        console.warn(f"store: {show.contact(store, time.time())}")
+        console.warn(f"{show.STORE}{show.contact(store, time.time())}")
     return ATTENTION if done.problems or store.refused else DONE, done

@@ -28,10 +28,15 @@ def run(args: argparse.Namespace) -> int:
     """Begin the pause."""
     here = options.system_of(args)
     locate.need_name(here)
-    seconds = parse_span(args.span) if args.span else 0
-    if seconds is None:
-        raise UsageError(f"{args.span!r} is not a span of time", "30m, 12h, 3d")
+    span = args.span
+    seconds = parse_span(span) if span is not None else 0
+    if span is not None and span.isdigit():  # of scripts it would be seconds; here that is a slip
+        raise UsageError(f"--for {span}: of what?", f"{span}m, {span}h, {span}d")
+    if span is not None and not seconds:
+        raise UsageError(f"--for {span!r} is not a span of time", "30m, 12h, 3d")
     reason = " ".join(args.reason) or "paused by hand"
-    state.set_pause(here, state.Pause(reason, time.time() + seconds if seconds else 0.0))
-    console.tell("ticks only report from now on; `allie resume` ends that")
+    until = time.time() + seconds if seconds else 0.0
+    state.set_pause(here, state.Pause(reason, until))
+    end = time.strftime(" until %Y-%m-%d %H:%M", time.localtime(until)) if until else " from now on"
+    console.tell(f"ticks only report{end}; `allie resume` ends that")
     return DONE

@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
     here = options.system_of(args)
     configuration.check_name(args.name, args.kind)
     if not os.path.isdir(args.dir):
-        raise UsageError(f"{args.dir} is not a directory", f"mkdir {args.dir}")
+        hint = "name a directory" if os.path.lexists(args.dir) else f"mkdir {args.dir}"
+        raise UsageError(f"{args.dir} is not a directory", hint)
     if os.path.realpath(args.dir) == "/":
         raise UsageError("not over the running system", "overlays: run /root/conf/00overlay")
     if args.kind == "overlay" and os.path.lexists(f"{args.dir}/etc/os-release"):

@@ -6,6 +6,7 @@ mode). On a terminal the scripts' output is shown; it is kept in /var/log/allie 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import argparse
 
 
+_BY_SOMEBODY = ("SSH_CONNECTION", "SUDO_USER")  # sshd(8), sudo(8): also by clush, to many PCs
 KIT = {**part.KIT, "98systems": systems.work}
 IDLE = {"98systems": systems.is_idle}
 
@@ -40,15 +42,23 @@ def run(args: argparse.Namespace) -> int:
         starting.badly()
     if not args.script:
         keepsake.keep(here, running, report)
-    _tell(report)
+    _tell(report, echo=echo)
+    if args.script:
+        return ATTENTION if any(each.state == "failing" for each in report.ran) else DONE
     return ATTENTION if report.needs_attention else DONE
 
 
-def _tell(report: Report) -> None:
-    """One line if it went well (and somebody watches); what needs attention in any case."""
+def _tell(report: Report, *, echo: bool) -> None:
+    """One line if it went well (and somebody watches); what needs attention in any case.
+
+    A script that fails as it did an hour ago is told only to somebody who asks: cron would send
+    a mail every hour. echo: what it printed has been shown already.
+    """
     if not report.is_quiet or sys.stdout.isatty():
         console.tell(f"tick {report.tick}: {show.summary(report)}")
-    for each in report.scripts:
-        if each.state == "failing" and each.since >= report.began:
-            for line in show.verdict(each, time.time()):
+    asked = echo or any(name in os.environ for name in _BY_SOMEBODY)
+    for each in report.ran:
+        if each.state == "failing" and (asked or each.since >= report.began):
+            lines = show.verdict(each, time.time())
+            for line in lines[:1] if echo and each.seconds else lines:
                 console.warn(line.strip())

@@ -13,6 +13,7 @@ from allie.machine.console import paint, printable
 
 _LOOKS = {"satisfied": "good", "failing": "bad", "waiting": "warn", "due": "warn", "test": "dim"}
 _VERBS = {PLACE: "write", RESTORE: "restore", REMOVE: "remove", NOTE: "note", FORGET: "leave"}
+STORE = "store: "  # how a part begins to tell of trouble with the store
 _MOST = 40  # paths shown under one heading
 
 
@@ -46,14 +47,18 @@ def refused(problem: Problem) -> str:
     return printable(f"/{problem.path}: {problem.message}")
 
 
-def verdict(each: Verdict, now: float) -> list[str]:
-    """One script: its state, since when, why, and what it last said."""
+def verdict(each: Verdict, now: float, *, without: str = "\n") -> list[str]:
+    """One script: its state, since when, why, and what it last said.
+
+    without: lines that begin so are shown elsewhere.
+    """
     state = paint(f"{each.state:<10}", _LOOKS.get(each.state, ""))
     why = "" if each.why == each.state else each.why.replace(f"{each.state}; ", "", 1)
     if each.since and each.state != "test":
         why = f"for {span_text(now - each.since)}" + (f" ({why})" if why else "")
+    last = [line for line in each.last.splitlines() if not line.startswith(without)][-3:]
     lines = [f"  {each.name:<24} {state} {why}"]
-    lines += [f"  {'':<24} | {printable(line)}" for line in each.last.splitlines()[-3:]]
+    lines += [f"  {'':<24} | {printable(line)}" for line in last]
     return lines
 
 
@@ -85,19 +90,21 @@ def report(value: Report, now: float) -> list[str]:
     return lines
 
 
-def summary(value: Report) -> str:
-    """What a tick did, in a few words."""
+def summary(value: Report, *, done: bool = False) -> str:
+    """What a tick did, in a few words; without what it only would have done, too (done)."""
     counts: dict[str, int] = {}
     for each in value.own:
+        if each.paused and done:
+            continue
         for heading, number in each.counts.items():
             why = f"would be {heading}" if each.paused else heading
             counts[why] = counts.get(why, 0) + number
     words = [f"{number} {why}" for why, number in sorted(counts.items())]
-    ran = [each.name for each in value.scripts if each.state == "satisfied" and each.code == 0]
+    ran = [each.name for each in value.ran if each.state == "satisfied" and each.code == 0]
     ran = [name for name in ran if name not in stubs.NAMES]
     if ran:
         words.append(f"satisfied: {' '.join(ran)}")
-    failing = [each.name for each in value.scripts if each.state == "failing"]
+    failing = [each.name for each in value.ran if each.state == "failing"]
     if failing:
         words.append(f"failing: {' '.join(failing)}")
     if value.problems:

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             console.say(line)
         console.say("scripts:" if scripts else "no conf scripts")
         for each in scripts:
-            for line in show.verdict(each, now):
+            for line in show.verdict(each, now, without=show.STORE):
                 console.say(line)
         if lock.is_running(here):
             console.say("a tick is running now")

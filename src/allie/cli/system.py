@@ -52,10 +52,14 @@ def run(args: argparse.Namespace) -> int:
     here = options.system_of(args)
     if args.action == "list":
         return _list(here, args.json)
+    options.no_json(args)
     if not args.name:
-        raise UsageError(f"system {args.action}: which one?", "allie system list")
+        raise UsageError(f"`allie system {args.action}` needs NAME", "allie system list")
     if args.action == "add":
         return _add(here, args)
+    if args.name == here.name:
+        hint = f"`system {args.action}` is for the others: boot one of them first (allie boot)"
+        raise UsageError(f"{args.name} is the system that runs now", hint)
     settings = others.settings_of(here)
     orphan = roster.orphan(here, settings, args.name) if args.action == "remove" else None
     if orphan:

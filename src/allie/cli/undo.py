@@ -6,9 +6,13 @@ bring back what the store says. `allie log` shows the numbers of the ticks.
 
 from __future__ import annotations
 
+import time
+
 from allie.cli import options
-from allie.client import undo
+from allie.client import reporting, state, undo
 from allie.core.errors import ATTENTION, DONE
+from allie.core.report import MOST_NAMES, Applied
+from allie.core.resolution import Problem
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console, locate
 
@@ -26,7 +30,10 @@ def run(args: argparse.Namespace) -> int:
     """Undo; 1 if a path was left as it is."""
     here = options.system_of(args)
     locate.need_name(here)
+    began = time.time()
     back, left, kit = undo.undo(here, args.tick)
+    done = _as_done(state.last_tick(here), back, left)
+    reporting.by_hand(here, "undo", done, began)
     for real, there in back.items():
         console.say(f"{'put back' if there else 'removed'}: /{real}")
     for real in left:
@@ -35,3 +42,15 @@ def run(args: argparse.Namespace) -> int:
         console.say("the kit stays: ticks need it")
     console.say("ticks are paused; `allie resume` ends that")
     return ATTENTION if left else DONE
+
+
+def _as_done(tick: int, back: dict[str, bool], left: list[str]) -> Applied:
+    """What was undone, as the history has it."""
+    did = {
+        "put back": [real for real, there in back.items() if there],
+        "removed": [real for real, there in back.items() if not there],
+    }
+    counts = {why: len(paths) for why, paths in did.items() if paths}
+    did = {why: paths[:MOST_NAMES] for why, paths in did.items() if paths}
+    problems = tuple(Problem(real, "changed again since") for real in left)
+    return Applied(tick, "undo", did=did, counts=counts, problems=problems)

@@ -15,7 +15,7 @@ import os
 import stat
 from contextlib import suppress
 
-from allie.core.errors import PathRefused, StateError
+from allie.core.errors import PathRefused, StateError, words_of
 from allie.core.intent import Step
 from allie.machine import atomic, clone, mounts, paths, tree
 from allie.machine.reach import Reach
@@ -209,8 +209,7 @@ def _send_back_another(moved: str, at: At, st: os.stat_result) -> None:
         parent, name = at
         there = tree.move_back(moved, parent, name)
         if there != name:
-            words = error.strerror if isinstance(error, OSError) else error.message
-            raise PathRefused(f"{words}; it is {there} there now") from error
+            raise PathRefused(f"{words_of(error)}; it is {there} there now") from error
         raise
 
 

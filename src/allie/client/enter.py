@@ -12,7 +12,7 @@ import pwd
 import sys
 
 from allie.core import whereabouts
-from allie.core.errors import SettingsError, StateError
+from allie.core.errors import SettingsError, StateError, did_you_mean
 from allie.machine import becoming, userland
 
 _ARCHIVE = "/usr/local/bin/allie"
@@ -45,9 +45,10 @@ def root_of(name: str) -> str:
     roots = whereabouts.roots(text)
     where = roots.get(name, "")
     if not where:
-        known = ", ".join(each for each, root in roots.items() if root) or "none"
+        known = [each for each, root in roots.items() if root]
         message = f"allie.conf names no system {name!r} that can be entered"
-        raise SettingsError(message, f"those with a root: {known}")
+        hint = f"those with a root: {', '.join(known) or 'none'}"
+        raise SettingsError(message, did_you_mean(name, known) or hint)
     if where.startswith("/"):
         return _directory(base, where, f"root of [system {name}]")
     device = userland.follow(base, whereabouts.device(where))

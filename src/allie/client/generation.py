@@ -17,7 +17,7 @@ from allie.core.resolution import CONSENT, Entry, Listed, Overlay, Resolution
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, tree
+from allie.machine import atomic, locate, tree
 
 CONSENTS = ".consents"  # in a generation: overlays that left the list, and may be withdrawn
 LIST = ".overlays"  # in a generation: the overlays that it holds, in order
@@ -220,7 +220,7 @@ def own_settings(here: System) -> str:
     """The text of the root's own allie.conf. Raises SettingsError if there is none."""
     text = _own_text(here)
     if text is None:
-        raise SettingsError(f"{here.etc}/allie.conf is missing", "allie join rsync://server")
+        raise SettingsError(f"{here.etc}/allie.conf is missing", locate.how_to_join(here))
     return text
 
 

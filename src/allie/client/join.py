@@ -10,7 +10,14 @@ from allie.client import generation as generations
 from allie.client import grounds, identity, timer
 from allie.core import settings as configuration
 from allie.core import system
-from allie.core.errors import SettingsError, StateError, StoreError, UsageError
+from allie.core.errors import (
+    SettingsError,
+    StateError,
+    StoreError,
+    Unreachable,
+    UsageError,
+    did_you_mean,
+)
 from allie.core.report import Report
 from allie.core.settings import Settings
 from allie.core.system import System
@@ -20,6 +27,7 @@ from allie.machine.groups import Bounds
 from allie.machine.process import Finished
 
 _ZIP = b"PK\x03\x04"  # in the client's archive, after its first line
+_NO_STORE = "`allie store init`, on the server, makes one; is its address right?"
 _ASKING = 300  # seconds for a listing
 
 
@@ -111,8 +119,9 @@ def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
     text = atomic.read(f"{here.etc}/allie.conf")
     if text is not None and here.name:
         present = configuration.parse(text, name)
-        if wishes.store not in present.stores:
-            those_that_exist(wishes.store, image)  # never leave a store that answers for a slip
+        if wishes.store not in present.stores or wishes.overlays:
+            # Never leave a store that answers, or overlays that are there, for a slip.
+            overlays_of(wishes.store, image, wishes.overlays, wishes.ring or present.ring)
         return present._replace(
             stores=present.stores if wishes.store in present.stores else (wishes.store,),
             image=wishes.image or present.image,
@@ -120,21 +129,35 @@ def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
             host=wishes.host or present.host,
             ring=wishes.ring or present.ring,
         )
-    there = those_that_exist(wishes.store, image)  # asked in any case: does the store answer?
-    overlays = wishes.overlays or there
+    overlays = overlays_of(wishes.store, image, wishes.overlays, wishes.ring)
     made = Settings(name, (wishes.store,), overlays, image, wishes.ring, wishes.host)
     others = [each for each in configuration.declared(text or "") if each.name != name]
     return made._replace(others=tuple(others))
 
 
-def those_that_exist(store: str, image: str) -> tuple[str, ...]:
-    """Of kit, common and the image's own overlay those that the store has."""
+def overlays_of(
+    store: str, image: str, wanted: tuple[str, ...] = (), ring: str = ""
+) -> tuple[str, ...]:
+    """The overlays that are wanted; else of kit, common and the image's own those that are there.
+
+    The store is asked in any case. Raises StoreError where it does not answer, or lacks one; what
+    has been released to a ring lies elsewhere, and is not looked for.
+    """
     asked = _ask(store, "overlays/")
-    rsync.check(asked, store)
+    try:
+        rsync.check(asked, store)
+    except Unreachable:
+        raise
+    except StoreError as error:
+        raise StoreError(f"{store} is no store: {error.message}", _NO_STORE) from error
     there = rsync.parse_listing(asked.out)
     if "kit" not in there:
         raise StoreError(f"{store} has no overlay kit", "run `allie store init` on the server")
-    return tuple(name for name in ("kit", "common", image) if name in there)
+    for name in wanted if not ring else ():
+        if name not in there:
+            hint = did_you_mean(name, there) or f"it has: {', '.join(sorted(there))}"
+            raise StoreError(f"{store} has no overlay {name}", hint)
+    return wanted or tuple(name for name in ("kit", "common", image) if name in there)
 
 
 def has(store: str, path: str) -> bool:

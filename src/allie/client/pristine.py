@@ -10,7 +10,7 @@ import os
 import stat
 
 from allie.client.backup import only_roots
-from allie.core.errors import PathRefused
+from allie.core.errors import PathRefused, words_of
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, pristine_name
 from allie.core.plan import LOST, TAKE, Change
 from allie.core.system import System
@@ -100,8 +100,7 @@ def _copy(here: System, copies: list[_Copy]) -> dict[str, str]:
                 _describe(each, here, kept)
             except (OSError, PathRefused) as error:
                 tree.remove(kept)
-                words = error.strerror if isinstance(error, OSError) else error.message
-                problems[each.real] = f"what stands there cannot be kept: {words}"
+                problems[each.real] = f"what stands there cannot be kept: {words_of(error)}"
     for each in copies:
         if each.real not in problems:
             tree.remove(f"{here.pristine}/{each.name}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from allie.client import scripts
-from allie.core import script
+from allie.core import script, tags
 from allie.core.errors import StateError
 from allie.core.intent import Step
 from allie.core.script import Headers
@@ -44,9 +44,7 @@ def _waiting_for(here: System, steps: list[Step]) -> set[str]:
     for step in steps:
         for placed in (step.old, step.after):
             if placed:
-                spelled.add(
-                    "/" + "/".join(part.partition("##")[0] for part in placed.spelling.split("/"))
-                )
+                spelled.add(f"/{tags.unspell(placed.spelling)[0]}")
     paths = tuple(sorted(spelled))
     return {name for name in os.listdir(here.done) if script.wants(_headers(here, name), paths)}
 

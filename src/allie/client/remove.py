@@ -10,7 +10,7 @@ import os
 
 from allie.client.backup import Backup
 from allie.core import intent as intents
-from allie.core.errors import PathRefused
+from allie.core.errors import PathRefused, words_of
 from allie.core.intent import Intent, Step
 from allie.core.ledger import DIRECTORY
 from allie.core.plan import REMOVE
@@ -96,11 +96,6 @@ class Mover:
             return self._reach.status(real) is None
         except (OSError, PathRefused):
             return False
-
-
-def words_of(error: Exception) -> str:
-    """What went wrong, without the number and the path that an OSError has."""
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def _rmdir(name: str, parent: int) -> None:

@@ -92,8 +92,8 @@ def declare(base: System, settings: Settings, wanted: Declared) -> None:
         )
     image = wanted.image or known.image or wanted.name
     overlays = wanted.overlays or known.overlays
-    if not overlays:
-        overlays = join.those_that_exist(settings.stores[0], image)
+    if wanted.overlays or not overlays:
+        overlays = join.overlays_of(settings.stores[0], image, wanted.overlays, settings.ring)
     made = Declared(wanted.name, configuration.check_root(root, wanted.name), image, overlays)
     text = configuration.without(generations.own_settings(base), wanted.name)
     changed = text.rstrip("\n") + "\n\n" + configuration.section(made)

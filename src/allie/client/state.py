@@ -64,18 +64,22 @@ def this_tick(system: System) -> int:
     return int(inherited) if inherited.isdigit() else next_tick(system)
 
 
-def next_tick(system: System) -> int:
-    """Begin a tick: its number. Raises StateError where the disk takes no write.
+def last_tick(system: System) -> int:
+    """The number of the tick, or undo, that was begun last; 0 before the first.
 
-    It is larger than any of which copies are kept in undo: the counter may be lost, damaged, or
-    come from a backup, and two ticks of one number would overwrite each other's.
+    It is not below any of which copies are kept in undo: the counter may be lost, damaged, or come
+    from a backup, and two ticks of one number would overwrite each other's.
     """
-    last = max(kept_ticks(system), default=0)
     counted = _number((atomic.read(f"{system.state}/tick") or "").strip())
     if counted is None:
         reported = last_report(system)
         counted = reported.tick if reported else 0
-    number = max(last, counted) + 1
+    return max([counted, *kept_ticks(system)])
+
+
+def next_tick(system: System) -> int:
+    """Begin a tick: its number. Raises StateError where the disk takes no write."""
+    number = last_tick(system) + 1
     atomic.write(f"{system.state}/tick", f"{number}\n", durable=False)
     return number
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from allie.client import binding, grounds
 from allie.client import generation as generations
 from allie.core import whereabouts
-from allie.core.errors import Busy, PathRefused, StateError, UsageError
+from allie.core.errors import Busy, PathRefused, StateError, UsageError, did_you_mean
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
@@ -62,8 +62,9 @@ def find(settings: Settings, name: str) -> Declared:
             if not each.root:
                 raise UsageError(f"[system {name}] of allie.conf names no root", "root = LABEL=…")
             return each
-    known = " ".join(each.name for each in settings.others) or "none"
-    raise UsageError(f"allie.conf declares no system {name} (it has: {known})", "allie system list")
+    names = [each.name for each in settings.others]
+    hint = did_you_mean(name, names) or f"it has: {', '.join(names) or 'none'}"
+    raise UsageError(f"allie.conf declares no system {name}", hint)
 
 
 def directory_of(base: System, declared: Declared) -> str:

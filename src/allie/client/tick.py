@@ -18,7 +18,7 @@ from allie.client import donefile, part, reporting, scripts, state
 from allie.client.scripts import Ended, Script
 from allie.core import digest, stubs
 from allie.core import script as rules
-from allie.core.errors import AllieError, StateError, UsageError
+from allie.core.errors import AllieError, StateError, UsageError, did_you_mean
 from allie.core.facts import Facts
 from allie.core.report import Report
 from allie.core.script import Headers, Verdict
@@ -84,7 +84,7 @@ def run(
         _read_ahead(here)
         tick = _Tick(pins, number, began, since, kit, idle or {}, before, echo, first)
         verdicts = _named(tick, names) if names else _all_due(tick)
-        report = _report(tick, verdicts, bool(names))
+        report = _report(tick, verdicts, tuple(names))
         try:
             state.save_report(tick.here, report)
         except StateError as error:
@@ -141,7 +141,8 @@ def _named(tick: _Tick, names: Sequence[str]) -> list[Verdict]:
     for name in names:
         script = scripts.read(tick.here, name) if rules.is_name(name) else None
         if script is None:
-            raise UsageError(f"there is no script {tick.here.conf}/{name}", "see `allie status`")
+            meant = did_you_mean(name, verdicts)
+            raise UsageError(f"there is no script {tick.here.conf}/{name}", meant or "allie status")
         headers = rules.parse_headers(script.content)
         verdicts[name] = _run(tick, script, headers, _kit_work(tick, script))
     return [verdicts[name] for name in sorted(verdicts)]
@@ -286,8 +287,8 @@ def _digest(script: Script) -> str:
     return digest.of(script.content)
 
 
-def _report(tick: _Tick, verdicts: list[Verdict], partial: bool) -> Report:
+def _report(tick: _Tick, verdicts: list[Verdict], named: tuple[str, ...]) -> Report:
     parts = [state.applied(tick.here, part) for part in stubs.PARTS.values()]
-    applied = tuple(each for each in parts if each and (partial or each.tick == tick.number))
+    applied = tuple(each for each in parts if each and (named or each.tick == tick.number))
     report = reporting.report_of(tick.here, tick.number, tick.began)
-    return report._replace(applied=applied, scripts=tuple(verdicts))
+    return report._replace(applied=applied, scripts=tuple(verdicts), named=named)

@@ -17,9 +17,9 @@ from allie.client import rearm, state
 from allie.client.backup import Backup
 from allie.client.confirm import confirm, marks_of
 from allie.client.lay import Laid, Layer
-from allie.client.remove import Mover, words_of
+from allie.client.remove import Mover
 from allie.core import intent as intents
-from allie.core.errors import PathRefused, StateError
+from allie.core.errors import PathRefused, StateError, words_of
 from allie.core.intent import Intent, Step
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger
 from allie.core.present import Offer

@@ -31,8 +31,11 @@ def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], list[s
         recover(here)
         known = [number for number in state.kept_ticks(here) if kept.manifests(here, number)]
         wanted = known[-1:] if tick is None else [number for number in known if number >= tick]
-        if not wanted or (tick is not None and tick not in known):
-            raise UsageError("there is nothing to undo", f"ticks that can be undone: {known}")
+        if not known:
+            raise UsageError("there is nothing to undo", "`allie log` shows what ticks did")
+        if tick is not None and tick not in known:
+            those = " ".join(map(str, known))
+            raise UsageError(f"tick {tick} cannot be undone", f"those that can be: {those}")
         now = state.next_tick(here)
         # Before anything else: were we killed in the middle, the next tick would do it all again.
         state.set_pause(here, state.Pause(f"tick {wanted[0]} was undone"))

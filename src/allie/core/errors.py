@@ -16,6 +16,10 @@ Libraries raise; only `cli.main` prints and exits.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 DONE = 0
 ATTENTION = 1  # done, but something needs a look: a script fails, a path was refused
 FAILED = 2
@@ -33,6 +37,34 @@ def spoken(text: str) -> str:
         text = f"{text} ".replace(f"{path}/", f"{name}/").replace(f"{path} ", f"{name} ")[:-1]
         text = text.replace(f"{path}:", f"{name}:")
     return text
+
+
+def words_of(error: Exception) -> str:
+    """What went wrong, without the number and the path that an OSError has."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean NAME?` for what was misspelt, by the nearest of the known ones; or ""."""
+    most = 1 if len(word) < 5 else 2
+    swapped = sorted(word)
+    found = [(_distance(word, each), each) for each in known]
+    near = [
+        (0 if sorted(each) == swapped else far, each)
+        for far, each in found
+        if far <= most or sorted(each) == swapped or (len(word) > 2 and each.startswith(word))
+    ]
+    return f"did you mean {min(near)[1]}?" if near else ""
+
+
+def _distance(word: str, other: str) -> int:
+    """How many letters have to be changed, added or taken out (Levenshtein's)."""
+    row = list(range(len(other) + 1))
+    for number, letter in enumerate(word, 1):
+        above, row = row, [number]
+        for at, each in enumerate(other):
+            row.append(min(row[-1] + 1, above[at + 1] + 1, above[at] + (letter != each)))
+    return row[-1]
 
 
 class AllieError(Exception):

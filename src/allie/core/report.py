@@ -67,6 +67,7 @@ class Report(Value):
     contact: Contact = Contact()
     applied: tuple[Applied, ...] = ()
     scripts: tuple[Verdict, ...] = ()
+    named: tuple[str, ...] = ()  # the scripts that somebody asked for; (): all that were due
     paused: str = ""  # the reason, if ticks only report
     notes: tuple[str, ...] = ()  # what else an administrator should know
 
@@ -81,6 +82,15 @@ class Report(Value):
         return [applied for applied in self.applied if applied.tick == self.tick]
 
     @property
+    def ran(self) -> list[Verdict]:
+        """The scripts that were this tick's to run; the others are as an earlier one left them.
+
+        One that is due at a tick's end did not run: ticks are paused.
+        """
+        ours = [each for each in self.scripts if not self.named or each.name in self.named]
+        return [each for each in ours if each.state != "due"]
+
+    @property
     def needs_attention(self) -> bool:
         """Whether somebody should look: a script fails, a path was refused, the store says no."""
         failing = any(verdict.state == "failing" for verdict in self.scripts)
@@ -93,9 +103,10 @@ class Report(Value):
             each.code is not None
             and each.name not in stubs.NAMES
             and (each.state != "waiting" or each.since >= self.began)  # it waits as it did
-            for each in self.scripts
+            for each in self.ran
         )
-        return not (ran or self.needs_attention or any(each.changed for each in self.own))
+        attention = self.needs_attention and not self.named
+        return not (ran or attention or any(each.changed for each in self.own))
 
 
 def applied_of(tick: int, plan: Plan, changes: list[Change], problems: list[Problem]) -> Applied:
@@ -128,6 +139,7 @@ def from_json(value: dict[str, Any]) -> Report:
     return report._replace(
         classes=tuple(report.classes),
         notes=tuple(report.notes),
+        named=tuple(report.named),
         contact=contact_from_json(value.get("contact", {})),
         applied=tuple(applied_from_json(each) for each in value.get("applied", ())),
         scripts=tuple(Verdict(**_known(Verdict, each)) for each in value.get("scripts", ())),

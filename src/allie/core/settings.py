@@ -274,8 +274,21 @@ def _ini(text: str) -> configparser.ConfigParser:
     try:
         ini.read_string(text.removeprefix("\ufeff"), "allie.conf")  # what Notepad begins with
     except configparser.Error as error:
-        raise SettingsError(" ".join(str(error).split())) from error
+        raise SettingsError(_unreadable(error), "man 5 allie.conf, or `allie help conf`") from error
     return ini
+
+
+def _unreadable(error: configparser.Error) -> str:
+    """Which line of an allie.conf is no INI, and what is wrong with it."""
+    lines = getattr(error, "errors", None)
+    number, text = lines[0] if lines else (getattr(error, "lineno", 0), "")
+    text = text.replace("\\n", "")  # it is a line's repr()
+    words = f"{text} is neither [section] nor key = value"
+    if isinstance(error, configparser.MissingSectionHeaderError):
+        words = f"{error.line.strip()!r} stands before the first [section]"
+    elif isinstance(error, (configparser.DuplicateOptionError, configparser.DuplicateSectionError)):
+        words = f"{getattr(error, 'option', '') or f'[{error.section}]'} is there twice"
+    return f"allie.conf, line {number}: {words}"
 
 
 def _words(text: str) -> tuple[str, ...]:

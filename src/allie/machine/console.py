@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _PROGRESS = rb"[\r ]([0-9,]+)\s+(\d+)%\s+([0-9.]+[kMGT]?B/s)\s+([0-9:?]+)"
 _AFTER = 2.0  # seconds of work before progress is shown
-_COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
+_COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1", "line": "4"}
 _SECRET = os.urandom(8).hex()  # a colour that a name or message brings along is none of ours
 _undelivered: list[OSError] = []
 _OURS = rf"\x1b{_SECRET}\[([0-9]+)m"
@@ -39,8 +39,8 @@ def is_watched() -> bool:
 
 
 def paint(text: str, look: str) -> str:
-    """The text in a colour, on a terminal that wants colours (NO_COLOR, no-color.org)."""
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or look not in _COLOURS:
+    """The text in a colour; where it goes to what takes none, it is printed without."""
+    if look not in _COLOURS:
         return text
     return f"\x1b{_SECRET}[{_COLOURS[look]}m{text}\x1b{_SECRET}[0m"
 
@@ -54,7 +54,7 @@ def printable(text: str) -> str:
 
 def say(text: str = "") -> None:
     """A line of output that was asked for; a newline in it, as of a name, is shown escaped."""
-    _print(_plain(text), sys.stdout)
+    _print(_plain(text, sys.stdout), sys.stdout)
 
 
 def say_text(text: str) -> None:
@@ -71,7 +71,7 @@ def tell(text: str) -> None:
 
 def warn(text: str) -> None:
     """A line that needs attention, on standard error."""
-    _print(_plain(text), sys.stderr)
+    _print(_plain(text, sys.stderr), sys.stderr)
 
 
 def finish(code: int) -> int:
@@ -134,7 +134,7 @@ def progress(what: str) -> tuple[list[str], Callable[[bytes], None] | None]:
     Shows bytes, share, rate and time left, once the work has lasted two seconds. The share is of a
     list of files that is complete (--no-inc-recursive), or it would run backwards as that grows.
     """
-    if not sys.stderr.isatty():
+    if not is_screen(sys.stderr):
         return [], None
     began = time.monotonic()
     moved = Moved()
@@ -150,12 +150,26 @@ def progress(what: str) -> tuple[list[str], Callable[[bytes], None] | None]:
     return ["--info=progress2", "--no-inc-recursive"], show
 
 
-def _plain(line: str) -> str:
-    """Escape what a file name could smuggle in; our own colours are made colours."""
+def _plain(line: str, to: TextIO) -> str:
+    """Escape what a file name could smuggle in; our own colours are made colours, or go."""
     pieces = re.split(_OURS, line)
+    if len(pieces) == 1:
+        return printable(line)
+    colours = is_screen(to) and not os.environ.get("NO_COLOR")
     return "".join(
-        f"\x1b[{piece}m" if index % 2 else printable(piece) for index, piece in enumerate(pieces)
+        f"\x1b[{piece}m" * colours if index % 2 else printable(piece)
+        for index, piece in enumerate(pieces)
     )
+
+
+def is_screen(to: TextIO) -> bool:
+    """Whether a stream is a terminal that can do more than print lines."""
+    return to.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def as_shown(lines: list[str]) -> str:
+    """Lines as they are printed on standard output: for a pager that prints them there."""
+    return "".join(f"{_plain(line, sys.stdout)}\n" for line in lines)
 
 
 def _escaped(letter: str) -> str:

@@ -46,6 +46,11 @@ def need_name(here: System) -> str:
     if not here.name:
         raise SettingsError(
             f"{here.at(system.NAME)} is missing: this system has not joined a store",
-            "allie join rsync://server",
+            how_to_join(here),
         )
     return here.name
+
+
+def how_to_join(here: System) -> str:
+    """The command by which a system comes to follow a store."""
+    return f"allie join rsync://server{'' if here.is_base else f' --root {here.root}'}"

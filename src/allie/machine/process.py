@@ -22,6 +22,7 @@ from allie.machine.groups import Bounds, Cut, Lifeline
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED_ON = ("TERM", "SSH_AUTH_SOCK", "RSYNC_PASSWORD", "TZ")
+NOT_FOUND = 127  # the exit status of a program that is not there, as a shell has it
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _WORDS = 500  # characters of what a program complains of: an error is a line, not a book
 _FULL = ("No space left on device", "Disk quota exceeded")  # strerror(3), as we set LANG
@@ -248,13 +249,28 @@ def execute(argv: Sequence[str], env: Mapping[str, str]) -> int:
             os.execve(argv[0], list(argv), dict(env))
         os.execvpe(argv[0], list(argv), dict(env))
     except FileNotFoundError:
-        os.write(2, f"{argv[0]}: not found, or its interpreter is not\n".encode())
-        return 127
+        os.write(2, f"{console.printable(_not_found(argv[0]))}\n".encode())
+        return NOT_FOUND
     except OSError as error:
         if error.errno == errno.ENOEXEC:  # no #! line: as a shell would run it
             os.execve("/bin/sh", ["/bin/sh", *argv], dict(env))
         os.write(2, f"{argv[0]}: cannot be executed: {error.strerror}\n".encode())
         return 126
+
+
+def _not_found(program: str) -> str:
+    """Why a program could not be started, in words: it is missing, or what its first line names."""
+    try:
+        with open(program, "rb") as file:
+            first = file.readline(_WORDS).rstrip(b"\n")
+    except OSError:
+        return f"{program}: not found"
+    if not first.startswith(b"#!"):
+        return f"{program}: the loader that it names is not here: made for another system?"
+    interpreter = os.fsdecode(first[2:].strip(b" \t"))
+    if interpreter.endswith("\r"):
+        return f"{program}: its lines end as on Windows (CRLF), and there is no {interpreter}"
+    return f"{program}: its first line is #!{interpreter}, and that is not here"
 
 
 def wait(pid: int) -> int:
@@ -288,6 +304,8 @@ def has_program(name: str) -> bool:
 
 def program(name: str) -> str:
     """Where a program of this name is; "" if it is nowhere in PATH."""
+    if "/" in name:
+        return name if os.access(name, os.X_OK) else ""
     places = (f"{place}/{name}" for place in environment()["PATH"].split(":"))
     return next((path for path in places if os.access(path, os.X_OK)), "")
 

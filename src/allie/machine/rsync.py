@@ -27,6 +27,11 @@ _HERE = re.compile(  # on this side: so marked since rsync 3.2, before that know
 _CHANGED = (PARTIAL, 24)  # or files vanished: the store is being edited
 _NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
 _CONNECT = 10  # seconds
+# What rsync says where a name of the store is not there, and where we are not admitted: a daemon
+# that lists no modules says of a module that is not for this host that it does not know it.
+_NOT_THERE = r'(?:change_dir|link_stat) "/?(.*)"(?: \(in (\w+)\))? failed: No such file or .* \(2\)'
+_LISTED_BY = {"overlays": "overlay", "images": "image"}
+_NOT_SERVED = r"Unknown module|access denied to"
 _ITEM = b">f+++++++++ "  # what stands before a name in an answer: %i is 11 characters wide
 _DELETED = b"*deleting   "
 _LISTED = rb"^([d-])\S+\s+[0-9,.]+\s+\S+\s+\S+\s(.*)$"
@@ -46,6 +51,11 @@ class Version(Value):
         return self._replace(acls=False, xattrs=False)
 
 
+def no_rsync() -> StateError:
+    """The error where this machine has no rsync."""
+    return StateError("rsync is not installed", "install the package rsync")
+
+
 def parse_version(text: str) -> Version:
     """Read `rsync --version`."""
     found = re.search(r"version v?(\d+)\.(\d+)(?:\.(\d+))?", text)
@@ -61,7 +71,7 @@ def version(notes: str, *, held: bool = False) -> Version:
     """
     path = process.program("rsync")
     if not path:
-        raise StateError("rsync is not installed", "install the package rsync")
+        raise no_rsync()
     st, place = os.stat(path), os.path.dirname(notes)
     mark = [path, st.st_ino, st.st_ctime_ns, st.st_size, os.stat(place).st_dev]
     try:
@@ -232,12 +242,24 @@ def check(finished: Finished, store: str) -> None:
     if cut and cut.kind == MUCH:
         raise StoreError(f"{store} {cut.words}: nothing is taken", "look at what it serves")
     words = reason(finished)
+    if finished.code == process.NOT_FOUND:
+        raise no_rsync()
     if finished.code == 11 or finished.full_disk:  # which may come with code 23, too
         raise StateError(f"this PC's disk: {words}", "make room, or look at the disk")
     if cut:
         raise Unreachable(f"{store} {cut.words}")
+    if finished.code in _AWAY and re.match(_NOT_SERVED, words):
+        hint = "on the server: hosts allow in store.conf; or another rsync answers at this address"
+        raise Unreachable(f"{store} does not serve this host: {words}", hint)
     if finished.code in _AWAY or finished.code < 0:
         raise Unreachable(f"{store} does not answer: {words}")
+    missing = re.fullmatch(_NOT_THERE, words)
+    if finished.code == PARTIAL and missing:
+        path = f"{missing[2]}/{missing[1]}" if missing[2] else f"/{missing[1]}"
+        what = path[len(store.rstrip("/")) + 1 :] if path.startswith(store) else path
+        kind = _LISTED_BY.get(what.partition("/")[0], "") if "/" in what else ""
+        hint = f"allie {kind} list, on the server" if kind else "is it the address of a store?"
+        raise StoreError(f"{store} has no {what}", hint)
     if finished.code in _CHANGED:
         raise StoreError(f"{store} is being edited, or cannot be read: {words}")
     raise StoreError(f"fetching from {store} failed: {words}", finished.command)

@@ -7,7 +7,7 @@ import glob
 import os
 
 from allie.core import facts, settings
-from allie.core.errors import PathRefused, UsageError
+from allie.core.errors import PathRefused, UsageError, did_you_mean
 from allie.core.value import Value
 from allie.machine import atomic, paths, tree, within
 from allie.server import parts
@@ -49,7 +49,8 @@ def _is_image(store: str, name: str) -> bool:
 def need(store: str, name: str) -> str:
     """The directory of an image. Raises UsageError if there is none of that name."""
     if settings.check_name(name, "image") not in names(store):
-        raise UsageError(f"there is no image {name} in {store}", "allie image list")
+        meant = did_you_mean(name, names(store))
+        raise UsageError(f"there is no image {name} in {store}", meant or "allie image list")
     return f"{store}/images/{name}"
 
 
@@ -81,7 +82,7 @@ def describe(store: str, name: str) -> Image:
         files,
         release.id,
         release.version,
-        release.pretty,
+        release.pretty or f"{release.id} {release.version}".strip(),
         _kernels(top),
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from allie.core.errors import DONE, SettingsError, StateError, UsageError
 from allie.core.value import Value
-from allie.machine import answering, atomic, groups, process
+from allie.machine import answering, atomic, groups, process, rsync
 from allie.machine.confining import (
     DAC_READ_SEARCH,
     NET_BIND_SERVICE,
@@ -83,7 +83,7 @@ def serve(store: str, address: str, port: int, began: Callable[[], None]) -> int
         raise UsageError(f"{store!r} is no path that rsyncd.conf can name")
     program = process.program("rsync")
     if not program:
-        raise UsageError("rsync is not installed", "install the package rsync")
+        raise rsync.no_rsync()
     rules = _rules(store)
     path = f"{store}/{CONF}"
     atomic.write(path, configuration(store, address, port, rules, f"{store}/{_LOCK}"))

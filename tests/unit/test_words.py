@@ -1,0 +1,211 @@
+"""Words for people: what was probably meant, command lines that are wrong, pages of the manual."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allie.cli import main, manual
+from allie.core.errors import PathRefused, did_you_mean, words_of
+from allie.machine import console
+from tests.docs.test_docs_complete import MAN_PAGES
+
+COMMANDS = [name for name, (_, what) in main.VERBS.items() if what]
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("satus", "status"),
+        ("stauts", "status"),
+        ("lgo", "log"),
+        ("runconf", "run-conf"),
+        ("stat", "status"),
+        ("images", "image"),
+        ("overlya", "overlay"),
+        ("nonsense", ""),
+        ("x", ""),
+    ],
+)
+def test_what_was_probably_meant(word: str, meant: str) -> None:
+    assert did_you_mean(word, COMMANDS) == (f"did you mean {meant}?" if meant else "")
+
+
+@given(st.sampled_from(COMMANDS), st.integers(0, 20), st.sampled_from("abcxyz-"))
+def test_one_letter_that_is_wrong_finds_the_command(name: str, at: int, letter: str) -> None:
+    at %= len(name)
+    for word in (name[:at] + letter + name[at + 1 :], name[:at] + letter + name[at:]):
+        assert did_you_mean(word, COMMANDS), word
+    assert did_you_mean(name, COMMANDS) == f"did you mean {name}?"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device", "/x"), "No space left on device"),
+        (OSError("odd"), "odd"),
+        (PathRefused("/x is a mount point"), "/x is a mount point"),
+        (PathRefused("/x", "leave it"), "/x (leave it)"),
+        (ValueError("bad"), "bad"),
+    ],
+)
+def test_the_words_of_an_error(error: Exception, words: str) -> None:
+    assert words_of(error) == words
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("satus", "there is no command 'satus' | did you mean status?"),
+        ("frobnicate", "there is no command 'frobnicate' | allie --help lists them"),
+        ("--root", "--root needs a value | allie --root … COMMAND"),
+        ("--json status", "--json: that goes after the command | allie COMMAND --help"),
+        ("system", "`allie system` needs action | allie system list|add|update|rollback|remove"),
+        (
+            "system lst",
+            "action 'lst' is none of list, add, update, rollback, remove | did you mean list?",
+        ),
+        ("system frob", "action 'frob' is none of list, add, update, rollback, remove"),
+        ("join", "`allie join` needs store | allie join --help"),
+        (
+            "join /srv/allie --overlay=kit --imag=x --hots=y",
+            "there is no option --hots | did you mean --host?",
+        ),
+        ("why", "`allie why` needs path | allie why --help"),
+        ("status now", "now is too much | allie status --help"),
+        ("log -n many", "argument -n: invalid int value: 'many'"),
+        ("help tgas", "there is no page 'tgas' | did you mean tags?"),
+        ("help x", "there is no page 'x' | pages: allie, system, enter"),
+        ("vm el7 --accel kmv", "--accel 'kmv' is none of auto, kvm, tcg | did you mean kvm?"),
+        ("store serv", "action 'serv' is none of init, serve | did you mean serve?"),
+        ("enter", "enter which system? | allie enter SYSTEM"),
+        ("enter --usr root el7", "there is no option --usr | allie enter --help"),
+    ],
+)
+def test_a_command_line_that_is_wrong(
+    typed: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(typed.split()) == 64
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = [line.strip() for line in captured.err.splitlines()]
+    assert lines[0].startswith("allie: ")
+    assert len(lines) == 2, lines
+    assert said in " | ".join(lines)
+
+
+@pytest.mark.parametrize("columns", [30, 80])
+@pytest.mark.parametrize("page", MAN_PAGES, ids=lambda page: page.name)
+def test_a_page_is_shown_as_a_page(
+    page: Path, columns: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every word of it, none of the Markdown, and no line that is wider than need be."""
+    text = page.read_text()
+    for line in manual.rendered(text, columns):
+        console.say(line)
+    shown = capsys.readouterr().out
+    assert not re.search(r"\*\*\w|^#|^:  |^%|\\[*\\]", shown, re.MULTILINE)
+    examples = {line.strip() for line in re.findall("^    .*", text, re.MULTILINE)}
+    wide = [line for line in shown.splitlines() if len(line) > columns and " " in line.strip()]
+    assert not [line for line in wide if line.strip() not in examples and len(line) > 80]
+    plain = re.sub(r"\\(\s|.)|\*\*|\*|^%|^# |^: ", r"\1", text, flags=re.MULTILINE)
+    known = _letters(shown)
+    for word in plain.split():
+        assert _letters(word) in known, word
+
+
+def _letters(text: str) -> str:
+    """A text without what only stands between the words of some lines."""
+    return re.sub(r"[\s|*-]", "", text)
+
+
+@pytest.mark.parametrize(
+    ("term", "no_colour", "terminal", "coloured"),
+    [
+        ("xterm", None, True, True),
+        ("dumb", None, True, False),
+        ("xterm", "1", True, False),
+        ("xterm", None, False, False),
+    ],
+)
+def test_each_stream_has_colours_if_it_takes_them(
+    term: str,
+    no_colour: str | None,
+    terminal: bool,
+    coloured: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What goes to a file has none because the other stream is a terminal."""
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if no_colour:
+        monkeypatch.setenv("NO_COLOR", no_colour)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: not terminal)
+    console.warn(console.paint("bad news", "bad"))
+    assert ("\x1b" in capsys.readouterr().err) == coloured
+    monkeypatch.setattr(console, "_AFTER", -1.0)
+    assert bool(console.progress("x")[1]) == (terminal and term != "dumb")
+
+
+@pytest.mark.parametrize(
+    ("typed", "goes_on"),
+    [
+        ("run-conf", "; the next tick goes on from here"),
+        ("00overlay", "; the next tick goes on from here"),
+        ("undo", "; the next tick goes on from here"),
+        ("--root /x join /srv/allie", "; the same command goes on from here"),
+        ("system update x", "; the same command goes on from here"),
+        ("image import a b", "; the same command goes on from here"),
+        ("status", ""),
+        ("log", ""),
+        ("store init", ""),
+    ],
+)
+def test_how_it_goes_on_after_ctrl_c(
+    typed: str, goes_on: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pressed(_words: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "_dispatch", pressed)
+    assert main.main(typed.split()) == 130
+    assert capsys.readouterr().err == f"allie: interrupted{goes_on}\n"
+
+
+def refused() -> None:
+    try:
+        raise PermissionError(13, "Permission denied", "/root/conf")
+    except PermissionError as error:
+        raise PathRefused("/root/conf: Permission denied", "a hint") from error
+
+
+def denied() -> None:
+    raise PermissionError(13, "Permission denied", "/root/conf")
+
+
+@pytest.mark.parametrize("fails", [refused, denied])
+@pytest.mark.parametrize("user", [0, 1000])
+def test_who_is_not_root_is_told_so(
+    fails: Callable[[], None],
+    user: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def dispatch(_words: list[str]) -> int:
+        fails()
+        return 0
+
+    monkeypatch.setattr(main, "_dispatch", dispatch)
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    assert main.main(["status"]) == 2
+    said = capsys.readouterr().err
+    root = "allie: only root can do this: /root/conf: Permission denied\n       run it as root"
+    assert said.startswith(root if user else "allie: /root/conf: Permission denied\n")
