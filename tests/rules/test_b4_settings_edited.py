@@ -149,8 +149,8 @@ EDITS = [
         "xtra'",
     ),
     Edit("empty", lambda world: deliver(world, ""), "no section [system toy]"),
-    Edit("no INI", lambda world: deliver(world, "store = x\n"), "no section headers"),
-    Edit("zeros", lambda world: deliver(world, b"\0" * 100), "no section headers"),
+    Edit("no INI", lambda world: deliver(world, "store = x\n"), "before the first [section]"),
+    Edit("zeros", lambda world: deliver(world, b"\0" * 100), "before the first [section]"),
     # another thing in its place
     Edit("a directory", instead(Dir()), "no regular file"),
     Edit("a directory with files", instead({"x": "x\n"}), "no regular file"),
