@@ -430,7 +430,9 @@ class History:
         """Remember what the tick did that is the newest to be undone; None where it is in doubt."""
         for number in self._undoable():
             if number not in self.journal:
-                self.journal[number] = None if self.killed else Journal(before, self.may)
+                self.journal[number] = (
+                    None if self.killed else Journal(dict(before), dict(self.may))
+                )
         for path, states in self.may.items():
             self.ever[path] |= {mine for _, mine in states}
 
