@@ -8,7 +8,9 @@ WORKERS ?= 2
 # bench/ and demo/ are checked when there is Python in them
 CHECKED := src tests $(sort $(patsubst %/,%,$(dir $(wildcard bench/*.py demo/*.py))))
 
-.PHONY: setup setup-test demo test kit bench lint docs clean
+HISTORIES ?= 10000
+
+.PHONY: setup setup-test demo test deep kit bench lint docs clean
 
 setup:
 	@tools/setup run
@@ -21,6 +23,9 @@ demo: setup  ## the tour: a store and three PCs; KEEP=DIR leaves them there
 
 test: setup-test  ## every test; ARGS='-k name' for some; WORKERS=0 in one process
 	$(if $(filter 0,$(WORKERS)),,tools/in-memory) $(PY) -m pytest -q -n $(WORKERS) $(ARGS)
+
+deep: setup-test  ## HISTORIES=10000 random histories; it may be stopped, and goes on from there
+	tools/in-memory $(PY) -m tests.model.play $(HISTORIES) --workers $(WORKERS)
 
 kit: setup  ## the client archive, build/kit/usr/local/bin/allie
 	$(PY) -m allie.server.kit build/kit

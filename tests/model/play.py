@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -176,32 +177,52 @@ def shorter(failed: Failed) -> Failed:
     return failed
 
 
+def _work(place: Path, mine: int, of: int, histories: int) -> None:
+    """One worker: every so-manieth seed, from where it ended the last time."""
+    done = place / f"played-{mine}-of-{of}"
+    number = int(done.read_text()) if done.exists() else 0
+    first = int((place / "first-seed").read_text())
+    while number * BATCH * of < histories:
+        chosen = first + number * of + mine
+        failed = batch(chosen)
+        if failed:
+            failed = shorter(failed)
+            (place / f"failed-{chosen}").write_text(f"{failed}\n")
+            print(f"\n{chosen}: {failed.why.strip().splitlines()[-1][:200]}", flush=True)
+        number += 1
+        done.write_text(f"{number}\n")
+        if sys.stdout.isatty():
+            print(f"\r{number * BATCH * of} played", end="", flush=True)
+
+
 def main() -> int:
-    """Play many histories, from where the last run ended."""
+    """Play many histories, from where the last run ended; 1 if one ever failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("histories", type=int)
     parser.add_argument("--place", type=Path, default=Path("build/deep"))
-    parser.add_argument("--worker", default="1/1", help="this one of so many that run at once")
-    given_ = parser.parse_args()
-    mine, of = map(int, given_.worker.split("/"))
-    given_.place.mkdir(parents=True, exist_ok=True)
-    done = given_.place / f"played-{mine}-of-{of}"
-    number = int(done.read_text()) if done.exists() else 0
-    wrong, began = 0, time.monotonic()
-    while number * BATCH * of < given_.histories:
-        failed = batch(number * of + mine)
-        number += 1
-        done.write_text(f"{number}\n")
-        if failed:
-            wrong += 1
-            failed = shorter(failed)
-            where = given_.place / f"failed-{number * of + mine - of}"
-            where.write_text(f"{failed}\n")
-            print(f"{where}: {failed.why.strip().splitlines()[-1][:200]}", flush=True)
-        if sys.stdout.isatty():
-            print(f"\r{number * BATCH} played, {wrong} wrong", end="", flush=True)
-    print(f"{number * BATCH} histories, {wrong} wrong, {time.monotonic() - began:.0f} s this time")
-    return bool(list(given_.place.glob("failed-*")))
+    parser.add_argument("--workers", type=int, default=2)
+    told = parser.parse_args()
+    told.place.mkdir(parents=True, exist_ok=True)
+    if not (told.place / "first-seed").exists():
+        (told.place / "first-seed").write_text(f"{SystemRandom().randrange(1 << 40)}\n")
+    began = time.monotonic()
+    for mine in range(told.workers):
+        if not os.fork():
+            try:
+                _work(told.place, mine, told.workers, told.histories)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            break
+    played = sum(int(each.read_text()) for each in told.place.glob("played-*")) * BATCH
+    failed = sorted(each.name for each in told.place.glob("failed-*"))
+    print(f"{played} histories played, {time.monotonic() - began:.0f} s this time", *failed)
+    return bool(failed) or played < told.histories
 
 
 if __name__ == "__main__":
