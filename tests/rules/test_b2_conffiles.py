@@ -246,8 +246,7 @@ def test_a_conffile_that_was_made_absent(tmp_path: Path) -> None:
     pc.good()
     pc.take(f"{CONF}##absent")
     pc.good()
-    assert pc.read(CONF) in (f"{CONF} 1\n", f"{CONF} 2\n")
-    assert pc.read(CONF) == f"{CONF} 2\n" or not pc.there(f"{CONF}.dpkg-dist")
+    assert pc.read(CONF) == f"{CONF} 2\n", "left beside, since ours seemed removed by hand"
 
 
 def test_a_path_that_was_diverted(tmp_path: Path) -> None:
