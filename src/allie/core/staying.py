@@ -23,6 +23,8 @@ def held_back(
     going: by real path, what the ledger has.
     """
     placed = {real: old for real, old in going.items() if old}
+    if not placed:  # as nearly always
+        return set(), []
     kit = _kit(placed, present)
     stays = kit | _waiting(placed.keys() - kit, present.ledger.entries)
     first = min(kit & {*offlimits.NEEDED} or kit, default="")
