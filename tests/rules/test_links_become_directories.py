@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.rules.helpers import World, injected, plain, snapshot
-from tests.worlds.toy import File, Hard, Link, Tree
+from tests.worlds.toy import Dir, File, Hard, Link, Tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -142,3 +142,14 @@ lay.Layer._take_its_place = one
     assert world.read("etc/a") == "1\n"
     world.pc.run("undo").ok()
     assert world.read("etc/a") == "mine\n"
+
+
+def test_a_closed_directory_comes_in_place_of_a_link_in_a_users_home(tmp_path: Path) -> None:
+    home: Tree = {"home/ann": Dir(0o755, owner=(1000, 1000)), "home/ann/b": Dir(0o755)}
+    world = World(tmp_path, {"home/ann/l": Link("b"), "etc/e": "e\n"}, root=home)
+    world.good()
+    (world.overlay() / "home/ann/l").unlink()
+    world.put({"home/ann/l/more": Dir(0o700), "home/ann/l/more/f": "secret\n"})
+    world.good()
+    assert world.read("home/ann/l/more/f") == "secret\n"
+    assert not any(world.at("home/ann/b").iterdir())

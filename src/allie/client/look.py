@@ -158,7 +158,7 @@ class _View:
             try:
                 # By its path, and so of whatever stands there now: it may be something else when
                 # it comes to be used, which is for those to see who use it.
-                st = None if self._comes_anew(real) else tree.status(prefix + real)
+                st = None if self.describe.comes_anew(real) else tree.status(prefix + real)
             except OSError as error:
                 self.unseen[real] = f"cannot be looked at: {error.strerror}"
                 continue
@@ -178,14 +178,6 @@ class _View:
             else:
                 with self._noting(real):
                     self._look_at_claim(real, entry, old, st)
-
-    def _comes_anew(self, real: str) -> bool:
-        """Whether a path is below a link that gives way to a directory: nothing stands there yet.
-
-        What its name leads to now lies behind the link, and has nothing to do with it.
-        """
-        going = self.inside.bounds.going
-        return bool(going) and any(real.startswith(f"{link}/") for link in going)
 
     @contextmanager
     def _noting(self, real: str) -> Iterator[None]:
@@ -300,7 +292,7 @@ class _View:
 
     def _look_at_tombstone(self, real: str, placed: Placed) -> None:
         """Only a file that is ours to the second of its time came back; a new one is the user's."""
-        there = self.inside.entry(real) == real and not self._comes_anew(real)
+        there = self.inside.entry(real) == real and not self.describe.comes_anew(real)
         st = self.reach.status(real) if there else None
         self.met[real] = tree.seen_of(st) if st else NOTHING
         if st is None or stat.S_ISDIR(st.st_mode) or not placed.source:
