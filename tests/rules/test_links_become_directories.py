@@ -149,7 +149,7 @@ def test_a_closed_directory_comes_in_place_of_a_link_in_a_users_home(tmp_path: P
     world = World(tmp_path, {"home/ann/l": Link("b"), "etc/e": "e\n"}, root=home)
     world.good()
     (world.overlay() / "home/ann/l").unlink()
-    world.put({"home/ann/l/more": Dir(0o700), "home/ann/l/more/f": "secret\n"})
+    world.put({"home/ann/l/a/b": Dir(0o700), "home/ann/l/a/b/f": "secret\n"})
     world.good()
-    assert world.read("home/ann/l/more/f") == "secret\n"
+    assert world.read("home/ann/l/a/b/f") == "secret\n"
     assert not any(world.at("home/ann/b").iterdir())
