@@ -1,4 +1,4 @@
-"""RULES B2: what comes back on withdrawal is what would stand there if ours had never lain over it.
+"""What comes back on withdrawal is what would stand there if ours had never lain over it.
 
 With the real dpkg: a package is upgraded, installed, removed or purged while the overlays have
 files at its paths, and its conffiles are asked about or not.

@@ -1,4 +1,4 @@
-"""RULES A6, A7, A9: a symlink gives way to a directory, a directory to a symlink, and back.
+"""A symlink gives way to a directory, a directory to a symlink, and back.
 
 What lies behind the link is never touched for what is to come in its place, whoever's it is.
 """
