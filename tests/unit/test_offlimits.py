@@ -31,6 +31,7 @@ from allie.core import offlimits
         "etc/.",
         "etc/./passwd",
         "x" * 256,
+        "root/conf/50" + "x" * 239,
         "etc/" + "ä" * 128,
         "etc/" + "\udcff" * 256 + "/x",
     ],
@@ -57,6 +58,8 @@ def test_refused(path: str) -> None:
         "etc/..hidden",
         "etc/...",
         "x" * 255,
+        "root/conf/50" + "x" * 238,
+        "root/conf.d/" + "x" * 255,
         "etc/" + "ä" * 127,
     ],
 )

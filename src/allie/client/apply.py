@@ -122,7 +122,7 @@ def _steps(
 
 
 def _with_remarks(here: System, plan: Plan, renewals: dict[str, str]) -> Plan:
-    """Say of what comes back that it is not what one would want there by now (RULES B2)."""
+    """Say of what comes back that it is not what one would want there by now."""
     kept = {each.real: each.old.pristine for each in plan.of(RESTORE) if each.old}
     kept = {real: name for real, name in kept.items() if real not in renewals}
     if not kept:

@@ -8,15 +8,17 @@ Two names in the overlays can be one file on this PC (`lib/x` and `usr/lib/x`); 
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable
 
 from allie.client.generation import Changes, Generation
 from allie.core import tags
 from allie.core.errors import PathRefused
-from allie.core.ledger import Ledger
+from allie.core.ledger import DIRECTORY, NOTHING, Ledger, Placed, inode_of
 from allie.core.resolution import Entry, Problem, Resolution
 from allie.core.system import System
-from allie.machine import user_mounts
+from allie.machine import tree, user_mounts
 from allie.machine.paths import Bounds, Inside
 
 
@@ -125,21 +127,39 @@ def rekeyed(ledger: Ledger, claims: Claims, inside: Inside) -> Ledger:
     """The ledger by today's real paths: a directory may have become a symlink since.
 
     Only where all of today's way is root's: by a link of his own a user could have what is
-    another's pass for what ALLiE has placed.
+    another's pass for what ALLiE has placed. And only where what stands there is what we placed,
+    moved: else a file of somebody's would be taken for ours, and withdrawn. An entry that is there
+    already stays.
     """
     moved = {}
     for real in ledger.entries.keys() - claims.by_real.keys():
         try:
             today = inside.entry(real)
-            trusted = today != real and not inside.parent(real).tainted
-        except PathRefused:
+            if today == real or today in ledger.entries or inside.parent(real).tainted:
+                continue
+            if _is_what_we_placed(ledger.entries[real], tree.status(inside.prefix + today)):
+                moved[real] = today
+        except (OSError, PathRefused):
             continue
-        if trusted:
-            moved[real] = today
     if not moved:
         return ledger
     entries = {moved.get(real, real): placed for real, placed in ledger.entries.items()}
     return ledger._replace(entries=entries)
+
+
+def _is_what_we_placed(placed: Placed, st: os.stat_result | None) -> bool:
+    """Whether what stands elsewhere is the very file, or directory, that the ledger has.
+
+    One of the same content and time may be a package's, from which the overlay's was copied.
+    """
+    if st is None:
+        return placed.content == NOTHING
+    if inode_of(placed.seen) != st.st_ino:
+        return False
+    if placed.content == DIRECTORY:
+        return stat.S_ISDIR(st.st_mode)  # its time changes with what is in it
+    # An inode's number is given to another file as soon as it is free.
+    return placed.seen.split(" ", 2)[2:] == tree.seen_of(st).split(" ", 2)[2:]
 
 
 def follow_on(

@@ -95,6 +95,14 @@ class Describer:
             astray = "it is the file of its package now"
             standing[real] = standing[real]._replace(astray=astray)
 
+    def comes_anew(self, real: str) -> bool:
+        """Whether a path is below a link that gives way to a directory: nothing stands there yet.
+
+        What its name leads to now lies behind the link, and has nothing to do with it.
+        """
+        going = self.inside.bounds.going
+        return bool(going) and any(real.startswith(f"{link}/") for link in going)
+
     def is_tainted(self, real: str) -> bool:
         """Whether others than root can change the names in the directory of a path."""
         return self.inside.parent(real).tainted
@@ -105,7 +113,7 @@ class Describer:
         source: the overlay's. Raises PathRefused, OSError.
         """
         wanted = os.lstat(source)
-        if not paths.is_closed(wanted):
+        if not paths.is_closed(wanted) or self.comes_anew(real):
             return ""
         st = self.reach.status(real)
         if st is None or not stat.S_ISDIR(st.st_mode):

@@ -158,7 +158,7 @@ class _View:
             try:
                 # By its path, and so of whatever stands there now: it may be something else when
                 # it comes to be used, which is for those to see who use it.
-                st = tree.status(prefix + real)
+                st = None if self.describe.comes_anew(real) else tree.status(prefix + real)
             except OSError as error:
                 self.unseen[real] = f"cannot be looked at: {error.strerror}"
                 continue
@@ -292,7 +292,8 @@ class _View:
 
     def _look_at_tombstone(self, real: str, placed: Placed) -> None:
         """Only a file that is ours to the second of its time came back; a new one is the user's."""
-        st = self.reach.status(real) if self.inside.entry(real) == real else None
+        there = self.inside.entry(real) == real and not self.describe.comes_anew(real)
+        st = self.reach.status(real) if there else None
         self.met[real] = tree.seen_of(st) if st else NOTHING
         if st is None or stat.S_ISDIR(st.st_mode) or not placed.source:
             return

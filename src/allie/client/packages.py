@@ -1,7 +1,8 @@
-"""What package managers know of a path: whether a file is the one that they installed (RULES B2),
-and what stands there of theirs now, where ours lay over it while they upgraded or removed it.
+"""What package managers know of a path: whether a file is the one that they installed, and what
+they have there now, where ours lay over it while they upgraded or removed it.
 
-dpkg's lists are read as files, from any root; rpm's database by the rpm of that root.
+docs/internals/packages.md tells what comes back when. dpkg's lists are read as files, from any
+root; rpm's database by the rpm of that root.
 """
 
 from __future__ import annotations
@@ -23,10 +24,8 @@ from allie.machine.reach import Reach
 _DPKG = "var/lib/dpkg"
 _KINDS = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}  # by the length of the digest
 _RPM = ("var/lib/rpm", "usr/lib/sysimage/rpm")
-_AT_ONCE, _MOST_SAID = (
-    20,
-    16 << 20,
-)  # paths that rpm is asked about at once, and bytes of its answer
+_AT_ONCE = 20  # paths that rpm is asked about
+_MOST_SAID = 16 << 20  # bytes of its answer
 _MOST_READ = 64 << 20  # bytes of a user's file
 # What is kept beside a file that was not as its package had left it: the package's newer one.
 _BESIDE = (".dpkg-dist", ".dpkg-new", ".ucf-dist", ".ucf-new", ".rpmnew")

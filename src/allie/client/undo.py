@@ -79,7 +79,7 @@ class _WayBack:
                 continue
             if stands != step.wanted:
                 self._leave(step.real)
-            elif step.before[0] == NOTHING:
+            elif step.before[0] == NOTHING and not _came_meanwhile(place, step.real):
                 self._add(_back(step, REMOVE, step.before), None)
             else:
                 try:
@@ -132,6 +132,17 @@ class _WayBack:
         self.offers.pop(step.real, None)
         if offer:
             self.offers[step.real] = offer
+
+
+def _came_meanwhile(place: str, real: str) -> bool:
+    """Whether something came to a path between the look and the rename, and so was kept."""
+    kept = f"{place}/files/{real}"
+    try:
+        return tree.is_plain_way(f"{place}/files", real) and (
+            os.path.islink(kept) or os.path.isfile(kept)
+        )
+    except (OSError, PathRefused):
+        return False
 
 
 def _brought_the_kit(step: Step) -> bool:

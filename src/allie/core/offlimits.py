@@ -11,6 +11,7 @@ NEEDED = (system.ARCHIVE, f"{system.CONF}/run-conf", f"{system.CONF}/{stubs.FETC
 # What ALLiE itself needs; neither these nor what holds one of them can ever be made absent.
 VITAL = ("etc/allie", "root/conf", "root/util", "root/done", "var/lib/allie", *NEEDED)
 _LONGEST = 255  # bytes; no file system takes more
+_LONGEST_SCRIPT = 240  # its log and its done-file have longer names
 
 
 def refusal(path: str) -> str:
@@ -23,8 +24,9 @@ def refusal(path: str) -> str:
     names = path.split("/")
     if ".." in names or "." in names:
         return "a path with . or .. in it"
-    if any(len(name.encode(errors="surrogateescape")) > _LONGEST for name in names):
-        return f"a name longer than {_LONGEST} bytes"
+    most = _LONGEST_SCRIPT if names[:-1] == system.CONF.split("/") else _LONGEST
+    if any(len(name.encode(errors="surrogateescape")) > most for name in names):
+        return f"a name longer than {most} bytes"
     return ""
 
 

@@ -23,9 +23,12 @@ def held_back(
     going: by real path, what the ledger has.
     """
     placed = {real: old for real, old in going.items() if old}
+    if not placed:  # as nearly always
+        return set(), []
     kit = _kit(placed, present)
     stays = kit | _waiting(placed.keys() - kit, present.ledger.entries)
-    return stays, [Problem(min(kit), _NO_KIT)] if kit else []
+    first = min(kit & {*offlimits.NEEDED} or kit, default="")
+    return stays, [Problem(first, _NO_KIT)] if kit else []
 
 
 def _kit(going: Mapping[str, Placed], present: Present) -> set[str]:
