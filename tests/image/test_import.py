@@ -290,6 +290,16 @@ def test_what_a_power_failure_left_is_compared_by_content(tmp_path: Path) -> Non
     assert things(server.image("toy1")) == things(root)
 
 
+def test_a_content_of_the_same_size_and_time_is_another(tmp_path: Path) -> None:
+    """Reproducible builds give all their files one time."""
+    root, server = rich_root(tmp_path / "root"), Store(tmp_path / "store")
+    make_tree(root, {"usr/lib/ssl": File("3.0.14\n", mtime=1_700_000_000)})
+    server.run("image", "import", "toy1", root).ok()
+    make_tree(root, {"usr/lib/ssl": File("3.0.15\n", mtime=1_700_000_000)})
+    server.run("image", "import", "toy1", root).ok()
+    assert things(server.image("toy1")) == things(root)
+
+
 def test_killed_right_after_the_switch(tmp_path: Path) -> None:
     root, server = rich_root(tmp_path / "root"), Store(tmp_path / "store")
     server.run("image", "import", "toy1", root).ok()

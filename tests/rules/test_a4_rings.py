@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,19 @@ def test_a_ring_that_is_missing_is_refused(tmp_path: Path) -> None:
     world.follow(ring="nosuch")
     assert world.tick().rc == 1
     assert world.read("etc/a") == "1\n"
+
+
+def test_a_release_with_the_times_of_another_is_another(tmp_path: Path) -> None:
+    """As reproducible archives leave them: what differs has the same size and time."""
+    world = World(tmp_path, {"etc/a": "1\n"})
+    releases = world.store / "releases/common"
+    make_tree(releases, {"1/etc/a": "one\n", "2/etc/a": "two\n", "2/etc/b": "b\n"})
+    make_tree(releases, {"stable": Link("1")})
+    for path in releases.rglob("*"):
+        os.utime(path, (1_700_000_000, 1_700_000_000), follow_symlinks=False)
+    world.follow(ring="stable")
+    world.good()
+    (releases / "stable").unlink()
+    make_tree(releases, {"stable": Link("2")})
+    assert world.tick(env={"ALLIE_ROUTINE": "1"}).rc == 0
+    assert world.read("etc/a") == "two\n"

@@ -65,8 +65,22 @@ def _again(path: str, content: str) -> Change:
     return lambda image: make_tree(image, {path: content})
 
 
+def _silently(path: str) -> Change:
+    """Another content, as a reproducible build has it: of the same size and time."""
+
+    def change(image: Path) -> None:
+        st = (image / path).stat()
+        (image / path).write_bytes((image / path).read_bytes().swapcase())
+        os.utime(image / path, ns=(st.st_atime_ns, st.st_mtime_ns))
+
+    return change
+
+
 CHANGES: dict[str, Change] = {
     "content": _again("usr/share/b", "another b\n"),
+    "content of the same size and time": _silently("usr/share/b"),
+    "the same of a file with two names": _silently("usr/share/a"),
+    "the same of what an overlay hides": _silently("etc/motd"),
     "a mode": lambda image: (image / "usr/share/b").chmod(0o600),
     "a directory's mode": lambda image: (image / "usr/share").chmod(0o750),
     "an owner": lambda image: os.chown(image / "usr/share/b", 7, 7),
@@ -103,6 +117,25 @@ def test_only_what_differs_is_an_update(room: Room, pc: TickPC) -> None:
     (room.store / "overlays/common/etc/motd").unlink()
     pc.tick()
     until(lambda: (root / "etc/motd").read_text() == "the image's, edited\n", "a right pristine")
+
+
+def test_who_wants_it_quick_takes_size_and_time_for_it(room: Room, pc: TickPC) -> None:
+    _silently("usr/share/b")(room.store / "images/el7")
+    said = pc.run("system", "update", "el7", "--quick").ok().out
+    assert "already as the image" in said
+    assert "now the image" in _update(pc)
+
+
+def test_the_next_image_may_have_the_times_of_this_one(room: Room, pc: TickPC) -> None:
+    """Nobody asks: allie.conf names it."""
+    image = room.store / "images/el7-june"
+    _run("cp", "-a", room.store / "images/el7", image)
+    _silently("usr/share/b")(image)
+    room.declare(section("el7", image="el7-june"))
+    pc.tick(rc=None)
+    arrives(pc, "el7", "el7-june")
+    until(lambda: not processes_of(pc.root), "it has ended")
+    assert (pc.root / "systems/el7/usr/share/b").read_text() == (image / "usr/share/b").read_text()
 
 
 def test_what_the_system_itself_wrote_is_not_the_images(pc: TickPC) -> None:

@@ -53,8 +53,9 @@ def run(args: argparse.Namespace) -> int:
         atomic.remove(notes)
     words, show = console.progress(f"{args.kind} {args.name}")
     reach = rsync.transport(store, stall) + words
+    empty = not os.listdir(args.dir)
+    reach += [] if empty else [rsync.BY_CONTENT]
     if args.kind == "image":
-        empty = not os.listdir(args.dir)
         bringing.fetch(
             able, reach, store, args.name, args.dir, stall=stall, follow=show, fresh=empty
         )

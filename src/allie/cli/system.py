@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--trust", action="store_true", help="add: the partition with its label is this PC's own"
     )
     parser.add_argument("--in-place", action="store_true", help="update: also on a partition")
+    parser.add_argument(
+        "--quick", action="store_true", help="update: take files of one size and time for equal"
+    )
     options.add_json(parser)
 
 
@@ -68,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
         return DONE
     declared = others.find(settings, args.name)
     if args.action == "update":
-        made = switch.update(_job(here, declared), in_place=args.in_place)
+        job = _job(here, declared)
+        made = switch.update(job, in_place=args.in_place, quick=args.quick)
         words = "now the image {} as the store has it" if made else "already as the image {} has it"
         console.say(f"{declared.name}: {words.format(declared.image)}")
     elif args.action == "rollback":

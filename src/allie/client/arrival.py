@@ -221,8 +221,10 @@ def from_stores(settings: Settings, work: Callable[[str], None]) -> None:
 
 def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
     settings = job.settings
+    # At the lowest priority the disk may keep it waiting: more patience than with overlays.
+    stall = settings.stall * rsync.PATIENCE
     able = rsync.held_in(tree, rsync.version(f"{job.base.state}/rsync"))
-    reach = rsync.transport(store, settings.stall)
+    reach = rsync.transport(store, stall)
     place = f"{systems.book(job.base, job.declared.name)}/progress"
     words, show = console.progress(f"{job.declared.name}: image {note.image}")
     limits = [f"--bwlimit={settings.bandwidth}"] if settings.bandwidth else []
@@ -244,22 +246,22 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
             systems.write_note(tree, note)
             synced = time.monotonic()
 
+    fresh = not note.update and systems.is_empty(tree)
     bringing.fetch(
         able,
         reach,
         store,
         note.image,
         tree,
-        # At the lowest priority the disk may keep it waiting: more patience than with overlays.
-        stall=settings.stall * 5,
+        stall=stall,
         follow=follow,
         asks=asks,
         like=like,
         update=note.update,
         spares=note.update and not like,
-        fresh=not note.update and systems.is_empty(tree),
+        fresh=fresh,
         excluded=fit.excluded(note.update),
-        limits=steady,
+        limits=[*steady, *([] if fresh else [rsync.BY_CONTENT])],
     )
 
 

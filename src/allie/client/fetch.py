@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from allie.client import generation as generations
@@ -54,10 +54,18 @@ class Fetched(Value):
     contact: Contact
 
 
-def fetch(here: System, settings: Settings, *, routine: bool, trial: bool = False) -> Fetched:
+def fetch(
+    here: System,
+    settings: Settings,
+    *,
+    routine: bool = False,
+    exact: bool = False,
+    trial: bool = False,
+) -> Fetched:
     """Bring the store's overlays; where that cannot be, the present generation stands.
 
     routine: do not ask after ACLs and attributes; what is fetched brings its own in any case.
+    exact: compare all by content, also what has the size and time that it had.
     Raises nothing for a store that is away or refused: the trouble is in the contact. But for a
     trial of settings that are not in force yet it raises StoreError, and notes nothing. Raises
     StateError where this PC's own disk stops us.
@@ -71,7 +79,7 @@ def fetch(here: System, settings: Settings, *, routine: bool, trial: bool = Fals
         now = time.monotonic()
         until = now + max(0.0, end - now) / (len(stores) - number)  # the next ones get their share
         try:
-            source = _source(store, here, settings, until)
+            source = _source(store, here, settings, until, exact)
             after, names = _from(source, here, before, contact, routine)
             fresh = _met(store, settings, contact, after.number)
             same = fresh._replace(good=contact.good, answered=contact.answered) == contact
@@ -109,10 +117,11 @@ def overlay_path(settings: Settings, overlay: str) -> str:
     return f"overlays/{overlay}"
 
 
-def _source(store: str, here: System, settings: Settings, until: float) -> _Source:
+def _source(store: str, here: System, settings: Settings, until: float, exact: bool) -> _Source:
     able = rsync.version(f"{here.state}/rsync", held=True)
     reach = rsync.transport(store, settings.stall)
     reach += rsync.exact_times(able, f"{here.state}/rsync")
+    reach += [rsync.BY_CONTENT] * exact
     return _Source(store, settings, able, reach, until)
 
 
@@ -133,7 +142,7 @@ def _from(
         _forget_parts(here)
         return before, ()
     need_size(settings, before, asked)
-    if settings.ring or asked.links or _has_links(before, asked.changed):
+    if settings.ring or asked.links or generations.has_links(before, asked.changed):
         return _all(here, source, before, lagging)
     part = _change(here, source, before, asked)
     return accept_change(here, settings, part, before, asked.gone, lagging=lagging)
@@ -172,12 +181,6 @@ def _ask(source: _Source, before: Generation) -> Answer:
     return Answer(tuple(changed), tuple(gone), links)
 
 
-def _has_links(before: Generation, names: Sequence[str]) -> bool:
-    """Whether what changed is a hard link in the present generation; they change together."""
-    stats = [tree.status(f"{before.path}/{name}") for name in names]
-    return any(st and st.st_nlink > 1 and not tree.is_directory(st) for st in stats)
-
-
 def _whole(here: System, source: _Source, before: Generation | None) -> str:
     """Fetch all into a new part; what did not change is linked to the present generation.
 
@@ -186,6 +189,7 @@ def _whole(here: System, source: _Source, before: Generation | None) -> str:
     """
     part, trees = _prepare(here, before)
     words, show = console.progress(f"{here.name or here.root}: overlays")
+    words += [rsync.BY_CONTENT] * bool(source.settings.ring and trees)
     source = source._replace(reach=source.reach + words)
     with _no_leftovers(here, part):
         for wanted, into in _pulls(source):
@@ -205,6 +209,7 @@ def _change(here: System, source: _Source, before: Generation, asked: Answer) ->
     gone = set(asked.gone)
     wanted = rsync.names([name for name in names if name and name not in gone])
     top = rsync.sources(source.store, ["overlays"])[0]
+    words += [rsync.BY_CONTENT]  # else a file that we have, of the same time, would do
     argv = rsync.fetch_some(source.able, source.reach + words, top, part, trees)
     with _no_leftovers(here, part):
         _run(argv, source, show=show, names=wanted, disk=here.mirror)

@@ -8,6 +8,7 @@ effect (RULES B4).
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from allie.client import state
 from allie.core import resolution, settings, system, tags
@@ -94,6 +95,12 @@ def names_in(generation: Generation, overlay: str) -> list[Listed]:
         Listed._make((name[:-1], True) if name[-1] == "/" else (name, False))
         for name in text.split("\0")[:-1]
     ]
+
+
+def has_links(generation: Generation, names: Iterable[str]) -> bool:
+    """Whether one of these, `overlay/path`, is a hard link there: its names change together."""
+    stats = [tree.status(f"{generation.path}/{name}") for name in names]
+    return any(st and st.st_nlink > 1 and not tree.is_directory(st) for st in stats)
 
 
 def note(generation: Generation, names: dict[str, list[Listed]]) -> None:

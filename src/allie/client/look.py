@@ -291,11 +291,16 @@ class _View:
         return Offer(path, source, content, attrs, st.st_size)
 
     def _look_at_tombstone(self, real: str, placed: Placed) -> None:
-        """Only a file that is ours to the second of its time came back; a new one is the user's."""
+        """Only a file that is ours to the second of its time came back; a new one is the user's.
+
+        A directory is ours if it is the very one.
+        """
         there = self.inside.entry(real) == real and not self.describe.comes_anew(real)
         st = self.reach.status(real) if there else None
         self.met[real] = tree.seen_of(st) if st else NOTHING
-        if st is None or stat.S_ISDIR(st.st_mode) or not placed.source:
+        if st is None or not placed.source or stat.S_ISDIR(st.st_mode):
+            if st and placed.content == DIRECTORY and inode_of(placed.seen) == st.st_ino:
+                self.standing[real] = self.describe.standing(real, st, placed)
             return
         size, mtime = size_and_mtime(placed.source)
         if (st.st_size, st.st_mtime_ns // 10**9) == (size, mtime // 10**9):

@@ -36,6 +36,7 @@ def run(here: System, part: str, *, ahead: bool = False) -> Applied:
     locate.need_name(here)
     with lock.held(here, "00overlay" if part == "overlay" else "01overact"):
         tick = state.this_tick(here)
+        full = tick % FULL_EVERY == 0
         if _cut_short(here):
             _sort_out(here)
         if part == "overlay":
@@ -43,10 +44,10 @@ def run(here: System, part: str, *, ahead: bool = False) -> Applied:
             if ahead and before and _came_just_now(here, before):
                 known = before
             else:
-                known = bring(here, before, routine=_is_routine(tick))
+                exact = full or ROUTINE not in os.environ
+                known = bring(here, before, routine=_is_routine(tick), exact=exact)
         else:
             before = known = grounds(here)
-        full = tick % FULL_EVERY == 0
         if full or state.pause(here) or not glance.holds(here, part, known):
             done = _look_and_apply(here, part, before, known, tick, full=full)
         else:
@@ -60,13 +61,16 @@ def _is_routine(tick: int) -> bool:
     return ROUTINE in os.environ and tick % THOROUGH_EVERY != 0
 
 
-def bring(here: System, before: Grounds | None, *, routine: bool = False) -> Grounds:
+def bring(
+    here: System, before: Grounds | None, *, routine: bool = False, exact: bool = False
+) -> Grounds:
     """Fetch by the settings in force; and by others that came, or that the store has by now.
 
-    before: the grounds as they are; None if they are unknown. Returns what they are then.
+    before: the grounds as they are; None if they are unknown. routine, exact: as for `fetch`.
+    Returns what they are then.
     """
     settings = before.settings if before else settings_now(here, generations.current(here))
-    fetched = fetch(here, settings, routine=routine)
+    fetched = fetch(here, settings, routine=routine, exact=exact)
     refused = fetched.contact.refused
     if before and fetched.generation == before.generation and not (before.coming or refused):
         return before

@@ -29,13 +29,16 @@ _LEFT_OUT = (*fit.NEVER, *fit.KEEP, *_PASSING)
 _PREFIXES = tuple(path[:-1] if path[-1] == "*" else path + "/" for path in _LEFT_OUT)
 
 
-def compare(job: Job, root: str) -> str:
-    """How a system stands to the image: SAME, OTHER or LINKS. Raises StoreError, Unreachable."""
+def compare(job: Job, root: str, *, quick: bool = False) -> str:
+    """How a system stands to the image: SAME, OTHER or LINKS. Raises StoreError, Unreachable.
+
+    quick: a file of the same size and time is the same; else contents are compared.
+    """
     found = OTHER
 
     def ask(store: str) -> None:
         nonlocal found
-        found = _Question(job, root, store).answer()
+        found = _Question(job, root, store, quick).answer()
 
     arrival.from_stores(job.settings, ask)
     return found
@@ -44,14 +47,15 @@ def compare(job: Job, root: str) -> str:
 class _Question:
     """One system and one store; what the store's answer has said so far."""
 
-    def __init__(self, job: Job, root: str, store: str) -> None:
-        self.root, self.store = root, store
+    def __init__(self, job: Job, root: str, store: str, quick: bool) -> None:
+        self.root, self.store, self.quick = root, store, quick
         self.here = locate.open_system(root)
         self.placed: Mapping[str, Placed] = state.load_ledger(self.here).entries
         self.own = _own_directories(root)
         self.able = rsync.held_in(root, rsync.version(f"{job.base.state}/rsync"))
-        self.reach = rsync.transport(store, job.settings.stall)
-        self.bounds = Bounds(job.settings.stall * 5)
+        stall = job.settings.stall * rsync.PATIENCE
+        self.reach = rsync.transport(store, stall)
+        self.bounds = Bounds(stall)
         self.wanted = rsync.sources(store, [f"images/{job.declared.image}"])[0]
         self.differs = False
         self.has: set[str] = set()  # of what ALLiE placed, what the image has, too
@@ -59,7 +63,8 @@ class _Question:
 
     def answer(self) -> str:
         excluded = [f"/{path}" for path in _LEFT_OUT]
-        argv = comparing.whole(self.able, self.reach, self.wanted, self.root, excluded)
+        able, quick = self.able, self.quick
+        argv = comparing.whole(able, self.reach, self.wanted, self.root, excluded, quick=quick)
         lines = listening.by_line(self._follow)
         done = process.run(argv, bounds=self.bounds, on_output=lines, only_reads=True)
         if self.differs:
@@ -102,7 +107,7 @@ class _Question:
         if not kept:
             return True
         with _laid_out(self.here, kept) as laid:
-            argv = comparing.some(self.able, self.reach, self.wanted, laid)
+            argv = comparing.some(self.able, self.reach, self.wanted, laid, quick=self.quick)
             names = rsync.names(list(kept))
             done = process.run(argv, stdin=names, bounds=self.bounds, only_reads=True)
         rsync.check(done, self.store)

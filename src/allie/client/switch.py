@@ -45,22 +45,23 @@ def wants_update(base: System, declared: Declared, root: str) -> str:
     return f"allie.conf names the image {declared.image}, it has {present}"
 
 
-def update(job: Job, *, in_place: bool = False) -> bool:
+def update(job: Job, *, in_place: bool = False, quick: bool = False) -> bool:
     """Bring the image as it is now, beside the present tree, and switch to it.
 
-    False if it is as the store has the image already: then nothing is made.
+    False if it is as the store has the image already: then nothing is made. quick: a file of the
+    same size and time is as the store has it; else contents are compared.
     Raises Busy, UsageError, StateError, StoreError; the system is then as it was.
     """
     base, declared = job.base, job.declared
     with arrival.at_work(job) as root:
         if systems.in_place(declared, root):
-            return _update_in_place(job, root, in_place)
+            return _update_in_place(job, root, in_place, quick)
         recover(base, declared, root, locked=True)
         _must_be_there(declared, root)
         _must_be_movable(declared, root)
         part = systems.beside(root, "part")
         if not systems.note_of(part):  # else an earlier try goes on
-            found = same.compare(job, root)
+            found = same.compare(job, root, quick=quick)
             if found == same.SAME:
                 _stays(job, root)
                 return False
@@ -266,13 +267,13 @@ def _rename(tree: str, name: str) -> None:
         raise StateError(f"cannot move {tree}: {error.strerror}", hint) from error
 
 
-def _update_in_place(job: Job, root: str, consent: bool) -> bool:
+def _update_in_place(job: Job, root: str, consent: bool, quick: bool) -> bool:
     """A system on a partition: nobody can use it meanwhile, and nothing is there to go back to."""
     declared = job.declared
     stands, _ = systems.standing(declared, root)
     if stands != systems.PARTIAL:
         _must_be_there(declared, root)
-        if same.compare(job, root) != same.OTHER:
+        if same.compare(job, root, quick=quick) != same.OTHER:
             _stays(job, root)
             return False
         if not consent:

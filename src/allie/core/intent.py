@@ -50,7 +50,8 @@ def step_of(change: Change, part: str, pristine: str) -> Step:
     old, offer, entry = change.old, change.offer, change.entry
     offered = (offer.content, offer.attrs) if offer else NOTHING_THERE
     if change.verb == FORGET:
-        return Step(change.real, change.verb, change.why, before, before, old, None)
+        hidden = before == NOTHING_THERE and _hidden(old)
+        return Step(change.real, change.verb, change.why, before, before, old, None, hidden)
     if entry is None:
         buried = _buried(change, offered)
         return Step(change.real, change.verb, change.why, before, offered, old, None, buried)
@@ -72,6 +73,15 @@ def _buried(change: Change, back: State) -> bool:
     """
     old = change.old
     return bool(old and old.source and old.content[:2] == "f:" and old.content != back[0])
+
+
+def _hidden(old: Placed | None) -> bool:
+    """Whether what is withdrawn and not there is to be withdrawn again should it come back.
+
+    It may only be hidden: something is mounted above it.
+    """
+    content = old.content if old and old.pristine == NOTHING else ""
+    return content == DIRECTORY or content[:2] in ("f:", "l:")
 
 
 def settle(

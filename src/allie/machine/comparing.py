@@ -15,21 +15,32 @@ _WIDTH = 12  # of what stands before a name: %i and a space
 
 
 def whole(
-    able: Version, reach: list[str], wanted: str, tree: str, excluded: Sequence[str]
+    able: Version,
+    reach: list[str],
+    wanted: str,
+    tree: str,
+    excluded: Sequence[str],
+    *,
+    quick: bool = False,
 ) -> list[str]:
     """How does a tree differ from an image? A line for each thing in the image, equal or not.
 
-    A directory's time is no difference: it moves with whatever is placed there.
+    A directory's time is no difference: it moves with whatever is placed there. quick: a file of
+    the same size and time is equal; else contents are compared.
     """
     flags = [*rsync.archive_flags(able), "-O", "-n", "-ii", "--delete", "--outbuf=L"]
     flags += ["--out-format=%i %n\t%L", *(f"--exclude={pattern}" for pattern in excluded)]
+    flags += [] if quick else [rsync.BY_CONTENT]
     return ["rsync", *flags, *reach, "--", f"{wanted}/", f"{tree}/"]
 
 
-def some(able: Version, reach: list[str], wanted: str, tree: str) -> list[str]:
+def some(
+    able: Version, reach: list[str], wanted: str, tree: str, *, quick: bool = False
+) -> list[str]:
     """The same of the names on standard input alone; no output where they are equal."""
     flags = [*rsync.archive_flags(able), "-O", "-n", "--no-H", "--from0", "--files-from=-"]
     flags += ["--no-implied-dirs", "--out-format=%i %n\t%L"]
+    flags += [] if quick else [rsync.BY_CONTENT]
     return ["rsync", *flags, *reach, "--", f"{wanted}/", f"{tree}/"]
 
 

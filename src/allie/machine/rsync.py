@@ -17,6 +17,10 @@ from allie.machine import atomic, process
 from allie.machine.groups import FULL, MUCH
 from allie.machine.process import Finished
 
+# Compare contents. rsync otherwise takes two files of one size and time for one: archives that are
+# built twice alike, and whatever has all its times set, have many that differ.
+BY_CONTENT = "--checksum"
+PATIENCE = 5  # times `stall`: with an image an end may read contents first, or have a busy disk
 # rsync(1), EXIT VALUES. 5 start of the protocol, 10 socket, 12 stream, 30 and 35 time-outs,
 # 255 is ssh's own; the server went away, or was never there.
 _AWAY = (5, 10, 12, 30, 35, 255)

@@ -129,7 +129,7 @@ def bring(
     for _ in range(2):
         parts.fresh(part)
         flags = [*options, *words, *rsync.exact_times(able, f"{part.top}/boot")]
-        flags += ["--checksum"] * part.is_doubtful
+        flags += [rsync.BY_CONTENT] * bool(part.links)
         argv = rsync.fetch(able, flags, wanted, part.tree, part.links)
         said.clear()
         bounds = Bounds(stall) if stall else None
