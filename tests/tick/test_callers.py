@@ -103,14 +103,14 @@ def test_stopped_at_any_moment_nothing_is_left_at_work(tmp_path: Path, verb: str
     if verb == "run-conf":
         site.pc.run(*join).ok()
     usual = _seconds(lambda: site.pc.run(*(join if verb == "join" else [verb])))
-    for moment in range(1, 13):
+    for moment in range(1, 9):
         number = STOPS[moment % len(STOPS)]
         site.overlay({f"etc/many/{each}": f"{each} {moment}\n" for each in range(300)})
         if verb == "join":
             site.pc.path("/etc/allie/system").unlink(missing_ok=True)
             shutil.rmtree(site.pc.path("/var/lib/allie"), ignore_errors=True)
         started = site.pc.spawn(*(join if verb == "join" else [verb]))
-        time.sleep(usual * moment / 12)
+        time.sleep(usual * moment / 8)
         started.send_signal(number)
         out, err = started.communicate(timeout=60)
         assert started.returncode in (128 + number, -number, 0), (moment, out, err)
