@@ -16,7 +16,8 @@ import pytest
 
 from allie.server import kit
 from tests import leftovers
-from tests.tick.site import TickPC, lone_pc, needs_root, script
+from tests.tick.site import Site, TickPC, lone_pc, needs_root, script
+from tests.worlds.toy import Tree
 
 pytestmark = [pytest.mark.root, needs_root]
 STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -88,6 +89,41 @@ def test_a_script_is_known_before_it_does_anything(pc: TickPC) -> None:
     pc.path("/tmp/go").unlink()
     _until(lambda: pc.tick()["50a"]["state"] == "satisfied")
     assert pc.count("/tmp/ran") == 2
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("verb", ["join", "run-conf"])
+def test_stopped_at_any_moment_nothing_is_left_at_work(tmp_path: Path, verb: str) -> None:
+    """And the same command, or the next tick, goes on from there."""
+    tree: Tree = {f"etc/many/{each}": f"{each}\n" for each in range(300)}
+    site = Site(tmp_path, {**tree, "root/conf/50a": script("sleep 0.3; echo x >>/tmp/ran")})
+    join = ["join", str(site.store), "--image", "img", "--no-timer"]
+    if verb == "run-conf":
+        site.pc.run(*join).ok()
+    usual = _seconds(lambda: site.pc.run(*(join if verb == "join" else [verb])))
+    for moment in range(1, 9):
+        number = STOPS[moment % len(STOPS)]
+        site.overlay({f"etc/many/{each}": f"{each} {moment}\n" for each in range(300)})
+        if verb == "join":
+            site.pc.path("/etc/allie/system").unlink(missing_ok=True)
+            shutil.rmtree(site.pc.path("/var/lib/allie"), ignore_errors=True)
+        started = site.pc.spawn(*(join if verb == "join" else [verb]))
+        time.sleep(usual * moment / 8)
+        started.send_signal(number)
+        out, err = started.communicate(timeout=60)
+        assert started.returncode in (128 + number, -number, 0), (moment, out, err)
+        assert b"Traceback" not in out + err, (moment, err)
+        assert not leftovers.processes_below(tmp_path, patience=2), moment
+        site.pc.run(*(join if verb == "join" else [verb])).ok()
+        assert site.pc.read("/etc/many/299") == f"299 {moment}\n"
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
 
 
 SHELLS = [

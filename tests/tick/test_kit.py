@@ -121,6 +121,32 @@ def test_the_stub_asks_once(base: Base) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("signal", ["INT", "TERM"])
+def test_who_stops_run_conf_stops_its_script(base: Base, signal: str) -> None:
+    """As `systemctl stop` does with KillMode=process: run-conf alone is told."""
+    waits = script(f"# {signal}", "[ -e /go ] || exit 0", "echo $$ >/pid", "sleep 300 & sleep 301")
+    make_tree(base.root, {"root/conf/50waits": waits, "go": ""})
+    # A shell has what it starts in the background ignore Ctrl-C; Python gives that back.
+    code = "from signal import *; import os; signal(SIGINT, SIG_DFL);"
+    code += " os.execv('/root/conf/run-conf', ['run-conf'])"
+    told = base.run(
+        f'rm -f /pid; python3 -c "{code}" & tick=$!;'
+        " for n in $(seq 300); do [ -s /pid ] || sleep 0.1; done;"
+        f" kill -{signal} $tick; wait $tick; echo $?;"
+        " ls /run/allie; for each in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$each; echo; done"
+    )
+    number = {"INT": 130, "TERM": 143}[signal]
+    lines = told.out.splitlines()
+    assert lines[0] == str(number), told
+    assert not [line for line in lines if "sleep 30" in line or "starting" in line], told
+    os.unlink(base.root / "go")
+    again = base.run("/root/conf/run-conf; allie status")
+    assert "50waits                  satisfied" in again.out
+    os.unlink(base.root / "root/conf/50waits")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_code_is_unpacked_once(base: Base) -> None:
     places = sorted(os.listdir(base.root / "var/lib/allie-code"))
     assert places == [sha256(archive().read_bytes()).hexdigest()]

@@ -126,6 +126,24 @@ def test_the_names_in_an_answer() -> None:
     assert answer.links
 
 
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"Welcome to the mirror of example.org\n\n  Rules: be nice\n",
+        b'skipping non-regular file "common/etc/x"\n',
+        b"created directory /var/lib/allie\n",
+        b"h\ncommon/etc/gone\n*** closed on sundays ***\n*deleted all\n",
+        b">f\n>f+++++++++\n.d..t......\n",
+        b"\xff\xfe \r\n",
+    ],
+)
+def test_what_is_no_item_of_an_answer_says_nothing(noise: bytes) -> None:
+    items = b".d..t...... common/etc/\n*deleting   common/etc/gone\n"
+    assert rsync.parse_answer(noise) == rsync.parse_answer(b"")
+    assert rsync.parse_answer(noise + items) == rsync.parse_answer(items + noise)
+    assert rsync.parse_answer(noise + items) == rsync.parse_answer(items)
+
+
 def test_no_hard_link_is_among_what_changed() -> None:
     answer = rsync.parse_answer(b">f..t...... common/hf+++++++++ a\n")
     assert not answer.links
@@ -149,7 +167,7 @@ def test_fetch_some() -> None:
 @pytest.mark.parametrize(
     ("store", "options"),
     [
-        ("rsync://h", ["--sockopts=TCP_NODELAY", "--contimeout=10", "--timeout=60"]),
+        ("rsync://h", ["--no-motd", "--sockopts=TCP_NODELAY", "--contimeout=10", "--timeout=60"]),
         ("ssh://h/srv", ["-e", "ssh -oBatchMode=yes -oConnectTimeout=10", "--timeout=60"]),
         ("/srv", []),
     ],

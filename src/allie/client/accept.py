@@ -86,7 +86,7 @@ def accept_change(
     generations.note(after, {name: new[name] for name in new if new[name] != old[name]})
     came = frozenset(f"{overlay}/{path}" for overlay in fresh for path, _ in fresh[overlay])
     generations.note_changes(after, Changes(before.number, new == old, came))
-    fold.commit(here, part, [name for each in old for name in _leaves(each, old[each], new[each])])
+    fold.commit(here, part, [n for each in old for n in _leaves(each, old[each], new[each], gone)])
     tree.remove(f"{here.mirror}/left")
     return after._replace(path=f"{here.mirror}/{after.number}"), tuple(news)
 
@@ -159,10 +159,17 @@ def _below(overlay: str, names: tuple[str, ...]) -> set[str]:
     return {name[len(top) :] for name in names if name.startswith(top)}
 
 
-def _leaves(overlay: str, old: list[Listed], new: list[Listed]) -> list[str]:
-    """What is to leave the tree, as `overlay/path`; what changes its kind does not."""
-    stays = {each.spelling for each in new}
-    return [f"{overlay}/{name}" for name, _ in old if name not in stays]
+def _leaves(
+    overlay: str, old: list[Listed], new: list[Listed], gone: Mapping[str, set[str]]
+) -> list[str]:
+    """What is to leave the tree, as `overlay/path`; what changes its kind does not.
+
+    Also what never was the store's, but somebody's who put it there: else the store's answer would
+    be at every tick that it is to go.
+    """
+    stays, known = {each.spelling for each in new}, {each.spelling for each in old}
+    left = [name for name, _ in old if name not in stays]
+    return [f"{overlay}/{name}" for name in left + sorted(gone[overlay] - known)]
 
 
 def _files(names: list[Listed]) -> set[str]:

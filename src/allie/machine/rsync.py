@@ -36,8 +36,8 @@ _CONNECT = 10  # seconds
 _NOT_THERE = r'(?:change_dir|link_stat) "/?(.*)"(?: \(in (\w+)\))? failed: No such file or .* \(2\)'
 _LISTED_BY = {"overlays": "overlay", "images": "image"}
 _NOT_SERVED = r"Unknown module|access denied to"
-_ITEM = b">f+++++++++ "  # what stands before a name in an answer: %i is 11 characters wide
-_DELETED = b"*deleting   "
+# What stands before a name in an answer (%i); rsync has other things to say, too
+_ITEM = rb"([<>ch.][fdLDS][^ ]{9}|\*deleting  ) (.*)"
 _LISTED = rb"^([d-])\S+\s+[0-9,.]+\s+\S+\s+\S+\s(.*)$"
 
 
@@ -108,7 +108,9 @@ def archive_flags(able: Version, *, holes: bool = True) -> list[str]:
 def transport(store: str, stall: int) -> list[str]:
     """The options that a store's kind of address wants."""
     if store.startswith("rsync://"):
-        return ["--sockopts=TCP_NODELAY", f"--contimeout={_CONNECT}", f"--timeout={stall}"]
+        # A message of the day would come where the answer does.
+        bounds = [f"--contimeout={_CONNECT}", f"--timeout={stall}"]
+        return ["--no-motd", "--sockopts=TCP_NODELAY", *bounds]
     if store.startswith("ssh://"):
         port = _ssh(store)[1]
         ssh = f"ssh -oBatchMode=yes -oConnectTimeout={_CONNECT}" + (f" -p{port}" if port else "")
@@ -167,10 +169,10 @@ def parse_answer(out: bytes) -> Answer:
     gone: list[str] = []
     links = False
     for line in out.splitlines():
-        deleted = line[:1] == b"*"
-        name = line[len(_DELETED) if deleted else len(_ITEM) :]
-        (gone if deleted else changed).append(plain_name(name))
-        links = links or line[:1] == b"h"
+        item = re.fullmatch(_ITEM, line)
+        if item:
+            (gone if line[:1] == b"*" else changed).append(plain_name(item[2]))
+            links = links or line[:1] == b"h"
     return Answer(tuple(changed), tuple(gone), links)
 
 

@@ -7,6 +7,7 @@ that anybody types: so it is short. Code that is not unpacked yet runs from the 
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what `signal` takes 2 ms to make names for
 import marshal
 import os
 import stat
@@ -15,6 +16,7 @@ import sys
 CODE = "/var/lib/allie-code"  # see machine.loader
 HOST = "/run/host"  # where the base is seen inside another system: machine.userland
 _NOBODY = 65534
+_SIGINT = 2
 MODULES = f"modules.{sys.implementation.cache_tag}"
 
 
@@ -51,6 +53,8 @@ def find(archive: str) -> str:
 
 def main() -> int:
     """Run the command line from the best form of the code that there is."""
+    if _signal.getsignal(_SIGINT) is _signal.default_int_handler:
+        _signal.signal(_SIGINT, _signal.SIG_DFL)  # nothing is begun yet that wants to be ended well
     place = find(os.path.realpath(sys.path[0]))
     if place:
         with open(f"{place}/{MODULES}", "rb") as file:
