@@ -138,7 +138,12 @@ EDITS = [
         "another system",
         lambda world: deliver(world, conf(world) + "[system el7]\nimage = el7\noverlays = kit\n"),
     ),
-    Edit("no section for this system", rewritten("[system toy]", "[system toys]"), "no section"),
+    Edit(
+        "no section for this system",
+        rewritten("[system toy]", "[system toys]"),
+        "no section",
+        unseen=True,
+    ),
     # the text
     Edit("CRLF", lambda world: deliver(world, conf(world).replace("\n", "\r\n"))),
     Edit("a BOM", lambda world: deliver(world, "\ufeff" + conf(world))),
@@ -197,7 +202,6 @@ EDITS = [
         "of a later one, that leads back",
         lambda world: world.put({CONF: conf(world, "kit, common")}, "extra"),
         "leads back",
-        unseen=True,
     ),
     # the rest
     Edit(

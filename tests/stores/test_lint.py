@@ -62,6 +62,7 @@ FINDINGS: list[tuple[dict[str, Any], str]] = [
     (conf("kit, lab", "kit, lab, extr"), "the store has no overlay extr"),
     (conf("kit, lab", "lab"), "kit is not named"),
     (conf("kit, lab", "kit, common"), "follows the overlay lab"),
+    (conf("[system pc]", "[system b]\noverlays = kit\n[system pc]"), "it keeps its first"),
     (conf("image", "root = LABEL=pc\nimage"), "the store has no image pc"),
     ({SETTINGS: ""}, "declares no system"),
     ({SETTINGS: "\0"}, "no section headers"),

@@ -30,22 +30,22 @@ class Site(Value):
     overlays: frozenset[str]
     classes: frozenset[str]  # of all variants of all classes files
     kit: frozenset[str]  # the paths of ALLiE's own files
-    followed: bool  # whether any overlay has an allie.conf
+    settings: frozenset[str]  # the overlays that have an allie.conf
 
 
 def survey(store: str) -> Site:
     """Look at all overlays of a store."""
     classes: set[str] = set()
-    followed = False
+    having: set[str] = set()
     names = stores.overlays(store)
     for name in names:
         for path, spelling in _settings_in(overlays.load(store, name)):
-            followed = followed or path == system.SETTINGS
+            having.update([name] if path == system.SETTINGS else [])
             text = overlays.text_of(store, f"{name}/{spelling}") if path == system.CLASSES else None
             classes.update(_classes(text or ""))
     kit = overlays.load(store, KIT).listing if KIT in names else ()
     files = frozenset(each.spelling for each in kit if not each.is_dir)
-    return Site(frozenset(names), frozenset(classes), files, followed)
+    return Site(frozenset(names), frozenset(classes), files, frozenset(having))
 
 
 def of_store(store: str) -> list[Finding]:
@@ -128,6 +128,10 @@ def _of_settings(text: str, tag: tags.Tag, overlay: Overlay, site: Site) -> list
         missing = [name for name in each.overlays if name not in site.overlays]
         where = f"[system {each.name}]"
         found += [(f"{where}: the store has no overlay {name}", True) for name in missing]
+        if not site.settings.intersection(each.overlays):
+            found.append(
+                (f"{where}: none of its overlays has an allie.conf: it keeps its first", False)
+            )
         if KIT not in each.overlays:
             found.append((f"{where}: kit is not named; it is followed first", False))
     if not any(overlay.name in each.overlays for each in systems):
