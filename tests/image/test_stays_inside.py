@@ -16,7 +16,7 @@ from allie.core import unbind
 from allie.core.errors import AllieError, PathRefused, StateError
 from allie.core.settings import Declared
 from allie.machine import atomic, locate, within
-from allie.server import blandify, images, overlays, store
+from allie.server import blandify, images, lint, store
 from tests.image.site import Store, rich_root, things
 from tests.image.test_blandify import GOLDEN
 from tests.worlds.toy import Device, Fifo, File, Link, Tree, make_tree
@@ -103,7 +103,7 @@ def test_the_server_stays_inside_an_image(tmp_path: Path, path: str, target: str
         *blandify.mentions(str(image), ("gold17", blandify.machine_id(str(image)))),
         *(each.path for each in blandify.check(str(image), own)),
         *(each.path for each in blandify.apply(str(image), own)),
-        *(each.message for each in overlays.lint(top, "o", ["img"])),
+        *(each.message for each in lint.lint(top, "o", ["img"])),
     ]
     described = images.describe(top, "img")
     if path in ("etc", "usr"):

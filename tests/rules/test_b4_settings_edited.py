@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from allie.server import lint, lint_settings, store
 from tests.rules.helpers import World
 from tests.worlds.store import served
 from tests.worlds.toy import Dir, File, Link
@@ -55,6 +56,7 @@ class Edit(NamedTuple):
     says: str = ""  # what the tick says, once; "": it is good
     current: bool = True  # whether other files of the store go on arriving
     extra: bool = True  # whether the overlay `extra` is followed still
+    unseen: bool = False  # whether `overlay lint` cannot know it
 
 
 def listed(overlays: str) -> Callable[[World], None]:
@@ -112,9 +114,9 @@ EDITS = [
     Edit("a comment behind", listed("kit, common, extra # mine"), "overlay '#'"),
     Edit("without where it stands", listed("kit, extra"), "none of the overlays"),
     # stores
-    Edit("an unreachable store", named("rsync://127.0.0.1:9"), "does not answer"),
-    Edit("no such host", named("rsync://nohost.invalid"), "does not answer"),
-    Edit("no such directory", named("/srv/nosuch"), "the store has no overlays/kit"),
+    Edit("an unreachable store", named("rsync://127.0.0.1:9"), "does not answer", unseen=True),
+    Edit("no such host", named("rsync://nohost.invalid"), "does not answer", unseen=True),
+    Edit("no such directory", named("/srv/nosuch"), "no overlays/kit", unseen=True),
     Edit("no address", named("server:/srv"), "not the address"),
     Edit("a module that is not there", named("rsync://127.0.0.1:9/srv"), "not the address"),
     Edit("no store", rewritten("store =", "stor ="), "names no store"),
@@ -136,7 +138,12 @@ EDITS = [
         "another system",
         lambda world: deliver(world, conf(world) + "[system el7]\nimage = el7\noverlays = kit\n"),
     ),
-    Edit("no section for this system", rewritten("[system toy]", "[system toys]"), "no section"),
+    Edit(
+        "no section for this system",
+        rewritten("[system toy]", "[system toys]"),
+        "no section",
+        unseen=True,
+    ),
     # the text
     Edit("CRLF", lambda world: deliver(world, conf(world).replace("\n", "\r\n"))),
     Edit("a BOM", lambda world: deliver(world, "\ufeff" + conf(world))),
@@ -216,6 +223,14 @@ def complaints(said: str) -> int:
     )
 
 
+def errors(world: World) -> list[str]:
+    """What `overlay lint` says that no PC will take."""
+    top = str(world.store)
+    found = lint_settings.of_store(top)
+    found += [each for name in store.overlays(top) for each in lint.lint(top, name, [])]
+    return [f"{each.path}: {each.message}" for each in found if each.is_error]
+
+
 @pytest.mark.parametrize("edit", EDITS, ids=[edit.name for edit in EDITS])
 def test_an_edit_leaves_the_pc_current_or_with_one_message_and_heals(
     tmp_path: Path, edit: Edit
@@ -225,6 +240,7 @@ def test_an_edit_leaves_the_pc_current_or_with_one_message_and_heals(
     shutil.copytree(world.store, good, symlinks=True)
     edit.do(world)
     world.put({"etc/motd": "two\n"})
+    assert bool(errors(world)) == bool(edit.says and not edit.unseen), errors(world)
     done = world.tick()
     assert (done.rc, complaints(done.out)) == ((1, 1) if edit.says else (0, 0)), done.out
     assert edit.says in done.out

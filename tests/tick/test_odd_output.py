@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from allie.cli import main
-from allie.server import overlays, store
+from allie.server import lint, store
 from tests.image.site import Store
 from tests.tick.site import Site, needs_root, script
 from tests.worlds.pc import Result
@@ -128,7 +128,7 @@ def test_lint_names_what_cannot_be_used(tmp_path: Path) -> None:
         "root/conf/50a": script("# allie: every 99999999999w", "# allie: timeout " + "9" * 3000),
     }
     make_tree(tmp_path / "overlays/common", tree)
-    found = {(each.path, each.message) for each in overlays.lint(str(tmp_path), "common", [])}
+    found = {(each.path, each.message) for each in lint.lint(str(tmp_path), "common", [])}
     top = "overlays/common"
     assert {message for path, message in found if path == f"{top}/root/conf/50a"} == {
         "not understood: # allie: every 99999999999w",
@@ -141,9 +141,11 @@ def test_lint_names_what_cannot_be_used(tmp_path: Path) -> None:
         ("etc/allie/classes", "no host's name is so long"),
         ("etc/allie/classes##host.a", "no PC reads it"),
         ("etc/allie/classes##host.b", "no PC reads it"),
+        ("etc/allie/classes##host.c", "no PC reads it"),
+        ("etc/allie/allie.conf", "declares no system that follows overlays"),
     ):
         assert [said for at, said in found if at == f"{top}/{path}" and words in said], path
-    assert not [at for at, _ in found if at.endswith(("##arch.x", "##host.c", "allie.conf"))]
+    assert not [said for at, said in found if at.endswith("classes##arch.x") and "pc[" in said]
 
 
 def test_a_fault_is_shown_cleanly(tmp_path: Path) -> None:

@@ -276,6 +276,18 @@ def test_a_name_that_no_host_can_have_is_in_no_pattern(name: str) -> None:
         ("a*" * 300, "so long"),
         ("?" * 300, "so long"),
         ("pc[1-" + "9" * 5000 + "]", ""),
+        ("PC-7.lab_2.example.org", ""),
+        ("[!a-c]x", ""),
+        ("[ab]?", ""),
+        ("pc01,pc02", "','"),
+        ("pc[01-10],srv[1-3]", "','"),
+        ("@rack1", "'@'"),
+        ("pc01/", "'/'"),
+        ("pc[01-20", r"the \[ has no partner"),
+        ("pc01]", "the ] has no partner"),
+        ("pc[07]", r"\[07\] is no range of numbers"),
+        ("pc[0-10/2]", "is no range of numbers"),
+        ("pc[z-a]", "no letter is in it"),
     ],
 )
 def test_a_pattern_that_fits_nobody_is_named(pattern: str, words: str) -> None:

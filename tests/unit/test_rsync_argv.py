@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from allie.core import leavings
 from allie.core.errors import AllieError, StateError, StoreError, Unreachable
 from allie.machine import bringing, process, rsync
 from allie.machine.groups import AWAY, FULL, MUCH, Cut
@@ -67,6 +68,9 @@ def test_no_rsync_says_what_to_install(tmp_path: Path, monkeypatch: pytest.Monke
         rsync.version(str(tmp_path / "notes"))
 
 
+HIDDEN = [f"--filter=H {pattern}" for pattern in leavings.PATTERNS]
+
+
 # --- command lines -----------------------------------------------------------------------------
 
 
@@ -76,6 +80,7 @@ def test_ask() -> None:
         "-aSHAX",
         "--numeric-ids",
         *FILTERS,
+        *HIDDEN,
         "-n",
         "--delete",
         "--out-format=%i %n",
@@ -89,7 +94,7 @@ def test_ask() -> None:
 
 def test_a_routine_question_leaves_out_acls_and_attributes() -> None:
     argv = rsync.ask(WHOLE.plain, [], ["host::m/a"], "/mirror/current")
-    assert argv[:4] == ["rsync", "-aSH", "--numeric-ids", "-n"]
+    assert argv[: 4 + len(HIDDEN)] == ["rsync", "-aSH", "--numeric-ids", *HIDDEN, "-n"]
     assert rsync.ask(SMALL.plain, [], ["host::m/a"], "/mirror/current") == argv
 
 
@@ -98,6 +103,7 @@ def test_fetch() -> None:
         "rsync",
         "-aSH",
         "--numeric-ids",
+        *HIDDEN,
         "--delete",
         "--link-dest=/m/1/",
         "--link-dest=/m/left/",
@@ -105,6 +111,10 @@ def test_fetch() -> None:
         "/srv/overlays/kit",
         "/m/2.part/",
     ]
+
+
+def test_an_image_is_copied_with_all_it_has() -> None:
+    assert not set(HIDDEN) & set(rsync.copy_trees(WHOLE, "/a", "/b"))
 
 
 def test_the_names_in_an_answer() -> None:

@@ -17,6 +17,7 @@ from allie.core.settings import (
     check_name,
     check_store,
     declared,
+    flaws,
     parse,
     render,
     section,
@@ -334,3 +335,24 @@ def test_a_line_that_is_no_ini_is_named(text: str, said: str) -> None:
     with pytest.raises(SettingsError) as caught:
         parse(text, "base")
     assert caught.value.message.startswith(f"allie.conf, {said}")
+
+
+_TEXTS = st.lists(
+    st.sampled_from([*_LINES, "[system el7]", "overlays = a b", "image = x", "stall = x"]),
+    max_size=9,
+).map("\n".join)
+
+
+@given(_TEXTS)
+def test_what_lint_calls_fine_is_taken_by_every_system_in_it_and_nothing_else_is(text: str) -> None:
+    refused = False
+    try:
+        names = [each.name for each in declared(text) if each.is_looked_after or not each.root]
+    except SettingsError:
+        names, refused = [], True
+    for name in names:
+        try:
+            parse(text, name)
+        except SettingsError:
+            refused = True
+    assert bool(flaws(text)) == (refused or not names)

@@ -14,7 +14,7 @@ from allie.core.errors import ATTENTION, DONE, UsageError, did_you_mean
 from allie.core.facts import Facts
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
-from allie.server import overlays, store
+from allie.server import lint, lint_settings, overlays, store
 
 if TYPE_CHECKING:
     import argparse
@@ -62,7 +62,9 @@ def _lint(top: str, args: argparse.Namespace) -> int:
         meant = did_you_mean(unknown[0], store.overlays(top))
         raise UsageError(f"there is no overlay {unknown[0]}", meant or "allie overlay list")
     images = options.words(args.over)
-    found = [each for name in names for each in overlays.lint(top, name, images)]
+    site = lint_settings.survey(top)
+    found = [] if args.name else lint_settings.of_store(top)
+    found += [each for name in names for each in lint.lint(top, name, images, site)]
     if args.json:
         options.say_json([each._asdict() for each in found])
     else:

@@ -135,6 +135,15 @@ def of_path(text: str) -> Pattern:
     return Pattern(signs(text, bracket_first=True), slash=True)
 
 
+def is_possible(text: str) -> bool:
+    """Whether a glob of a path can match anything: a set as `[z-a]` has no letter in it."""
+    return all(
+        sign.negated or any(first <= last for first, last in sign.letters)
+        for sign in signs(text, bracket_first=True)
+        if not sign.kind
+    )
+
+
 def signs(text: str, *, bracket_first: bool = False) -> list[Sign]:
     """The signs of a glob. bracket_first: a `]` at a set's beginning belongs to it."""
     found = []

@@ -18,6 +18,7 @@ from allie.core import globs
 from allie.core.value import Value
 
 _RANGE = r"\[(?![0-9]*\])([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\]"
+_SET = r"\[([^]]+)\]"
 _LONGEST = 255  # of a host's name: DNS has 253, the kernel 64
 
 
@@ -64,15 +65,34 @@ def full_name(short: str, table: str) -> str:
 
 def flaw(pattern: str) -> str:
     """Why a pattern fits no host, or hardly one that was meant; "" if nothing speaks against it."""
+    pieces = re.split(_RANGE, pattern)
+    for piece in pieces[::2]:
+        words = _flaw_of_glob(piece)
+        if words:
+            return words
     if is_exact(pattern):
         return "" if len(pattern) <= _LONGEST else "no host's name is so long"
-    pieces = re.split(_RANGE, pattern)
     for before, text in zip(pieces[::2], pieces[1::2]):
         if any(span.first > span.last for span in _spans(text)):
             return f"[{text[:40]}] runs backwards: no number is in it"
         if before.endswith("*"):
             return f"the * before [{text[:40]}] leaves it one digit"
     return "" if len(_compiled(pattern.lower()).glob) <= _LONGEST else "no host's name is so long"
+
+
+def _flaw_of_glob(piece: str) -> str:
+    """What is wrong with a part of a pattern in which no range of numbers is left."""
+    for body in re.findall(_SET, piece):
+        if re.search(r"[0-9]{2}|[^\w.!-]", body):
+            return f"[{body[:40]}] is no range of numbers, and so stands for one letter"
+        if not globs.is_possible(f"[{body}]"):
+            return f"[{body[:40]}] runs backwards: no letter is in it"
+    for letter in re.sub(_SET, "", piece):
+        if letter in "[]":
+            return f"the {letter} has no partner"
+        if letter.isascii() and not re.match(r"[\w.*?-]", letter):
+            return f"no host's name has {letter!r} in it; several hosts are separated by spaces"
+    return ""
 
 
 def _fits(pattern: _Pattern, name: str) -> bool:

@@ -83,6 +83,13 @@ def parse_headers(content: bytes) -> Headers:
     return headers
 
 
+def unread_headers(content: bytes, meant: re.Pattern[bytes]) -> list[str]:
+    """Lines that look as if meant as headers, and are none: misspelt, indented, too far below."""
+    read = {found.start() for found in _HEADER.finditer(content[:_HEAD])}
+    lines = (found for found in meant.finditer(content) if found.start() not in read)
+    return [line.group().decode(errors="replace").strip() for line in lines]
+
+
 def _with_header(headers: Headers, word: str, rest: str) -> Headers:
     span = parse_span(rest)
     if word == "every" and rest == "tick":
@@ -90,7 +97,10 @@ def _with_header(headers: Headers, word: str, rest: str) -> Headers:
     if word == "every" and span:
         return headers._replace(every=span)
     if word == "on-change" and rest:
-        return headers._replace(on_change=headers.on_change + tuple(rest.split()))
+        good = tuple(each for each in rest.split() if _can_match(each))
+        wrong = tuple(f"# allie: on-change {each}" for each in rest.split() if each not in good)
+        on_change = headers.on_change + good
+        return headers._replace(on_change=on_change, errors=headers.errors + wrong)
     if word == "needs" and rest and set(rest.split()) <= set(POWERS):
         return headers._replace(needs=headers.needs + tuple(rest.split()))
     if word == "timeout" and rest == "none":
@@ -98,6 +108,12 @@ def _with_header(headers: Headers, word: str, rest: str) -> Headers:
     if word == "timeout" and span:
         return headers._replace(timeout=span)
     return headers._replace(errors=(*headers.errors, f"# allie: {word} {rest}".rstrip()))
+
+
+def _can_match(pattern: str) -> bool:
+    """Whether a pattern of `on-change` can match a path: they are absolute, and end in a name."""
+    plain = pattern.startswith("/") and not {"", ".", ".."} & set(pattern[1:].split("/"))
+    return plain and not pattern.endswith((",", ";")) and globs.is_possible(pattern)
 
 
 def parse_span(text: str) -> int | None:

@@ -158,6 +158,22 @@ def unknown_keys(text: str) -> list[str]:
     return unknown
 
 
+def flaws(text: str) -> list[str]:
+    """Why systems that an allie.conf declares would refuse it; nothing if each can use it."""
+    try:
+        systems = _declared(_ini(text))
+    except SettingsError as error:
+        return [str(error)]
+    found = {}
+    names = [each.name for each in systems if each.is_looked_after or not each.root]
+    for name in names:
+        try:
+            parse(text, name)
+        except SettingsError as error:
+            found[str(error)] = True
+    return [*found] if names else ["allie.conf declares no system that follows overlays"]
+
+
 def check_name(name: str, kind: str) -> str:
     """Return the name of a thing of this kind if it is one; raise SettingsError if not."""
     if not is_name(name):

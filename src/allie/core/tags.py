@@ -18,6 +18,12 @@ FLAGS = ("absent", "once")
 # The order is the precedence: the first place where two ranks differ decides.
 RANKED = ("host", "host pattern", "class", "image", "virt", "arch", "version", "distro", "negated")
 ATTRIBUTES = ("host", "class", "image", "virt", "arch", "version", "distro")
+_DEBIAN_ARCHS = {"amd64": "x86_64", "arm64": "aarch64", "armhf": "armv7l", "ppc64el": "ppc64le"}
+_VIRTS = (
+    "none kvm qemu amazon zvm vmware microsoft oracle xen powervm bochs uml parallels bhyve qnx"
+    " acrn apple sre google vm-other openvz lxc lxc-libvirt systemd-nspawn docker podman rkt wsl"
+    " proot pouch container-other"
+).split()
 _BOTH_FLAGS = "absent and once exclude each other"
 Rank = tuple[int, ...]
 DEFAULT_RANK: Rank = (0,) * len(RANKED)
@@ -106,6 +112,39 @@ def _item(item: str) -> tuple[Condition | None, str, str]:
     if not dot or not value:
         return None, "", f"{attribute} needs a value, as in {attribute}.x"
     return Condition(attribute, value, negated), "", ""
+
+
+def flaw(tag: Tag) -> str:
+    """Why no system, or hardly one that was meant, has what a tag wants; "" if nothing does."""
+    for each in sorted(tag.conditions):
+        if each._replace(negated=not each.negated) in tag.conditions:
+            return f"{each} and not: no system is both"
+        words = _flaw_of_value(each)
+        if words:
+            return f"{each.value[:60]}: {words}"
+    for attribute in ("host", "arch", "version", "virt"):
+        values = {
+            each.value.lower().partition(".")[0] if attribute == "host" else each.value
+            for each in tag.conditions
+            if each.attribute == attribute and not each.negated and hosts.is_exact(each.value)
+        }
+        if len(values) > 1:
+            return f"no system has more than one {attribute}: {' '.join(sorted(values))[:60]}"
+    return ""
+
+
+def _flaw_of_value(condition: Condition) -> str:
+    attribute, value = condition.attribute, condition.value
+    if attribute == "host":
+        return hosts.flaw(value)
+    if attribute == "image" and not globs.is_possible(value):
+        return "a set that runs backwards has no letter in it"
+    if attribute == "arch" and value in _DEBIAN_ARCHS:
+        return f"uname -m says {_DEBIAN_ARCHS[value]}"
+    if attribute == "virt" and value not in _VIRTS:
+        return "systemd-detect-virt(1) says no such thing; on bare metal it says none"
+    large = attribute == "distro" and value != value.lower()
+    return "os-release(5) has it in small letters" if large else ""
 
 
 def unspell(spelling: str) -> tuple[str, Tag]:

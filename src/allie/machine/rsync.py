@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Sequence
 
+from allie.core import leavings
 from allie.core.errors import StateError, StoreError, Unreachable
 from allie.core.value import Value
 from allie.machine import atomic, process
@@ -147,7 +148,7 @@ def exact_times(able: Version, known: str) -> list[str]:
 
 def ask(able: Version, reach: list[str], wanted: list[str], into: str) -> list[str]:
     """What would a fetch change? One line for each thing; no output means nothing."""
-    flags = [*archive_flags(able), "-n", "--delete", "--out-format=%i %n"]
+    flags = [*archive_flags(able), *_hidden(), "-n", "--delete", "--out-format=%i %n"]
     return ["rsync", *flags, *reach, "--", *wanted, f"{into}/"]
 
 
@@ -188,7 +189,7 @@ def fetch(
 ) -> list[str]:
     """Fetch into a new directory; what did not change is a hard link to one of `link`."""
     links = [f"--link-dest={place}/" for place in link]
-    flags = [*archive_flags(able), "--delete"]
+    flags = [*archive_flags(able), *_hidden(), "--delete"]
     return ["rsync", *flags, *reach, *links, "--", *wanted, f"{into}/"]
 
 
@@ -304,6 +305,11 @@ def _ssh(store: str) -> tuple[str, str, str]:
     where, _, top = store[len("ssh://") :].partition("/")
     host, colon, port = where.rpartition(":")
     return (host, port, top) if colon and port.isdigit() else (where, "", top)
+
+
+def _hidden() -> list[str]:
+    """What of an overlay the store is to hide; what came of it before goes as if it were gone."""
+    return [f"--filter=H {pattern}" for pattern in leavings.PATTERNS]
 
 
 def _filters(able: Version) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from allie.core import settings
 from allie.core.errors import StateError, UsageError
 from allie.machine import atomic
 from allie.server import kit
@@ -55,4 +56,5 @@ def need(store: str) -> str:
 def overlays(store: str) -> list[str]:
     """The names of the store's overlays, sorted."""
     top = f"{store}/overlays"
-    return sorted(name for name in os.listdir(top) if os.path.isdir(f"{top}/{name}"))
+    names = filter(settings.is_name, os.listdir(top))  # not .git, say
+    return sorted(name for name in names if os.path.isdir(f"{top}/{name}"))
