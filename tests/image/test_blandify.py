@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -181,6 +182,25 @@ def test_every_rule_is_tried(tmp_path: Path) -> None:
         "ids for DHCP",
     }
     assert tmp_path.exists()
+
+
+@pytest.mark.parametrize("was", ["none", "empty", "id", "uninitialized", "link", "dangling"])
+def test_an_empty_machine_id_is_there_whatever_was(tmp_path: Path, was: str) -> None:
+    """Without the file systemd takes the start for a new machine's; on a read-only / it stops."""
+    root = rich_root(tmp_path / "root", {"var/lib/dbus/machine-id": f"{ID}\n"})
+    place = root / "etc/machine-id"
+    place.unlink()
+    if was in ("link", "dangling"):
+        place.symlink_to("/var/lib/dbus/machine-id" if was == "link" else "nowhere")
+    elif was != "none":
+        place.write_text({"empty": "", "id": f"{ID}\n", "uninitialized": "uninitialized\n"}[was])
+    server = Store(tmp_path / "store")
+    server.run("image", "import", "gold1", root, "--blandify").ok()
+    image = server.image("gold1")
+    assert (image / "etc/machine-id").lstat().st_size == 0
+    assert stat.S_IFMT((image / "etc/machine-id").lstat().st_mode) == stat.S_IFREG
+    assert not (image / "var/lib/dbus/machine-id").exists()
+    assert "machine-id" not in server.run("image", "blandify", "gold1", "--check").out
 
 
 def test_its_symlinks_lead_nowhere_else(tmp_path: Path) -> None:

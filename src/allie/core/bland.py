@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REMOVE = "remove"  # the file, or the directory with all that is in it
 FILE = "remove the file"  # the same, of regular files alone: a symlink may stay
 CLEAR = "clear"  # all files below a directory; directories stay, with their owners
-EMPTY = "empty"  # the file stays, with nothing in it
+EMPTY = "empty"  # one path: a file with nothing in it, also where there was none, or a link
 LOGS = "empty logs"  # each file below; rotated ones go
 REWRITE = "rewrite"
 

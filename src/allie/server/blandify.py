@@ -24,6 +24,9 @@ from allie.machine.paths import Inside, parent_descriptor
 _COMMON = ("localhost", "debian", "ubuntu", "fedora", "linux", "host")
 
 
+_MADE = "made empty"
+
+
 class Found(Value):
     """A path that is one machine's own."""
 
@@ -76,13 +79,29 @@ def _plain(top: str, real: str) -> str:
 
 def _over(rule: Rule, top: str, own: Own, *, do: bool) -> Iterator[Found]:
     """Find, and do, what one rule says."""
-    for path in _matches(top, rule):
+    places = _matches(top, rule)
+    if rule.action == bland.EMPTY and not places:
+        yield from _made(rule, top, do=do)
+    for path in places:
         for each, what, body in _wanted(rule, top, path, own):
             if do and body is None:
                 within.remove(top, each)
             elif do and body is not None:
-                within.write(top, each, body, None)
+                within.write(top, each, body, 0o644 if what == _MADE else None)
             yield Found(each, rule.why, what)
+
+
+def _made(rule: Rule, top: str, *, do: bool) -> Iterator[Found]:
+    """A file that is to be there, and is not; where the image has the directory."""
+    above, _, name = rule.globs.rpartition("/")
+    try:
+        place = Inside(top).directory(above)
+    except PathRefused:
+        return  # a link that leads nowhere in here
+    if place.exists:
+        if do:
+            within.write(top, f"{place.real}/{name}", b"")
+        yield Found(f"{place.real}/{name}", rule.why, _MADE)
 
 
 def _wanted(rule: Rule, top: str, path: str, own: Own) -> Iterator[tuple[str, str, bytes | None]]:
@@ -94,6 +113,8 @@ def _wanted(rule: Rule, top: str, path: str, own: Own) -> Iterator[tuple[str, st
         yield path, "removed", None
     elif rule.action == bland.EMPTY and is_file and st.st_size:
         yield path, "emptied", b""
+    elif rule.action == bland.EMPTY and stat.S_ISLNK(st.st_mode):
+        yield path, _MADE, b""
     elif rule.action in (bland.CLEAR, bland.LOGS) and stat.S_ISDIR(st.st_mode):
         yield from _below(rule, top, path)
     elif rule.action == bland.REWRITE and rule.rewrite and is_file:
