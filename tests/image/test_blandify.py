@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from allie.core import bland
+from allie.server import blandify
 from tests.image.site import Store, rich_root, things
 from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.toy import File, Hard, Link, Tree, make_tree
@@ -50,6 +51,8 @@ GOLDEN: Tree = {
     "etc/udev/rules.d/80-ours.rules": 'KERNEL=="tty", MODE="0666"\n',
     "etc/systemd/network/10-lan.link": f"[Match]\nMACAddress={MAC}\n[Link]\nName=lan0\n",
     "etc/systemd/network/20-lan.network": f"[Match]\nMACAddress={MAC}\n[Network]\nDHCP=yes\n",
+    "etc/systemd/network/30-br.netdev": f"[NetDev]\nName=br0\nKind=bridge\nMACAddress={MAC}\n",
+    "etc/conf.d/hostname": 'hostname="gold17"\n',
     "etc/netplan/50.yaml": (
         f"network:\n  ethernets:\n    a:\n      match:\n        macaddress: {MAC}\n"
     ),
@@ -278,3 +281,30 @@ def test_what_still_names_the_machine_is_shown(tmp_path: Path) -> None:
     assert [line for line in done.err.splitlines() if "look at" in line] == [
         "look at etc/app.conf: it still names gold17"
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("etc/hostname", "# a comment\ngold6.example.org\n"),
+        ("etc/HOSTNAME", "gold6.example.org\n"),
+        ("etc/sysconfig/network", "NETWORKING=yes\nHOSTNAME=gold6.example.org\n"),
+        ("etc/sysconfig/network", 'HOSTNAME="gold6"\n'),
+        ("etc/conf.d/hostname", 'hostname="gold6"\n'),
+    ],
+)
+def test_the_name_is_found_where_any_system_has_it(tmp_path: Path, path: str, text: str) -> None:
+    make: Tree = {
+        "etc/hosts": "127.0.0.1 localhost\n192.0.2.10 gold6.example.org gold6\n",
+        "etc/app.conf": "bind = gold6\n",
+    }
+    root = rich_root(tmp_path / "root", make)
+    (root / "etc/hostname").unlink(missing_ok=True)
+    make_tree(root, {path: text})
+    own = blandify.own_of(str(root), "el6")
+    assert own.host in ("gold6", "gold6.example.org")
+    blandify.apply(str(root), own)
+    assert (root / "etc/hosts").read_text() == "127.0.0.1 localhost\n"
+    assert not (root / path).exists() or "gold6" not in (root / path).read_text()
+    assert blandify.mentions(str(root), (own.host,)) == ["etc/app.conf"]
+    assert not blandify.check(str(root), own)

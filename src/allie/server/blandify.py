@@ -24,6 +24,13 @@ from allie.machine.paths import Inside, parent_descriptor
 _COMMON = ("localhost", "debian", "ubuntu", "fedora", "linux", "host")
 
 
+# Where systems have their host's name: most of today; SUSE before systemd; EL6; OpenRC
+_HOST_NAMES = (
+    ("etc/hostname", r"^[ \t]*([^#\s]\S*)"),
+    ("etc/HOSTNAME", r"^[ \t]*([^#\s]\S*)"),
+    ("etc/sysconfig/network", r"^[ \t]*HOSTNAME[ \t]*=[ \t]*[\"']?([\w.-]+)"),
+    ("etc/conf.d/hostname", r"^[ \t]*hostname[ \t]*=[ \t]*[\"']?([\w.-]+)"),
+)
 _MADE = "made empty"
 
 
@@ -37,9 +44,11 @@ class Found(Value):
 
 def own_of(top: str, image: str) -> Own:
     """What rewriting needs to know of a system."""
-    text = within.text(top, "etc/hostname") or ""
-    names = [line.strip() for line in text.splitlines() if line.strip()[:1] not in ("", "#")]
-    return Own(image, names[0] if names else "")
+    for path, pattern in _HOST_NAMES:
+        found = re.search(pattern, within.text(top, path) or "", re.MULTILINE)
+        if found and found[1].partition(".")[0].lower() != "localhost":
+            return Own(image, found[1])
+    return Own(image)
 
 
 def apply(top: str, own: Own) -> list[Found]:
@@ -60,7 +69,8 @@ def machine_id(top: str) -> str:
 
 def mentions(top: str, words: tuple[str, ...]) -> list[str]:
     """The files below the image's /etc that still name the golden machine: for a person."""
-    wanted = [word for word in words if len(word) > 3 and word not in _COMMON]
+    words = (*words, *(word.partition(".")[0] for word in words))
+    wanted = [word for word in dict.fromkeys(words) if len(word) > 3 and word not in _COMMON]
     pattern = re.compile("|".join(rf"\b{re.escape(word)}\b" for word in wanted))
     try:
         etc = Inside(top).directory("etc").real
