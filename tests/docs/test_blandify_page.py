@@ -20,7 +20,7 @@ from the image's root; a `*` stands for any name. Symlinks are followed inside t
 | remove | the file goes, or the directory with all that is in it |
 | remove the file | the same, but a symlink may stay |
 | clear | all files below go; directories stay |
-| empty | the file stays, with nothing in it |
+| empty | a file with nothing in it stands there, also where there was none, or a symlink |
 | empty logs | files below are emptied; older ones, with a number, a date or `.gz`, go |
 | rewrite | lines that bind it to the machine go or change; comments stay |
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from allie.core import bland
+from allie.server import blandify
 from tests.image.site import Store, rich_root, things
 from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.toy import File, Hard, Link, Tree, make_tree
@@ -49,6 +51,8 @@ GOLDEN: Tree = {
     "etc/udev/rules.d/80-ours.rules": 'KERNEL=="tty", MODE="0666"\n',
     "etc/systemd/network/10-lan.link": f"[Match]\nMACAddress={MAC}\n[Link]\nName=lan0\n",
     "etc/systemd/network/20-lan.network": f"[Match]\nMACAddress={MAC}\n[Network]\nDHCP=yes\n",
+    "etc/systemd/network/30-br.netdev": f"[NetDev]\nName=br0\nKind=bridge\nMACAddress={MAC}\n",
+    "etc/conf.d/hostname": 'hostname="gold17"\n',
     "etc/netplan/50.yaml": (
         f"network:\n  ethernets:\n    a:\n      match:\n        macaddress: {MAC}\n"
     ),
@@ -183,6 +187,25 @@ def test_every_rule_is_tried(tmp_path: Path) -> None:
     assert tmp_path.exists()
 
 
+@pytest.mark.parametrize("was", ["none", "empty", "id", "uninitialized", "link", "dangling"])
+def test_an_empty_machine_id_is_there_whatever_was(tmp_path: Path, was: str) -> None:
+    """Without the file systemd takes the start for a new machine's; on a read-only / it stops."""
+    root = rich_root(tmp_path / "root", {"var/lib/dbus/machine-id": f"{ID}\n"})
+    place = root / "etc/machine-id"
+    place.unlink()
+    if was in ("link", "dangling"):
+        place.symlink_to("/var/lib/dbus/machine-id" if was == "link" else "nowhere")
+    elif was != "none":
+        place.write_text({"empty": "", "id": f"{ID}\n", "uninitialized": "uninitialized\n"}[was])
+    server = Store(tmp_path / "store")
+    server.run("image", "import", "gold1", root, "--blandify").ok()
+    image = server.image("gold1")
+    assert (image / "etc/machine-id").lstat().st_size == 0
+    assert stat.S_IFMT((image / "etc/machine-id").lstat().st_mode) == stat.S_IFREG
+    assert not (image / "var/lib/dbus/machine-id").exists()
+    assert "machine-id" not in server.run("image", "blandify", "gold1", "--check").out
+
+
 def test_its_symlinks_lead_nowhere_else(tmp_path: Path) -> None:
     """An image can have any symlink; what is outside of it is not touched."""
     foreign: Tree = {"machine-id": f"{ID}\n", "log/syslog": "mine\n", "keys/ssh_host_rsa_key": "x"}
@@ -258,3 +281,30 @@ def test_what_still_names_the_machine_is_shown(tmp_path: Path) -> None:
     assert [line for line in done.err.splitlines() if "look at" in line] == [
         "look at etc/app.conf: it still names gold17"
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("etc/hostname", "# a comment\ngold6.example.org\n"),
+        ("etc/HOSTNAME", "gold6.example.org\n"),
+        ("etc/sysconfig/network", "NETWORKING=yes\nHOSTNAME=gold6.example.org\n"),
+        ("etc/sysconfig/network", 'HOSTNAME="gold6"\n'),
+        ("etc/conf.d/hostname", 'hostname="gold6"\n'),
+    ],
+)
+def test_the_name_is_found_where_any_system_has_it(tmp_path: Path, path: str, text: str) -> None:
+    make: Tree = {
+        "etc/hosts": "127.0.0.1 localhost\n192.0.2.10 gold6.example.org gold6\n",
+        "etc/app.conf": "bind = gold6\n",
+    }
+    root = rich_root(tmp_path / "root", make)
+    (root / "etc/hostname").unlink(missing_ok=True)
+    make_tree(root, {path: text})
+    own = blandify.own_of(str(root), "el6")
+    assert own.host in ("gold6", "gold6.example.org")
+    blandify.apply(str(root), own)
+    assert (root / "etc/hosts").read_text() == "127.0.0.1 localhost\n"
+    assert not (root / path).exists() or "gold6" not in (root / path).read_text()
+    assert blandify.mentions(str(root), (own.host,)) == ["etc/app.conf"]
+    assert not blandify.check(str(root), own)

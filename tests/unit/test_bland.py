@@ -12,6 +12,8 @@ from allie.core import bland, leftout, offering, unbind
 from allie.core.unbind import Own
 
 OWN = Own("el9", "gold.example.org")
+NEW = "a111e000-fcd0-8af9-8c44-0f1e9c79c8c0"  # made of UUID
+MAC = "52:54:00:12:34:56"
 UUID = "0a1b2c3d-1111-2222-3333-444455556666"
 
 FSTAB = f"""\
@@ -109,12 +111,12 @@ BTRFS = f"UUID={UUID} /home btrfs subvol=home 0 0\nUUID={UUID} / btrfs subvol=ro
         (
             unbind.connection,
             CONNECTION,
-            "[connection]\nid=Wired\ntype=ethernet\n\n[ethernet]\nmtu=9000\n\n[ipv4]\nmethod=auto\n",
+            f"[connection]\nid=Wired\nuuid={NEW}\ntype=ethernet\n\n[ethernet]\nmtu=9000\n\n[ipv4]\nmethod=auto\n",
         ),
         (
             unbind.connection,
             f"[connection]\nuuid={UUID}\ntype=bridge\ninterface-name=br0\n",
-            "[connection]\ntype=bridge\ninterface-name=br0\n",
+            f"[connection]\nuuid={NEW}\ntype=bridge\ninterface-name=br0\n",
         ),
         (
             unbind.hosts,
@@ -126,6 +128,53 @@ BTRFS = f"UUID={UUID} /home btrfs subvol=home 0 0\nUUID={UUID} / btrfs subvol=ro
             unbind.networkd,
             "[Match]\nMACAddress=52:54:00:12:34:56\n[Network]\nDHCP=yes\n",
             "[Match]\nType=ether\n[Network]\nDHCP=yes\n",
+        ),
+        (  # another machine of the same short name, and another name of the golden one's address
+            unbind.hosts,
+            "127.0.1.1 Gold.example.org gold\n10.0.0.1 gold.other.org\n10.0.0.2 gold2 GOLD web\n",
+            "10.0.0.1 gold.other.org\n10.0.0.2\tgold2 web\n",
+        ),
+        (unbind.hosts, "127.0.1.1 oldname\n127.0.0.1 localhost\n", "127.0.0.1 localhost\n"),
+        (
+            unbind.networkd,
+            f"[Match]\nType=wlan\nMACAddress={MAC}\n[Link]\nMACAddress={MAC}\nMTUBytes=9000\n"
+            f"[DHCPServerStaticLease]\nMACAddress={MAC}\n",
+            "[Match]\nType=wlan\n[Link]\nMTUBytes=9000\n"
+            f"[DHCPServerStaticLease]\nMACAddress={MAC}\n",
+        ),
+        (
+            unbind.netdev,
+            f"[NetDev]\nName=v\nKind=veth\nMACAddress = {MAC}\n[Peer]\nName=w\nMACAddress={MAC}\n",
+            "[NetDev]\nName=v\nKind=veth\n[Peer]\nName=w\n",
+        ),
+        (
+            unbind.interfaces,
+            f"iface br0 inet dhcp\n  bridge_hw {MAC}\n  bridge-hw {MAC}\n  hwaddress ether {MAC}\n"
+            f"  pre-up ip link set dev br0 address {MAC}\n  up ifconfig br0 hw ether {MAC}\n"
+            "  bridge_hw eno1\n  address 10.0.0.1\n  up ip route add 10.1.0.0/16 via 10.0.0.2\n",
+            "iface br0 inet dhcp\n  bridge_hw eno1\n  address 10.0.0.1\n"
+            "  up ip route add 10.1.0.0/16 via 10.0.0.2\n",
+        ),
+        (
+            unbind.netplan,
+            f"network:\n  wifis:\n    a:\n      match:\n        macaddress: {MAC}\n"
+            f"    b: {{match: {{macaddress: '{MAC}'}}}}\n  ethernets:\n    c:\n      match:\n"
+            f"        macaddress: {MAC}\n  bridges:\n    br0:\n      macaddress: {MAC}\n",
+            'network:\n  wifis:\n    a:\n      match:\n        name: "wl*"\n'
+            '    b: {match: {name: "wl*"}}\n  ethernets:\n    c:\n      match:\n'
+            '        name: "e*"\n  bridges:\n    br0:\n',
+        ),
+        (
+            unbind.connection,
+            f"[connection]\nuuid={UUID}\ntype=vlan\ncontroller={UUID}\n[vlan]\nparent={UUID}\n"
+            f"[bridge]\nmac-address={MAC}\n[ipv4]\ndhcp-hostname=gold\n",
+            f"[connection]\nuuid={NEW}\ntype=vlan\ncontroller={NEW}\n[vlan]\nparent={NEW}\n"
+            "[bridge]\n[ipv4]\n",
+        ),
+        (
+            unbind.ifcfg,
+            f"HWADDR={MAC}\nUUID={UUID}\nMASTER_UUID={UUID.upper()}\nPHYSDEV={UUID}\nDEVICE=bond0\n",
+            f"UUID={NEW}\nMASTER_UUID={NEW}\nPHYSDEV={NEW}\nDEVICE=bond0\n",
         ),
         (unbind.adjtime, "0.9 1700000000 0.0\n1700000000\nLOCAL\n", "0.0 0 0.0\n0\nLOCAL\n"),
         (unbind.iscsi, "## DO NOT EDIT OR REMOVE\nInitiatorName=iqn.x\n", "GenerateName=yes\n"),

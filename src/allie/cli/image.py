@@ -19,7 +19,7 @@ from allie.core.errors import ATTENTION, DONE, UsageError
 from allie.core.leftout import LeftOut
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
-from allie.server import blandify, bring, capture, images, installer, parts, store, unpack
+from allie.server import blandify, bring, capture, images, installer, parts, store, unpack, unplaced
 from allie.server.oci import Wanted
 from allie.server.parts import Part
 from allie.server.unpack import Recipe
@@ -134,7 +134,7 @@ def _import(top: str, args: argparse.Namespace) -> int:
 
 def _complete(part: Part, args: argparse.Namespace) -> list[LeftOut]:
     """Make a tree that has come the image; what is not taken over into it."""
-    left = bring.without_swap(part)
+    left = bring.without_swap(part) + unplaced.take_back(part.tree)
     if args.blandify:
         blandify.apply(part.tree, blandify.own_of(part.tree, args.name))
     parts.switch(part)
@@ -205,12 +205,14 @@ def _blandify(top: str, args: argparse.Namespace) -> int:
     words = (golden.host, blandify.machine_id(image))
     with parts.begun(top, args.name) as part:
         bring.bring(part, [f"{image}/"], [], image)
+        left = unplaced.take_back(part.tree)
         done = blandify.apply(part.tree, golden)
         named = blandify.mentions(part.tree, words)
-        if done:
+        if done or left:
             parts.switch(part)
         else:
             parts.drop(part)
+    _say_left_out(left)
     if args.json:
         options.say_json([each._asdict() for each in done])
     else:

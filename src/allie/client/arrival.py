@@ -191,6 +191,7 @@ def _image(job: Job, tree: str, note: Note, like: str) -> Note:
         elif not note.update:
             fit.give(job.base, job.declared, tree)
             ahead.take_over(job.base, job.declared, tree)
+        fit.identify(tree)
         fit.settle(tree, systems.settings_text(job.base))
         fit.mount_points(tree)
         fit.name_it(tree, job.declared, note.image)

@@ -118,11 +118,22 @@ def give(base: System, declared: Declared, new: str) -> None:
         _write(new, "etc/hostname", os.uname().nodename + "\n")
     table = within.text(base.root, "etc/fstab") or ""
     _write(new, "etc/fstab", fstab.of_sibling(table, declared.root))
-    identity = os.urandom(16).hex() + "\n"
-    for path in ("etc/machine-id", "var/lib/dbus/machine-id"):
-        if within.is_file(new, path):
-            _write(new, path, identity)
+    within.remove(new, paths.Inside(new).entry("etc/machine-id"))  # the golden machine's
     within.remove(new, paths.Inside(new).entry("etc/allie/allie.conf"))  # the golden machine's
+
+
+def identify(new: str) -> None:
+    """Give a tree a machine-id before its first boot, unless it kept one, whatever its image has.
+
+    systemd makes one itself only where there is an empty file. Without the file it takes the start
+    for a new machine's, and asks at the console; where `/` is read-only at first it does not start.
+    """
+    if len((within.text(new, "etc/machine-id") or "").strip()) == 32:
+        return
+    identity = os.urandom(16).hex() + "\n"
+    _write(new, "etc/machine-id", identity)
+    if within.is_file(new, "var/lib/dbus/machine-id"):
+        _write(new, "var/lib/dbus/machine-id", identity)
 
 
 def settle(new: str, settings: str) -> None:

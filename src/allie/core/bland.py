@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REMOVE = "remove"  # the file, or the directory with all that is in it
 FILE = "remove the file"  # the same, of regular files alone: a symlink may stay
 CLEAR = "clear"  # all files below a directory; directories stay, with their owners
-EMPTY = "empty"  # the file stays, with nothing in it
+EMPTY = "empty"  # one path: a file with nothing in it, also where there was none, or a link
 LOGS = "empty logs"  # each file below; rotated ones go
 REWRITE = "rewrite"
 
@@ -83,6 +83,7 @@ _IDENTITY = (
 _NAMES = (
     Rule("etc/hosts", REWRITE, "names the machine", unbind.hosts),
     Rule("etc/sysconfig/network", REWRITE, "names the machine", unbind.without(r"HOSTNAME\s*=")),
+    Rule("etc/conf.d/hostname", REWRITE, "names the machine", unbind.without(r"\s*hostname\s*=")),
     Rule("etc/postfix/main.cf", REWRITE, "names the machine", unbind.without(r"myhostname\s*=")),
     Rule("etc/hostname etc/HOSTNAME etc/mailname etc/machine-info", REMOVE, "names the machine"),
 )
@@ -117,7 +118,8 @@ _DISKS = (
 )
 _CARDS = (
     Rule(
-        "etc/udev/rules.d/70-persistent-net.rules etc/udev/rules.d/70-persistent-cd.rules",
+        "etc/udev/rules.d/70-persistent-net.rules etc/udev/rules.d/70-persistent-cd.rules"
+        " etc/iftab etc/mactab",
         REMOVE,
         "names for that machine's cards",
     ),
@@ -127,7 +129,18 @@ _CARDS = (
         "names for that machine's cards",
         unbind.gone_if(r"^(Permanent)?MACAddress\s*="),
     ),
-    Rule("etc/systemd/network/*.network", REWRITE, "for one card alone", unbind.networkd),
+    Rule(
+        "etc/systemd/network/*.network etc/systemd/network/*.network.d/*.conf",
+        REWRITE,
+        "for one card alone",
+        unbind.networkd,
+    ),
+    Rule(
+        "etc/systemd/network/*.netdev etc/systemd/network/*.netdev.d/*.conf",
+        REWRITE,
+        "two machines must not have one address",
+        unbind.netdev,
+    ),
     Rule("etc/netplan/*.yaml", REWRITE, "for one card alone", unbind.netplan),
     Rule(
         "etc/NetworkManager/system-connections/*",
@@ -136,16 +149,16 @@ _CARDS = (
         unbind.connection,
     ),
     Rule(
-        "etc/sysconfig/network-scripts/ifcfg-*",
+        "etc/sysconfig/network-scripts/ifcfg-* etc/sysconfig/network/ifcfg-*",
         REWRITE,
         "for one card alone, with an identity",
-        unbind.without(r"(HWADDR|UUID|MACADDR)\s*="),
+        unbind.ifcfg,
     ),
     Rule(
         "etc/network/interfaces etc/network/interfaces.d/*",
         REWRITE,
         "for one card alone",
-        unbind.without(r"\s*hwaddress\s"),
+        unbind.interfaces,
     ),
     Rule(
         "var/lib/dhcp var/lib/dhclient var/lib/dhcpcd var/lib/NetworkManager var/lib/connman"

@@ -41,6 +41,8 @@ ROWS = (
     Row(
         "/var/lib/allie/* /var/lib/allie-code /var/log/allie /root/done/*",
         "what ALLiE knows of that machine",
+        # by these, what it placed there makes way for what stood there; then they go
+        keep="/var/lib/allie/ledger /var/lib/allie/pristine/ /var/lib/allie/pristine/**",
     ),
     Row("/swapfile /swap.img /swap/* /var/swap* /swap.file", "swap"),
     Row("lost+found/", "a file system's own"),

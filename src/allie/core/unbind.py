@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import re
 
+from allie.core import digest
 from allie.core.value import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Rewrite = Callable[[str, "Own"], "str | None"]
 
 _MAC = r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}"
+_UUID = r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b"
+_NEW = "a111e000"  # how the uuids that we make begin: by that they are known, and left alone
 _ANYWHERE = re.compile(r"/dev/(disk/by-(label|partlabel)/|sr\d|fd\d|cdrom|loop|zram|root\b)")
 _LONGEST = 12  # of a label: xfs takes no more (ext4: 16, btrfs: 255)
 _FIELDS = re.compile(r"(\s*)([^\s#]\S*)(\s+)(\S+)(\s+)(\S+)(.*)", re.DOTALL)
+_ADDRESSED = re.compile(
+    rf"\s*(hwaddress\s|bridge[-_]hw\s+{_MAC}|(pre-|post-)?up\s.*\b(address|ether)\s+{_MAC})"
+)
 _CARDS = ("ethernet", "802-3-ethernet", "wifi", "802-11-wireless")
+
+
+_CARD_NAMES = {"ethernets": "e*", "wifis": "wl*", "modems": "ww*"}
 
 
 class Own(Value):
@@ -111,30 +120,65 @@ def gone_if(pattern: str) -> Rewrite:
 
 
 def networkd(text: str, _own: Own) -> str:
-    """systemd-networkd: what was for one card is for every wired one."""
+    """systemd-networkd: what was for one card is for every wired one; no card takes its address.
+
+    Other sections name the addresses of others.
+    """
+    is_told = re.search(r"^(Type|Name|SSID|WLANInterfaceType)\s*=", text, re.MULTILINE)
     lines = []
+    for section, line in _sections(text):
+        if section in ("[Match]", "[Link]") and re.match(r"(Permanent)?MACAddress\s*=", line):
+            if section == "[Link]" or is_told or "Type=ether\n" in lines:
+                continue
+            line = "Type=ether\n"
+        lines.append(line)
+    return "".join(lines)
+
+
+def netdev(text: str, _own: Own) -> str:
+    """A virtual device of systemd-networkd, as a bridge: with an address made on each PC."""
+    own = ("[NetDev]", "[Peer]")
+    bound = re.compile(r"MACAddress\s*=")
+    return "".join(
+        line for section, line in _sections(text) if section not in own or not bound.match(line)
+    )
+
+
+def _sections(text: str) -> Iterator[tuple[str, str]]:
+    """Each line of an ini file, with the heading above it."""
     section = ""
     for line in text.splitlines(keepends=True):
         section = line.strip() if line.startswith("[") else section
-        if section == "[Match]" and re.match(r"(Permanent)?MACAddress\s*=", line):
-            line = "Type=ether\n"
-            if line in lines:
-                continue
-        lines.append(line)
-    return "".join(lines)
+        yield section, line
+
+
+def interfaces(text: str, _own: Own) -> str:
+    """interfaces(5): no address of one card, whoever sets it."""
+    return "".join(line for line in text.splitlines(keepends=True) if not _ADDRESSED.match(line))
 
 
 def netplan(text: str, _own: Own) -> str:
     """netplan: a match by address becomes one by name; so set-name can hold no longer.
 
-    YAML is read by its indentation alone, as people and installers write it.
+    YAML is read by its indentation alone, as people and installers write it; which cards the names
+    are for, by the heading above.
     """
     # Patterns that never try again: an image may have any text there, a megabyte of it
     inline = re.compile(r"(match:\s*\{)([^{}]*)\}")
     in_braces = any("macaddress:" in each[2] for each in inline.finditer(text))
     if not in_braces and not re.search(r"^[ \t]*macaddress:", text, re.MULTILINE):
         return text
-    text = inline.sub(_by_name, text)
+    pieces = re.split(r"\b(ethernets|wifis|modems)(?=\s*:)", text)
+    named = [_CARD_NAMES["ethernets"], *(_CARD_NAMES[each] for each in pieces[1::2])]
+    rewritten = [
+        _by_names(inline.sub(lambda match, name=name: _by_name(match, name), piece), name)
+        for piece, name in zip(pieces[::2], named)
+    ]
+    return "".join(heading + piece for heading, piece in zip(["", *pieces[1::2]], rewritten))
+
+
+def _by_names(text: str, name: str) -> str:
+    """One section of netplan's, its matches by this name."""
     lines: list[str] = []
     match_depth = -1
     for line in text.splitlines(keepends=True):
@@ -146,40 +190,77 @@ def netplan(text: str, _own: Own) -> str:
         elif re.match(r"\s*macaddress:", line):
             if match_depth < 0:
                 continue  # an address that the card was to take
-            line = f'{" " * depth}name: "e*"\n'
+            line = f'{" " * depth}name: "{name}"\n'
         elif re.match(r"\s*set-name:", line):
             continue
         lines.append(line)
     return "".join(lines)
 
 
-def _by_name(match: re.Match[str]) -> str:
+def _by_name(match: re.Match[str], name: str) -> str:
     """A match in braces, by a name where it was by an address."""
-    return f'{match[1]}name: "e*"}}' if "macaddress:" in match[2] else match[0]
+    return f'{match[1]}name: "{name}"}}' if "macaddress:" in match[2] else match[0]
 
 
-def connection(text: str, _own: Own) -> str:
-    """A NetworkManager keyfile: for any card of its kind, under an identity of its own."""
+def connection(text: str, own: Own) -> str:
+    """A NetworkManager keyfile: for any card of its kind, under a uuid not the machine's."""
     kind = re.search(r"^type\s*=\s*(\S+)", text, re.MULTILINE)
-    keys = "uuid|timestamp|mac-address|seen-bssids"
+    keys = "timestamp|mac-address|seen-bssids|dhcp-hostname|dhcp-fqdn"
     if kind and kind.group(1) in _CARDS:
         keys += "|interface-name"
-    text = without(rf"({keys})\s*=")(text, _own) or ""
-    return without(rf"cloned-mac-address\s*=\s*{_MAC}")(text, _own) or ""
+    text = without(rf"({keys})\s*=")(text, own) or ""
+    text = without(rf"cloned-mac-address\s*=\s*{_MAC}")(text, own) or ""
+    return _with_new_uuids(text, r"uuid|master|controller|parent|secondaries")
+
+
+def ifcfg(text: str, own: Own) -> str:
+    """A connection of ifcfg(5): the same, as Red Hat's and SUSE's have it."""
+    keys = "HWADDR|MACADDR|LLADDR|BRIDGE_MACADDR|DHCP_HOSTNAME"
+    return _with_new_uuids(without(rf"({keys})\s*=")(text, own) or "", r"(\w+_)?UUIDS?|PHYSDEV")
+
+
+def _with_new_uuids(text: str, keys: str) -> str:
+    """Give connections other uuids, each made of the one that it had.
+
+    So what names another connection by it (a bond's port, a VLAN, a VPN) goes on naming that one.
+    """
+
+    def new(found: re.Match[str]) -> str:
+        mark = digest.of(found[0].lower().encode())
+        made = f"{_NEW}-{mark[:4]}-8{mark[4:7]}-8{mark[7:10]}-{mark[10:22]}"
+        return found[0] if found[0].startswith(_NEW) else made
+
+    line = re.compile(rf"({keys})\s*=")
+    return "".join(
+        re.sub(_UUID, new, each) if line.match(each) else each
+        for each in text.splitlines(keepends=True)
+    )
 
 
 def hosts(text: str, own: Own) -> str:
-    """/etc/hosts without the golden machine."""
+    """/etc/hosts without the golden machine; another one may have its short name elsewhere."""
+    rows = [line.partition("#")[0].lower().split() for line in text.splitlines(keepends=True)]
+    ours = _names_of(rows, own.host.lower())
     lines = []
-    for line in text.splitlines(keepends=True):
+    for line, row in zip(text.splitlines(keepends=True), rows):
         words = line.partition("#")[0].split()
-        names = [name for name in words[1:] if not _is_host(name, own.host)]
-        if words[:1] == ["127.0.1.1"] or (len(words) > 1 and not names):
+        names = [name for name in words[1:] if name.lower() not in ours]
+        if row[:1] == ["127.0.1.1"] or (len(words) > 1 and not names):
             continue
         if len(names) < len(words[1:]):
             line = f"{words[0]}\t{' '.join(names)}\n"
         lines.append(line)
     return "".join(lines)
+
+
+def _names_of(rows: list[list[str]], host: str) -> set[str]:
+    """The names of a host: its own, its short one, and those beside one of these with a domain."""
+    short = host.partition(".")[0]
+    if short in ("", "localhost"):
+        return set()
+    known = {host, short}
+    beside = {name for row in rows if known & set(row[1:]) for name in row[1:]}
+    return known | {name for name in beside if name.partition(".")[0] == short}
 
 
 def adjtime(text: str, _own: Own) -> str:
@@ -221,8 +302,3 @@ def _label(place: str, kind: str, own: Own) -> str:
     if place in ("/boot/efi", "/efi", "/boot/EFI"):
         return "EFI"
     return place.rstrip("/").rpartition("/")[2][:_LONGEST] or "data"
-
-
-def _is_host(name: str, host: str) -> bool:
-    short = host.partition(".")[0]
-    return bool(short) and short != "localhost" and name.partition(".")[0] == short

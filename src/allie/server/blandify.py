@@ -24,6 +24,16 @@ from allie.machine.paths import Inside, parent_descriptor
 _COMMON = ("localhost", "debian", "ubuntu", "fedora", "linux", "host")
 
 
+# Where systems have their host's name: most of today; SUSE before systemd; EL6; OpenRC
+_HOST_NAMES = (
+    ("etc/hostname", r"^[ \t]*([^#\s]\S*)"),
+    ("etc/HOSTNAME", r"^[ \t]*([^#\s]\S*)"),
+    ("etc/sysconfig/network", r"^[ \t]*HOSTNAME[ \t]*=[ \t]*[\"']?([\w.-]+)"),
+    ("etc/conf.d/hostname", r"^[ \t]*hostname[ \t]*=[ \t]*[\"']?([\w.-]+)"),
+)
+_MADE = "made empty"
+
+
 class Found(Value):
     """A path that is one machine's own."""
 
@@ -34,9 +44,11 @@ class Found(Value):
 
 def own_of(top: str, image: str) -> Own:
     """What rewriting needs to know of a system."""
-    text = within.text(top, "etc/hostname") or ""
-    names = [line.strip() for line in text.splitlines() if line.strip()[:1] not in ("", "#")]
-    return Own(image, names[0] if names else "")
+    for path, pattern in _HOST_NAMES:
+        found = re.search(pattern, within.text(top, path) or "", re.MULTILINE)
+        if found and found[1].partition(".")[0].lower() != "localhost":
+            return Own(image, found[1])
+    return Own(image)
 
 
 def apply(top: str, own: Own) -> list[Found]:
@@ -57,7 +69,8 @@ def machine_id(top: str) -> str:
 
 def mentions(top: str, words: tuple[str, ...]) -> list[str]:
     """The files below the image's /etc that still name the golden machine: for a person."""
-    wanted = [word for word in words if len(word) > 3 and word not in _COMMON]
+    words = (*words, *(word.partition(".")[0] for word in words))
+    wanted = [word for word in dict.fromkeys(words) if len(word) > 3 and word not in _COMMON]
     pattern = re.compile("|".join(rf"\b{re.escape(word)}\b" for word in wanted))
     try:
         etc = Inside(top).directory("etc").real
@@ -76,13 +89,29 @@ def _plain(top: str, real: str) -> str:
 
 def _over(rule: Rule, top: str, own: Own, *, do: bool) -> Iterator[Found]:
     """Find, and do, what one rule says."""
-    for path in _matches(top, rule):
+    places = _matches(top, rule)
+    if rule.action == bland.EMPTY and not places:
+        yield from _made(rule, top, do=do)
+    for path in places:
         for each, what, body in _wanted(rule, top, path, own):
             if do and body is None:
                 within.remove(top, each)
             elif do and body is not None:
-                within.write(top, each, body, None)
+                within.write(top, each, body, 0o644 if what == _MADE else None)
             yield Found(each, rule.why, what)
+
+
+def _made(rule: Rule, top: str, *, do: bool) -> Iterator[Found]:
+    """A file that is to be there, and is not; where the image has the directory."""
+    above, _, name = rule.globs.rpartition("/")
+    try:
+        place = Inside(top).directory(above)
+    except PathRefused:
+        return  # a link that leads nowhere in here
+    if place.exists:
+        if do:
+            within.write(top, f"{place.real}/{name}", b"")
+        yield Found(f"{place.real}/{name}", rule.why, _MADE)
 
 
 def _wanted(rule: Rule, top: str, path: str, own: Own) -> Iterator[tuple[str, str, bytes | None]]:
@@ -94,6 +123,8 @@ def _wanted(rule: Rule, top: str, path: str, own: Own) -> Iterator[tuple[str, st
         yield path, "removed", None
     elif rule.action == bland.EMPTY and is_file and st.st_size:
         yield path, "emptied", b""
+    elif rule.action == bland.EMPTY and stat.S_ISLNK(st.st_mode):
+        yield path, _MADE, b""
     elif rule.action in (bland.CLEAR, bland.LOGS) and stat.S_ISDIR(st.st_mode):
         yield from _below(rule, top, path)
     elif rule.action == bland.REWRITE and rule.rewrite and is_file:
