@@ -75,7 +75,7 @@ def plan(disk: str, text: str, settings: Settings, host: str) -> Plan:
     mib = int(atomic.read(f"{sysfs}/size") or "0") >> 11
     parts = layout.fit(text, mib)
     present = disks.partitions(disk)
-    _check_names(present, parts)
+    _check_names(disk, present, parts)
     if any(each.kind in (layout.ESP, layout.EFI_BOOT) for each in parts):
         _need_fat()
     first = next(each for each in parts if each.kind == layout.SYSTEM)
@@ -192,11 +192,14 @@ def _check_unused(disk: str, sysfs: str) -> None:
             )
 
 
-def _check_names(present: list[disks.Partition], parts: tuple[Partition, ...]) -> None:
-    """Raise StateError where another disk has a label of ours: nobody could tell them apart."""
-    own = [each.node for each in present]
+def _check_names(disk: str, present: list[disks.Partition], parts: tuple[Partition, ...]) -> None:
+    """Raise StateError where another disk has a label of ours: nobody could tell them apart.
+
+    All of them: what is mounted as /home, or swapped to, is found by its label as well.
+    """
+    own = [disk, *(each.node for each in present)]
     for each in parts:
-        if each.kind in (layout.BOOT, layout.EFI_BOOT, layout.SYSTEM):
+        if each.kind != layout.BIOS:  # which nobody looks for
             others = [node for node in labelled.names(each.where) if node not in own]
             if others:
                 raise StateError(
