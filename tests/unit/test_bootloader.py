@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import bootloader
+from allie.client import bootloader, install
 from allie.client.bootloader import boot_sector, with_start
 from allie.core import layout
 from allie.core.errors import StateError
@@ -32,6 +32,15 @@ def test_the_partition_table_and_the_disks_signature_stay() -> None:
     assert made[:3] == b"GGG"
     assert made[0x68:0x1B8] == b"G" * (0x1B8 - 0x68)
     assert made[0x1FE:] == b"GG", "the mark 55 AA is GRUB's own"
+
+
+@pytest.mark.parametrize(
+    ("mib", "sector", "is_32"),
+    [(34, 512, True), (256, 512, True), (256, 4096, False), (300, 4096, True)],
+)
+def test_a_small_fat_on_large_sectors_is_fat16(mib: int, sector: int, is_32: bool) -> None:
+    """As EDK2, Linux and mtools agree on it only so; OVMF boots either from such a disk."""
+    assert install.fat_options((mib << 20) // sector) == (["-F", "32"] if is_32 else [])
 
 
 @pytest.mark.parametrize("folder", ["usr/lib/grub", "usr/share/grub2", "usr/lib/grub2"])

@@ -24,6 +24,7 @@ from allie.core.value import Value
 from allie.machine import atomic, disks, labelled, locate, mounts, process, tree
 
 _HERE = "/run/allie/install"  # stands for the PC
+_FAT32 = 34 << 11  # sectors, of one cluster each, that FAT32 must have
 _NODES = 10.0  # seconds within which the kernel's names of the partitions appear
 _PROGRAMS = {  # for apt, dnf, pacman, zypper they are in the packages of these names
     "sfdisk": "fdisk, util-linux",
@@ -98,7 +99,7 @@ def partition(plan: Plan) -> None:
         process.run(argv, stdin=layout.script(plan.parts).encode(), check=True)
     _have_nodes(plan)
     for part, made in zip(plan.parts, disks.partitions(plan.disk)):
-        _make(part, made.node)
+        _make(part, made)
 
 
 def bring(plan: Plan, first_tick: FirstTick) -> None:
@@ -232,9 +233,18 @@ def _have_nodes(plan: Plan) -> None:
         time.sleep(0.1)
 
 
-def _make(part: Partition, node: str) -> None:
+def fat_options(sectors: int) -> list[str]:
+    """Which FAT: with fewer clusters than this one it is 16 for who counts, whatever its head says.
+
+    With sectors of 4096 bytes that is any below 272 MiB. Firmware reads both.
+    """
+    return ["-F", "32"] if sectors >= _FAT32 else []
+
+
+def _make(part: Partition, made: disks.Partition) -> None:
     """Make a file system where there is none."""
-    fat = ["mkfs.vfat", "-F", "32", "-n", part.label]
+    node = made.node
+    fat = ["mkfs.vfat", *fat_options(made.size), "-n", part.label]
     argv = {
         layout.ESP: fat,
         layout.EFI_BOOT: fat,
