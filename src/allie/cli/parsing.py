@@ -23,7 +23,10 @@ class Parser(argparse.ArgumentParser):
         """Called by argparse for whatever it cannot parse."""
         unknown, _, words = message.partition(": ")
         if unknown == "unrecognized arguments" and words.startswith("--"):
-            message = f"{self.prog} has no option {words.split()[0].partition('=')[0]}"
+            option = words.split()[0].partition("=")[0]
+            message = f"{self.prog} has no option {option}"
+            if option in ("--root", "--system"):
+                message = f"{self.prog} is for the machine that it runs on: it has no {option}"
         raise UsageError(message, f"{self.prog} --help")
 
 
