@@ -154,6 +154,20 @@ def test_what_a_disk_holds_is_not_lost_unasked(disk: Disk) -> None:
     assert disk.names() == _NAMES
 
 
+@pytest.mark.parametrize("label", ["swap", "share", "allie-boot"])
+def test_another_disk_with_a_label_of_ours(disk: Disk, tmp_path: Path, label: str) -> None:
+    """What is mounted or swapped to by its label could be the other disk's."""
+    (tmp_path / "other").write_bytes(b"")
+    os.truncate(tmp_path / "other", 8 << 20)
+    make = ["mkswap", "-q", "-L"] if label == "swap" else ["mkfs.ext4", "-q", "-F", "-L"]
+    with looped(tmp_path / "other") as other:
+        subprocess.run([*make, label, other], check=True)
+        done = disk.install("--yes")
+    assert done.returncode == 2
+    assert f"another disk of this PC has LABEL={label}: {other}" in done.stdout
+    assert disk.names() == []
+
+
 def test_a_disk_in_use_is_never_written_on(disk: Disk) -> None:
     subprocess.run(["mkfs.ext4", "-q", "-F", disk.device], check=True)
     at = disk.store.parent / "mounted"

@@ -50,13 +50,15 @@ def test_a_server_that_follows_its_own_store_keeps_its_commands(tmp_path: Path) 
     command = tmp_path / "it's mine"
     command.write_text(own.replace("exec", f"{paths} exec"))
     command.chmod(0o755)
-    for kind in ("link", "script"):
+    for kind in ("link", "script", "elsewhere"):
         root = _root(tmp_path / kind)
         place = root / "usr/local/bin/allie"
         place.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "elsewhere":
+            shutil.copy(command, root / "usr/bin/allie")
         if kind == "link":
             place.symlink_to(command)
-        else:
+        elif kind == "script":
             shutil.copy(command, place)
         TickPC(root).run("join", str(site.store), "--no-timer").ok()
         assert place.read_bytes().startswith(b"#!/bin/sh\npython="), "the client"

@@ -297,6 +297,14 @@ def test_mount_points_that_are_not_there(pc: TickPC) -> None:
     assert "here\n" in _says(pc, "echo here")
 
 
+def test_a_system_of_before_there_was_a_run_resolves_names(pc: TickPC) -> None:
+    (pc.root / "run").rmdir()
+    pc.put({"root/conf/50a": script("cat /etc/resolv.conf")})
+    before = "nameserver 192.0.2.1\n"
+    assert _host_resolver(before, pc.argv("run-conf", "50a")) == before
+    assert before in pc.log("50a")
+
+
 def test_its_own_run_is_not_the_hosts(pc: TickPC) -> None:
     out = _says(pc, "echo x >/run/leak; [ -e /run/systemd/system ] && echo systemd; true")
     assert "systemd" not in out

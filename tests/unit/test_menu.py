@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
-from allie.core import menu
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allie.core import bls, menu
 from allie.core.errors import StateError
 
 
@@ -76,3 +80,82 @@ def test_a_kernel_that_a_person_named_stays_the_default() -> None:
         assert menu.follow(pinned, [NEW], "deb") == {"allie_default": NEW.id}, "it is gone"
         again = menu.choose(pinned, NEW.id, once=False)
         assert menu.follow(again, [NEW, OLD], "deb") == {"allie_default": NEW.id}
+
+
+def _by_kernel(cmdline: str) -> list[tuple[str, str | None]]:
+    """The parameters that the kernel makes of a command line (next_arg in its lib/cmdline.c)."""
+    found, at = [], 0
+    while at < len(cmdline):
+        if cmdline[at] == " ":
+            at += 1
+            continue
+        quoted = in_quote = cmdline[at] == '"'
+        begin = at = at + quoted
+        equals = -1
+        while at < len(cmdline) and (in_quote or cmdline[at] != " "):
+            if equals < 0 and cmdline[at] == "=":
+                equals = at
+            in_quote ^= cmdline[at] == '"'
+            at += 1
+        word = cmdline[begin:at]
+        if quoted and word.endswith('"'):
+            word = word[:-1]
+        name, value = word, None
+        if equals >= 0:
+            name, value = word[: equals - begin], word[equals - begin + 1 :]
+            if value.startswith('"'):
+                value = value[1:]
+                value = value[:-1] if not quoted and value.endswith('"') else value
+        found.append((name, value))
+    return found
+
+
+def _by_grub(cfg: str) -> str:
+    """What GRUB gives the kernel (grub_create_loader_cmdline), of the line of the first entry."""
+    (line,) = re.findall(r"^  linux '[^']*' (.*)$", cfg, re.MULTILINE)
+    words = [each.replace("'\\''", "'") for each in re.findall(r"'((?:[^']|'\\'')*)'(?: |$)", line)]
+    made = []
+    for each in words:
+        escaped = re.sub(r"(\\(?!x[0-9a-f]{2})|['\"])", r"\\\1", each)
+        made.append(f'"{escaped}"' if " " in each else escaped)
+    return " ".join(made)
+
+
+_WORDS = st.text("abc.+;,/-:", min_size=1, max_size=8)
+_VALUES = st.lists(_WORDS, max_size=4).map("  ".join)
+_PARAMETERS = st.one_of(
+    _WORDS,
+    st.tuples(_WORDS, _WORDS).map(lambda pair: f"{pair[0]}={pair[1]}"),
+    st.tuples(_WORDS, _VALUES).map(lambda pair: f'{pair[0]}="{pair[1]}"'),
+    _VALUES.filter(bool).map(lambda words: f'"{words}"'),
+    st.sampled_from(['dyndbg="file drivers/usb/* +p"', 'x=""', '"a=b c"', "y=a=b"]),
+)
+
+
+@given(st.lists(_PARAMETERS, max_size=6), st.sampled_from([" ", "\n", "  "]))
+def test_a_command_line_arrives_as_written(parameters: list[str], between: str) -> None:
+    line = menu.options("LABEL=x", between.join(parameters))
+    wanted = [("root", "LABEL=x"), ("ro", None)]
+    wanted += [each for each in _by_kernel(" ".join(parameters)) if each[0] not in ("ro", "rw")]
+    assert _by_kernel(line) == wanted
+    one = menu.Entry("deb", "6.1", "/k", "/i", line, "deb")
+    arrived = _by_kernel(_by_grub(menu.grub_cfg([one])))
+    assert arrived == [*wanted, ("allie.entry", "deb/6.1")]
+    (text,) = bls.files([one], {}, 1).values()
+    assert bls.parse(text) == one
+    (options,) = re.findall("^options (.*)$", text, re.MULTILINE)
+    assert _by_kernel(options) == arrived
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "words"),
+    [
+        ("", []),
+        (' a  "b', ["a", '"b']),
+        ('a="x rw y" rw', ['a="x rw y"', "rw"]),
+        ('a="b\nc', ['a="b', "c"]),
+        ('a"b c"d e', ['a"b c"d', "e"]),
+    ],
+)
+def test_words_of_a_command_line(cmdline: str, words: list[str]) -> None:
+    assert menu.words(cmdline) == words

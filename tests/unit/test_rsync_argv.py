@@ -356,6 +356,31 @@ def test_nothing_else_settles_by_itself(code: int) -> None:
     assert not rsync.may_settle(finished(code))
 
 
+_END = b"rsync error: some files/attrs were not transferred (code 23) at main.c(1865)\n"
+
+
+@pytest.mark.parametrize(
+    ("err", "here"),
+    [
+        (b'rsync: [receiver] mkstemp "/etc/.f.x" failed: Operation not permitted (1)\n', True),
+        (b"rsync: [generator] delete_file: unlink(f) failed: Operation not permitted (1)\n", True),
+        (b'rsync: rename "/etc/.f.x" -> "f": Operation not permitted (1)\n', True),  # before 3.2
+        (b'rsync: [sender] send_files failed to open "/f": Permission denied (13)\n', False),
+        (b'rsync: link_stat "/f" failed: No such file or directory (2)\n', False),
+        (b'rsync: [receiver] mkstemp "/f": x (1)\nrsync: [sender] read errors: x (5)\n', False),
+        (b'rsync: [receiver] write failed on "/f": No space left on device (28)\n', False),
+        (b"", False),
+    ],
+)
+def test_what_this_pc_refuses_is_not_the_stores_fault(err: bytes, here: bool) -> None:
+    ended = finished(23, err + _END)
+    assert rsync.is_refused_here(ended) == here
+    if here:
+        with pytest.raises(StoreError, match="this PC lets it not be written"):
+            rsync.check(ended, "rsync://h")
+        assert not rsync.is_refused_here(finished(24, err))
+
+
 def test_our_own_disk_is_not_the_stores_fault() -> None:
     with pytest.raises(StateError, match="disk"):
         rsync.check(finished(11, b"rsync: [receiver] write failed\n"), "rsync://h")

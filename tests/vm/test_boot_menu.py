@@ -62,6 +62,8 @@ def _install(base: System, settings: Settings, device: str) -> list[str]:
 @pytest.fixture
 def pc(tmp_path: Path, bootable: Path) -> PC:
     systems = Systems(tmp_path, bootable)
+    cmdline = 'a.note="b  c" console=ttyS0 init=/probe\n'
+    (systems.top / "one/etc/kernel/cmdline").write_text(cmdline)
     made = PC(systems)
     layout = (("1M", disk.BIOS), ("300M", "L"), ("900M", "L"), ("300M", "L"))
     with disk.partitioned(made.file, "2G", *layout) as device:
@@ -83,6 +85,7 @@ def test_once_by_default_and_back_to_the_last_good_one(pc: PC) -> None:
     pc.set_env(**env, allie_tries="2")  # as after a second boot of it
     said = pc.boot()
     assert said.startswith("one came up:")
-    assert said.endswith(f"root=LABEL=one ro console=ttyS0 init=/probe allie.entry={pc.one}")
+    words = f'root=LABEL=one ro "a.note=b  c" console=ttyS0 init=/probe allie.entry={pc.one}'
+    assert said.endswith(words), "GRUB quotes the whole word; to the kernel it is the same"
     env = {"allie_default": pc.one, "allie_good": pc.one, "allie_bad": pc.two}
     assert pc.env() == {**env, "allie_tries": "1"}

@@ -63,6 +63,9 @@ def run(args: argparse.Namespace) -> int:
     except (AllieError, KeyboardInterrupt):
         console.warn(f"allie: {plan.disk}: {state}. The same command goes on from there.")
         raise
+    why = bootloader.no_bios(plan.disk)
+    if why and layout.BIOS in [each.kind for each in plan.parts]:
+        console.say(f"GRUB for BIOS was left out: {why}")
     console.say(
         f"{plan.settings.system} is installed on {plan.disk}, which boots by"
         f" {' and '.join(firmware)}: take this medium out, and reboot"

@@ -188,13 +188,19 @@ def module_of(verb: str) -> ModuleType:
 
 
 def _hand_over() -> None:
-    """Become the whole ALLiE of a server that follows a store, its own perhaps (client.join)."""
-    here = os.path.realpath(sys.path[0])  # the archive
-    own = f"{here.removesuffix(ARCHIVE)}{SERVERS_OWN}"
-    if here.endswith(f"/{ARCHIVE}") and os.path.exists(own):
-        from allie.machine import becoming
+    """Become the whole ALLiE of a server that follows a store, its own perhaps (client.join).
 
-        becoming.become([own, *sys.argv[1:]], dict(os.environ), (".",))
+    It may also stand in another directory, which is later in PATH than that of the client.
+    """
+    here = os.path.realpath(sys.path[0])  # the archive
+    if not here.endswith(f"/{ARCHIVE}"):
+        return
+    top = here[: -len(ARCHIVE)]
+    for own in (f"{top}{each}" for each in (SERVERS_OWN, "usr/local/sbin/allie", "usr/bin/allie")):
+        if os.path.exists(own) and os.path.realpath(own) != here:
+            from allie.machine import becoming
+
+            becoming.become([own, *sys.argv[1:]], dict(os.environ), (".",))
 
 
 def _overview() -> str:

@@ -36,6 +36,8 @@ class Parser(argparse.ArgumentParser):
             word = re.split("[ =]", message[len(_UNKNOWN) :])[0]
             message = f"there is no option {word}" if word[:1] == "-" else f"{word} is too much"
             hint = did_you_mean(word, self._option_string_actions)
+            if word in ("--root", "--system"):
+                message = f"{self.prog} is for the machine that it runs on: it has no {word}"
         elif message.startswith(_MISSING):
             names = message[len(_MISSING) :]
             message = f"`{self.prog}` needs {names}"

@@ -31,6 +31,7 @@ SYSTEMD_PACKAGES = (
 )
 _SYSTEMD = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 _SYSTEMD_OWN = "EFI/systemd/systemd-bootx64.efi"  # where bootctl(1) looks for it
+_GRUB = ("usr/lib/grub", "usr/share/grub2", "usr/lib/grub2")  # SUSE's are the last two
 _SECTOR = 512
 # GRUB's include/grub/i386/pc/boot.h: what is written into the first sectors of its two parts
 _KERNEL_SECTOR = slice(0x5C, 0x64)
@@ -48,12 +49,12 @@ def install(root: str, disk: str, esp: str) -> list[str]:
     here = locate.open_system(root)
     done = []
     spot = _spot(disk)
-    if spot and _has(here, "i386-pc"):
+    if spot and _modules(here, "i386-pc") and not (esp and no_bios(disk)):
         core = _image(here, "i386-pc", ["biosdisk"])
-        boot = atomic.read_bytes(here.at("usr/lib/grub/i386-pc/boot.img")) or b""
+        boot = atomic.read_bytes(here.at(f"{_modules(here, 'i386-pc')}/boot.img")) or b""
         _write_bios(disk, spot, boot, core)
         done.append("BIOS")
-    if esp and _has(here, "x86_64-efi"):
+    if esp and _modules(here, "x86_64-efi"):
         _write_esp(here, esp, _image(here, "x86_64-efi", ["efi_gop", "efi_uga"]))
         done.append("UEFI")
     if not done:
@@ -97,8 +98,17 @@ def boot_sector(boot: bytes, present: bytes, sector: int) -> bytes:
     return bytes(data)
 
 
-def _has(here: System, platform: str) -> bool:
-    return os.path.isfile(here.at(f"usr/lib/grub/{platform}/modinfo.sh"))
+def no_bios(disk: str) -> str:
+    """Why no BIOS can boot from a disk; "" if one can."""
+    sectors = {each.sector for each in disks.partitions(disk)}
+    large = [str(each) for each in sorted(sectors) if each != _SECTOR]
+    return f"{disk} has sectors of {large[0]} bytes: no BIOS boots it" if large else ""
+
+
+def _modules(here: System, platform: str) -> str:
+    """Where a system has GRUB for a platform; "" if it has none."""
+    places = [f"{each}/{platform}" for each in _GRUB]
+    return next((each for each in places if os.path.isfile(here.at(f"{each}/modinfo.sh"))), "")
 
 
 def _image(here: System, platform: str, modules: list[str]) -> bytes:
@@ -111,7 +121,7 @@ def _image(here: System, platform: str, modules: list[str]) -> bytes:
     out = f"{here.state}/grub.img"
     inside = len(here.root.rstrip("/"))
     argv = [program, "-O", platform, "-p", "/grub", "-c", early[inside:], "-o", out[inside:]]
-    argv += ["-d", f"/usr/lib/grub/{platform}", *_MODULES, *modules]
+    argv += ["-d", f"/{_modules(here, platform)}", *_MODULES, *modules]
     try:
         atomic.write(early, _EARLY, durable=False)
         process.run(argv if here.is_base else ["chroot", here.root, *argv], check=True)
@@ -131,8 +141,9 @@ def _spot(disk: str) -> Partition | None:
 
 def _write_bios(disk: str, spot: Partition, boot: bytes, core: bytes) -> None:
     """Write the core, then the boot sector that loads it."""
-    if spot.sector != _SECTOR:
-        raise StateError(f"{disk} has sectors of {spot.sector} bytes: no BIOS boots it", "use UEFI")
+    why = no_bios(disk)
+    if why:
+        raise StateError(why, "use UEFI: a layout with an esp")
     if len(boot) != _SECTOR or len(core) > spot.size * _SECTOR:
         raise StateError(f"GRUB ({len(core)} bytes) does not fit the BIOS boot partition of {disk}")
     with open(disk, "r+b") as file:

@@ -33,7 +33,9 @@ def write(here: System, settings: Settings) -> None:
 
 
 def _known(here: System, settings: Settings) -> str:
-    seen = [_seen(here.at(path)) for path in ("boot", "etc/kernel/cmdline")]
+    machine = (atomic.read(here.at("etc/machine-id")) or "").strip()
+    places = ("boot", f"boot/{machine}", "usr/lib/modules", "etc/kernel/cmdline")  # client.kernels
+    seen = [_seen(here.at(path)) for path in places]
     return repr((settings.system, settings.root, *seen))
 
 

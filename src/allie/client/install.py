@@ -24,6 +24,7 @@ from allie.core.value import Value
 from allie.machine import atomic, disks, labelled, locate, mounts, process, tree
 
 _HERE = "/run/allie/install"  # stands for the PC
+_FAT32 = 34 << 11  # sectors, of one cluster each, that FAT32 must have
 _NODES = 10.0  # seconds within which the kernel's names of the partitions appear
 _PROGRAMS = {  # for apt, dnf, pacman, zypper they are in the packages of these names
     "sfdisk": "fdisk, util-linux",
@@ -75,7 +76,7 @@ def plan(disk: str, text: str, settings: Settings, host: str) -> Plan:
     mib = int(atomic.read(f"{sysfs}/size") or "0") >> 11
     parts = layout.fit(text, mib)
     present = disks.partitions(disk)
-    _check_names(present, parts)
+    _check_names(disk, present, parts)
     if any(each.kind in (layout.ESP, layout.EFI_BOOT) for each in parts):
         _need_fat()
     first = next(each for each in parts if each.kind == layout.SYSTEM)
@@ -98,7 +99,7 @@ def partition(plan: Plan) -> None:
         process.run(argv, stdin=layout.script(plan.parts).encode(), check=True)
     _have_nodes(plan)
     for part, made in zip(plan.parts, disks.partitions(plan.disk)):
-        _make(part, made.node)
+        _make(part, made)
 
 
 def bring(plan: Plan, first_tick: FirstTick) -> None:
@@ -192,11 +193,14 @@ def _check_unused(disk: str, sysfs: str) -> None:
             )
 
 
-def _check_names(present: list[disks.Partition], parts: tuple[Partition, ...]) -> None:
-    """Raise StateError where another disk has a label of ours: nobody could tell them apart."""
-    own = [each.node for each in present]
+def _check_names(disk: str, present: list[disks.Partition], parts: tuple[Partition, ...]) -> None:
+    """Raise StateError where another disk has a label of ours: nobody could tell them apart.
+
+    All of them: what is mounted as /home, or swapped to, is found by its label as well.
+    """
+    own = [disk, *(each.node for each in present)]
     for each in parts:
-        if each.kind in (layout.BOOT, layout.EFI_BOOT, layout.SYSTEM):
+        if each.kind != layout.BIOS:  # which nobody looks for
             others = [node for node in labelled.names(each.where) if node not in own]
             if others:
                 raise StateError(
@@ -229,9 +233,18 @@ def _have_nodes(plan: Plan) -> None:
         time.sleep(0.1)
 
 
-def _make(part: Partition, node: str) -> None:
+def fat_options(sectors: int) -> list[str]:
+    """Which FAT: with fewer clusters than this one it is 16 for who counts, whatever its head says.
+
+    With sectors of 4096 bytes that is any below 272 MiB. Firmware reads both.
+    """
+    return ["-F", "32"] if sectors >= _FAT32 else []
+
+
+def _make(part: Partition, made: disks.Partition) -> None:
     """Make a file system where there is none."""
-    fat = ["mkfs.vfat", "-F", "32", "-n", part.label]
+    node = made.node
+    fat = ["mkfs.vfat", *fat_options(made.size), "-n", part.label]
     argv = {
         layout.ESP: fat,
         layout.EFI_BOOT: fat,

@@ -101,7 +101,7 @@ def parse(text: str) -> Entry | None:
     [True]
     """
     lines = dict(line.partition(" ")[::2] for line in text.splitlines())
-    words = lines.get("options", "").split()
+    words = menu.words(lines.get("options", ""))
     system, _, release = menu.booted_by(" ".join(words)).partition("/")
     if not release or not {"title", "linux", "initrd"} <= set(lines):
         return None

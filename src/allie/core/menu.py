@@ -76,8 +76,33 @@ def options(root: str, cmdline: str) -> str:
     >>> options("LABEL=debian12", "root=/dev/sda1 ro quiet console=ttyS0\\n")
     'root=LABEL=debian12 ro quiet console=ttyS0'
     """
-    more = [each for each in cmdline.split() if not each.startswith(_WORDS_OF_OURS)]
+    more = [each for each in words(cmdline) if not each.startswith(_WORDS_OF_OURS)]
     return " ".join([f"root={root}", "ro", *(each for each in more if each not in ("ro", "rw"))])
+
+
+def words(cmdline: str) -> list[str]:
+    """The words of a kernel's command line, as the kernel divides it: what is in "…" is one.
+
+    >>> words('quiet  dyndbg="file a.c +p; file  b.c +p"')
+    ['quiet', 'dyndbg="file a.c +p; file  b.c +p"']
+    """
+    found = re.findall(r'(?:[^\s"]|"[^"\n]*(?:"|$|(?=\n)))+', cmdline)
+    return [each.strip() for each in found if each.strip()]
+
+
+def for_grub(word: str) -> str:
+    """A word as GRUB is to be given it, so that it means the same to the kernel.
+
+    GRUB puts a word with a blank in quotes by itself, and a backslash before a quote in one, which
+    the kernel would take for part of it. So the quotes go that the kernel takes off, too.
+
+    >>> for_grub('dyndbg="file a.c +p"'), for_grub('"a b"')
+    ('dyndbg=file a.c +p', 'a b')
+    """
+    name, equals, value = ("", "", word) if word.startswith('"') else word.partition("=")
+    if value.startswith('"'):
+        value = value[1:-1] if value.endswith('"') and len(value) > 1 else value[1:]
+    return name + equals + value
 
 
 def newest_first(release: str) -> list[tuple[int, str]]:
@@ -105,11 +130,12 @@ def grub_cfg(entries: list[Entry]) -> str:
     """The menu as GRUB reads it. It needs at least one entry: the first is booted if all fails."""
     lines = [_CFG]
     for each in entries:
-        words = " ".join(quoted(word) for word in f"{each.options} {MARK}{each.id}".split())
+        options = [*words(each.options), MARK + each.id]
+        line = " ".join(quoted(for_grub(word)) for word in options)
         lines += [
             f"menuentry {quoted(each.title)} --id {quoted(each.id)} {{",
             f"  allie_count {quoted(each.id)}",
-            f"  linux {quoted(each.kernel)} {words}",
+            f"  linux {quoted(each.kernel)} {line}",
             f"  initrd {quoted(each.initrd)}",
             "}",
         ]

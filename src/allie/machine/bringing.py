@@ -16,7 +16,6 @@ from allie.machine.groups import Bounds
 from allie.machine.process import Finished
 from allie.machine.rsync import Version
 
-_PROTECTED = "if it is immutable or append-only, or its directory: chattr -i -a"
 _ASKED_SINCE = (3, 2)
 LARGE = 16 << 20  # bytes; what holes in a smaller file waste is little
 
@@ -77,7 +76,8 @@ def _check(done: Finished, store: str, image: str, spares: bool) -> None:
         rsync.check(done, store)
         return
     if not spares:
-        raise NotWritten(f"this PC lets it not be written: {rsync.reason(done)}", _PROTECTED)
+        words = f"this PC lets it not be written: {rsync.reason(done)}"
+        raise NotWritten(words, rsync.PROTECTED)
     console.warn(f"{image}: left as it was on this PC: {rsync.reason(done)}")
 
 

@@ -197,7 +197,7 @@ def _furnish(root: str, devices: int) -> None:
     mounting.mount("none", root, "", BIND | REMOUNT | others | devices)  # nosuid goes
     resolver = atomic.read_bytes(os.path.realpath("/etc/resolv.conf")) or b""
     where = resolv_conf(root)
-    has_run = False
+    fresh = []  # directories in which nothing is the system's
     for name, kind, flags in (
         ("proc", "proc", NOSUID | NODEV | NOEXEC),
         ("sys", "sysfs", NOSUID | NODEV | NOEXEC | RDONLY),
@@ -209,10 +209,12 @@ def _furnish(root: str, devices: int) -> None:
             continue
         if mounting.mount(kind, f"/proc/self/fd/{descriptor}", kind, flags):
             _finish(name, f"{root}/{name}")
-            has_run = has_run or name == "run"
+            fresh.append(name)
         os.close(descriptor)
-    if has_run and where:  # else the path could lead to the base's own /run
-        _give_resolver(root, where, resolver)
+    if where and ("run" in fresh or not where.startswith("run/")):
+        folder = next((each for each in ("run", "dev") if each in fresh), "")  # of before 2012: dev
+        if folder:  # else the path could lead to the base's own /run
+            _give_resolver(root, where, resolver, folder)
 
 
 def _mount_point(root: str, name: str) -> int | None:
@@ -272,9 +274,9 @@ def _make_resolv_conf(root: str, real: str) -> None:
         os.close(made)
 
 
-def _give_resolver(root: str, where: str, resolver: bytes) -> None:
+def _give_resolver(root: str, where: str, resolver: bytes, folder: str) -> None:
     """A copy of the base's resolv.conf: the root's scripts cannot write through to ours."""
-    copy = f"{root}/run/allie/resolv.conf"
+    copy = f"{root}/{folder}/allie/resolv.conf"
     target = f"{root}/{where}" if where.startswith("run/") else copy
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with open(target, "wb") as file:

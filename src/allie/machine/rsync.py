@@ -29,6 +29,7 @@ PARTIAL = 23  # something that was asked for is not there, or cannot be read
 _HERE = re.compile(  # on this side: so marked since rsync 3.2, before that known by what was done
     rb"rsync: (\[(generator|receiver)\]|mkstemp|rename|delete_file|recv_generator|failed to set)"
 )
+PROTECTED = "if it is immutable or append-only, or its directory: chattr -i -a"
 _CHANGED = (PARTIAL, 24)  # or files vanished: the store is being edited
 _NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
 _CONNECT = 10  # seconds
@@ -267,6 +268,8 @@ def check(finished: Finished, store: str) -> None:
         kind = _LISTED_BY.get(what.partition("/")[0], "") if "/" in what else ""
         hint = f"allie {kind} list, on the server" if kind else "is it the address of a store?"
         raise StoreError(f"{store} has no {what}", hint)
+    if is_refused_here(finished):
+        raise StoreError(f"this PC lets it not be written: {words}", PROTECTED)
     if finished.code in _CHANGED:
         raise StoreError(f"{store} is being edited, or cannot be read: {words}")
     raise StoreError(f"fetching from {store} failed: {words}", finished.command)
