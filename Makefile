@@ -8,15 +8,15 @@ WORKERS ?= 2
 # bench/ and demo/ are checked when there is Python in them
 CHECKED := src tests $(sort $(patsubst %/,%,$(dir $(wildcard bench/*.py demo/*.py))))
 
-.PHONY: setup setup-test demo test kit bench lint docs clean
+.PHONY: setup setup-demo setup-lint setup-test demo test kit bench lint docs clean
 
 setup:
 	@tools/setup run
 
-setup-test:
-	@tools/setup test
+setup-demo setup-lint setup-test:
+	@tools/setup $(@:setup-%=%)
 
-demo: setup  ## the tour: a store and three PCs; KEEP=DIR leaves them there
+demo: setup-demo  ## the tour: a store and three PCs; KEEP=DIR leaves them there
 	@demo/demo $(if $(KEEP),--keep $(KEEP))
 
 test: setup-test  ## every test; ARGS='-k name' for some; WORKERS=0 in one process
@@ -31,7 +31,7 @@ bench: setup-test  ## writes bench/RESULTS.md, bench/ENTER.md and bench/IMAGES.m
 	$(PY) bench/images.py --install
 	$(PY) bench/run.py --install
 
-lint: setup
+lint: setup-lint
 	$(PY) -m ruff check $(CHECKED)
 	$(PY) -m ruff format --check $(CHECKED)
 	$(PY) -m mypy $(CHECKED)
