@@ -77,6 +77,17 @@ ON_PC = [
     ("undo 99", 64, "tick 99 cannot be undone | those that can be: 1"),
     ("system update base", 64, "base is the system that runs now | `system update` is for the oth"),
     ("system remove base", 64, "base is the system that runs now | `system remove` is for the oth"),
+    ("system add el9", 64, "where is el9 to live? | --in LABEL=…, PARTLABEL=… or a directory"),
+    (
+        "system add el9 --in /systems/el9 --image debain12",
+        2,
+        "has no image debain12 | did you mean",
+    ),
+    (
+        "system add el9 --in /systems/el9 --overlays kti",
+        2,
+        "has no overlay kti | did you mean kit",
+    ),
     ("system update el9", 64, "allie.conf declares no system el9 | it has: none"),
     ("system update", 64, "`allie system update` needs NAME | allie system list"),
     ("system update el9 --json", 64, "`allie system update` prints no JSON | leave out --json"),
