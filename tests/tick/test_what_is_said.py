@@ -55,7 +55,14 @@ ON_PC = [
         "{store}/no is no store: {store}/no has no overlays | `allie store init`, on the server,",
     ),
     ("join {empty} --root {new}", 2, "{empty} is no store: {empty} has no overlays | `allie store"),
-    ("join nosuch --root {new}", 2, "'nosuch' is not the address of a store | rsync://host"),
+    ("join nosuch --root {new}", 2, "'nosuch' is not the address of a store | did you mean r"),
+    (
+        "join rsnc://server",
+        2,
+        "'rsnc://server' is not the address of a store | rsync://host[:port]",
+    ),
+    ("join server:873 --root {new}", 2, "of a store | did you mean rsync://server:873?"),
+    ("join rsync://server/allie", 2, "of a store | did you mean rsync://server?"),
     ("join rsync://127.0.0.1:1 --root {new}", 2, "rsync://127.0.0.1:1 does not answer: failed to"),
     ("join {store} --system other", 64, "{pc} is the system base already | --system base"),
     (
