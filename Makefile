@@ -10,15 +10,15 @@ CHECKED := src tests $(sort $(patsubst %/,%,$(dir $(wildcard bench/*.py demo/*.p
 
 HISTORIES ?= 10000
 
-.PHONY: setup setup-test demo test deep kit bench lint docs clean
+.PHONY: setup setup-demo setup-lint setup-test demo test deep kit bench lint docs clean
 
 setup:
 	@tools/setup run
 
-setup-test:
-	@tools/setup test
+setup-demo setup-lint setup-test:
+	@tools/setup $(@:setup-%=%)
 
-demo: setup  ## the tour: a store and three PCs; KEEP=DIR leaves them there
+demo: setup-demo  ## the tour: a store and three PCs; KEEP=DIR leaves them there
 	@demo/demo $(if $(KEEP),--keep $(KEEP))
 
 test: setup-test  ## every test; ARGS='-k name' for some; WORKERS=0 in one process
@@ -36,7 +36,7 @@ bench: setup-test  ## writes bench/RESULTS.md, bench/ENTER.md and bench/IMAGES.m
 	$(PY) bench/images.py --install
 	$(PY) bench/run.py --install
 
-lint: setup
+lint: setup-lint
 	$(PY) -m ruff check $(CHECKED)
 	$(PY) -m ruff format --check $(CHECKED)
 	$(PY) -m mypy $(CHECKED)

@@ -170,7 +170,7 @@ def test_format_makes_one_on_an_empty_device(room: Room, disk: Disk, tmp_path: P
     done = pc.run("system", "add", "el7", "--in", f"LABEL={disk.label}")
     assert (done.rc, "no partition of this PC has" in done.err) == (2, True)
     assert "--format DEVICE" in done.err
-    long = ["--in", "LABEL=a-label-of-17-char", "--format", disk.device]
+    long = ["--in", "LABEL=a-label-of-17-char", "--image", "el7", "--format", disk.device]
     done = pc.run("system", "add", "el8", *long)
     assert (done.rc, "at most 16 characters" in done.err) == (64, True)
     pc.run("system", "add", "el7", "--format", disk.device).ok()

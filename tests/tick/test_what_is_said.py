@@ -55,7 +55,14 @@ ON_PC = [
         "{store}/no is no store: {store}/no has no overlays | `allie store init`, on the server,",
     ),
     ("join {empty} --root {new}", 2, "{empty} is no store: {empty} has no overlays | `allie store"),
-    ("join nosuch --root {new}", 2, "'nosuch' is not the address of a store | rsync://host"),
+    ("join nosuch --root {new}", 2, "'nosuch' is not the address of a store | did you mean r"),
+    (
+        "join rsnc://server",
+        2,
+        "'rsnc://server' is not the address of a store | rsync://host[:port]",
+    ),
+    ("join server:873 --root {new}", 2, "of a store | did you mean rsync://server:873?"),
+    ("join rsync://server/allie", 2, "of a store | did you mean rsync://server?"),
     ("join rsync://127.0.0.1:1 --root {new}", 2, "rsync://127.0.0.1:1 does not answer: failed to"),
     ("join {store} --system other", 64, "{pc} is the system base already | --system base"),
     (
@@ -77,6 +84,17 @@ ON_PC = [
     ("undo 99", 64, "tick 99 cannot be undone | those that can be: 1"),
     ("system update base", 64, "base is the system that runs now | `system update` is for the oth"),
     ("system remove base", 64, "base is the system that runs now | `system remove` is for the oth"),
+    ("system add el9", 64, "where is el9 to live? | --in LABEL=…, PARTLABEL=… or a directory"),
+    (
+        "system add el9 --in /systems/el9 --image debain12",
+        2,
+        "has no image debain12 | did you mean",
+    ),
+    (
+        "system add el9 --in /systems/el9 --overlays kti",
+        2,
+        "has no overlay kti | did you mean kit",
+    ),
     ("system update el9", 64, "allie.conf declares no system el9 | it has: none"),
     ("system update", 64, "`allie system update` needs NAME | allie system list"),
     ("system update el9 --json", 64, "`allie system update` prints no JSON | leave out --json"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.cli import main, manual
-from allie.core.errors import PathRefused, did_you_mean, words_of
+from allie.core.errors import PathRefused, StateError, did_you_mean, words_of
 from allie.machine import console
 from tests.docs.test_docs_complete import MAN_PAGES
 
@@ -79,7 +81,9 @@ def test_the_words_of_an_error(error: Exception, words: str) -> None:
         ),
         ("why", "`allie why` needs path | allie why --help"),
         ("status now", "now is too much | allie status --help"),
-        ("log -n many", "argument -n: invalid int value: 'many'"),
+        ("log -n many", "-n 'many' is no number | allie log --help"),
+        ("undo last", "tick 'last' is no number | allie undo --help"),
+        ("pause --for", "--for needs a value | allie pause --help"),
         ("help tgas", "there is no page 'tgas' | did you mean tags?"),
         ("help x", "there is no page 'x' | pages: allie, system, enter"),
         ("vm el7 --accel kmv", "--accel 'kmv' is none of auto, kvm, tcg | did you mean kvm?"),
@@ -209,3 +213,29 @@ def test_who_is_not_root_is_told_so(
     said = capsys.readouterr().err
     root = "allie: only root can do this: /root/conf: Permission denied\n       run it as root"
     assert said.startswith(root if user else "allie: /root/conf: Permission denied\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.ENOSPC, "make room"),
+        (errno.EROFS, "mount it so that it can be written"),
+        (errno.EIO, "look at the disk"),
+        (errno.ENOENT, ""),
+    ],
+)
+def test_what_the_disk_says_comes_with_what_to_do(
+    number: int, hint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def dispatch(_words: list[str]) -> int:
+        try:
+            raise OSError(number, os.strerror(number), "/var/lib/allie/paused")
+        except OSError as error:
+            raise StateError(f"cannot write /var/lib/allie/paused: {error.strerror}") from error
+
+    monkeypatch.setattr(main, "_dispatch", dispatch)
+    assert main.main(["pause"]) == 2
+    lines = [line.strip() for line in capsys.readouterr().err.splitlines()]
+    assert lines[0] == f"allie: cannot write /var/lib/allie/paused: {os.strerror(number)}"
+    assert "".join(lines[1:]).startswith(hint)
+    assert len(lines) == (2 if hint else 1)

@@ -103,6 +103,8 @@ def _list(top: str, args: argparse.Namespace) -> int:
     else:
         for row in rows:
             console.say(_line(row))
+        if not rows:
+            console.tell("there are no images yet: allie image import NAME SOURCE makes one")
     for name in images.passed_over(top):
         console.warn(f"passed over: images/{name}: no directory, or no name of an image")
     for name in parts.unfinished(top):

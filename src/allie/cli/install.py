@@ -13,7 +13,7 @@ from allie.client import bootloader, install, join
 from allie.client.install import Plan
 from allie.core import layout
 from allie.core import settings as configuration
-from allie.core.errors import DONE, AllieError, StateError, StoreError, UsageError
+from allie.core.errors import DONE, AllieError, StateError, UsageError
 from allie.core.settings import Settings
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
@@ -79,8 +79,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     image = configuration.check_name(args.image, "image")
     name = configuration.check_name(args.system or image, "system")
     overlays = join.overlays_of(store, image, options.words(args.overlays))
-    if not join.has(store, f"images/{image}"):
-        raise StoreError(f"{store} has no image {image}", "allie image list, on the server")
+    join.need_image(store, image)
     for each in overlays:
         configuration.check_name(each, "overlay")
     host = args.host and configuration.check_name(args.host, "host")

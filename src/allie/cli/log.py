@@ -31,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         options.say_json([reports.to_json(each) for each in known])
         return DONE
+    if not known:
+        console.tell("nothing has happened yet")
     for each in known:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.began))
         words = f"{each.verb}{' '.join(['', *each.named])} by hand: "

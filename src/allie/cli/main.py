@@ -6,6 +6,7 @@ only place that prints an error and turns it into an exit status.
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -59,6 +60,12 @@ _FOR_ANOTHER = "enter"  # what it is given is for another program to parse
 # What Ctrl-C leaves behind; the other commands leave nothing that anybody has to go on with
 _BY_A_TICK = (*_WITHOUT_WORDS, "undo")
 _BY_THE_SAME = ("join", "install", "system", "image", "rsync-image")
+_AGAINST = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room: a quota is reached",
+    errno.EROFS: "mount it so that it can be written",
+    errno.EIO: "look at the disk, and at what `dmesg` says of it",
+}
 _TAKEN_FIRST = ("--root", "--system", "--store")
 _FAULTY = 1  # a fault of ours: as Python ends after a traceback
 _UMASK = 0o022  # what ALLiE makes, and its scripts make, is the same whoever calls it
@@ -102,10 +109,12 @@ def _main(argv: Sequence[str] | None) -> int:
 def _complain(error: Exception, message: str, hint: str = "") -> None:
     """Print an error; one of somebody who is not root, and was refused something, as that."""
     cause: BaseException | None = error
-    while cause and not isinstance(cause, PermissionError):
+    while cause and not isinstance(cause, OSError):
         cause = cause.__cause__ or cause.__context__
-    if cause and os.geteuid() != 0:
+    if isinstance(cause, PermissionError) and os.geteuid() != 0:
         message, hint = f"only root can do this: {message}", "run it as root, as with sudo"
+    elif isinstance(cause, OSError):
+        hint = hint or _AGAINST.get(cause.errno or 0, "")
     console.warn(console.paint(f"allie: {spoken(message)}", "bad"))
     if hint:
         console.warn(f"       {hint}")

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show the page; where there is no pager, print it."""
     if args.page not in PAGES:
-        hint = did_you_mean(args.page, PAGES) or f"pages: {', '.join(PAGES)}"
+        hint = did_you_mean(args.page, PAGES) or f"pages: {', '.join(PAGES)}; or COMMAND --help"
         raise UsageError(f"there is no page {args.page!r}", hint)
     text = (pkgutil.get_data("allie", f"man/{PAGES[args.page]}") or b"").decode()
     lines = rendered(text, _columns())

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _NONE_OF = r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)"
+_NUMBER = r"argument (\S+): invalid int value: ('.*')"
+_ALONE = r"argument (\S+): expected one argument"
 _UNKNOWN = "unrecognized arguments: "
 _MISSING = "the following arguments are required: "
 _NARROWEST, _WIDEST = 60, 100
@@ -32,6 +34,10 @@ class Parser(argparse.ArgumentParser):
             known = [each.strip("' ") for each in none_of[3].split(",")]
             message = f"{none_of[1]} {none_of[2]!r} is none of {', '.join(known)}"
             hint = did_you_mean(none_of[2], known)
+        elif re.fullmatch(_NUMBER, message):
+            message = re.sub(_NUMBER, r"\1 \2 is no number", message)
+        elif re.fullmatch(_ALONE, message):
+            message = re.sub(_ALONE, r"\1 needs a value", message)
         elif message.startswith(_UNKNOWN):
             word = re.split("[ =]", message[len(_UNKNOWN) :])[0]
             message = f"there is no option {word}" if word[:1] == "-" else f"{word} is too much"

@@ -108,7 +108,7 @@ def _add(here: System, args: argparse.Namespace) -> int:
     if not known or args.place or args.image or args.overlays:
         overlays = options.words(args.overlays)
         wanted = Declared(args.name, args.place, args.image, overlays)
-        roster.declare(here, settings, wanted)
+        roster.declare(here, settings, wanted, comes=not args.trust)
     declared = others.find(others.settings_of(here), args.name)
     _bind(here, declared, args)
     if args.trust and not (declared.image and declared.overlays):

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     path = _as_spelled(inside, path, known)
     stands = _stands(here, inside, path, books)
     if args.json:
-        options.say_json(_value(path, known.resolution) | {"stands": stands})
+        options.say_json(_value(path, known.resolution) | {"stands": stands.strip()})
         return DONE
     for line in explain(path, known.resolution):
         console.say(line)

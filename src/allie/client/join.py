@@ -160,6 +160,16 @@ def overlays_of(
     return wanted or tuple(name for name in ("kit", "common", image) if name in there)
 
 
+def need_image(store: str, image: str) -> None:
+    """Raise StoreError where the store has no image of this name, or does not answer."""
+    asked = _ask(store, "images/")
+    rsync.check(asked, store)
+    there = rsync.parse_listing(asked.out)
+    if image not in there:
+        hint = did_you_mean(image, there) or "allie image list, on the server"
+        raise StoreError(f"{store} has no image {image}", hint)
+
+
 def has(store: str, path: str) -> bool:
     """Whether a store has a file or directory. Raises StoreError if it does not answer."""
     asked = _ask(store, path)

@@ -78,8 +78,11 @@ def _orphans_entry(base: System, declared: Declared) -> Entry:
     return Entry(declared.name, declared.root, image, (), "orphaned", words)
 
 
-def declare(base: System, settings: Settings, wanted: Declared) -> None:
-    """Write a system's section to allie.conf; what is not said is found out."""
+def declare(base: System, settings: Settings, wanted: Declared, *, comes: bool = True) -> None:
+    """Write a system's section to allie.conf; what is not said is found out.
+
+    comes: its image is to be brought, and so must be in the store. Else it may be here already.
+    """
     may_change(base)
     known = next((each for each in settings.others if each.name == wanted.name), Declared(""))
     configuration.check_name(wanted.name, "system")
@@ -94,6 +97,8 @@ def declare(base: System, settings: Settings, wanted: Declared) -> None:
     overlays = wanted.overlays or known.overlays
     if wanted.overlays or not overlays:
         overlays = join.overlays_of(settings.stores[0], image, wanted.overlays, settings.ring)
+    if comes:
+        join.need_image(settings.stores[0], image)
     made = Declared(wanted.name, configuration.check_root(root, wanted.name), image, overlays)
     text = configuration.without(generations.own_settings(base), wanted.name)
     changed = text.rstrip("\n") + "\n\n" + configuration.section(made)

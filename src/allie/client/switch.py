@@ -86,7 +86,10 @@ def rollback(base: System, declared: Declared) -> str:
             _must_be_movable(declared, root)
             other = systems.beside(root, "other")
             if not os.path.isdir(other) or systems.name_in(other) != declared.name:
-                raise StateError(f"there is no tree of {declared.name} to go back to", other)
+                raise StateError(
+                    f"there is no tree of {declared.name} to go back to",
+                    "only an update leaves one",
+                )
             image = systems.image_of(root)
             with lock.held(locate.open_system(root), "rollback"):
                 atomic.write(f"{systems.book(base, declared.name)}/{_HELD}", image + "\n")

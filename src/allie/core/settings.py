@@ -23,6 +23,7 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _BANDWIDTH = r"[1-9][0-9]{0,8}(\.[0-9]{1,9})?[KMGkmg]?"
 _LABELLED = r"(PART)?LABEL=[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _STORE = r"(rsync://[^/]+/?|ssh://[^/]+/.*|/.*)"
+_ONLY_HOST = r"(?:rsync://)?([A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?)(?:/.*)?"  # or too much
 _HOST = r"[^\s/.][^\s/]{0,254}"  # what DNS and the kernel take, and some more
 _CONTROL = "[\0-\x1f\x7f-\x9f]"
 _LONGEST = 4096  # as Linux has it for a path
@@ -202,10 +203,11 @@ def check_host(host: str) -> str:
 def check_store(store: str) -> str:
     """Return a store's address if it is one; raise SettingsError if not."""
     if not re.fullmatch(_STORE, store) or _is_no_path(store):
-        raise SettingsError(
-            f"{store!r} is not the address of a store",
-            "rsync://host[:port]/, ssh://user@host/path, or /path",
-        )
+        hint = "rsync://host[:port]/, ssh://user@host/path, or /path"
+        host = re.fullmatch(_ONLY_HOST, store)
+        if host:
+            hint = f"did you mean rsync://{host[1]}?"
+        raise SettingsError(f"{store!r} is not the address of a store", hint)
     return store
 
 

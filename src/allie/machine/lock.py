@@ -33,7 +33,7 @@ def held(system: System, verb: str) -> Iterator[int]:
     descriptor = os.open(system.state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if not take(descriptor):
         os.close(descriptor)
-        raise Busy(f"another tick of this system is running: {_holder(system)}")
+        raise Busy(f"another tick of this system is running: {_holder(system)}", "wait for its end")
     try:
         _sign(system, verb)
         yield descriptor
