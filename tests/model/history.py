@@ -6,6 +6,7 @@ import copy
 import hashlib
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -287,14 +288,14 @@ class History:
             self.shut = None
         if self.swapped:
             (self.root / OWN).unlink()
-            os.rename(self.root / f"{OWN}.away", self.root / OWN)
+            _move(self.root / f"{OWN}.away", self.root / OWN)
             self.swapped = False
 
     def swap(self, target: str) -> None:
         """Ann has her directory lead to one of root's."""
         own = self.root / OWN
         if not self.shut and not self.swapped and own.is_dir() and own.stat().st_uid:
-            os.rename(own, f"{own}.away")
+            _move(own, f"{own}.away")
             own.symlink_to(target)
             os.chown(own, *ANN, follow_symlinks=False)
             self.swapped = True
@@ -567,6 +568,11 @@ def node_of(path: Path) -> Node:
     except OSError as error:  # a dead mount
         return ("?", error.errno)
     return None
+
+
+def _move(old: Path | str, new: Path | str) -> None:
+    """As mv does it: overlayfs renames no directory of its lower layer."""
+    subprocess.run(["mv", "-T", str(old), str(new)], check=True)
 
 
 def lstats_of(path: Path) -> tuple[int, ...]:
