@@ -13,7 +13,6 @@ has no beside: it is updated in place, on demand.
 from __future__ import annotations
 
 import os
-import time
 from contextlib import suppress
 
 from allie.client import arrival, fence, fit, same, systems
@@ -207,7 +206,7 @@ def _begin(job: Job, root: str, part: str, *, apart: bool) -> None:
 
 def _note(job: Job) -> Note:
     declared = job.declared
-    return Note(declared.name, declared.image, IMAGE, synced=time.time(), update=True)
+    return Note(declared.name, declared.image, IMAGE, update=True)
 
 
 def _set_up(root: str, part: str) -> None:
