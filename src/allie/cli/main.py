@@ -80,9 +80,6 @@ def _main(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt as interrupt:
         console.warn("allie: interrupted; the next tick goes on from here")
         return 128 + getattr(interrupt, "number", signal.SIGINT)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader left; nothing to complain of
-        return 0
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         console.warn(f"allie: {error.strerror or error}{where}")
