@@ -130,10 +130,7 @@ def trouble(base: System, name: str) -> tuple[str, bool]:
 
 
 def progress(base: System, name: str) -> str:
-    """How much came since this try began, in words; "" if nobody knows.
-
-    No share of the whole: the background fetch begins before rsync knows how much there is.
-    """
+    """How much came in this try, in words; "" if nobody knows. Of how much, rsync learns later."""
     size = (atomic.read(f"{base.systems}/{name}/progress") or "").strip()
     return f"{size} MiB so far" if size else ""
 
