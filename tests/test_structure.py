@@ -48,6 +48,7 @@ LATE_IMPORTERS = {
     "allie.machine.tree": "only what removes or walks another's tree must stay on its mount",
     "allie.machine.reach": "only what changes something opens directories",
     "allie.machine.atomic": "only what changes a disk must sync it",
+    "allie.machine.user_mounts": "only a file system that may be silent is asked",
     "allie.machine.rsync": "only a new rsync, or disk, is tried for what it can hold",
     "allie.machine.process": "an ordinary tick starts nothing that must die with it",
     "allie.client.scripts": "only another root's scripts need namespaces",

@@ -271,6 +271,7 @@ def _on_a_disk(base: Base, loop: str) -> None:
         (["bb", "--", "/etc/open"], 126, "/etc/open: Permission denied"),
         (["bb", "--", "old-script"], 126, "needs /usr/bin/python2, which is not there"),
         (["bb", "--", "dos"], 126, "needs /bin/sh\\r, which is not there"),
+        (["bb", "--", "by-data"], 126, "needs /etc/open, which you may not run"),
         (["bb", "--", "ghost"], 126, "a link to /opt/ghost/bin/ghost, which is not there"),
         (["bb", "--", "cross"], 126, "cross: Exec format error"),
         (["bb", "--", "/root/conf/50thing"], 126, "you may not pass /root, whose mode is 0700"),

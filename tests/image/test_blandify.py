@@ -80,6 +80,7 @@ GOLDEN: Tree = {
     "home/ann/.bash_history": File("ssh gold17\n", owner=(1000, 1000)),
     "var/lib/allie/ledger": "of gold17\n",
     "root/done/50x": "done\n",
+    "etc/systemd/system/allie-fence-systems.service": "[Unit]\n",
     "etc/allie/system": "gold\n",
     "etc/allie/allie.conf": "[allie]\nstore = /x\nhost = gold17\n[system gold]\noverlays = a\n",
     "var/lib/bluetooth/00/settings": "paired\n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -96,6 +97,19 @@ def test_every_form_of_a_containers_image(tmp_path: Path, kind: str) -> None:
         assert done.rc == 64
         assert "has no image for s390x: it has amd64, riscv64" in done.err
         assert not list(server.part("").iterdir())
+
+
+@needs_umoci
+@pytest.mark.parametrize("deep", [False, True])
+def test_of_other_machines_docker_may_save_the_index_alone(tmp_path: Path, deep: bool) -> None:
+    server = Store(tmp_path / "store")
+    source = oci_layout(tmp_path / "layout", toy_root(tmp_path / "root"), arches=("amd64", "arm64"))
+    of_arm = json.loads((source / "index.json").read_text())["manifests"][1]["digest"]
+    if deep:
+        nested(source)
+    (source / "blobs/sha256" / of_arm[7:]).unlink()
+    server.run("image", "import", "a", source).ok()
+    assert (server.image("a") / "etc/layer").read_text() == "of latest for amd64\n"
 
 
 @pytest.mark.parametrize(

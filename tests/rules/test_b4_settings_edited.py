@@ -44,6 +44,12 @@ def deliver(world: World, text: str | bytes) -> None:
     world.put({CONF: text if isinstance(text, str) else File(text)})
 
 
+def linked(world: World) -> None:
+    above = world.overlay() / "etc/allie"
+    above.rename(world.overlay() / "etc/other")
+    above.symlink_to("other")
+
+
 def retire(world: World) -> None:
     shutil.rmtree(world.overlay("extra"))
 
@@ -161,6 +167,7 @@ EDITS = [
     # another thing in its place
     Edit("a directory", instead(Dir()), "no regular file"),
     Edit("a directory with files", instead({"x": "x\n"}), "no regular file"),
+    Edit("a symlink above it", linked, "stands there"),
     Edit("a symlink", instead(Link("site.conf")), "no regular file"),
     Edit(
         "absent",

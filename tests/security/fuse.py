@@ -48,11 +48,11 @@ def silent(where: Path) -> Iterator[None]:
 
 
 # Mounts as root what says that it is a user's and that all may enter; answers the first request,
-# takes all others, and says nothing more. argv: the mount point.
+# takes all others, and says nothing more. argv: the mount point, the user.
 _HANGS = """
 import ctypes, os, struct, sys
 fuse = os.open("/dev/fuse", os.O_RDWR)
-options = f"fd={fuse},rootmode=40000,user_id=1,group_id=1,allow_other".encode()
+options = f"fd={fuse},rootmode=40000,user_id={sys.argv[2]},group_id=1,allow_other".encode()
 if ctypes.CDLL(None).mount(b"x", sys.argv[1].encode(), b"fuse.x", 6, options):
     sys.exit("not mounted")
 request = os.read(fuse, 1 << 18)
@@ -69,9 +69,9 @@ except OSError:
 
 
 @contextmanager
-def hanging(where: Path) -> Iterator[subprocess.Popen[str]]:
+def hanging(where: Path, user: int = 1) -> Iterator[subprocess.Popen[str]]:
     """One that all may enter, whose program takes every request and never answers."""
-    argv = [sys.executable, "-c", _HANGS, str(where)]
+    argv = [sys.executable, "-c", _HANGS, str(where), str(user)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as program:
         try:
             assert program.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -48,6 +49,46 @@ def test_a_tick_goes_on_when_a_user_does_not_answer(tmp_path: Path) -> None:
         assert f"/{app}" in world.pc.run("status").out
     world.tick().ok()
     world.steady()
+
+
+SOONER = """
+from allie.machine import user_mounts
+user_mounts._SILENT = 1.0
+"""
+
+
+def test_a_silent_disk_of_another_machine_is_not_entered(tmp_path: Path) -> None:
+    """Root has mounted it, as an NFS share; its paths are named, all others come, and it heals."""
+    world = World(tmp_path, {"srv/data/sub/f": "1\n", "srv/data/gone": "1\n", "etc/motd": "1\n"})
+    world.good()
+    env = injected(tmp_path / "fault", SOONER)
+    with fuse.hanging(world.at("srv/data"), user=0) as program:
+        for number in range(2):
+            world.put({"srv/data/sub/f": "22\n", "etc/motd": "x" * number})
+            (world.overlay() / "srv/data/gone").unlink(missing_ok=True)
+            began = time.monotonic()
+            done = world.tick(env=env)
+            assert time.monotonic() - began < 60
+            assert world.read("etc/motd") == "x" * number, done
+            assert "/srv/data: the file system that is mounted there does not answer" in done.out
+        assert world.tick(env=env).rc == 1, "with nothing else to do, it is still named"
+        assert program.poll() is None
+    world.tick()
+    world.steady()
+    assert world.read("srv/data/sub/f") == "22\n"
+    assert not world.there("srv/data/gone")
+
+
+def test_a_disk_that_answers_is_asked_once_and_entered(tmp_path: Path) -> None:
+    world = World(tmp_path, {"srv/data/f": "1\n"})
+    world.at("srv/data").mkdir(parents=True)
+    (tmp_path / "served").mkdir()
+    subprocess.run(["bindfs", tmp_path / "served", world.at("srv/data")], check=True)
+    try:
+        world.tick().ok()
+        assert (tmp_path / "served/f").read_text() == "1\n"
+    finally:
+        subprocess.run(["umount", world.at("srv/data")], check=True)
 
 
 def test_only_who_waits_is_freed(tmp_path: Path) -> None:

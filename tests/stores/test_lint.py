@@ -123,6 +123,7 @@ FINDINGS: list[tuple[dict[str, Any], str]] = [
     ({"etc/motd##host.pc07~": ""}, "names like *~"),
     ({".allie-withdraw": ""}, "nothing guards this overlay"),
     ({"etc/.allie-withdraw": ""}, "means something only as"),
+    ({"var/lib": Link("../x")}, "can be nothing else"),
     ({"etc/allie##absent": ""}, "cannot be made absent"),
     ({"var/lib/allie/x": ""}, "is not for overlays"),
     ({"etc": Dir(0o700)}, "root alone can pass it"),

@@ -298,6 +298,11 @@ for i in $(seq 100); do [ "$(wc -l </ran)" -ge 3 ] && break; sleep 0.2; done
 systemctl stop allie.timer; sleep 1
 systemctl show -p Result,ExecMainStatus allie.service
 journalctl -u allie.service --no-pager | tail -5
+touch /hang; systemctl start --no-block allie.service
+for i in $(seq 100); do pgrep -f 'sleep 4322' >/dev/null && break; sleep 0.2; done
+systemctl stop allie.service; pgrep -f 'sleep 4322|allie run-conf' || echo all of it was stopped
+systemctl show -p Result,ExecMainStatus allie.service
+rm /hang; systemctl start allie.service && echo and started again
 pgrep -f 'sleep 4321' && echo the daemon lives
 sed -i s/OnBootSec=20s/OnBootSec=19s/ /store/overlays/kit/etc/systemd/system/allie-boot.timer
 /root/conf/run-conf; grep OnBoot /etc/systemd/system/allie-boot.timer
@@ -308,7 +313,10 @@ systemctl show -p NeedDaemonReload allie-boot.timer
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_in_a_booted_systemd(tmp_path: Path) -> None:
-    """Join in a running systemd: the timers are on and fire; a script's daemon lives on."""
+    """Join in a running systemd: the timers are on and fire; a script's daemon lives on.
+
+    `systemctl stop` ends a script that runs, and no daemon.
+    """
     if not shutil.which("systemd-nspawn"):
         pytest.skip("no systemd-nspawn")
     packages = ("dbus", "procps", "python3", "rsync", "systemd", "systemd-sysv")
@@ -318,7 +326,9 @@ def test_in_a_booted_systemd(tmp_path: Path) -> None:
         pytest.skip(str(error))
     every = script("# allie: every tick", "echo x >>/ran")
     daemon = script("sleep 4321 >/dev/null 2>&1 &")
-    site = Site(tmp_path / "s", {"root/conf/50a": every, "root/conf/51b": daemon})
+    hangs = script("# allie: every tick", "[ ! -e /hang ] || sleep 4322")
+    scripts: Tree = {"root/conf/50a": every, "root/conf/51b": daemon, "root/conf/52c": hangs}
+    site = Site(tmp_path / "s", scripts)
     shutil.copytree(site.store, root / "store", symlinks=True)
     client = root / "store/overlays/kit/usr/local/bin/allie"
     shutil.copy(client, root / "usr/local/bin/allie")
@@ -342,7 +352,10 @@ def test_in_a_booted_systemd(tmp_path: Path) -> None:
     assert "active" in lines
     assert lines.count("enabled") == 2, out
     assert len((root / "ran").read_text().splitlines()) >= 3, out
-    assert "Result=success" in lines, out
+    assert "all of it was stopped" in lines, out
+    assert "ExecMainStatus=143" in lines, out
+    assert lines.count("Result=success") == 2, out
+    assert "and started again" in lines, out
     assert "the daemon lives" in lines, out
     assert "OnBootSec=19s" in lines, out
     assert lines[-1] == "NeedDaemonReload=no", out

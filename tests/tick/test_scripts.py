@@ -374,6 +374,12 @@ def test_no_interpreter_line_runs_as_a_shell_would(pc: TickPC) -> None:
     assert pc.count("/tmp/ran") == 1
 
 
+def test_windows_line_ends_fail_in_test_mode_as_well(pc: TickPC) -> None:
+    pc.put({"root/conf/50a": script(NOTE, head="#!/bin/sh\r", mode=0o644)})
+    done = pc.run("run-conf", "50a")
+    assert (done.rc, "/bin/sh\\r: not found (lines that end as on Windows" in done.out) == (1, True)
+
+
 @pytest.mark.parametrize("head", ["#!/usr/bin/perl6", "#!/bin/sh\r"])
 def test_an_interpreter_that_is_not_there(pc: TickPC, head: str) -> None:
     pc.put({"root/conf/50a": script(NOTE, head=head), "root/conf/51b": script(NOTE)})

@@ -68,3 +68,19 @@ def test_a_directory_waits_for_what_is_in_it(
     }
     leaving = {each.rstrip("/"): known[each.rstrip("/")] for each in going}
     assert staying.held_back(leaving, present(known)) == (set(waits), [])
+
+
+@pytest.mark.parametrize(
+    ("part", "claims", "found"),
+    [
+        ("overlay", (), {"d", "d/e", "p", "p/f"}),
+        ("overact", (), {"d", "d/e", "d/e/v"}),  # the directories that it empties, too
+        ("overact", ("d",), {"d/e", "d/e/v"}),
+        ("overact", ("d", "d/e", "d/e/v"), set()),
+    ],
+)
+def test_what_no_overlay_has_any_more(part: str, claims: tuple[str, ...], found: set[str]) -> None:
+    plain = {real: placed("common", DIRECTORY) for real in ("d", "d/e", "p")}
+    entries = {**plain, "p/f": placed("common"), "d/e/v": placed("common")._replace(part="overact")}
+    known = present(entries, claims)
+    assert set(staying.unclaimed(part, entries, known.claims)) == found

@@ -90,9 +90,6 @@ def _main(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt as interrupt:
         console.warn(f"allie: interrupted{_going_on(words)}")
         return 128 + getattr(interrupt, "number", signal.SIGINT)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader left; nothing to complain of
-        return 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _complain(error, f"{where}{words_of(error)}")

@@ -1,11 +1,13 @@
 """List, check and explain the store's overlays.
 
-allie overlay list               names and sizes
+allie overlay list [NAME…]       names and sizes
 allie overlay lint [NAME…]       ties, unknown attributes, names a PC cannot hold, owners
 allie overlay why PATH --host H  which variant a host gets, and why not the others
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from allie.cli import options
 from allie.cli.store import add_store
@@ -14,7 +16,7 @@ from allie.core.errors import ATTENTION, DONE, UsageError, did_you_mean
 from allie.core.facts import Facts
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
-from allie.server import lint, lint_settings, overlays, store
+from allie.server import images, lint, lint_settings, overlays, store
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(top: str, args: argparse.Namespace) -> int:
     rows = []
-    for name in store.overlays(top):
+    for name in _named(top, args.name):
         listing = overlays.load(top, name).listing
         files = sum(1 for each in listing if not each.is_dir)
         rows.append({"name": name, "files": files})
@@ -56,15 +58,13 @@ def _list(top: str, args: argparse.Namespace) -> int:
 
 
 def _lint(top: str, args: argparse.Namespace) -> int:
-    names = args.name or store.overlays(top)
-    unknown = [name for name in names if name not in store.overlays(top)]
-    if unknown:
-        meant = did_you_mean(unknown[0], store.overlays(top))
-        raise UsageError(f"there is no overlay {unknown[0]}", meant or "allie overlay list")
-    images = options.words(args.over)
+    over = options.words(args.over)
+    for image in over:
+        images.need(top, image)
     site = lint_settings.survey(top)
     found = [] if args.name else lint_settings.of_store(top)
-    found += [each for name in names for each in lint.lint(top, name, images, site)]
+    for name in _named(top, args.name):
+        found += lint.lint(top, name, over, site)
     if args.json:
         options.say_json([each._asdict() for each in found])
     else:
@@ -74,15 +74,23 @@ def _lint(top: str, args: argparse.Namespace) -> int:
     return ATTENTION if any(each.is_error for each in found) else DONE
 
 
+def _named(top: str, names: Sequence[str]) -> Sequence[str]:
+    """The named overlays of the store; all where none is named. Raises UsageError."""
+    known = store.overlays(top)
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or "allie overlay list"
+            raise UsageError(f"there is no overlay {name}", hint)
+    return names or known
+
+
 def _why(top: str, args: argparse.Namespace) -> int:
     if len(args.name) != 1 or not args.host:
         raise UsageError(
             "overlay why needs one path and --host", "allie overlay why /etc/motd --host pc07"
         )
-    names = options.words(args.overlays)
-    if not names:
-        there = store.overlays(top)
-        names = tuple(name for name in ("kit", "common", args.image) if name in there)
+    usual = [name for name in ("kit", "common", args.image) if name in store.overlays(top)]
+    names = tuple(_named(top, options.words(args.overlays) or usual))
     known = Facts(
         host=args.host.partition(".")[0],
         fqdn=args.host if "." in args.host else "",

@@ -40,7 +40,10 @@ class Parser(argparse.ArgumentParser):
             message = re.sub(_ALONE, r"\1 needs a value", message)
         elif message.startswith(_UNKNOWN):
             word = re.split("[ =]", message[len(_UNKNOWN) :])[0]
-            message = f"there is no option {word}" if word[:1] == "-" else f"{word} is too much"
+            if word.startswith("-"):
+                message = f"{self.prog} has no option {word}"
+            if word in ("--root", "--system"):
+                message = f"{self.prog} is for the machine that it runs on: it has no {word}"
             hint = did_you_mean(word, self._option_string_actions)
             if word in ("--root", "--system"):
                 message = f"{self.prog} is for the machine that it runs on: it has no {word}"

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_store(parser: argparse.ArgumentParser) -> None:
     """--store: which store."""
-    default = os.environ.get("ALLIE_STORE", DEFAULT)
+    default = os.environ.get("ALLIE_STORE") or DEFAULT
     parser.add_argument("--store", default=default, metavar="DIR", help=f"the store ({default})")
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -36,7 +35,6 @@ from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import (
     atomic,
-    boot,
     bringing,
     console,
     copies,
@@ -48,7 +46,6 @@ from allie.machine import (
 
 FirstTick = Callable[[System], Report]
 _SYNC = 60.0  # seconds between two points up to which a power failure costs nothing
-_UNCERTAIN = 5.0  # seconds by which a file may be older than its time says
 
 
 class Job(Value):
@@ -133,10 +130,7 @@ def trouble(base: System, name: str) -> tuple[str, bool]:
 
 
 def progress(base: System, name: str) -> str:
-    """How much came since this try began, in words; "" if nobody knows.
-
-    No share of the whole: the background fetch begins before rsync knows how much there is.
-    """
+    """How much came in this try, in words; "" if nobody knows. Of how much, rsync learns later."""
     size = (atomic.read(f"{base.systems}/{name}/progress") or "").strip()
     return f"{size} MiB so far" if size else ""
 
@@ -174,10 +168,6 @@ def _complete(declared: Declared) -> Declared:
 
 def _image(job: Job, tree: str, note: Note, like: str) -> Note:
     """Bring the image and make it fit: the note of a tree that is ready for its first tick."""
-    now = boot.identity()
-    if note.boot and note.boot != now:
-        _distrust(tree, note.synced)
-    note = note._replace(boot=now)
     systems.write_note(tree, note)
     fit.drop_state(tree)
     free = room.free(tree)
@@ -234,17 +224,14 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
     synced, moved, noted = time.monotonic(), console.Moved(), 0
 
     def follow(output: bytes) -> None:
-        nonlocal synced, note, noted
+        nonlocal synced, noted
         if moved.take(output) and moved.size >> 20 != noted:  # rsync may say it for every file
             noted = moved.size >> 20
             atomic.write(place, f"{noted}\n", durable=False)
         if show:
             show(output)
         if time.monotonic() - synced > _SYNC:
-            begun = time.time()
             atomic.sync_filesystem(tree)
-            note = note._replace(synced=begun)
-            systems.write_note(tree, note)
             synced = time.monotonic()
 
     fresh = not note.update and systems.is_empty(tree)
@@ -271,16 +258,6 @@ def _check(tree: str, image: str) -> None:
     here = locate.open_system(tree)
     if not identity.os_release(here).id and not paths.Inside(tree).directory("bin").exists:
         raise StoreError(f"the image {image} is no system: it has neither os-release nor /bin")
-
-
-def _distrust(tree: str, synced: float) -> None:
-    """The power went: what may never have reached the disk is compared by content, once."""
-    for above, _, files in os.walk(tree):
-        for name in files:
-            path = f"{above}/{name}"
-            st = os.lstat(path)
-            if stat.S_ISREG(st.st_mode) and st.st_ctime > synced - _UNCERTAIN:
-                os.utime(path, (1, 1))
 
 
 def _first_tick(job: Job, tree: str) -> None:

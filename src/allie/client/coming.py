@@ -143,7 +143,7 @@ def _peek(here: System, settings: Settings, own: Facts) -> tuple[str | None, lis
 def _look_into(
     here: System, store: str, settings: Settings, own: Facts
 ) -> tuple[str | None, list[str]]:
-    into = f"{here.mirror}/settings.part"
+    into = f"{here.state}/settings.part"  # a killed one goes as all that is half written there
     reach = rsync.transport(store, settings.stall)
     missing: dict[str, str] = {}
     try:
@@ -153,7 +153,7 @@ def _look_into(
             path = fetch.overlay_path(settings, name).rstrip("/")
             wanted = rsync.sources(store, [f"{path}/"])
             argv = rsync.fetch_near(reach, wanted, f"{into}/{name}", system.SETTINGS)
-            done = process.run(argv, bounds=_bounds(settings, here.mirror))
+            done = process.run(argv, bounds=_bounds(settings, here.state))
             if done.code == rsync.PARTIAL and not os.listdir(f"{into}/{name}"):
                 missing[name] = path
             elif done.code != rsync.PARTIAL:  # what could not be read, the fetch itself will tell

@@ -163,7 +163,8 @@ def _names_near(generation: Generation, overlay: str, path: str) -> list[Listed]
         is_last = position == path.count("/")
         below = []
         for directory in above:
-            for name in _names(f"{generation.path}/{overlay}/{directory}"):
+            at = f"{generation.path}/{overlay}/{directory}"
+            for name in [] if os.path.islink(at) else _names(at):  # it may lead anywhere
                 if tags.split(name)[0] == component:
                     spelling = f"{directory}/{name}" if directory else name
                     found.append(Listed(spelling, not is_last))

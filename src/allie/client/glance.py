@@ -65,8 +65,8 @@ def holds(here: System, part: str, known: object) -> bool:
     if count != str(len(paths)) or len(paths) != len(stood):
         return False  # cut short by a power failure
     closed = user_mounts.closed_in(here.root)
-    if closed and not closed.keys().isdisjoint(paths):
-        return False  # not even an lstat may cross what a user has mounted
+    if closed.any_of(paths):
+        return False  # not even an lstat may cross what a user has mounted, or what is silent
     prefix = "/" if here.root == "/" else here.root + "/"
     return all(_lstat(prefix + path, was) == was for path, was in zip(paths, stood))
 

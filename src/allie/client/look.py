@@ -18,6 +18,7 @@ from allie.client import generation as generations
 from allie.client.claims import Claims, bounds, claim, follow_on, rekeyed, withheld
 from allie.client.describe import Describer
 from allie.client.generation import Changes, Generation
+from allie.core import staying
 from allie.core.errors import PathRefused
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger, Placed, inode_of, size_and_mtime
 from allie.core.present import Offer, Present, Standing
@@ -211,9 +212,8 @@ class _View:
     def look_at_the_rest(self) -> None:
         """Paths to be withdrawn, tombstones, and what lies below a directory that must go."""
         entries = self.ledger.entries
-        for real, old in entries.items():
-            gone = old.part == self.part and real not in self.claims.by_real
-            if gone and real not in self.withheld:
+        for real, old in staying.unclaimed(self.part, entries, self.claims.by_real).items():
+            if real not in self.withheld:
                 with self._noting(real):
                     self._look_at_old(real, old)
         for real, tombstone in self.ledger.tombstones.items():

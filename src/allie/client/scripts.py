@@ -75,7 +75,8 @@ def command(script: Script) -> list[str]:
     if not first.startswith(b"#!"):
         return ["/bin/sh", path]
     # As the kernel reads it: one argument at most, and a \r at the end belongs to the name.
-    return [*os.fsdecode(first[2:].strip(b" \t")).split(None, 1), path]
+    words = os.fsdecode(first[2:].strip(b" \t").replace(b"\t", b" ")).split(" ", 1)
+    return [*(word.lstrip(" ") for word in words), path]
 
 
 def run(

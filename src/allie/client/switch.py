@@ -13,7 +13,6 @@ has no beside: it is updated in place, on demand.
 from __future__ import annotations
 
 import os
-import time
 
 from allie.client import arrival, fence, fit, same, systems
 from allie.client.arrival import Job
@@ -221,7 +220,7 @@ def _build(job: Job, root: str, part: str) -> None:
 
 def _note(job: Job) -> Note:
     declared = job.declared
-    return Note(declared.name, declared.image, IMAGE, synced=time.time(), update=True)
+    return Note(declared.name, declared.image, IMAGE, update=True)
 
 
 def _set_up(root: str, part: str) -> None:

@@ -37,8 +37,6 @@ class Note(Value):
     system: str
     image: str
     phase: str
-    boot: str = ""  # the boot in which it was written: after another one files may be hollow
-    synced: float = 0.0  # what was written before this is on the disk
     update: bool = False  # the tree was this system before: what is its own in it stays
 
 

@@ -220,6 +220,12 @@ _OURS = (
         "ALLiE's state belongs to one root: the first tick makes it",
     ),
     Rule("var/lib/allie-code", CLEAR, "made again by the client"),
+    Rule(
+        "etc/systemd/system/allie-fence-* etc/systemd/system/*.wants/allie-fence-*"
+        " etc/init.d/allie-fence-* etc/runlevels/*/allie-fence-*",
+        REMOVE,
+        "for the other systems of that machine",
+    ),
     Rule("etc/allie/system", REMOVE, "the name of the system that it was"),
     Rule("etc/allie/allie.conf", REWRITE, "names the machine", unbind.allie_conf),
 )

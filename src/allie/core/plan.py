@@ -223,8 +223,9 @@ def _standing(real: str, present: Present) -> Standing:
 def _withdrawals(present: Present) -> dict[str, Change]:
     """The paths of this part that no overlay has any more, and withdrawn ones that came back."""
     changes = {}
-    for real, old in present.ledger.entries.items():
-        if old.part == present.part and real not in present.claims and real not in present.held:
+    gone = staying.unclaimed(present.part, present.ledger.entries, present.claims)
+    for real, old in gone.items():
+        if real not in present.held:
             changes[real] = _withdraw(real, present.today.get(real, old), present.standing[real])
     for real, tombstone in present.ledger.tombstones.items():
         standing = present.standing.get(real)

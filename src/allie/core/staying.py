@@ -1,18 +1,34 @@
-"""Staying: which withdrawals are not to be, or not yet. Pure."""
+"""Staying: what no overlay has any more, and which of it is not to go, or not yet. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from allie.core import offlimits, stubs
-from allie.core.ledger import DIRECTORY, Placed
+from allie.core.ledger import DIRECTORY, PARTS, Placed
 from allie.core.present import Present
-from allie.core.resolution import Problem
+from allie.core.resolution import Entry, Problem
 
 _NO_KIT = (
     "stays, with all of the kit: the overlays that came bring no kit that could fetch anything"
     " again; put `kit` back into the list of overlays, and its files into the store"
 )
+
+
+def unclaimed(
+    part: str, entries: Mapping[str, Placed], claims: Mapping[str, Entry]
+) -> dict[str, Placed]:
+    """What a part has placed and no overlay has any more, by real path.
+
+    Also the directories above it that the other part has made: it may be this one that empties
+    them, and it comes last.
+    """
+    own = {real: old for real, old in entries.items() if old.part == part and real not in claims}
+    if own and part == PARTS[-1]:
+        for real in _above(own) - claims.keys():
+            if real in entries and entries[real].content == DIRECTORY:
+                own[real] = entries[real]
+    return own
 
 
 def held_back(
@@ -45,17 +61,16 @@ def _kit(going: Mapping[str, Placed], present: Present) -> set[str]:
 
 
 def _waiting(going: set[str], entries: Mapping[str, Placed]) -> set[str]:
-    """The directories that hold something of ours that does not go now.
+    """The directories that hold something of ours that does not go now: another part's, mostly."""
+    found = going & _above(entries.keys() - going)
+    return {real for real in found if real in entries and entries[real].content == DIRECTORY}
 
-    The other part's, mostly: it empties them, and the next tick removes them.
-    """
-    above: set[str] = set()
-    for real in entries.keys() - going:
+
+def _above(reals: Iterable[str]) -> set[str]:
+    """All directories above some paths."""
+    found: set[str] = set()
+    for real in reals:
         while "/" in real:
             real = real.rpartition("/")[0]
-            above.add(real)
-    return {real for real in going & above if real in entries and _is_directory(entries[real])}
-
-
-def _is_directory(placed: Placed) -> bool:
-    return placed.content == DIRECTORY
+            found.add(real)
+    return found

@@ -73,6 +73,9 @@ def _why(program: str, error: OSError, argv: list[str], env: dict[str, str]) -> 
     if error.errno == _NOENT:
         lacking = _lacking(program)
         return f"{program}: {lacking}" if lacking else ""
+    needed = interpreter(_head(program)) if os.access(program, os.X_OK) else ""
+    if error.errno == _ACCES and needed:
+        return f"{program}: it needs {needed}, which you may not run"
     return f"{program}: {error.strerror}"
 
 

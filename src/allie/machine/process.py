@@ -264,7 +264,8 @@ def _not_found(program: str) -> str:
         with open(program, "rb") as file:
             first = file.readline(_WORDS).rstrip(b"\n")
     except OSError:
-        return f"{program}: not found"
+        windows = " (lines that end as on Windows, CRLF?)" * program.endswith("\r")
+        return f"{program}: not found{windows}"
     if not first.startswith(b"#!"):
         return f"{program}: the loader that it names is not here: made for another system?"
     interpreter = os.fsdecode(first[2:].strip(b" \t"))

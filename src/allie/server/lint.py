@@ -59,7 +59,7 @@ def _of_name(store: str, overlay: str, listed: Listed, site: Site) -> list[Findi
     shown = f"overlays/{overlay}/{listed.spelling}"
     path, tag = tags.unspell(listed.spelling)
     st = os.lstat(f"{store}/{shown}")
-    errors = [tag.error, offlimits.refusal(path), _why_never(path, tag)]
+    errors = [tag.error, offlimits.refusal(path), _why_never(path, listed, tag)]
     findings = [Finding(shown, words) for words in errors if words]
     warnings = [tags.flaw(tag), _unknown_class(tag, site), _of_ours(overlay, listed, path, site)]
     invisible = [each for each in os.path.basename(listed.spelling) if _is_invisible(each)]
@@ -71,10 +71,15 @@ def _of_name(store: str, overlay: str, listed: Listed, site: Site) -> list[Findi
     return findings + _of_script(store, shown, path, listed, st)
 
 
-def _why_never(path: str, tag: tags.Tag) -> str:
-    """Why a path can never be made absent."""
-    is_vital = tag.flag == "absent" and offlimits.is_vital(path)
-    return "holds what ALLiE itself needs; it cannot be made absent" if is_vital else ""
+def _why_never(path: str, listed: Listed, tag: tags.Tag) -> str:
+    """Why a path can never be as the overlay has it; "" if it can."""
+    if not offlimits.is_vital(path):
+        return ""
+    if tag.flag == "absent":
+        return "holds what ALLiE itself needs; it cannot be made absent"
+    return (
+        "" if listed.is_dir else "is a directory that ALLiE itself needs, and can be nothing else"
+    )
 
 
 def _unknown_class(tag: tags.Tag, site: Site) -> str:

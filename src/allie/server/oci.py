@@ -46,6 +46,10 @@ _ARCHES = {  # uname(2)'s names, as the image specification (Go) has them
 }
 
 
+class _Missing(ValueError):
+    """A file of the archive is not there."""
+
+
 class Wanted(Value):
     """Which image of an archive."""
 
@@ -143,21 +147,34 @@ def _of_arch(images: Sequence[Found], arch: str) -> list[Found]:
 
 
 def _in_layout(top: str) -> Iterator[Found]:
-    """The images of an OCI layout."""
+    """The images of an OCI layout. Of other machines' images docker may save the index alone."""
     found: dict[tuple[str, tuple[str, ...]], Found] = {}
+    missing: list[_Missing] = []
     for entry, names in _manifests(top, _json(top, "index.json"), (), _DEEPEST):
-        manifest = _json(top, _blob(entry))
-        if "layers" not in manifest:
-            raise ValueError("a manifest without layers, of an early version of docker")
-        config = _json(top, _blob(manifest["config"]))
-        if config.get("os", "linux") != "linux" or not (config.get("rootfs") or {}).get("diff_ids"):
-            continue  # another system's, or none: a signature, a chart
-        layers = tuple(_real(top, _blob(each)) for each in manifest["layers"])
-        image = Found(names, _arch(config), _real(top, _blob(manifest["config"])), layers)
-        found[str(entry["digest"]), names] = image
+        try:
+            image = _image(top, entry, names)
+        except _Missing as error:
+            missing.append(error)
+            continue
+        if image:
+            found[str(entry["digest"]), names] = image
         if len(found) > _MOST:
             raise ValueError(f"more than {_MOST} images")
+    if missing and not found:
+        raise missing[0]
     yield from found.values()
+
+
+def _image(top: str, entry: dict[str, Any], names: tuple[str, ...]) -> Found | None:
+    """The image of a manifest; None where it is another system's, or none: a signature, a chart."""
+    manifest = _json(top, _blob(entry))
+    if "layers" not in manifest:
+        raise ValueError("a manifest without layers, of an early version of docker")
+    config = _json(top, _blob(manifest["config"]))
+    if config.get("os", "linux") != "linux" or not (config.get("rootfs") or {}).get("diff_ids"):
+        return None
+    layers = tuple(_real(top, _blob(each)) for each in manifest["layers"])
+    return Found(names, _arch(config), _real(top, _blob(manifest["config"])), layers)
 
 
 def _manifests(
@@ -196,7 +213,7 @@ def _arch(config: dict[str, Any]) -> str:
 def _json(top: str, path: str) -> Any:
     text = within.text(top, path, _LARGEST)
     if text is None:
-        raise ValueError(f"{path} is not there, or is no file")
+        raise _Missing(f"{path} is not there, or is no file")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -214,7 +231,7 @@ def _blob(entry: dict[str, Any]) -> str:
 def _real(top: str, path: str) -> str:
     """Where a file of the archive really is. Raises ValueError where there is none."""
     if not within.is_file(top, path):
-        raise ValueError(f"{path} is not there, or is no file")
+        raise _Missing(f"{path} is not there, or is no file")
     return paths.Inside(top).file(path)
 
 

@@ -4,7 +4,7 @@
     earlier.N/   attempts that were cut short: what they have is linked, and not brought again
     source/      an archive's content on its way
     old/         what was the image until a moment ago, on its way out
-    boot         the boot during which the first attempt was made
+    boot         made with the first attempt: it shows whether the disk keeps parts of seconds
 
 So an image is complete or absent. The name begins with a dot: it is no image's name, and no PC
 sees it (`serve`). Files of tree/ may be hard links to the present version's: they are replaced,
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from allie.core import settings
 from allie.core.errors import Busy, StateError
 from allie.core.value import Value
-from allie.machine import atomic, boot, copies, lock, mounts, removing, tree
+from allie.machine import atomic, copies, lock, mounts, removing, tree
 
 HIDDEN = ".parts"
 _MOST = 8  # earlier attempts that are kept; rsync links to 20 places at most
@@ -53,14 +53,6 @@ class Part(Value):
         there = [self.image] if os.path.isdir(self.image) else []
         return there + [f"{self.top}/{name}" for name in _earlier(self.top)]
 
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether the machine went down since the first attempt.
-
-        Then a file that it left may have the right size and time, and not the content.
-        """
-        return atomic.read(f"{self.top}/boot") != boot.identity()
-
 
 @contextmanager
 def begun(store: str, name: str) -> Iterator[Part]:
@@ -78,7 +70,7 @@ def begun(store: str, name: str) -> Iterator[Part]:
         if not lock.take(descriptor):
             raise Busy(f"somebody else is working on image {name}", "wait until that has ended")
         if not os.path.exists(f"{top}/boot"):
-            atomic.write(f"{top}/boot", boot.identity(), durable=False)
+            atomic.write(f"{top}/boot", "", durable=False)
         try:
             _clear_old(image, top)
             yield Part(image, top)
