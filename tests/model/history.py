@@ -306,7 +306,8 @@ class History:
         if self.swapped and path.startswith(f"{OWN}/"):
             return True
         way = self.root / WAY
-        if path == f"{WAY}/only" and way.is_symlink() and not way.is_dir():
+        ends = (f"{WAY}/only", self._real(f"{WAY}/only"))
+        if path in ends and way.is_symlink() and not way.is_dir():
             return True  # no directory is made for a link that leads nowhere
         return f"{path}/".startswith(f"{shut}/")
 
