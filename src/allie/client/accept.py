@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from allie.client import fold
 from allie.client import generation as generations
 from allie.client.generation import CONSENTS, Changes, Generation
+from allie.core import staying
 from allie.core.errors import StoreError, Unreachable
-from allie.core.plan import MANY
 from allie.core.resolution import CONSENT, LARGE, Listed
 from allie.core.settings import Settings
 from allie.core.system import System
@@ -207,18 +207,14 @@ def _compare(
         if released or overlay not in new or Listed(CONSENT, False) in new[overlay]:
             continue
         all_lost += len(lost)
-        if not _files(new[overlay]) or _is_much(len(lost), len(had)):
+        if not _files(new[overlay]) or staying.are_many(len(lost), len(had)):
             raise StoreError(
                 f"overlay {overlay} lost {len(lost)} of its {len(had)} files: nothing is taken",
                 f"is its disk mounted? If it is meant: touch overlays/{overlay}/{CONSENT}",
             )
-    if _is_much(all_lost, all_had):
+    if staying.are_many(all_lost, all_had):
         raise StoreError(
             f"the overlays lost {all_lost} of their {all_had} files: nothing is taken",
             f"are their disks mounted? If it is meant: touch overlays/NAME/{CONSENT}",
         )
     return sorted(news)
-
-
-def _is_much(lost: int, had: int) -> bool:
-    return lost > MANY and lost * 2 > had

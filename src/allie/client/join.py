@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from allie.client import generation as generations
 from allie.client import grounds, identity, timer
+from allie.core import rendering, system
 from allie.core import settings as configuration
-from allie.core import system
 from allie.core.errors import (
     SettingsError,
     StateError,
@@ -63,7 +63,7 @@ def join(here: System, wishes: Wishes, first_tick: Callable[[System], Report]) -
     name = configuration.check_name(wishes.system or here.name or image, "system")
     if here.name and here.name != name:
         raise UsageError(f"{here.root} is the system {here.name} already", f"--system {here.name}")
-    wanted = configuration.render(_settings(here, name, image, wishes))
+    wanted = rendering.render(_settings(here, name, image, wishes))
     settings = configuration.parse(wanted, name)  # kit is in it, also where it was not wished for
     _write(here, settings)
     _keep_servers_command(here)
@@ -205,7 +205,7 @@ def _write(here: System, settings: Settings) -> None:
             raise UsageError(
                 "allie.conf comes from an overlay", f"change it in the store: {source}"
             )
-        made = configuration.render(settings)
+        made = rendering.render(settings)
         if source:
             generations.note_followed(here, made)
         else:
