@@ -19,7 +19,7 @@ from allie.client import generation as generations
 from allie.client import state
 from allie.client.accept import Grown, accept_change, accept_whole, need_size
 from allie.client.generation import Generation
-from allie.core import digest
+from allie.core import digest, stubs
 from allie.core.errors import StateError, StoreError, Unreachable
 from allie.core.report import Contact
 from allie.core.settings import Settings
@@ -112,7 +112,7 @@ def in_own_order(settings: Settings) -> list[str]:
 
 def overlay_path(settings: Settings, overlay: str) -> str:
     """Where an overlay stands in the store: its working tree, or the release of our ring."""
-    if settings.ring and overlay != "kit":
+    if settings.ring and overlay != stubs.KIT:
         return f"releases/{overlay}/{settings.ring}/"
     return f"overlays/{overlay}"
 

@@ -20,6 +20,7 @@ from allie.core.errors import (
 )
 from allie.core.report import Report
 from allie.core.settings import Settings
+from allie.core.stubs import KIT
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import atomic, locate, paths, process, rsync, within
@@ -151,13 +152,13 @@ def overlays_of(
     except StoreError as error:
         raise StoreError(f"{store} is no store: {error.message}", _NO_STORE) from error
     there = rsync.parse_listing(asked.out)
-    if "kit" not in there:
-        raise StoreError(f"{store} has no overlay kit", "run `allie store init` on the server")
+    if KIT not in there:
+        raise StoreError(f"{store} has no overlay {KIT}", "run `allie store init` on the server")
     for name in wanted if not ring else ():
         if name not in there:
             hint = did_you_mean(name, there) or f"it has: {', '.join(sorted(there))}"
             raise StoreError(f"{store} has no overlay {name}", hint)
-    return wanted or tuple(name for name in ("kit", "common", image) if name in there)
+    return wanted or tuple(name for name in (KIT, "common", image) if name in there)
 
 
 def need_image(store: str, image: str) -> None:

@@ -11,10 +11,10 @@ import re
 from functools import lru_cache
 
 from allie.core.errors import SettingsError
+from allie.core.stubs import KIT
 from allie.core.value import Value
 
 DEFAULT_STALL = 60
-KIT = "kit"  # the overlay of the client itself: followed whether it is named or not
 KEYS = {
     "allie": ("store", "ring", "host", "stall", "bandwidth", "trusted"),
     "system": ("root", "image", "overlays"),
