@@ -148,7 +148,7 @@ BTRFS = f"UUID={UUID} /home btrfs subvol=home 0 0\nUUID={UUID} / btrfs subvol=ro
             "[NetDev]\nName=v\nKind=veth\n[Peer]\nName=w\n",
         ),
         (
-            unbind.interfaces,
+            unbind.without(unbind.ADDRESSED),
             f"iface br0 inet dhcp\n  bridge_hw {MAC}\n  bridge-hw {MAC}\n  hwaddress ether {MAC}\n"
             f"  pre-up ip link set dev br0 address {MAC}\n  up ifconfig br0 hw ether {MAC}\n"
             "  bridge_hw eno1\n  address 10.0.0.1\n  up ip route add 10.1.0.0/16 via 10.0.0.2\n",

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.core.errors import SettingsError
+from allie.core.rendering import render, section, without
 from allie.core.settings import (
     DEFAULT_STALL,
     Declared,
@@ -19,10 +20,7 @@ from allie.core.settings import (
     declared,
     flaws,
     parse,
-    render,
-    section,
     unknown_keys,
-    without,
 )
 
 DESIGN = """\

@@ -158,7 +158,7 @@ _CARDS = (
         "etc/network/interfaces etc/network/interfaces.d/*",
         REWRITE,
         "for one card alone",
-        unbind.interfaces,
+        unbind.without(unbind.ADDRESSED),
     ),
     Rule(
         "var/lib/dhcp var/lib/dhclient var/lib/dhcpcd var/lib/NetworkManager var/lib/connman"

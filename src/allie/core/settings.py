@@ -11,10 +11,10 @@ import re
 from functools import lru_cache
 
 from allie.core.errors import SettingsError
+from allie.core.stubs import KIT
 from allie.core.value import Value
 
 DEFAULT_STALL = 60
-KIT = "kit"  # the overlay of the client itself: followed whether it is named or not
 KEYS = {
     "allie": ("store", "ring", "host", "stall", "bandwidth", "trusted"),
     "system": ("root", "image", "overlays"),
@@ -114,38 +114,6 @@ def declared(text: str) -> list[Declared]:
     return _declared(_ini(text))
 
 
-def without(text: str, system: str) -> str:
-    """The same allie.conf without the section of a system; every other line stays as it is."""
-    kept = []
-    ours = False
-    for line in text.splitlines(keepends=True):
-        if line.startswith("["):
-            ours = " ".join(line.partition("]")[0][1:].split()) == f"system {system}"
-        if not ours:
-            kept.append(line)
-    return "".join(kept)
-
-
-def section(declared: Declared) -> str:
-    """The section of allie.conf that declares a system."""
-    lines = [f"[system {declared.name}]"]
-    if declared.root:
-        lines.append(f"root = {declared.root}")
-    if declared.image:
-        lines.append(f"image = {declared.image}")
-    if declared.overlays:
-        lines.append(f"overlays = {', '.join(declared.overlays)}")
-    return "\n".join(lines) + "\n"
-
-
-def render(settings: Settings) -> str:
-    """The allie.conf that `join` writes: everything spelled out, nothing to guess."""
-    lines = ["[allie]", f"store = {', '.join(settings.stores)}"]
-    lines += [f"{key} = {value}" for key, value in _chosen(settings)]
-    own = Declared(settings.system, settings.root, settings.image, settings.overlays)
-    return "\n".join(["\n".join(lines) + "\n", *map(section, (own, *settings.others))])
-
-
 def unknown_keys(text: str) -> list[str]:
     """The sections and keys that no version of ALLiE knows: most likely a slip of the pen."""
     ini = _ini(text)
@@ -209,14 +177,6 @@ def check_store(store: str) -> str:
             hint = f"did you mean rsync://{host[1]}?"
         raise SettingsError(f"{store!r} is not the address of a store", hint)
     return store
-
-
-def _chosen(settings: Settings) -> list[tuple[str, str]]:
-    chosen = [("ring", settings.ring), ("host", settings.host), ("bandwidth", settings.bandwidth)]
-    if settings.stall != DEFAULT_STALL:
-        chosen.append(("stall", str(settings.stall)))
-    chosen.append(("trusted", ", ".join(settings.trusted)))
-    return [(key, value) for key, value in chosen if value]
 
 
 def check_root(root: str, system: str) -> str:

@@ -22,9 +22,8 @@ _NEW = "a111e000"  # how the uuids that we make begin: by that they are known, a
 _ANYWHERE = re.compile(r"/dev/(disk/by-(label|partlabel)/|sr\d|fd\d|cdrom|loop|zram|root\b)")
 _LONGEST = 12  # of a label: xfs takes no more (ext4: 16, btrfs: 255)
 _FIELDS = re.compile(r"(\s*)([^\s#]\S*)(\s+)(\S+)(\s+)(\S+)(.*)", re.DOTALL)
-_ADDRESSED = re.compile(
-    rf"\s*(hwaddress\s|bridge[-_]hw\s+{_MAC}|(pre-|post-)?up\s.*\b(address|ether)\s+{_MAC})"
-)
+# Of interfaces(5): a line that gives a card an address, whoever sets it
+ADDRESSED = rf"\s*(hwaddress\s|bridge[-_]hw\s+{_MAC}|(pre-|post-)?up\s.*\b(address|ether)\s+{_MAC})"
 _CARDS = ("ethernet", "802-3-ethernet", "wifi", "802-11-wireless")
 
 
@@ -150,11 +149,6 @@ def _sections(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines(keepends=True):
         section = line.strip() if line.startswith("[") else section
         yield section, line
-
-
-def interfaces(text: str, _own: Own) -> str:
-    """interfaces(5): no address of one card, whoever sets it."""
-    return "".join(line for line in text.splitlines(keepends=True) if not _ADDRESSED.match(line))
 
 
 def netplan(text: str, _own: Own) -> str:
