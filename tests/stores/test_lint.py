@@ -65,7 +65,7 @@ FINDINGS: list[tuple[dict[str, Any], str]] = [
     (conf("[system pc]", "[system b]\noverlays = kit\n[system pc]"), "it keeps its first"),
     (conf("image", "root = LABEL=pc\nimage"), "the store has no image pc"),
     ({SETTINGS: ""}, "declares no system"),
-    ({SETTINGS: "\0"}, "no section headers"),
+    ({SETTINGS: "\0"}, "stands before the first [section]"),
     ({SETTINGS: File(CONF, 0o600)}, "users cannot read it"),
     ({SETTINGS: Link("other.conf")}, "no PC reads it"),
     ({SETTINGS: None, f"{SETTINGS}/x": ""}, "no regular file"),
@@ -123,7 +123,8 @@ FINDINGS: list[tuple[dict[str, Any], str]] = [
     ({"etc/motd##host.pc07~": ""}, "names like *~"),
     ({".allie-withdraw": ""}, "nothing guards this overlay"),
     ({"etc/.allie-withdraw": ""}, "means something only as"),
-    ({"var/lib": Link("../x")}, "can be nothing else"),
+    ({"var/lib": Link("../x")}, "is a directory that ALLiE itself needs, and can be nothing else"),
+    ({"usr/local/bin/allie/x": ""}, "is a file that ALLiE itself needs, and can be nothing else"),
     ({"etc/allie##absent": ""}, "cannot be made absent"),
     ({"var/lib/allie/x": ""}, "is not for overlays"),
     ({"etc": Dir(0o700)}, "root alone can pass it"),
@@ -164,6 +165,12 @@ def test_what_no_pc_takes_or_what_never_matches_is_named(
     found = said(site(top, tree))
     assert [each for each in found if words in each], found
     assert len(found) <= 2, found
+
+
+def test_a_store_as_it_was_made_has_no_faults(tmp_path: Path) -> None:
+    """The kit is linted with the other overlays, and holds what ALLiE itself needs."""
+    store.init(str(tmp_path))
+    assert said(str(tmp_path)) == []
 
 
 def test_the_store_as_a_whole(tmp_path: Path) -> None:

@@ -47,10 +47,12 @@ class Parser(argparse.ArgumentParser):
                 message = f"{self.prog} has no option {word}"
                 hint = did_you_mean(word, self._option_string_actions)
         elif message.startswith(_MISSING):
-            names = message[len(_MISSING) :]
-            message = f"`{self.prog}` needs {names}"
+            words = message[len(_MISSING) :].split(", ")
+            names = ", ".join(each if each.startswith("-") else each.upper() for each in words)
             known = [str(each) for action in self._actions for each in action.choices or ()]
-            hint = f"{self.prog} {'|'.join(known)}" if names == "action" else ""
+            if names.startswith("ACTION"):  # what the others are depends on it
+                names, hint = "one of its actions", f"{self.prog} {'|'.join(known)}"
+            message = f"`{self.prog}` needs {names}"
         raise UsageError(message, hint or f"{self.prog} --help")
 
     def _print_message(self, message: str, _file: object = None) -> None:

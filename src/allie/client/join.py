@@ -71,10 +71,10 @@ def join(here: System, wishes: Wishes, first_tick: Callable[[System], Report]) -
     here = locate.open_system(here.root)
     report = first_tick(here)
     if not os.path.exists(f"{here.conf}/run-conf"):
-        raise StoreError(
-            "the store's overlays brought no kit",
-            "; ".join(each.message for each in report.problems) or "allie store init",
-        )
+        whys = [f"{each.name}: {each.last}" for each in report.scripts if each.state == "failing"]
+        whys = [each.message for each in report.problems] or whys
+        hint = "; ".join(whys) or f"`allie --root {here.root} run-conf` shows why"
+        raise StoreError("the first tick placed no kit", hint)
     ticks = (
         timer.install(here, settings.host)
         if wishes.timer

@@ -76,9 +76,10 @@ def _why_never(path: str, listed: Listed, tag: tags.Tag) -> str:
         return ""
     if tag.flag == "absent":
         return "holds what ALLiE itself needs; it cannot be made absent"
-    return (
-        "" if listed.is_dir else "is a directory that ALLiE itself needs, and can be nothing else"
-    )
+    needed = "file" if path in offlimits.NEEDED else "directory"
+    if listed.is_dir == (needed == "directory"):
+        return ""
+    return f"is a {needed} that ALLiE itself needs, and can be nothing else"
 
 
 def _unknown_class(tag: tags.Tag, site: Site) -> str:
