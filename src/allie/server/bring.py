@@ -56,7 +56,7 @@ def from_directory(part: Part, source: str, store: str, *, force: bool) -> list[
 def without_swap(part: Part) -> list[LeftOut]:
     """Remove swap files from a tree that was brought, whatever their names; what they were.
 
-    They are told by mkswap's signature. Their sizes need not be of whole pages (`fallocate -l 2GB`).
+    By mkswap's signature alone: their sizes need not be of whole pages (`fallocate -l 2GB`).
     """
     found = []
     for path, is_dir in tree.listing(part.tree):
