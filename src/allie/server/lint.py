@@ -77,9 +77,10 @@ def _why_never(path: str, listed: Listed, tag: tags.Tag) -> str:
         return ""
     if tag.flag == "absent":
         return "holds what ALLiE itself needs; it cannot be made absent"
-    return (
-        "" if listed.is_dir else "is a directory that ALLiE itself needs, and can be nothing else"
-    )
+    is_file = path in offlimits.NEEDED
+    kind = "file" if is_file else "directory"
+    wrong = listed.is_dir == is_file
+    return f"is a {kind} that ALLiE itself needs, and can be nothing else" if wrong else ""
 
 
 def _unknown_class(tag: tags.Tag, site: Site) -> str:
