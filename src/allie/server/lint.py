@@ -25,7 +25,8 @@ _FOR_ALL = ("usr", "bin", "sbin", "lib", "lib64")  # nothing in there is a secre
 _OPEN = "etc etc/allie usr usr/bin usr/lib usr/local usr/share var var/lib srv opt home".split()
 _MANY, _MOST = 100_000, 1_000_000  # names: as `client.accept` has it
 _MEANT_AS_HEADER = re.compile(
-    rb"^[ \t]*#+[ \t]*allie[ \t]*:?[ \t]*(?:every|on-change|timeout|needs)\b.*$", re.M | re.I
+    rb"^[ \t]*(?:#+|//|;|--)[ \t]*allie[ \t]*[:;=-]?[ \t]*(?:every|on-change|timeout|needs)\b.*$",
+    re.M | re.I,
 )
 
 
@@ -138,6 +139,8 @@ def _of_script(
     for pattern in headers.on_change:
         fixed = re.split(r"[*?[]", pattern)[0].lstrip("/")
         words = offlimits.refusal(fixed) if fixed else ""
+        odd = re.search(r"##|\[[^]]*$|[{}$'\"]", pattern)
+        words = words or (f"{odd[0]} stands for itself" if odd else "")
         if words:
             findings.append(Finding(shown, f"on-change {pattern} never comes: {words}", False))
     for line in script.unread_headers(content, _MEANT_AS_HEADER):
