@@ -210,7 +210,9 @@ def test_an_address_of_a_store(store: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "store", ["", "host", "srv/allie", "rsync://", "rsync://host/module", "ssh://host", "ftp://h/"]
+    "store",
+    " host srv/allie rsync:// rsync://host/module ssh://host ftp://h/ rsync://host:port"
+    " rsync://host:123456 rsync://:873 rsync://[::1".split(" "),
 )
 def test_no_address_of_a_store(store: str) -> None:
     with pytest.raises(SettingsError):

@@ -22,7 +22,7 @@ KEYS = {
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _BANDWIDTH = r"[1-9][0-9]{0,8}(\.[0-9]{1,9})?[KMGkmg]?"
 _LABELLED = r"(PART)?LABEL=[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-_STORE = r"(rsync://[^/]+/?|ssh://[^/]+/.*|/.*)"
+_STORE = r"(rsync://([^/:[]+|[^/:[]*\[[^]/]+\])(:[0-9]{0,5})?/?|ssh://[^/]+/.*|/.*)"
 _ONLY_HOST = r"(?:rsync://)?([A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?)(?:/.*)?"  # or too much
 _HOST = r"[^\s/.][^\s/]{0,254}"  # what DNS and the kernel take, and some more
 _CONTROL = "[\0-\x1f\x7f-\x9f]"
@@ -210,9 +210,8 @@ def _declared(ini: configparser.ConfigParser) -> list[Declared]:
         name = check_name(name.strip(), "system")
         root = ini.get(title, "root", fallback="").strip()
         image = ini.get(title, "image", fallback="").strip()
-        overlays = _words(ini.get(title, "overlays", fallback=""))
-        for overlay in overlays:
-            check_name(overlay, "overlay")
+        names = _words(ini.get(title, "overlays", fallback=""))
+        overlays = tuple(check_name(each, "overlay") for each in names)
         root = root and check_root(root, name)
         image = image and check_name(image, "image")
         found.append(Declared(name, root, image, overlays))

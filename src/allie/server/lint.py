@@ -24,7 +24,8 @@ _OWNED_BY_ROOT = ("etc", "root", "usr", "bin", "sbin", "lib", "boot")
 _FOR_ALL = ("usr", "bin", "sbin", "lib", "lib64")  # nothing in there is a secret
 _OPEN = "etc etc/allie usr usr/bin usr/lib usr/local usr/share var var/lib srv opt home".split()
 _MEANT_AS_HEADER = re.compile(
-    rb"^[ \t]*#+[ \t]*allie[ \t]*:?[ \t]*(?:every|on-change|timeout|needs)\b.*$", re.M | re.I
+    rb"^[ \t]*(?:#+|//|;|--)[ \t]*allie[ \t]*[:;=-]?[ \t]*(?:every|on-change|timeout|needs)\b.*$",
+    re.M | re.I,
 )
 
 
@@ -76,10 +77,10 @@ def _why_never(path: str, listed: Listed, tag: tags.Tag) -> str:
         return ""
     if tag.flag == "absent":
         return "holds what ALLiE itself needs; it cannot be made absent"
-    needed = "file" if path in offlimits.NEEDED else "directory"
-    if listed.is_dir == (needed == "directory"):
-        return ""
-    return f"is a {needed} that ALLiE itself needs, and can be nothing else"
+    is_file = path in offlimits.NEEDED
+    kind = "file" if is_file else "directory"
+    wrong = listed.is_dir == is_file
+    return f"is a {kind} that ALLiE itself needs, and can be nothing else" if wrong else ""
 
 
 def _unknown_class(tag: tags.Tag, site: Site) -> str:
@@ -137,6 +138,8 @@ def _of_script(
     for pattern in headers.on_change:
         fixed = re.split(r"[*?[]", pattern)[0].lstrip("/")
         words = offlimits.refusal(fixed) if fixed else ""
+        odd = re.search(r"##|\[[^]]*$|[{}$'\"]", pattern)
+        words = words or (f"{odd[0]} stands for itself" if odd else "")
         if words:
             findings.append(Finding(shown, f"on-change {pattern} never comes: {words}", False))
     for line in script.unread_headers(content, _MEANT_AS_HEADER):
