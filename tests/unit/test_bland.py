@@ -186,7 +186,7 @@ BTRFS = f"UUID={UUID} /home btrfs subvol=home 0 0\nUUID={UUID} / btrfs subvol=ro
             f"[NetDev]\n MACAddress={MAC}\n[Bond]\nAdActorSystem={MAC}\nMode=802.3ad\n",
             "[NetDev]\n[Bond]\nMode=802.3ad\n",
         ),
-        (unbind.interfaces, f"  up ip link set a addr {MAC}\n", ""),
+        (unbind.without(unbind.ADDRESSED), f"  up ip link set a addr {MAC}\n", ""),
         (
             unbind.netplan,
             f"ethernets:\n  a: {{match: {{macaddress: {MAC}}}, set-name: lan0, dhcp4: true}}\n"
