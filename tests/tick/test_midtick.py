@@ -160,25 +160,49 @@ def test_on_change_by_either_spelling(site: Site) -> None:
     assert (site.pc.count("/tmp/70"), site.pc.count("/tmp/71")) == (2, 2)
 
 
-def test_rearmed_before_the_change(site: Site) -> None:
-    """The done-file goes first: if the change itself fails, the script only runs once too often."""
+@pytest.mark.parametrize("pattern", ["/etc/motd", "/etc/motd /etc/other"])
+def test_due_only_where_something_was_changed(site: Site, pattern: str) -> None:
+    """What is mounted cannot be replaced: no script runs for it, at whatever number of ticks."""
+    site.overlay({"root/conf/70a": script(f"# allie: on-change {pattern}", NOTE)})
+    site.join()
+    done = site.pc.root / "root/done/70a"
+    before = done.stat()
+    site.overlay({"etc/motd": "new\n", "etc/other": "new\n"})
+    motd = str(site.pc.root / "etc/motd")
+    subprocess.run(["mount", "--bind", motd, motd], check=True)
+    try:
+        for _ in range(2):
+            assert site.pc.run("run-conf").rc == 1
+    finally:
+        subprocess.run(["umount", motd], check=True)
+    assert site.pc.read("/etc/motd") == "common\n"
+    ran = 1 + ("other" in pattern)
+    assert site.pc.count("/tmp/ran") == ran
+    assert ran == 2 or (done.stat().st_ino, done.stat().st_mtime) == (
+        before.st_ino,
+        before.st_mtime,
+    )
+    assert [path.name for path in done.parent.iterdir() if path.name.startswith(".")] == []
+    site.pc.tick()
+    assert site.pc.read("/etc/motd") == "new\n"
+    assert site.pc.count("/tmp/ran") == ran + 1
+
+
+def test_a_change_is_not_made_where_its_script_cannot_be_made_due(site: Site) -> None:
+    """Of the done-files, that is; all others come, and it heals."""
     site.overlay({"root/conf/70a": script("# allie: on-change /etc/motd", NOTE)})
     site.join()
-    site.overlay({"etc/motd": "new\n"})
-    motd = str(site.pc.root / "etc/motd")
-    subprocess.run(
-        ["mount", "--bind", motd, motd], check=True
-    )  # what is mounted cannot be replaced
+    site.overlay({"etc/motd": "new\n", "etc/other": "new\n"})
+    done = site.pc.root / "root/done"
+    subprocess.run(["chattr", "+a", done], check=True)
     try:
         failed = site.pc.run("run-conf")
     finally:
-        subprocess.run(["umount", motd], check=True)
-    assert failed.rc == 1
-    assert site.pc.read("/etc/motd") == "common\n"
-    assert site.pc.count("/tmp/ran") == 2, "it was due, since the change was about to be made"
+        subprocess.run(["chattr", "-a", done], check=True)
+    assert "/etc/motd: script 70a waits for it, and its done-file stays" in failed.err
+    assert (site.pc.read("/etc/motd"), site.pc.read("/etc/other")) == ("common\n", "new\n")
     site.pc.tick()
-    assert site.pc.read("/etc/motd") == "new\n"
-    assert site.pc.count("/tmp/ran") == 3
+    assert (site.pc.read("/etc/motd"), site.pc.count("/tmp/ran")) == ("new\n", 2)
 
 
 def test_an_earlier_content_that_comes_back_is_due(site: Site) -> None:

@@ -142,7 +142,7 @@ def _from(
         generations.forget_parts(here)
         return before, ()
     need_size(settings, before, asked)
-    if settings.ring or asked.links or generations.has_links(before, asked.changed):
+    if settings.ring or asked.links or generations.need_all(before, asked.changed):
         return _all(here, source, before, lagging)
     part = _change(here, source, before, asked)
     return accept_change(here, settings, part, before, asked.gone, lagging=lagging)

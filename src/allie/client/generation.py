@@ -8,6 +8,7 @@ effect (RULES B4).
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -98,10 +99,15 @@ def names_in(generation: Generation, overlay: str) -> list[Listed]:
     ]
 
 
-def has_links(generation: Generation, names: Iterable[str]) -> bool:
-    """Whether one of these, `overlay/path`, is a hard link there: its names change together."""
+def need_all(generation: Generation, names: Iterable[str]) -> bool:
+    """Whether one of these, `overlay/path`, is a hard link or a symlink there.
+
+    The names of a hard link change together. And where a directory takes a symlink's place, rsync
+    has looked for what is to be in it behind the link.
+    """
     stats = [tree.status(f"{generation.path}/{name}") for name in names]
-    return any(st and st.st_nlink > 1 and not tree.is_directory(st) for st in stats)
+    links = [st for st in stats if st and not tree.is_directory(st)]
+    return any(st.st_nlink > 1 or stat.S_ISLNK(st.st_mode) for st in links)
 
 
 def note(generation: Generation, names: dict[str, list[Listed]]) -> None:

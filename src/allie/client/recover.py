@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from allie.client import donefile, fold, state, transaction
+from allie.client import donefile, fold, rearm, state, transaction
 from allie.core import intent as intents
 from allie.core.errors import PathRefused
 from allie.core.intent import Intent, State, Step
@@ -35,7 +35,8 @@ def _remove_half_written(here: System) -> None:
     for name in os.listdir(here.state):
         if name.endswith(".part") and name != "paused.part":
             tree.remove(f"{here.state}/{name}")
-    tree.remove(f"{here.done}/{donefile.HALF}")
+    for name in (donefile.HALF, rearm.ASIDE):
+        tree.remove(f"{here.done}/{name}")
 
 
 def _recover(here: System, intent: Intent) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 
 from allie.client.backup import Backup
 from allie.core import intent as intents
@@ -35,12 +36,12 @@ class Mover:
         tops = [
             step.real
             for step in intent.steps
-            if intents.writes(step) and step.before[0] == DIRECTORY != step.wanted[0]
+            if intents.writes(step)
+            and step.before[0] == DIRECTORY != step.wanted[0]
+            and step.real not in self._problems
         ]
         for top in tops:
-            for step in reversed(intent.steps):
-                if step.verb == REMOVE and step.real.startswith(top + "/"):
-                    self._move_away(step)
+            self._remove_all(each for each in intent.steps if each.real.startswith(f"{top}/"))
             try:
                 parent, name = self._reach.parent(top)
                 os.rmdir(name, dir_fd=parent)
@@ -49,10 +50,13 @@ class Mover:
 
     def remove(self, intent: Intent) -> None:
         """Withdrawals and `absent`, deepest first."""
-        for step in reversed(intent.steps):
+        self._remove_all(intent.steps)
+        self._backup.note()  # this is the last that a transaction takes
+
+    def _remove_all(self, steps: Iterable[Step]) -> None:
+        for step in reversed(list(steps)):
             if step.verb == REMOVE and step.real not in {*self._problems, *self._gone}:
                 self._move_away(step)
-        self._backup.note()  # this is the last that a transaction takes
 
     def _move_away(self, step: Step) -> None:
         """Take one path out of the root; a file, or a tree made absent, goes to undo."""

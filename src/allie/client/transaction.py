@@ -50,10 +50,12 @@ def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Led
     marks: dict[str, str] = {}
     with Reach(here.root) as reach:
         laid: dict[str, Laid] = {}
+        due: rearm.Due = {}
         if any(step.before != step.wanted or intents.writes(step) for step in intent.steps):
-            laid = _change(here, reach, intent, offers, books, problems)
+            laid, due = _change(here, reach, intent, offers, books, problems)
             reach.close()  # from here on by name anew: what is confirmed is what stands there
         confirmed = confirm(reach, intent.steps, offers, laid, problems)
+        rearm.after(here, reach, due, confirmed)
         marks = marks_of(reach, confirmed, laid, books)
     told = tuple(Problem(real, words) for real, words in sorted(problems.items()))
     return Outcome(tuple(confirmed), told, conclude(here, intent, confirmed, books, marks))
@@ -66,15 +68,15 @@ def _change(
     offers: dict[str, Offer],
     books: Ledger,
     problems: dict[str, str],
-) -> dict[str, Laid]:
-    """Change the root as the steps say; what was laid."""
+) -> tuple[dict[str, Laid], rearm.Due]:
+    """Change the root as the steps say; what was laid, and what was made due before."""
     writes = [step for step in intent.steps if intents.writes(step)]
     problems.update(without_room(here, reach, writes, offers))
     _make_undo(here, intent)
     backup = Backup(undo_place(here, intent), room.Allowance(here.undo), here.root)
     _keep_directories(reach, intent, backup, problems)
     atomic.write(here.intent(intent.part), intents.encode(intent), 0o600)
-    rearm.before(here, intent.steps)
+    due = rearm.before(here, intent.steps, problems)
     with Stages(here.state, reach) as stages:
         layer = Layer(reach, stages, offers, backup, problems, books.marks)
         mover = Mover(reach, stages, backup, problems)
@@ -83,7 +85,7 @@ def _change(
         mover.remove(intent)
         failed = sync(here, reach, intent.steps, stages.all())
         problems.update({real: why for real, why in failed.items() if real not in problems})
-    return layer.laid
+    return layer.laid, due
 
 
 def conclude(
