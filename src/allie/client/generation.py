@@ -199,7 +199,7 @@ def in_force(here: System, generation: Generation | None, facts: Facts) -> InFor
     if delivered is not None or followed is not None:
         present = _usable(here, followed) or _usable(here, _own_text(here))
         came = _usable(here, _own_text(here) if delivered is None else delivered) or present
-        if came and present and came.settings.way != present.settings.way:
+        if came and present and came.settings.fetch_key != present.settings.fetch_key:
             return present._replace(coming=came.text)
         if came:
             return came

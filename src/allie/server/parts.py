@@ -81,7 +81,7 @@ def begun(store: str, name: str) -> Iterator[Part]:
 
 
 def fresh(part: Part) -> None:
-    """Make an empty tree; one that is there already was cut short, and is put aside.
+    """Make an empty tree; one that is there already was cut short, and is an earlier one now.
 
     It must not be filled further: rsync would change the attributes of files that the present
     version shares with it.
