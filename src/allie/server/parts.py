@@ -132,7 +132,7 @@ def drop(part: Part) -> None:
 def unfinished(store: str) -> list[str]:
     """The names of images that something was left of: an import was cut short."""
     top = f"{store}/images/{HIDDEN}"
-    names = sorted(os.listdir(top)) if os.path.isdir(top) else []
+    names = sorted(tree.names(top))
     return [name for name in names if _holds_work(f"{top}/{name}")]
 
 
