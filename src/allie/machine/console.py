@@ -75,6 +75,11 @@ def warn(text: str) -> None:
     _print(_plain(text, sys.stderr), sys.stderr)
 
 
+def is_heard() -> bool:
+    """Whether all that was said so far reached its reader."""
+    return not _undelivered
+
+
 def finish(code: int) -> int:
     """At the end of a command, whose exit status would be `code`: what it is.
 
