@@ -273,6 +273,8 @@ def _on_a_disk(base: Base, loop: str) -> None:
         (["bb", "--", "dos"], 126, "needs /bin/sh\\r, which is not there"),
         (["bb", "--", "by-data"], 126, "needs /etc/open, which you may not run"),
         (["bb", "--", "ghost"], 126, "a link to /opt/ghost/bin/ghost, which is not there"),
+        (["bb", "--", "pipe"], 126, "pipe: Permission denied"),
+        (["bb", "--", ""], 127, ": there is no such program"),
         (["bb", "--", "cross"], 126, "cross: Exec format error"),
         (["bb", "--", "/root/conf/50thing"], 126, "you may not pass /root, whose mode is 0700"),
         (["--root", "/root/x", "--", "ls"], 2, "/root/x: you may not pass /root, whose mode"),
@@ -292,6 +294,14 @@ def test_what_cannot_be_done_is_said(base: Base, words: list[str], code: int, me
     assert message in said.err
     assert said.rc == code
     assert "Traceback" not in said.err
+
+
+def test_a_directory_of_path_that_cannot_be_passed_is_named(base: Base) -> None:
+    """What is behind it nobody can see; what is in another directory runs all the same."""
+    path = ["env", "PATH=/opt/closed/bin:/usr/local/bin:/usr/bin", "/usr/local/bin/allie"]
+    said = base.run(*path, "enter", "bb", "--", "tool")
+    assert (said.rc, "may not pass /opt/closed, whose mode is 0700" in said.err) == (127, True)
+    assert base.run(*path, "enter", "bb", "--", "hello").ok().lines == ["hello from bb"]
 
 
 def test_what_is_no_program_is_a_shell_script(base: Base) -> None:

@@ -1,7 +1,7 @@
 """A base system to enter others from: this machine, seen through a mount namespace.
 
-Its /etc, /usr/local, /var/lib, /home, /srv, /run, /tmp and /dev are its own, so that nothing of it
-is seen outside; the client in /usr/local/bin is the built archive, unpacked as a tick does it.
+Its /etc, /usr/local, /var/lib, /var/tmp, /home, /srv, /run, /tmp and /dev are its own: nothing of it
+is seen outside, nor what other tests have there; the client in /usr/local/bin is the built archive, unpacked as a tick does it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from allie.server import kit
 from tests.worlds import machine
 from tests.worlds.busybox import busybox_root
-from tests.worlds.toy import Dir, File, Link
+from tests.worlds.toy import Dir, Fifo, File, Link
 
 USER, UID = "ann", 31000
 CLIENT = "/usr/local/bin/allie"
@@ -78,6 +78,7 @@ echo nameserver 192.0.2.53 > /run/resolver/resolv.conf
 echo socket > /run/a-socket
 ln -s /dev/shm /run/shm
 mount -t tmpfs -o mode=1777 tmpfs /tmp
+mount -t tmpfs -o mode=1777 tmpfs /var/tmp
 mkdir /tmp/.X11-unix
 hostname thebase.example
 {client} selfcheck > /dev/null
@@ -222,6 +223,9 @@ def busybox_system(top: Path) -> Path:
             "usr/local/bin/by-data": File("#!/etc/open\n", 0o755),
             "usr/local/bin/dos": File("#!/bin/sh\r\n", 0o755),
             "usr/local/bin/ghost": Link("/opt/ghost/bin/ghost"),
+            "usr/local/bin/pipe": Fifo(0o755),
+            "opt/closed/bin/tool": File("", 0o755),
+            "opt/closed": Dir(0o700),
             "usr/local/bin/cross": File("\x7fELF\2\1\1" + "\0" * 57, 0o755),
             "usr/share/only-here/note": "note\n",
             "root/conf/50thing": File("#!/bin/sh\n", 0o755),

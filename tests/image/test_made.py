@@ -72,8 +72,8 @@ def test_of_several_images_one_is_named(tmp_path: Path) -> None:
 @needs_umoci
 @pytest.mark.parametrize("kind", ["plain", "nested", "docker's words", "zstd", "docker-archive"])
 def test_every_form_of_a_containers_image(tmp_path: Path, kind: str) -> None:
-    """Of two architectures; as directory and as tar, whose name has a colon, as times have."""
-    server = Store(tmp_path / "store")
+    """Of two architectures; as directory and as tar. Names have colons, as times have."""
+    server = Store(tmp_path / "store:1")
     root = toy_root(tmp_path / "root", {"etc/motd": "goes\n"})
     source = oci_layout(tmp_path / "layout", root, arches=("amd64", "riscv64"))
     if kind == "nested":

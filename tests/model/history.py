@@ -6,6 +6,7 @@ import copy
 import hashlib
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -287,14 +288,14 @@ class History:
             self.shut = None
         if self.swapped:
             (self.root / OWN).unlink()
-            os.rename(self.root / f"{OWN}.away", self.root / OWN)
+            _move(self.root / f"{OWN}.away", self.root / OWN)
             self.swapped = False
 
     def swap(self, target: str) -> None:
         """Ann has her directory lead to one of root's."""
         own = self.root / OWN
         if not self.shut and not self.swapped and own.is_dir() and own.stat().st_uid:
-            os.rename(own, f"{own}.away")
+            _move(own, f"{own}.away")
             own.symlink_to(target)
             os.chown(own, *ANN, follow_symlinks=False)
             self.swapped = True
@@ -305,7 +306,8 @@ class History:
         if self.swapped and path.startswith(f"{OWN}/"):
             return True
         way = self.root / WAY
-        if path == f"{WAY}/only" and way.is_symlink() and not way.is_dir():
+        ends = (f"{WAY}/only", self._real(f"{WAY}/only"))
+        if path in ends and way.is_symlink() and not way.is_dir():
             return True  # no directory is made for a link that leads nowhere
         return f"{path}/".startswith(f"{shut}/")
 
@@ -567,6 +569,11 @@ def node_of(path: Path) -> Node:
     except OSError as error:  # a dead mount
         return ("?", error.errno)
     return None
+
+
+def _move(old: Path | str, new: Path | str) -> None:
+    """As mv does it: overlayfs renames no directory of its lower layer."""
+    subprocess.run(["mv", "-T", str(old), str(new)], check=True)
 
 
 def lstats_of(path: Path) -> tuple[int, ...]:

@@ -61,7 +61,7 @@ def test_a_large_first_fetch_is_refused_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An ordinary one is not, however little the PC had before."""
-    monkeypatch.setattr(accept, "_LARGE", 700)
+    monkeypatch.setattr(accept, "MANY_NAMES", 700)
     world = World(tmp_path, files(600))
     world.put(files(600), "other")
     world.good()
@@ -80,7 +80,7 @@ def test_a_large_first_fetch_is_refused_too(
 
 def test_beyond_the_end_nobody_can_mean_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hostile store consents to everything."""
-    monkeypatch.setattr(accept, "_END", 1000)
+    monkeypatch.setattr(accept, "MOST_NAMES", 1000)
     world = World(tmp_path, {".allie-large": "", "etc/motd": "one\n"})
     world.good()
     world.put(files(1200))

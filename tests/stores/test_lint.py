@@ -65,7 +65,7 @@ FINDINGS: list[tuple[dict[str, Any], str]] = [
     (conf("[system pc]", "[system b]\noverlays = kit\n[system pc]"), "it keeps its first"),
     (conf("image", "root = LABEL=pc\nimage"), "the store has no image pc"),
     ({SETTINGS: ""}, "declares no system"),
-    ({SETTINGS: "\0"}, "no section headers"),
+    ({SETTINGS: "\0"}, "before the first [section]"),
     ({SETTINGS: File(CONF, 0o600)}, "users cannot read it"),
     ({SETTINGS: Link("other.conf")}, "no PC reads it"),
     ({SETTINGS: None, f"{SETTINGS}/x": ""}, "no regular file"),
@@ -94,6 +94,12 @@ FINDINGS: list[tuple[dict[str, Any], str]] = [
     ({"etc/m##host.a,host.b": ""}, "more than one host"),
     ({"etc/m##arch.amd64": ""}, "x86_64"),
     ({"etc/m##virt.vm": ""}, "systemd-detect-virt"),
+    ({"etc/m##arch.ARM64": ""}, "aarch64"),
+    ({"etc/m##arch.X86_64": ""}, "small letters"),
+    ({"etc/m##version.12*": ""}, "take patterns"),
+    ({"etc/m##distro.deb*": ""}, "take patterns"),
+    ({"etc/m##version.bookworm": ""}, "a number"),
+    ({"etc/m##image.a,image.b": ""}, "more than one image"),
     ({"etc/m##distro.Debian": ""}, "small letters"),
     ({"etc/m##image.[z-a]": ""}, "no letter"),
     ({"etc/m##hots.x": ""}, "unknown attribute"),
@@ -106,10 +112,15 @@ FINDINGS: list[tuple[dict[str, Any], str]] = [
     ({"root/conf/50x": script('# allie: on-change "/etc/foo"')}, "not understood"),
     ({"root/conf/50x": script("# allie: on-change /etc/[z-a]")}, "not understood"),
     ({"root/conf/50x": script("# allie: on-change /proc/x")}, "never comes"),
+    ({"root/conf/50x": script("# allie: on-change /etc/{a,b}")}, "never comes"),
+    ({"root/conf/50x": script("# allie: on-change /etc/[ab")}, "never comes"),
+    ({"root/conf/50x": script("# allie: on-change /etc/m##host.pc07")}, "never comes"),
     ({"root/conf/50x": script("# allie: evry 1h")}, "not understood"),
     ({"root/conf/50x": script("# allie every 1h")}, "is no header"),
     ({"root/conf/50x": script(" # allie: every 1h")}, "is no header"),
     ({"root/conf/50x": script("# Allie: every 1h")}, "is no header"),
+    ({"root/conf/50x": script("# allie - every 1h")}, "is no header"),
+    ({"root/conf/50x": script("// allie: every 1h")}, "is no header"),
     ({"root/conf/50x": script("#" * 5000, "# allie: every 1h")}, "is no header"),
     ({"root/conf/50x": File("#!/bin/sh\r\n", 0o755)}, "CRLF"),
     ({"root/conf/50x": File("#!/bin/sh\nif x\r\n", 0o755)}, "CRLF"),
@@ -124,7 +135,9 @@ FINDINGS: list[tuple[dict[str, Any], str]] = [
     ({".allie-withdraw": ""}, "nothing guards this overlay"),
     ({"etc/.allie-withdraw": ""}, "means something only as"),
     ({"var/lib": Link("../x")}, "can be nothing else"),
+    ({"usr/local/bin/allie": Dir()}, "is a file that ALLiE itself needs"),
     ({"etc/allie##absent": ""}, "cannot be made absent"),
+    ({"root/conf/00overlay##absent": ""}, "cannot be made absent"),
     ({"var/lib/allie/x": ""}, "is not for overlays"),
     ({"etc": Dir(0o700)}, "root alone can pass it"),
     ({"etc/d": Dir(0o700), "etc/d/f": ""}, "others cannot reach etc/d/f"),
@@ -164,6 +177,12 @@ def test_what_no_pc_takes_or_what_never_matches_is_named(
     found = said(site(top, tree))
     assert [each for each in found if words in each], found
     assert len(found) <= 2, found
+
+
+def test_a_store_as_it_was_made_has_no_faults(tmp_path: Path) -> None:
+    """The kit is linted with the other overlays, and holds what ALLiE itself needs."""
+    store.init(str(tmp_path))
+    assert said(str(tmp_path)) == []
 
 
 def test_the_store_as_a_whole(tmp_path: Path) -> None:

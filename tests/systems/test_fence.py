@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import fence, switch, systems
+from allie.client import earlier, fence, switch, systems
 from allie.core.errors import StateError
 from allie.core.settings import Declared
 from allie.core.system import System
@@ -303,7 +303,7 @@ def test_old_trees_wait_for_people_and_are_few(base: System) -> None:
 def test_without_room_no_old_tree_is_kept(base: System, monkeypatch: pytest.MonkeyPatch) -> None:
     top, old = _system(base, "el7"), _system(base, ".el7.old-1")
     _runnable(old)
-    monkeypatch.setattr(switch, "_LEAST_FREE", 1.1)
+    monkeypatch.setattr(earlier, "_LEAST_FREE", 1.1)
     with _inside(["chroot", str(old)]) as pid:
         _until_inside(str(old), pid)
         switch.recover(base, _declared(), str(top))

@@ -63,10 +63,21 @@ def test_a_server_that_follows_its_own_store_keeps_its_commands(tmp_path: Path) 
         TickPC(root).run("join", str(site.store), "--no-timer").ok()
         assert place.read_bytes().startswith(b"#!/bin/sh\npython="), "the client"
         for _ in range(2):
+            subprocess.run([place, "status", "--root", root], check=True)  # unpacks the client
             argv = [str(place), "overlay", "list", "--store", str(site.store)]
             assert "kit " in subprocess.run(argv, capture_output=True, text=True).stdout
             TickPC(root).run("join", str(site.store), "--no-timer").ok()
         assert subprocess.run([str(place), "nosuch"], capture_output=True).returncode == 64
+
+
+def test_a_client_may_be_called_by_a_relative_path(tmp_path: Path) -> None:
+    """It runs from its archive the first time, and its scripts' processes stand elsewhere."""
+    site, root = Site(tmp_path, {"etc/motd": "common\n"}), _root(tmp_path / "root")
+    shutil.copy(site.store / "overlays/kit/usr/local/bin/allie", tmp_path / "client")
+    argv = ["./client", "--root", "root", "join", str(site.store), "--no-timer"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (root / "etc/motd").read_text() == "common\n"
 
 
 # --- what it finds out, and what it writes -----------------------------------------------------

@@ -148,7 +148,7 @@ BTRFS = f"UUID={UUID} /home btrfs subvol=home 0 0\nUUID={UUID} / btrfs subvol=ro
             "[NetDev]\nName=v\nKind=veth\n[Peer]\nName=w\n",
         ),
         (
-            unbind.interfaces,
+            unbind.without(unbind.ADDRESSED),
             f"iface br0 inet dhcp\n  bridge_hw {MAC}\n  bridge-hw {MAC}\n  hwaddress ether {MAC}\n"
             f"  pre-up ip link set dev br0 address {MAC}\n  up ifconfig br0 hw ether {MAC}\n"
             "  bridge_hw eno1\n  address 10.0.0.1\n  up ip route add 10.1.0.0/16 via 10.0.0.2\n",
@@ -176,6 +176,38 @@ BTRFS = f"UUID={UUID} /home btrfs subvol=home 0 0\nUUID={UUID} / btrfs subvol=ro
             f"HWADDR={MAC}\nUUID={UUID}\nMASTER_UUID={UUID.upper()}\nPHYSDEV={UUID}\nDEVICE=bond0\n",
             f"UUID={NEW}\nMASTER_UUID={NEW}\nPHYSDEV={NEW}\nDEVICE=bond0\n",
         ),
+        (  # as they are read: blanks before a key; what else has a Type
+            unbind.networkd,
+            f"[Match]\n\tMACAddress={MAC}\n[Route]\nType=blackhole\n",
+            "[Match]\nType=ether\n[Route]\nType=blackhole\n",
+        ),
+        (
+            unbind.netdev,
+            f"[NetDev]\n MACAddress={MAC}\n[Bond]\nAdActorSystem={MAC}\nMode=802.3ad\n",
+            "[NetDev]\n[Bond]\nMode=802.3ad\n",
+        ),
+        (unbind.without(unbind.ADDRESSED), f"  up ip link set a addr {MAC}\n", ""),
+        (
+            unbind.netplan,
+            f"ethernets:\n  a: {{match: {{macaddress: {MAC}}}, set-name: lan0, dhcp4: true}}\n"
+            f'  b: {{macaddress: {MAC}}}\n  c:\n    "match":  # that one\n'
+            f'      "macaddress": "{MAC}"\nbridges: {{d: {{interfaces: [a], macaddress: {MAC}}}}}',
+            'ethernets:\n  a: {match: {name: "e*"}, dhcp4: true}\n  b: {}\n'
+            '  c:\n    "match":  # that one\n      name: "e*"\nbridges: {d: {interfaces: [a],}}',
+        ),
+        (
+            unbind.netplan,
+            f'    NM-{UUID}:\n      networkmanager:\n        uuid: "{UUID}"\n'
+            f'          ethernet.cloned-mac-address: "{MAC}"\n          ipv4.method: "auto"\n',
+            f'    NM-{NEW}:\n      networkmanager:\n        uuid: "{NEW}"\n'
+            '          ipv4.method: "auto"\n',
+        ),
+        (
+            unbind.connection,
+            f"uuid={UUID}\n[ethernet]\n mac-address={MAC}\n[ipv4]\ndhcp-client-id=01:{MAC}\n"
+            f"[ipv6]\ndhcp-duid=00:03:00:01:{MAC}\ndhcp-client-id=stable\n",
+            f"uuid={NEW}\n[ethernet]\n[ipv4]\n[ipv6]\ndhcp-client-id=stable\n",
+        ),
         (unbind.adjtime, "0.9 1700000000 0.0\n1700000000\nLOCAL\n", "0.0 0 0.0\n0\nLOCAL\n"),
         (unbind.iscsi, "## DO NOT EDIT OR REMOVE\nInitiatorName=iqn.x\n", "GenerateName=yes\n"),
         (unbind.iscsi, "InitiatorName=iqn.x\n", None),
@@ -184,8 +216,8 @@ BTRFS = f"UUID={UUID} /home btrfs subvol=home 0 0\nUUID={UUID} / btrfs subvol=ro
             "[allie]\nstore = /x\nhost = gold\n[system a]\nhost = b\n",
             "[allie]\nstore = /x\n[system a]\nhost = b\n",
         ),
-        (unbind.gone_if("^MACAddress="), "[Match]\nMACAddress=1\n", None),
-        (unbind.gone_if("^MACAddress="), "[Match]\nName=e*\n", "[Match]\nName=e*\n"),
+        (unbind.gone_if("MACAddress="), "[Match]\n MACAddress=1\n", None),
+        (unbind.gone_if("MACAddress="), "[Match]\nName=e*\n", "[Match]\nName=e*\n"),
     ],
 )
 def test_rewriting(rewrite: unbind.Rewrite, before: str, after: str | None) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.client import state, switch
+from allie.client import earlier, state
 from allie.machine import groups, held, locate, room
 
 MAY = st.integers(0, 7)
@@ -62,5 +62,5 @@ def test_a_disk_that_does_not_count_is_not_full(tmp_path: Path, blocks: int, fil
         allowance = room.Allowance(here.state)
         allowance.spend(100 << 20, True, ours=False)
         allowance.spend(100, True, ours=True, names=50_000)
-        assert not switch._is_short_of_room(str(tmp_path))
+        assert not earlier.is_short_of_room(str(tmp_path))
         assert groups.Watch(0, None)._leaves_room(str(tmp_path))

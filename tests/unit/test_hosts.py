@@ -288,6 +288,15 @@ def test_a_name_that_no_host_can_have_is_in_no_pattern(name: str) -> None:
         ("pc[07]", r"\[07\] is no range of numbers"),
         ("pc[0-10/2]", "is no range of numbers"),
         ("pc[z-a]", "no letter is in it"),
+        ("pc[1-]", "is no range of numbers"),
+        ("pc[-3]", "is no range of numbers"),
+        ("pc[1..3]", "is no range of numbers"),
+        ("-pc01", "begins or ends so"),
+        (".example.org", r"\*\.example\.org"),
+        ("pc01.", "begins or ends so"),
+        ("10.0.0.1", "not by their addresses"),
+        ("10.0.*", "not by their addresses"),
+        ("10.20.example.org", ""),
     ],
 )
 def test_a_pattern_that_fits_nobody_is_named(pattern: str, words: str) -> None:

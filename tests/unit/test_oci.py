@@ -10,13 +10,13 @@ from allie.server.oci import Found, Wanted, choose
 
 def image(arch: str, *names: str) -> Found:
     """One in an archive."""
-    return Found(names, arch, f"config of {arch}", ())
+    return Found(names, arch, f"config of {arch} {names}", ())
 
 
 AMD, ARM64 = image("amd64", "latest"), image("arm64/v8", "latest")
 V5, V6, V7 = (image(f"arm/v{each}", "latest") for each in (5, 6, 7))
 OLD, NAMELESS = image("amd64", "old", "docker.io/x:old"), image("amd64")
-OTHER = image("amd64", "old", "docker.io/y:old")
+OTHER, AGAIN = image("amd64", "old", "docker.io/y:old"), AMD._replace(names=("v1",))
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,8 @@ OTHER = image("amd64", "old", "docker.io/y:old")
         ([AMD, V7], Wanted(arch="arm"), "x86_64", V7),
         ([AMD, OLD], Wanted("old"), "x86_64", OLD),
         ([AMD, OLD, OTHER], Wanted("docker.io/y:old"), "x86_64", OTHER),
+        ([AMD, AGAIN], Wanted(), "x86_64", AGAIN),  # one image under two tags
+        ([AMD, V7, AGAIN, V7._replace(names=AGAIN.names)], Wanted(), "x86_64", AGAIN),
     ],
 )
 def test_the_one_that_is_meant(
@@ -47,7 +49,7 @@ def test_the_one_that_is_meant(
 @pytest.mark.parametrize(
     ("there", "wanted", "words", "hint"),
     [
-        ([], Wanted(), "FILE has no image of a Linux: without tags", "--tag"),
+        ([], Wanted(), "FILE has no image of a Linux", ""),
         ([AMD], Wanted("new"), "FILE has no image new: latest", "--tag"),
         ([AMD, OLD], Wanted(), "FILE has 2 images: docker.io/x:old, latest", "--tag"),
         ([OLD, OTHER], Wanted("old"), "2 images: docker.io/x:old, docker.io/y:old", "--tag"),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.core.errors import SettingsError
+from allie.core.rendering import render, section, without
 from allie.core.settings import (
     DEFAULT_STALL,
     Declared,
@@ -19,10 +20,7 @@ from allie.core.settings import (
     declared,
     flaws,
     parse,
-    render,
-    section,
     unknown_keys,
-    without,
 )
 
 DESIGN = """\
@@ -212,7 +210,9 @@ def test_an_address_of_a_store(store: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "store", ["", "host", "srv/allie", "rsync://", "rsync://host/module", "ssh://host", "ftp://h/"]
+    "store",
+    " host srv/allie rsync:// rsync://host/module ssh://host ftp://h/ rsync://host:port"
+    " rsync://host:123456 rsync://:873 rsync://[::1".split(" "),
 )
 def test_no_address_of_a_store(store: str) -> None:
     with pytest.raises(SettingsError):

@@ -117,7 +117,7 @@ def test_the_running_system_is_not_booted() -> None:
     assert "other is the system that runs now" in done.stdout
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(3600)
 def test_a_directory_boots_and_stays_as_it_was(tmp_path: Path, bootable: Path) -> None:
     root = tmp_path / "root"
     subprocess.run(["cp", "-a", str(bootable), str(root)], check=True)
@@ -139,7 +139,7 @@ mount -t overlay overlay -o lowerdir={kept}/lib:/usr/lib /usr/lib
 
 
 @pytest.mark.vm_all
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(3600)
 def test_a_directory_without_a_kernel_boots_the_running_one_with_its_modules(
     tmp_path: Path, bootable: Path
 ) -> None:
@@ -161,7 +161,7 @@ def test_a_directory_without_a_kernel_boots_the_running_one_with_its_modules(
 
 
 @pytest.mark.vm_all
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(3600)
 def test_a_partition_boots_and_stays_as_it_was(partition: Path) -> None:
     before = _digest(partition)
     with looped(partition):
@@ -173,7 +173,7 @@ def test_a_partition_boots_and_stays_as_it_was(partition: Path) -> None:
 
 
 @pytest.mark.vm_all
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(3600)
 def test_what_a_kept_machine_writes_stays(partition: Path) -> None:
     with looped(partition):
         done = vm("LABEL=allievmtest", "--keep", *EMULATED, seconds=300)

@@ -73,7 +73,7 @@ def pc(tmp_path: Path, bootable: Path) -> PC:
     return made
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_once_by_default_and_back_to_the_last_good_one(pc: PC) -> None:
     """`two` is the default and never reports a tick: after two boots `one` takes its place."""
     pc.set_env(allie_default=pc.two, allie_good=pc.one, next_entry=pc.one)

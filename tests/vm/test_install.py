@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[Served]:
         yield server
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(3600)
 def test_an_empty_disk_becomes_a_pc_that_ticks_at_boot(tmp_path: Path, store: Served) -> None:
     file = tmp_path / "disk"
     subprocess.run(["truncate", "-s", "2G", str(file)], check=True)

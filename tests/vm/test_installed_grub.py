@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.vm, pytest.mark.vm
 _LAYOUT = "[layout]\nboot = 260M\nsystem1 = 900M\nswap = 32M\n"
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 def test_it_loses_its_power(tmp_path: Path) -> None:
     store, file = tmp_path / "store", tmp_path / "disk"
     stock(store, ["deb"], MARKED)

@@ -66,12 +66,12 @@ def pc(
     yield PC(tmp_path, tmp_path / "disk", installed[1], uefi=True)
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 def test_it_loses_its_power(pc: PC) -> None:
     losing_power.comes_up_and_converges(pc)
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 def test_a_kernel_that_does_not_boot_gives_way_to_the_last_one(pc: PC) -> None:
     overlay(pc.server.store, _TREE)
     first = _up(pc)
@@ -79,7 +79,7 @@ def test_a_kernel_that_does_not_boot_gives_way_to_the_last_one(pc: PC) -> None:
     for boot in ("second", "third"):
         more = [*qemu.flash(pc.top / "variables"), *qemu.disk(pc.file)]
         with qemu.guest(pc.top / boot, more) as guest:
-            guest.wait_for("Kernel panic", 240)
+            guest.wait_for("Kernel panic")
     last = _up(pc)
     release = last.partition("up: deb ")[2].partition(" ")[0]
     assert f"deb {release} default, running;deb 99.1 did not come up twice;" in last, last

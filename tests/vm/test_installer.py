@@ -42,7 +42,7 @@ def _state(top: Path) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_what_is_in_it(site: Site) -> None:
     assert sorted(os.listdir(site.out)) == ["initrd", "installer.iso", "vmlinuz"]
     assert os.listdir(site.out.parent) and not list(site.out.parent.glob(".installer*"))
@@ -61,7 +61,7 @@ def test_what_is_in_it(site: Site) -> None:
 
 @pytest.mark.vm
 @pytest.mark.vm_all
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_an_empty_disk_is_installed_unattended_and_boots_by_uefi(
     site: Site, tmp_path: Path
 ) -> None:
@@ -72,56 +72,56 @@ def test_an_empty_disk_is_installed_unattended_and_boots_by_uefi(
         assert "deb is installed on /dev/vda, which boots by BIOS and UEFI" in said
         (site.store / "overlays/common/etc/changed").write_text("since then\n")
         with qemu.guest(tmp_path / "pc", [*firmware, *qemu.disk(disk)], memory=1024) as guest:
-            guest.wait_for("ticked as pc5: since then", 240, results=True)
+            guest.wait_for("ticked as pc5: since then", results=True)
 
 
 @pytest.mark.vm
 @pytest.mark.vm_all
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_the_plug_is_pulled_while_it_installs(site: Site, tmp_path: Path) -> None:
     """In mid-image; at the next start of the installer it goes on, and the disk boots by BIOS."""
     disk = tmp_path / "disk"
     with served(site.store) as server:
         more = [*site.boot_installer(server), *empty_disk(disk)]
         with qemu.guest(tmp_path / "cut", more) as guest:
-            guest.wait_for("partitions and file systems: there", 400)
+            guest.wait_for("partitions and file systems: there")
             time.sleep(8)
             assert "first tick is done" not in guest.console.read_text(errors="replace")
             guest.pull_the_plug()
         with qemu.guest(tmp_path / "again", more) as guest:
-            said = guest.wait_for("allie: installed; power off", 400)
+            said = guest.wait_for("allie: installed; power off")
         assert "to be gone on with" in said
         assert "deb is installed on /dev/vda, which boots by BIOS and UEFI" in said
         (site.store / "overlays/common/etc/changed").write_text("since the power was back\n")
         with qemu.guest(tmp_path / "pc", qemu.disk(disk), memory=1024) as guest:
-            guest.wait_for("ticked as pc5: since the power was back", 240, results=True)
+            guest.wait_for("ticked as pc5: since the power was back", results=True)
 
 
 @pytest.mark.vm
 @pytest.mark.vm_all
 @pytest.mark.parametrize("way", ["bios-usb", "uefi-cd"])
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_the_iso_boots(site: Site, tmp_path: Path, way: str) -> None:
     iso = site.out / "installer.iso"
     more = ["-cdrom", str(iso), "-bios", str(qemu.firmware())]
     if way == "bios-usb":
         more = qemu.disk(iso, snapshot=True)
     with qemu.guest(tmp_path / "guest", more, memory=1024) as guest:
-        said = guest.wait_for("allie: not installed", 240)
+        said = guest.wait_for("allie: not installed")
     assert "allie install --layout /etc/allie-layout --yes --disk /dev/nothing" in said
 
 
 @pytest.mark.vm
 @pytest.mark.vm_all
 @pytest.mark.parametrize("asked", ["", " allie.shell"])
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_a_shell_is_there_only_where_it_was_asked_for(
     site: Site, tmp_path: Path, asked: str
 ) -> None:
     more = ["-kernel", str(site.out / "vmlinuz"), "-initrd", str(site.out / "initrd")]
     more += ["-append", f"console=ttyS0 allie.yes allie.disk=/dev/nothing{asked}"]
     with qemu.guest(tmp_path / "guest", more, memory=1024) as guest:
-        said = guest.wait_for("(initramfs)" if asked else "Enter tries again", 400)
+        said = guest.wait_for("(initramfs)" if asked else "Enter tries again")
         time.sleep(10)
         said += guest.console.read_text(errors="replace")
     assert "allie: not installed: the reason is above" in said
@@ -142,7 +142,7 @@ def test_an_image_that_lacks_something(site: Site, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(3600)
 def test_a_failure_leaves_what_was(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

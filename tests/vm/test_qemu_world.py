@@ -14,7 +14,7 @@ from tests.worlds.store import served
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.vm]
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(3600)
 def test_a_guest_boots_and_reaches_the_hosts_store(tmp_path: Path, bootable: Path) -> None:
     root = tmp_path / "root"
     subprocess.run(["cp", "-a", str(bootable), str(root)], check=True)

@@ -88,6 +88,6 @@ class Site:
         """Boot the installer with a new disk, until it is installed; what it said."""
         more = [*self.boot_installer(server), *empty_disk(file)]
         with qemu.guest(folder, more) as guest:
-            said = guest.wait_for("allie: installed; power off", 400)
+            said = guest.wait_for("allie: installed; power off")
             guest.wait(30)
         return said

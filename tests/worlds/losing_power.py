@@ -88,7 +88,7 @@ class PC:
         firmware = qemu.flash(self.top / "variables") if self._uefi else []
         more = [*firmware, *qemu.disk(self.file)]
         with qemu.guest(self.top / f"boot{self._boots}", more, memory=1024) as guest:
-            guest.wait_for(until, 300, results=True)
+            guest.wait_for(until, results=True)
             deadline = time.monotonic() + 120
             while when_fetched and not re.search(_ALL_SENT, self.server.log[before:]):
                 assert time.monotonic() < deadline, self.server.log[before:]

@@ -44,7 +44,7 @@ def oci_layout(
 
 
 def nested(layout: Path) -> None:
-    """As buildx writes it: the index names an index, which has attestations, too."""
+    """As buildx writes it: the index names an index, and that another; with attestations, too."""
     index = json.loads((layout / "index.json").read_text())
     tag = index["manifests"][0]["annotations"][_TAG]
     inner = []
@@ -57,7 +57,9 @@ def nested(layout: Path) -> None:
         inner += [{key: each[key] for key in ("mediaType", "digest", "size")}]
         inner += [{**about, "platform": platform, "annotations": notes}]
     kind = "application/vnd.oci.image.index.v1+json"
-    named = {**_json(layout, {"manifests": inner}, kind), "annotations": {_TAG: tag}}
+    within = _json(layout, {"manifests": inner}, kind)
+    del within["mediaType"]  # some leave it out, and it says itself what it is
+    named = {**_json(layout, {"manifests": [within]}, kind), "annotations": {_TAG: tag}}
     (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
 
 

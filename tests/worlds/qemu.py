@@ -30,7 +30,7 @@ _MODULES = (
 UNUSED = [f"/usr/share/{each}/*" for each in ("doc", "locale", "man")]
 UNUSED += [f"/lib/modules/*/kernel/{each}/*" for each in _MODULES]
 HOST = "10.0.2.2"  # the host's loopback, as a guest sees it
-BOOT_SECONDS = 150.0
+SILENT_SECONDS = 240.0
 
 # What only takes time in a boot that lasts a minute
 MASKED = "systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer"
@@ -50,35 +50,52 @@ class Guest:
         self.results = folder / "results"
         self._errors = folder / "errors"
 
-    def wait_for(self, text: str, seconds: float = BOOT_SECONDS, *, results: bool = False) -> str:
-        """Wait until the console (or ttyS1) says so; all that it has said."""
-        path, deadline = self.results if results else self.console, time.monotonic() + seconds
-        while True:
+    def wait_for(self, text: str, seconds: float = SILENT_SECONDS, *, results: bool = False) -> str:
+        """Wait until the console (or ttyS1) says so; all that it has said.
+
+        seconds: of silence, after which it is given up. A boot that goes on saying something is not
+        late, however busy the machine is.
+        """
+        path = self.results if results else self.console
+        silence = self._silence()
+        while text not in (said := _read(path)):
             ended = self.process.poll() is not None
-            said = path.read_text(errors="replace") if path.exists() else ""
-            if text in said:
-                return said
-            if ended or time.monotonic() > deadline:
-                end = self.console.read_text(errors="replace")[-3000:]
-                end += "\nttyS1: " + self.results.read_text(errors="replace")[-3000:]
-                errors = self._errors.read_text(errors="replace")
+            if (ended and _read(path) == said) or next(silence) > seconds:
                 how = f"QEMU ended ({self.process.returncode})" if ended else f"{seconds:.0f} s"
-                raise NotBooted(f"no {text!r} after {how}:\n{end}\n{errors}")
+                raise NotBooted(f"no {text!r} after {how} of silence:\n{self._end()}")
+            time.sleep(0.2)
+        return said
+
+    def wait(self, seconds: float = SILENT_SECONDS) -> None:
+        """Wait until it has switched itself off; seconds: of silence."""
+        silence = self._silence()
+        while self.process.poll() is None:
+            if next(silence) > seconds:
+                raise NotBooted(f"still running after {seconds:.0f} s of silence:\n{self._end()}")
             time.sleep(0.2)
 
-    def wait(self, seconds: float = BOOT_SECONDS) -> None:
-        """Wait until it has switched itself off."""
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            end = self.console.read_text(errors="replace")[-3000:]
-            raise NotBooted(f"still running after {seconds:.0f} s:\n{end}") from None
+    def _silence(self) -> Iterator[float]:
+        """How many seconds it has said nothing."""
+        size, since = -1, time.monotonic()
+        while True:
+            now = sum(each.stat().st_size for each in (self.console, self.results))
+            if now != size:
+                size, since = now, time.monotonic()
+            yield time.monotonic() - since
+
+    def _end(self) -> str:
+        consoles = f"{_read(self.console)[-3000:]}\nttyS1: {_read(self.results)[-3000:]}"
+        return f"{consoles}\n{_read(self._errors)}"
 
     def pull_the_plug(self) -> None:
         """End it at this instant, as a power cut does; what it wrote to its disks stays."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
+
+
+def _read(path: Path) -> str:
+    return path.read_text(errors="replace")
 
 
 @contextmanager

@@ -161,10 +161,15 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _from_archive(archive: str) -> None:
-    """We run from the archive, which a tick may replace: load all of it now. Unpack it, too."""
-    importlib.import_module("allie.cli.selfcheck")
-    loader = importlib.import_module("allie.machine.loader")
-    loader.unpack(os.path.realpath(archive))
+    """We run from the archive, which a tick may replace: go on from its code, unpacked for that.
+
+    Where it cannot be unpacked, what a tick loads late is loaded now, as far as it is known.
+    """
+    place = importlib.import_module("allie.machine.loader").unpack(os.path.realpath(archive))
+    if place:
+        importlib.import_module("allie.machine.start").load_from(place)
+    else:
+        importlib.import_module("allie.cli.selfcheck")
 
 
 def _arguments(verb: str, module: ModuleType, words: list[str]) -> Any:
@@ -198,7 +203,7 @@ def _hand_over() -> None:
 
     It may also stand in another directory, which is later in PATH than that of the client.
     """
-    here = os.path.realpath(sys.path[0])  # the archive
+    here = os.path.realpath(sys.argv[0])  # the archive
     if not here.endswith(f"/{ARCHIVE}"):
         return
     top = here[: -len(ARCHIVE)]

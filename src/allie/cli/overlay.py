@@ -14,6 +14,7 @@ from allie.cli.store import add_store
 from allie.cli.why import explain
 from allie.core.errors import ATTENTION, DONE, UsageError, did_you_mean
 from allie.core.facts import Facts
+from allie.core.stubs import KIT
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.server import images, lint, lint_settings, overlays, store
@@ -89,7 +90,7 @@ def _why(top: str, args: argparse.Namespace) -> int:
         raise UsageError(
             "overlay why needs one path and --host", "allie overlay why /etc/motd --host pc07"
         )
-    usual = [name for name in ("kit", "common", args.image) if name in store.overlays(top)]
+    usual = [name for name in (KIT, "common", args.image) if name in store.overlays(top)]
     names = tuple(_named(top, options.words(args.overlays) or usual))
     known = Facts(
         host=args.host.partition(".")[0],

@@ -40,18 +40,19 @@ class Parser(argparse.ArgumentParser):
             message = re.sub(_ALONE, r"\1 needs a value", message)
         elif message.startswith(_UNKNOWN):
             word = re.split("[ =]", message[len(_UNKNOWN) :])[0]
-            if word.startswith("-"):
+            message = f"{self.prog}: {word} is too much"
+            if word in ("--root", "--system"):
+                message = f"{self.prog} is for the machine that it runs on: it has no {word}"
+            elif word.startswith("-"):
                 message = f"{self.prog} has no option {word}"
-            if word in ("--root", "--system"):
-                message = f"{self.prog} is for the machine that it runs on: it has no {word}"
-            hint = did_you_mean(word, self._option_string_actions)
-            if word in ("--root", "--system"):
-                message = f"{self.prog} is for the machine that it runs on: it has no {word}"
+                hint = did_you_mean(word, self._option_string_actions)
         elif message.startswith(_MISSING):
-            names = message[len(_MISSING) :]
-            message = f"`{self.prog}` needs {names}"
+            words = message[len(_MISSING) :].split(", ")
+            names = ", ".join(each if each.startswith("-") else each.upper() for each in words)
             known = [str(each) for action in self._actions for each in action.choices or ()]
-            hint = f"{self.prog} {'|'.join(known)}" if names == "action" else ""
+            if names.startswith("ACTION"):  # what the others are depends on it
+                names, hint = "one of its actions", f"{self.prog} {'|'.join(known)}"
+            message = f"`{self.prog}` needs {names}"
         raise UsageError(message, hint or f"{self.prog} --help")
 
     def _print_message(self, message: str, _file: object = None) -> None:

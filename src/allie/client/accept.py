@@ -13,18 +13,16 @@ from collections.abc import Mapping, Sequence
 from allie.client import fold
 from allie.client import generation as generations
 from allie.client.generation import CONSENTS, Changes, Generation
+from allie.core import staying, stubs
 from allie.core.errors import StoreError, Unreachable
-from allie.core.plan import MANY
-from allie.core.resolution import CONSENT, LARGE, Listed
+from allie.core.resolution import CONSENT, LARGE, MANY_NAMES, MOST_NAMES, Listed
 from allie.core.settings import Settings
 from allie.core.system import System
 from allie.machine import atomic, tree
 from allie.machine.rsync import Answer
 
 _Trees = dict[str, list[Listed]]  # overlay → the names in it
-_LARGE = 100_000  # names in an overlay, from which on somebody must say that it is meant
 _TIMES, _AT_LEAST = 10, 500  # or so many times as many as it had, and so many more
-_END = 1_000_000  # names in an overlay that no consent goes beyond
 
 
 class Grown(StoreError):
@@ -32,9 +30,9 @@ class Grown(StoreError):
 
     def __init__(self, overlay: str, had: int, has: int) -> None:
         was = f" from {had}" if had else ""
-        size = f"to {has} names" if has <= _END else f"beyond {_END} names"
+        size = f"to {has} names" if has <= MOST_NAMES else f"beyond {MOST_NAMES} names"
         meant = f"if it is meant: touch overlays/{overlay}/{LARGE}"
-        hint = meant if has <= _END else "make it smaller"
+        hint = meant if has <= MOST_NAMES else "make it smaller"
         super().__init__(f"overlay {overlay} grew{was} {size}: nothing is taken", hint)
 
 
@@ -135,7 +133,7 @@ def _listing(part: str, overlay: str) -> list[Listed]:
     names = []
     for each in tree.listing(f"{part}/{overlay}"):
         names.append(Listed._make(each))
-        if len(names) > _END:
+        if len(names) > MOST_NAMES:
             raise Grown(overlay, 0, len(names))
     return names
 
@@ -146,10 +144,10 @@ def _need_size(
     """Raise Grown where an overlay grew by more than anybody is likely to mean."""
     for overlay, names in new.items():
         had, has = len(old.get(overlay, ())), len(names)
-        crossed = had <= _LARGE < has
+        crossed = had <= MANY_NAMES < has
         jumped = had and has > had * _TIMES and has > had + _AT_LEAST
-        is_meant = (settings.ring and overlay != "kit") or Listed(LARGE, False) in names
-        if has > _END or ((crossed or jumped) and not is_meant):
+        is_meant = (settings.ring and overlay != stubs.KIT) or Listed(LARGE, False) in names
+        if has > MOST_NAMES or ((crossed or jumped) and not is_meant):
             raise Grown(overlay, had, has)
 
 
@@ -203,22 +201,18 @@ def _compare(
                 f"this server lacks {len(lost)} files of {overlay} that the usual one had",
                 "it is taken as lagging behind for 24 h",
             )
-        released = settings.ring and overlay != "kit"
+        released = settings.ring and overlay != stubs.KIT
         if released or overlay not in new or Listed(CONSENT, False) in new[overlay]:
             continue
         all_lost += len(lost)
-        if not _files(new[overlay]) or _is_much(len(lost), len(had)):
+        if not _files(new[overlay]) or staying.are_many(len(lost), len(had)):
             raise StoreError(
                 f"overlay {overlay} lost {len(lost)} of its {len(had)} files: nothing is taken",
                 f"is its disk mounted? If it is meant: touch overlays/{overlay}/{CONSENT}",
             )
-    if _is_much(all_lost, all_had):
+    if staying.are_many(all_lost, all_had):
         raise StoreError(
             f"the overlays lost {all_lost} of their {all_had} files: nothing is taken",
             f"are their disks mounted? If it is meant: touch overlays/NAME/{CONSENT}",
         )
     return sorted(news)
-
-
-def _is_much(lost: int, had: int) -> bool:
-    return lost > MANY and lost * 2 > had

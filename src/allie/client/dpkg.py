@@ -9,6 +9,7 @@ ucf looks after in a list of its own. Which of two packages with one path is ask
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from allie.core.errors import StateError
@@ -121,17 +122,9 @@ def _fields(base: str) -> dict[str, bytes]:
         for stanza in _read(f"{base}/{name}").split(b"\n\n"):
             fields = b"\n" + stanza
             package = f"{_field(fields, 'Package')}:{_field(fields, 'Architecture')}"
-            _, _, rest = fields.partition(b"\nConffiles:")
-            end = next((at for at in _newlines(rest) if rest[at + 1 : at + 2] != b" "), len(rest))
-            found[package] = rest[:end]
+            rest = fields.partition(b"\nConffiles:")[2]
+            found[package] = re.split(b"\n(?! )", rest, maxsplit=1)[0]
     return found
-
-
-def _newlines(text: bytes) -> Iterator[int]:
-    at = text.find(b"\n")
-    while at >= 0:
-        yield at
-        at = text.find(b"\n", at + 1)
 
 
 def _field(stanza: bytes, name: str) -> str:

@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from allie.client import generation as generations
 from allie.client import state
 from allie.client.accept import Grown, accept_change, accept_whole, need_size
 from allie.client.generation import Generation
-from allie.core import digest
+from allie.core import digest, stubs
 from allie.core.errors import StateError, StoreError, Unreachable
 from allie.core.report import Contact
 from allie.core.settings import Settings
@@ -32,7 +32,7 @@ from allie.machine.rsync import Answer, Version
 
 _LAGS = 24 * 3600  # seconds for which another server may not take files away
 # A fetch of all overlays, from all stores, may take so many times `stall`: half an hour. What came
-# until then is linked by the next tick's fetch (`_prepare`), which so goes on from there.
+# until then is linked by the next tick's fetch (`generation.prepare`), which so goes on from there.
 _WHOLE = 30
 
 
@@ -112,7 +112,7 @@ def in_own_order(settings: Settings) -> list[str]:
 
 def overlay_path(settings: Settings, overlay: str) -> str:
     """Where an overlay stands in the store: its working tree, or the release of our ring."""
-    if settings.ring and overlay != "kit":
+    if settings.ring and overlay != stubs.KIT:
         return f"releases/{overlay}/{settings.ring}/"
     return f"overlays/{overlay}"
 
@@ -139,7 +139,7 @@ def _from(
         return _all(here, source, before, lagging)
     asked = _ask(source._replace(able=source.able.plain) if routine else source, before)
     if not asked.changed and not asked.gone:
-        _forget_parts(here)
+        generations.forget_parts(here)
         return before, ()
     need_size(settings, before, asked)
     if settings.ring or asked.links or generations.need_all(before, asked.changed):
@@ -187,7 +187,7 @@ def _whole(here: System, source: _Source, before: Generation | None) -> str:
     A ring is always fetched so: between a question and its answer it may come to mean another
     release, and half of each would be neither.
     """
-    part, trees = _prepare(here, before)
+    part, trees = generations.prepare(here, before)
     words, show = console.progress(f"{here.name or here.root}: overlays")
     words += [rsync.BY_CONTENT] * bool(source.settings.ring and trees)
     source = source._replace(reach=source.reach + words)
@@ -202,7 +202,7 @@ def _whole(here: System, source: _Source, before: Generation | None) -> str:
 
 def _change(here: System, source: _Source, before: Generation, asked: Answer) -> str:
     """Fetch just what changed into a new part, with the directories that stand above it."""
-    part, trees = _prepare(here, before)
+    part, trees = generations.prepare(here, before)
     words, show = console.progress(f"{here.name or here.root}: overlays")
     emptier = [os.path.dirname(name) for name in asked.gone]  # their time is another now
     names = dict.fromkeys([*asked.changed, *emptier])
@@ -278,37 +278,6 @@ def _run(
     if not (only_reads and done.cut and done.cut.kind == MUCH):
         rsync.check(done, source.store)
     return done
-
-
-def _prepare(here: System, before: Generation | None) -> tuple[str, list[str]]:
-    """A new empty directory for the generation to come, and the trees that it may link to.
-
-    A part that a killed tick left is a second source of links. It is never written into: rsync
-    would change the attributes of files that it shares with the present generation.
-    """
-    part = f"{here.mirror}/{generations.next_number(here)}.part"
-    try:
-        os.makedirs(here.mirror, 0o700, exist_ok=True)
-        left = f"{here.mirror}/left"
-        leftovers = [name for name in os.listdir(here.mirror) if name.endswith(".part")]
-        for name in leftovers:
-            if name != "current.part":
-                tree.remove(left)
-                with suppress(OSError):  # overlayfs moves no directory of its lower layer
-                    os.rename(f"{here.mirror}/{name}", left)
-                tree.remove(f"{here.mirror}/{name}")
-        os.mkdir(part, 0o700)
-    except OSError as error:
-        raise StateError(f"cannot make {part}: {error.strerror}") from error
-    links = [before.path] if before else []
-    return part, links + ([left] if os.path.isdir(left) else [])
-
-
-def _forget_parts(here: System) -> None:
-    """What was fetched and not taken is of no use once the store has what we have."""
-    for name in os.listdir(here.mirror):
-        if name == "left" or (name.endswith(".part") and name != "current.part"):
-            tree.remove(f"{here.mirror}/{name}")
 
 
 def _lagging(store: str, settings: Settings, contact: Contact) -> bool:

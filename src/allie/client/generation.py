@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 
 from allie.client import state
 from allie.core import resolution, settings, system, tags
-from allie.core.errors import SettingsError
+from allie.core.errors import SettingsError, StateError
 from allie.core.facts import Facts
 from allie.core.resolution import CONSENT, Entry, Listed, Overlay, Resolution
 from allie.core.settings import Settings
@@ -251,6 +252,37 @@ def next_number(here: System) -> int:
     if not os.path.lexists(here.current):
         numbers += state.load_ledger(here).generations.values()
     return max([*numbers, state.contact(here).generation]) + 1
+
+
+def prepare(here: System, before: Generation | None) -> tuple[str, list[str]]:
+    """A new empty directory for the generation to come, and the trees that it may link to.
+
+    A part that a killed tick left is a second source of links. It is never written into: rsync
+    would change the attributes of files that it shares with the present generation.
+    """
+    part = f"{here.mirror}/{next_number(here)}.part"
+    try:
+        os.makedirs(here.mirror, 0o700, exist_ok=True)
+        left = f"{here.mirror}/left"
+        leftovers = [name for name in os.listdir(here.mirror) if name.endswith(".part")]
+        for name in leftovers:
+            if name != "current.part":
+                tree.remove(left)
+                with suppress(OSError):  # overlayfs moves no directory of its lower layer
+                    os.rename(f"{here.mirror}/{name}", left)
+                tree.remove(f"{here.mirror}/{name}")
+        os.mkdir(part, 0o700)
+    except OSError as error:
+        raise StateError(f"cannot make {part}: {error.strerror}") from error
+    links = [before.path] if before else []
+    return part, links + ([left] if os.path.isdir(left) else [])
+
+
+def forget_parts(here: System) -> None:
+    """What was fetched and not taken is of no use once the store has what we have."""
+    for name in os.listdir(here.mirror):
+        if name == "left" or (name.endswith(".part") and name != "current.part"):
+            tree.remove(f"{here.mirror}/{name}")
 
 
 def remove_old(here: System, keep: set[int]) -> None:

@@ -14,8 +14,7 @@ import time
 
 from allie.client import arrival, binding, bootloader, bootmenu, menufiles, systems, timer
 from allie.client.arrival import FirstTick, Job
-from allie.core import layout, whereabouts
-from allie.core import settings as configuration
+from allie.core import layout, rendering, whereabouts
 from allie.core.errors import StateError, UsageError
 from allie.core.layout import Partition
 from allie.core.settings import Declared, Settings
@@ -149,7 +148,7 @@ def _stand_in(plan: Plan) -> System:
         "etc/hostname": f"{plan.host}\n",
         "etc/hosts": hosts,
         "etc/fstab": layout.fstab(plan.parts),
-        "etc/allie/allie.conf": configuration.render(plan.settings),
+        "etc/allie/allie.conf": rendering.render(plan.settings),
         "etc/allie/system": f"{plan.settings.system}\n",
     }
     for path, text in texts.items():

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from allie.client import generation as generations
 from allie.client import grounds, identity, timer
+from allie.core import rendering, system
 from allie.core import settings as configuration
-from allie.core import system
 from allie.core.errors import (
     SettingsError,
     StateError,
@@ -20,6 +20,7 @@ from allie.core.errors import (
 )
 from allie.core.report import Report
 from allie.core.settings import Settings
+from allie.core.stubs import KIT
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import atomic, locate, paths, process, rsync, within
@@ -63,17 +64,17 @@ def join(here: System, wishes: Wishes, first_tick: Callable[[System], Report]) -
     name = configuration.check_name(wishes.system or here.name or image, "system")
     if here.name and here.name != name:
         raise UsageError(f"{here.root} is the system {here.name} already", f"--system {here.name}")
-    wanted = configuration.render(_settings(here, name, image, wishes))
+    wanted = rendering.render(_settings(here, name, image, wishes))
     settings = configuration.parse(wanted, name)  # kit is in it, also where it was not wished for
     _write(here, settings)
     _keep_servers_command(here)
     here = locate.open_system(here.root)
     report = first_tick(here)
     if not os.path.exists(f"{here.conf}/run-conf"):
-        raise StoreError(
-            "the store's overlays brought no kit",
-            "; ".join(each.message for each in report.problems) or "allie store init",
-        )
+        whys = [f"{each.name}: {each.last}" for each in report.scripts if each.state == "failing"]
+        whys = [each.message for each in report.problems] or whys
+        hint = "; ".join(whys) or f"`allie --root {here.root} run-conf` shows why"
+        raise StoreError("the first tick placed no kit", hint)
     ticks = (
         timer.install(here, settings.host)
         if wishes.timer
@@ -151,13 +152,13 @@ def overlays_of(
     except StoreError as error:
         raise StoreError(f"{store} is no store: {error.message}", _NO_STORE) from error
     there = rsync.parse_listing(asked.out)
-    if "kit" not in there:
-        raise StoreError(f"{store} has no overlay kit", "run `allie store init` on the server")
+    if KIT not in there:
+        raise StoreError(f"{store} has no overlay {KIT}", "run `allie store init` on the server")
     for name in wanted if not ring else ():
         if name not in there:
             hint = did_you_mean(name, there) or f"it has: {', '.join(sorted(there))}"
             raise StoreError(f"{store} has no overlay {name}", hint)
-    return wanted or tuple(name for name in ("kit", "common", image) if name in there)
+    return wanted or tuple(name for name in (KIT, "common", image) if name in there)
 
 
 def need_image(store: str, image: str) -> None:
@@ -205,7 +206,7 @@ def _write(here: System, settings: Settings) -> None:
             raise UsageError(
                 "allie.conf comes from an overlay", f"change it in the store: {source}"
             )
-        made = configuration.render(settings)
+        made = rendering.render(settings)
         if source:
             generations.note_followed(here, made)
         else:

@@ -81,7 +81,7 @@ def _served(top: str, work: str, hosts: str, port: int) -> Iterator[Offer]:
     secret = os.urandom(12).hex()
     os.mkdir(f"{work}/{offering.MAILBOX}", 0o700)
     os.mkdir(f"{work}/{offering.ABOUT}", 0o700)
-    machine = json.dumps(_machine(top)._asdict())
+    machine = json.dumps(source.here(top)._asdict())
     atomic.write(f"{work}/{offering.ABOUT}/{offering.MACHINE}", machine, durable=False)
     conf = f"{work}/rsyncd.conf"
     atomic.write(f"{work}/secrets", f"{offering.USER}:{secret}\n", 0o600, durable=False)
@@ -102,12 +102,6 @@ def _served(top: str, work: str, hosts: str, port: int) -> Iterator[Offer]:
             process.wait(pid)
         except ChildProcessError:
             pass  # it had ended by itself
-
-
-def _machine(top: str) -> source.Machine:
-    """What there is to know of the offered system; what it swaps to is the running one's."""
-    tables = ("/proc/self/mountinfo", "/proc/swaps", f"{top}/etc/fstab")
-    return source.described(b"\n".join(atomic.read_bytes(path) or b"" for path in tables), top)
 
 
 def _workplace() -> str:

@@ -11,6 +11,7 @@ from allie.client.apply import apply
 from allie.client.grounds import Grounds, Situation, situation
 from allie.client.look import look
 from allie.client.recover import recover
+from allie.core import stubs
 from allie.core.ledger import Ledger
 from allie.core.plan import Plan, plan
 from allie.core.present import Present
@@ -66,7 +67,7 @@ def decide(
         here, part, known.generation, known.resolution, ledger, full=full, trusted=trusted
     )
     released = known.generation.overlays if known.settings.ring else ()
-    present = present._replace(released=frozenset(released) - {"kit"})
+    present = present._replace(released=frozenset(released) - {stubs.KIT})
     return present, plan(present)
 
 

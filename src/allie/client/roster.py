@@ -6,6 +6,7 @@ import os
 
 from allie.client import arrival, binding, join, state, systems
 from allie.client import generation as generations
+from allie.core import rendering
 from allie.core import settings as configuration
 from allie.core.errors import AllieError, PathRefused, UsageError
 from allie.core.settings import Declared, Settings
@@ -100,15 +101,15 @@ def declare(base: System, settings: Settings, wanted: Declared, *, comes: bool =
     if comes:
         join.need_image(settings.stores[0], image)
     made = Declared(wanted.name, configuration.check_root(root, wanted.name), image, overlays)
-    text = configuration.without(generations.own_settings(base), wanted.name)
-    changed = text.rstrip("\n") + "\n\n" + configuration.section(made)
+    text = rendering.without(generations.own_settings(base), wanted.name)
+    changed = text.rstrip("\n") + "\n\n" + rendering.section(made)
     configuration.parse(changed, base.name)
     atomic.write(f"{base.etc}/allie.conf", changed)
 
 
 def forget(base: System, name: str) -> None:
     """Take a system's section out of allie.conf."""
-    text = configuration.without(generations.own_settings(base), name)
+    text = rendering.without(generations.own_settings(base), name)
     atomic.write(f"{base.etc}/allie.conf", text.rstrip("\n") + "\n")
 
 

@@ -3,29 +3,24 @@
     NAME          the system: what people enter, and what is ticked
     .NAME.part    the next one in the making
     .NAME.other   ready and about to be switched to; afterwards the one before, for `rollback`
-    .NAME.old-N   earlier ones, for as long as somebody is inside; N grows
+    .NAME.old-N   earlier ones, for as long as somebody is inside (`earlier`); N grows
 
-Those who are inside an old tree go on in it until they leave, and no update waits for them: but
-only in the last few old trees, and only while the disk has room. A system on a partition of its own
-has no beside: it is updated in place, on demand.
+A system on a partition of its own has no beside: it is updated in place, on demand.
 """
 
 from __future__ import annotations
 
 import os
 
-from allie.client import arrival, fence, fit, same, systems
+from allie.client import arrival, earlier, fence, fit, same, systems
 from allie.client.arrival import Job
 from allie.client.systems import IMAGE, READY, Note
 from allie.core.errors import Busy, NotWritten, StateError, UsageError
 from allie.core.settings import Declared
 from allie.core.system import System
-from allie.machine import atomic, console, copies, disks, locate, lock, occupants, tree
+from allie.machine import atomic, console, copies, disks, locate, lock, tree
 
 _HELD = "held"  # in the base's book: the image that was rolled back from
-_OLD = "old-"
-_MOST_OLD = 3  # old trees that are left to those inside
-_LEAST_FREE = 0.05  # of the disk, while old trees are left to anybody
 
 
 def wants_update(base: System, declared: Declared, root: str) -> str:
@@ -131,12 +126,12 @@ def recover(base: System, declared: Declared, root: str, *, locked: bool = False
         arrival.finish(root)
     if _is_ready(other):
         _switch(root)
-    _let_go(root)
+    earlier.let_go(root)
 
 
 def _is_unsettled(root: str) -> bool:
     """Whether a switch was cut short, or there are trees that may go."""
-    if os.path.lexists(systems.beside(root, "away")) or _old_trees(root):
+    if os.path.lexists(systems.beside(root, "away")) or earlier.trees(root):
         return True
     return _is_ready(systems.beside(root, "other")) or _is_ready(root)
 
@@ -144,41 +139,6 @@ def _is_unsettled(root: str) -> bool:
 def _is_ready(at: str) -> bool:
     note = systems.note_of(at) if os.path.isdir(at) else None
     return bool(note and note.phase == READY)
-
-
-def _old_trees(root: str) -> list[str]:
-    """The trees of before, the latest first; at the end one that is to go in any case."""
-    above, _, name = root.rpartition("/")
-    begins = f".{name}.{_OLD}"
-    names = os.listdir(above) if os.path.isdir(above) else []
-    numbers = [each[len(begins) :] for each in names if each.startswith(begins)]
-    found = sorted((int(each) for each in numbers if each.isdigit()), reverse=True)
-    gone = [systems.beside(root, "gone")] if f".{name}.gone" in names else []
-    return [f"{above}/{begins}{number}" for number in found] + gone
-
-
-def _let_go(root: str) -> list[StateError]:
-    """Remove old trees, but for the last few that somebody is inside of while there is room.
-
-    No update waits for one of them. Returns those that something is mounted in, with why.
-    """
-    kept: int = 0
-    stuck: list[StateError] = []
-    for each in _old_trees(root):
-        spared = kept < _MOST_OLD and not each.endswith("gone") and not _is_short_of_room(root)
-        if spared and occupants.of(each):
-            kept += 1
-            continue
-        try:
-            copies.discard(each)
-        except StateError as error:
-            stuck.append(error)
-    return stuck
-
-
-def _is_short_of_room(root: str) -> bool:
-    disk = os.statvfs(os.path.dirname(root))
-    return disk.f_bavail < disk.f_blocks * _LEAST_FREE
 
 
 def _stays(job: Job, root: str) -> None:
@@ -227,18 +187,13 @@ def _set_up(root: str, part: str) -> None:
     """Put the finished tree where it can be switched to; the tree before the present one goes."""
     other = systems.beside(root, "other")
     if os.path.isdir(other):
-        os.rename(other, _next_old(root))
+        os.rename(other, earlier.next_name(root))
     os.rename(part, other)
     atomic.sync_directory(os.path.dirname(root))
     copies.discard_aside(systems.beside(root, ""))
-    stuck = _let_go(root)
-    if len(stuck) > _MOST_OLD:  # more and more of them
+    stuck = earlier.let_go(root)
+    if len(stuck) > earlier.MOST:  # more and more of them
         raise stuck[-1]
-
-
-def _next_old(root: str) -> str:
-    latest = next(iter(_old_trees(root)), "").rpartition(_OLD)[2]
-    return systems.beside(root, f"{_OLD}{int(latest) + 1 if latest.isdigit() else 1}")
 
 
 def _switch(root: str) -> None:
@@ -328,6 +283,6 @@ def _remove_trees(declared: Declared, root: str) -> None:
                 _rename(each, gone)  # a half removed tree is no system
             copies.discard(gone)
             copies.discard(each)
-    for each in _old_trees(root):
+    for each in earlier.trees(root):
         copies.discard(each)
     copies.discard_aside(systems.beside(root, ""))

@@ -260,7 +260,7 @@ def _is_damaged(here: System, found: str) -> bool:
     """
     real = f"{here.conf}/{stubs.FETCHER}"[len(here.at("")) :]
     placed = state.load_ledger(here).entries.get(real)
-    return placed is not None and placed.overlay == "kit" and placed.content != f"f:{found}"
+    return placed is not None and placed.overlay == stubs.KIT and placed.content != f"f:{found}"
 
 
 def _in_child(here: System, env: Mapping[str, str], work: Work) -> int:

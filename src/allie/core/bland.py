@@ -124,10 +124,10 @@ _CARDS = (
         "names for that machine's cards",
     ),
     Rule(
-        "etc/systemd/network/*.link",
+        "etc/systemd/network/*.link etc/systemd/network/*.link.d/*.conf",
         REWRITE,
         "names for that machine's cards",
-        unbind.gone_if(r"^(Permanent)?MACAddress\s*="),
+        unbind.gone_if(r"(Permanent)?MACAddress\s*="),
     ),
     Rule(
         "etc/systemd/network/*.network etc/systemd/network/*.network.d/*.conf",
@@ -158,7 +158,7 @@ _CARDS = (
         "etc/network/interfaces etc/network/interfaces.d/*",
         REWRITE,
         "for one card alone",
-        unbind.interfaces,
+        unbind.without(unbind.ADDRESSED),
     ),
     Rule(
         "var/lib/dhcp var/lib/dhclient var/lib/dhcpcd var/lib/NetworkManager var/lib/connman"
@@ -171,7 +171,7 @@ _CARDS = (
         "etc/resolv.conf",
         REWRITE,
         "made by a program, for the network of that machine",
-        unbind.gone_if(r"^[#;].*\b[Gg]enerated by\b"),
+        unbind.gone_if(r"[#;].*\b[Gg]enerated by\b"),
     ),
     Rule("var/lib/bluetooth var/lib/systemd/rfkill var/lib/systemd/backlight", CLEAR, "its radios"),
     Rule("var/lib/alsa/asound.state", REMOVE, "the state of its sound card"),

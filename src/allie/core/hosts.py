@@ -65,6 +65,10 @@ def full_name(short: str, table: str) -> str:
 
 def flaw(pattern: str) -> str:
     """Why a pattern fits no host, or hardly one that was meant; "" if nothing speaks against it."""
+    if re.match("[.-]", pattern) or pattern.endswith("."):
+        return "no host's name begins or ends so; the hosts of a domain are *.example.org"
+    if re.match(r"([0-9]+\.){2}[0-9*?[]", pattern):
+        return "hosts are known by their names, not by their addresses"
     pieces = re.split(_RANGE, pattern)
     for piece in pieces[::2]:
         words = _flaw_of_glob(piece)
@@ -83,7 +87,7 @@ def flaw(pattern: str) -> str:
 def _flaw_of_glob(piece: str) -> str:
     """What is wrong with a part of a pattern in which no range of numbers is left."""
     for body in re.findall(_SET, piece):
-        if re.search(r"[0-9]{2}|[^\w.!-]", body):
+        if re.search(r"[0-9]{2}|[0-9]-$|^-[0-9]|\.\.|[^\w.!-]", body):
             return f"[{body[:40]}] is no range of numbers, and so stands for one letter"
         if not globs.is_possible(f"[{body}]"):
             return f"[{body[:40]}] runs backwards: no letter is in it"

@@ -12,9 +12,10 @@ from allie.core import globs
 # Names of files or directories, as globs that rsync and `core.globs` read alike. Every name of
 # every overlay is compared with each of them at every tick, by the server, too: few is better.
 PATTERNS = (
-    ".git .hg .svn .bzr .gitkeep"  # version control
-    " *~ *.sw[opx] .#* #*# .~lock.*#"  # editors
-    " .DS_Store ._* Thumbs.db .nfs*"  # file managers, and NFS
+    ".git .hg .svn .bzr CVS .gitkeep"  # version control
+    " *~ *.sw[n-px] *.kate-swp .#* #*# .~lock.*#"  # editors
+    " .DS_Store ._* Thumbs.db .Trash-*"  # file managers
+    " .nfs* .fuse_hidden* lost+found"  # file systems
 ).split()
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from allie.core import offlimits, staying
 from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Placed, inode_of
 from allie.core.present import Offer, Present, Standing
-from allie.core.resolution import CONSENT, Entry, Problem
+from allie.core.resolution import Entry, Problem
 from allie.core.value import Value
 
 # verbs
@@ -27,8 +27,6 @@ FORGET = "forget"  # the root is left alone; the entry goes
 KEEP = "keep"
 TAKE = "take"  # what stands there now becomes the pristine
 LOST = "lost"  # the ledger was lost: nobody knows what stood there before us
-
-MANY = 10  # files; fewer than this are withdrawn without asking
 
 
 class Change(Value):
@@ -72,11 +70,13 @@ def plan(present: Present) -> Plan:
             _add(_for_claim(real, present), changes, problems)
     _join_groups(present, changes, {problem.path for problem in problems})
     withdrawn = _withdrawals(present)
-    stays, told = staying.held_back({real: each.old for real, each in withdrawn.items()}, present)
-    withdrawn = {real: each for real, each in withdrawn.items() if real not in stays}
-    held = _guarded(withdrawn, present)
-    problems += [*told, *_guard(held, withdrawn)]
-    changes.update({real: each for real, each in withdrawn.items() if real not in held})
+    going = {real: each.old for real, each in withdrawn.items() if each.old}
+    stays, told = staying.held_back(going, present)
+    going = {real: old for real, old in going.items() if real not in stays}
+    lost = {real for real, each in withdrawn.items() if each.why == "withdrawn"}
+    held, many = staying.guarded(going, lost, present)
+    problems += [*told, *many]
+    changes.update({real: withdrawn[real] for real in going if real not in held})
     _clear_the_way(present, changes, problems)
     ordered = tuple(changes[real] for real in sorted(changes))
     guarded = tuple(sorted({*held.values()}))
@@ -258,39 +258,6 @@ def _withdraw(real: str, old: Placed, standing: Standing) -> Change:
         verb = RESTORE if not nothing_back else FORGET if missing else REMOVE
         why = "withdrawn"
     return Change(real, verb, why, None, None, old, standing)
-
-
-def _guarded(withdrawn: dict[str, Change], present: Present) -> dict[str, str]:
-    """What stays though withdrawn, by its overlay: so many files would go that it may be a slip.
-
-    Only what no overlay consents to counts, and only that stays. Publishing a release is consent,
-    and what one overlay says is none for another.
-    """
-    meant = present.consent | present.released
-    owners = {real: each.old.overlay for real, each in withdrawn.items() if each.old}
-    held = {real: overlay for real, overlay in owners.items() if overlay not in meant}
-    files = sum(1 for placed in present.ledger.entries.values() if placed.content != DIRECTORY)
-    losing = len(_lost(held, withdrawn))
-    return held if losing > MANY and losing * 2 > files else {}
-
-
-def _lost(held: Iterable[str], withdrawn: dict[str, Change]) -> list[str]:
-    """Those of some withdrawn paths that are files, and were not put back by somebody."""
-    changes = ((real, withdrawn[real]) for real in sorted(held))
-    return [
-        real
-        for real, each in changes
-        if each.why == "withdrawn" and each.old and each.old.content != DIRECTORY
-    ]
-
-
-def _guard(held: dict[str, str], withdrawn: dict[str, Change]) -> list[Problem]:
-    if not held:
-        return []
-    files = _lost(held, withdrawn)
-    touch = " ".join(f"overlays/{each}/{CONSENT}" for each in sorted({*held.values()}))
-    words = f"and {len(files) - 1} more would be withdrawn, more than half of all: nothing is"
-    return [Problem(files[0], f"{words}. If it is meant: touch {touch}")]
 
 
 def _clear_the_way(present: Present, changes: dict[str, Change], problems: list[Problem]) -> None:

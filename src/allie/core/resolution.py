@@ -17,6 +17,8 @@ from allie.core.value import Value
 # At an overlay's top; never placed.
 CONSENT = ".allie-withdraw"  # losing many files is meant
 LARGE = ".allie-large"  # being as large as it is is meant
+MANY_NAMES = 100_000  # in an overlay; with more, somebody must say that it is meant
+MOST_NAMES = 1_000_000  # … and beyond this no consent goes
 
 
 class Listed(Value):

@@ -11,10 +11,10 @@ import re
 from functools import lru_cache
 
 from allie.core.errors import SettingsError
+from allie.core.stubs import KIT
 from allie.core.value import Value
 
 DEFAULT_STALL = 60
-KIT = "kit"  # the overlay of the client itself: followed whether it is named or not
 KEYS = {
     "allie": ("store", "ring", "host", "stall", "bandwidth", "trusted"),
     "system": ("root", "image", "overlays"),
@@ -22,7 +22,7 @@ KEYS = {
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _BANDWIDTH = r"[1-9][0-9]{0,8}(\.[0-9]{1,9})?[KMGkmg]?"
 _LABELLED = r"(PART)?LABEL=[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-_STORE = r"(rsync://[^/]+/?|ssh://[^/]+/.*|/.*)"
+_STORE = r"(rsync://([^/:[]+|[^/:[]*\[[^]/]+\])(:[0-9]{0,5})?/?|ssh://[^/]+/.*|/.*)"
 _ONLY_HOST = r"(?:rsync://)?([A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?)(?:/.*)?"  # or too much
 _HOST = r"[^\s/.][^\s/]{0,254}"  # what DNS and the kernel take, and some more
 _CONTROL = "[\0-\x1f\x7f-\x9f]"
@@ -114,38 +114,6 @@ def declared(text: str) -> list[Declared]:
     return _declared(_ini(text))
 
 
-def without(text: str, system: str) -> str:
-    """The same allie.conf without the section of a system; every other line stays as it is."""
-    kept = []
-    ours = False
-    for line in text.splitlines(keepends=True):
-        if line.startswith("["):
-            ours = " ".join(line.partition("]")[0][1:].split()) == f"system {system}"
-        if not ours:
-            kept.append(line)
-    return "".join(kept)
-
-
-def section(declared: Declared) -> str:
-    """The section of allie.conf that declares a system."""
-    lines = [f"[system {declared.name}]"]
-    if declared.root:
-        lines.append(f"root = {declared.root}")
-    if declared.image:
-        lines.append(f"image = {declared.image}")
-    if declared.overlays:
-        lines.append(f"overlays = {', '.join(declared.overlays)}")
-    return "\n".join(lines) + "\n"
-
-
-def render(settings: Settings) -> str:
-    """The allie.conf that `join` writes: everything spelled out, nothing to guess."""
-    lines = ["[allie]", f"store = {', '.join(settings.stores)}"]
-    lines += [f"{key} = {value}" for key, value in _chosen(settings)]
-    own = Declared(settings.system, settings.root, settings.image, settings.overlays)
-    return "\n".join(["\n".join(lines) + "\n", *map(section, (own, *settings.others))])
-
-
 def unknown_keys(text: str) -> list[str]:
     """The sections and keys that no version of ALLiE knows: most likely a slip of the pen."""
     ini = _ini(text)
@@ -211,14 +179,6 @@ def check_store(store: str) -> str:
     return store
 
 
-def _chosen(settings: Settings) -> list[tuple[str, str]]:
-    chosen = [("ring", settings.ring), ("host", settings.host), ("bandwidth", settings.bandwidth)]
-    if settings.stall != DEFAULT_STALL:
-        chosen.append(("stall", str(settings.stall)))
-    chosen.append(("trusted", ", ".join(settings.trusted)))
-    return [(key, value) for key, value in chosen if value]
-
-
 def check_root(root: str, system: str) -> str:
     """Return where a system lives if that can be; raise SettingsError if not."""
     if root == "/":
@@ -250,9 +210,8 @@ def _declared(ini: configparser.ConfigParser) -> list[Declared]:
         name = check_name(name.strip(), "system")
         root = ini.get(title, "root", fallback="").strip()
         image = ini.get(title, "image", fallback="").strip()
-        overlays = _words(ini.get(title, "overlays", fallback=""))
-        for overlay in overlays:
-            check_name(overlay, "overlay")
+        names = _words(ini.get(title, "overlays", fallback=""))
+        overlays = tuple(check_name(each, "overlay") for each in names)
         root = root and check_root(root, name)
         image = image and check_name(image, "image")
         found.append(Declared(name, root, image, overlays))

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from allie.core import offlimits, stubs
 from allie.core.ledger import DIRECTORY, PARTS, Placed
 from allie.core.present import Present
-from allie.core.resolution import Entry, Problem
+from allie.core.resolution import CONSENT, Entry, Problem
 
+_MANY = 10  # files; no more than this are withdrawn without asking
 _NO_KIT = (
     "stays, with all of the kit: the overlays that came bring no kit that could fetch anything"
     " again; put `kit` back into the list of overlays, and its files into the store"
@@ -31,20 +32,42 @@ def unclaimed(
     return own
 
 
-def held_back(
-    going: Mapping[str, Placed | None], present: Present
-) -> tuple[set[str], list[Problem]]:
+def held_back(going: Mapping[str, Placed], present: Present) -> tuple[set[str], list[Problem]]:
     """Of the paths to be withdrawn those that stay for now, and what is to be said of them.
 
     going: by real path, what the ledger has.
     """
-    placed = {real: old for real, old in going.items() if old}
-    if not placed:  # as nearly always
+    if not going:  # as nearly always
         return set(), []
-    kit = _kit(placed, present)
-    stays = kit | _waiting(placed.keys() - kit, present.ledger.entries)
+    kit = _kit(going, present)
+    stays = kit | _waiting(going.keys() - kit, present.ledger.entries)
     first = min(kit & {*offlimits.NEEDED} or kit, default="")
     return stays, [Problem(first, _NO_KIT)] if kit else []
+
+
+def guarded(
+    going: Mapping[str, Placed], lost: set[str], present: Present
+) -> tuple[dict[str, str], list[Problem]]:
+    """What stays though withdrawn, by its overlay: so many files would go that it may be a slip.
+
+    lost: the paths that would not be left, nor were put back by somebody. Only what no overlay
+    consents to counts, and only that stays. Publishing a release is consent, and what one overlay
+    says is none for another.
+    """
+    meant = present.consent | present.released
+    held = {real: old.overlay for real, old in going.items() if old.overlay not in meant}
+    files = sorted(real for real in held.keys() & lost if going[real].content != DIRECTORY)
+    had = sum(1 for placed in present.ledger.entries.values() if placed.content != DIRECTORY)
+    if not are_many(len(files), had):
+        return {}, []
+    touch = " ".join(f"overlays/{each}/{CONSENT}" for each in sorted({*held.values()}))
+    words = f"and {len(files) - 1} more would be withdrawn, more than half of all: nothing is"
+    return held, [Problem(files[0], f"{words}. If it is meant: touch {touch}")]
+
+
+def are_many(lost: int, had: int) -> bool:
+    """Whether to lose so many of all files is more likely a slip than meant."""
+    return lost > _MANY and lost * 2 > had
 
 
 def _kit(going: Mapping[str, Placed], present: Present) -> set[str]:

@@ -11,7 +11,7 @@ DIGESTS = (
     "1971690083ddbc0779fad9b42db0adeed55acdf17c62c8ffe54e7a705c0052e1",
     "a3d930dfdceb9e5621580fd01ae352f25ed8fa9fda4356c49ac7d50d3b2841e2",
 )
-KIT = "kit"  # the overlay that brings client and stubs
+KIT = "kit"  # the overlay that brings client and stubs: followed whether it is named or not
 WORKS = "this client works"  # what selfcheck says; the client before it waits for these words
 NAMES = ("run-conf", "00overlay", "01overact", "98systems")
 FETCHER = "00overlay"  # brings the overlays, and with them every other script

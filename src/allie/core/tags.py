@@ -9,6 +9,8 @@ The spelling is that of yadm's alternates. Rules: DESIGN section 5, RULES B5.
 
 from __future__ import annotations
 
+import re
+
 from allie.core import globs, hosts
 from allie.core.facts import Facts
 from allie.core.value import Value
@@ -18,12 +20,20 @@ FLAGS = ("absent", "once")
 # The order is the precedence: the first place where two ranks differ decides.
 RANKED = ("host", "host pattern", "class", "image", "virt", "arch", "version", "distro", "negated")
 ATTRIBUTES = ("host", "class", "image", "virt", "arch", "version", "distro")
-_DEBIAN_ARCHS = {"amd64": "x86_64", "arm64": "aarch64", "armhf": "armv7l", "ppc64el": "ppc64le"}
+_ARCHS = {  # what Debian and others call them, and what uname does
+    "amd64": "x86_64",
+    "x86-64": "x86_64",
+    "i386": "i686",
+    "arm64": "aarch64",
+    "armhf": "armv7l",
+    "ppc64el": "ppc64le",
+}
 _VIRTS = (
     "none kvm qemu amazon zvm vmware microsoft oracle xen powervm bochs uml parallels bhyve qnx"
     " acrn apple sre google vm-other openvz lxc lxc-libvirt systemd-nspawn docker podman rkt wsl"
     " proot pouch container-other"
 ).split()
+_WHO_SAYS = {"distro": "os-release(5)", "arch": "uname -m"}
 _BOTH_FLAGS = "absent and once exclude each other"
 Rank = tuple[int, ...]
 DEFAULT_RANK: Rank = (0,) * len(RANKED)
@@ -122,7 +132,7 @@ def flaw(tag: Tag) -> str:
         words = _flaw_of_value(each)
         if words:
             return f"{each.value[:60]}: {words}"
-    for attribute in ("host", "arch", "version", "virt"):
+    for attribute in ("host", "image", "arch", "version", "virt"):
         values = {
             each.value.lower().partition(".")[0] if attribute == "host" else each.value
             for each in tag.conditions
@@ -139,12 +149,16 @@ def _flaw_of_value(condition: Condition) -> str:
         return hosts.flaw(value)
     if attribute == "image" and not globs.is_possible(value):
         return "a set that runs backwards has no letter in it"
-    if attribute == "arch" and value in _DEBIAN_ARCHS:
-        return f"uname -m says {_DEBIAN_ARCHS[value]}"
+    if attribute not in ("host", "image", "class") and re.search("[*?[]", value):
+        return "only host and image take patterns"
+    if attribute == "arch" and value.lower() in _ARCHS:
+        return f"uname -m says {_ARCHS[value.lower()]}"
     if attribute == "virt" and value not in _VIRTS:
         return "systemd-detect-virt(1) says no such thing; on bare metal it says none"
-    large = attribute == "distro" and value != value.lower()
-    return "os-release(5) has it in small letters" if large else ""
+    if attribute == "version" and not re.search("[0-9]", value):
+        return "os-release(5) has a number there"
+    large = attribute in ("distro", "arch") and value != value.lower()
+    return f"{_WHO_SAYS[attribute]} has it in small letters" if large else ""
 
 
 def unspell(spelling: str) -> tuple[str, Tag]:

@@ -22,12 +22,15 @@ _NEW = "a111e000"  # how the uuids that we make begin: by that they are known, a
 _ANYWHERE = re.compile(r"/dev/(disk/by-(label|partlabel)/|sr\d|fd\d|cdrom|loop|zram|root\b)")
 _LONGEST = 12  # of a label: xfs takes no more (ext4: 16, btrfs: 255)
 _FIELDS = re.compile(r"(\s*)([^\s#]\S*)(\s+)(\S+)(\s+)(\S+)(.*)", re.DOTALL)
-_ADDRESSED = re.compile(
-    rf"\s*(hwaddress\s|bridge[-_]hw\s+{_MAC}|(pre-|post-)?up\s.*\b(address|ether)\s+{_MAC})"
+# Of interfaces(5): a line that gives a card an address, whoever sets it
+ADDRESSED = (
+    rf"\s*(hwaddress\s|bridge[-_]hw\s+{_MAC}|(pre-|post-)?up\s.*\b(addr(ess)?|ether)\s+{_MAC})"
 )
 _CARDS = ("ethernet", "802-3-ethernet", "wifi", "802-11-wireless")
-
-
+_NETPLAN_KEYS = r"[\"']?(?:macaddress|set-name|[\w.-]*cloned-mac-address)[\"']?:"
+_NETPLAN_BOUND = re.compile(
+    r"(?:^|[{,])[ \t]*[\"']?(?:macaddress|[\w.-]*cloned-mac-address)[\"']?:", re.MULTILINE
+)
 _CARD_NAMES = {"ethernets": "e*", "wifis": "wl*", "modems": "ww*"}
 
 
@@ -100,8 +103,8 @@ def kernel_words(text: str, own: Own) -> str:
 
 
 def without(pattern: str) -> Rewrite:
-    """A rewrite that drops the lines that a pattern matches."""
-    line = re.compile(pattern)
+    """A rewrite that drops the lines that a pattern matches, from the first word on."""
+    line = re.compile(rf"\s*(?:{pattern})")
 
     def drop(text: str, _own: Own) -> str:
         return "".join(each for each in text.splitlines(keepends=True) if not line.match(each))
@@ -110,8 +113,8 @@ def without(pattern: str) -> Rewrite:
 
 
 def gone_if(pattern: str) -> Rewrite:
-    """A rewrite that lets a file go that has such a line."""
-    line = re.compile(pattern, re.MULTILINE)
+    """A rewrite that lets a file go that has a line that begins like this."""
+    line = re.compile(rf"^[ \t]*(?:{pattern})", re.MULTILINE)
 
     def gone(text: str, _own: Own) -> str | None:
         return None if line.search(text) else text
@@ -124,21 +127,22 @@ def networkd(text: str, _own: Own) -> str:
 
     Other sections name the addresses of others.
     """
-    is_told = re.search(r"^(Type|Name|SSID|WLANInterfaceType)\s*=", text, re.MULTILINE)
+    bound, told = r"\s*(Permanent)?MACAddress\s*=", r"\s*(Type|Name|SSID|WLANInterfaceType)\s*="
+    is_told = any(at == "[Match]" and re.match(told, line) for at, line in _sections(text))
     lines = []
     for section, line in _sections(text):
-        if section in ("[Match]", "[Link]") and re.match(r"(Permanent)?MACAddress\s*=", line):
-            if section == "[Link]" or is_told or "Type=ether\n" in lines:
+        if section in ("[Match]", "[Link]") and re.match(bound, line):
+            if section == "[Link]" or is_told:
                 continue
-            line = "Type=ether\n"
+            line, is_told = "Type=ether\n", True
         lines.append(line)
     return "".join(lines)
 
 
 def netdev(text: str, _own: Own) -> str:
     """A virtual device of systemd-networkd, as a bridge: with an address made on each PC."""
-    own = ("[NetDev]", "[Peer]")
-    bound = re.compile(r"MACAddress\s*=")
+    own = ("[NetDev]", "[Peer]", "[Bond]")
+    bound = re.compile(r"\s*(MACAddress|AdActorSystem)\s*=")
     return "".join(
         line for section, line in _sections(text) if section not in own or not bound.match(line)
     )
@@ -148,58 +152,48 @@ def _sections(text: str) -> Iterator[tuple[str, str]]:
     """Each line of an ini file, with the heading above it."""
     section = ""
     for line in text.splitlines(keepends=True):
-        section = line.strip() if line.startswith("[") else section
+        section = line.strip() if line.lstrip().startswith("[") else section
         yield section, line
-
-
-def interfaces(text: str, _own: Own) -> str:
-    """interfaces(5): no address of one card, whoever sets it."""
-    return "".join(line for line in text.splitlines(keepends=True) if not _ADDRESSED.match(line))
 
 
 def netplan(text: str, _own: Own) -> str:
     """netplan: a match by address becomes one by name; so set-name can hold no longer.
 
-    YAML is read by its indentation alone, as people and installers write it; which cards the names
-    are for, by the heading above.
+    YAML is read by its indentation and its braces, as people and installers write it; which cards
+    the names are for, by the heading above. NetworkManager's connections may stand there, too.
     """
-    # Patterns that never try again: an image may have any text there, a megabyte of it
-    inline = re.compile(r"(match:\s*\{)([^{}]*)\}")
-    in_braces = any("macaddress:" in each[2] for each in inline.finditer(text))
-    if not in_braces and not re.search(r"^[ \t]*macaddress:", text, re.MULTILINE):
+    text = _with_new_uuids(text)
+    if not _NETPLAN_BOUND.search(text):
         return text
     pieces = re.split(r"\b(ethernets|wifis|modems)(?=\s*:)", text)
     named = [_CARD_NAMES["ethernets"], *(_CARD_NAMES[each] for each in pieces[1::2])]
-    rewritten = [
-        _by_names(inline.sub(lambda match, name=name: _by_name(match, name), piece), name)
-        for piece, name in zip(pieces[::2], named)
-    ]
+    rewritten = [_by_names(piece, name) for piece, name in zip(pieces[::2], named)]
     return "".join(heading + piece for heading, piece in zip(["", *pieces[1::2]], rewritten))
 
 
 def _by_names(text: str, name: str) -> str:
     """One section of netplan's, its matches by this name."""
+
+    def by_name(match: re.Match[str]) -> str:
+        return f'{match[1]}name: "{name}"}}' if "macaddress" in match[2] else match[0]
+
+    # Patterns that never try again: an image may have any text there, a megabyte of it
+    text = re.sub(r"(match[\"']?:\s*\{)([^{}]*)\}", by_name, text)
+    text = re.sub(rf"(?<=[{{,])\s*{_NETPLAN_KEYS}[^,{{}}]*,?", "", text)
     lines: list[str] = []
     match_depth = -1
     for line in text.splitlines(keepends=True):
         depth = len(line) - len(line.lstrip())
         if line.strip():
             match_depth = match_depth if depth > match_depth else -1
-        if re.match(r"\s*match:\s*$", line):
+        if re.match(r"\s*[\"']?match[\"']?:\s*(#.*)?$", line):
             match_depth = depth
-        elif re.match(r"\s*macaddress:", line):
-            if match_depth < 0:
-                continue  # an address that the card was to take
+        elif re.match(rf"\s*{_NETPLAN_KEYS}", line):
+            if match_depth < 0 or "macaddress" not in line:
+                continue  # an address that the card was to take, or its name by that
             line = f'{" " * depth}name: "{name}"\n'
-        elif re.match(r"\s*set-name:", line):
-            continue
         lines.append(line)
     return "".join(lines)
-
-
-def _by_name(match: re.Match[str], name: str) -> str:
-    """A match in braces, by a name where it was by an address."""
-    return f'{match[1]}name: "{name}"}}' if "macaddress:" in match[2] else match[0]
 
 
 def connection(text: str, own: Own) -> str:
@@ -210,6 +204,7 @@ def connection(text: str, own: Own) -> str:
         keys += "|interface-name"
     text = without(rf"({keys})\s*=")(text, own) or ""
     text = without(rf"cloned-mac-address\s*=\s*{_MAC}")(text, own) or ""
+    text = without(r"dhcp-(client-id|duid)\s*=\s*[0-9A-Fa-f]{2}:")(text, own) or ""
     return _with_new_uuids(text, r"uuid|master|controller|parent|secondaries")
 
 
@@ -219,10 +214,11 @@ def ifcfg(text: str, own: Own) -> str:
     return _with_new_uuids(without(rf"({keys})\s*=")(text, own) or "", r"(\w+_)?UUIDS?|PHYSDEV")
 
 
-def _with_new_uuids(text: str, keys: str) -> str:
+def _with_new_uuids(text: str, keys: str = "") -> str:
     """Give connections other uuids, each made of the one that it had.
 
     So what names another connection by it (a bond's port, a VLAN, a VPN) goes on naming that one.
+    keys: those of the lines that may name one; all lines do where there are none.
     """
 
     def new(found: re.Match[str]) -> str:
@@ -230,7 +226,7 @@ def _with_new_uuids(text: str, keys: str) -> str:
         made = f"{_NEW}-{mark[:4]}-8{mark[4:7]}-8{mark[7:10]}-{mark[10:22]}"
         return found[0] if found[0].startswith(_NEW) else made
 
-    line = re.compile(rf"({keys})\s*=")
+    line = re.compile(rf"\s*({keys})\s*=" if keys else "")
     return "".join(
         re.sub(_UUID, new, each) if line.match(each) else each
         for each in text.splitlines(keepends=True)

@@ -35,19 +35,20 @@ def become(argv: list[str], env: dict[str, str], places: tuple[str, ...]) -> Non
     for number in _IGNORED_BY_PYTHON:
         _libc.signal(number, None)
     path = "" if "/" in argv[0] else env.get("PATH", os.defpath)
-    refused = ""
-    for folder in path.split(":"):  # not execvpe, which would import a module that is away now
+    folders = path.split(":") if argv[0] else ()
+    refused = barred = ""
+    for folder in folders:  # not execvpe, which would import a module that is away now
         program = os.path.join(folder, argv[0])
         try:
             os.execve(program, argv, env)
         except OSError as error:
             refused = refused or _why(program, error, argv, env)
+            barred = barred or barred_way(program)
     if refused:
         raise ProgramNotRun(refused)
-    barred = barred_way(argv[0]) if "/" in argv[0] else ""
-    if barred:
+    if barred and "/" in argv[0]:
         raise ProgramNotRun(f"{argv[0]}: {barred}")
-    raise ProgramNotFound(f"{argv[0]}: there is no such program in here")
+    raise ProgramNotFound(f"{argv[0]}: there is no such program in here", barred)
 
 
 def barred_way(path: str) -> str:
@@ -100,10 +101,15 @@ def _is_for_a_machine(program: str) -> bool:
 
 def _head(program: str) -> bytes:
     try:
-        with open(program, "rb", buffering=0) as file:
-            return file.read(_HEAD)
+        file = os.open(program, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # it may be a fifo
     except OSError:
         return b""
+    try:
+        return os.read(file, _HEAD)
+    except OSError:  # it is a directory
+        return b""
+    finally:
+        os.close(file)
 
 
 def interpreter(head: bytes) -> str:

@@ -121,22 +121,13 @@ def discard(path: str) -> None:
     mounted = mounts.at_or_below(os.path.realpath(path))
     if mounted:
         raise StateError(f"{mounted} is mounted in {path}, which is to go", f"umount {mounted}")
-    if os.path.isdir(path) and not os.path.islink(path):
-        if is_subvolume(path) and process.has_program("btrfs"):
-            process.run(["btrfs", "subvolume", "delete", path])
-        if not os.path.lexists(path):  # else it has subvolumes in it
-            return
-        stay = removing.remove(path)
-        if not stay:
-            return
-    else:
-        try:
-            os.unlink(path)
-            return
-        except OSError as error:
-            stay = [f"{path}: {error.strerror}"]
+    is_directory = os.path.isdir(path) and not os.path.islink(path)
+    if is_directory and is_subvolume(path) and process.has_program("btrfs"):
+        process.run(["btrfs", "subvolume", "delete", path])  # none with subvolumes in it
+    stay = removing.remove(path) if os.path.lexists(path) else []
     try:
-        removing.set_aside(path, stay)
+        if stay:
+            removing.set_aside(path, stay)
     except OSError as error:
         raise StateError(f"cannot remove {path}: {error.strerror}", stay[0]) from error
 

@@ -66,8 +66,11 @@ class _Removal:
         self._moved = False  # whether something too deep was moved to the top, to go from there
 
     def whole(self, path: str) -> None:
-        """Remove the tree at a path."""
+        """Remove the tree at a path, or the file."""
         try:
+            if os.path.islink(path) or not os.path.isdir(path):
+                os.unlink(path)
+                return
             top = _taken(path)
         except OSError as error:
             self._stays(path, error)

@@ -1,6 +1,6 @@
 """What a machine that becomes an image says of itself: its mounts, its swap files.
 
-Read by `server.bring` and `server.capture`, and by `client.offer`, which hands it on.
+Asked by `server.bring` and `server.capture`, and by `client.offer`, which hands it on.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from allie.core.value import Value
-from allie.machine import mounts
+from allie.machine import atomic, mounts, within
 
 
 class Machine(Value):
@@ -17,6 +17,13 @@ class Machine(Value):
     mounts: tuple[str, ...] = ()
     swap: tuple[str, ...] = ()  # files that it swaps to, now or from its next boot on
     has_subvolumes: bool = False  # or may have: the top is on a btrfs
+
+
+def here(top: str) -> Machine:
+    """A root on this machine; what is in use as swap is known of this machine alone."""
+    tables = [atomic.read_bytes(f"/proc/{each}") or b"" for each in ("self/mountinfo", "swaps")]
+    table = within.text(top, "etc/fstab") or ""
+    return described(b"\n".join([*tables, table.encode(errors="surrogateescape")]), top)
 
 
 def described(said: bytes, top: str) -> Machine:

@@ -51,17 +51,24 @@ def find(archive: str) -> str:
     return ""
 
 
+def load_from(place: str) -> None:
+    """From now on import ALLiE from its unpacked code."""
+    with open(f"{place}/{MODULES}", "rb") as file:
+        table = marshal.load(file)
+    finder: dict[str, object] = {"__name__": "allie.machine.modules"}
+    exec(marshal.loads(table["allie.machine.modules"][2]), finder)
+    finder["install"](place, table)  # type: ignore[operator]
+
+
 def main() -> int:
     """Run the command line from the best form of the code that there is."""
     if _signal.getsignal(_SIGINT) is _signal.default_int_handler:
         _signal.signal(_SIGINT, _signal.SIG_DFL)  # nothing is begun yet that wants to be ended well
+    # Absolute: a script's process, which stands in another directory, may still import from here.
+    sys.path[0] = sys.argv[0] = os.path.abspath(sys.argv[0])
     place = find(os.path.realpath(sys.path[0]))
     if place:
-        with open(f"{place}/{MODULES}", "rb") as file:
-            table = marshal.load(file)
-        finder: dict[str, object] = {"__name__": "allie.machine.modules"}
-        exec(marshal.loads(table["allie.machine.modules"][2]), finder)
-        finder["install"](place, table)  # type: ignore[operator]
+        load_from(place)
     verb, *words = sys.argv[1:] or [""]
     if place and verb == "enter" and words[:1] not in (["--help"], ["-h"]):  # the short way
         from allie.cli.enter import main as command_line  # noqa: PLC0415 - found only now

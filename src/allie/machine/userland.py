@@ -118,8 +118,9 @@ def _move(root: str, above: str, is_root: bool) -> None:
     else:
         _mount("tmpfs", "/new", "tmpfs", NOSUID | NODEV, "mode=755")
         _compose(source, f"/old{above}")
-    if os.path.islink("/new/run"):  # it would lead the mount elsewhere, perhaps out of the system
-        raise StateError(f"cannot enter {root}: its /run is a symlink", "make it a directory")
+    if os.path.islink("/new/run") or not os.path.isdir("/new/run"):
+        # A link would lead the mount elsewhere, perhaps out of the system
+        raise StateError(f"cannot enter {root}: its /run is no directory", "make it one")
     _mount("tmpfs", "/new/run", "tmpfs", NOSUID | NODEV, "mode=755")
     os.mkdir(f"/new{HOST}")
     _mount(f"/old{above}", f"/new{HOST}", "", BIND | REC)

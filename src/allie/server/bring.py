@@ -34,7 +34,8 @@ _VANISHED = 24  # rsync: files went away while it read; a running system does th
 def from_directory(part: Part, source: str, store: str, *, force: bool) -> list[LeftOut]:
     """Bring a directory of this machine, with its subvolumes; what is left out.
 
-    That is what is mounted in it, and read-only subvolumes: these are snapshots.
+    That is what is mounted in it, read-only subvolumes, which are snapshots, and swap files that
+    its fstab names or that are in use.
     """
     real = os.path.realpath(source)
     if real == "/":
@@ -43,27 +44,26 @@ def from_directory(part: Part, source: str, store: str, *, force: bool) -> list[
     if store.startswith(real + "/") or real == store:
         raise UsageError(f"{source} holds the store itself", "name the root of a system")
     need_root(real, source, force=force)
-    with open("/proc/self/mountinfo", "rb") as file:
-        machine = machines.described(file.read(), real)
+    machine = machines.here(real)
     left = dict.fromkeys(machine.mounts, "mounted there")
     if machine.has_subvolumes:
         left.update((path, "a read-only snapshot") for path in _snapshots(real, set(left)))
-    bring(part, [f"{real}/"], leftout.mounted(left), source)
-    return [LeftOut(real + path, why) for path, why in left.items()]
+    bring(part, [f"{real}/"], [*leftout.files(machine.swap), *leftout.mounted(left)], source)
+    swap = [LeftOut(path, "swap") for path in machine.swap if os.path.lexists(real + path)]
+    return [LeftOut(real + path, why) for path, why in left.items()] + swap
 
 
 def without_swap(part: Part) -> list[LeftOut]:
     """Remove swap files from a tree that was brought, whatever their names; what they were.
 
-    They are told by mkswap's signature. A size that is not of whole pages is no swap file's, so few
-    files need be opened.
+    By mkswap's signature alone: their sizes need not be of whole pages (`fallocate -l 2GB`).
     """
     found = []
     for path, is_dir in tree.listing(part.tree):
         st = os.lstat(f"{part.tree}/{path}")
         if is_dir or not stat.S_ISREG(st.st_mode):
             continue
-        if st.st_size >= _LEAST_SWAP and st.st_size % 4096 == 0 and _is_swap(part, path):
+        if st.st_size >= _LEAST_SWAP and _is_swap(part, path):
             os.unlink(f"{part.tree}/{path}")
             found.append(LeftOut(f"/{path}", "swap"))
     return found

@@ -25,7 +25,8 @@ python=/usr/bin/python3
     exit 2
 }
 exec "$python" -ISBXutf8 -c "import sys
-sys.path.insert(0, sys.argv.pop(1))
+sys.argv.pop(0)
+sys.path.insert(0, sys.argv[0])
 from start import main
 sys.exit(main())" "$0" "$@"
 """

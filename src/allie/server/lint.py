@@ -13,7 +13,7 @@ import re
 import stat
 from collections.abc import Sequence
 
-from allie.core import leavings, offlimits, resolution, script, system, tags
+from allie.core import leavings, offlimits, resolution, script, stubs, system, tags
 from allie.core.errors import PathRefused
 from allie.core.resolution import Listed, Overlay
 from allie.machine import paths, tree, within
@@ -23,9 +23,9 @@ from allie.server.lint_settings import Finding, Site
 _OWNED_BY_ROOT = ("etc", "root", "usr", "bin", "sbin", "lib", "boot")
 _FOR_ALL = ("usr", "bin", "sbin", "lib", "lib64")  # nothing in there is a secret
 _OPEN = "etc etc/allie usr usr/bin usr/lib usr/local usr/share var var/lib srv opt home".split()
-_MANY, _MOST = 100_000, 1_000_000  # names: as `client.accept` has it
 _MEANT_AS_HEADER = re.compile(
-    rb"^[ \t]*#+[ \t]*allie[ \t]*:?[ \t]*(?:every|on-change|timeout|needs)\b.*$", re.M | re.I
+    rb"^[ \t]*(?:#+|//|;|--)[ \t]*allie[ \t]*[:;=-]?[ \t]*(?:every|on-change|timeout|needs)\b.*$",
+    re.M | re.I,
 )
 
 
@@ -77,9 +77,10 @@ def _why_never(path: str, listed: Listed, tag: tags.Tag) -> str:
         return ""
     if tag.flag == "absent":
         return "holds what ALLiE itself needs; it cannot be made absent"
-    return (
-        "" if listed.is_dir else "is a directory that ALLiE itself needs, and can be nothing else"
-    )
+    is_file = path in offlimits.NEEDED
+    kind = "file" if is_file else "directory"
+    wrong = listed.is_dir == is_file
+    return f"is a {kind} that ALLiE itself needs, and can be nothing else" if wrong else ""
 
 
 def _unknown_class(tag: tags.Tag, site: Site) -> str:
@@ -95,7 +96,7 @@ def _of_ours(overlay: str, listed: Listed, path: str, site: Site) -> str:
         return "nothing guards this overlay while it is there: remove it once all PCs have come"
     if name in (resolution.CONSENT, resolution.LARGE) and path != name:
         return f"means something only as overlays/{overlay}/{name}"
-    if overlay != "kit" and not listed.is_dir and path in site.kit and path != system.SETTINGS:
+    if overlay != stubs.KIT and not listed.is_dir and path in site.kit and path != system.SETTINGS:
         return "is ALLiE's own file, of the overlay kit: this one takes its place"
     return ""
 
@@ -137,6 +138,8 @@ def _of_script(
     for pattern in headers.on_change:
         fixed = re.split(r"[*?[]", pattern)[0].lstrip("/")
         words = offlimits.refusal(fixed) if fixed else ""
+        odd = re.search(r"##|\[[^]]*$|[{}$'\"]", pattern)
+        words = words or (f"{odd[0]} stands for itself" if odd else "")
         if words:
             findings.append(Finding(shown, f"on-change {pattern} never comes: {words}", False))
     for line in script.unread_headers(content, _MEANT_AS_HEADER):
@@ -162,9 +165,9 @@ def _of_size(overlay: Overlay) -> list[Finding]:
     """More names than a PC takes, or takes unless it is meant."""
     count = len(overlay.listing)
     shown = f"overlays/{overlay.name}"
-    if count > _MOST:
-        return [Finding(shown, f"has {count} names: no PC takes more than {_MOST}")]
-    if count > _MANY and Listed(resolution.LARGE, False) not in overlay.listing:
+    if count > resolution.MOST_NAMES:
+        return [Finding(shown, f"has {count} names: no PC takes more than {resolution.MOST_NAMES}")]
+    if count > resolution.MANY_NAMES and Listed(resolution.LARGE, False) not in overlay.listing:
         return [Finding(shown, f"has {count} names: if it is meant: touch {resolution.LARGE}")]
     return []
 

@@ -10,7 +10,7 @@ import os
 from allie.core import facts, hosts, leavings, settings, system, tags
 from allie.core.errors import SettingsError
 from allie.core.resolution import Listed, Overlay
-from allie.core.settings import KIT
+from allie.core.stubs import KIT
 from allie.core.value import Value
 from allie.server import overlays
 from allie.server import store as stores

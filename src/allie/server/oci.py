@@ -24,17 +24,13 @@ _TAG = "org.opencontainers.image.ref.name"  # image-spec, annotations
 _NAME = "io.containerd.image.name"  # with its repository, from docker
 _NOTE = "vnd.docker.reference.type"  # on what is no image, but about one
 _ABOUT = re.compile(r"sha256-[0-9a-f]{64}\.(sig|att|sbom)")  # cosign's tags
-_INDEXES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}  # by how a file begins
 _BLOBS = "blobs/sha256/"
 _LARGEST = 16 << 20  # bytes of an index, a manifest or a configuration
-_DEEPEST, _MOST = 8, 1000  # indexes in one another; images
+_MOST = 1000  # manifests, and indexes in one another
 _ARCHES = {  # uname(2)'s names, as the image specification (Go) has them
     "x86_64": "amd64",
     "i386": "386",
@@ -112,9 +108,12 @@ def choose(there: Sequence[Found], wanted: Wanted, machine: str, shown: str) -> 
     """
     fitting = [each for each in there if not wanted.tag or wanted.tag in each.names]
     tags = ", ".join(sorted({each.names[-1] for each in there if each.names})) or "without tags"
+    if not there:
+        raise UsageError(f"{shown} has no image of a Linux")
     if not fitting:
-        missing = f"has no image {wanted.tag}" if wanted.tag else "has no image of a Linux"
-        raise UsageError(f"{shown} {missing}: {tags}", "name one with --tag")
+        raise UsageError(f"{shown} has no image {wanted.tag}: {tags}", "name one with --tag")
+    # One image may have several tags
+    fitting = list({(each.config, each.layers): each for each in fitting}.values())
     if len({each.names for each in fitting}) > 1:
         raise UsageError(f"{shown} has {len(fitting)} images: {tags}", "name one with --tag")
     arches = ", ".join(sorted({each.arch or "unknown" for each in fitting}))
@@ -148,51 +147,47 @@ def _of_arch(images: Sequence[Found], arch: str) -> list[Found]:
 
 def _in_layout(top: str) -> Iterator[Found]:
     """The images of an OCI layout. Of other machines' images docker may save the index alone."""
-    found: dict[tuple[str, tuple[str, ...]], Found] = {}
+    found: list[Found] = []
     missing: list[_Missing] = []
-    for entry, names in _manifests(top, _json(top, "index.json"), (), _DEEPEST):
+    places = _listed(_json(top, "index.json"), ())
+    for path, names in places:  # which grow with each index among them
         try:
-            image = _image(top, entry, names)
+            value = _json(top, path)
+            if "manifests" in value:
+                places += [each for each in _listed(value, names) if each not in places]
+            else:
+                found += _image(top, value, names)
         except _Missing as error:
             missing.append(error)
-            continue
-        if image:
-            found[str(entry["digest"]), names] = image
-        if len(found) > _MOST:
-            raise ValueError(f"more than {_MOST} images")
+        if len(places) > _MOST:
+            raise ValueError(f"more than {_MOST} manifests")
     if missing and not found:
         raise missing[0]
-    yield from found.values()
+    yield from found
 
 
-def _image(top: str, entry: dict[str, Any], names: tuple[str, ...]) -> Found | None:
-    """The image of a manifest; None where it is another system's, or none: a signature, a chart."""
-    manifest = _json(top, _blob(entry))
+def _image(top: str, manifest: dict[str, Any], names: tuple[str, ...]) -> list[Found]:
+    """The image of a manifest; [] where it is another system's, or none: a signature, a chart."""
     if "layers" not in manifest:
         raise ValueError("a manifest without layers, of an early version of docker")
     config = _json(top, _blob(manifest["config"]))
     if config.get("os", "linux") != "linux" or not (config.get("rootfs") or {}).get("diff_ids"):
-        return None
+        return []
     layers = tuple(_real(top, _blob(each)) for each in manifest["layers"])
-    return Found(names, _arch(config), _real(top, _blob(manifest["config"])), layers)
+    return [Found(names, _arch(config), _real(top, _blob(manifest["config"])), layers)]
 
 
-def _manifests(
-    top: str, index: dict[str, Any], names: tuple[str, ...], deep: int
-) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
-    """Each manifest of an index, and of the indexes in it, with the names that it has."""
+def _listed(index: dict[str, Any], names: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
+    """The manifests and indexes of an index, as (file, names); they may have names of their own."""
+    found = []
     for entry in index["manifests"]:
         notes = entry.get("annotations") or {}
         platform = entry.get("platform") or {}
         own = tuple(str(notes[each]) for each in (_TAG, _NAME) if notes.get(each)) or names
-        if notes.get(_NOTE) or entry.get("artifactType") or platform.get("os") == "unknown":
-            continue
-        if own and _ABOUT.fullmatch(own[0]):
-            continue
-        if entry.get("mediaType") not in _INDEXES:
-            yield entry, own
-        elif deep:
-            yield from _manifests(top, _json(top, _blob(entry)), own, deep - 1)
+        is_note = notes.get(_NOTE) or entry.get("artifactType") or platform.get("os") == "unknown"
+        if not is_note and not (own and _ABOUT.fullmatch(own[0])):
+            found.append((_blob(entry), own))
+    return found
 
 
 def _in_docker(top: str) -> Iterator[Found]:

@@ -72,7 +72,8 @@ def from_packages(part: Part, recipe: Recipe) -> None:
 def _from_layout(part: Part, layout: str, wanted: Wanted, shown: str) -> None:
     """Let umoci apply the layers of one image.
 
-    umoci wants a tag, which not every layout has: it gets a layout of ours, with the same blobs.
+    umoci wants a tag, which not every layout has: it gets a layout of ours, with the same blobs. It
+    takes all behind a colon for the tag, so it is given no path of the store's.
     """
     bring.need_program("umoci", "umoci")
     ours, bundle = f"{part.top}/layout", f"{part.top}/bundle"
@@ -81,7 +82,12 @@ def _from_layout(part: Part, layout: str, wanted: Wanted, shown: str) -> None:
     except AllieError:
         parts.drop(part)
         raise
-    _run(part, ["umoci", "unpack", "--image", f"{ours}:{oci.CHOSEN}", bundle], shown)
+    place = os.open(ours, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        image = f"/proc/{os.getpid()}/fd/{place}:{oci.CHOSEN}"
+        _run(part, ["umoci", "unpack", "--image", image, bundle], shown)
+    finally:
+        os.close(place)
     os.rename(f"{bundle}/rootfs", part.tree)
 
 
