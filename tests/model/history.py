@@ -89,8 +89,7 @@ class History:
             f"root/conf/{WATCH}": _script(WATCH, "on-change /etc/sub/**"),
             f"root/conf/{HOURLY}": _script(HOURLY, "every 1h"),
         }
-        busybox_root(roots.before(kind, top), {**ROOT, **ours})
-        self.root = roots.after(kind, top)
+        self.root = busybox_root(roots.before(kind, top), {**ROOT, **ours})
         self.overlays: Overlays = {name: {} for name in OVERLAYS}
         self.came: list[Overlays] = []  # what the PC may have of the store
         self.folder = {name: name for name in OVERLAYS}
@@ -99,6 +98,10 @@ class History:
             self._keeps(name)
         self.host, self.lab, self.online = "pc1", "pc2", True
         self.facts(self.host, self.lab)
+        if kind == "overlayfs":  # a lab that was frozen after its first tick
+            allie(self.root, "run-conf").ok()
+            self.came = [copy.deepcopy(self.overlays)]
+        self.root = roots.after(kind, top)
         self.may: dict[str, set[State]] = {path: {(self.node(path), None)} for path in PLACES}
         self.sentinels = {name: lstats_of(self.root / name) for name in SENTINELS}
         self.second: dict[str, Node] = {}

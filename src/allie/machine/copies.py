@@ -11,7 +11,7 @@ import fcntl
 import os
 
 from allie.core.errors import StateError
-from allie.machine import beneath, clone, mounts, process, removing
+from allie.machine import beneath, clone, mounts, process, removing, tree
 from allie.machine.removing import is_aside
 
 _SUBVOL_GETFLAGS = 0x80089419  # linux/btrfs.h; only a subvolume answers
@@ -135,7 +135,7 @@ def discard(path: str) -> None:
 def aside_of(begins: str) -> list[str]:
     """What was set aside of trees, of those whose paths begin like this."""
     above, _, name = begins.rpartition("/")
-    names = sorted(os.listdir(above)) if os.path.isdir(above) else []
+    names = sorted(tree.names(above))
     return [f"{above}/{each}" for each in names if each.startswith(name) and is_aside(each)]
 
 

@@ -34,7 +34,7 @@ def lint(store: str, name: str, images: Sequence[str], site: Site | None = None)
     site = site or lint_settings.survey(store)
     top = f"{store}/overlays/{name}"
     listing = [Listed(*each) for each in tree.listing(top)]
-    findings = [_left_out(name, each) for each in _tops_left_out(listing)]
+    findings = [_of_leaving(name, each) for each in _leavings(listing)]
     overlay = overlays.load(store, name)
     findings += [found for each in overlay.listing for found in _of_name(store, name, each, site)]
     findings += _of_size(overlay) + _kinds(overlay) + _ties(overlay) + _shut(store, overlay)
@@ -43,13 +43,13 @@ def lint(store: str, name: str, images: Sequence[str], site: Site | None = None)
     return findings + lint_settings.of_overlay(store, overlay, site)
 
 
-def _tops_left_out(listing: list[Listed]) -> list[str]:
+def _leavings(listing: list[Listed]) -> list[str]:
     """What no PC places, without what is below it."""
     found = [each.spelling for each in listing if leavings.pattern_of(each.spelling)]
     return [path for path in found if not leavings.pattern_of(path.rpartition("/")[0])]
 
 
-def _left_out(overlay: str, path: str) -> Finding:
+def _of_leaving(overlay: str, path: str) -> Finding:
     words = f"is not placed: names like {leavings.pattern_of(path)} are left by tools"
     return Finding(f"overlays/{overlay}/{path}", words, False)
 
