@@ -47,6 +47,7 @@ BEFORE: Tree = {
     "root/.profile": "the distribution's profile\n",
     "srv/data": "nobody's business\n",
     "etc/.hidden.abcdef": "looks like a temporary file\n",
+    "etc/resolv.conf": "one that a system lacks is made for its scripts\n",
 }
 FIRST: Tree = {
     "kit": Dir(),  # followed whether it is named or not

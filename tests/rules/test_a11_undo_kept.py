@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.rules.helpers import World
+from tests.rules.test_unusable_places import TROUBLES
 from tests.worlds.toy import Dir, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
@@ -33,6 +34,22 @@ def test_ten_ticks_are_kept(tmp_path: Path) -> None:
     assert (world.state("undo") / str(kept[0]) / "overlay/files/etc/a").read_text() == (
         "1, not as before\nx"
     )
+
+
+@pytest.mark.parametrize("how", ["an immutable directory", "a read-only mount", "answers EIO"])
+def test_a_tick_that_could_change_nothing_is_none_of_them(tmp_path: Path, how: str) -> None:
+    world = World(tmp_path, {"etc/a": "0\n", "srv/p/f": "1\n", "srv/p/gone": "g\n"})
+    world.good()
+    _change(world, "1, not as before\n")
+    kept = _kept(world)
+    world.put({"srv/p/f": "22\n", "srv/p/new/f": "n\n"})
+    world.take("srv/p/gone")
+    with TROUBLES[how](world.at("srv/p")):
+        for _ in range(2):
+            assert world.tick().rc == 1
+        assert _kept(world) == kept
+        world.pc.run("undo").ok()
+    assert world.read("etc/a") == "0\n"
 
 
 @pytest.mark.parametrize("trouble", ["old", "large"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from allie.client import state
 from allie.core import offlimits
 from allie.machine.locate import open_system
 from allie.server import kit
-from tests.rules.helpers import World, plain, snapshot
+from tests.rules.helpers import World, mounted, plain, snapshot
 from tests.worlds.toy import File, Link, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
@@ -94,6 +95,27 @@ def test_a_path_that_changed_since_is_left(tmp_path: Path) -> None:
     assert "left" in done.err
     assert world.read("etc/a") == "edited since\n"
     assert not world.there("etc/b")
+
+
+def test_what_a_place_refuses_is_undone_later(tmp_path: Path) -> None:
+    """It is named, with the reason; what is back already is not named once more."""
+    world = World(tmp_path, {"etc/a": "1\n", "srv/p/f": "1\n", "srv/p/g": "1\n"})
+    world.good()
+    world.put({"etc/a": "22\n", "srv/p/f": "22\n", "srv/p/g": "22\n", "srv/p/n": "n\n"})
+    world.good()
+    place = world.at("srv/p")
+    with mounted(place, "--bind", source=str(place)):
+        subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
+        done = world.pc.run("undo")
+    assert done.rc == 1
+    assert done.err.count("Read-only file system") == 3
+    assert world.read("etc/a") == "1\n"
+    done = world.pc.run("undo").ok()
+    assert "etc/a" not in done.out
+    assert [world.read(f"srv/p/{name}") for name in "fg"] == ["1\n", "1\n"]
+    assert not world.there("srv/p/n")
+    world.pc.run("undo").ok()
+    assert not world.there("srv/p")
 
 
 def test_undo_of_drift_brings_the_edit_back(tmp_path: Path) -> None:

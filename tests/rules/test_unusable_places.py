@@ -134,6 +134,8 @@ TROUBLES: dict[str, Trouble] = {
     "a directory that only grows": _attribute("a"),
     "an immutable file": _attribute("i", "changed"),
     "an immutable file that goes": _attribute("i", "gone"),
+    "an immutable file in a directory that goes": _attribute("i", "sub/gone"),
+    "an immutable file in a directory that becomes a file": _attribute("i", "becomes/file"),
     "an immutable directory that goes": _attribute("i", "mine"),
     "an immutable directory of ours": _attribute("i", "sub"),
     "a read-only mount": _read_only,

@@ -124,9 +124,11 @@ def test_the_life_of_a_system_on_a_partition(
 def _update_in_place(room: Room, pc: TickPC, disk: Disk, tmp_path: Path) -> None:
     room.heavy_image("el8", 3)
     room.declare(section("el7", f"LABEL={disk.label}", "el8"), allie="bandwidth = 2M")
+    room.overlay({"etc/motd": "newer\n"})
     done = pc.tick(rc=1)
     assert done["98systems"]["state"] == "failing"
     assert "allie system update el7 --in-place" in pc.log("98systems")
+    assert _look(disk, tmp_path, "etc/motd") == "newer\n", "ticked as it is"
     done_by_hand = pc.run("system", "update", "el7")
     assert (done_by_hand.rc, "is out of use during its update" in done_by_hand.err) == (64, True)
     assert pc.run("system", "rollback", "el7").rc == 64

@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _first_tick(here: System) -> Report:
+    console.tell(f"the first tick runs; what its scripts print is in {here.logs}")
     running = keepsake.mark(here)
     report = tick.run(here, (), run_conf.KIT, first=True)
     keepsake.keep(here, running, report)

@@ -1,7 +1,7 @@
 """List, check and explain the store's overlays.
 
 allie overlay list [NAME…]       names and sizes
-allie overlay lint [NAME…]       ties, unknown attributes, names a PC cannot hold, owners
+allie overlay lint [NAME…]       what PCs refuse, and what can never match
 allie overlay why PATH --host H  which variant a host gets, and why not the others
 """
 

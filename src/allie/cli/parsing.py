@@ -20,7 +20,7 @@ _NUMBER = r"argument (\S+): invalid int value: ('.*')"
 _ALONE = r"argument (\S+): expected one argument"
 _UNKNOWN = "unrecognized arguments: "
 _MISSING = "the following arguments are required: "
-_NARROWEST, _WIDEST = 60, 100
+_NARROWEST, _WIDEST = 40, 100
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,12 +60,21 @@ class Parser(argparse.ArgumentParser):
         console.say_text(message.rstrip("\n"))
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Help as wide as the terminal; a table in a docstring stays as it is written."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        blocks = text.split("\n\n")
+        return "\n\n".join(each if "  " in each else fill(each, width, indent) for each in blocks)
+
+
 def parser_of(verb: str, module: ModuleType) -> Parser:
     """The parser of one verb; its help is the docstring of the verb's module."""
 
     def formatter(prog: str) -> argparse.HelpFormatter:
         # Given a width it does not import shutil, which takes 3 ms, to ask for one.
-        return argparse.RawDescriptionHelpFormatter(prog, width=_width())
+        return _Formatter(prog, width=_width())
 
     parser = Parser(
         prog=f"allie {verb}",

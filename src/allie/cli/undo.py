@@ -36,15 +36,15 @@ def run(args: argparse.Namespace) -> int:
     reporting.by_hand(here, "undo", done, began)
     for real, there in back.items():
         console.say(f"{'put back' if there else 'removed'}: /{real}")
-    for real in left:
-        console.warn(f"left, since it changed again: /{real}")
+    for real, why in left.items():
+        console.warn(f"left as it is: /{real}: {why}")
     if kit:
         console.say("the kit stays: ticks need it")
     console.say("ticks are paused; `allie resume` ends that")
     return ATTENTION if left else DONE
 
 
-def _as_done(tick: int, back: dict[str, bool], left: list[str]) -> Applied:
+def _as_done(tick: int, back: dict[str, bool], left: dict[str, str]) -> Applied:
     """What was undone, as the history has it."""
     did = {
         "put back": [real for real, there in back.items() if there],
@@ -52,5 +52,5 @@ def _as_done(tick: int, back: dict[str, bool], left: list[str]) -> Applied:
     }
     counts = {why: len(paths) for why, paths in did.items() if paths}
     did = {why: paths[:MOST_NAMES] for why, paths in did.items() if paths}
-    problems = tuple(Problem(real, "changed again since") for real in left)
+    problems = tuple(Problem(real, why) for real, why in left.items())
     return Applied(tick, "undo", did=did, counts=counts, problems=problems)

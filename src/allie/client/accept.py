@@ -50,9 +50,9 @@ def accept_whole(
     _need_size(settings, old, new)
     news = _compare(settings, old, new, new, lagging)
     generations.note(after, new)
-    left = before.consents.difference(after.overlays) if before else ()
-    if left:
-        atomic.write(f"{part}/{CONSENTS}", "\n".join(left), durable=False)
+    off_the_list = before.consents.difference(after.overlays) if before else ()
+    if off_the_list:
+        atomic.write(f"{part}/{CONSENTS}", "\n".join(off_the_list), durable=False)
     atomic.sync_filesystem(part)
     brought = [name for name in news if not before or not _is_one(before.path, part, name)]
     path = f"{here.mirror}/{after.number}"

@@ -214,7 +214,7 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
     settings = job.settings
     # At the lowest priority the disk may keep it waiting: more patience than with overlays.
     stall = settings.stall * rsync.PATIENCE
-    able = rsync.held_in(tree, rsync.version(f"{job.base.state}/rsync"))
+    able = rsync.limited_to(tree, rsync.version(f"{job.base.state}/rsync"))
     reach = rsync.transport(store, stall)
     place = f"{systems.book(job.base, job.declared.name)}/progress"
     words, show = console.progress(f"{job.declared.name}: image {note.image}")
@@ -246,7 +246,7 @@ def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:
         asks=asks,
         like=like,
         update=note.update,
-        spares=note.update and not like,
+        may_leave=note.update and not like,
         fresh=fresh,
         excluded=fit.excluded(note.update),
         limits=[*steady, *([] if fresh else [rsync.BY_CONTENT])],

@@ -87,15 +87,23 @@ def _in_store(here: System, settings: Settings, own: Facts) -> str:
     """
     try:
         text, missing = _peek(here, settings, own)
-        if text is not None and configuration.parse(text, here.name).way != settings.way:
+        if (
+            text is not None
+            and configuration.parse(text, here.name).fetch_key != settings.fetch_key
+        ):
             return text
     except (SettingsError, StoreError):
         return ""  # why the fetch was refused says more
-    _need_all(missing)
+    _need_all(settings, missing)
     return ""
 
 
-def _need_all(missing: list[str]) -> None:
+def _need_all(settings: Settings, missing: list[str]) -> None:
+    if len(missing) == len(settings.overlays):
+        raise StoreError(
+            f"{', '.join(settings.stores)} has none of the overlays that allie.conf names",
+            "is it the address of a store?",
+        )
     if missing:
         raise StoreError(
             f"the store has no {', '.join(missing)}",
@@ -108,17 +116,17 @@ def _settled(here: System, text: str, own: Facts) -> tuple[Settings, str | None]
 
     Raises StoreError where there are none, and the overlays would come and go with every tick.
     """
-    ways: list[tuple[object, ...]] = []
+    known: list[tuple[object, ...]] = []
     while True:
         wanted = configuration.parse(text, here.name)
-        if wanted.way in ways or len(ways) == _MOST_STEPS:
+        if wanted.fetch_key in known or len(known) == _MOST_STEPS:
             raise StoreError(
                 "its overlays bring an allie.conf that leads back to other overlays or stores",
                 "let all of them say the same",
             )
-        ways.append(wanted.way)
+        known.append(wanted.fetch_key)
         found, missing = _peek(here, wanted, own)
-        _need_all(missing)
+        _need_all(wanted, missing)
         if found is None:
             if text != generations.own_settings(here):
                 raise StoreError(
@@ -126,7 +134,7 @@ def _settled(here: System, text: str, own: Facts) -> tuple[Settings, str | None]
                     "name the overlay, too, that it stands in",
                 )
             return wanted, None
-        if configuration.parse(found, here.name).way == wanted.way:
+        if configuration.parse(found, here.name).fetch_key == wanted.fetch_key:
             return wanted, found
         text = found
 

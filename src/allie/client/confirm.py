@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Iterable
 
 from allie.client.lay import Laid, mark_at, may_adopt
 from allie.core import intent as intents
@@ -38,7 +39,7 @@ def confirm(
     confirmed = []
     newest = 0
     for step in steps:
-        if step.real in problems:
+        if step.real in problems or _still_holds(step, problems):
             continue
         try:
             step = _confirmed(reach, step, offers, laid)
@@ -107,6 +108,11 @@ def _confirmed(reach: Reach, step: Step, offers: dict[str, Offer], laid: dict[st
         wanted = (step.after.content, step.after.attrs) == step.wanted
         step = step._replace(after=step.after._replace(seen=seen if wanted else ""))
     return step
+
+
+def _still_holds(step: Step, problems: Iterable[str]) -> bool:
+    """Whether a directory of ours that was to go holds what could not be removed: it stays ours."""
+    return step.verb == REMOVE and any(real.startswith(f"{step.real}/") for real in problems)
 
 
 def _is_there(reach: Reach, real: str) -> bool:

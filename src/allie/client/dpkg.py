@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from allie.core.errors import StateError
 from allie.core.value import Value
-from allie.machine import atomic
+from allie.machine import atomic, tree
 
 _MD5 = 32  # characters
 _GAP = _MD5 + 2  # where the path begins in a line of sums
@@ -86,7 +86,7 @@ def _of_one(names: Sequence[str], lines: list[_Line], diversions: list[_Diversio
 def _sums(base: str, names: set[str]) -> Iterator[_Line]:
     """`digest  path` in each package's list, and `digest  /path` in ucf's."""
     wanted = {name.encode(errors="surrogateescape"): name for name in names}
-    for listed in _names(f"{base}/info"):
+    for listed in tree.names(f"{base}/info"):
         if listed.endswith(".md5sums"):
             package = listed.partition(".md5sums")[0].partition(":")[0]
             for line in _read(f"{base}/info/{listed}").split(b"\n"):
@@ -116,7 +116,7 @@ def _conffiles(base: str, names: set[str]) -> Iterator[_Line]:
 
 def _fields(base: str) -> dict[str, bytes]:
     """The field Conffiles of each package; what was changed last is in `updates/`."""
-    updates = [each for each in _names(f"{base}/updates") if each.isdigit()]
+    updates = [each for each in tree.names(f"{base}/updates") if each.isdigit()]
     found = {}
     for name in ("status", *(f"updates/{each}" for each in sorted(updates))):
         for stanza in _read(f"{base}/{name}").split(b"\n\n"):
@@ -144,18 +144,11 @@ def _listed(base: str, names: set[str]) -> set[str]:
     """Those of the names that some package has, if only as a link."""
     wanted = {f"/{name}".encode(errors="surrogateescape"): name for name in names}
     found: set[str] = set()
-    for listed in _names(f"{base}/info"):
+    for listed in tree.names(f"{base}/info"):
         if listed.endswith(".list"):
             lines = wanted.keys() & set(_read(f"{base}/info/{listed}").split(b"\n"))
             found |= {wanted[line] for line in lines}
     return found
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except OSError:
-        return []
 
 
 def _read(path: str) -> bytes:

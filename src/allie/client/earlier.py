@@ -9,7 +9,7 @@ import os
 
 from allie.client import systems
 from allie.core.errors import StateError
-from allie.machine import copies, occupants
+from allie.machine import copies, occupants, tree
 
 _OLD = "old-"
 MOST = 3  # trees that are left to those inside
@@ -20,7 +20,7 @@ def trees(root: str) -> list[str]:
     """The trees of before, the latest first; at the end one that is to go in any case."""
     above, _, name = root.rpartition("/")
     begins = f".{name}.{_OLD}"
-    names = os.listdir(above) if os.path.isdir(above) else []
+    names = tree.names(above)
     numbers = [each[len(begins) :] for each in names if each.startswith(begins)]
     found = sorted((int(each) for each in numbers if each.isdigit()), reverse=True)
     gone = [systems.beside(root, "gone")] if f".{name}.gone" in names else []

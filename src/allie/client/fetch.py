@@ -118,7 +118,7 @@ def overlay_path(settings: Settings, overlay: str) -> str:
 
 
 def _source(store: str, here: System, settings: Settings, until: float, exact: bool) -> _Source:
-    able = rsync.version(f"{here.state}/rsync", held=True)
+    able = rsync.version(f"{here.state}/rsync", limited=True)
     reach = rsync.transport(store, settings.stall)
     reach += rsync.exact_times(able, f"{here.state}/rsync")
     reach += [rsync.BY_CONTENT] * exact

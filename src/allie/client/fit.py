@@ -92,7 +92,7 @@ def keep(old: str, new: str, what: tuple[str, ...]) -> None:
     placed = {**state.load_ledger(locate.open_system(old)).entries}
     placed.update(state.load_ledger(here).entries)
     os.makedirs(here.state, 0o700, exist_ok=True)
-    able = rsync.version(f"{here.state}/rsync", held=True)
+    able = rsync.version(f"{here.state}/rsync", limited=True)
     inside = paths.Inside(new)
     found: dict[tuple[str, str], list[str]] = {}
     for path in _present(old, what):

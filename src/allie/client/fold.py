@@ -73,7 +73,7 @@ def _fold(here: System, ready: str, number: str) -> None:
         gone = (atomic.read(f"{ready}/{GONE}") or "").split("\0")[:-1]
         for name in reversed(gone):
             if tree.is_plain_way(present, name):  # else it is gone, and a link has come above it
-                _set_aside(f"{present}/{name}", replaced)
+                _keep_replaced(f"{present}/{name}", replaced)
         brought = [each for each in tree.listing(ready) if each[0] != GONE]
         times = {name: os.lstat(f"{ready}/{name}") for name, is_dir in brought if is_dir}
         for name, is_dir in brought:
@@ -122,14 +122,14 @@ def _bring(source: str, target: str, is_dir: bool, replaced: str) -> None:
             return
         tree.remove(target)  # what it held left before
     elif st:
-        _set_aside(target, replaced)
+        _keep_replaced(target, replaced)
     if is_dir:
         os.mkdir(target, 0o700)
     else:
         os.rename(source, target)
 
 
-def _set_aside(path: str, replaced: str) -> None:
+def _keep_replaced(path: str, replaced: str) -> None:
     """Take a file, or an emptied directory, out of the present generation."""
     st = tree.status(path)
     if st and tree.is_directory(st):

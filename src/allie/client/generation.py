@@ -171,20 +171,13 @@ def _names_near(generation: Generation, overlay: str, path: str) -> list[Listed]
         below = []
         for directory in above:
             at = f"{generation.path}/{overlay}/{directory}"
-            for name in [] if os.path.islink(at) else _names(at):  # it may lead anywhere
+            for name in [] if os.path.islink(at) else tree.names(at):  # it may lead anywhere
                 if tags.split(name)[0] == component:
                     spelling = f"{directory}/{name}" if directory else name
                     found.append(Listed(spelling, not is_last))
                     below.append(spelling)
         above = below
     return found
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except OSError:
-        return []
 
 
 def in_force(here: System, generation: Generation | None, facts: Facts) -> InForce:
@@ -199,7 +192,7 @@ def in_force(here: System, generation: Generation | None, facts: Facts) -> InFor
     if delivered is not None or followed is not None:
         present = _usable(here, followed) or _usable(here, _own_text(here))
         came = _usable(here, _own_text(here) if delivered is None else delivered) or present
-        if came and present and came.settings.way != present.settings.way:
+        if came and present and came.settings.fetch_key != present.settings.fetch_key:
             return present._replace(coming=came.text)
         if came:
             return came
@@ -248,7 +241,7 @@ def next_number(here: System) -> int:
 
     The ledger would take it for the one that it speaks of, and trust in what is not there.
     """
-    numbers = [int(name) for name in _names(here.mirror) if name.isdigit()]
+    numbers = [int(name) for name in tree.names(here.mirror) if name.isdigit()]
     if not os.path.lexists(here.current):
         numbers += state.load_ledger(here).generations.values()
     return max([*numbers, state.contact(here).generation]) + 1
@@ -287,6 +280,6 @@ def forget_parts(here: System) -> None:
 
 def remove_old(here: System, keep: set[int]) -> None:
     """Remove the generations that no ledger entry speaks of any more."""
-    for name in _names(here.mirror):
+    for name in tree.names(here.mirror):
         if name.isdigit() and int(name) not in keep:
             tree.remove(f"{here.mirror}/{name}")

@@ -98,7 +98,7 @@ def _found(top: str) -> tuple[int, int]:
 
 def _remove_orphans(here: System, books: Ledger) -> None:
     """Remove the pristine files that neither ledger, tombstone nor undo speaks of."""
-    kept = set(os.listdir(here.pristine)) if os.path.isdir(here.pristine) else set()
+    kept = set(tree.names(here.pristine))
     known = [*books.entries.values(), *(each.placed for each in books.tombstones.values())]
     used = {placed.pristine for placed in known}
     if kept <= used:

@@ -52,7 +52,7 @@ class _Question:
         self.here = locate.open_system(root)
         self.placed: Mapping[str, Placed] = state.load_ledger(self.here).entries
         self.own = _own_directories(root)
-        self.able = rsync.held_in(root, rsync.version(f"{job.base.state}/rsync"))
+        self.able = rsync.limited_to(root, rsync.version(f"{job.base.state}/rsync"))
         stall = job.settings.stall * rsync.PATIENCE
         self.reach = rsync.transport(store, stall)
         self.bounds = Bounds(stall)

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from allie.client import arrival, binding, fence, state, switch, systems
 from allie.client.arrival import FirstTick, Job
 from allie.core import system
-from allie.core.errors import AllieError, Busy
+from allie.core.errors import AllieError, Busy, StateError
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
@@ -47,7 +47,7 @@ def tend(base: System, settings: Settings, tick: Tick, first_tick: FirstTick) ->
     """Look after every other system of this PC."""
     outcomes = []
     ticking = []
-    open_ones = _fence(base, settings)
+    besides = _fence(base, settings)
     for declared in settings.others:
         if not declared.root or not declared.is_looked_after:
             if declared.is_partition:
@@ -55,7 +55,7 @@ def tend(base: System, settings: Settings, tick: Tick, first_tick: FirstTick) ->
             continue  # only ever the base; or looked after by somebody else, and entered
         job = Job(base, settings, declared, first_tick)
         try:
-            begun = _tend(job, tick)
+            begun = _tend(job, tick, besides)
         except Busy as error:
             begun = Outcome(declared.name, "waiting", error.message)
         except (AllieError, OSError) as error:
@@ -66,8 +66,8 @@ def tend(base: System, settings: Settings, tick: Tick, first_tick: FirstTick) ->
             ticking.append(begun)
     outcomes += _wait(base, ticking)
     return [
-        each._replace(state="failing", words=f"{each.words}; {open_ones[each.name]}")
-        if each.name in open_ones
+        each._replace(state="failing", words=f"{each.words}; {besides[each.name]}")
+        if each.name in besides
         else each
         for each in outcomes
     ]
@@ -90,8 +90,12 @@ def _fence(base: System, settings: Settings) -> dict[str, str]:
     return trouble
 
 
-def _tend(job: Job, tick: Tick) -> Outcome | _Ticking:
-    """Start what one system needs."""
+def _tend(job: Job, tick: Tick, besides: dict[str, str]) -> Outcome | _Ticking:
+    """Start what one system needs.
+
+    One whose update cannot be (an image of that name is not there) is ticked as it is; why stands
+    in `besides`, where the name of a system has what else is wrong with it.
+    """
     base, declared = job.base, job.declared
     name = declared.name
     if systems.is_held(base, name):
@@ -100,7 +104,10 @@ def _tend(job: Job, tick: Tick) -> Outcome | _Ticking:
     with systems.opened(base, declared) as root:
         place = systems.in_place(declared, root)
         if not place:
-            switch.recover(base, declared, root)
+            try:
+                switch.recover(base, declared, root)
+            except StateError as error:
+                besides[name] = str(error)
         stands, why = systems.standing(declared, root)
         if stands == systems.FOREIGN:
             return Outcome(name, "failing", why)
@@ -115,9 +122,14 @@ def _tend(job: Job, tick: Tick) -> Outcome | _Ticking:
     if stands != systems.THERE:
         return _start(job, "add", free, lambda: arrival.bring(job))
     if wanted and place:
-        return Outcome(name, "failing", f"{wanted}: allie system update {name} --in-place")
-    if wanted:
-        return _start(job, "update", free, lambda: switch.update(job))
+        besides[name] = f"{wanted}: allie system update {name} --in-place"
+    elif wanted:
+        began_before = arrival.trouble(base, name)[0]
+        begun = _start(job, "update", free, lambda: switch.update(job))
+        if not began_before:
+            return begun
+        if begun.state == "failing":
+            besides.setdefault(name, begun.words)
     if running:
         return Outcome(name, "there", "its last tick is still at work")
     atomic.remove(_failure(base, name))

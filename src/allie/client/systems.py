@@ -19,7 +19,7 @@ from allie.core.errors import Busy, PathRefused, StateError, UsageError, did_you
 from allie.core.settings import Declared, Settings
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import atomic, disks, locate, lock, mounts, paths
+from allie.machine import atomic, disks, locate, lock, mounts, paths, tree
 
 NOTE = whereabouts.NOTE
 book = binding.book
@@ -124,7 +124,7 @@ def note_place(base: System, declared: Declared) -> None:
 
 def noted(base: System) -> list[Declared]:
     """The systems that this PC ever looked after, each where it was last."""
-    names = os.listdir(base.systems) if os.path.isdir(base.systems) else []
+    names = tree.names(base.systems)
     return [
         Declared(each, (atomic.read(f"{base.systems}/{each}/{_PLACE}") or "").strip())
         for each in sorted(names)

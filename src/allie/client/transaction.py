@@ -108,6 +108,8 @@ def conclude(
         manifest = intents.encode(intent._replace(steps=tuple(undoable)))
         os.makedirs(place, 0o700, exist_ok=True)
         atomic.write(f"{place}/manifest", manifest, 0o600)
+    else:
+        _drop_undo(place)
     if atomic.remove(here.intent(intent.part)):
         atomic.sync_directory(here.state)
     return books
@@ -134,6 +136,22 @@ def undo_place(here: System, intent: Intent) -> str:
 def _make_undo(here: System, intent: Intent) -> None:
     os.makedirs(here.undo, 0o700, exist_ok=True)  # 0700 is for the last one alone
     os.makedirs(f"{undo_place(here, intent)}/files", 0o700, exist_ok=True)
+
+
+def _drop_undo(place: str) -> None:
+    """Remove the place of a transaction that changed nothing, unless something was kept there.
+
+    It would count as one of the ticks that can be undone, and another one would go for it.
+    """
+    try:
+        kept = [*tree.survey(f"{place}/files")] if os.path.isdir(f"{place}/files") else None
+        if kept is None or not all(tree.is_directory(st) for _, st in kept):
+            return
+        if not os.path.lexists(f"{place}/pristine"):
+            tree.remove(place)
+            os.rmdir(os.path.dirname(place))
+    except (OSError, PathRefused):
+        return  # the other part has changed something, or there is more than is walked
 
 
 def _keep_directories(

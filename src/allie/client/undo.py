@@ -9,7 +9,7 @@ from allie.client import kept, state, transaction
 from allie.client.recover import recover, sizes_of
 from allie.core import intent as intents
 from allie.core import stubs
-from allie.core.errors import PathRefused, UsageError
+from allie.core.errors import PathRefused, UsageError, words_of
 from allie.core.intent import Intent, Step
 from allie.core.ledger import DIRECTORY, NOTHING, PARTS, size_and_mtime
 from allie.core.plan import PLACE, REMOVE
@@ -18,14 +18,16 @@ from allie.core.system import System
 from allie.machine import lock, room, tree
 from allie.machine.reach import Reach
 
+_CHANGED = "it changed again since"
 
-def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], list[str], bool]:
+
+def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], dict[str, str], bool]:
     """Take back the last tick that changed something, or all back to `tick`, newest first.
 
     Each path only if it still holds what that tick placed. Then ticks pause, or the next would do
-    it all again. The kit stays. Returns (paths put back, and whether something stands there now;
-    paths left since they changed again; whether some of the kit would have gone). Raises
-    UsageError if there is nothing to undo.
+    it all again. The kit stays. A tick with a path whose place refuses it can be undone once more.
+    Returns (paths put back, and whether something stands there now; paths left, and why; whether
+    some of the kit would have gone). Raises UsageError if there is nothing to undo.
     """
     with lock.held(here, "undo"):
         recover(here)
@@ -40,13 +42,16 @@ def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], list[s
         # Before anything else: were we killed in the middle, the next tick would do it all again.
         state.set_pause(here, state.Pause(f"tick {wanted[0]} was undone"))
         way = _WayBack(here)
+        manifests = [each for number in wanted for each in kept.manifests(here, number)]
         with Reach(here.root) as reach:
-            for number in reversed(wanted):
-                for manifest in reversed(kept.manifests(here, number)):
-                    way.add(manifest, reach)
+            for manifest in reversed(manifests):
+                way.add(manifest, reach)
         back = way.go(now, wanted[0])
+        refused = {real for real, why in way.left.items() if why != _CHANGED}
+        again = {each.tick for each in manifests for step in each.steps if step.real in refused}
         for number in wanted:
-            kept.remove(f"{here.undo}/{number}")
+            if number not in again:
+                kept.remove(f"{here.undo}/{number}")
         return back, way.left, bool(way.kit)
 
 
@@ -60,7 +65,7 @@ class _WayBack:
         self.here = here
         self.steps: dict[str, Step] = {}
         self.offers: dict[str, Offer] = {}
-        self.left: list[str] = []
+        self.left: dict[str, str] = {}  # by real path, why
         self.kit: set[str] = set()  # paths of it that stay
 
     def add(self, manifest: Intent, reach: Reach) -> None:
@@ -74,19 +79,21 @@ class _WayBack:
             sizes = sizes_of(self.here, step)
             try:
                 stands = known.wanted if known else reach.describe(step.real, sizes)
-            except (OSError, PathRefused):  # the way there is another's by now
-                self._leave(step.real)
+            except (OSError, PathRefused) as error:
+                self.left.setdefault(step.real, words_of(error))
                 continue
+            if stands == step.before != step.wanted and not known:
+                continue  # an undo before brought it back, and could not do all
             if stands != step.wanted:
-                self._leave(step.real)
+                self.left.setdefault(step.real, _CHANGED)
             elif step.before[0] == NOTHING and not _came_meanwhile(place, step.real):
                 self._add(_back(step, REMOVE, step.before), None)
             else:
                 try:
                     if tree.is_plain_way(f"{place}/files", step.real):
                         self._add_kept(step, f"{place}/files/{step.real}")
-                except (OSError, PathRefused):  # its user made it what cannot be read, or not ended
-                    self._leave(step.real)
+                except (OSError, PathRefused) as error:  # its user made it what cannot be read
+                    self.left.setdefault(step.real, words_of(error))
 
     def go(self, tick: int, first: int) -> dict[str, bool]:
         """Do it, as a transaction of its own: the paths put back, whether something is there."""
@@ -100,16 +107,12 @@ class _WayBack:
         intent = Intent(tick, part, books.generations.get(part, 0), steps, first)
         outcome = transaction.carry_out(self.here, intent, self.offers, books)
         for problem in outcome.problems:
-            self._leave(problem.path)
+            self.left.setdefault(problem.path, problem.message)
         return {
             step.real: step.wanted[0] != NOTHING
             for step in outcome.confirmed
             if step.before != step.wanted
         }
-
-    def _leave(self, real: str) -> None:
-        if real not in self.left:
-            self.left.append(real)
 
     def _add_kept(self, step: Step, kept: str) -> None:
         if not os.path.lexists(kept):

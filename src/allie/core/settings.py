@@ -64,8 +64,8 @@ class Settings(Value):
     trusted: tuple[str, ...] = ()  # directories below which users' links are followed as root's are
 
     @property
-    def way(self) -> tuple[object, ...]:
-        """What decides whether a fetch by these settings succeeds, and what it brings."""
+    def fetch_key(self) -> tuple[object, ...]:
+        """What a fetch depends on: whether it succeeds, and what it brings."""
         return (self.stores, self.overlays, self.ring, self.stall)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from allie.core.errors import NotWritten
+from allie.core.errors import PROTECTED, NotWritten
 from allie.machine import console, listening, process, rsync
 from allie.machine.groups import Bounds
 from allie.machine.process import Finished
@@ -32,7 +32,7 @@ def fetch(
     asks: int = 0,
     like: str = "",
     update: bool = False,
-    spares: bool = False,
+    may_leave: bool = False,
     fresh: bool = False,
     excluded: Sequence[str] = (),
     limits: Sequence[str] = (),
@@ -40,7 +40,7 @@ def fetch(
     """Bring an image from a store into a tree.
 
     follow: given whole lines of what rsync prints, to show how far it is. update: the tree was a
-    system before: compressed on the wire, and all in one. spares: what here refuses to be written
+    system before: compressed on the wire, and all in one. may_leave: what cannot be written here
     stays as it is, and is named: a system on a partition has no other tree to fall back to.
     stall: as for `groups.Bounds`; there is no end for the whole, since an image may take hours.
     asks: as for `process.run`. The rest: as for `bring`.
@@ -63,21 +63,21 @@ def fetch(
         )
         bounds = Bounds(stall, disk=into)
         done = process.run(argv, bounds=bounds, on_output=lines, asks=asks)
-        _check(done, store, image, spares)
+        _check(done, store, image, may_leave)
 
 
 def _ignore(_lines: bytes) -> None:
     """What rsync prints where nobody looks on; it is not kept."""
 
 
-def _check(done: Finished, store: str, image: str, spares: bool) -> None:
+def _check(done: Finished, store: str, image: str, may_leave: bool) -> None:
     """Raise an error where not all was written; what this PC refuses is not the store's fault."""
     if not rsync.is_refused_here(done):
         rsync.check(done, store)
         return
-    if not spares:
+    if not may_leave:
         words = f"this PC lets it not be written: {rsync.reason(done)}"
-        raise NotWritten(words, rsync.PROTECTED)
+        raise NotWritten(words, PROTECTED)
     console.warn(f"{image}: left as it was on this PC: {rsync.reason(done)}")
 
 

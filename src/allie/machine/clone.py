@@ -13,7 +13,7 @@ import os
 import stat
 from contextlib import suppress
 
-from allie.machine import held, paths, tree
+from allie.machine import attributes, paths, tree
 from allie.machine.reach import Reach
 
 _CLONE = 0x40049409  # linux/fs.h, FICLONE
@@ -213,9 +213,9 @@ def _describe(
             continue
         if exact:
             raise OSError(errno.ENOTSUP, f"its attribute {name} cannot be kept there", target)
-        if name == held.ACL:
+        if name == attributes.ACL:
             with suppress(PermissionError):
-                os.chmod(target, held.mode_without(value, mode))
+                os.chmod(target, attributes.mode_without(value, mode))
     if times:
         os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
 

@@ -10,8 +10,8 @@ import errno
 import fcntl
 import os
 
-from allie.core.errors import StateError
-from allie.machine import beneath, clone, mounts, process, removing
+from allie.core.errors import PROTECTED, StateError
+from allie.machine import beneath, clone, mounts, process, removing, tree
 from allie.machine.removing import is_aside
 
 _SUBVOL_GETFLAGS = 0x80089419  # linux/btrfs.h; only a subvolume answers
@@ -77,12 +77,15 @@ def can_move(path: str) -> bool:
     """Whether a directory can be renamed: overlayfs moves none of its lower layer. It is not moved.
 
     It is asked by a rename onto a directory beside it that is not empty, which nothing can replace.
+    Raises StateError where it is immutable.
     """
     above, name = os.path.split(path)
     full = f"{above}/.{name}.probe"
     os.makedirs(f"{full}/full", 0o700, exist_ok=True)
     try:
         os.rename(path, full)
+    except PermissionError as error:
+        raise StateError(f"cannot move {path}: {error.strerror}", PROTECTED) from error
     except OSError as error:
         return error.errno != errno.EXDEV
     finally:
@@ -135,7 +138,7 @@ def discard(path: str) -> None:
 def aside_of(begins: str) -> list[str]:
     """What was set aside of trees, of those whose paths begin like this."""
     above, _, name = begins.rpartition("/")
-    names = sorted(os.listdir(above)) if os.path.isdir(above) else []
+    names = sorted(tree.names(above))
     return [f"{above}/{each}" for each in names if each.startswith(name) and is_aside(each)]
 
 

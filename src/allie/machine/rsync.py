@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from allie.core import leavings
-from allie.core.errors import StateError, StoreError, Unreachable
+from allie.core.errors import PROTECTED, StateError, StoreError, Unreachable
 from allie.core.value import Value
 from allie.machine import atomic, process
 from allie.machine.groups import FULL, MUCH
@@ -29,7 +29,6 @@ PARTIAL = 23  # something that was asked for is not there, or cannot be read
 _HERE = re.compile(  # on this side: so marked since rsync 3.2, before that known by what was done
     rb"rsync: (\[(generator|receiver)\]|mkstemp|rename|delete_file|recv_generator|failed to set)"
 )
-PROTECTED = "if it is immutable or append-only, or its directory: chattr -i -a"
 _CHANGED = (PARTIAL, 24)  # or files vanished: the store is being edited
 _NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
 _CONNECT = 10  # seconds
@@ -44,7 +43,7 @@ _LISTED = rb"^([d-])\S+\s+[0-9,.]+\s+\S+\s+\S+\s(.*)$"
 
 
 class Version(Value):
-    """What the rsync of this PC can do, and what is held where it writes."""
+    """What the rsync of this PC can do, and what the file system has to which it writes."""
 
     number: tuple[int, ...]
     acls: bool = True
@@ -69,10 +68,10 @@ def parse_version(text: str) -> Version:
     return Version(number, " no ACLs" not in text, " no xattrs" not in text)
 
 
-def version(notes: str, *, held: bool = False) -> Version:
+def version(notes: str, *, limited: bool = False) -> Version:
     """The version of the rsync in PATH, remembered in the file `notes` until the program changes.
 
-    held: without what the disk of that file does not hold. Raises StateError where there is no
+    limited: to what the file system of that file has. Raises StateError where there is no
     rsync.
     """
     path = process.program("rsync")
@@ -83,21 +82,21 @@ def version(notes: str, *, held: bool = False) -> Version:
     try:
         noted = json.loads(atomic.read(notes) or "null")
         if noted and noted["program"] == mark:
-            number, *can = noted["held" if held else "can"]
+            number, *can = noted["limited" if limited else "can"]
             return Version(tuple(number), *can)
     except (ValueError, KeyError, TypeError):
         pass  # a damaged note: ask again
     can = parse_version(process.run(["rsync", "--version"], check=True).out.decode())
-    note = {"program": mark, "can": can, "held": held_in(place, can)}
+    note = {"program": mark, "can": can, "limited": limited_to(place, can)}
     atomic.write(notes, json.dumps(note), durable=False)
-    return held_in(place, can) if held else can
+    return limited_to(place, can) if limited else can
 
 
-def held_in(place: str, able: Version) -> Version:
-    """The same without what the file system of a directory does not hold: rsync fails on that."""
-    from allie.machine import held  # noqa: PLC0415 - see HACKING.md, start-up
+def limited_to(place: str, able: Version) -> Version:
+    """The same without what the file system of a directory does not have: rsync fails on that."""
+    from allie.machine import attributes  # noqa: PLC0415 - see HACKING.md, start-up
 
-    acls, xattrs, users = held.tried(place)
+    acls, xattrs, users = attributes.tried(place)
     return able._replace(acls=able.acls and acls, xattrs=able.xattrs and xattrs, users=users)
 
 

@@ -46,6 +46,14 @@ def listing(top: str) -> Iterator[tuple[str, bool]]:
                     pending.append(path)
 
 
+def names(directory: str) -> list[str]:
+    """What is in a directory; nothing where there is none, or none that can be read."""
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
+
+
 def status(path: str) -> os.stat_result | None:
     """lstat, or None where nothing stands, or can stand: below a file, or a link to itself.
 

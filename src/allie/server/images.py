@@ -37,7 +37,7 @@ def passed_over(store: str) -> list[str]:
 
 def _there(store: str) -> list[str]:
     top = f"{store}/images"
-    there = os.listdir(top) if os.path.isdir(top) else []
+    there = tree.names(top)
     return sorted(name for name in there if name[0] != ".")
 
 

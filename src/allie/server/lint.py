@@ -22,7 +22,11 @@ from allie.server.lint_settings import Finding, Site
 
 _OWNED_BY_ROOT = ("etc", "root", "usr", "bin", "sbin", "lib", "boot")
 _FOR_ALL = ("usr", "bin", "sbin", "lib", "lib64")  # nothing in there is a secret
-_OPEN = "etc etc/allie usr usr/bin usr/lib usr/local usr/share var var/lib srv opt home".split()
+_OPEN = (
+    "etc etc/allie etc/profile.d etc/ssl etc/ssl/certs usr usr/bin usr/lib usr/local usr/share"
+    " var var/lib srv opt home etc/hosts etc/resolv.conf etc/nsswitch.conf etc/passwd etc/group"
+    " etc/profile etc/environment etc/os-release etc/localtime etc/services"
+).split()
 _MEANT_AS_HEADER = re.compile(
     rb"^[ \t]*(?:#+|//|;|--)[ \t]*allie[ \t]*[:;=-]?[ \t]*(?:every|on-change|timeout|needs)\b.*$",
     re.M | re.I,
@@ -34,7 +38,7 @@ def lint(store: str, name: str, images: Sequence[str], site: Site | None = None)
     site = site or lint_settings.survey(store)
     top = f"{store}/overlays/{name}"
     listing = [Listed(*each) for each in tree.listing(top)]
-    findings = [_left_out(name, each) for each in _tops_left_out(listing)]
+    findings = [_of_leaving(name, each) for each in _leavings(listing)]
     overlay = overlays.load(store, name)
     findings += [found for each in overlay.listing for found in _of_name(store, name, each, site)]
     findings += _of_size(overlay) + _kinds(overlay) + _ties(overlay) + _shut(store, overlay)
@@ -43,13 +47,13 @@ def lint(store: str, name: str, images: Sequence[str], site: Site | None = None)
     return findings + lint_settings.of_overlay(store, overlay, site)
 
 
-def _tops_left_out(listing: list[Listed]) -> list[str]:
+def _leavings(listing: list[Listed]) -> list[str]:
     """What no PC places, without what is below it."""
     found = [each.spelling for each in listing if leavings.pattern_of(each.spelling)]
     return [path for path in found if not leavings.pattern_of(path.rpartition("/")[0])]
 
 
-def _left_out(overlay: str, path: str) -> Finding:
+def _of_leaving(overlay: str, path: str) -> Finding:
     words = f"is not placed: names like {leavings.pattern_of(path)} are left by tools"
     return Finding(f"overlays/{overlay}/{path}", words, False)
 
@@ -111,7 +115,8 @@ def _of_status(path: str, st: os.stat_result, at: str) -> list[str]:
         found.append("is setuid or setgid")
     if not stat.S_ISLNK(st.st_mode) and st.st_mode & stat.S_IWOTH and not st.st_mode & stat.S_ISVTX:
         found.append("can be written by everybody")
-    if top in _FOR_ALL and stat.S_ISREG(st.st_mode) and not st.st_mode & 0o055:
+    is_for_all = top in _FOR_ALL or path in _OPEN
+    if is_for_all and stat.S_ISREG(st.st_mode) and not st.st_mode & 0o055:
         found.append(f"root alone can read it: chmod a+rX {at}")
     if path in _OPEN and stat.S_ISDIR(st.st_mode) and not st.st_mode & 0o001:
         found.append(f"root alone can pass it: chmod a+rx {at}")

@@ -81,7 +81,7 @@ def begun(store: str, name: str) -> Iterator[Part]:
 
 
 def fresh(part: Part) -> None:
-    """Make an empty tree; one that is there already was cut short, and is put aside.
+    """Make an empty tree; one that is there already was cut short, and is an earlier one now.
 
     It must not be filled further: rsync would change the attributes of files that the present
     version shares with it.
@@ -132,7 +132,7 @@ def drop(part: Part) -> None:
 def unfinished(store: str) -> list[str]:
     """The names of images that something was left of: an import was cut short."""
     top = f"{store}/images/{HIDDEN}"
-    names = sorted(os.listdir(top)) if os.path.isdir(top) else []
+    names = sorted(tree.names(top))
     return [name for name in names if _holds_work(f"{top}/{name}")]
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.client import earlier, state
-from allie.machine import groups, held, locate, room
+from allie.machine import attributes, groups, locate, room
 
 MAY = st.integers(0, 7)
 USER, GROUP_ITSELF, GROUP, MASK = 0x02, 0x04, 0x08, 0x10
@@ -19,7 +19,7 @@ USER, GROUP_ITSELF, GROUP, MASK = 0x02, 0x04, 0x08, 0x10
 
 def _acl(mode: int, itself: int, mask: int, named: list[tuple[int, int]]) -> bytes:
     """An ACL as the kernel has it. named: (USER or GROUP, what it may)."""
-    plain = held.of_mode(mode & ~0o070 | itself << 3)
+    plain = attributes.of_mode(mode & ~0o070 | itself << 3)
     entries = [(MASK, mask), *named]
     return plain + b"".join(bytes((tag, 0, may, 0)) + b"\0\0\0\0" for tag, may in entries)
 
@@ -31,7 +31,7 @@ def test_nobody_may_do_more_without_the_acl(
     """By acl(5), access check algorithm: for everybody but the owner, in any of the groups."""
     mode = mode & ~0o070 | mask << 3
     named = [(USER, each) for each in users] + [(GROUP, each) for each in teams]
-    left = held.mode_without(_acl(mode, itself, mask, named), mode)
+    left = attributes.mode_without(_acl(mode, itself, mask, named), mode)
     assert left & ~0o077 == mode & ~0o077
     mine, others = left >> 3 & 7, left & 7
     for may in users:  # in the file's group, or not
@@ -44,7 +44,7 @@ def test_nobody_may_do_more_without_the_acl(
 
 def test_the_acl_of_a_mode_says_no_more_than_the_mode() -> None:
     for mode in (0o640, 0o751, 0o077):
-        assert held.mode_without(held.of_mode(mode), mode) == mode
+        assert attributes.mode_without(attributes.of_mode(mode), mode) == mode
 
 
 UNCOUNTED = {"nothing (ramfs)": (0, 0), "no inodes (btrfs)": (1 << 20, 0)}
