@@ -1,7 +1,8 @@
 """A base system to enter others from: this machine, seen through a mount namespace.
 
-Its /etc, /usr/local, /var/lib, /var/tmp, /home, /srv, /run, /tmp and /dev are its own: nothing of it
-is seen outside, nor what other tests have there; the client in /usr/local/bin is the built archive, unpacked as a tick does it.
+Its /etc, /usr/local, /var/lib, /var/tmp, /home, /srv, /run, /tmp and /dev are its own: nothing of
+it is seen outside, and nothing in it that other tests have there. The client in /usr/local/bin is
+the built archive, unpacked as a tick does it.
 """
 
 from __future__ import annotations
