@@ -255,18 +255,10 @@ def _exchange(root: str, other: str) -> None:
     """Two trees change places: at once, or by renames that `recover` can end."""
     if not atomic.exchange(root, other):
         away = systems.beside(root, "away")
-        _rename(root, away)
+        os.rename(root, away)
         os.rename(other, root)
         os.rename(away, other)
         atomic.sync_directory(os.path.dirname(root))
-
-
-def _rename(tree: str, name: str) -> None:
-    try:
-        os.rename(tree, name)
-    except OSError as error:
-        hint = "if it is immutable or append-only: chattr -i -a"
-        raise StateError(f"cannot move {tree}: {error.strerror}", hint) from error
 
 
 def _update_in_place(job: Job, root: str, consent: bool, quick: bool) -> bool:
@@ -320,14 +312,15 @@ def _remove_trees(declared: Declared, root: str) -> None:
             raise StateError(f"{root} is in use (pid {' '.join(map(str, inside[:5]))})")
     if os.path.isdir(root) and lock.is_running(locate.open_system(root)):
         raise Busy(f"a tick of {declared.name} is running", "try again")
+    copies.discard_aside(systems.beside(root, ""))
     gone = systems.beside(root, "gone")
     copies.discard(gone)
-    for each in [root, *(systems.beside(root, each) for each in ("other", "part", "copy", "away"))]:
-        if os.path.isdir(each):
-            if copies.can_move(each):
-                _rename(each, gone)  # a half removed tree is no system
-            copies.discard(gone)
-            copies.discard(each)
+    trees = [root, *(systems.beside(root, each) for each in ("other", "part", "copy", "away"))]
+    there = filter(os.path.isdir, trees)
+    for each, moves in [(each, copies.can_move(each)) for each in there]:  # all are asked first
+        if moves:
+            os.rename(each, gone)  # a half removed tree is no system
+        copies.discard(gone)
+        copies.discard(each)
     for each in _old_trees(root):
         copies.discard(each)
-    copies.discard_aside(systems.beside(root, ""))

@@ -77,6 +77,7 @@ def can_move(path: str) -> bool:
     """Whether a directory can be renamed: overlayfs moves none of its lower layer. It is not moved.
 
     It is asked by a rename onto a directory beside it that is not empty, which nothing can replace.
+    Raises StateError where the directory itself is immutable.
     """
     above, name = os.path.split(path)
     full = f"{above}/.{name}.probe"
@@ -84,6 +85,9 @@ def can_move(path: str) -> bool:
     try:
         os.rename(path, full)
     except OSError as error:
+        if error.errno == errno.EPERM:
+            hint = "if it is immutable or append-only: chattr -i -a"
+            raise StateError(f"cannot move {path}: {error.strerror}", hint) from error
         return error.errno != errno.EXDEV
     finally:
         os.rmdir(f"{full}/full")
