@@ -83,11 +83,13 @@ def options(root: str, cmdline: str) -> str:
 def words(cmdline: str) -> list[str]:
     """The words of a kernel's command line, as the kernel divides it: what is in "…" is one.
 
-    >>> words('quiet  dyndbg="file a.c +p; file  b.c +p"')
+    A quote that nothing ends is ended with its line: it is not to swallow what follows.
+
+    >>> words('quiet  dyndbg="file a.c +p; file  b.c +p')
     ['quiet', 'dyndbg="file a.c +p; file  b.c +p"']
     """
     found = re.findall(r'(?:[^\s"]|"[^"\n]*(?:"|$|(?=\n)))+', cmdline)
-    return [each.strip() for each in found if each.strip()]
+    return [each + '"' * (each.count('"') % 2) for each in map(str.strip, found) if each]
 
 
 def for_grub(word: str) -> str:
