@@ -45,13 +45,17 @@ KEPT: Tree = {
 }
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Offer:
     """`allie offer` at work, and what it showed."""
 
     def __init__(self, server: Store, what: Path, *options: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         argv = server.argv("offer", what, "--port", str(self.port), *options)
         self.process = subprocess.Popen(
             argv,
@@ -107,6 +111,22 @@ def _left_behind() -> list[str]:
     run = Path("/run/allie")
     there = [path.name for path in run.iterdir()] if run.exists() else []
     return [name for name in there if name.startswith("offer")]
+
+
+@pytest.mark.parametrize("output", ["full", "gone"])
+def test_who_cannot_be_told_the_password_is_offered_nothing(tmp_path: Path, output: str) -> None:
+    """It would wait for ever for a capture that nobody can make."""
+    read, to = os.pipe()
+    os.close(read)
+    if output == "full":
+        os.close(to)
+        to = os.open("/dev/full", os.O_WRONLY)
+    root = busybox_root(tmp_path / "gold")
+    argv = Store(tmp_path / "store").argv("offer", root, "--port", str(free_port()))
+    done = subprocess.run(argv, stdout=to, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(to)
+    assert (done.returncode, b"could not be shown" in done.stderr) == (2, True), done
+    assert _left_behind() == []
 
 
 def test_a_running_system_comes_without_what_is_not_it(tmp_path: Path) -> None:

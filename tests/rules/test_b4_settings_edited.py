@@ -122,7 +122,7 @@ EDITS = [
     # stores
     Edit("an unreachable store", named("rsync://127.0.0.1:9"), "does not answer", unseen=True),
     Edit("no such host", named("rsync://nohost.invalid"), "does not answer", unseen=True),
-    Edit("no such directory", named("/srv/nosuch"), "no overlays/kit", unseen=True),
+    Edit("no such directory", named("/srv/nosuch"), "/srv/nosuch has none", unseen=True),
     Edit("no address", named("server:/srv"), "not the address"),
     Edit("a module that is not there", named("rsync://127.0.0.1:9/srv"), "not the address"),
     Edit("no store", rewritten("store =", "stor ="), "names no store"),

@@ -142,6 +142,8 @@ FINDINGS: list[tuple[dict[str, Any], str]] = [
     ({"etc": Dir(0o700)}, "root alone can pass it"),
     ({"etc/d": Dir(0o700), "etc/d/f": ""}, "others cannot reach etc/d/f"),
     ({"usr/bin/x": File("", 0o700)}, "root alone can read it"),
+    ({"etc/hosts": File("", 0o600)}, "root alone can read it"),
+    ({"etc/profile.d": Dir(0o700)}, "root alone can pass it"),
     ({"etc/x": File("", 0o666)}, "written by everybody"),
 ]  # fmt: skip
 

@@ -181,6 +181,42 @@ def test_another_image_in_the_settings_arrives_by_itself(room: Room, pc: TickPC)
     assert entry(pc, "el7")["image"] == "el8"
 
 
+def test_an_update_that_cannot_be_stops_no_tick(room: Room, pc: TickPC) -> None:
+    """By a slip in allie.conf, and by a tree that nobody can move."""
+    at = pc.root / "systems"
+    room.image("el8", {"etc/release": "eight\n"})
+    try:
+        for image, motd in (("nosuch", "one\n"), ("el8", "two\n")):
+            room.declare(section("el7", image=image))
+            pc.tick(rc=None)  # this one begins the update
+            until(lambda: not processes_of(pc.root), "it has ended")
+            room.overlay({"etc/motd": motd})
+            pc.tick(rc=1)
+            assert f"el7: ticked; update to {image} begun; last time: " in pc.log("98systems")
+            assert (at / "el7/etc/motd").read_text() == motd
+            until(lambda: not processes_of(pc.root), "it has ended again")
+            assert os.listdir(at) == ["el7"]
+            subprocess.run(["chattr", "+i", at / "el7"], check=True)
+        assert "chattr -i" in entry(pc, "el7")["words"]
+    finally:
+        subprocess.run(["chattr", "-i", at / "el7"], check=True)
+    pc.tick(rc=None)
+    settles(pc, "el7", "el8")
+
+
+def test_a_tree_that_cannot_be_moved_is_not_gone_back_to(room: Room, pc: TickPC) -> None:
+    room.image("el7", {"etc/release": "new\n"})
+    pc.run("system", "update", "el7").ok()
+    other = pc.root / "systems/.el7.other"
+    subprocess.run(["chattr", "+i", other], check=True)
+    try:
+        done = pc.run("system", "rollback", "el7")
+        assert (done.rc, "chattr -i" in done.err) == (2, True)
+    finally:
+        subprocess.run(["chattr", "-i", other], check=True)
+    assert (pc.root / "systems/el7/etc/release").read_text() == "new\n"
+
+
 def test_killed_in_mid_update_the_system_stands_and_the_update_goes_on(
     room: Room, pc: TickPC
 ) -> None:

@@ -218,7 +218,8 @@ def test_nothing_of_a_callers_gets_to_a_script(pc: TickPC, usual: str, caller: s
 @pytest.mark.parametrize("only_reads", [True, False])
 def test_nor_to_a_program(only_reads: bool) -> None:
     code = f"""
-import signal as s
+import os, signal as s
+os.environ["PATH"] = "/nowhere"
 for number in s.valid_signals() - {{s.SIGKILL, s.SIGSTOP}}:
     s.signal(number, s.SIG_IGN)
 s.pthread_sigmask(s.SIG_BLOCK, s.valid_signals())

@@ -129,8 +129,9 @@ def test_plan_is_what_the_next_tick_does(site: Site) -> None:
 
 def test_why(site: Site) -> None:
     site.overlay({"etc/motd": "of the image\n", "etc/motd##class.lab": "lab\n"}, "busybox1")
-    site.overlay({"lib/site/x": "x\n"})
-    site.join()
+    site.overlay({"lib/site/x": "x\n", "etc/tie##host.*": "", "etc/tie##host.*?": ""})
+    site.join(rc=1)
+    assert "/etc/tie is left as it is\n  " in site.pc.run("why", "/etc/tie").ok().out
     shown = site.pc.run("why", "/etc/motd").ok().out
     assert shown.splitlines()[0] == "/etc/motd is busybox1/etc/motd"
     assert "not common/etc/motd" in shown

@@ -187,6 +187,10 @@ def test_progress_is_shown_after_two_seconds(
     clock[0] += seconds
     show(b"noise\r      1,000  40%   1.00MB/s    0:00:09\r      1,234  42%   1.00MB/s    0:00:09 ")
     assert shown in capsys.readouterr().err
+    console.say("there")
+    assert capsys.readouterr() == ("there\n", "\n" if shown else ""), "on a line of its own"
+    console.say("once")
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,16 @@ from types import ModuleType, SimpleNamespace
 
 from allie import __version__
 from allie.cli import starting
-from allie.core.errors import FAILED, USAGE, AllieError, UsageError, did_you_mean, spoken, words_of
+from allie.core.errors import (
+    FAILED,
+    PROTECTED,
+    USAGE,
+    AllieError,
+    UsageError,
+    did_you_mean,
+    spoken,
+    words_of,
+)
 from allie.core.system import ARCHIVE, SERVERS_OWN
 from allie.core.value import TYPE_CHECKING
 from allie.machine import caller, console
@@ -64,6 +73,7 @@ _AGAINST = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room: a quota is reached",
     errno.EROFS: "mount it so that it can be written",
+    errno.EPERM: PROTECTED,
     errno.EIO: "look at the disk, and at what `dmesg` says of it",
 }
 _TAKEN_FIRST = ("--root", "--system", "--store")

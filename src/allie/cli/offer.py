@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from allie.client import offer
 from allie.core import offering
-from allie.core.errors import DONE
+from allie.core.errors import DONE, AllieError
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 
@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
             console.say(f"not offered: {disk}: another file system (capture's --with takes it in)")
         console.say("On the server (NAME is the image's name):")
         console.say(f"  {offered.command}")
+        if not console.is_heard():
+            raise AllieError("what to type on the server could not be shown: nothing is offered")
         console.warn("waiting for one capture; Ctrl-C ends it")
         said = offer.wait(offered)
     console.say(f"captured as {said}")

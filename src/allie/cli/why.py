@@ -61,19 +61,17 @@ def _as_spelled(inside: paths.Inside, path: str, known: grounds.Situation) -> st
 def explain(path: str, resolution: Resolution) -> list[str]:
     """The winner and the losers of a path, in words."""
     entry = resolution.entries.get(path)
-    lines = []
+    problems = [f"  {each.message}" for each in resolution.problems if each.path == path]
+    what = "left as it is" if problems else "in no overlay for this system"
     if entry:
-        flag = f" ({entry.flag})" if entry.flag else ""
-        lines.append(f"/{path} is {entry.source}{flag}")
-    else:
-        lines.append(f"/{path} is in no overlay for this system")
+        what = entry.source + (f" ({entry.flag})" if entry.flag else "")
+    lines = [f"/{path} is {what}"]
     lines += [
         f"  not {each.overlay}/{each.spelling}: {each.reason}"
         for each in resolution.losers
         if each.path == path
     ]
-    lines += [f"  {each.message}" for each in resolution.problems if each.path == path]
-    return lines
+    return lines + problems
 
 
 def _value(path: str, resolution: Resolution) -> dict[str, object]:

@@ -94,11 +94,16 @@ def _in_store(here: System, settings: Settings, own: Facts) -> str:
             return text
     except (SettingsError, StoreError):
         return ""  # why the fetch was refused says more
-    _need_all(missing)
+    _need_all(settings, missing)
     return ""
 
 
-def _need_all(missing: list[str]) -> None:
+def _need_all(settings: Settings, missing: list[str]) -> None:
+    if len(missing) == len(settings.overlays):
+        raise StoreError(
+            f"{', '.join(settings.stores)} has none of the overlays that allie.conf names",
+            "is it the address of a store?",
+        )
     if missing:
         raise StoreError(
             f"the store has no {', '.join(missing)}",
@@ -121,7 +126,7 @@ def _settled(here: System, text: str, own: Facts) -> tuple[Settings, str | None]
             )
         known.append(wanted.fetch_key)
         found, missing = _peek(here, wanted, own)
-        _need_all(missing)
+        _need_all(wanted, missing)
         if found is None:
             if text != generations.own_settings(here):
                 raise StoreError(

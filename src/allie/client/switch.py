@@ -15,12 +15,13 @@ import os
 from allie.client import arrival, earlier, fence, fit, same, systems
 from allie.client.arrival import Job
 from allie.client.systems import IMAGE, READY, Note
-from allie.core.errors import Busy, NotWritten, StateError, UsageError
+from allie.core.errors import PROTECTED, Busy, NotWritten, StateError, UsageError
 from allie.core.settings import Declared
 from allie.core.system import System
 from allie.machine import atomic, console, copies, disks, locate, lock, tree
 
 _HELD = "held"  # in the base's book: the image that was rolled back from
+_PATIENCE = 600.0  # seconds
 
 
 def wants_update(base: System, declared: Declared, root: str) -> str:
@@ -62,7 +63,7 @@ def update(job: Job, *, in_place: bool = False, quick: bool = False) -> bool:
             _begin(job, root, part, apart=found == same.LINKS)
         _build(job, root, part)
         _set_up(root, part)
-        _switch(root)
+        _switch(root, _PATIENCE)
         atomic.remove(f"{systems.book(base, declared.name)}/{_HELD}")
         return True
 
@@ -196,10 +197,13 @@ def _set_up(root: str, part: str) -> None:
         raise stuck[-1]
 
 
-def _switch(root: str) -> None:
-    """Take the files of the people over once more, and let the trees change places."""
+def _switch(root: str, patience: float = 0) -> None:
+    """Take the files of the people over once more, and let the trees change places.
+
+    patience: seconds to wait for a tick of the system.
+    """
     other = systems.beside(root, "other")
-    with lock.held(locate.open_system(root), "update"):
+    with lock.held(locate.open_system(root), "update", patience):
         fit.keep(root, other, fit.PEOPLES)
         atomic.sync_filesystem(other)
         _exchange(root, other)
@@ -211,7 +215,11 @@ def _exchange(root: str, other: str) -> None:
     if not atomic.exchange(root, other):
         away = systems.beside(root, "away")
         _rename(root, away)
-        os.rename(other, root)
+        try:
+            _rename(other, root)
+        except StateError:
+            os.rename(away, root)
+            raise
         os.rename(away, other)
         atomic.sync_directory(os.path.dirname(root))
 
@@ -220,8 +228,7 @@ def _rename(tree: str, name: str) -> None:
     try:
         os.rename(tree, name)
     except OSError as error:
-        hint = "if it is immutable or append-only: chattr -i -a"
-        raise StateError(f"cannot move {tree}: {error.strerror}", hint) from error
+        raise StateError(f"cannot move {tree}: {error.strerror}", PROTECTED) from error
 
 
 def _update_in_place(job: Job, root: str, consent: bool, quick: bool) -> bool:
@@ -275,14 +282,15 @@ def _remove_trees(declared: Declared, root: str) -> None:
             raise StateError(f"{root} is in use (pid {' '.join(map(str, inside[:5]))})")
     if os.path.isdir(root) and lock.is_running(locate.open_system(root)):
         raise Busy(f"a tick of {declared.name} is running", "try again")
+    copies.discard_aside(systems.beside(root, ""))
     gone = systems.beside(root, "gone")
     copies.discard(gone)
-    for each in [root, *(systems.beside(root, each) for each in ("other", "part", "copy", "away"))]:
-        if os.path.isdir(each):
-            if copies.can_move(each):
-                _rename(each, gone)  # a half removed tree is no system
-            copies.discard(gone)
-            copies.discard(each)
+    trees = [root, *(systems.beside(root, each) for each in ("other", "part", "copy", "away"))]
+    there = filter(os.path.isdir, trees)
+    for each, moves in [(each, copies.can_move(each)) for each in there]:  # all are asked first
+        if moves:
+            os.rename(each, gone)  # a half removed tree is no system
+        copies.discard(gone)
+        copies.discard(each)
     for each in earlier.trees(root):
         copies.discard(each)
-    copies.discard_aside(systems.beside(root, ""))

@@ -26,8 +26,7 @@ FAILED = 2
 USAGE = 64
 TEMPFAIL = 75
 FAULT = 70  # a fault of ALLiE's own, in a child of the tick (EX_SOFTWARE of sysexits.h)
-
-
+PROTECTED = "if it is immutable or append-only, or its directory: chattr -i -a"
 SPOKEN: dict[str, str] = {}  # paths by descriptors that are in use, and the names to say for them
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from allie.core.errors import NotWritten
+from allie.core.errors import PROTECTED, NotWritten
 from allie.machine import console, listening, process, rsync
 from allie.machine.groups import Bounds
 from allie.machine.process import Finished
@@ -77,7 +77,7 @@ def _check(done: Finished, store: str, image: str, may_leave: bool) -> None:
         return
     if not may_leave:
         words = f"this PC lets it not be written: {rsync.reason(done)}"
-        raise NotWritten(words, rsync.PROTECTED)
+        raise NotWritten(words, PROTECTED)
     console.warn(f"{image}: left as it was on this PC: {rsync.reason(done)}")
 
 

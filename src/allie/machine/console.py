@@ -30,6 +30,7 @@ _AFTER = 2.0  # seconds of work before progress is shown
 _COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1", "line": "4"}
 _SECRET = os.urandom(8).hex()  # a colour that a name or message brings along is none of ours
 _undelivered: list[OSError] = []
+_unended: list[str] = []  # the line of progress that stands on the terminal, if one does
 _OURS = rf"\x1b{_SECRET}\[([0-9]+)m"
 
 
@@ -74,11 +75,17 @@ def warn(text: str) -> None:
     _print(_plain(text, sys.stderr), sys.stderr)
 
 
+def is_heard() -> bool:
+    """Whether all that was said so far reached its reader."""
+    return not _undelivered
+
+
 def finish(code: int) -> int:
     """At the end of a command, whose exit status would be `code`: what it is.
 
     A reader who has seen enough and left (`allie log | head`) is nothing to complain of.
     """
+    _end_progress()
     for stream in (sys.stdout, sys.stderr):
         _deliver(stream)  # argparse prints by itself
     for error in _undelivered:
@@ -98,6 +105,7 @@ class Echo:
         """Some of it; a letter that is not complete yet waits for the rest."""
         text = self._decoder.decode(output, last).replace("\r\n", "\n")
         shown = re.sub("[^\n\t -~]+", lambda odd: printable(odd.group()), text).encode()
+        _end_progress()
         _deliver(sys.stdout)
         while shown:
             try:
@@ -140,12 +148,11 @@ def progress(what: str) -> tuple[list[str], Callable[[bytes], None] | None]:
     moved = Moved()
 
     def show(output: bytes) -> None:
-        was = moved.share
         if not moved.take(output) or time.monotonic() - began < _AFTER:
             return
-        end = "\n" if moved.share == 100 > was else ""
         words = printable(f"{what}: {moved.size:,} bytes, {moved.share} %, {moved.pace}")
-        print(f"\r\x1b[K{words}", end=end, file=sys.stderr, flush=True)
+        print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
+        _unended[:] = [words]
 
     return ["--info=progress2", "--no-inc-recursive"], show
 
@@ -181,6 +188,7 @@ def _escaped(letter: str) -> str:
 
 def _print(line: str, to: TextIO) -> None:
     """Print also what the terminal's own set of letters lacks."""
+    _end_progress()
     try:
         print(line, file=to)
     except UnicodeEncodeError:
@@ -189,6 +197,13 @@ def _print(line: str, to: TextIO) -> None:
     except OSError as error:  # of a line that is longer than what is held back
         _not_now(to.fileno(), error)
     _deliver(to)
+
+
+def _end_progress() -> None:
+    """Begin a new line after that of progress."""
+    if _unended:
+        _unended.clear()
+        _print("", sys.stderr)
 
 
 def _deliver(to: TextIO) -> None:

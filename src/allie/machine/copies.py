@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 
-from allie.core.errors import StateError
+from allie.core.errors import PROTECTED, StateError
 from allie.machine import beneath, clone, mounts, process, removing, tree
 from allie.machine.removing import is_aside
 
@@ -77,12 +77,15 @@ def can_move(path: str) -> bool:
     """Whether a directory can be renamed: overlayfs moves none of its lower layer. It is not moved.
 
     It is asked by a rename onto a directory beside it that is not empty, which nothing can replace.
+    Raises StateError where it is immutable.
     """
     above, name = os.path.split(path)
     full = f"{above}/.{name}.probe"
     os.makedirs(f"{full}/full", 0o700, exist_ok=True)
     try:
         os.rename(path, full)
+    except PermissionError as error:
+        raise StateError(f"cannot move {path}: {error.strerror}", PROTECTED) from error
     except OSError as error:
         return error.errno != errno.EXDEV
     finally:

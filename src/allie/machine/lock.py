@@ -21,17 +21,17 @@ _GLANCE = 0.1  # seconds
 
 
 @contextmanager
-def held(system: System, verb: str) -> Iterator[int]:
+def held(system: System, verb: str, patience: float = 0) -> Iterator[int]:
     """Hold the system's lock: yields a descriptor. Raises Busy, saying who has it.
 
-    Inside a tick (`pass_on`) nothing is locked again.
+    Inside a tick (`pass_on`) nothing is locked again. patience: seconds to wait for its holder.
     """
     make_state(system)
     if is_inside(system):
         yield int(os.environ[INHERITED])
         return
     descriptor = os.open(system.state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    if not take(descriptor):
+    if not take(descriptor, patience):
         os.close(descriptor)
         raise Busy(f"another tick of this system is running: {_holder(system)}", "wait for its end")
     try:
@@ -85,9 +85,9 @@ def is_taken(directory: str) -> bool:
         os.close(descriptor)
 
 
-def take(descriptor: int) -> bool:
+def take(descriptor: int, patience: float = 0) -> bool:
     """Take the lock; tried for a moment, since a view may just be looking (`is_running`)."""
-    until = time.monotonic() + _GLANCE
+    until = time.monotonic() + _GLANCE + patience
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -114,8 +114,9 @@ def run(
     streams = (in_read, out_write, err_write)
     argv = [_by_our_descriptors(each) for each in argv]
     lifeline = Lifeline()
-    if only_reads and has_program(argv[0]):
-        pid = _spawn(argv, streams, lifeline)
+    path = program(argv[0]) if only_reads else ""
+    if path:
+        pid = _spawn([path, *argv[1:]], streams, lifeline)
     else:
         pid = fork(lambda: _become(argv, lifeline), streams, keep=(*keep, lifeline.theirs))
     for descriptor in streams:
@@ -154,7 +155,7 @@ def _spawn(argv: Sequence[str], streams: tuple[int, int, int], lifeline: Lifelin
     """Start a program as the leader of its own session; its pid."""
     os.set_inheritable(lifeline.theirs, True)
     actions = [(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)]
-    pid = os.posix_spawnp(
+    pid = os.posix_spawn(
         argv[0],
         list(argv),
         environment(),

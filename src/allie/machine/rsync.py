@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from allie.core import leavings
-from allie.core.errors import StateError, StoreError, Unreachable
+from allie.core.errors import PROTECTED, StateError, StoreError, Unreachable
 from allie.core.value import Value
 from allie.machine import atomic, process
 from allie.machine.groups import FULL, MUCH
@@ -29,7 +29,6 @@ PARTIAL = 23  # something that was asked for is not there, or cannot be read
 _HERE = re.compile(  # on this side: so marked since rsync 3.2, before that known by what was done
     rb"rsync: (\[(generator|receiver)\]|mkstemp|rename|delete_file|recv_generator|failed to set)"
 )
-PROTECTED = "if it is immutable or append-only, or its directory: chattr -i -a"
 _CHANGED = (PARTIAL, 24)  # or files vanished: the store is being edited
 _NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
 _CONNECT = 10  # seconds

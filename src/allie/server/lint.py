@@ -22,7 +22,11 @@ from allie.server.lint_settings import Finding, Site
 
 _OWNED_BY_ROOT = ("etc", "root", "usr", "bin", "sbin", "lib", "boot")
 _FOR_ALL = ("usr", "bin", "sbin", "lib", "lib64")  # nothing in there is a secret
-_OPEN = "etc etc/allie usr usr/bin usr/lib usr/local usr/share var var/lib srv opt home".split()
+_OPEN = (
+    "etc etc/allie etc/profile.d etc/ssl etc/ssl/certs usr usr/bin usr/lib usr/local usr/share"
+    " var var/lib srv opt home etc/hosts etc/resolv.conf etc/nsswitch.conf etc/passwd etc/group"
+    " etc/profile etc/environment etc/os-release etc/localtime etc/services"
+).split()
 _MEANT_AS_HEADER = re.compile(
     rb"^[ \t]*(?:#+|//|;|--)[ \t]*allie[ \t]*[:;=-]?[ \t]*(?:every|on-change|timeout|needs)\b.*$",
     re.M | re.I,
@@ -111,7 +115,8 @@ def _of_status(path: str, st: os.stat_result, at: str) -> list[str]:
         found.append("is setuid or setgid")
     if not stat.S_ISLNK(st.st_mode) and st.st_mode & stat.S_IWOTH and not st.st_mode & stat.S_ISVTX:
         found.append("can be written by everybody")
-    if top in _FOR_ALL and stat.S_ISREG(st.st_mode) and not st.st_mode & 0o055:
+    is_for_all = top in _FOR_ALL or path in _OPEN
+    if is_for_all and stat.S_ISREG(st.st_mode) and not st.st_mode & 0o055:
         found.append(f"root alone can read it: chmod a+rX {at}")
     if path in _OPEN and stat.S_ISDIR(st.st_mode) and not st.st_mode & 0o001:
         found.append(f"root alone can pass it: chmod a+rx {at}")
