@@ -278,8 +278,10 @@ def test_the_manual_fits_a_terminal(page: Path) -> None:
 
 @pytest.mark.parametrize("page", manual.PAGES)
 def test_allie_help_shows_its_pages(page: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.main(["help", page]) == 0
-    assert "\nNAME\n" in capsys.readouterr().out
+    file, section, _ = manual.PAGES[page].rsplit(".", 2)
+    for name in (page, f"{file}({section})"):  # as pages name one another
+        assert main.main(["help", name]) == 0
+        assert "\nNAME\n" in capsys.readouterr().out
     assert {path.name for path in MAN_PAGES} == set(manual.PAGES.values())
 
 

@@ -268,7 +268,7 @@ def _on_a_disk(base: Base, loop: str) -> None:
         (["rootless"], 2, "those with a root: deb, bb, disk, gone"),
         (["gone"], 2, "there is no disk with PARTLABEL=gone"),
         (["bb", "--", "nosuch"], 127, "nosuch: there is no such program"),
-        (["bb", "--", "/etc/open"], 126, "/etc/open: Permission denied"),
+        (["bb", "--", "/etc/open"], 126, "/etc/open: you may not execute it: its mode is 0"),
         (["bb", "--", "old-script"], 126, "needs /usr/bin/python2, which is not there"),
         (["bb", "--", "dos"], 126, "needs /bin/sh\\r, which is not there"),
         (["bb", "--", "by-data"], 126, "needs /etc/open, which you may not run"),

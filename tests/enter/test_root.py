@@ -85,3 +85,11 @@ def test_an_old_system_without_run_or_resolver(base: Base) -> None:
         assert made.ok().lines == ["0 644"]
         base.run("sh", "-c", "mv /srv/old /srv/older; rm /srv/older/etc/resolv.conf", root=True)
     base.run("rm", "-r", "/srv/older", root=True).ok()
+
+
+@pytest.mark.parametrize("make", ["ln -s var/run", "touch"])
+def test_a_run_that_is_no_directory_is_named(base: Base, make: str) -> None:
+    base.run("sh", "-c", f"cp -a /srv/bb /srv/odd; cd /srv/odd; rmdir run; {make} run", root=True)
+    said = base.run("allie", "enter", "--root", "/srv/odd", "--", "true", root=True)
+    base.run("rm", "-r", "/srv/odd", root=True).ok()
+    assert (said.rc, "/srv/odd: its /run is no directory" in said.err) == (2, True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import leftovers
-from tests.systems.room import Room, arrives, in_system, kill, processes_of, section, until
+from tests.systems.room import Room, arrives, entry, in_system, kill, processes_of, section, until
 from tests.tick.site import TickPC, archive, needs_root, script
 from tests.worlds.toy import make_tree
 
@@ -80,6 +80,18 @@ def test_one_that_cannot_even_begin_is_the_bases_to_report(pc: TickPC) -> None:
     pc.tick(rc=1)
     assert "el7: cannot be ticked: " in pc.log("98systems")
     assert pc.read("systems/el8/etc/motd") == "of el8\n"
+
+
+def test_an_image_that_the_store_has_not_costs_no_tick(room: Room, pc: TickPC) -> None:
+    """A slip in allie.conf, say: it is said at each tick, and what the overlays bring comes."""
+    room.declare(section("el7", image="el77"), section("el8", overlays="kit, common, only8"))
+    for words in ("one\n", "two\n"):
+        room.overlay({"etc/motd": words})
+        pc.tick(rc=None)
+        until(lambda: not processes_of(pc.root), "the try has ended")
+        assert pc.read("systems/el7/etc/motd") == words
+    assert "el7: ticked; update to el77 begun; last time: " in pc.log("98systems")
+    assert "el77" in entry(pc, "el7")["words"]
 
 
 @pytest.mark.slow

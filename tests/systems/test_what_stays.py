@@ -12,7 +12,7 @@ import pytest
 from allie.core.errors import StateError
 from allie.machine import copies, removing
 from allie.server import images, parts, store
-from tests.systems.room import Room, entry, section, settles
+from tests.systems.room import Room, entry, section, settles, until
 from tests.tick.site import needs_root
 from tests.worlds.toy import Tree, make_tree
 
@@ -142,6 +142,31 @@ def test_a_system_goes_on_whatever_in_it_is_immutable(room: Room, what: str) -> 
         pc.tick()
     finally:
         subprocess.run(["chattr", "-R", "-i", str(at)], check=False, capture_output=True)
+
+
+@pytest.mark.real
+def test_a_system_that_is_immutable_itself_stays_and_is_ticked(room: Room) -> None:
+    """No other tree can take its place; that is asked before an image is fetched in vain."""
+    room.declare(section("el7"))
+    pc = room.pc("pc07")
+    settles(pc, "el7")
+    room.image("el8")
+    room.declare(section("el7", image="el8"))
+    at = pc.root / "systems"
+    chattr("+i", at / "el7")
+    try:
+        room.overlay({"etc/motd": "new\n"})
+        pc.tick(rc=None)
+        until(lambda: "chattr -i" in entry(pc, "el7")["words"], "the update was tried")
+        assert (at / "el7/etc/motd").read_text() == "new\n"
+        room.declare()
+        pc.tick()
+        said = pc.run("system", "remove", "el7")
+        assert (said.rc, f"cannot move {at}/el7: " in said.err) == (2, True)
+        assert os.listdir(at) == ["el7"]
+        assert (at / "el7/etc/motd").exists(), "nothing of it went"
+    finally:
+        chattr("-i", at / "el7")
 
 
 def _names(top: Path) -> list[str]:

@@ -199,7 +199,7 @@ def test_a_change_is_not_made_where_its_script_cannot_be_made_due(site: Site) ->
         failed = site.pc.run("run-conf")
     finally:
         subprocess.run(["chattr", "-a", done], check=True)
-    assert "/etc/motd: script 70a waits for it, and its done-file stays" in failed.err
+    assert "/etc/motd: script 70a waits for it, but /root/done refuses" in failed.err
     assert (site.pc.read("/etc/motd"), site.pc.read("/etc/other")) == ("common\n", "new\n")
     site.pc.tick()
     assert (site.pc.read("/etc/motd"), site.pc.count("/tmp/ran")) == ("new\n", 2)

@@ -259,7 +259,7 @@ def test_the_hosts_resolv_conf_is_not_touched(pc: TickPC, kind: str) -> None:
     pc.put({"root/conf/50a": script(*lines, "rm -f /etc/resolv.conf; true")})
     before = "nameserver 192.0.2.1\n"
     assert _host_resolver(before, pc.argv("run-conf", "50a")) == before
-    if kind not in ("dangling", "loop", "directory"):
+    if kind != "directory":
         assert before in pc.log("50a"), "it resolves names as the host does"
     if kind == "file":
         assert pc.read("/etc/resolv.conf") == "of the image\n", "it was a copy that was seen"

@@ -18,6 +18,9 @@ from allie.server import installer, iso
         (["6.12.1-amd64", "6.2.0-amd64"], "6.12.1-amd64"),
         (["6.1.0-9-amd64", "6.1.0-9-cloud-amd64"], "6.1.0-9-cloud-amd64"),
         (["5.14.0-503.el9", "5.14.0-70.el9"], "5.14.0-503.el9"),
+        (["6.1.0~rc3", "6.1.0", "6.0.9"], "6.1.0"),
+        (["6.1.0.old", "6.1.0"], "6.1.0"),  # as the kernel's `make install` calls the one before
+        (["6.6.30-gentoo.old", "6.6.30-gentoo"], "6.6.30-gentoo"),
     ],
 )
 def test_the_newest_kernel(releases: list[str], wanted: str) -> None:

@@ -151,9 +151,9 @@ def test_a_command_line_arrives_as_written(parameters: list[str], between: str) 
     ("cmdline", "words"),
     [
         ("", []),
-        (' a  "b', ["a", '"b']),
+        (' a  "b', ["a", '"b"']),
         ('a="x rw y" rw', ['a="x rw y"', "rw"]),
-        ('a="b\nc', ['a="b', "c"]),
+        ('a="b\nc', ['a="b"', "c"]),  # else the mark that we append were part of it
         ('a"b c"d e', ['a"b c"d', "e"]),
     ],
 )

@@ -86,6 +86,7 @@ def test_the_words_of_an_error(error: Exception, words: str) -> None:
         ("undo last", "tick 'last' is no number | allie undo --help"),
         ("pause --for", "--for needs a value | allie pause --help"),
         ("help tgas", "there is no page 'tgas' | did you mean tags?"),
+        ("help undo", "there is no page 'undo' | allie undo --help"),
         ("help x", "there is no page 'x' | pages: allie, system, enter"),
         ("vm el7 --accel kmv", "--accel 'kmv' is none of auto, kvm, tcg | did you mean kvm?"),
         ("vm el7 --root /x", "allie vm is for the machine that it runs on: it has no --root"),

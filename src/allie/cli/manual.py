@@ -10,6 +10,7 @@ import pkgutil
 import re
 import sys
 
+from allie.cli import main
 from allie.core.errors import DONE, UsageError, did_you_mean
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console, pager
@@ -40,10 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show the page; where there is no pager, print it."""
-    if args.page not in PAGES:
-        hint = did_you_mean(args.page, PAGES) or f"pages: {', '.join(PAGES)}; or COMMAND --help"
+    name = re.sub(r"^allie[-.]|\(\d\)$", "", args.page)  # also as pages name one another
+    if name not in PAGES:
+        hint = f"allie {name} --help" if name in main.VERBS else did_you_mean(name, PAGES)
+        hint = hint or f"pages: {', '.join(PAGES)}; or COMMAND --help"
         raise UsageError(f"there is no page {args.page!r}", hint)
-    text = (pkgutil.get_data("allie", f"man/{PAGES[args.page]}") or b"").decode()
+    text = (pkgutil.get_data("allie", f"man/{PAGES[name]}") or b"").decode()
     lines = rendered(text, _columns())
     if sys.stdin.isatty() and console.is_screen(sys.stdout):
         pager.become(console.as_shown(lines))  # comes back only where that cannot be

@@ -102,7 +102,7 @@ def _need_all(settings: Settings, missing: list[str]) -> None:
     if len(missing) == len(settings.overlays):
         raise StoreError(
             f"{', '.join(settings.stores)} has none of the overlays that allie.conf names",
-            "is it the address of a store?",
+            "is it the address of a store, and is its disk mounted?",
         )
     if missing:
         raise StoreError(

@@ -22,7 +22,8 @@ _FALLBACK = "/bin/sh"
 _COMMAND = """\
 #!/bin/sh
 exec {program} -ISBXutf8 -c "import sys
-sys.path.insert(0, sys.argv.pop(1))
+sys.argv.pop(0)
+sys.path.insert(0, sys.argv[0])
 from start import main
 sys.exit(main())" {archive} "$@"
 """

@@ -43,7 +43,7 @@ def before(here: System, steps: Iterable[Step], problems: dict[str, str]) -> Due
                 os.makedirs(f"{here.done}/{ASIDE}", 0o700, exist_ok=True)
                 os.rename(f"{here.done}/{name}", f"{here.done}/{ASIDE}/{name}")
             except OSError as error:
-                words = f"script {name} waits for it, and its done-file stays: {error.strerror}"
+                words = f"script {name} waits for it, but /root/done refuses: {error.strerror}"
                 problems.update({step.real: words for step in due.pop(name)})
         atomic.sync_directory(here.done)
     return due

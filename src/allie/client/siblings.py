@@ -39,8 +39,14 @@ class Outcome(Value):
 class _Ticking(Value):
     """A sibling whose tick we started."""
 
-    declared: Declared
+    job: Job
     began: float
+    wanted: str  # why it is to be updated then; "" if it is not
+
+    @property
+    def declared(self) -> Declared:
+        """What allie.conf says of it."""
+        return self.job.declared
 
 
 def tend(base: System, settings: Settings, tick: Tick, first_tick: FirstTick) -> list[Outcome]:
@@ -56,15 +62,14 @@ def tend(base: System, settings: Settings, tick: Tick, first_tick: FirstTick) ->
         job = Job(base, settings, declared, first_tick)
         try:
             begun = _tend(job, tick, besides)
-        except Busy as error:
-            begun = Outcome(declared.name, "waiting", error.message)
         except (AllieError, OSError) as error:
-            begun = Outcome(declared.name, "failing", str(error))
+            begun = _trouble(declared.name, error)
         if isinstance(begun, Outcome):
             outcomes.append(begun)
         else:
             ticking.append(begun)
-    outcomes += _wait(base, ticking)
+    ended = _wait(base, ticking)
+    outcomes += [_update(each, ended[each.declared.name]) for each in ticking]
     return [
         each._replace(state="failing", words=f"{each.words}; {besides[each.name]}")
         if each.name in besides
@@ -93,8 +98,7 @@ def _fence(base: System, settings: Settings) -> dict[str, str]:
 def _tend(job: Job, tick: Tick, besides: dict[str, str]) -> Outcome | _Ticking:
     """Start what one system needs.
 
-    One whose update cannot be (an image of that name is not there) is ticked as it is; why stands
-    in `besides`, where the name of a system has what else is wrong with it.
+    besides: what else is wrong with a system that is ticked all the same, by its name.
     """
     base, declared = job.base, job.declared
     name = declared.name
@@ -116,31 +120,45 @@ def _tend(job: Job, tick: Tick, besides: dict[str, str]) -> Outcome | _Ticking:
             arrival.finish(root)
             wanted = switch.wants_update(base, declared, root)
             running = lock.is_running(locate.open_system(root))
-            free = _free(root)
         else:
-            free = _free(os.path.dirname(root) if not place else root)
-    if stands != systems.THERE:
-        return _start(job, "add", free, lambda: arrival.bring(job))
-    if wanted and place:
-        besides[name] = f"{wanted}: allie system update {name} --in-place"
-    elif wanted:
-        began_before = arrival.trouble(base, name)[0]
-        begun = _start(job, "update", free, lambda: switch.update(job))
-        if not began_before:
-            return begun
-        if begun.state == "failing":
-            besides.setdefault(name, begun.words)
+            return _start(job, "add", root, lambda: arrival.bring(job))
     if running:
-        return Outcome(name, "there", "its last tick is still at work")
+        late = Outcome(name, "there", "its last tick is still at work")
+        return _update(_Ticking(job, 0, wanted), late)
     atomic.remove(_failure(base, name))
     began = time.time()
     _launch(base, f"allie-tick-{name}", ["--system", name, "run-conf"], lambda: _tick(job, tick))
-    return _Ticking(declared, began)
+    return _Ticking(job, began, wanted)
 
 
-def _start(job: Job, verb: str, free: int, work: Callable[[], object]) -> Outcome:
+def _trouble(name: str, error: Exception) -> Outcome:
+    if isinstance(error, Busy):
+        return Outcome(name, "waiting", error.message)
+    return Outcome(name, "failing", str(error))
+
+
+def _update(each: _Ticking, ticked: Outcome) -> Outcome:
+    """Have a system updated, if it is to be, once it was ticked: an update may fail for ever."""
+    if not each.wanted:
+        return ticked
+    job, name = each.job, ticked.name
+    try:
+        with systems.opened(job.base, job.declared) as root:
+            if systems.in_place(job.declared, root):
+                words = f"{each.wanted}: allie system update {name} --in-place"
+                begun = Outcome(name, "failing", words)
+            else:
+                begun = _start(job, "update", root, lambda: switch.update(job))
+    except (AllieError, OSError) as error:
+        begun = _trouble(name, error)
+    state_now = ticked.state if ticked.state == "failing" else begun.state
+    return Outcome(name, state_now, f"{ticked.words}; {begun.words}")
+
+
+def _start(job: Job, verb: str, root: str, work: Callable[[], object]) -> Outcome:
     """Have a system fetched or updated in the background, unless the disk was full and is."""
     base, name = job.base, job.declared.name
+    free = _free(root)
     trouble, away = arrival.trouble(base, name)
     before = arrival.full_since(base, name)
     if before and free < before * _MORE_ROOM:
@@ -195,8 +213,8 @@ def _failure(base: System, name: str) -> str:
     return f"{systems.book(base, name)}/tick"
 
 
-def _wait(base: System, ticking: list[_Ticking]) -> list[Outcome]:
-    """Wait a moment for the ticks that we started; the ordinary ones have nothing to do."""
+def _wait(base: System, ticking: list[_Ticking]) -> dict[str, Outcome]:
+    """How the ticks ended that we started, by system; the ordinary ones have nothing to do."""
     deadline = time.monotonic() + _PATIENCE
     outcomes: dict[str, Outcome] = {}
     with ExitStack() as stack:
@@ -217,7 +235,7 @@ def _wait(base: System, ticking: list[_Ticking]) -> list[Outcome]:
         if name in silent:
             late = Outcome(name, "failing", f"its tick does not begin; log: tick-{name}")
         outcomes.setdefault(name, late)
-    return list(outcomes.values())
+    return outcomes
 
 
 def _ended(base: System, each: _Ticking, root: str) -> Outcome | None:

@@ -107,7 +107,10 @@ def need_room(system: System) -> None:
         while not os.path.isdir(place):
             place = os.path.dirname(place)
         if not os.access(place, os.W_OK):
-            raise StateError(f"{place} cannot be written: nothing was begun", "a read-only disk?")
+            raise StateError(
+                f"{place} cannot be written: nothing was begun",
+                "a read-only disk? or immutable (chattr -i)?",
+            )
         disk = os.statvfs(place)
         # A file system that does not count says 0 of 0: ramfs, some of FUSE; btrfs of inodes.
         no_blocks = disk.f_blocks and disk.f_bfree * disk.f_frsize < _ROOM

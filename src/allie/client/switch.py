@@ -282,14 +282,15 @@ def _remove_trees(declared: Declared, root: str) -> None:
             raise StateError(f"{root} is in use (pid {' '.join(map(str, inside[:5]))})")
     if os.path.isdir(root) and lock.is_running(locate.open_system(root)):
         raise Busy(f"a tick of {declared.name} is running", "try again")
+    copies.discard_aside(systems.beside(root, ""))
     gone = systems.beside(root, "gone")
     copies.discard(gone)
-    for each in [root, *(systems.beside(root, each) for each in ("other", "part", "copy", "away"))]:
-        if os.path.isdir(each):
-            if copies.can_move(each):
-                os.rename(each, gone)  # a half removed tree is no system
-            copies.discard(gone)
-            copies.discard(each)
+    trees = [root, *(systems.beside(root, each) for each in ("other", "part", "copy", "away"))]
+    there = filter(os.path.isdir, trees)
+    for each, moves in [(each, copies.can_move(each)) for each in there]:  # all are asked first
+        if moves:
+            os.rename(each, gone)  # a half removed tree is no system
+        copies.discard(gone)
+        copies.discard(each)
     for each in earlier.trees(root):
         copies.discard(each)
-    copies.discard_aside(systems.beside(root, ""))

@@ -83,11 +83,13 @@ def options(root: str, cmdline: str) -> str:
 def words(cmdline: str) -> list[str]:
     """The words of a kernel's command line, as the kernel divides it: what is in "…" is one.
 
-    >>> words('quiet  dyndbg="file a.c +p; file  b.c +p"')
+    A quote that nothing ends is ended with its line: it is not to swallow what follows.
+
+    >>> words('quiet  dyndbg="file a.c +p; file  b.c +p')
     ['quiet', 'dyndbg="file a.c +p; file  b.c +p"']
     """
     found = re.findall(r'(?:[^\s"]|"[^"\n]*(?:"|$|(?=\n)))+', cmdline)
-    return [each.strip() for each in found if each.strip()]
+    return [each + '"' * (each.count('"') % 2) for each in map(str.strip, found) if each]
 
 
 def for_grub(word: str) -> str:
@@ -106,15 +108,17 @@ def for_grub(word: str) -> str:
 
 
 def newest_first(release: str) -> list[tuple[int, str]]:
-    """A key to sort kernel releases by: numbers as numbers.
+    """A key to sort kernel releases by: numbers as numbers; 6.1~rc1 and 6.1.old come before 6.1.
 
-    >>> sorted(["6.1.0-9", "6.1.0-18", "5.10"], key=newest_first, reverse=True)
-    ['6.1.0-18', '6.1.0-9', '5.10']
+    >>> sorted(["6.1.0-9", "6.1.0-18.old", "6.1.0-18", "5.10"], key=newest_first, reverse=True)
+    ['6.1.0-18', '6.1.0-18.old', '6.1.0-9', '5.10']
     """
-    return [
-        (len(each.lstrip("0")) + 1, each.lstrip("0")) if each[0] in "0123456789" else (0, each)
-        for each in re.findall("[0-9]+|[^0-9]+", release)
-    ]
+    key = []
+    for each in re.findall(r"[0-9]+|~|\.old$|(?:(?!\.old$)[^0-9~])+", release):
+        rank = -1 if each in ("~", ".old") else 0
+        number = each.lstrip("0")
+        key.append((len(number) + 1, number) if each[0] in "0123456789" else (rank, each))
+    return [*key, (0, "")]
 
 
 def quoted(word: str) -> str:

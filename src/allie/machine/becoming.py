@@ -77,6 +77,9 @@ def _why(program: str, error: OSError, argv: list[str], env: dict[str, str]) -> 
     needed = interpreter(_head(program)) if os.access(program, os.X_OK) else ""
     if error.errno == _ACCES and needed:
         return f"{program}: it needs {needed}, which you may not run"
+    if error.errno == _ACCES and os.path.isfile(program) and not os.access(program, os.X_OK):
+        mode = os.stat(program).st_mode & 0o7777
+        return f"{program}: you may not execute it: its mode is {mode:04o}"
     return f"{program}: {error.strerror}"
 
 

@@ -44,6 +44,7 @@ _DEVICE_LINKS = (
     ("stdout", "fd/1"),
     ("stderr", "fd/2"),
 )
+_RESOLV_CONF = "etc/resolv.conf"
 _RESOLVED, _RESOLVEDS = (  # systemd-resolved, and its link (tmpfiles.d of systemd)
     "usr/lib/systemd/systemd-resolved",
     "../run/systemd/resolve/stub-resolv.conf",
@@ -250,22 +251,26 @@ def resolv_conf(root: str) -> str:
 
     The base's is shown there, and the kernel mounts over nothing that is not there. What is made is
     an empty file, which the system's own DHCP client or NetworkManager writes when it is booted; or
-    the link of systemd-resolved, which is what a boot would make there. "" if it leads nowhere.
+    the link of systemd-resolved, which is what a boot would make there. A link that leads nowhere
+    is itself mounted over. "" if nothing can be.
     """
     try:
-        real = paths.Inside(root).file("etc/resolv.conf")
+        real = paths.Inside(root).file(_RESOLV_CONF)
         if not real.startswith("run/") and not os.path.lexists(f"{root}/{real}"):
             _make_resolv_conf(root, real)
-            real = paths.Inside(root).file("etc/resolv.conf")
-    except (PathRefused, OSError):  # read-only, say: its scripts then have no names of hosts
-        return ""
+            real = paths.Inside(root).file(_RESOLV_CONF)
+    except (PathRefused, OSError):  # read-only, say; or links in a circle
+        real = ""
     # The root's /run will be a new one: what is to be there need not exist.
-    return real if real.startswith("run/") or os.path.isfile(f"{root}/{real}") else ""
+    if real.startswith("run/") or (real and os.path.isfile(f"{root}/{real}")):
+        return real
+    leads_nowhere = os.path.islink(f"{root}/{_RESOLV_CONF}") and not os.path.islink(f"{root}/etc")
+    return _RESOLV_CONF if leads_nowhere else ""
 
 
 def _make_resolv_conf(root: str, real: str) -> None:
     with paths.parent_descriptor(root, real) as (above, name):
-        if real == "etc/resolv.conf" and within.is_file(root, _RESOLVED):
+        if real == _RESOLV_CONF and within.is_file(root, _RESOLVED):
             os.symlink(_RESOLVEDS, name, dir_fd=above)
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
