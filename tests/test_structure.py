@@ -33,7 +33,7 @@ CORE_MAY_IMPORT = set(
     "__future__ collections configparser enum fnmatch functools hashlib itertools json operator "
     "posixpath re stat typing _sha2 _sha256".split()
 )
-MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 26_500
+MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 26_800
 # Who may import inside a function, and why
 LATE_IMPORTERS = {
     "allie.cli.main": "imports only the module of the verb that was asked for",
