@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.rules.helpers import World, snapshot
-from tests.worlds.toy import make_tree
+from tests.worlds.toy import Link, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -62,3 +64,33 @@ def test_the_length_counts_after_the_tag_is_taken_off(tmp_path: Path) -> None:
     world = World(tmp_path, {f"etc/{'a' * 230}##host.pc07": "x\n"})
     world.good()
     assert world.read(f"etc/{'a' * 230}") == "x\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "made"),
+    [
+        ("root/conf", "a file\n"),
+        ("root/conf##host.pc07", "a file\n"),
+        ("root/conf##absent", ""),
+        ("root/conf", Link("/tmp")),
+        ("root", Link("/tmp")),
+        ("var", "a file\n"),
+        ("usr/local", "a file\n"),
+        ("root/conf/00overlay/x", "in a directory\n"),
+    ],
+)
+def test_what_allie_needs_stays_what_it_is(tmp_path: Path, path: str, made: Any) -> None:
+    """Else all below it would go, and no tick come any more."""
+    world = World(tmp_path, {"etc/motd": "1\n"})
+    kit = {"root/conf/00overlay": "fetch\n", "root/conf/run-conf": "run\n"}
+    world.put({**kit, "usr/local/tool": "a tool\n"}, "kit")
+    world.good()
+    world.put({path: made})
+    assert world.tick().rc == 1
+    assert [world.read(name) for name in kit] == [*kit.values()]
+    assert world.read("usr/local/tool") == "a tool\n"
+    top = world.overlay() / "/".join(path.split("/")[:3])
+    shutil.rmtree(top) if top.is_dir() and not top.is_symlink() else top.unlink()
+    world.put({"etc/motd": "2\n"})
+    world.good()
+    assert world.read("etc/motd") == "2\n"

@@ -30,6 +30,18 @@ def refusal(path: str) -> str:
     return ""
 
 
+# All of it, with the directories above
+PLACES = {"/".join(each.split("/")[:n]) for each in VITAL for n in range(1, each.count("/") + 2)}
+
+
+def wrong_kind(path: str, is_dir: bool) -> str:
+    """Why a path that ALLiE needs cannot be of this kind, or ""."""
+    is_file = path in NEEDED
+    kind = "file" if is_file else "directory"
+    wrong = path in PLACES and is_dir == is_file
+    return f"is a {kind} that ALLiE itself needs, and can be nothing else" if wrong else ""
+
+
 def is_vital(path: str) -> bool:
     """Whether the path is, or holds, something that ALLiE cannot work without."""
-    return any(vital == path or vital.startswith(path + "/") for vital in VITAL)
+    return path in PLACES

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from allie.core import tags
+from allie.core import offlimits, tags
 from allie.core.facts import Facts
 from allie.core.value import Value
 
@@ -113,8 +113,13 @@ class _Draft:
 def resolve(overlays: Iterable[Overlay], facts: Facts) -> Resolution:
     """Choose the winner of each path; the overlays come in the order they are laid."""
     draft = _Draft()
+    refused: list[Problem] = []
     for overlay in overlays:
         winners = _winners_within(overlay, facts, draft)
+        for path in offlimits.PLACES & winners.keys():  # in its way, what is below would go
+            why = offlimits.wrong_kind(path, winners[path].is_dir)
+            if why and winners[path].flag != "absent":
+                refused.append(Problem(path, f"{winners.pop(path).source}: {why}"))
         for path in winners.keys() & (draft.entries.keys() | draft.problems.keys()):
             _lay_over(winners[path], draft)
         draft.entries.update(winners)
@@ -122,7 +127,7 @@ def resolve(overlays: Iterable[Overlay], facts: Facts) -> Resolution:
     return Resolution(
         draft.entries,
         tuple(draft.losers),
-        tuple(Problem(path, message) for path, message in sorted(draft.problems.items())),
+        (*refused, *(Problem(path, words) for path, words in sorted(draft.problems.items()))),
         frozenset(draft.tagged),
     )
 

@@ -77,14 +77,9 @@ def _of_name(store: str, overlay: str, listed: Listed, site: Site) -> list[Findi
 
 def _why_never(path: str, listed: Listed, tag: tags.Tag) -> str:
     """Why a path can never be as the overlay has it; "" if it can."""
-    if not offlimits.is_vital(path):
-        return ""
-    if tag.flag == "absent":
+    if tag.flag == "absent" and offlimits.is_vital(path):
         return "holds what ALLiE itself needs; it cannot be made absent"
-    is_file = path in offlimits.NEEDED
-    kind = "file" if is_file else "directory"
-    wrong = listed.is_dir == is_file
-    return f"is a {kind} that ALLiE itself needs, and can be nothing else" if wrong else ""
+    return offlimits.wrong_kind(path, listed.is_dir)
 
 
 def _unknown_class(tag: tags.Tag, site: Site) -> str:
