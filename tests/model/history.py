@@ -346,6 +346,8 @@ class History:
             return
         self.paused = True
         journal = self.journal.get(known[-1])
+        for number in self._undoable():
+            self.journal.setdefault(number, None)  # the undo's own
         for path in [path for path in PLACES if not self._hides(path)]:
             states, stands = self.may[path], self.node(path)
             if journal:
