@@ -167,7 +167,7 @@ EDITS = [
     # another thing in its place
     Edit("a directory", instead(Dir()), "no regular file"),
     Edit("a directory with files", instead({"x": "x\n"}), "no regular file"),
-    Edit("a symlink above it", linked, "stands there"),
+    Edit("a symlink above it", linked, "ALLiE itself needs"),
     Edit("a symlink", instead(Link("site.conf")), "no regular file"),
     Edit(
         "absent",
