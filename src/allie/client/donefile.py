@@ -35,6 +35,7 @@ def note(here: System, script: Script, verdict: Verdict, headers: Headers, began
             os.makedirs(here.done, 0o700, exist_ok=True)
         except OSError as error:
             raise StateError(f"cannot make {here.done}: {error.strerror}") from error
+        atomic.sync_filesystem(here.root)  # or a power cut leaves it satisfied, and its work undone
         atomic.write(path, digest.of(script.content) + "\n", temporary=f"{here.done}/{HALF}")
         if headers.every:
             os.utime(path, (began, began))
