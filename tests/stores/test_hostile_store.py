@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from allie.client import fetch, join
 from allie.machine import listening
 from tests.rules.helpers import World, snapshot
 from tests.worlds import forked, machine
@@ -91,12 +92,15 @@ def test_what_it_says_is_bounded_and_plain(
 ) -> None:
     monkeypatch.setattr(listening, "_MOST_OUT", 1 << 18)  # rsync reads a welcome byte by byte
     monkeypatch.setattr(listening, "_MOST_SAID", 1 << 18)
+    # What rsync reads and passes on to nobody ends with the time that a fetch, or a question, has.
+    monkeypatch.setattr(fetch, "_WHOLE", 2)
+    monkeypatch.setattr(join, "_ASKING", 4)
     world = World(tmp_path, {"etc/motd": "one\n"})
     if joined:
         world.good()
     before = snapshot(world.root)
     with Hostile(talk) as store:
-        world.follow(store=store.url, stall=5)
+        world.follow(store=store.url, stall=2)
         before = {**before, "etc/allie/allie.conf": snapshot(world.root)["etc/allie/allie.conf"]}
         began = time.monotonic()
         said = world.tick().out

@@ -47,7 +47,7 @@ def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], dict[s
             for manifest in reversed(manifests):
                 way.add(manifest, reach)
         back = way.go(now, wanted[0])
-        refused = {real for real, why in way.left.items() if why != _CHANGED}
+        refused = {real for real, why in way.left.items() if why != _CHANGED} - way.lost
         again = {each.tick for each in manifests for step in each.steps if step.real in refused}
         for number in wanted:
             if number not in again:
@@ -66,6 +66,9 @@ class _WayBack:
         self.steps: dict[str, Step] = {}
         self.offers: dict[str, Offer] = {}
         self.left: dict[str, str] = {}  # by real path, why
+        self.lost: set[str] = (
+            set()
+        )  # whose copies cannot be read: there is nothing to wait for
         self.kit: set[str] = set()  # paths of it that stay
 
     def add(self, manifest: Intent, reach: Reach) -> None:
@@ -94,6 +97,7 @@ class _WayBack:
                         self._add_kept(step, f"{place}/files/{step.real}")
                 except (OSError, PathRefused) as error:  # its user made it what cannot be read
                     self.left.setdefault(step.real, words_of(error))
+                    self.lost.add(step.real)
 
     def go(self, tick: int, first: int) -> dict[str, bool]:
         """Do it, as a transaction of its own: the paths put back, whether something is there."""
