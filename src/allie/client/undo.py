@@ -66,9 +66,7 @@ class _WayBack:
         self.steps: dict[str, Step] = {}
         self.offers: dict[str, Offer] = {}
         self.left: dict[str, str] = {}  # by real path, why
-        self.lost: set[str] = (
-            set()
-        )  # whose copies cannot be read: there is nothing to wait for
+        self.lost: set[str] = set()  # whose copies cannot be read: there is nothing to wait for
         self.kit: set[str] = set()  # paths of it that stay
 
     def add(self, manifest: Intent, reach: Reach) -> None:
