@@ -18,8 +18,6 @@ from allie.core.system import System
 from allie.machine import lock, room, tree
 from allie.machine.reach import Reach
 
-_CHANGED = "it changed again since"
-
 
 def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], dict[str, str], bool]:
     """Take back the last tick that changed something, or all back to `tick`, newest first.
@@ -47,8 +45,8 @@ def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], dict[s
             for manifest in reversed(manifests):
                 way.add(manifest, reach)
         back = way.go(now, wanted[0])
-        refused = {real for real, why in way.left.items() if why != _CHANGED} - way.lost
-        again = {each.tick for each in manifests for step in each.steps if step.real in refused}
+        steps = ((each.tick, step.real) for each in manifests for step in each.steps)
+        again = {tick for tick, real in steps if real in way.refused}
         for number in wanted:
             if number not in again:
                 kept.remove(f"{here.undo}/{number}")
@@ -66,7 +64,7 @@ class _WayBack:
         self.steps: dict[str, Step] = {}
         self.offers: dict[str, Offer] = {}
         self.left: dict[str, str] = {}  # by real path, why
-        self.lost: set[str] = set()  # whose copies cannot be read: there is nothing to wait for
+        self.refused: set[str] = set()  # of these the ones whose place refuses, as yet
         self.kit: set[str] = set()  # paths of it that stay
 
     def add(self, manifest: Intent, reach: Reach) -> None:
@@ -81,12 +79,12 @@ class _WayBack:
             try:
                 stands = known.wanted if known else reach.describe(step.real, sizes)
             except (OSError, PathRefused) as error:
-                self.left.setdefault(step.real, words_of(error))
+                self._refuse(step.real, words_of(error))
                 continue
             if stands == step.before != step.wanted and not known:
                 continue  # an undo before brought it back, and could not do all
             if stands != step.wanted:
-                self.left.setdefault(step.real, _CHANGED)
+                self.left.setdefault(step.real, "it changed again since")
             elif step.before[0] == NOTHING and not _came_meanwhile(place, step.real):
                 self._add(_back(step, REMOVE, step.before), None)
             else:
@@ -95,7 +93,6 @@ class _WayBack:
                         self._add_kept(step, f"{place}/files/{step.real}")
                 except (OSError, PathRefused) as error:  # its user made it what cannot be read
                     self.left.setdefault(step.real, words_of(error))
-                    self.lost.add(step.real)
 
     def go(self, tick: int, first: int) -> dict[str, bool]:
         """Do it, as a transaction of its own: the paths put back, whether something is there."""
@@ -109,12 +106,18 @@ class _WayBack:
         intent = Intent(tick, part, books.generations.get(part, 0), steps, first)
         outcome = transaction.carry_out(self.here, intent, self.offers, books)
         for problem in outcome.problems:
-            self.left.setdefault(problem.path, problem.message)
+            self._refuse(problem.path, problem.message)
         return {
             step.real: step.wanted[0] != NOTHING
             for step in outcome.confirmed
             if step.before != step.wanted
         }
+
+    def _refuse(self, real: str, why: str) -> None:
+        """Leave a path that may be put back once its place takes it."""
+        if real not in self.left:
+            self.left[real] = why
+            self.refused.add(real)
 
     def _add_kept(self, step: Step, kept: str) -> None:
         if not os.path.lexists(kept):
