@@ -150,16 +150,20 @@ def text_of(generation: Generation | None, path: str, facts: Facts) -> str | Non
 
     Only that one directory is read, since this is asked at every tick, before anything is known.
     """
-    entry = entry_of(generation, path, facts) if generation else None
-    if generation is None or entry is None or entry.is_dir or entry.flag == "absent":
-        return None
-    return atomic.read(f"{generation.path}/{entry.source}")
+    return content_of(generation, entry_of(generation, path, facts)) if generation else None
 
 
 def entry_of(generation: Generation, path: str, facts: Facts) -> Entry | None:
     """What the overlays of a generation have at one path, whatever it is."""
     few = [Overlay(name, _names_near(generation, name, path)) for name in generation.overlays]
     return resolution.resolve(few, facts).entries.get(path)
+
+
+def content_of(generation: Generation, entry: Entry | None) -> str | None:
+    """The content of one of them; None where it is nothing, a directory, or to be absent."""
+    if entry is None or entry.is_dir or entry.flag == "absent":
+        return None
+    return atomic.read(f"{generation.path}/{entry.source}")
 
 
 def _names_near(generation: Generation, overlay: str, path: str) -> list[Listed]:
@@ -257,13 +261,11 @@ def prepare(here: System, before: Generation | None) -> tuple[str, list[str]]:
     try:
         os.makedirs(here.mirror, 0o700, exist_ok=True)
         left = f"{here.mirror}/left"
-        leftovers = [name for name in os.listdir(here.mirror) if name.endswith(".part")]
-        for name in leftovers:
-            if name != "current.part":
-                tree.remove(left)
-                with suppress(OSError):  # overlayfs moves no directory of its lower layer
-                    os.rename(f"{here.mirror}/{name}", left)
-                tree.remove(f"{here.mirror}/{name}")
+        for name in _parts(here):
+            tree.remove(left)
+            with suppress(OSError):  # overlayfs moves no directory of its lower layer
+                os.rename(f"{here.mirror}/{name}", left)
+            tree.remove(f"{here.mirror}/{name}")
         os.mkdir(part, 0o700)
     except OSError as error:
         raise StateError(f"cannot make {part}: {error.strerror}") from error
@@ -273,9 +275,14 @@ def prepare(here: System, before: Generation | None) -> tuple[str, list[str]]:
 
 def forget_parts(here: System) -> None:
     """What was fetched and not taken is of no use once the store has what we have."""
-    for name in os.listdir(here.mirror):
-        if name == "left" or (name.endswith(".part") and name != "current.part"):
-            tree.remove(f"{here.mirror}/{name}")
+    for name in (*_parts(here), "left"):
+        tree.remove(f"{here.mirror}/{name}")
+
+
+def _parts(here: System) -> list[str]:
+    """The generations in the mirror that are not complete; not the link to the present one."""
+    names = os.listdir(here.mirror)
+    return [name for name in names if name.endswith(".part") and name != "current.part"]
 
 
 def remove_old(here: System, keep: set[int]) -> None:

@@ -105,10 +105,10 @@ def _why_no_settings(here: System, known: Grounds, entry: Entry | None) -> str:
         return f"{source} is not followed, the settings of before are: {words}"
     if entry is None:
         return ""
-    text = generations.text_of(known.generation, system.SETTINGS, known.own)
     chosen = generations.entry_of(known.generation, system.SETTINGS, known.own)
     if chosen is None or chosen.source != entry.source:
         return f"{entry.source} cannot be used: it is read before classes, so it can have no class"
+    text = generations.content_of(known.generation, chosen)
     if text is None:
         return f"{entry.source} cannot be used: it is no regular file"
     try:

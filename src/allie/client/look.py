@@ -59,7 +59,8 @@ def look(
     mine = tuple(real for real in mine if real not in view.unseen and not view.is_shut_in(real))
     problems = [each for each in claims.problems if claims.belongs(each.path, part)]
     problems += [Problem(real, words) for real, words in view.unseen.items()]
-    shut_in = {real for real in {*claims.by_real, *ledger.entries} if view.is_shut_in(real)}
+    known = {*claims.by_real, *ledger.entries} if view.shut else ()
+    shut_in = {real for real in known if view.is_shut_in(real)}
     return Present(
         part=part,
         generation=generation.number,

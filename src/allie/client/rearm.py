@@ -74,9 +74,10 @@ def _made_due(here: System, steps: list[Step]) -> Due:
     """The scripts with a done-file that these steps make due."""
     due: Due = {}
     headers = {name: _headers(here, name) for name in os.listdir(here.done) if script.is_name(name)}
-    for step in steps:
+    for step in steps if headers else ():
+        path, names = here.at(step.real), _names(step)
         for name, each in headers.items():
-            if here.at(step.real) == f"{here.conf}/{name}" or script.wants(each, _names(step)):
+            if path == f"{here.conf}/{name}" or script.wants(each, names):
                 due.setdefault(name, []).append(step)
     return due
 
