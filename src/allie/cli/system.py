@@ -64,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
         hint = f"`system {args.action}` is for the others: boot one of them first (allie boot)"
         raise UsageError(f"{args.name} is the system that runs now", hint)
     settings = others.settings_of(here)
-    orphan = roster.orphan(here, settings, args.name) if args.action == "remove" else None
-    if orphan:
+    orphans = roster.orphans(here, settings) if args.action == "remove" else []
+    for orphan in [each for each in orphans if each.name == args.name]:
         switch.remove(here, orphan)
         console.say(f"{orphan.name}: removed{_left(orphan)}")
         return DONE
@@ -131,7 +131,7 @@ def _bind(here: System, declared: Declared, args: argparse.Namespace) -> None:
         disks.make(args.format, declared.root)
 
     def look(root: str) -> None:
-        others.need_room_for(declared, root)
+        others.need_free_place(declared, root)
 
     comes = args.trust and declared.image and declared.overlays  # else it is there already
     device = os.path.realpath(args.format) if args.format else ""

@@ -64,7 +64,7 @@ def bring(job: Job) -> None:
     """
     declared = _complete(job.declared)
     with at_work(job) as root:
-        systems.need_room_for(declared, root)
+        systems.need_free_place(declared, root)
         if systems.standing(declared, root)[0] == systems.THERE:
             finish(root)
             return

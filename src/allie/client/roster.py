@@ -44,28 +44,27 @@ def survey(base: System) -> list[Entry]:
         tick=report.tick if report else 0,
         attention=bool(report and report.needs_attention),
     )
-    orphans = (orphan(base, settings, each.name) for each in systems.noted(base))
     return [
         own,
         *(_entry(base, each) for each in settings.others if each.root),
-        *(_orphans_entry(base, each) for each in orphans if each),
+        *(_orphans_entry(base, each) for each in orphans(base, settings)),
     ]
 
 
-def orphan(base: System, settings: Settings, name: str) -> Declared | None:
-    """A system that is here, and that allie.conf does not name any more; None if it is none."""
-    places = {each.name: each.root for each in systems.noted(base)}
-    if name not in places or name in (base.name, *(each.name for each in settings.others)):
-        return None
-    found = Declared(name, places[name] or f"/systems/{name}")
-    if found.is_partition:
-        return found
+def orphans(base: System, settings: Settings) -> list[Declared]:
+    """The systems that are here, and that allie.conf does not name any more."""
+    known = {base.name, *(each.name for each in settings.others)}
+    noted = [each for each in systems.noted(base) if each.name not in known]
+    return [each for each in noted if each.is_partition or _has_trees(base, each)]
+
+
+def _has_trees(base: System, declared: Declared) -> bool:
     try:
-        root = systems.directory_of(base, found)
+        root = systems.directory_of(base, declared)
     except PathRefused:
-        return None
+        return False
     trees = [root, *(systems.beside(root, each) for each in ("other", "part"))]
-    return found if any(map(os.path.isdir, trees)) else None
+    return any(map(os.path.isdir, trees))
 
 
 def _orphans_entry(base: System, declared: Declared) -> Entry:

@@ -108,7 +108,7 @@ def standing(declared: Declared, root: str) -> tuple[str, str]:
     return FOREIGN, f"{declared.root} holds something that is no system of ALLiE's"
 
 
-def need_room_for(declared: Declared, root: str) -> None:
+def need_free_place(declared: Declared, root: str) -> None:
     """Raise StateError where something else stands in the place of a system."""
     stands, why = standing(declared, root)
     if stands == FOREIGN:
@@ -124,12 +124,12 @@ def note_place(base: System, declared: Declared) -> None:
 
 def noted(base: System) -> list[Declared]:
     """The systems that this PC ever looked after, each where it was last."""
-    names = tree.names(base.systems)
-    return [
-        Declared(each, (atomic.read(f"{base.systems}/{each}/{_PLACE}") or "").strip())
-        for each in sorted(names)
-        if not each.startswith(".")
-    ]
+    found = []
+    for name in sorted(tree.names(base.systems)):
+        if not name.startswith("."):
+            place = (atomic.read(f"{base.systems}/{name}/{_PLACE}") or "").strip()
+            found.append(Declared(name, place or f"/systems/{name}"))
+    return found
 
 
 def is_empty(root: str) -> bool:
