@@ -15,9 +15,8 @@ from allie.core.present import Offer, Standing
 from allie.core.system import System
 from allie.machine import mounts, paths, tree
 from allie.machine.paths import Inside
-from allie.machine.reach import Reach
+from allie.machine.reach import MOST_READ, Reach
 
-_MOST_READ = 64 << 20  # bytes of a user's file; larger ones are known by their size alone
 _WHOLE_TREE = 100 * 2**20  # bytes: a directory larger than this is never made absent
 
 
@@ -140,7 +139,7 @@ class Describer:
         if old and stat.S_ISREG(st.st_mode) and sizes and st.st_size not in sizes:
             return tree.of_size(st.st_size)
         known = max(sizes, default=0)
-        if st.st_size > max(known, _MOST_READ) and (st.st_uid or self.is_tainted(real)):
+        if st.st_size > max(known, MOST_READ) and (st.st_uid or self.is_tainted(real)):
             return tree.of_size(st.st_size)
         return tree.content_digest(self.reach.path(real), st)
 

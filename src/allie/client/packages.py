@@ -19,14 +19,13 @@ from allie.core.errors import PathRefused
 from allie.core.ledger import NOTHING, Placed, is_packages, pristine_name
 from allie.core.system import System
 from allie.machine import namespaces, paths, process, tree
-from allie.machine.reach import Reach
+from allie.machine.reach import MOST_READ, Reach
 
 _DPKG = "var/lib/dpkg"
 _KINDS = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}  # by the length of the digest
 _RPM = ("var/lib/rpm", "usr/lib/sysimage/rpm")
 _AT_ONCE = 20  # paths that rpm is asked about
 _MOST_SAID = 16 << 20  # bytes of its answer
-_MOST_READ = 64 << 20  # bytes of a user's file
 # What is kept beside a file that was not as its package had left it: the package's newer one.
 _BESIDE = (".dpkg-dist", ".dpkg-new", ".ucf-dist", ".ucf-new", ".rpmnew")
 
@@ -70,8 +69,7 @@ def _dangles(here: System, real: str, target: str) -> bool:
     """Whether a symlink at a real path would lead nowhere. Nothing is followed out of the root."""
     inside = paths.Inside(here.root)
     with suppress(OSError, PathRefused):
-        way = os.path.normpath(f"/{real.rpartition('/')[0]}/{target}")
-        way = os.path.normpath(target) if target.startswith("/") else way
+        way = os.path.normpath(os.path.join("/", os.path.dirname(real), target))
         return not os.path.lexists(inside.prefix + inside.file(way.lstrip("/")))
     return False
 
@@ -184,7 +182,7 @@ def _is_one_of(path: str, digests: frozenset[str]) -> bool:
         st = tree.status(path) if digests else None
         if st and stat.S_ISLNK(st.st_mode):
             return f"l:{os.readlink(path)}" in digests
-        if st and stat.S_ISREG(st.st_mode) and (st.st_uid == 0 or st.st_size <= _MOST_READ):
+        if st and stat.S_ISREG(st.st_mode) and (st.st_uid == 0 or st.st_size <= MOST_READ):
             kinds = {len(each) for each in digests if each[:2] != "l:"}
             return any(_digest(path, each) in digests for each in kinds)
     return False

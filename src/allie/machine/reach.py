@@ -21,9 +21,7 @@ from allie.machine import paths, tree, user_mounts
 from allie.machine.user_mounts import Mounts
 
 _MOST_OPEN = 32  # directories; some services may have no more than 256 files open
-_MOST_READ = (
-    64 << 20
-)  # bytes of a file that may be a user's, if nobody knows how large it should be
+MOST_READ = 64 << 20  # bytes of a file that may be a user's, where nobody knows its size
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WORDS = {
     errno.ELOOP: "a directory above it became a symlink",
@@ -133,7 +131,7 @@ class Reach:
             return False
         if sizes:
             return st.st_size not in sizes
-        large = st.st_size > _MOST_READ
+        large = st.st_size > MOST_READ
         return large and (st.st_uid != 0 or self.is_tainted(real.rpartition("/")[0]))
 
     def _find(self, real: str) -> int:
