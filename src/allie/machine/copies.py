@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 
 from allie.core.errors import PROTECTED, StateError
 from allie.machine import beneath, clone, mounts, process, removing, tree
 from allie.machine.removing import is_aside
 
 _SUBVOL_GETFLAGS = 0x80089419  # linux/btrfs.h; only a subvolume answers
+_RDONLY = 2  # linux/btrfs.h, BTRFS_SUBVOL_RDONLY: a flag in what it answers
 _GAP = 2  # the inode number of a snapshot's empty directory where a subvolume was
 _DEEP = 100  # levels; no subvolume lies deeper
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,7 +25,15 @@ _FS_INFO = 0x8400941F  # linux/btrfs.h; any directory there answers
 
 def is_subvolume(path: str) -> bool:
     """Whether a directory is a btrfs subvolume: it can be snapshotted."""
-    return _answers(path, _SUBVOL_GETFLAGS, 8)
+    return _answer(path, _SUBVOL_GETFLAGS, 8) is not None
+
+
+def is_snapshot(path: str) -> bool:
+    """Whether a directory is a read-only subvolume of a btrfs."""
+    if os.lstat(path).st_ino != removing.SUBVOLUME:  # as nearly always, and then it is not opened
+        return False
+    flags = _answer(path, _SUBVOL_GETFLAGS, 8, os.O_NOFOLLOW) or b""
+    return bool(int.from_bytes(flags, sys.byteorder) & _RDONLY)
 
 
 def begin(path: str) -> None:
@@ -43,7 +53,7 @@ def begin(path: str) -> None:
 
 def make(path: str) -> None:
     """Make an empty tree: a subvolume on btrfs, so that a copy of it will cost nothing."""
-    if _answers(os.path.dirname(path), _FS_INFO, 1024) and process.has_program("btrfs"):
+    if _answer(os.path.dirname(path), _FS_INFO, 1024) is not None and process.has_program("btrfs"):
         made = process.run(["btrfs", "subvolume", "create", path])
         if made.code == 0:
             os.chmod(path, 0o755)
@@ -148,14 +158,16 @@ def discard_aside(begins: str) -> None:
         discard(path)
 
 
-def _answers(directory: str, question: int, size: int) -> bool:
-    """Whether a directory answers an ioctl(2) that is a question."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _answer(directory: str, question: int, size: int, more: int = 0) -> bytes | None:
+    """What a directory answers to an ioctl(2) that is a question; None if it does not.
+
+    more: flags to open it with.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | more)
     try:
-        fcntl.ioctl(descriptor, question, b"\0" * size)
-        return True
+        return fcntl.ioctl(descriptor, question, b"\0" * size)
     except OSError:
-        return False
+        return None
     finally:
         os.close(descriptor)
 

@@ -19,7 +19,7 @@ _ASIDE = ".stuck-"
 _DEEP = 50  # levels: as many directories are open
 _MOST, _MOST_NAMED = 1000, 3  # things that stay: that are counted, that are named
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_SUBVOLUME = 256  # the inode number of every btrfs subvolume
+SUBVOLUME = 256  # the inode number of every btrfs subvolume, at its top
 _SUBVOL_SETFLAGS = 0x4008941A  # linux/btrfs.h
 _WORDS = {
     errno.EPERM: "it is immutable or append-only, or in such a directory: chattr -i -a",
@@ -133,7 +133,7 @@ def _taken(path: str, above: int | None = None) -> int:
         descriptor = beneath.open_beneath(above, path, _OPEN)
     if os.geteuid() == 0:
         with suppress(OSError):  # immutable itself, say: then nobody adds anything to it
-            if os.fstat(descriptor).st_ino == _SUBVOLUME:
+            if os.fstat(descriptor).st_ino == SUBVOLUME:
                 _make_writable(descriptor)
             os.fchown(descriptor, 0, 0)
             os.fchmod(descriptor, 0o700)

@@ -5,16 +5,14 @@ What the present version and earlier attempts have already is linked; the rest c
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
-import struct
 from collections.abc import Iterator, Sequence
 
 from allie.core import leftout
 from allie.core.errors import StateError, StoreError, UsageError
 from allie.core.leftout import LeftOut
-from allie.machine import console, process, rsync, tree
+from allie.machine import console, copies, process, rsync, tree
 from allie.machine import source as machines
 from allie.machine.groups import Bounds
 from allie.machine.process import Finished
@@ -25,9 +23,6 @@ _MOST_SAID = 1 << 12  # pieces, of up to 64 KiB each, of what is told of what wa
 _SWAP_AT = tuple(size - 10 for size in (4 << 10, 8 << 10, 16 << 10, 64 << 10))  # a page's end
 _SWAP = (b"SWAPSPACE2", b"SWAP-SPACE", b"S1SUSPEND\0", b"S2SUSPEND\0")  # mkswap(8), hibernated
 _LEAST_SWAP = 40 << 10  # bytes
-_SUBVOLUME = 256  # the number of the inode at the top of each of a btrfs, BTRFS_FIRST_FREE_OBJECTID
-_GET_FLAGS = 0x80089419  # ioctl BTRFS_IOC_SUBVOL_GETFLAGS, linux/btrfs.h
-_READ_ONLY = 2  # BTRFS_SUBVOL_RDONLY
 _VANISHED = 24  # rsync: files went away while it read; a running system does that
 
 
@@ -86,20 +81,9 @@ def _snapshots(top: str, points: set[str]) -> Iterator[str]:
             short = path[len(top) :]
             if short in points or os.path.islink(path):
                 names.remove(name)
-            elif os.lstat(path).st_ino == _SUBVOLUME and _is_read_only(path):
+            elif copies.is_snapshot(path):
                 names.remove(name)
                 yield short
-
-
-def _is_read_only(subvolume: str) -> bool:
-    descriptor = os.open(subvolume, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        flags = fcntl.ioctl(descriptor, _GET_FLAGS, bytes(8))
-        return bool(struct.unpack("Q", flags)[0] & _READ_ONLY)
-    except OSError:
-        return False  # no subvolume: a directory that happens to have this number
-    finally:
-        os.close(descriptor)
 
 
 def bring(
