@@ -149,7 +149,7 @@ def _flaw_of_value(condition: Condition) -> str:
         return hosts.flaw(value)
     if attribute == "image" and not globs.is_possible(value):
         return "a set that runs backwards has no letter in it"
-    if attribute not in ("host", "image", "class") and re.search("[*?[]", value):
+    if attribute not in ("image", "class") and re.search("[*?[]", value):
         return "only host and image take patterns"
     if attribute == "arch" and value.lower() in _ARCHS:
         return f"uname -m says {_ARCHS[value.lower()]}"

@@ -24,8 +24,8 @@ def write(
     """Make `path` hold `data`: temp file beside it, fsync, rename, fsync of the directory.
 
     durable=False leaves out both fsyncs, for what the next tick can make again. temporary: its path
-    meanwhile, where names are not ours, and so may end as ours do. Raises
-    StateError, with the path, where the disk does not take it.
+    meanwhile, where names are not ours, and so may end as ours do. Raises StateError, with the
+    path, where the disk does not take it.
     """
     body = data.encode(errors="surrogateescape") if isinstance(data, str) else data
     temporary = temporary or f"{path}.part"

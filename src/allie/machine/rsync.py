@@ -71,8 +71,7 @@ def parse_version(text: str) -> Version:
 def version(notes: str, *, limited: bool = False) -> Version:
     """The version of the rsync in PATH, remembered in the file `notes` until the program changes.
 
-    limited: to what the file system of that file has. Raises StateError where there is no
-    rsync.
+    limited: to what the file system of that file has. Raises StateError where there is no rsync.
     """
     path = process.program("rsync")
     if not path:

@@ -122,7 +122,7 @@ def _machine(part: Part, address: str) -> Machine:
     if not about:
         return Machine()
     try:
-        fetch = ["rsync", "--no-motd", "--max-size=16m", *reach, "--"]
+        fetch = ["rsync", "--max-size=16m", *reach, "--"]
         done = process.run([*fetch, f"{about}/{offering.MACHINE}", note], bounds=Bounds(_STALL))
         value = json.loads((atomic.read(note) or "") if done.code == 0 else "{}")
         paths = {key: tuple(map(str, value.get(key, ()))) for key in ("mounts", "swap")}

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from allie.core import leavings, offlimits, resolution, script, stubs, system, tags
 from allie.core.errors import PathRefused
 from allie.core.resolution import Listed, Overlay
-from allie.machine import paths, tree, within
+from allie.machine import paths, within
 from allie.server import lint_settings, overlays
 from allie.server.lint_settings import Finding, Site
 
@@ -36,10 +36,8 @@ _MEANT_AS_HEADER = re.compile(
 def lint(store: str, name: str, images: Sequence[str], site: Site | None = None) -> list[Finding]:
     """Check one overlay; images: names of images that it is to be laid over."""
     site = site or lint_settings.survey(store)
-    top = f"{store}/overlays/{name}"
-    listing = [Listed(*each) for each in tree.listing(top)]
-    findings = [_of_leaving(name, each) for each in _leavings(listing)]
-    overlay = overlays.load(store, name)
+    overlay, left = overlays.sort(store, name)
+    findings = [_of_leaving(name, path) for path in left if not _lies_in_one(path)]
     findings += [found for each in overlay.listing for found in _of_name(store, name, each, site)]
     findings += _of_size(overlay) + _kinds(overlay) + _ties(overlay) + _shut(store, overlay)
     for image in images:
@@ -47,10 +45,9 @@ def lint(store: str, name: str, images: Sequence[str], site: Site | None = None)
     return findings + lint_settings.of_overlay(store, overlay, site)
 
 
-def _leavings(listing: list[Listed]) -> list[str]:
-    """What no PC places, without what is below it."""
-    found = [each.spelling for each in listing if leavings.pattern_of(each.spelling)]
-    return [path for path in found if not leavings.pattern_of(path.rpartition("/")[0])]
+def _lies_in_one(path: str) -> bool:
+    """Whether a directory above a path is left out already."""
+    return bool(leavings.pattern_of(path.rpartition("/")[0]))
 
 
 def _of_leaving(overlay: str, path: str) -> Finding:

@@ -8,13 +8,13 @@ What umoci does not know is put in its words: docker's media types, and layers p
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from allie.core import digest as digests
 from allie.core.errors import PathRefused, StoreError, UsageError
 from allie.core.value import Value
 from allie.machine import atomic, paths, process, within
@@ -93,7 +93,7 @@ def lay_out(top: str, wanted: Wanted, ours: str, shown: str) -> None:
     layers = [_layer(top, path, blobs, shown) for path in image.layers]
     config = _link(top, image.config, blobs, _CONFIG)
     manifest = json.dumps({"schemaVersion": 2, "config": config, "layers": layers}).encode()
-    digest = hashlib.sha256(manifest).hexdigest()
+    digest = digests.of(manifest)
     atomic.write(f"{blobs}/{digest}", manifest.decode(), durable=False)
     entry = {**_described(digest, len(manifest), _MANIFEST), "annotations": {_TAG: CHOSEN}}
     index = json.dumps({"schemaVersion": 2, "manifests": [entry]})
@@ -255,11 +255,8 @@ def _link(top: str, path: str, blobs: str, kind: str) -> dict[str, Any]:
 
 
 def _digest(path: str) -> str:
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+        return digests.of_pieces(iter(lambda: file.read(1 << 20), b""))
 
 
 def _described(digest: str, size: int, kind: str) -> dict[str, Any]:

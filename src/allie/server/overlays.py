@@ -15,8 +15,18 @@ LARGEST = 16 << 20  # bytes of a file that is read here
 
 def load(store: str, name: str) -> Overlay:
     """One overlay's tree, as a list of names: what a fetch brings of it."""
-    names = [Listed(*each) for each in tree.listing(f"{store}/overlays/{name}")]
-    return Overlay(name, [each for each in names if not leavings.pattern_of(each.spelling)])
+    return sort(store, name)[0]
+
+
+def sort(store: str, name: str) -> tuple[Overlay, list[str]]:
+    """What a fetch brings of an overlay, and what it leaves: names that tools have left there."""
+    brought, left = [], []
+    for spelling, is_dir in tree.listing(f"{store}/overlays/{name}"):
+        if leavings.pattern_of(spelling):
+            left.append(spelling)
+        else:
+            brought.append(Listed(spelling, is_dir))
+    return Overlay(name, brought), left
 
 
 def why(store: str, names: Sequence[str], known: Facts) -> Resolution:
