@@ -5,9 +5,7 @@ That tick sees to what the killed one left, before anything else.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 from allie.machine import tree
 from allie.machine.reach import Reach
 from tests.rules.helpers import Paths, World, injected, leftovers, tmpfs
+from tests.security.leases import lease
 from tests.worlds.toy import Dir, File, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
@@ -61,19 +60,6 @@ def many_links(path: Path) -> Iterator[None]:
         os.truncate(kept, 7 << 40)
     os.truncate(path, 7 << 40)
     yield
-
-
-@contextmanager
-def lease(path: Path) -> Iterator[None]:
-    """Whoever opens it is told to come again."""
-    own = os.open(path, os.O_RDWR)
-    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
-    try:
-        fcntl.fcntl(own, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-        yield
-    finally:
-        os.close(own)
-        signal.signal(signal.SIGIO, before)
 
 
 @pytest.mark.parametrize("where", [PLACED, NOT_YET])

@@ -5,9 +5,7 @@ docs/internals/security.md, "One path's trouble".
 
 from __future__ import annotations
 
-import fcntl
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +18,7 @@ import pytest
 from allie.machine import tree
 from tests.rules.helpers import World, mounted, tmpfs
 from tests.security import fuse
+from tests.security.leases import lease
 from tests.worlds.toy import Dir, Fifo, File, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
@@ -84,14 +83,8 @@ def leased(world: World) -> Iterator[None]:
     """A write lease on the changed file: whoever opens it for reading waits, or is refused."""
     placed(world)
     world.at(f"{APP}/conf").write_text("2\n")
-    own = os.open(world.at(f"{APP}/conf"), os.O_RDWR)
-    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # somebody wants to open it
-    try:
-        fcntl.fcntl(own, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    with lease(world.at(f"{APP}/conf")):
         yield
-    finally:
-        os.close(own)
-        signal.signal(signal.SIGIO, before)
 
 
 @contextmanager

@@ -42,9 +42,12 @@ class PowerDisk:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._unmount()
-        _run("losetup", "-d", self.device)
-        self.file.unlink()
+        try:
+            self._unmount()
+        finally:  # what somebody uses goes once he has ended
+            subprocess.run(["umount", "--lazy", self.at], capture_output=True, check=False)
+            _run("losetup", "-d", self.device)
+            self.file.unlink()
 
     def sync(self) -> None:
         """All that was written so far is on the disk."""
