@@ -1,6 +1,7 @@
-"""The floors of the house, and the sizes of its rooms, read from the imports.
+"""The floors and wings of the house, and the sizes of its rooms, read from the imports.
 
     cli -> client, server, machine, core; client, server -> machine, core; machine -> core
+    inside a floor: a wing imports those before it in WINGS, and all import the floor's own rooms
 
 A failure names the module and the rule. The rule is the thing to keep: HACKING.md says why.
 """
@@ -28,46 +29,44 @@ FLOORS = {
     "server": {"server", "machine", "core"},
     "cli": {"cli", "client", "server", "machine", "core"},
 }
+# Of each floor, from the ground up: a wing is a package that only those after it import
+WINGS = {
+    "core": "names conf change boot image".split(),
+    "machine": "programs mounts files roots confined transfer disk code".split(),
+    "client": ("state mirror situation originals apply tick boot systems use setup".split()),
+    "server": "images media".split(),
+    "cli": [],
+}
 # Pure ones: no I/O, no clock, no environment
 CORE_MAY_IMPORT = set(
     "__future__ collections configparser enum fnmatch functools hashlib itertools json operator "
     "posixpath re stat typing _sha2 _sha256".split()
 )
-MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 26_800
+MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 27_100
+WING_ROOMS, OWN_ROOMS = 12, 6
 # Who may import inside a function, and why
 LATE_IMPORTERS = {
     "allie.cli.main": "imports only the module of the verb that was asked for",
-    "allie.client.ahead": "only the process that fetches ahead unpacks the client that came",
-    "allie.client.apply": "only what comes back is compared with what packages installed",
-    "allie.client.describe": "only drift is compared with what packages installed",
-    "allie.client.pristine": "only what stood there before us is compared with what packages have",
-    "allie.client.part": "nearly every tick finds that it has nothing to do",
-    "allie.client.lay": "only directories of users' have marks",
-    "allie.machine.stage": "only stages in directories of users' have marks",
-    "allie.machine.stuck": "only a child that hangs is freed by a mount of our own",
-    "allie.machine.tree": "only what removes or walks another's tree must stay on its mount",
-    "allie.machine.reach": "only what changes something opens directories",
-    "allie.machine.atomic": "only what changes a disk must sync it",
-    "allie.machine.user_mounts": "only a file system that may be silent is asked",
-    "allie.machine.rsync": "only a new rsync, or disk, is tried for what it can hold",
-    "allie.machine.process": "an ordinary tick starts nothing that must die with it",
-    "allie.client.scripts": "only another root's scripts need namespaces",
-    "allie.cli.systems": "only a PC with several systems loads what looks after them",
+    "allie.client.systems.early_overlays": "only what fetches ahead unpacks the client that came",
+    "allie.client.apply.changes": "only what comes back is compared with what packages installed",
+    "allie.client.apply.describe": "only drift is compared with what packages installed",
+    "allie.client.originals.pristine": "only what stood there first is asked of the packages",
+    "allie.client.tick.part": "nearly every tick finds that it has nothing to do",
+    "allie.client.apply.placing": "only directories of users' have marks",
+    "allie.machine.roots.stage": "only stages in directories of users' have marks",
+    "allie.machine.mounts.stuck": "only a child that hangs is freed by a mount of our own",
+    "allie.machine.files.tree": "only what removes or walks another's tree must stay on its mount",
+    "allie.machine.roots.reach": "only what changes something opens directories",
+    "allie.machine.files.atomic": "only what changes a disk must sync it",
+    "allie.machine.mounts.user_mounts": "only a file system that may be silent is asked",
+    "allie.machine.transfer.rsync": "only a new rsync, or disk, is tried for what it can hold",
+    "allie.machine.programs.process": "an ordinary tick starts nothing that must die with it",
+    "allie.client.tick.script_process": "only another root's scripts need namespaces",
+    "allie.client.systems.look_after": "only a PC with several systems loads what looks after them",
     "allie.core.digest": "loads OpenSSL only for what is large",
-    "allie.client.enter": "only a system on a partition is looked at for its disk",
-    "allie.client.keepsake": "only a tick after an update removes old code",
-    "allie.machine.start": "stands at the archive's beginning: nothing is found before it ran",
-}
-# (importer, imported) that go up, and why
-UPWARD = {
-    (
-        "allie.machine.start",
-        "allie.cli.main",
-    ): "as the archive's __main__ it starts the command line",
-    (
-        "allie.machine.start",
-        "allie.cli.enter",
-    ): "the same, by the short way",
+    "allie.client.use.enter": "only a system on a partition is looked at for its disk",
+    "allie.client.tick.last_good": "only a tick after an update removes old code",
+    "allie.cli.start": "only one of the two is for what was asked",
 }
 # All that `allie enter` may load beside what Python has loaded when it begins
 IN_ENTER = set("ctypes ctypes._endian _ctypes struct _struct types grp pwd __future__".split())
@@ -88,8 +87,15 @@ class Module(NamedTuple):
 
     @property
     def floor(self) -> str:
-        """`core` for allie.core.tags; empty for allie itself."""
+        """`core` for allie.core.names.tags; empty for allie itself."""
         return self.name.split(".")[1] if "." in self.name else ""
+
+    @property
+    def wing(self) -> str:
+        """`names` for allie.core.names.tags; empty for a room of the floor's own."""
+        parts = self.name.split(".")[2:]
+        is_wing = self.path.name == "__init__.py"
+        return parts[0] if len(parts) > 1 or (parts and is_wing) else ""
 
 
 @cache
@@ -160,9 +166,36 @@ def test_imports_go_down(module: Module) -> None:
         assert not own(module)
         return
     for name in own(module):
-        floor = name.split(".")[1] if "." in name else ""
-        down = not floor or floor in FLOORS[module.floor]
-        assert down or (module.name, name) in UPWARD, f"{module.name} imports {name}"
+        floor = modules()[name].floor
+        assert not floor or floor in FLOORS[module.floor], f"{module.name} imports {name}"
+
+
+@each_module
+def test_wings_import_those_before_them(module: Module) -> None:
+    order = ["", *WINGS.get(module.floor, [])]
+    for other in map(modules().__getitem__, own(module)):
+        if other.floor == module.floor and module.floor != "":
+            down = order.index(other.wing) <= order.index(module.wing)
+            assert down, f"{module.name} imports {other.name}"
+
+
+@pytest.mark.parametrize("floor", WINGS)
+def test_a_wing_has_few_rooms_and_says_what_it_is(floor: str) -> None:
+    wings = [each.wing for each in modules().values() if each.floor == floor and each.wing]
+    assert set(wings) == set(WINGS[floor])
+    for wing in WINGS[floor]:
+        assert wings.count(wing) - 1 <= WING_ROOMS, f"{floor}/{wing} has more rooms"
+
+
+def test_a_flat_floor_is_not_built_again() -> None:
+    """The rooms of a floor that stand in no wing are what all of its wings need."""
+    for floor in ("core", "machine", "client", "server"):
+        rooms = [
+            each.name
+            for each in modules().values()
+            if each.floor == floor and not each.wing and each.path.name != "__init__.py"
+        ]
+        assert len(rooms) <= OWN_ROOMS, rooms
 
 
 @each_module
@@ -179,10 +212,7 @@ def test_only_the_standard_library(module: Module) -> None:
 
 
 def test_no_cycles() -> None:
-    graph = {
-        name: {other for other in own(module) - {name} if (name, other) not in UPWARD}
-        for name, module in modules().items()
-    }
+    graph = {name: own(module) - {name} for name, module in modules().items()}
     clear: set[str] = set()  # nothing below it leads back
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
@@ -202,15 +232,6 @@ def test_no_import_inside_a_function(module: Module) -> None:
         return
     late = [f"{one.name}: {name}" for one in functions(module) for name in imports(module, one)]
     assert not late, f"{module.path.name} imports inside a function: {late}"
-
-
-def test_no_name_twice() -> None:
-    """Files of cli are named for their commands; every other module has a name of its own."""
-    places: dict[str, str] = {}
-    for module in modules().values():
-        if module.path.name != "__init__.py" and module.floor != "cli":
-            other = places.setdefault(module.path.stem, module.name)
-            assert other == module.name, f"two modules of one name: {other} and {module.name}"
 
 
 @each_module
@@ -237,13 +258,20 @@ def test_sizes(module: Module) -> None:
 
 # What changes a root, or reads what may be a user's, reaches it by open directories alone
 BY_DESCRIPTORS = set(
-    "apply backup confirm lay pristine recover remove transaction undo describe clone stage".split()
+    "changes undo_copies verify placing pristine recover remove transaction undo describe"
+    " clone stage".split()
 )
 # An absolute path of something below a root is made by `System.at`, or of `Inside.prefix`
 _MAKES_PATHS = ("at", "prefix")
 MAY_MAKE_PATHS = {
-    "allie.client.describe": "compares one with the table of mounts, and opens nothing by it",
+    "allie.client.apply.describe": "compares one with the table of mounts, and opens nothing by it",
 }
+
+
+def test_what_is_listed_here_exists() -> None:
+    assert set(LATE_IMPORTERS) <= set(modules())
+    assert {each.path.stem for each in modules().values()} >= BY_DESCRIPTORS
+    assert set(MAY_MAKE_PATHS) <= set(modules())
 
 
 @each_module

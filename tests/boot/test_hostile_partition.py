@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import bootmenu, kernels, menufiles
+from allie.client.boot import kernels, loader_files, menu_partition
 from allie.core.errors import AllieError, StateError
-from allie.machine import efivars, volume
-from allie.machine.volume import Astray, Volume
+from allie.machine.disk import efivars
+from allie.machine.roots import volume
+from allie.machine.roots.volume import Astray, Volume
 from tests.boot.test_refresh import kernel, machine
 
 Plant = Callable[[Path, Path], None]  # (where it is to stand, the victim's directory)
@@ -74,7 +75,7 @@ def test_whatever_stands_where_ours_is_to_be(
     (tmp_path / "boot").mkdir()
     pc = machine(tmp_path, "6.1")
     if loader == "systemd-boot":
-        menufiles.mark_as_fat(pc[2])
+        loader_files.mark_as_fat(pc[2])
     at = tmp_path / "boot" / place
     if at.exists():
         at.rmdir()
@@ -82,13 +83,13 @@ def test_whatever_stands_where_ours_is_to_be(
     plant(at, victim)
     before = _state(victim)
     try:
-        made = bootmenu.refresh(*pc)
+        made = menu_partition.refresh(*pc)
     except AllieError as error:
         assert str(tmp_path / "boot") in str(error), "it says where"
     else:
         assert [each.id for each in made.entries] == ["deb/6.1"]
-        assert not bootmenu.refresh(*pc).changed
-        for each in menufiles.read(pc[2]).kernels:
+        assert not menu_partition.refresh(*pc).changed
+        for each in loader_files.read(pc[2]).kernels:
             assert pc[2].is_file(each)
     assert _state(victim) == before
 
@@ -101,7 +102,7 @@ def test_what_is_no_directory_of_ours_goes_and_what_it_led_to_stays(
     (tmp_path / "boot/systems/evil").symlink_to(victim)
     (tmp_path / "boot/systems/old").mkdir()
     (tmp_path / "boot/systems/old/5.10").symlink_to(victim)
-    assert bootmenu.refresh(*pc).changed
+    assert menu_partition.refresh(*pc).changed
     assert os.listdir(tmp_path / "boot/systems") == ["deb"]
     assert (victim / "thesis").read_text() == "of years"
 
@@ -117,7 +118,7 @@ def test_a_systems_kernel_that_is_none(
     os.unlink(tmp_path / "root/boot" / name)
     plant(tmp_path / "root/boot" / name, victim)
     with pytest.raises(StateError):
-        bootmenu.refresh(*pc)
+        menu_partition.refresh(*pc)
     assert not (tmp_path / "boot/systems").exists()
 
 
@@ -156,6 +157,6 @@ def test_the_next_menu_after_a_hostile_one(tmp_path: Path, victim: Path) -> None
     (tmp_path / "boot/systems").symlink_to(victim)
     kernel(tmp_path, "6.2")
     with pytest.raises(Astray, match="boot/systems is a symlink"):
-        bootmenu.refresh(*pc)
+        menu_partition.refresh(*pc)
     os.unlink(tmp_path / "boot/systems")
-    assert len(bootmenu.refresh(*pc).entries) == 2
+    assert len(menu_partition.refresh(*pc).entries) == 2

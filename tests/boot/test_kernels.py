@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import kernels
+from allie.client.boot import kernels
 from tests.worlds.toy import Link, Tree, make_tree
 
 NONE = "0123456789abcdef0123456789abcdef"

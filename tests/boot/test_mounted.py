@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import bootmenu
-from allie.core import whereabouts
-from allie.machine import locate
+from allie.client.boot import menu_partition
+from allie.core.conf import system_roots
+from allie.machine.roots import open_system
 from tests.tick.site import needs_root
 from tests.worlds import machine
 from tests.worlds.forked import apart
@@ -23,7 +23,7 @@ MAKE = {"ext4": ["mkfs.ext4", "-q", "-L"], "vfat": ["mkfs.vfat", "-n"]}
 def _options(root: str, device: str) -> list[str]:
     """What the kernel says of the mount, at first, and after the menu was written."""
     found = []
-    with bootmenu.opened(locate.open_system(root), device) as boot:
+    with menu_partition.opened(open_system.open_system(root), device) as boot:
         for _ in range(2):
             lines = Path("/proc/self/mountinfo").read_text().splitlines()
             found += [line.split()[5] for line in lines if line.split()[4] == boot.at]
@@ -41,7 +41,7 @@ def test_no_setuid_no_devices_no_programs(tmp_path: Path, kind: str) -> None:
     image = tmp_path / "image"
     with image.open("wb") as file:
         file.truncate(40 << 20)
-    made = [*MAKE[kind], whereabouts.BOOT_LABEL, str(image)]
+    made = [*MAKE[kind], system_roots.BOOT_LABEL, str(image)]
     subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
     with looped(image) as device:
         options = apart(_options, str(tmp_path / "pc"), device)

@@ -15,8 +15,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from allie.core import ledger
-from allie.machine import tree
+from allie.core.change import ledger
+from allie.machine.files import tree
 from tests.worlds.busybox import busybox_root
 from tests.worlds.forked import allie
 from tests.worlds.toy import Dir, Fifo, File, Hard, Link, Tree, make_tree

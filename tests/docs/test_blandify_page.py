@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from allie.core import bland
+from allie.core.image import machine_own
 from tests.docs.pages import DOCS
 
 PAGE = DOCS / "reference" / "blandify.md"
@@ -32,7 +32,7 @@ from the image's root; a `*` stands for any name. Symlinks are followed inside t
 def page() -> str:
     """The page as it must be."""
     rows = []
-    for rule in bland.RULES:
+    for rule in machine_own.RULES:
         # of what both root and the users have, one is enough to read
         globs = [each for each in rule.globs.split() if not each.startswith("home/*/")]
         shown = " ".join(f"`{each.replace('root/.', '~/.')}`" for each in globs)

@@ -14,10 +14,12 @@ from typing import NamedTuple
 import pytest
 
 from allie.cli import main, manual, parsing
-from allie.client import fit
-from allie.core import errors, offlimits, script, settings, tags
-from allie.core.settings import Settings
-from allie.machine import caller
+from allie.client.systems import own_files
+from allie.core import errors
+from allie.core.conf import script, settings
+from allie.core.conf.settings import Settings
+from allie.core.names import forbidden_paths, tags
+from allie.machine.programs import caller
 from tests.docs.pages import DOCS, MAN, TOP, anchors, links, pages, sessions
 
 REFERENCE = DOCS / "reference"
@@ -209,7 +211,7 @@ def test_the_tables_of_tags_agree_with_the_program() -> None:
 def test_what_an_update_keeps_is_documented_and_no_more() -> None:
     page = (REFERENCE / "systems.md").read_text().partition("What is kept")[2]
     table = page.partition("\n\nAll else")[0]
-    assert set(re.findall(r"`([^`]+)`", table)) == set(fit.KEEP)
+    assert set(re.findall(r"`([^`]+)`", table)) == set(own_files.KEEP)
 
 
 def test_paths_that_are_never_placed_are_named() -> None:
@@ -217,9 +219,11 @@ def test_paths_that_are_never_placed_are_named() -> None:
         (REFERENCE / "files.md").read_text().partition("## Never placed")[2].partition("\n\nA ")[0]
     )
     named = set(re.findall(r"`/([a-z/-]+)`", page))
-    assert named >= set(offlimits._TREES)
-    assert all(offlimits.refusal(path) or offlimits.refusal(f"{path}/x") for path in named)
-    assert f"{offlimits._LONGEST} bytes" in page
+    assert named >= set(forbidden_paths._TREES)
+    assert all(
+        forbidden_paths.refusal(path) or forbidden_paths.refusal(f"{path}/x") for path in named
+    )
+    assert f"{forbidden_paths._LONGEST} bytes" in page
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(TOP)))

@@ -36,7 +36,7 @@ def test_the_client_inside_is_the_bases_and_as_quick(base: Base) -> None:
     assert "/run/host/usr/local/bin/allie" in said.out
     traced = base.sh("bb", "sed s/-ISBXutf8/-ISBvXutf8/ /run/allie/bin/allie > ~/v; sh ~/v enter x")
     base.run("rm", f"/home/{USER}/v").ok()
-    assert "# <allie.machine.modules.Modules object" in traced.err
+    assert "# <allie.machine.code.finder.Modules object" in traced.err
 
 
 def test_an_exported_program_starts_by_its_name_everywhere(base: Base) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from allie.core import bland
-from allie.server import blandify
+from allie.core.image import machine_own
+from allie.server.images import blandify
 from tests.image.site import Store, rich_root, things
 from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.toy import File, Hard, Link, Tree, make_tree
@@ -101,7 +101,7 @@ def _golden(tmp_path: Path) -> Path:
 
 def _declared(path: str) -> bool:
     """Whether the table speaks of a path, or of a directory above it."""
-    for rule in bland.RULES:
+    for rule in machine_own.RULES:
         for pattern in rule.globs.split():
             depth = pattern.count("/") + 1
             parts = path.split("/")
@@ -178,10 +178,10 @@ def test_a_second_time_there_is_nothing_to_do(tmp_path: Path) -> None:
 def test_every_rule_is_tried(tmp_path: Path) -> None:
     """The golden machine of these tests has something of nearly each."""
     tried = {
-        rule.why for rule in bland.RULES for path in GOLDEN for pattern in rule.globs.split()
+        rule.why for rule in machine_own.RULES for path in GOLDEN for pattern in rule.globs.split()
         if fnmatchcase(str(path), pattern) or str(path).startswith(f"{pattern}/")
     }  # fmt: skip
-    assert {rule.why for rule in bland.RULES} - tried <= {
+    assert {rule.why for rule in machine_own.RULES} - tried <= {
         "made again by the client",
         "ids for DHCP",
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.machine import groups
+from allie.machine.programs import process_groups
 from tests.image.site import Store, rich_root, things
 from tests.worlds import machine
 from tests.worlds.busybox import busybox_root
@@ -325,7 +325,7 @@ def test_interrupted_it_leaves_nothing(tmp_path: Path) -> None:
     with offered(server, root) as offer:
         daemon = daemon_of(offer.process.pid)
     assert offer.process.returncode == 130
-    assert not groups.start_of(daemon)
+    assert not process_groups.start_of(daemon)
     assert not _left_behind()
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from allie.core import ledger
-from allie.core.ledger import NOTHING, Ledger, Placed
-from allie.server import unplaced
+from allie.core.change import ledger
+from allie.core.change.ledger import NOTHING, Ledger, Placed
+from allie.server.images import unplaced
 from tests.image.site import Store, things
 from tests.image.test_capture import offered
 from tests.worlds.busybox import busybox_root

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from allie.core.errors import StateError
-from allie.machine import mounting, process
-from allie.server import installer, store
+from allie.machine.mounts import mount_call
+from allie.machine.programs import process
+from allie.server import store
+from allie.server.media import installer
 from tests import leftovers
 from tests.worlds.busybox import busybox_root
 from tests.worlds.toy import Dir, File, Link, Tree
@@ -123,9 +125,9 @@ def test_root_cannot_leave_what_it_is_shut_into(tmp_path: Path) -> None:
     read, write = os.pipe()
 
     def try_to_leave() -> int:
-        mounting.become_private()
-        assert mounting.mount("tmpfs", str(cell), "tmpfs", 0)
-        mounting.pivot(str(cell))
+        mount_call.become_private()
+        assert mount_call.mount("tmpfs", str(cell), "tmpfs", 0)
+        mount_call.pivot(str(cell))
         os.mkdir("below")
         os.chroot("below")
         for _ in range(40):

@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import export, fit, kernels
-from allie.core import unbind
+from allie.client.boot import kernels
+from allie.client.systems import own_files
+from allie.client.use import export
+from allie.core.conf.settings import Declared
 from allie.core.errors import AllieError, PathRefused, StateError
-from allie.core.settings import Declared
-from allie.machine import atomic, locate, within
-from allie.server import blandify, images, lint, store
+from allie.core.image import rewrites
+from allie.machine.files import atomic
+from allie.machine.roots import open_system, within
+from allie.server import lint, store
+from allie.server.images import blandify, catalogue
 from tests.image.site import Store, rich_root, things
 from tests.image.test_blandify import GOLDEN
 from tests.worlds.toy import Device, Fifo, File, Link, Tree, make_tree
@@ -105,9 +109,9 @@ def test_the_server_stays_inside_an_image(tmp_path: Path, path: str, target: str
         *(each.path for each in blandify.apply(str(image), own)),
         *(each.message for each in lint.lint(top, "o", ["img"])),
     ]
-    described = images.describe(top, "img")
+    described = catalogue.describe(top, "img")
     if path in ("etc", "usr"):
-        assert not images.is_root(str(image))
+        assert not catalogue.is_root(str(image))
     if path in ("boot", "lib", "lib/modules"):
         assert described.kernels in ((), ("9-outside",))
         assert [each.release for each in kernels.found(str(image))] in ([], ["9-outside"])
@@ -123,19 +127,19 @@ def test_the_server_stays_inside_an_image(tmp_path: Path, path: str, target: str
 @pytest.mark.parametrize("path", [each for each in LINKED if each in SMALL or _is_above(each)])
 def test_a_pc_stays_inside_a_new_system(tmp_path: Path, path: str, target: str) -> None:
     outside = tmp_path / "outside"
-    base = locate.open_system(str(make_tree(tmp_path / "base", SMALL)))
+    base = open_system.open_system(str(make_tree(tmp_path / "base", SMALL)))
     declared = Declared("new", "LABEL=new", "img", ("kit",))
     old = str(make_tree(tmp_path / "old", {**SMALL, "home/ann/file": "hers\n"}))
     new = str(make_tree(tmp_path / "new", SMALL))
     _put(Path(new), path, f"{target}/{path}")
     before = things(outside)
     steps: list[Callable[[], None]] = [
-        lambda: fit.drop_state(new),
-        lambda: fit.keep(old, new, (*fit.KEEP, fit.MIRROR)),
-        lambda: fit.give(base, declared, new),
-        lambda: fit.settle(new, "[allie]\n"),
-        lambda: fit.mount_points(new),
-        lambda: fit.name_it(new, declared, "img"),
+        lambda: own_files.drop_state(new),
+        lambda: own_files.keep(old, new, (*own_files.KEEP, own_files.MIRROR)),
+        lambda: own_files.give(base, declared, new),
+        lambda: own_files.settle(new, "[allie]\n"),
+        lambda: own_files.mount_points(new),
+        lambda: own_files.name_it(new, declared, "img"),
     ]
     for number, step in enumerate(steps):
         try:
@@ -149,7 +153,7 @@ def test_what_is_kept_goes_where_the_new_tree_has_it(tmp_path: Path) -> None:
     """The tree before has /home; the new one has a link there, as ostree has."""
     old = make_tree(tmp_path / "old", {"home/ann/file": "hers\n", "etc/hostname": "pc7\n"})
     new = make_tree(tmp_path / "new", {"var/home/x": "", "home": Link("/var/home"), "etc/x": ""})
-    fit.keep(str(old), str(new), fit.KEEP)
+    own_files.keep(str(old), str(new), own_files.KEEP)
     assert (new / "var/home/ann/file").read_text() == "hers\n"
     assert (new / "etc/hostname").read_text() == "pc7\n"
 
@@ -184,7 +188,7 @@ def test_what_is_no_small_file_is_not_read_or_waited_for(
     blandify.mentions(image, ("gold17",))
     blandify.machine_id(image)
     blandify.check(image, own)
-    fit.mount_points(image)
+    own_files.mount_points(image)
     if not isinstance(what, File):
         assert atomic.read_bytes(f"{image}/{path}") is None
     assert time.monotonic() - began < 20
@@ -239,11 +243,11 @@ def test_nothing_is_written_through_a_link_or_into_a_directory(tmp_path: Path) -
     ids=["match", "mac", "lines", "fstab", "blanks", "root", "letters"],
 )
 def test_no_text_takes_a_rewrite_for_ever(text: str) -> None:
-    own = unbind.Own("img", "gold17")
+    own = rewrites.Own("img", "gold17")
     began = time.process_time()
-    for rewrite in (unbind.netplan, unbind.fstab, unbind.crypttab, unbind.kernel_words):
+    for rewrite in (rewrites.netplan, rewrites.fstab, rewrites.crypttab, rewrites.kernel_words):
         rewrite(text, own)
-    for rewrite in (unbind.connection, unbind.networkd, unbind.hosts, unbind.allie_conf):
+    for rewrite in (rewrites.connection, rewrites.networkd, rewrites.hosts, rewrites.allie_conf):
         rewrite(text, own)
     assert time.process_time() - began < 20
 

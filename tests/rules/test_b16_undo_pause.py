@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import state
-from allie.core import offlimits
-from allie.machine.locate import open_system
+from allie.client.state import records
+from allie.core.names import forbidden_paths
+from allie.machine.roots.open_system import open_system
 from allie.server import kit
 from tests.rules.helpers import World, mounted, plain, snapshot
 from tests.worlds.toy import File, Link, make_tree
@@ -196,7 +196,7 @@ def test_the_kit_is_never_undone_nor_withdrawn_with_the_list(tmp_path: Path) -> 
     done = world.pc.run("undo").ok()
     assert "the kit stays" in done.out
     assert not world.there("etc/a")
-    needed = [*offlimits.NEEDED, "root/util/sub/notes"]
+    needed = [*forbidden_paths.NEEDED, "root/util/sub/notes"]
     assert all(world.there(each) for each in needed)
     world.pc.run("resume").ok()
     world.good()
@@ -215,7 +215,7 @@ def test_the_kit_is_never_undone_nor_withdrawn_with_the_list(tmp_path: Path) -> 
     said = world.tick()
     assert said.rc == 1
     assert "put `kit` back" in said.out
-    assert all(world.there(each) for each in offlimits.NEEDED)
+    assert all(world.there(each) for each in forbidden_paths.NEEDED)
     kit.write(str(world.overlay("kit")))
     world.good()
 
@@ -246,14 +246,14 @@ def test_a_lost_counter_goes_on_after_what_was_reported(tmp_path: Path) -> None:
     world = World(tmp_path, {"etc/a": "1\n"})
     world.state("").mkdir(parents=True)
     here = open_system(str(world.root))
-    assert state.next_tick(here) == 1
+    assert records.next_tick(here) == 1
     make_tree(world.root, {"var/lib/allie/report": "{}"})  # damaged, too
     (world.state("tick")).unlink()
-    assert state.next_tick(here) == 1
+    assert records.next_tick(here) == 1
     report = {"tick": 41, "system": "toy", "host": "h", "version": "1", "began": 1.0, "seconds": 1}
     make_tree(world.root, {"var/lib/allie/report": json.dumps(report)})
     (world.state("tick")).unlink()
-    assert state.next_tick(here) == 42
+    assert records.next_tick(here) == 42
 
 
 def test_a_directory_that_is_not_empty_is_not_said_to_be_withdrawn(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.fetch import in_own_order
-from allie.core import settings
+from allie.client.mirror.fetch import in_own_order
+from allie.core.conf import settings
 from tests.rules.helpers import World
 
 pytestmark = [pytest.mark.real, pytest.mark.root]

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 import allie
-from allie.client import glance, grounds, part, state
-from allie.machine import locate
+from allie.client.apply import unchanged
+from allie.client.situation import grounds
+from allie.client.state import records
+from allie.client.tick import part
+from allie.machine.roots import open_system
 from tests.rules.helpers import World, plain, snapshot
 from tests.worlds.toy import Dir, File, Link, make_tree
 
@@ -24,9 +27,9 @@ PARTS = ("overlay", "overact")
 
 def holds(world: World) -> dict[str, bool]:
     """For each part, whether it would do with a glance."""
-    here = locate.open_system(str(world.root))
+    here = open_system.open_system(str(world.root))
     known = grounds.grounds(here)
-    return {each: glance.holds(here, each, known) for each in PARTS}
+    return {each: unchanged.holds(here, each, known) for each in PARTS}
 
 
 def settle(world: World) -> None:
@@ -240,8 +243,8 @@ def test_a_problem_is_told_at_every_tick(world: World) -> None:
 def test_paused_parts_still_tell(world: World) -> None:
     world.pc.run("pause").ok()
     assert world.tick().ok()
-    here = locate.open_system(str(world.root))
-    applied = [state.applied(here, each) for each in PARTS]
+    here = open_system.open_system(str(world.root))
+    applied = [records.applied(here, each) for each in PARTS]
     assert [each.paused for each in applied if each] == [True, True]
 
 

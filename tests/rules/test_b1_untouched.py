@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.core import ledger
+from allie.core.change import ledger
 from tests.rules.helpers import World, injected, snapshot
 from tests.worlds.toy import File, make_tree
 

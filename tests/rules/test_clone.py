@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.machine import clone
+from allie.machine.roots import clone
 from tests.rules.helpers import plain, snapshot
 from tests.worlds.toy import Device, Dir, Fifo, File, Hard, Link, Tree, make_tree
 

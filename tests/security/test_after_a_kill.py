@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from allie.machine import tree
-from allie.machine.reach import Reach
+from allie.machine.files import tree
+from allie.machine.roots.reach import Reach
 from tests.rules.helpers import Paths, World, injected, leftovers, tmpfs
 from tests.security.leases import lease
 from tests.worlds.toy import Dir, File, make_tree

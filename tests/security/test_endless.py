@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from allie.core.errors import StateError
-from allie.machine import atomic
+from allie.machine.files import atomic
 from tests.rules.helpers import World
 from tests.worlds.pc import ended
 from tests.worlds.toy import make_tree

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.machine import tree
+from allie.machine.files import tree
 from tests.rules.helpers import World, mounted, tmpfs
 from tests.security import fuse
 from tests.security.leases import lease

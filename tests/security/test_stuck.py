@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.machine import stuck
+from allie.machine.mounts import stuck
 from tests.rules.helpers import World, injected
 from tests.security import fuse
 from tests.worlds.toy import Dir, File, make_tree

@@ -15,13 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import kept
-from allie.client.backup import Backup
+from allie.client.originals import undoable
+from allie.client.originals.undo_copies import Backup
+from allie.core.change.intent import NOTHING_THERE, Step
+from allie.core.change.ledger import DIRECTORY
+from allie.core.change.plan import REMOVE
 from allie.core.errors import PathRefused
-from allie.core.intent import NOTHING_THERE, Step
-from allie.core.ledger import DIRECTORY
-from allie.core.plan import REMOVE
-from allie.machine import clone, mounts, room, tree
+from allie.machine.files import free_space, tree
+from allie.machine.mounts import mount_table
+from allie.machine.roots import clone
 from tests.rules.helpers import World, injected, tmpfs
 from tests.security import fuse
 from tests.worlds.toy import Dir, Fifo, File, Link, Tree, make_tree
@@ -44,7 +46,7 @@ def network_disk(top: Path, where: Path) -> Iterator[Path]:
     try:
         yield disk / "bob/thesis"
     finally:
-        for point in reversed(mounts.points()):
+        for point in reversed(mount_table.points()):
             if point.startswith(f"{top}/moves/") and point != f"{top}/moves/home":
                 subprocess.run(["umount", "-l", point], check=True)
 
@@ -68,7 +70,7 @@ class Taking:
         (self.undo / "1/overlay/files").mkdir(parents=True)
         self.place = str(self.undo / "1")
         root = str(top / "moves")
-        self.backup = Backup(f"{self.place}/overlay", room.Allowance(str(top)), root)
+        self.backup = Backup(f"{self.place}/overlay", free_space.Allowance(str(top)), root)
 
     def __call__(self) -> str:
         """Why it was refused; "" where it was taken."""
@@ -103,7 +105,7 @@ def at_moment(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], No
         (os, "scandir"),
         (tree, "status"),
         (tree, "survey"),
-        (mounts, "at_or_below"),
+        (mount_table, "at_or_below"),
         (clone.Clones, "make"),
     ):
         monkeypatch.setattr(where, name, wrapped(getattr(where, name)))
@@ -137,7 +139,7 @@ def test_no_mount_is_emptied_whenever_it_comes(tmp_path: Path, disk: str, trick:
                 with pytest.MonkeyPatch.context() as monkeypatch:
                     count = at_moment(monkeypatch, number, act)
                     taking()
-                    kept.remove(taking.place)
+                    undoable.remove(taking.place)
                     moments = count[0]
                 os.close(inside)
                 assert thesis.read_text() == "his\n", f"moment {number}"
@@ -353,7 +355,7 @@ def test_what_cannot_come_back_is_left_and_the_others_come(tmp_path: Path, how: 
 
 def test_a_path_of_a_thousand_levels_is_kept(tmp_path: Path) -> None:
     """A link of his can lead as deep as he likes."""
-    backup = Backup(str(tmp_path / "undo"), room.Allowance(str(tmp_path)), str(tmp_path))
+    backup = Backup(str(tmp_path / "undo"), free_space.Allowance(str(tmp_path)), str(tmp_path))
     os.makedirs(backup.files)
     make_tree(tmp_path, {"conf": File("his\n", owner=ANNS)})
     above = os.open(tmp_path, os.O_PATH)
@@ -408,7 +410,7 @@ def test_what_there_is_room_for(
         f_ffree = f_files * inodes // 100
 
     monkeypatch.setattr(os, "statvfs", lambda _: Disk)
-    allowance = room.Allowance("/")
+    allowance = free_space.Allowance("/")
     if fits:
         allowance.spend(size, copied, ours=ours, names=names)
     else:
@@ -417,7 +419,7 @@ def test_what_there_is_room_for(
 
 
 def test_names_add_up(tmp_path: Path) -> None:
-    allowance = room.Allowance(str(tmp_path))
+    allowance = free_space.Allowance(str(tmp_path))
     allowance.spend(0, False, ours=False, names=15_000)
     allowance.spend(0, False, ours=True, names=15_000)
     with pytest.raises(PathRefused):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.backup import Backup
+from allie.client.originals.undo_copies import Backup
 from allie.core.errors import PathRefused
-from allie.machine import room
+from allie.machine.files import free_space
 from tests.rules.helpers import World, injected
 from tests.worlds.toy import Dir, File, Link, make_tree
 
@@ -66,7 +66,7 @@ def test_nothing_is_kept_through_a_link(tmp_path: Path, target: str, last: str) 
 def test_nothing_is_made_or_dropped_through_a_link(tmp_path: Path, real: str) -> None:
     outside = tmp_path / "outside"
     make_tree(outside, {"conf": "root's\n", "sub/conf": "root's\n"})
-    backup = Backup(str(tmp_path / "undo"), room.Allowance(str(tmp_path)), str(tmp_path))
+    backup = Backup(str(tmp_path / "undo"), free_space.Allowance(str(tmp_path)), str(tmp_path))
     make_tree(Path(backup.files), {"d": Link(str(outside))})
     before = sorted(outside.rglob("*"))
     backup.drop(real)

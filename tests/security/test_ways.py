@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from allie.core.errors import PathRefused
-from allie.machine import tree
-from allie.machine.paths import Bounds, Inside
+from allie.machine.files import tree
+from allie.machine.roots.paths import Bounds, Inside
 from tests.rules.helpers import Paths, Thing, World, injected, snapshot
 from tests.worlds.toy import Dir, File, Link, make_tree
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import accept
-from allie.machine import listening
+from allie.client.mirror import accept
+from allie.machine.programs import listening
 from tests.rules.helpers import World
 from tests.worlds import machine
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import fetch, join
-from allie.machine import listening
+from allie.client.mirror import fetch
+from allie.client.setup import join
+from allie.machine.programs import listening
 from tests.rules.helpers import World, snapshot
 from tests.worlds import forked, machine
 

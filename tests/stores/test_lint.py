@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from allie.core import leavings
+from allie.core.names import leavings
 from allie.server import lint, lint_settings, store
 from tests.rules.helpers import World
 from tests.worlds import machine

@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from allie.core.errors import AllieError, SettingsError, StateError
-from allie.machine import answering, groups, process
-from allie.machine.answering import Callers
+from allie.machine.programs import process, process_groups
+from allie.machine.transfer import rsync_daemon
+from allie.machine.transfer.rsync_daemon import Callers
 from allie.server import serve
 from allie.server import store as stores
 from tests.worlds import machine
@@ -190,9 +191,9 @@ def attended(
     store: Path, monkeypatch: pytest.MonkeyPatch, most: int = 100, **rules: int
 ) -> Iterator[tuple[Served, Callers]]:
     """A daemon of this process's own, and who sees to its callers, with little patience."""
-    monkeypatch.setattr(groups, "LOOK", 0.01)
-    monkeypatch.setattr(answering, "_GREETING", 0.5)
-    monkeypatch.setattr(answering, "_IDLE", 1.0)
+    monkeypatch.setattr(process_groups, "LOOK", 0.01)
+    monkeypatch.setattr(rsync_daemon, "_GREETING", 0.5)
+    monkeypatch.setattr(rsync_daemon, "_IDLE", 1.0)
 
     class Here(Served):
         def _spawn(self, port: int) -> subprocess.Popen[bytes]:
@@ -244,7 +245,7 @@ def test_too_many_at_a_time_are_sent_away_the_first_first(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with attended(store, monkeypatch, most=10) as (server, callers):
-        monkeypatch.setattr(answering, "_GREETING", 1e6)
+        monkeypatch.setattr(rsync_daemon, "_GREETING", 1e6)
         calls = [call(server.port) for _ in range(30)]
 
         def few() -> bool:
@@ -326,7 +327,7 @@ def test_ctrl_c_is_a_good_end(store: Path) -> None:
         daemon = server.daemon
         process_of.send_signal(2)
         assert process_of.wait(20) == 0
-        assert not groups.start_of(daemon)
+        assert not process_groups.start_of(daemon)
 
 
 # --- where it listens ----------------------------------------------------------------------------
@@ -374,7 +375,7 @@ def test_a_port_that_is_taken_is_named_and_nobody_says_that_he_serves(
 )
 def test_nor_where_there_is_no_such_place(address: str, port: int, told: str) -> None:
     with pytest.raises(AllieError, match=re.escape(told)):
-        answering.need_port(address, port)
+        rsync_daemon.need_port(address, port)
 
 
 def test_a_port_that_was_just_left_is_free() -> None:
@@ -384,8 +385,8 @@ def test_a_port_that_was_just_left_is_free() -> None:
         caller = socket.create_connection(("127.0.0.1", port))
         called, _ = server.accept()
         called.close()
-    answering.need_port("127.0.0.1", port)
-    answering.need_port("", port)
+    rsync_daemon.need_port("127.0.0.1", port)
+    rsync_daemon.need_port("", port)
     caller.close()
 
 
@@ -395,7 +396,7 @@ def test_below_1024_only_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "bind", refuse)
     with pytest.raises(StateError, match="only root can listen on port 873"):
-        answering.need_port("", 873)
+        rsync_daemon.need_port("", 873)
 
 
 # --- store.conf ----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.core import ledger
+from allie.core.change import ledger
 from tests.systems.room import (
     Room,
     arrives,

@@ -14,12 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import earlier, fence, switch, systems
+from allie.client.situation import other_systems
+from allie.client.systems import earlier_trees, fence, update_rollback
+from allie.core.conf.settings import Declared
 from allie.core.errors import StateError
-from allie.core.settings import Declared
 from allie.core.system import System
-from allie.machine import copies, libc, locate, occupants
-from allie.machine.apart import apart
+from allie.machine import libc
+from allie.machine.confined import occupants
+from allie.machine.disk import tree_copies
+from allie.machine.mounts.apart import apart
+from allie.machine.roots import open_system
 from tests import leftovers
 from tests.tick.site import needs_root
 from tests.worlds.toy import Dir, Tree, make_tree
@@ -42,7 +46,7 @@ def base(tmp_path: Path) -> System:
         if above.name.startswith("pytest"):
             above.chmod(0o755)
     make_tree(tmp_path / "pc", {"etc/allie/system": "pc\n", "etc/systemd/system": Dir()})
-    return locate.open_system(str(tmp_path / "pc"))
+    return open_system.open_system(str(tmp_path / "pc"))
 
 
 def _system(base: System, name: str, place: str = "systems", tree: Tree | None = None) -> Path:
@@ -186,12 +190,12 @@ def test_a_users_mount_is_neither_looked_at_nor_in_the_way(base: System) -> None
     with _fuse(top / "home/ann/m"), _fuse(Path(base.root, "systems/.el7.old-1/home/ann/m")):
         with apart(f"{base.root}/systems"):
             assert os.listdir(top / "home/ann/m") == []
-            switch.recover(base, _declared(), str(top), locked=True)
+            update_rollback.recover(base, _declared(), str(top), locked=True)
         assert os.listdir(f"{base.root}/systems") == ["el7"]
         assert leftovers.mounts_below(Path(base.root)) == [str(top / "home/ann/m")], "it is his"
         here = os.getcwd()
         with apart(f"{base.root}/systems"):
-            copies.discard(str(top))
+            tree_copies.discard(str(top))
         assert os.getcwd() == here
         assert not leftovers.mounts_below(Path(base.root)), "it went with its directory"
 
@@ -203,13 +207,13 @@ def test_an_administrators_mount_in_an_old_tree_stays(base: System, tmp_path: Pa
     (tmp_path / "disk/file").write_text("kept\n")
     subprocess.run(["mount", "--bind", str(tmp_path / "disk"), str(old / "data")], check=True)
     try:
-        switch.recover(base, _declared(), str(top))
+        update_rollback.recover(base, _declared(), str(top))
         assert (old / "data/file").read_text() == "kept\n"
         with pytest.raises(StateError, match=r"is mounted in .*old-1"):
-            copies.discard(str(old))
+            tree_copies.discard(str(old))
     finally:
         subprocess.run(["umount", str(old / "data")], check=True)
-    switch.recover(base, _declared(), str(top))
+    update_rollback.recover(base, _declared(), str(top))
     assert not old.exists()
     assert (tmp_path / "disk/file").read_text() == "kept\n"
 
@@ -229,7 +233,7 @@ def test_what_users_do_to_their_directories_does_not_keep_a_tree(base: System) -
     who = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
     with subprocess.Popen([*who, "sh", "-c", busy, str(top / "home/ann")]) as user:
         try:
-            copies.discard(str(top))
+            tree_copies.discard(str(top))
         finally:
             user.kill()
     assert not top.exists()
@@ -286,27 +290,27 @@ def test_old_trees_wait_for_people_and_are_few(base: System) -> None:
             _runnable(old)
             users.append(subprocess.Popen(["chroot", str(old), "/bin/sleep", "300"], cwd="/"))
             _until_inside(str(old), users[-1].pid)
-        switch.recover(base, _declared(), str(top))
+        update_rollback.recover(base, _declared(), str(top))
         assert sorted(os.listdir(top.parent)) == [".el7.old-4", ".el7.old-5", ".el7.old-6", "el7"]
         users[4].kill()
         users[4].wait()
-        switch.recover(base, _declared(), str(top))
+        update_rollback.recover(base, _declared(), str(top))
         assert sorted(os.listdir(top.parent)) == [".el7.old-4", ".el7.old-6", "el7"]
     finally:
         for user in users:
             user.kill()
             user.wait()
-    switch.recover(base, _declared(), str(top))
+    update_rollback.recover(base, _declared(), str(top))
     assert os.listdir(top.parent) == ["el7"]
 
 
 def test_without_room_no_old_tree_is_kept(base: System, monkeypatch: pytest.MonkeyPatch) -> None:
     top, old = _system(base, "el7"), _system(base, ".el7.old-1")
     _runnable(old)
-    monkeypatch.setattr(earlier, "_LEAST_FREE", 1.1)
+    monkeypatch.setattr(earlier_trees, "_LEAST_FREE", 1.1)
     with _inside(["chroot", str(old)]) as pid:
         _until_inside(str(old), pid)
-        switch.recover(base, _declared(), str(top))
+        update_rollback.recover(base, _declared(), str(top))
         assert os.listdir(top.parent) == ["el7"]
 
 
@@ -317,8 +321,8 @@ def test_a_system_is_removed_with_people_inside(base: System) -> None:
     fence.put_up(base, _declared(), str(top))
     with _inside(["chroot", str(top)]) as pid:
         _until_inside(str(top), pid)
-        switch.remove(base, _declared())
+        update_rollback.remove(base, _declared())
     assert os.listdir(f"{base.root}/systems") == []
     assert not leftovers.mounts_below(Path(base.root))
     assert not os.path.exists(f"{base.systems}/el7")
-    assert systems.is_held(base, "el7") is False
+    assert other_systems.is_held(base, "el7") is False

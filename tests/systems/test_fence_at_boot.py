@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import fence
-from allie.core.settings import Declared
-from allie.machine import locate
+from allie.client.systems import fence
+from allie.core.conf.settings import Declared
+from allie.machine.roots import open_system
 from tests import leftovers
 from tests.tick.site import needs_root
 from tests.worlds.debian import UnavailableError, debian_root
@@ -52,7 +52,7 @@ def test_before_anybody_logs_in(tmp_path: Path) -> None:
     wants.mkdir(exist_ok=True)
     (wants / "probe.service").symlink_to("/etc/systemd/system/probe.service")
     declared = Declared("el7", "/systems/el7", "el7", ("kit",))
-    fence.put_up(locate.open_system(str(root)), declared, str(root / "systems/el7"))
+    fence.put_up(open_system.open_system(str(root)), declared, str(root / "systems/el7"))
     leftovers.unmount_below(root)
     boot = ["systemd-nspawn", "--quiet", f"--directory={root}", "--boot"]
     done = subprocess.run(

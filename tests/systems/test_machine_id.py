@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import fit
+from allie.client.systems import own_files
 
 ID = "0123456789abcdef0123456789abcdef"
 
@@ -30,7 +30,7 @@ def test_it_is_there_and_one(tmp_path: Path, was: str | None, dbus: str | None) 
         other.symlink_to("/etc/machine-id")
     elif dbus is not None:
         other.write_text(dbus)
-    fit.identify(str(root))
+    own_files.identify(str(root))
     now = place.read_text()
     assert len(now.strip()) == 32
     assert not place.is_symlink()
@@ -38,6 +38,6 @@ def test_it_is_there_and_one(tmp_path: Path, was: str | None, dbus: str | None) 
         assert now == was, "one that was kept stays"
     elif dbus is not None:
         assert other.read_text() == now if not other.is_symlink() else os.readlink(other)
-    fit.identify(str(root))
+    own_files.identify(str(root))
     assert place.read_text() == now
     assert outside.read_text() == "not ours\n"

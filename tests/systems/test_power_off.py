@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import systems
+from allie.client.situation import other_systems
 from tests.systems.room import (
     Room,
     entry,
@@ -107,7 +107,7 @@ def _phase(which: str, phase: str) -> Moment:
     """A tree's note says so."""
 
     def reached(at: Path) -> bool:
-        note = systems.note_of(str(at / which))
+        note = other_systems.note_of(str(at / which))
         return bool(note and note.phase == phase)
 
     return reached
@@ -164,9 +164,9 @@ def _base_is_whole(pc: PoweredPC) -> None:
 FETCH: dict[str, Moment] = {
     "one-file": _came(1),
     "three-files": _came(3),
-    "first-tick": _phase(".el7.part", systems.TICK),
+    "first-tick": _phase(".el7.part", other_systems.TICK),
     "overlays-laid": _laid,
-    "ready": _or(_phase(".el7.part", systems.READY), _seen),
+    "ready": _or(_phase(".el7.part", other_systems.READY), _seen),
     "seen": _seen,
 }
 
@@ -205,7 +205,7 @@ def test_in_mid_fetch(room: Room, moment: str, kind: str, journal: bool) -> None
 
 UPDATE: dict[str, Moment] = {
     "two-files": _came(2),
-    "ready": _or(_phase(".el7.part", systems.READY), _aside),
+    "ready": _or(_phase(".el7.part", other_systems.READY), _aside),
     "aside": _aside,
     "switched": _switched,
 }

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import switch, systems
-from allie.client.arrival import Job
+from allie.client.situation import other_systems
+from allie.client.systems import update_rollback
+from allie.client.systems.arrival import Job
+from allie.client.tick import kit
+from allie.core.change.report import Report
+from allie.core.conf.script import Verdict
+from allie.core.conf.settings import Declared
 from allie.core.errors import StateError
-from allie.core.report import Report
-from allie.core.script import Verdict
-from allie.core.settings import Declared
-from allie.machine import atomic, locate
+from allie.machine.files import atomic
+from allie.machine.roots import open_system
 from tests.systems.room import (
     Room,
     arrives,
@@ -66,15 +69,18 @@ def test_a_slip_in_the_stores_settings_stops_no_update(room: Room, pc: TickPC) -
     assert "allie.conf cannot be used" in said.out, said
 
 
-def test_a_tree_whose_overlays_were_not_laid_is_never_switched_to(room: Room, pc: TickPC) -> None:
+def test_a_tree_whose_overlays_were_not_laid_is_never_switched_to(
+    room: Room, pc: TickPC, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _release(room, "two\n")
-    here = locate.open_system(str(pc.root))
-    settings = systems.settings_of(here)
-    declared = systems.find(settings, "el7")
+    here = open_system.open_system(str(pc.root))
+    settings = other_systems.settings_of(here)
+    declared = other_systems.find(settings, "el7")
     failed = Verdict("00overlay", "failing", "exit 2", 0.0, 2, 0.1, "it went wrong")
     report = Report(1, "el7", "pc07", "0", 0.0, 0.0, scripts=(failed,))
+    monkeypatch.setattr(kit, "first_tick_of_another", lambda _: report)
     with pytest.raises(StateError, match="laid no overlays: it went wrong"):
-        switch.update(Job(here, settings, declared, lambda _: report))
+        update_rollback.update(Job(here, settings, declared))
     root = pc.root / "systems/el7"
     assert (root / "etc/release").read_text() == "one\n"
     assert "it went wrong" in entry(pc, "el7")["words"]
@@ -247,7 +253,7 @@ def test_cut_short_at_any_step_of_the_switch(
     pc: TickPC, exchange: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before each call that changes a name: there is a whole system, and the next try ends it."""
-    base = locate.open_system(str(pc.root))
+    base = open_system.open_system(str(pc.root))
     declared = Declared("el7", "/systems/el7", "el7", ("kit", "common"))
     root = f"{pc.root}/systems/el7"
     steps = 0
@@ -267,7 +273,7 @@ def test_cut_short_at_any_step_of_the_switch(
         real_rename(one, other, **within)
 
     def unlink(path: str, *, dir_fd: int | None = None) -> None:
-        if path.endswith(systems.NOTE):
+        if path.endswith(other_systems.NOTE):
             step()
         real_unlink(path, dir_fd=dir_fd)
 
@@ -283,19 +289,19 @@ def test_cut_short_at_any_step_of_the_switch(
         number = _make_ready(root, cut)
         steps, left = 0, cut
         try:
-            switch._set_up(root, systems.beside(root, "part"))
-            switch._switch(root)
+            update_rollback._set_up(root, other_systems.beside(root, "part"))
+            update_rollback._switch(root)
             break
         except _Cut:
             pass
         left = -1
-        switch.recover(base, declared, root)
-        assert systems.standing(declared, root)[0] == systems.THERE
-        if os.path.isdir(systems.beside(root, "part")):  # what `update` goes on with
-            switch._set_up(root, systems.beside(root, "part"))
-            switch._switch(root)
+        update_rollback.recover(base, declared, root)
+        assert other_systems.standing(declared, root)[0] == other_systems.THERE
+        if os.path.isdir(other_systems.beside(root, "part")):  # what `update` goes on with
+            update_rollback._set_up(root, other_systems.beside(root, "part"))
+            update_rollback._switch(root)
         assert _content(root, "number") == number
-        assert not systems.note_of(root)
+        assert not other_systems.note_of(root)
         assert sorted(os.listdir(f"{pc.root}/systems")) == [".el7.other", "el7"]
     else:
         pytest.fail("it never came to its end")
@@ -308,10 +314,12 @@ def test_cut_short_at_any_step_of_the_switch(
 
 def _make_ready(root: str, number: int) -> str:
     """A whole new tree beside the present one, as `build` leaves it."""
-    part = systems.beside(root, "part")
+    part = other_systems.beside(root, "part")
     subprocess.run(["cp", "-a", root, part], check=True)
     Path(part, "number").write_text(f"{number}")
-    systems.write_note(part, systems.Note("el7", "el7", systems.READY, update=True))
+    other_systems.write_note(
+        part, other_systems.Note("el7", "el7", other_systems.READY, update=True)
+    )
     return f"{number}"
 
 

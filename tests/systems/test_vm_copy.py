@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import vm
-from allie.machine import process
+from allie.client.use import vm
+from allie.machine.programs import process
 
 pytestmark = [pytest.mark.root, pytest.mark.real]
 

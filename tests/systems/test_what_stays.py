@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from allie.core.errors import StateError
-from allie.machine import copies, removing
-from allie.server import images, parts, store
+from allie.machine.disk import tree_copies
+from allie.machine.files import removing
+from allie.server import store
+from allie.server.images import catalogue, draft
 from tests.systems.room import Room, entry, section, settles, until
 from tests.tick.site import needs_root
 from tests.worlds.toy import Tree, make_tree
@@ -50,26 +52,26 @@ def test_the_rest_of_the_tree_goes(
     chattr(f"+{letter}", top / ".s.gone" / what)
     if kind == "the tree":
         with pytest.raises(StateError, match=r"s\.gone"):  # it cannot even be moved
-            copies.discard(str(top / ".s.gone"))
+            tree_copies.discard(str(top / ".s.gone"))
         assert _names(top / ".s.gone") == stays
         return
-    copies.discard(str(top / ".s.gone"))
+    tree_copies.discard(str(top / ".s.gone"))
     assert os.listdir(top) == [".s.gone.stuck-1"], "its name is free"
     aside = top / ".s.gone.stuck-1"
     assert _names(aside) == stays
     said = capsys.readouterr().err
     assert f"{aside / stays[-1]}: it is immutable or append-only" in said
     assert removing.is_aside(str(aside))
-    copies.discard_aside(str(top / ".s."))
+    tree_copies.discard_aside(str(top / ".s."))
     assert _names(aside) == stays, "it is tried again, and has its name"
     chattr(f"-{letter}", aside / what)
-    copies.discard_aside(str(top / ".s."))
+    tree_copies.discard_aside(str(top / ".s."))
     assert os.listdir(top) == []
 
 
 def test_what_lies_deep_goes_too(top: Path) -> None:
     make_tree(top / ".s.gone", {f"{DEEP}/f": "x\n"})
-    copies.discard(str(top / ".s.gone"))
+    tree_copies.discard(str(top / ".s.gone"))
     assert os.listdir(top) == []
 
 
@@ -77,7 +79,7 @@ def test_names_that_are_alike_are_left_alone(top: Path) -> None:
     for name in (".s.gone.stuck-x", ".s.old-1", "s", ".t.gone.stuck-1"):
         (top / name).mkdir()
     before = sorted(os.listdir(top))
-    copies.discard_aside(str(top / ".s."))
+    tree_copies.discard_aside(str(top / ".s."))
     assert sorted(os.listdir(top)) == before
 
 
@@ -86,10 +88,10 @@ def test_an_image_is_imported_again_and_removed(tmp_path: Path) -> None:
     name = "golden"
 
     def version(words: str) -> None:
-        with parts.begun(str(tmp_path), name) as part:
-            parts.fresh(part)
+        with draft.begun(str(tmp_path), name) as part:
+            draft.fresh(part)
             make_tree(Path(part.tree), {**TREE, "etc/conf": words})
-            parts.switch(part)
+            draft.switch(part)
 
     image, work = tmp_path / "images" / name, tmp_path / "images/.parts" / name
     version("one")
@@ -99,9 +101,9 @@ def test_an_image_is_imported_again_and_removed(tmp_path: Path) -> None:
         assert (image / "etc/conf").read_text() == "two"
         assert _names(work) == ["old.stuck-1", "old.stuck-1/etc", "old.stuck-1/etc/conf"]
         version("three")
-        assert images.names(str(tmp_path)) == [name]
-        assert images.remove(str(tmp_path), name)
-        assert images.names(str(tmp_path)) == parts.unfinished(str(tmp_path)) == []
+        assert catalogue.names(str(tmp_path)) == [name]
+        assert catalogue.remove(str(tmp_path), name)
+        assert catalogue.names(str(tmp_path)) == draft.unfinished(str(tmp_path)) == []
     finally:
         chattr("-i", work / "old.stuck-1/etc/conf")
     version("four")

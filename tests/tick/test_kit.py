@@ -66,11 +66,19 @@ def _broken(how: str) -> bytes:
     """A client that does not work, and where it fails."""
     trouble = "trouble: StoreError | None = None"
     members = {
-        "at start": ("allie/client/tick.py", "import time", "import time, nonsense"),
-        "in another verb": ("allie/client/undo.py", "import os", "import os, nonsense"),
-        "when it resolves": ("allie/client/grounds.py", "def situation(", "def situated("),
-        "in the fetch": ("allie/client/fetch.py", trouble, f"{trouble}; trouble.fault"),
-        "in the tick": ("allie/client/tick.py", "began = time.time()", "began = time.fault"),
+        "at start": ("allie/client/tick/whole_tick.py", "import time", "import time, nonsense"),
+        "in another verb": ("allie/client/apply/undo.py", "import os", "import os, nonsense"),
+        "when it resolves": (
+            "allie/client/situation/grounds.py",
+            "def situation(",
+            "def situated(",
+        ),
+        "in the fetch": ("allie/client/mirror/fetch.py", trouble, f"{trouble}; trouble.fault"),
+        "in the tick": (
+            "allie/client/tick/whole_tick.py",
+            "began = time.time()",
+            "began = time.fault",
+        ),
         "in main": ("allie/cli/main.py", "import os", "import os, nonsense"),
     }
     whole = {
@@ -97,7 +105,7 @@ def test_the_archive_is_the_client_alone() -> None:
     assert body == kit.archive() == archive().read_bytes()
     assert body.startswith(b"#!/bin/sh\n")
     assert b"allie/server/" not in body
-    assert b"allie/client/tick.py" in body
+    assert b"allie/client/tick/whole_tick.py" in body
 
 
 # --- the stub ----------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from allie.machine import locate, lock
+from allie.machine.files import lock
+from allie.machine.roots import open_system
 from tests.tick.site import Site, TickPC, lone_pc, needs_root, run_in, script
 from tests.worlds.busybox import busybox_root
 
@@ -257,7 +258,7 @@ def test_a_user_can_ask_for_help(tmp_path: Path) -> None:
 def test_a_child_that_is_left_behind_holds_no_lock(tmp_path: Path) -> None:
     """As one that hangs in the kernel, in a dead disk: a tick's end is the end of its lock."""
     (tmp_path / "var/lib/allie").mkdir(parents=True)
-    here = locate.open_system(str(tmp_path))
+    here = open_system.open_system(str(tmp_path))
     with lock.held(here, "run-conf"):
         child = os.fork()
         if child == 0:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.part import FULL_EVERY, THOROUGH_EVERY
+from allie.client.tick.part import FULL_EVERY, THOROUGH_EVERY
 from tests.tick.site import Site, needs_root
 from tests.worlds.toy import File, Tree, make_tree
 

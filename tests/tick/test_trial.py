@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from allie.machine import loader, trial
+from allie.machine.code import unpack
+from allie.machine.confined import trial
 from tests.tick.site import Site, archive, needs_root
 from tests.worlds.toy import File
 
@@ -101,7 +102,7 @@ def _bomb() -> bytes:
 def test_what_is_no_client_is_not_unpacked(
     tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader, "CODE", str(tmp_path / "code"))
+    monkeypatch.setattr(unpack, "CODE", str(tmp_path / "code"))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     body = {"bomb": _bomb(), "random": os.urandom(99), "cut": archive().read_bytes()[:9999]}
     if how == "no program":
@@ -109,7 +110,7 @@ def test_what_is_no_client_is_not_unpacked(
             packed.writestr("allie/core/x.py", b"no program\0")
     else:
         (tmp_path / "client").write_bytes(body[how])
-    assert loader.unpack(str(tmp_path / "client")) == ""
+    assert unpack.unpack(str(tmp_path / "client")) == ""
     assert not (tmp_path / "code").exists() or os.listdir(tmp_path / "code") == []
 
 

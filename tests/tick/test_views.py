@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from allie.machine import locate, lock
+from allie.machine.files import lock
+from allie.machine.roots import open_system
 from tests.tick.site import Site, needs_root, script
 from tests.worlds.store import served
 from tests.worlds.toy import File
@@ -256,7 +257,7 @@ def test_a_part_by_hand_is_in_the_log(site: Site) -> None:
 def test_a_part_that_a_script_runs_is_the_ticks(site: Site) -> None:
     site.join()
     site.overlay({"etc/motd": "second\n"})
-    here = locate.open_system(str(site.pc.root))
+    here = open_system.open_system(str(site.pc.root))
     with lock.held(here, "run-conf"):
         inside = lock.pass_on(here)
         env = {**site.pc.env, lock.INHERITED: str(inside)}

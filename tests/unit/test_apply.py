@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import apply
+from allie.client.apply import changes
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ def test_a_client_that_is_the_same_is_tried_as_the_one_that_runs(
     (tmp_path / "ours").write_text("same")
     (tmp_path / "new").write_text(theirs)
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "ours"), "00overlay"])
-    assert apply._ours_if_equal(str(tmp_path / "new")) == str(tmp_path / itself)
+    assert changes._ours_if_equal(str(tmp_path / "new")) == str(tmp_path / itself)

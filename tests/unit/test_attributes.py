@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.client import earlier, state
-from allie.machine import attributes, groups, locate, room
+from allie.client.state import records
+from allie.client.systems import earlier_trees
+from allie.machine.files import attributes, free_space
+from allie.machine.programs import process_groups
+from allie.machine.roots import open_system
 
 MAY = st.integers(0, 7)
 USER, GROUP_ITSELF, GROUP, MASK = 0x02, 0x04, 0x08, 0x10
@@ -52,15 +55,15 @@ UNCOUNTED = {"nothing (ramfs)": (0, 0), "no inodes (btrfs)": (1 << 20, 0)}
 
 @pytest.mark.parametrize("blocks, files", UNCOUNTED.values(), ids=list(UNCOUNTED))
 def test_a_disk_that_does_not_count_is_not_full(tmp_path: Path, blocks: int, files: int) -> None:
-    here = locate.open_system(str(tmp_path))
+    here = open_system.open_system(str(tmp_path))
     Path(here.done).mkdir(parents=True)
     Path(here.state).mkdir(parents=True, exist_ok=True)
     disk = os.statvfs_result((4096, 4096, blocks, blocks, blocks, files, files, files, 0, 255))
     with mock.patch("os.statvfs", return_value=disk):
-        state.need_room(here)
-        room.need(here.state, 100, 100)
-        allowance = room.Allowance(here.state)
+        records.need_room(here)
+        free_space.need(here.state, 100, 100)
+        allowance = free_space.Allowance(here.state)
         allowance.spend(100 << 20, True, ours=False)
         allowance.spend(100, True, ours=True, names=50_000)
-        assert not earlier.is_short_of_room(str(tmp_path))
-        assert groups.Watch(0, None)._leaves_room(str(tmp_path))
+        assert not earlier_trees.is_short_of_room(str(tmp_path))
+        assert process_groups.Watch(0, None)._leaves_room(str(tmp_path))

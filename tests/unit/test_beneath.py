@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from allie.machine import beneath, libc
+from allie.machine import libc
+from allie.machine.files import beneath
 from tests.worlds import machine
 
 WAYS = ["by the kernel", "by hand"]

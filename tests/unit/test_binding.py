@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import binding
-from allie.client.binding import NoPartition, NotBound, NotOurs
-from allie.core.bond import Candidate
+from allie.client.situation import bound_disks
+from allie.client.situation.bound_disks import NoPartition, NotBound, NotOurs
+from allie.core.boot.partition_choice import Candidate
+from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import StateError
-from allie.core.settings import Declared, Settings
 from allie.core.system import System
-from allie.machine import labelled, locate, physical
-from allie.machine.volume import Astray
+from allie.machine.disk import labelled, physical
+from allie.machine.roots import open_system
+from allie.machine.roots.volume import Astray
 from tests.unit.test_bond import SDA, SDB, STICK, on
 
 EL7 = Declared("el7", "LABEL=el7", "el7", ("kit",))
@@ -47,11 +48,11 @@ def disks(monkeypatch: pytest.MonkeyPatch) -> Disks:
 @pytest.fixture
 def base(tmp_path: Path) -> System:
     (tmp_path / "pc").mkdir()
-    return locate.open_system(str(tmp_path / "pc"))
+    return open_system.open_system(str(tmp_path / "pc"))
 
 
 def _device(base: System, declared: Declared = EL7) -> str:
-    with binding.pinned(base, declared) as found:
+    with bound_disks.pinned(base, declared) as found:
         return found.device
 
 
@@ -74,7 +75,7 @@ def test_a_book_of_now_is_no_permission(base: System, disks: Disks, text: str | 
     for _ in range(2):
         with pytest.raises(NotBound, match="was never this system's"):
             _device(base)
-        book = binding.book(base, "el7")
+        book = bound_disks.book(base, "el7")
         assert os.listdir(base.systems) == ["el7"]
         if text is not None:
             Path(book, "binding").write_text(text)
@@ -89,7 +90,7 @@ def test_beside_the_root_it_needs_nobody(base: System, disks: Disks) -> None:
 
 def test_another_label_in_allie_conf_is_another_disk(base: System, disks: Disks) -> None:
     disks.there["LABEL=el7"] = disks.there["LABEL=new"] = [on(SDB)]
-    binding.trust(base, EL7)
+    bound_disks.trust(base, EL7)
     assert _device(base) == "/dev/sdb1"
     with pytest.raises(NotBound):
         _device(base, EL7._replace(root="LABEL=new"))
@@ -109,7 +110,7 @@ def test_what_even_a_person_cannot_bind(
 ) -> None:
     disks.there["LABEL=el7"] = found
     with pytest.raises(StateError, match=why):
-        binding.trust(base, EL7)
+        bound_disks.trust(base, EL7)
     with pytest.raises(StateError):
         _device(base)
 
@@ -118,22 +119,22 @@ def test_a_device_that_was_named_is_meant_whatever_else_has_its_label(
     base: System, disks: Disks
 ) -> None:
     disks.there["LABEL=el7"] = [on(SDB), on(STICK)]
-    assert binding.trust(base, EL7, "/dev/sdc1") == "/dev/sdc1"
+    assert bound_disks.trust(base, EL7, "/dev/sdc1") == "/dev/sdc1"
     assert _device(base) == "/dev/sdc1"
 
 
 def test_the_boot_partition(base: System, disks: Disks) -> None:
-    with pytest.raises(NoPartition), binding.boot_pinned(base):
+    with pytest.raises(NoPartition), bound_disks.boot_pinned(base):
         pass
     disks.there[BOOT] = [on(STICK)]
-    with pytest.raises(NotOurs, match="allie boot --trust"), binding.boot_pinned(base):
+    with pytest.raises(NotOurs, match="allie boot --trust"), bound_disks.boot_pinned(base):
         pass
     os.makedirs(base.state)
-    assert binding.trust_boot(base) == "/dev/sdc1"
-    with binding.boot_pinned(base) as found:
+    assert bound_disks.trust_boot(base) == "/dev/sdc1"
+    with bound_disks.boot_pinned(base) as found:
         assert found.device == "/dev/sdc1"
     disks.there[BOOT] = [on(SDB)]
-    with pytest.raises(NotBound, match="not bound") as refused, binding.boot_pinned(base):
+    with pytest.raises(NotBound, match="not bound") as refused, bound_disks.boot_pinned(base):
         pass
     assert not isinstance(refused.value, NotOurs), "this PC has one, and it is not there"
 
@@ -152,32 +153,32 @@ def test_what_a_system_is_told_for_the_day_when_it_is_booted(
         "LABEL=el8": [on(SDB, uuid="u8", device="/dev/sdb2")],
     }
     for each in (EL7, other):
-        binding.trust(base, each)
+        bound_disks.trust(base, each)
     root = str(tmp_path / "el7")
-    binding.hand_over(base, settings, EL7, root)
+    bound_disks.hand_over(base, settings, EL7, root)
     assert not os.listdir(root), "only by the system that runs"
     running = base._replace(root="/", run=str(tmp_path / "run"))
-    binding.hand_over(running, settings, EL7, root)
-    binding.hand_over(running, settings, Declared("el7", "/systems/el7"), str(tmp_path))
-    sibling = locate.open_system(root)
+    bound_disks.hand_over(running, settings, EL7, root)
+    bound_disks.hand_over(running, settings, Declared("el7", "/systems/el7"), str(tmp_path))
+    sibling = open_system.open_system(root)
     assert sorted(os.listdir(sibling.systems)) == ["deb", "el8"]
     for name in ("deb", "el8"):
         assert Path(sibling.systems, name, "binding").stat().st_mode & 0o777 == 0o600
     physical_root = [SDB]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(physical, "of_root", lambda: physical_root)
-        with binding.boot_pinned(sibling) as boot:
+        with bound_disks.boot_pinned(sibling) as boot:
             assert boot.uuid == "ub"
         assert _device(sibling, Declared("deb", "LABEL=deb")) == "/dev/sda1"
         assert _device(sibling, other) == "/dev/sdb2"
     os.rename(sibling.systems, f"{sibling.state}/away")
     os.symlink(tmp_path / "run", sibling.systems)
     with pytest.raises(Astray):
-        binding.hand_over(running, settings, EL7, root)
+        bound_disks.hand_over(running, settings, EL7, root)
     os.unlink(sibling.systems)
     os.rename(f"{sibling.state}/away", sibling.systems)
     before = os.stat(f"{sibling.systems}/deb/binding").st_ino
-    binding.hand_over(running, settings, EL7, root)
+    bound_disks.hand_over(running, settings, EL7, root)
     assert os.stat(f"{sibling.systems}/deb/binding").st_ino == before, "written once"
 
 
@@ -187,15 +188,15 @@ def test_what_is_bound_is_published_once_a_boot(base: System, disks: Disks, tmp_
     disks.there["LABEL=el7"] = [device]
     running = base._replace(root="/", run=str(tmp_path / "run"))
     public = tmp_path / "run/bound/el7"
-    binding.renew(running, EL7)
+    bound_disks.renew(running, EL7)
     assert not public.exists(), "it was never bound"
-    binding.trust(base, EL7)
+    bound_disks.trust(base, EL7)
     assert not public.exists(), "of this PC alone"
-    binding.renew(running, EL7)
+    bound_disks.renew(running, EL7)
     assert public.read_text() == "1:3\n"
     assert public.stat().st_mode & 0o777 == 0o644
     assert public.parent.stat().st_mode & 0o777 == 0o755
     public.unlink()
     disks.there["LABEL=el7"] = [device._replace(disks=(STICK,))]
-    binding.renew(running, EL7)
+    bound_disks.renew(running, EL7)
     assert not public.exists()

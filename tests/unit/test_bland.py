@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core import bland, leftout, offering, unbind
-from allie.core.unbind import Own
+from allie.core.image import machine_own, not_captured, offering, rewrites
+from allie.core.image.rewrites import Own
 
 OWN = Own("el9", "gold.example.org")
 NEW = "a111e000-fcd0-8af9-8c44-0f1e9c79c8c0"  # made of UUID
@@ -92,63 +92,63 @@ BTRFS = f"UUID={UUID} /home btrfs subvol=home 0 0\nUUID={UUID} / btrfs subvol=ro
 @pytest.mark.parametrize(
     ("rewrite", "before", "after"),
     [
-        (unbind.fstab, FSTAB, FSTAB_AFTER),
-        (unbind.fstab, BTRFS, BTRFS.replace(f"UUID={UUID}", "LABEL=el9")),
+        (rewrites.fstab, FSTAB, FSTAB_AFTER),
+        (rewrites.fstab, BTRFS, BTRFS.replace(f"UUID={UUID}", "LABEL=el9")),
         (
-            unbind.crypttab,
+            rewrites.crypttab,
             f"# a comment\nluks-home UUID={UUID} none luks\nswap /dev/sda5 /dev/urandom swap\n",
             "# a comment\nluks-home LABEL=luks-home none luks\nswap LABEL=swap /dev/urandom swap\n",
         ),
         (
-            unbind.kernel_words,
+            rewrites.kernel_words,
             f'GRUB_CMDLINE_LINUX="rd.lvm.lv=vg/root root=UUID={UUID} resume=/dev/sda5 quiet"\n',
             'GRUB_CMDLINE_LINUX=" root=LABEL=el9 resume=LABEL=swap quiet"\n',
         ),
-        (unbind.kernel_words, f"RESUME=UUID={UUID}\n", "RESUME=LABEL=swap\n"),
-        (unbind.kernel_words, "GRUB_TIMEOUT=5\nroot=LABEL=x\n", "GRUB_TIMEOUT=5\nroot=LABEL=x\n"),
-        (unbind.netplan, NETPLAN, NETPLAN_AFTER),
-        (unbind.netplan, "network:\n  version: 2\n", "network:\n  version: 2\n"),
+        (rewrites.kernel_words, f"RESUME=UUID={UUID}\n", "RESUME=LABEL=swap\n"),
+        (rewrites.kernel_words, "GRUB_TIMEOUT=5\nroot=LABEL=x\n", "GRUB_TIMEOUT=5\nroot=LABEL=x\n"),
+        (rewrites.netplan, NETPLAN, NETPLAN_AFTER),
+        (rewrites.netplan, "network:\n  version: 2\n", "network:\n  version: 2\n"),
         (
-            unbind.connection,
+            rewrites.connection,
             CONNECTION,
             f"[connection]\nid=Wired\nuuid={NEW}\ntype=ethernet\n\n[ethernet]\nmtu=9000\n\n[ipv4]\nmethod=auto\n",
         ),
         (
-            unbind.connection,
+            rewrites.connection,
             f"[connection]\nuuid={UUID}\ntype=bridge\ninterface-name=br0\n",
             f"[connection]\nuuid={NEW}\ntype=bridge\ninterface-name=br0\n",
         ),
         (
-            unbind.hosts,
+            rewrites.hosts,
             "127.0.0.1 localhost gold\n127.0.1.1 gold.example.org gold\n10.0.0.1 server\n"
             "# gold stays in a comment\n10.0.0.7 gold.example.org\n",
             "127.0.0.1\tlocalhost\n10.0.0.1 server\n# gold stays in a comment\n",
         ),
         (
-            unbind.networkd,
+            rewrites.networkd,
             "[Match]\nMACAddress=52:54:00:12:34:56\n[Network]\nDHCP=yes\n",
             "[Match]\nType=ether\n[Network]\nDHCP=yes\n",
         ),
         (  # another machine of the same short name, and another name of the golden one's address
-            unbind.hosts,
+            rewrites.hosts,
             "127.0.1.1 Gold.example.org gold\n10.0.0.1 gold.other.org\n10.0.0.2 gold2 GOLD web\n",
             "10.0.0.1 gold.other.org\n10.0.0.2\tgold2 web\n",
         ),
-        (unbind.hosts, "127.0.1.1 oldname\n127.0.0.1 localhost\n", "127.0.0.1 localhost\n"),
+        (rewrites.hosts, "127.0.1.1 oldname\n127.0.0.1 localhost\n", "127.0.0.1 localhost\n"),
         (
-            unbind.networkd,
+            rewrites.networkd,
             f"[Match]\nType=wlan\nMACAddress={MAC}\n[Link]\nMACAddress={MAC}\nMTUBytes=9000\n"
             f"[DHCPServerStaticLease]\nMACAddress={MAC}\n",
             "[Match]\nType=wlan\n[Link]\nMTUBytes=9000\n"
             f"[DHCPServerStaticLease]\nMACAddress={MAC}\n",
         ),
         (
-            unbind.netdev,
+            rewrites.netdev,
             f"[NetDev]\nName=v\nKind=veth\nMACAddress = {MAC}\n[Peer]\nName=w\nMACAddress={MAC}\n",
             "[NetDev]\nName=v\nKind=veth\n[Peer]\nName=w\n",
         ),
         (
-            unbind.without(unbind.ADDRESSED),
+            rewrites.without(rewrites.ADDRESSED),
             f"iface br0 inet dhcp\n  bridge_hw {MAC}\n  bridge-hw {MAC}\n  hwaddress ether {MAC}\n"
             f"  pre-up ip link set dev br0 address {MAC}\n  up ifconfig br0 hw ether {MAC}\n"
             "  bridge_hw eno1\n  address 10.0.0.1\n  up ip route add 10.1.0.0/16 via 10.0.0.2\n",
@@ -156,7 +156,7 @@ BTRFS = f"UUID={UUID} /home btrfs subvol=home 0 0\nUUID={UUID} / btrfs subvol=ro
             "  up ip route add 10.1.0.0/16 via 10.0.0.2\n",
         ),
         (
-            unbind.netplan,
+            rewrites.netplan,
             f"network:\n  wifis:\n    a:\n      match:\n        macaddress: {MAC}\n"
             f"    b: {{match: {{macaddress: '{MAC}'}}}}\n  ethernets:\n    c:\n      match:\n"
             f"        macaddress: {MAC}\n  bridges:\n    br0:\n      macaddress: {MAC}\n",
@@ -165,30 +165,30 @@ BTRFS = f"UUID={UUID} /home btrfs subvol=home 0 0\nUUID={UUID} / btrfs subvol=ro
             '        name: "e*"\n  bridges:\n    br0:\n',
         ),
         (
-            unbind.connection,
+            rewrites.connection,
             f"[connection]\nuuid={UUID}\ntype=vlan\ncontroller={UUID}\n[vlan]\nparent={UUID}\n"
             f"[bridge]\nmac-address={MAC}\n[ipv4]\ndhcp-hostname=gold\n",
             f"[connection]\nuuid={NEW}\ntype=vlan\ncontroller={NEW}\n[vlan]\nparent={NEW}\n"
             "[bridge]\n[ipv4]\n",
         ),
         (
-            unbind.ifcfg,
+            rewrites.ifcfg,
             f"HWADDR={MAC}\nUUID={UUID}\nMASTER_UUID={UUID.upper()}\nPHYSDEV={UUID}\nDEVICE=bond0\n",
             f"UUID={NEW}\nMASTER_UUID={NEW}\nPHYSDEV={NEW}\nDEVICE=bond0\n",
         ),
         (  # as they are read: blanks before a key; what else has a Type
-            unbind.networkd,
+            rewrites.networkd,
             f"[Match]\n\tMACAddress={MAC}\n[Route]\nType=blackhole\n",
             "[Match]\nType=ether\n[Route]\nType=blackhole\n",
         ),
         (
-            unbind.netdev,
+            rewrites.netdev,
             f"[NetDev]\n MACAddress={MAC}\n[Bond]\nAdActorSystem={MAC}\nMode=802.3ad\n",
             "[NetDev]\n[Bond]\nMode=802.3ad\n",
         ),
-        (unbind.without(unbind.ADDRESSED), f"  up ip link set a addr {MAC}\n", ""),
+        (rewrites.without(rewrites.ADDRESSED), f"  up ip link set a addr {MAC}\n", ""),
         (
-            unbind.netplan,
+            rewrites.netplan,
             f"ethernets:\n  a: {{match: {{macaddress: {MAC}}}, set-name: lan0, dhcp4: true}}\n"
             f'  b: {{macaddress: {MAC}}}\n  c:\n    "match":  # that one\n'
             f'      "macaddress": "{MAC}"\nbridges: {{d: {{interfaces: [a], macaddress: {MAC}}}}}',
@@ -196,31 +196,31 @@ BTRFS = f"UUID={UUID} /home btrfs subvol=home 0 0\nUUID={UUID} / btrfs subvol=ro
             '  c:\n    "match":  # that one\n      name: "e*"\nbridges: {d: {interfaces: [a],}}',
         ),
         (
-            unbind.netplan,
+            rewrites.netplan,
             f'    NM-{UUID}:\n      networkmanager:\n        uuid: "{UUID}"\n'
             f'          ethernet.cloned-mac-address: "{MAC}"\n          ipv4.method: "auto"\n',
             f'    NM-{NEW}:\n      networkmanager:\n        uuid: "{NEW}"\n'
             '          ipv4.method: "auto"\n',
         ),
         (
-            unbind.connection,
+            rewrites.connection,
             f"uuid={UUID}\n[ethernet]\n mac-address={MAC}\n[ipv4]\ndhcp-client-id=01:{MAC}\n"
             f"[ipv6]\ndhcp-duid=00:03:00:01:{MAC}\ndhcp-client-id=stable\n",
             f"uuid={NEW}\n[ethernet]\n[ipv4]\n[ipv6]\ndhcp-client-id=stable\n",
         ),
-        (unbind.adjtime, "0.9 1700000000 0.0\n1700000000\nLOCAL\n", "0.0 0 0.0\n0\nLOCAL\n"),
-        (unbind.iscsi, "## DO NOT EDIT OR REMOVE\nInitiatorName=iqn.x\n", "GenerateName=yes\n"),
-        (unbind.iscsi, "InitiatorName=iqn.x\n", None),
+        (rewrites.adjtime, "0.9 1700000000 0.0\n1700000000\nLOCAL\n", "0.0 0 0.0\n0\nLOCAL\n"),
+        (rewrites.iscsi, "## DO NOT EDIT OR REMOVE\nInitiatorName=iqn.x\n", "GenerateName=yes\n"),
+        (rewrites.iscsi, "InitiatorName=iqn.x\n", None),
         (
-            unbind.allie_conf,
+            rewrites.allie_conf,
             "[allie]\nstore = /x\nhost = gold\n[system a]\nhost = b\n",
             "[allie]\nstore = /x\n[system a]\nhost = b\n",
         ),
-        (unbind.gone_if("MACAddress="), "[Match]\n MACAddress=1\n", None),
-        (unbind.gone_if("MACAddress="), "[Match]\nName=e*\n", "[Match]\nName=e*\n"),
+        (rewrites.gone_if("MACAddress="), "[Match]\n MACAddress=1\n", None),
+        (rewrites.gone_if("MACAddress="), "[Match]\nName=e*\n", "[Match]\nName=e*\n"),
     ],
 )
-def test_rewriting(rewrite: unbind.Rewrite, before: str, after: str | None) -> None:
+def test_rewriting(rewrite: rewrites.Rewrite, before: str, after: str | None) -> None:
     assert rewrite(before, OWN) == after
     if after is not None:
         assert rewrite(after, OWN) == after
@@ -236,16 +236,16 @@ _WORDS = (
 @given(st.lists(st.sampled_from(_WORDS.split("\0")), max_size=30).map("".join))
 def test_what_was_rewritten_is_left_alone(text: str) -> None:
     """Else --check would find it again, for ever."""
-    for rule in bland.RULES:
+    for rule in machine_own.RULES:
         if rule.rewrite:
             once = rule.rewrite(text, OWN)
             assert once is None or rule.rewrite(once, OWN) == once, rule.globs
 
 
 def test_every_rule_has_its_reason_and_stays_inside() -> None:
-    for rule in bland.RULES:
+    for rule in machine_own.RULES:
         assert len(rule.why) > 5
-        assert (rule.action == bland.REWRITE) == (rule.rewrite is not None)
+        assert (rule.action == machine_own.REWRITE) == (rule.rewrite is not None)
         for pattern in rule.globs.split():
             assert not pattern.startswith("/")
             assert ".." not in pattern.split("/")
@@ -256,22 +256,22 @@ def test_every_rule_has_its_reason_and_stays_inside() -> None:
     "name", "a.gz syslog.1 dnf.log-20240101 x.old Xorg.0.log m.log.2.xz".split()
 )
 def test_rotated(name: str) -> None:
-    assert bland.is_rotated(name)
+    assert machine_own.is_rotated(name)
 
 
 @pytest.mark.parametrize("name", "syslog wtmp dpkg.log faillog postgresql-13-main.log".split())
 def test_not_rotated(name: str) -> None:
-    assert not bland.is_rotated(name)
+    assert not machine_own.is_rotated(name)
 
 
 def test_what_is_wanted_is_not_left_out() -> None:
-    every = leftout.filters(leftout.rows(()))
+    every = not_captured.filters(not_captured.rows(()))
     assert "--filter=- /home/*" in every
     assert every.index("--filter=+ /var/cache/debconf/**") < every.index("--filter=- /var/cache/**")
-    some = leftout.filters(leftout.rows(("/home", "/var/cache/")))
+    some = not_captured.filters(not_captured.rows(("/home", "/var/cache/")))
     assert not any("/home" in each or "/var/cache" in each for each in some)
-    assert leftout.reason("/tmp/*", leftout.rows(())) == "temporary files"
-    assert leftout.reason("*.o", leftout.rows(())) == ""
+    assert not_captured.reason("/tmp/*", not_captured.rows(())) == "temporary files"
+    assert not_captured.reason("*.o", not_captured.rows(())) == ""
 
 
 def test_the_mailbox_is_beside_the_offer() -> None:
@@ -286,8 +286,8 @@ def test_the_mailbox_is_beside_the_offer() -> None:
 
 def test_a_label_is_no_longer_than_xfs_takes() -> None:
     """The longest file name of an image would be cut off by mkfs, or refused."""
-    own = unbind.Own("debian12-teaching")
+    own = rewrites.Own("debian12-teaching")
     table = f"UUID={UUID} / xfs defaults 0 0\nUUID=1-2 /srv/debian12-teaching xfs defaults 0 0\n"
-    labels = re.findall(r"LABEL=(\S+)", unbind.fstab(table, own))
+    labels = re.findall(r"LABEL=(\S+)", rewrites.fstab(table, own))
     assert labels == ["debian12-tea", "debian12-t2"]
-    assert unbind.kernel_words(f"root=UUID={UUID}", own) == "root=LABEL=debian12-tea"
+    assert rewrites.kernel_words(f"root=UUID={UUID}", own) == "root=LABEL=debian12-tea"

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from allie.core import bls, menu
+from allie.core.boot import boot_loader_spec, menu
 from tests.unit.test_menu import NEW, OLD, OTHER, entry
 
 ALL = [OLD, NEW, OTHER]
 
 
 def names(env: dict[str, str], number: int = 7) -> list[str]:
-    return list(bls.files(ALL, env, number))
+    return list(boot_loader_spec.files(ALL, env, number))
 
 
 def read(env: dict[str, str], *, once: str = "", always: str = "") -> dict[str, str]:
-    files = bls.files(ALL, env, 7)
-    return bls.standing(bls.conf(env, 7), files, once, always).env
+    files = boot_loader_spec.files(ALL, env, 7)
+    return boot_loader_spec.standing(boot_loader_spec.conf(env, 7), files, once, always).env
 
 
 def test_an_entry_is_what_the_specification_has() -> None:
     one = menu.Entry("el7", "3.10", "/systems/k", "/systems/i", "root=LABEL=el7 ro", "el7 (3.10)")
-    assert bls.files([one], {}, 1) == {
+    assert boot_loader_spec.files([one], {}, 1) == {
         "allie-1-00-el7.conf": "title el7 (3.10)\nversion 3.10\nlinux /systems/k\n"
         "initrd /systems/i\noptions root=LABEL=el7 ro allie.entry=el7/3.10\n"
     }
@@ -54,26 +54,28 @@ def test_the_default_comes_first_and_is_counted_where_it_can_give_way(
 
 def test_the_last_good_one_comes_second() -> None:
     for good, other in ((OLD, NEW), (NEW, OLD)):
-        files = bls.files(ALL, {"allie_default": OTHER.id, "allie_good": good.id}, 3)
+        files = boot_loader_spec.files(ALL, {"allie_default": OTHER.id, "allie_good": good.id}, 3)
         assert f"allie.entry={good.id}\n" in files["allie-3-01-deb.conf"]
         assert f"allie.entry={other.id}\n" in files["allie-3-00-deb.conf"]
 
 
 def test_a_boot_that_is_counted_is_not_blessed_by_systemd() -> None:
-    files = bls.files(ALL, {"allie_default": NEW.id, "allie_good": OLD.id}, 7)
+    files = boot_loader_spec.files(ALL, {"allie_default": NEW.id, "allie_good": OLD.id}, 7)
     assert [name for name in files if "systemd.mask=systemd-bless-boot.service" in files[name]] == [
         "allie-7-02-deb+2.conf"
     ]
-    assert {bls.parse(text) for text in files.values()} == set(ALL)
+    assert {boot_loader_spec.parse(text) for text in files.values()} == set(ALL)
 
 
 def test_loader_conf_names_a_generation_and_keeps_the_variables() -> None:
     env = {"allie_default": NEW.id, "allie_pin": NEW.id, "allie_tries": "1", "next_entry": OLD.id}
-    text = bls.conf(env, 12)
+    text = boot_loader_spec.conf(env, 12)
     assert "\ntimeout 3\ndefault allie-12-*\n" in text
-    there = bls.standing(text, {}, "", "")
+    there = boot_loader_spec.standing(text, {}, "", "")
     assert (there.number, there.env) == (12, {"allie_default": NEW.id, "allie_pin": NEW.id})
-    assert bls.standing("default arch\n", {}, "", "") == bls.Standing(0, (), {}, {})
+    assert boot_loader_spec.standing("default arch\n", {}, "", "") == boot_loader_spec.Standing(
+        0, (), {}, {}
+    )
 
 
 def test_what_the_firmware_was_told_is_found_by_its_name() -> None:
@@ -85,17 +87,23 @@ def test_what_the_firmware_was_told_is_found_by_its_name() -> None:
 
 
 def test_of_other_generations_only_the_names_count() -> None:
-    files = {**bls.files(ALL, {}, 7), **bls.files([OLD], {}, 6), "allie-8-00-deb.conf.part": "x"}
-    there = bls.standing(bls.conf({}, 7), files, "allie-6-00-deb.conf", "")
+    files = {
+        **boot_loader_spec.files(ALL, {}, 7),
+        **boot_loader_spec.files([OLD], {}, 6),
+        "allie-8-00-deb.conf.part": "x",
+    }
+    there = boot_loader_spec.standing(
+        boot_loader_spec.conf({}, 7), files, "allie-6-00-deb.conf", ""
+    )
     assert set(there.entries) == set(ALL)
     assert there.env == {"next_entry": OLD.id}
     assert len(there.names) == 4
 
 
 def test_a_file_that_is_cut_short_is_no_entry() -> None:
-    text = bls.files([entry("deb", "6.1")], {}, 1)["allie-1-00-deb.conf"]
+    text = boot_loader_spec.files([entry("deb", "6.1")], {}, 1)["allie-1-00-deb.conf"]
     for end in (0, 10, text.index("initrd"), text.index("allie.entry")):
-        assert bls.parse(text[:end]) is None
+        assert boot_loader_spec.parse(text[:end]) is None
 
 
 @pytest.mark.parametrize(
@@ -110,7 +118,7 @@ def test_a_file_that_is_cut_short_is_no_entry() -> None:
     ],
 )
 def test_names(name: str, generation: int, bare: str) -> None:
-    assert (bls.generation(name), bls.bare(name)) == (generation, bare)
+    assert (boot_loader_spec.generation(name), boot_loader_spec.bare(name)) == (generation, bare)
 
 
 def test_giving_way() -> None:
@@ -123,8 +131,10 @@ def test_giving_way() -> None:
 
 @pytest.mark.parametrize("digits", ["9" * 19, "9" * 5000, "\N{SUPERSCRIPT TWO}"])
 def test_numbers_that_nobody_counted_to_are_not_read(digits: str) -> None:
-    found = bls.standing(f"# allie_tries={digits}\ndefault allie-{digits}-*\n", {}, "", "")
+    found = boot_loader_spec.standing(
+        f"# allie_tries={digits}\ndefault allie-{digits}-*\n", {}, "", ""
+    )
     assert found.number == 0
-    bls.files(ALL, {**found.env, "allie_default": NEW.id, "allie_good": OLD.id}, 1)
-    assert bls.generation(f"allie-{digits}-00-deb.conf") == -1
+    boot_loader_spec.files(ALL, {**found.env, "allie_default": NEW.id, "allie_good": OLD.id}, 1)
+    assert boot_loader_spec.generation(f"allie-{digits}-00-deb.conf") == -1
     assert menu.newest_first(f"6.{digits}-1") > menu.newest_first("6.1-1")

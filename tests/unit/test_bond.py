@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core import bond
-from allie.core.bond import Candidate, Disk
+from allie.core.boot import partition_choice
+from allie.core.boot.partition_choice import Candidate, Disk
 
 SDA = Disk("sda", ("wwid=naa.1", "path=pci/17"), "")
 SDB = Disk("sdb", ("wwid=naa.2", "path=pci/17"), "")
@@ -24,7 +24,7 @@ def on(
     return Candidate(name, uuid, part, kind, disks, len(disks) == 1)
 
 
-NOTED = bond.record(WHERE, on(SDB))
+NOTED = partition_choice.record(WHERE, on(SDB))
 
 
 @pytest.mark.parametrize(
@@ -54,15 +54,15 @@ NOTED = bond.record(WHERE, on(SDB))
     ],
 )
 def test_without_a_note(found: list[Candidate], known: bool, why: str) -> None:
-    chosen, said = bond.choose(found, None, [SDA], known=known)
+    chosen, said = partition_choice.choose(found, None, [SDA], known=known)
     assert said == why
     assert chosen == (found[0] if found and not why else None)
 
 
 def test_a_pc_that_runs_from_a_stick() -> None:
-    assert bond.choose([on(STICK)], None, [STICK], known=False) == (on(STICK), "")
+    assert partition_choice.choose([on(STICK)], None, [STICK], known=False) == (on(STICK), "")
     other = STICK._replace(name="sdd")
-    assert bond.choose([on(other)], None, [STICK], known=True)[0] is None
+    assert partition_choice.choose([on(other)], None, [STICK], known=True)[0] is None
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_pc_that_runs_from_a_stick() -> None:
 )
 def test_with_a_note(found: list[Candidate], index: int | None) -> None:
     for known in (False, True):
-        chosen, why = bond.choose(found, NOTED, [SDA], known=known)
+        chosen, why = partition_choice.choose(found, NOTED, [SDA], known=known)
         assert chosen == (None if index is None else found[index])
         assert bool(why) == (index is None and bool(found))
 
@@ -106,9 +106,9 @@ def test_with_a_note(found: list[Candidate], index: int | None) -> None:
     ],
 )
 def test_the_boot_partition(
-    found: list[Candidate], noted: bond.Record | None, index: int | None
+    found: list[Candidate], noted: partition_choice.Record | None, index: int | None
 ) -> None:
-    chosen, why = bond.choose_boot(found, noted, [SDA])
+    chosen, why = partition_choice.choose_boot(found, noted, [SDA])
     assert chosen == (None if index is None else found[index])
     assert bool(why) == (index is None and bool(found))
 
@@ -129,19 +129,26 @@ def test_the_boot_partition(
     ],
 )
 def test_the_same_disk(disk: Disk, marks: tuple[str, ...], same: bool) -> None:
-    assert bond.is_same(disk, marks) is same
+    assert partition_choice.is_same(disk, marks) is same
 
 
 def test_the_devices_of_one_btrfs_are_one() -> None:
     first = on(SDA, part="pa", kind="btrfs")
     second = on(SDB, part="pb", kind="btrfs")
-    [whole] = bond.joined([first, second])
+    [whole] = partition_choice.joined([first, second])
     assert [each.name for each in whole.disks] == ["sda", "sdb"]
-    assert bond.is_noted(whole, bond.record(WHERE, bond.joined([second, first])[0]))
-    assert len(bond.joined([on(SDA), on(SDB)])) == 2, "of ext4 it is a clone"
+    assert partition_choice.is_noted(
+        whole, partition_choice.record(WHERE, partition_choice.joined([second, first])[0])
+    )
+    assert len(partition_choice.joined([on(SDA), on(SDB)])) == 2, "of ext4 it is a clone"
     # A stick that says it is a part of it: the kernel would take it for one
-    [mixed] = bond.joined([first, second, on(STICK, part="pc", kind="btrfs")])
-    assert bond.choose([mixed], bond.record(WHERE, whole), [SDA], known=True)[0] is None
+    [mixed] = partition_choice.joined([first, second, on(STICK, part="pc", kind="btrfs")])
+    assert (
+        partition_choice.choose([mixed], partition_choice.record(WHERE, whole), [SDA], known=True)[
+            0
+        ]
+        is None
+    )
 
 
 _MARKS = st.lists(st.sampled_from(["wwid=1", "wwid=2", "serial=1", "path=a", "path=b"]), max_size=3)
@@ -160,7 +167,7 @@ def test_a_disk_that_can_be_plugged_in_is_never_taken_unasked(
         on(Disk(f"sd{n}", tuple(marks), why), uuid=uuid)
         for n, (marks, why, uuid) in enumerate(found)
     ]
-    chosen, _ = bond.choose(candidates, None, [SDA], known=known)
+    chosen, _ = partition_choice.choose(candidates, None, [SDA], known=known)
     assert chosen is None or not any(each.why for each in chosen.disks)
-    chosen, _ = bond.choose_boot(candidates, None, [SDA])
+    chosen, _ = partition_choice.choose_boot(candidates, None, [SDA])
     assert chosen is None

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import bootloader, install
-from allie.client.bootloader import boot_sector, with_start
-from allie.core import layout
+from allie.client.boot import install_loader
+from allie.client.boot.install_loader import boot_sector, with_start
+from allie.client.setup import install
+from allie.core.boot import disk_layout
 from allie.core.errors import StateError
-from allie.machine import atomic, disks
-from allie.machine.disks import Partition
+from allie.machine.disk import disks
+from allie.machine.disk.disks import Partition
+from allie.machine.files import atomic
 
 
 def test_the_core_is_told_where_the_rest_of_it_lies() -> None:
@@ -68,18 +70,20 @@ def test_for_which_firmware(
     for each in platforms:
         (tmp_path / folder / each).mkdir(parents=True)
         (tmp_path / folder / each / "modinfo.sh").touch()
-    spot = Partition("/dev/x1", "allie-bios", layout.TYPES[layout.BIOS], 256, 256, sector)
+    spot = Partition("/dev/x1", "allie-bios", disk_layout.TYPES[disk_layout.BIOS], 256, 256, sector)
     (tmp_path / "disk").write_bytes(b"\0" * 512)
     monkeypatch.setattr(disks, "partitions", lambda _: [spot])
-    monkeypatch.setattr(bootloader, "_image", lambda _here, platform, _modules: platform.encode())
+    monkeypatch.setattr(
+        install_loader, "_image", lambda _here, platform, _modules: platform.encode()
+    )
     monkeypatch.setattr(atomic, "read_bytes", lambda _: b"\0" * 512)
     written: list[str] = []
-    monkeypatch.setattr(bootloader, "_write_esp", lambda _here, at, _image: written.append(at))
+    monkeypatch.setattr(install_loader, "_write_esp", lambda _here, at, _image: written.append(at))
     disk = str(tmp_path / "disk")
     if done is None:
         with pytest.raises(StateError):
-            bootloader.install(str(tmp_path), disk, esp)
+            install_loader.install(str(tmp_path), disk, esp)
     else:
-        assert bootloader.install(str(tmp_path), disk, esp) == done
+        assert install_loader.install(str(tmp_path), disk, esp) == done
     assert written == ([esp] if done and "UEFI" in done else [])
-    assert bool(bootloader.no_bios(disk)) == (sector == 4096)
+    assert bool(install_loader.no_bios(disk)) == (sector == 4096)

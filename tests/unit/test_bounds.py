@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from allie.machine import groups, listening, process
-from allie.machine.groups import AWAY, FULL, MUCH, Bounds
-from allie.machine.process import Finished
+from allie.machine.programs import listening, process, process_groups
+from allie.machine.programs.process import Finished
+from allie.machine.programs.process_groups import AWAY, FULL, MUCH, Bounds
 
 pytestmark = pytest.mark.real
 PYTHON = [sys.executable, "-IS", "-c"]
@@ -26,12 +26,12 @@ STREAM = TRICKLE.replace("3", "4000").replace("while 1", "for _ in range(40)")
 
 @pytest.fixture(autouse=True)
 def _looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "LOOK", 0.02)
-    monkeypatch.setattr(groups, "_GRACE", 0.2)
+    monkeypatch.setattr(process_groups, "LOOK", 0.02)
+    monkeypatch.setattr(process_groups, "_GRACE", 0.2)
 
 
 def lives(pid: int) -> bool:
-    return bool(groups.start_of(pid))
+    return bool(process_groups.start_of(pid))
 
 
 def soon(true: Callable[[], bool]) -> bool:
@@ -76,7 +76,7 @@ def test_a_fetch_has_an_end_however_fast_it_goes_on() -> None:
 
 
 def test_an_endless_list_in_memory_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "_MEMORY", 60 << 20)
+    monkeypatch.setattr(process_groups, "_MEMORY", 60 << 20)
     done = bounded("import time; held = b'x' * (90 << 20); time.sleep(60)", Bounds(60))
     assert done.cut
     assert done.cut.kind == MUCH

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from allie.machine import disks, process
+from allie.machine.disk import disks
+from allie.machine.programs import process
 from tests.conftest import FakePrograms
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import dpkg
+from allie.client.originals import dpkg
 from tests.worlds.toy import Tree, make_tree
 
 A, B, C = (md5(text).hexdigest() for text in (b"a", b"b", b"c"))

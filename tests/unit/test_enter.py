@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.cli import enter as command
-from allie.client import enter, export
-from allie.core import settings, whereabouts
+from allie.client.use import enter, export
+from allie.core.conf import settings, system_roots
 from allie.core.errors import StateError, UsageError
-from allie.machine import becoming, userland
+from allie.machine.confined import userland
+from allie.machine.programs import becoming
 
 _CONF = """\
 # [system no]
@@ -43,7 +44,7 @@ root = ; nothing
 
 
 def test_roots_of_settings() -> None:
-    assert whereabouts.roots(_CONF) == {
+    assert system_roots.roots(_CONF) == {
         "a": "/srv/a b",
         "b": "LABEL=b;c",
         "c": "",
@@ -62,7 +63,7 @@ def test_they_are_those_that_the_whole_parser_reads(pairs: list[tuple[str, str]]
         return
     text = "[system x]\n" + "".join(f"{key} = {value}\n" for key, value in pairs)
     ini: configparser.ConfigParser = settings._ini(text)
-    assert whereabouts.roots(text) == {"x": ini.get("system x", "root", fallback="").strip()}
+    assert system_roots.roots(text) == {"x": ini.get("system x", "root", fallback="").strip()}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_they_are_those_that_the_whole_parser_reads(pairs: list[tuple[str, str]]
     ],
 )
 def test_device(where: str, link: str) -> None:
-    assert whereabouts.device(where) == link
+    assert system_roots.device(where) == link
 
 
 def test_mounts() -> None:
@@ -84,7 +85,7 @@ def test_mounts() -> None:
         "37 35 0:40 / /srv rw - btrfs /dev/sda3 rw,subvol=/\n"
         "38 what\n"
     )
-    assert whereabouts.mounts(text) == [
+    assert system_roots.mounts(text) == [
         ("98:0", "/top", "/mnt/a b", "/dev/x\\y"),
         ("0:40", "/", "/srv", "/dev/sda3"),
     ]

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.client import accept, fold
-from allie.client import generation as generations
-from allie.client.generation import Generation
+from allie.client.mirror import accept, incremental
+from allie.client.mirror import generation as generations
+from allie.client.mirror.generation import Generation
 from allie.core.errors import StateError
 from allie.core.system import System
-from allie.machine import locate
+from allie.machine.roots import open_system
 
 Tree = dict[str, str | None]  # path → content (of a link: @ and its target); None: a directory
 STEPS = ("rename", "mkdir", "rmdir", "unlink", "symlink", "utime", "link")
@@ -64,7 +64,7 @@ def _read(top: Path) -> Tree:
 
 def _system(top: Path, tree: Tree) -> tuple[System, Generation]:
     """A system with a first generation, of one overlay."""
-    here = locate.open_system(str(top))
+    here = open_system.open_system(str(top))
     first = Generation(1, f"{here.mirror}/1", ("common",))
     _write(Path(first.path) / "common", tree)
     generations.note(first, {"common": generations.listing(f"{first.path}/common")})
@@ -121,21 +121,21 @@ def test_a_change_cut_short_is_gone_on_with(old: Tree, new: Tree, limit: int, fr
                 step = _counted(limit, getattr(os, name), steps)
                 patches.enter_context(mock.patch.object(os, name, step))
             try:
-                fold.commit(here, part, gone)
+                incremental.commit(here, part, gone)
             except KeyboardInterrupt:
                 pass
             patches.close()
             if os.path.isdir(part):  # it was never ready: what stands is the old
                 assert _read(Path(here.mirror) / "1/common") == old
                 return
-            fold.finish(here)
+            incremental.finish(here)
         after = generations.current(here)
         assert after is not None and after.number == 2
         assert _read(Path(after.path) / "common") == new
         assert dict(generations.names_in(after, "common")) == dict(
             generations.listing(f"{after.path}/common")
         )
-        assert not fold.is_due(here)
+        assert not incremental.is_due(here)
         left = {"2", "current", "1.old", *(["1"] if frozen else [])}
         assert set(os.listdir(here.mirror)) <= left
 
@@ -144,7 +144,7 @@ def test_a_change_cut_short_is_gone_on_with(old: Tree, new: Tree, limit: int, fr
 def test_parents_come_before_children(old: Tree, new: Tree) -> None:
     with tempfile.TemporaryDirectory() as top:
         here, _ = _system(Path(top), old)
-        fold.commit(here, *_part(here, old, new))
+        incremental.commit(here, *_part(here, old, new))
         after = generations.current(here)
         assert after
         met = {""}
@@ -156,11 +156,11 @@ def test_parents_come_before_children(old: Tree, new: Tree) -> None:
 def test_what_a_change_replaces_is_kept_while_the_ledger_speaks_of_it(tmp_path: Path) -> None:
     here, first = _system(tmp_path, {"a": "old", "b": "goes"})
     inode = os.lstat(f"{first.path}/common/a").st_ino
-    fold.commit(here, *_part(here, {"a": "old", "b": "goes"}, {"a": "new"}))
+    incremental.commit(here, *_part(here, {"a": "old", "b": "goes"}, {"a": "new"}))
     assert str(inode) in os.listdir(f"{here.mirror}/1.old")
-    fold.forget_replaced(here, 1)
+    incremental.forget_replaced(here, 1)
     assert os.path.isdir(f"{here.mirror}/1.old")
-    fold.forget_replaced(here, 2)
+    incremental.forget_replaced(here, 2)
     assert not os.path.exists(f"{here.mirror}/1.old")
 
 
@@ -171,7 +171,7 @@ def test_a_disk_that_does_not_take_a_change_is_named(tmp_path: Path) -> None:
         mock.patch("os.mkdir", side_effect=OSError(28, "No space left on device", "a")),
         pytest.raises(StateError, match="No space left on device"),
     ):
-        fold.commit(here, part, gone)
-    assert fold.is_due(here)
-    fold.finish(here)
-    assert not fold.is_due(here)
+        incremental.commit(here, part, gone)
+    assert incremental.is_due(here)
+    incremental.finish(here)
+    assert not incremental.is_due(here)

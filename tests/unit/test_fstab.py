@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from allie.core import fstab
+from allie.core.boot import fstab
 
 BASE = """\
 # <file system> <mount point> <type> <options> <dump> <pass>

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from allie.core import menu
+from allie.core.boot import menu
 from allie.core.errors import UsageError
-from allie.server import installer, iso
+from allie.server.media import installer, iso
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core.intent import (
+from allie.core.change.intent import (
     NOTHING_THERE,
     Intent,
     State,
@@ -18,10 +18,10 @@ from allie.core.intent import (
     step_of,
     writes,
 )
-from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger, Placed, Tombstone
-from allie.core.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, TAKE, Change
-from allie.core.present import Offer, Standing
-from allie.core.resolution import Entry
+from allie.core.change.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger, Placed, Tombstone
+from allie.core.change.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, TAKE, Change
+from allie.core.change.present import Offer, Standing
+from allie.core.change.resolution import Entry
 from tests.unit.test_ledger import DIGESTS, PATHS, PLACED
 
 P = "etc/motd"

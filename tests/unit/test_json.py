@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.cli import options
-from allie.core.report import Contact
+from allie.core.change.report import Contact
 
 _NAMES = st.text(st.characters(min_codepoint=0, max_codepoint=0x10FFFF, categories=None))
 _VALUES = st.recursive(

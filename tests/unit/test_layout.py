@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from allie.core import layout
+from allie.core.boot import disk_layout
 from allie.core.errors import SettingsError
 
 GIB = 1024
 
 
 def sizes(text: str, disk: int) -> dict[str, int]:
-    return {each.name: each.mib for each in layout.fit(text, disk)}
+    return {each.name: each.mib for each in disk_layout.fit(text, disk)}
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def sizes(text: str, disk: int) -> dict[str, int]:
     ],
 )
 def test_the_usual_layout(disk: int, boot: int, system: int, swap: int) -> None:
-    parts = sizes(layout.DEFAULT, disk)
+    parts = sizes(disk_layout.DEFAULT, disk)
     assert parts["allie-boot"] == boot
     assert parts["system1"] == parts["system2"] == parts["system3"] == system
     assert parts["allie-swap"] == swap
@@ -31,7 +31,7 @@ def test_the_usual_layout(disk: int, boot: int, system: int, swap: int) -> None:
 
 
 def test_order_and_names() -> None:
-    parts = layout.fit("[layout]\nesp=64M\nboot=1G\nold=8G\nnew=8G\nhome=rest\n", 20 * GIB)
+    parts = disk_layout.fit("[layout]\nesp=64M\nboot=1G\nold=8G\nnew=8G\nhome=rest\n", 20 * GIB)
     assert [(each.kind, each.name, each.where) for each in parts] == [
         ("bios", "allie-bios", "PARTLABEL=allie-bios"),
         ("esp", "allie-esp", "LABEL=ALLIE-ESP"),
@@ -40,20 +40,24 @@ def test_order_and_names() -> None:
         ("system", "new", "PARTLABEL=new"),
         ("home", "allie-home", "LABEL=home"),
     ]
-    assert layout.fstab(parts) == "LABEL=home /home ext4 defaults,nofail 0 2\n"
+    assert disk_layout.fstab(parts) == "LABEL=home /home ext4 defaults,nofail 0 2\n"
 
 
 def test_with_systemd_boot_the_boot_partition_is_the_esp() -> None:
-    parts = layout.fit("[layout]\nloader = systemd-boot\nboot=1G\ndeb=8G\nswap=rest\n", 20 * GIB)
+    parts = disk_layout.fit(
+        "[layout]\nloader = systemd-boot\nboot=1G\ndeb=8G\nswap=rest\n", 20 * GIB
+    )
     assert [(each.kind, each.name, each.where) for each in parts] == [
         ("efi-boot", "allie-boot", "LABEL=allie-boot"),
         ("system", "deb", "PARTLABEL=deb"),
         ("swap", "allie-swap", "LABEL=swap"),
     ]
     assert sum(each.mib for each in parts) == 20 * GIB - 2
-    assert f"size=1024MiB, type={layout.TYPES[layout.ESP]}, name=" in layout.script(parts)
+    assert f"size=1024MiB, type={disk_layout.TYPES[disk_layout.ESP]}, name=" in disk_layout.script(
+        parts
+    )
     with_grub = "[layout]\nloader = grub\nboot=1G\ndeb=8G\nswap=rest\n"
-    assert layout.fit(with_grub, 20 * GIB)[0].kind == "bios"
+    assert disk_layout.fit(with_grub, 20 * GIB)[0].kind == "bios"
 
 
 @pytest.mark.parametrize(
@@ -79,10 +83,10 @@ def test_with_systemd_boot_the_boot_partition_is_the_esp() -> None:
 )
 def test_what_cannot_be_is_said(text: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
-        layout.fit(text, 80 * GIB)
+        disk_layout.fit(text, 80 * GIB)
 
 
 def test_a_disk_that_is_too_small_says_how_to_go_on() -> None:
     with pytest.raises(SettingsError, match="too little") as caught:
-        layout.fit(layout.DEFAULT, 2 * GIB)
+        disk_layout.fit(disk_layout.DEFAULT, 2 * GIB)
     assert "--layout" in caught.value.hint

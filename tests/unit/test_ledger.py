@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core import ledger
-from allie.core.ledger import NOTHING, UNKNOWN, Ledger, Placed, Tombstone, decode, encode
+from allie.core.change import ledger
+from allie.core.change.ledger import NOTHING, UNKNOWN, Ledger, Placed, Tombstone, decode, encode
 
 # What a path may hold: anything, also bytes that are not UTF-8, but no lone half of a pair.
 PATHS = st.text(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core import bls, menu
+from allie.core.boot import boot_loader_spec, menu
 from allie.core.errors import StateError
 
 
@@ -141,8 +141,8 @@ def test_a_command_line_arrives_as_written(parameters: list[str], between: str) 
     one = menu.Entry("deb", "6.1", "/k", "/i", line, "deb")
     arrived = _by_kernel(_by_grub(menu.grub_cfg([one])))
     assert arrived == [*wanted, ("allie.entry", "deb/6.1")]
-    (text,) = bls.files([one], {}, 1).values()
-    assert bls.parse(text) == one
+    (text,) = boot_loader_spec.files([one], {}, 1).values()
+    assert boot_loader_spec.parse(text) == one
     (options,) = re.findall("^options (.*)$", text, re.MULTILINE)
     assert _by_kernel(options) == arrived
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from allie.machine import mounts
+from allie.machine.mounts import mount_table
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from allie.machine import mounts
 )
 def test_the_mount_point_of_a_line(field: bytes, point: str) -> None:
     line = b"36 35 98:0 /mnt1 " + field + b" rw,noatime master:1 - ext3 /dev/root rw\n"
-    assert mounts.parse_line(line) == point
+    assert mount_table.parse_line(line) == point
 
 
 @pytest.mark.parametrize(
@@ -35,5 +35,5 @@ def test_the_mount_point_of_a_line(field: bytes, point: str) -> None:
     ],
 )
 def test_a_mount_at_or_below_a_path(path: str, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mounts, "points", lambda: ["/", "/srv/data", "/run"])
-    assert mounts.at_or_below(path) == found
+    monkeypatch.setattr(mount_table, "points", lambda: ["/", "/srv/data", "/run"])
+    assert mount_table.at_or_below(path) == found

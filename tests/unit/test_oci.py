@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from allie.core.errors import UsageError
-from allie.server.oci import Found, Wanted, choose
+from allie.server.images.oci import Found, Wanted, choose
 
 
 def image(arch: str, *names: str) -> Found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from allie.core import offlimits
+from allie.core.names import forbidden_paths
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ from allie.core import offlimits
     ],
 )
 def test_refused(path: str) -> None:
-    assert offlimits.refusal(path)
+    assert forbidden_paths.refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_refused(path: str) -> None:
     ],
 )
 def test_allowed(path: str) -> None:
-    assert offlimits.refusal(path) == ""
+    assert forbidden_paths.refusal(path) == ""
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_allowed(path: str) -> None:
     ],
 )
 def test_what_allie_cannot_work_without(path: str) -> None:
-    assert offlimits.is_vital(path)
+    assert forbidden_paths.is_vital(path)
 
 
 @pytest.mark.parametrize("path", ["etc/ssh", "etc/alli", "root/conf/x", "usr/share", "var/lib/all"])
 def test_what_allie_can_work_without(path: str) -> None:
-    assert not offlimits.is_vital(path)
+    assert not forbidden_paths.is_vital(path)

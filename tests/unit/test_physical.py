@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.machine import physical
+from allie.machine.disk import physical
 
 PCI = "pci0000:00/0000:00"
 SATA = f"{PCI}:17.0/ata1/host0/target0:0:0/0:0:0:0/block/sda"

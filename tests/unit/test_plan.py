@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core import ledger as ledgers
-from allie.core.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger, Placed, Tombstone
-from allie.core.plan import (
+from allie.core.change import ledger as ledgers
+from allie.core.change.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger, Placed, Tombstone
+from allie.core.change.plan import (
     FORGET,
     KEEP,
     LOST,
@@ -23,8 +23,8 @@ from allie.core.plan import (
     Plan,
     plan,
 )
-from allie.core.present import Offer, Present, Standing
-from allie.core.resolution import Entry, Problem
+from allie.core.change.present import Offer, Present, Standing
+from allie.core.change.resolution import Entry, Problem
 
 OURS, THEIRS, EDIT, NEWER = "f:ours", "f:theirs", "f:edit", "f:newer"
 PLAIN, PRIVATE = "644 0:0", "600 0:0"

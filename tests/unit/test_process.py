@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from allie.core.errors import FAILED
-from allie.machine import groups, process
-from allie.machine.groups import Bounds, Cut
-from allie.machine.process import Finished, ProgramFailed
+from allie.machine.programs import process, process_groups
+from allie.machine.programs.process import Finished, ProgramFailed
+from allie.machine.programs.process_groups import Bounds, Cut
 from tests.conftest import FakePrograms
 
 SH = "/bin/sh"
@@ -231,19 +231,19 @@ def test_no_descriptor_is_left_open() -> None:
 def test_a_program_that_makes_no_progress_is_ended_with_all_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups, "LOOK", 0.02)
+    monkeypatch.setattr(process_groups, "LOOK", 0.02)
     began = time.monotonic()
     text = f"sleep 60 & echo $! >{tmp_path}/pid; wait"
     done = process.run([SH, "-c", text], bounds=Bounds(0.1))
-    assert done.cut == Cut(groups.AWAY, "stopped sending")
+    assert done.cut == Cut(process_groups.AWAY, "stopped sending")
     assert done.code == -signal.SIGTERM
     assert time.monotonic() - began < 10
-    assert groups.start_of(int((tmp_path / "pid").read_text())) == ""
+    assert process_groups.start_of(int((tmp_path / "pid").read_text())) == ""
 
 
 @pytest.mark.real
 def test_a_program_that_reads_on_is_left_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "LOOK", 0.02)
+    monkeypatch.setattr(process_groups, "LOOK", 0.02)
     loop = "import time\nfor _ in range(8):\n open('/proc/self/stat').read(); time.sleep(0.05)\n"
     done = process.run([sys.executable, "-IS", "-c", loop], bounds=Bounds(0.25))
     assert (done.code, done.cut) == (0, None)
@@ -285,7 +285,7 @@ def test_what_forked_work_prints_goes_to_its_streams(
 def test_waiting_until_a_deadline(streams: tuple[int, int, int]) -> None:
     pid = process.fork(lambda: process.execute([SH, "-c", "sleep 60"], {}), streams)
     assert process.wait_until(pid, time.monotonic() + 0.02) is None
-    groups.end(pid)
+    process_groups.end(pid)
     assert process.wait_until(pid, time.monotonic() + 5) == -signal.SIGTERM
 
 
@@ -293,13 +293,13 @@ def test_waiting_until_a_deadline(streams: tuple[int, int, int]) -> None:
 def test_a_group_that_does_not_heed_term_is_killed(
     streams: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups, "_GRACE", 0.05)
+    monkeypatch.setattr(process_groups, "_GRACE", 0.05)
     pid = process.fork(
         lambda: process.execute([SH, "-c", "trap '' TERM; echo ready; sleep 60"], {}), streams
     )
     while not os.pread(streams[0], 9, 0):
         time.sleep(0.005)
-    groups.end(pid)
+    process_groups.end(pid)
     assert process.wait(pid) == -signal.SIGKILL
 
 
@@ -307,9 +307,9 @@ def test_a_group_that_does_not_heed_term_is_killed(
 def test_ending_a_group_that_is_gone_is_nothing(streams: tuple[int, int, int]) -> None:
     pid = process.fork(lambda: 0, streams)
     process.wait(pid)
-    groups.end(pid)
+    process_groups.end(pid)
 
 
 def test_a_process_is_known_by_its_start() -> None:
-    assert groups.start_of(os.getpid()).isdigit()
-    assert groups.start_of(2**22 + 1) == ""
+    assert process_groups.start_of(os.getpid()).isdigit()
+    assert process_groups.start_of(2**22 + 1) == ""

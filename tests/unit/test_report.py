@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, Change, Plan
-from allie.core.report import (
+from allie.core.change.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, Change, Plan
+from allie.core.change.report import (
     MOST_NAMES,
     Applied,
     Contact,
@@ -18,8 +18,8 @@ from allie.core.report import (
     from_json,
     to_json,
 )
-from allie.core.resolution import Problem
-from allie.core.script import Verdict
+from allie.core.change.resolution import Problem
+from allie.core.conf.script import Verdict
 from tests.unit.test_ledger import PATHS
 
 TIE = Problem("etc/motd", "is a tie between: a and b")

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core import leavings
 from allie.core.errors import AllieError, StateError, StoreError, Unreachable
-from allie.machine import bringing, process, rsync
-from allie.machine.groups import AWAY, FULL, MUCH, Cut
-from allie.machine.process import Finished
-from allie.machine.rsync import Version
+from allie.core.names import leavings
+from allie.machine.programs import process
+from allie.machine.programs.process import Finished
+from allie.machine.programs.process_groups import AWAY, FULL, MUCH, Cut
+from allie.machine.transfer import image_fetch, rsync
+from allie.machine.transfer.rsync import Version
 from tests.conftest import FakePrograms
 
 WHOLE = Version((3, 5, 0))
@@ -411,7 +412,7 @@ def test_the_line_that_says_most(err: bytes, words: str) -> None:
 
 
 def test_an_image_goes_on_where_it_was_and_leaves_alone_what_is_excluded() -> None:
-    argv = bringing.bring(
+    argv = image_fetch.bring(
         Version((3, 2)),
         ["--timeout=60"],
         "rsync://h/images/el9",
@@ -429,20 +430,20 @@ def test_an_image_goes_on_where_it_was_and_leaves_alone_what_is_excluded() -> No
 
 def test_an_update_is_compressed_where_there_is_a_wire() -> None:
     able, into = Version((3, 2)), "/systems/.el9.part"
-    far = bringing.bring(able, ["--timeout=60"], "rsync://h/images/el9", into, compressed=True)
-    first = bringing.bring(able, ["--timeout=60"], "rsync://h/images/el9", into)
-    near = bringing.bring(able, [], "/srv/allie/images/el9", into, compressed=True)
+    far = image_fetch.bring(able, ["--timeout=60"], "rsync://h/images/el9", into, compressed=True)
+    first = image_fetch.bring(able, ["--timeout=60"], "rsync://h/images/el9", into)
+    near = image_fetch.bring(able, [], "/srv/allie/images/el9", into, compressed=True)
     assert [("-z" in argv) for argv in (far, first, near)] == [True, False, False]
 
 
 def test_large_files_come_apart_since_keeping_holes_is_slow() -> None:
     able, source = Version((3, 2)), "rsync://h/images/el9"
-    little = bringing.bring(able, [], source, "/systems/.el9.part", only_little=True)
-    assert {"-aHAX", f"--max-size={bringing.LARGE - 1}"} <= set(little)
+    little = image_fetch.bring(able, [], source, "/systems/.el9.part", only_little=True)
+    assert {"-aHAX", f"--max-size={image_fetch.LARGE - 1}"} <= set(little)
     assert "--inplace" not in little
-    fresh = bringing.bring(able, [], source, "/s/.el9.part", only_little=True, fresh=True)
+    fresh = image_fetch.bring(able, [], source, "/s/.el9.part", only_little=True, fresh=True)
     assert set(fresh) - set(little) == {"--inplace", "/s/.el9.part/"}
-    assert "--inplace" not in bringing.bring(able, [], source, "/s/.el9.part", fresh=True)
+    assert "--inplace" not in image_fetch.bring(able, [], source, "/s/.el9.part", fresh=True)
 
 
 @pytest.mark.parametrize("update", [False, True])
@@ -461,13 +462,13 @@ def test_nothing_is_read_out_of_what_rsync_prints(
 
     monkeypatch.setattr(process, "run", run)
     follow, store = shown.append, "rsync://h"
-    bringing.fetch(
+    image_fetch.fetch(
         Version((3, 2)), [], store, "el9", "/s", stall=1, follow=follow, update=update, fresh=True
     )
     whole = ran.pop()
     assert not [each for each in whole if each.startswith(("--max-size", "--files-from"))]
     assert {"-aSHAX", "--delete"} <= set(whole)
-    assert [f"--max-size={bringing.LARGE - 1}" in argv for argv in ran] == [True] * (not update)
+    assert [f"--max-size={image_fetch.LARGE - 1}" in argv for argv in ran] == [True] * (not update)
     assert b"".join(shown).count(b"over max-size") == len(ran) + 1
 
 

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core.errors import SettingsError
-from allie.core.rendering import render, section, without
-from allie.core.settings import (
+from allie.core.conf.settings import (
     DEFAULT_STALL,
     Declared,
     Settings,
@@ -22,6 +20,8 @@ from allie.core.settings import (
     parse,
     unknown_keys,
 )
+from allie.core.conf.settings_text import render, section, without
+from allie.core.errors import SettingsError
 
 DESIGN = """\
 [allie]

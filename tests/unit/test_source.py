@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from allie.core import leftout
-from allie.machine.source import Machine, described
+from allie.core.image import not_captured
+from allie.machine.disk.source import Machine, described
 
 MOUNTS = b"""\
 22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw
@@ -62,7 +62,7 @@ def test_what_is_in_a_system_and_is_not_it(said: bytes, top: str, machine: Machi
 
 
 def test_a_mount_point_stays_empty_and_is_named_as_a_pattern_reads_it() -> None:
-    assert leftout.mounted(["/a[b]\\c", "/opt"]) == [
+    assert not_captured.mounted(["/a[b]\\c", "/opt"]) == [
         "--filter=+ /a\\[b]\\\\c/",
         "--filter=- /a\\[b]\\\\c/*",
         "--filter=- /a\\[b]\\\\c",
@@ -70,5 +70,5 @@ def test_a_mount_point_stays_empty_and_is_named_as_a_pattern_reads_it() -> None:
         "--filter=- /opt/*",
         "--filter=- /opt",
     ]
-    assert leftout.mounted(["/home", "/home/ann"], ("/home/",))[-1] == "--filter=- /home/ann"
-    assert leftout.ways(("/srv/a b",)) == ["--filter=+ /srv/", "--filter=+ /srv/a b/"]
+    assert not_captured.mounted(["/home", "/home/ann"], ("/home/",))[-1] == "--filter=- /home/ann"
+    assert not_captured.ways(("/srv/a b",)) == ["--filter=+ /srv/", "--filter=+ /srv/a b/"]

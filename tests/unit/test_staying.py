@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from allie.core import offlimits, staying
-from allie.core.ledger import DIRECTORY, Ledger, Placed
-from allie.core.present import Present
-from allie.core.resolution import Entry
+from allie.core.change import staying
+from allie.core.change.ledger import DIRECTORY, Ledger, Placed
+from allie.core.change.present import Present
+from allie.core.change.resolution import Entry
+from allie.core.names import forbidden_paths
 
 
 def placed(overlay: str, content: str = "f:x") -> Placed:
@@ -23,11 +24,13 @@ def present(entries: dict[str, Placed], claims: tuple[str, ...] = (), flag: str 
 
 
 UNIT = "etc/systemd/system/allie.timer"
-KIT = {real: placed("kit") for real in (*offlimits.NEEDED, UNIT, "root/util/rsync-image")}
+KIT = {real: placed("kit") for real in (*forbidden_paths.NEEDED, UNIT, "root/util/rsync-image")}
 ALL = tuple(KIT)
 
 
-@pytest.mark.parametrize("left", [(), *[tuple(set(ALL) - {each}) for each in offlimits.NEEDED]])
+@pytest.mark.parametrize(
+    "left", [(), *[tuple(set(ALL) - {each}) for each in forbidden_paths.NEEDED]]
+)
 @pytest.mark.parametrize("flag", ["", "once"])
 def test_a_kit_that_could_fetch_nothing_again_stays_whole(left: tuple[str, ...], flag: str) -> None:
     going = {real: old for real, old in KIT.items() if real not in left}

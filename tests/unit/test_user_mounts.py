@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from allie.machine import user_mounts
+from allie.machine.mounts import user_mounts
 
 HEAD = b"36 35 0:50 / /home/ann/m rw,nosuid,nodev shared:1"
 LINES = {

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import kernels, vm
+from allie.client.boot import kernels
+from allie.client.use import vm
 
 MACHINE = vm.Machine("/dev/sda3", "/k", "/i", 768, 2, "/log")
 

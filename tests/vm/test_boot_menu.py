@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import binding, bootloader, bootmenu, menufiles
-from allie.core.settings import Settings
+from allie.client.boot import install_loader, loader_files, menu_partition
+from allie.client.situation import bound_disks
+from allie.core.conf.settings import Settings
 from allie.core.system import System
 from tests.worlds import disk, qemu
 from tests.worlds.forked import apart
@@ -41,22 +42,25 @@ class PC:
 
 
 def _env(base: System, device: str) -> dict[str, str]:
-    with bootmenu.opened(base, device) as boot:
-        return menufiles.read(boot).env
+    with menu_partition.opened(base, device) as boot:
+        return loader_files.read(boot).env
 
 
 def _set_env(base: System, device: str, variables: dict[str, str]) -> None:
-    with bootmenu.opened(base, device) as boot:
-        menufiles.write_env(boot, variables)
+    with menu_partition.opened(base, device) as boot:
+        loader_files.write_env(boot, variables)
 
 
 def _install(base: System, settings: Settings, device: str) -> list[str]:
     """The menu and GRUB; and the menu again, which then changes nothing."""
-    binding.trust(base, settings.others[0], f"{device}p4")
-    with bootmenu.opened(base, f"{device}p2") as boot:
-        bootmenu.refresh(base, settings, boot)
-        done = bootloader.install(base.root, device, "")
-        return [*done, *(["changed"] if bootmenu.refresh(base, settings, boot).changed else [])]
+    bound_disks.trust(base, settings.others[0], f"{device}p4")
+    with menu_partition.opened(base, f"{device}p2") as boot:
+        menu_partition.refresh(base, settings, boot)
+        done = install_loader.install(base.root, device, "")
+        return [
+            *done,
+            *(["changed"] if menu_partition.refresh(base, settings, boot).changed else []),
+        ]
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import bootmenu, menufiles
-from allie.machine import locate
+from allie.client.boot import loader_files, menu_partition
+from allie.machine.roots import open_system
 from tests.worlds import disk, qemu
 from tests.worlds.bare_metal import stock
 from tests.worlds.forked import apart
@@ -54,5 +54,5 @@ def test_an_empty_disk_becomes_a_pc_that_ticks_at_boot(tmp_path: Path, store: Se
 
 
 def _env(device: str) -> dict[str, str]:
-    with bootmenu.opened(locate.open_system("/"), device) as boot:
-        return menufiles.read(boot).env
+    with menu_partition.opened(open_system.open_system("/"), device) as boot:
+        return loader_files.read(boot).env

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.machine import efivars
+from allie.machine.disk import efivars
 from tests.worlds import losing_power, qemu
 from tests.worlds.bare_metal import SOON, Site, overlay
 from tests.worlds.losing_power import MARKED, PC

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from allie.core.errors import StateError, UsageError
-from allie.machine import mounts
-from allie.server import installer
+from allie.machine.mounts import mount_table
+from allie.server.media import installer
 from tests.worlds import machine, qemu
 from tests.worlds.bare_metal import SOON, Site, empty_disk
 from tests.worlds.store import served
@@ -46,7 +46,7 @@ def _state(top: Path) -> dict[str, tuple[int, int, int]]:
 def test_what_is_in_it(site: Site) -> None:
     assert sorted(os.listdir(site.out)) == ["initrd", "installer.iso", "vmlinuz"]
     assert os.listdir(site.out.parent) and not list(site.out.parent.glob(".installer*"))
-    assert mounts.at_or_below(str(site.out.parent)) == ""
+    assert mount_table.at_or_below(str(site.out.parent)) == ""
     packed = gzip.decompress((site.out / "initrd").read_bytes())
     listing = ["chroot", str(site.image), "cpio", "-t", "--quiet"]
     done = subprocess.run(listing, input=packed, capture_output=True, check=True)

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from allie.client import binding, bootloader, bootmenu, menufiles
-from allie.core.settings import Settings
+from allie.client.boot import install_loader, loader_files, menu_partition
+from allie.client.situation import bound_disks
+from allie.core.conf.settings import Settings
 from allie.core.system import System
-from allie.machine import efivars
-from allie.machine.volume import Volume
+from allie.machine.disk import efivars
+from allie.machine.roots.volume import Volume
 from allie.server import kit
 from tests.worlds import disk, qemu
 from tests.worlds.debian import debian_root
@@ -95,7 +96,7 @@ class PC:
         names = [str(boot / each) for each in os.listdir(boot)]
         subprocess.run(["mcopy", "-s", "-m", "-Q", "-i", device, *names, "::"], check=True)
 
-    def menu(self) -> menufiles.Written:
+    def menu(self) -> loader_files.Written:
         """What stands on the boot partition now."""
         at = self._top / f"read{self.boots}"
         at.mkdir()
@@ -103,18 +104,18 @@ class PC:
             copy = ["mcopy", "-s", "-m", "-Q", "-i", f"{device}p1", "::loader", str(at)]
             subprocess.run(copy, check=True)
         self.names = sorted(os.listdir(at / "loader/entries"), reverse=True)
-        return menufiles.read(Volume(str(at)))
+        return loader_files.read(Volume(str(at)))
 
 
 def _install(
     base: System, settings: Settings, boot: Volume, device: str, env: dict[str, str]
 ) -> list[str]:
     """The menu and systemd-boot."""
-    binding.trust(base, settings.others[0], f"{device}p3")
-    bootmenu.refresh(base, settings, boot)
+    bound_disks.trust(base, settings.others[0], f"{device}p3")
+    menu_partition.refresh(base, settings, boot)
     if env:
-        menufiles.write_env(boot, env)
-    return bootloader.install_systemd_boot(base.root, boot)
+        loader_files.write_env(boot, env)
+    return install_loader.install_systemd_boot(base.root, boot)
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def installed(systems: Systems, commands: str, **env: str) -> PC:
     made = PC(systems)
     boot = systems.top / "boot"
     boot.mkdir()
-    menufiles.mark_as_fat(Volume(str(boot)))
+    loader_files.mark_as_fat(Volume(str(boot)))
     layout = (("300M", disk.ESP), ("900M", "L"), ("300M", "L"))
     with disk.partitioned(made.file, "2G", *layout) as device:
         systems.onto({"one": f"{device}p2", "two": f"{device}p3"})
@@ -173,7 +174,7 @@ def test_back_to_the_last_good_one(systems: Systems, suite: str) -> None:
     """
     package = "systemd" if suite == "bullseye" else "systemd-boot-efi"
     other = debian_root(suite, systems.top / suite, [package])
-    shutil.copy(other / bootloader._SYSTEMD, Path(systems.base.root) / bootloader._SYSTEMD)
+    shutil.copy(other / install_loader._SYSTEMD, Path(systems.base.root) / install_loader._SYSTEMD)
     names = {"allie_default": systems.two, "allie_good": systems.one}
     pc = installed(systems, f"allie boot; allie boot one; allie boot\n{_FOLLOW}", **names)
     for tries in ("1", "2"):

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from allie.server import installer
 from allie.server import store as allie_store
+from allie.server.media import installer
 from tests.worlds import qemu
 from tests.worlds.store import Served
 from tests.worlds.toy import File, Tree, make_tree

@@ -7,9 +7,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from allie.core.settings import Declared, Settings
+from allie.core.conf.settings import Declared, Settings
 from allie.core.system import System
-from allie.machine import locate
+from allie.machine.roots import open_system
 from tests.worlds.busybox import busybox_root
 
 # In place of init: a boot is a matter of seconds. It says how it came up, and waits for its end.
@@ -34,7 +34,7 @@ class Systems:
         for root in roots:
             _prepare(root)
         self.top = top
-        self.base: System = locate.open_system(str(roots[0]))
+        self.base: System = open_system.open_system(str(roots[0]))
         other = Declared("two", "LABEL=two", "image", ("common",))
         self.settings = Settings("one", ("/srv",), ("common",), root="LABEL=one", others=(other,))
         release = next(debian.glob("boot/vmlinuz-*")).name.partition("-")[2]

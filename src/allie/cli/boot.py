@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from allie.cli import options
-from allie.client import binding, bootmenu, menufiles, systems
-from allie.core import menu
+from allie.client.boot import loader_files, menu_partition
+from allie.client.situation import bound_disks, other_systems
+from allie.core.boot import menu
 from allie.core.errors import DONE, UsageError, did_you_mean
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console, locate
-from allie.machine.volume import Volume
+from allie.machine import console
+from allie.machine.roots import open_system
+from allie.machine.roots.volume import Volume
 
 if TYPE_CHECKING:
     import argparse
@@ -34,18 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List the menu, or choose in it."""
-    here = locate.open_system()
-    locate.need_name(here)
+    here = open_system.open_system()
+    open_system.need_name(here)
     if args.once and not args.system:
         raise UsageError("--once needs a system", "allie boot SYSTEM --once")
     if args.trust:
-        console.warn(f"the boot partition {binding.trust_boot(here)} is this PC's own from now on")
+        console.warn(
+            f"the boot partition {bound_disks.trust_boot(here)} is this PC's own from now on"
+        )
     if args.system:
         options.no_json(args)
-    with bootmenu.opened(here) as boot:
+    with menu_partition.opened(here) as boot:
         if not args.system:
             return _list(boot, json=args.json)
-        made = bootmenu.refresh(here, systems.settings_of(here), boot)
+        made = menu_partition.refresh(here, other_systems.settings_of(here), boot)
         ids = [each.id for each in made.entries]
         entry = menu.find(ids, args.system)
         if not entry:
@@ -54,13 +58,13 @@ def run(args: argparse.Namespace) -> int:
             hint = did_you_mean(args.system, known) or f"it has: {' '.join(ids)}"
             raise UsageError(why or f"the menu has no {args.system}", hint)
         pin = "/" in args.system
-        menufiles.write_env(boot, menu.choose(made.env, entry, once=args.once, pin=pin))
+        loader_files.write_env(boot, menu.choose(made.env, entry, once=args.once, pin=pin))
     console.say(f"{entry} is booted next, {'once' if args.once else 'and from then on'}")
     return DONE
 
 
 def _list(boot: Volume, *, json: bool) -> int:
-    there, running = menufiles.read(boot), menufiles.running()
+    there, running = loader_files.read(boot), loader_files.running()
     found = []
     for each in there.ids:
         marks = [words for name, words in _WORDS.items() if there.env.get(name) == each]

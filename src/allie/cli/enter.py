@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from allie.client import enter
+from allie.client.use import enter
 from allie.core.errors import AllieError, UsageError
 
 TYPE_CHECKING = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from allie.client import enter, export
+from allie.client.use import enter, export
 from allie.core.errors import DONE, UsageError
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console

@@ -14,15 +14,26 @@ import os
 
 from allie.cli import options
 from allie.cli.store import add_store
-from allie.core import layout, settings
+from allie.core.boot import disk_layout
+from allie.core.conf import settings
 from allie.core.errors import ATTENTION, DONE, UsageError
-from allie.core.leftout import LeftOut
+from allie.core.image.not_captured import LeftOut
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
-from allie.server import blandify, bring, capture, images, installer, parts, store, unpack, unplaced
-from allie.server.oci import Wanted
-from allie.server.parts import Part
-from allie.server.unpack import Recipe
+from allie.server import store
+from allie.server.images import (
+    blandify,
+    capture,
+    catalogue,
+    draft,
+    from_archive,
+    from_tree,
+    unplaced,
+)
+from allie.server.images.draft import Part
+from allie.server.images.from_archive import Recipe
+from allie.server.images.oci import Wanted
+from allie.server.media import installer
 
 if TYPE_CHECKING:
     import argparse
@@ -96,8 +107,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(top: str, args: argparse.Namespace) -> int:
-    names = [args.name] if args.name else images.names(top)
-    rows = [images.describe(top, name) for name in names]
+    names = [args.name] if args.name else catalogue.names(top)
+    rows = [catalogue.describe(top, name) for name in names]
     if args.json:
         options.say_json([row._asdict() for row in rows])
     else:
@@ -105,19 +116,19 @@ def _list(top: str, args: argparse.Namespace) -> int:
             console.say(_line(row))
         if not rows:
             console.tell("there are no images yet: allie image import NAME SOURCE makes one")
-    for name in images.passed_over(top):
+    for name in catalogue.passed_over(top):
         console.warn(f"passed over: images/{name}: no directory, or no name of an image")
-    for name in parts.unfinished(top):
+    for name in draft.unfinished(top):
         console.warn(
             f"unfinished: {name}: import or capture it again, and it goes on;"
             f" or allie image remove {name}"
-            if name not in images.names(top)
+            if name not in catalogue.names(top)
             else f"unfinished: a newer {name}: import or capture it again, and it goes on"
         )
     return DONE
 
 
-def _line(row: images.Image) -> str:
+def _line(row: catalogue.Image) -> str:
     kernels = f"kernel {' '.join(row.kernels)}" if row.kernels else "no kernel"
     size = f"{row.size / (1 << 20):.0f} MiB"
     release = row.pretty or "no os-release"
@@ -125,21 +136,21 @@ def _line(row: images.Image) -> str:
 
 
 def _import(top: str, args: argparse.Namespace) -> int:
-    with parts.begun(top, args.name) as part:
+    with draft.begun(top, args.name) as part:
         left = _fill(part, top, args)
         _need_root(part, args)
         left += _complete(part, args)
     _say_left_out(left)
-    console.say(_line(images.describe(top, args.name)))
+    console.say(_line(catalogue.describe(top, args.name)))
     return DONE
 
 
 def _complete(part: Part, args: argparse.Namespace) -> list[LeftOut]:
     """Make a tree that has come the image; what is not taken over into it."""
-    left = bring.without_swap(part) + unplaced.take_back(part.tree)
+    left = from_tree.without_swap(part) + unplaced.take_back(part.tree)
     if args.blandify:
         blandify.apply(part.tree, blandify.own_of(part.tree, args.name))
-    parts.switch(part)
+    draft.switch(part)
     return left
 
 
@@ -152,25 +163,25 @@ def _say_left_out(left: list[LeftOut]) -> None:
 def _fill(part: Part, top: str, args: argparse.Namespace) -> list[LeftOut]:
     """Make the part of whatever kind of source it is; what of a directory is left out."""
     source = args.source
-    if source.startswith(unpack.DEBIAN):
-        suite = source[len(unpack.DEBIAN) :]
-        unpack.from_packages(part, Recipe(suite, args.variant, args.include, args.mirror))
+    if source.startswith(from_archive.DEBIAN):
+        suite = source[len(from_archive.DEBIAN) :]
+        from_archive.from_packages(part, Recipe(suite, args.variant, args.include, args.mirror))
         args.blandify = True  # it knows the machine that it was made on
     elif os.path.isfile(source):
-        unpack.from_tar(part, source, Wanted(args.tag, args.arch))
-    elif unpack.is_container(source):
-        unpack.from_layout(part, source, Wanted(args.tag, args.arch))
+        from_archive.from_tar(part, source, Wanted(args.tag, args.arch))
+    elif from_archive.is_container(source):
+        from_archive.from_layout(part, source, Wanted(args.tag, args.arch))
     else:
-        return bring.from_directory(part, source, top, force=args.force)
+        return from_tree.from_directory(part, source, top, force=args.force)
     return []
 
 
 def _need_root(part: Part, args: argparse.Namespace) -> None:
     """What was unpacked may be anything; then nothing of it stays."""
     try:
-        bring.need_root(part.tree, args.source, force=args.force)
+        from_tree.need_root(part.tree, args.source, force=args.force)
     except UsageError:
-        parts.drop(part)
+        draft.drop(part)
         raise
 
 
@@ -179,13 +190,13 @@ def _capture(top: str, args: argparse.Namespace) -> int:
     if args.bwlimit and not settings.is_bandwidth(args.bwlimit):
         raise UsageError(f"--bwlimit {args.bwlimit}: KiB a second, or 2M, as for rsync")
     if args.source.startswith("ssh://"):
-        bring.need_program("ssh", "openssh-client")
-    with parts.begun(top, args.name) as part:
+        from_tree.need_program("ssh", "openssh-client")
+    with draft.begun(top, args.name) as part:
         left = capture.capture(part, args.source, tuple(args.wanted), args.bwlimit)
         left += _complete(part, args)
         told = capture.tell_done(part, args.source)
     _say_left_out(left)
-    console.say(_line(images.describe(top, args.name)))
+    console.say(_line(catalogue.describe(top, args.name)))
     if not args.blandify:
         console.say(f"that machine's own is still in it: allie image blandify {args.name}")
     if not told:
@@ -194,7 +205,7 @@ def _capture(top: str, args: argparse.Namespace) -> int:
 
 
 def _blandify(top: str, args: argparse.Namespace) -> int:
-    image = images.need(top, args.name)
+    image = catalogue.need(top, args.name)
     if args.check:
         stands = blandify.check(image, blandify.own_of(image, args.name))
         if args.json:
@@ -205,15 +216,15 @@ def _blandify(top: str, args: argparse.Namespace) -> int:
         return ATTENTION if stands else DONE
     golden = blandify.own_of(image, args.name)
     words = (golden.host, blandify.machine_id(image))
-    with parts.begun(top, args.name) as part:
-        bring.bring(part, [f"{image}/"], [], image)
+    with draft.begun(top, args.name) as part:
+        from_tree.bring(part, [f"{image}/"], [], image)
         left = unplaced.take_back(part.tree)
         done = blandify.apply(part.tree, golden)
         named = blandify.mentions(part.tree, words)
         if done or left:
-            parts.switch(part)
+            draft.switch(part)
         else:
-            parts.drop(part)
+            draft.drop(part)
     _say_left_out(left)
     if args.json:
         options.say_json([each._asdict() for each in done])
@@ -230,7 +241,7 @@ def _blandify(top: str, args: argparse.Namespace) -> int:
 def _installer(top: str, args: argparse.Namespace) -> int:
     plan = options.read_layout(args.layout) if args.layout else ""
     if args.layout:
-        layout.fit(plan, 1 << 30)  # of a disk that is large enough for any: is it one?
+        disk_layout.fit(plan, 1 << 30)  # of a disk that is large enough for any: is it one?
     made = installer.make(
         top, args.name, args.out, args.append, plan=plan, with_iso=not args.no_iso
     )
@@ -244,8 +255,8 @@ def _installer(top: str, args: argparse.Namespace) -> int:
 
 
 def _remove(top: str, args: argparse.Namespace) -> int:
-    named = images.mentions(top, args.name)
-    was = images.remove(top, args.name)
+    named = catalogue.mentions(top, args.name)
+    was = catalogue.remove(top, args.name)
     console.say(f"removed {args.name}" if was else f"removed what was left of {args.name}")
     for path in named:
         console.warn(f"{path} still names it: PCs that have it keep it, and cannot fetch it again")

@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import sys
 
-from allie.cli import options, systems
-from allie.client import bootloader, install, join
-from allie.client.install import Plan
-from allie.core import layout
-from allie.core import settings as configuration
+from allie.cli import options
+from allie.client.boot import install_loader
+from allie.client.mirror import stores
+from allie.client.setup import install
+from allie.client.setup.install import Plan
+from allie.core.boot import disk_layout
+from allie.core.conf import settings as configuration
+from allie.core.conf.settings import Settings
 from allie.core.errors import DONE, AllieError, StateError, UsageError
-from allie.core.settings import Settings
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 
@@ -40,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if os.geteuid():
         raise UsageError("install must be run as root")
     settings = _settings(args)
-    text = options.read_layout(args.layout) if args.layout else layout.DEFAULT
+    text = options.read_layout(args.layout) if args.layout else disk_layout.DEFAULT
     plan = install.plan(args.disk, text, settings, settings.host or _own_name())
     _need_loader(plan)
     _show(plan)
@@ -56,15 +58,15 @@ def run(args: argparse.Namespace) -> int:
         install.partition(plan)
         console.say("partitions and file systems: there")
         state = f"it is divided; {plan.settings.system} is not complete in it"
-        install.bring(plan, systems.first_tick)
+        install.bring(plan)
         console.say(f"{plan.settings.system}: fetched, and its first tick is done")
         state = f"{plan.settings.system} is complete in it; the boot loader may not be"
         firmware = install.make_bootable(plan)
     except (AllieError, KeyboardInterrupt):
         console.warn(f"allie: {plan.disk}: {state}. The same command goes on from there.")
         raise
-    why = bootloader.no_bios(plan.disk)
-    if why and layout.BIOS in [each.kind for each in plan.parts]:
+    why = install_loader.no_bios(plan.disk)
+    if why and disk_layout.BIOS in [each.kind for each in plan.parts]:
         console.say(f"GRUB for BIOS was left out: {why}")
     console.say(
         f"{plan.settings.system} is installed on {plan.disk}, which boots by"
@@ -78,8 +80,8 @@ def _settings(args: argparse.Namespace) -> Settings:
     store = configuration.check_store(args.store)
     image = configuration.check_name(args.image, "image")
     name = configuration.check_name(args.system or image, "system")
-    overlays = join.overlays_of(store, image, options.words(args.overlays))
-    join.need_image(store, image)
+    overlays = stores.overlays_of(store, image, options.words(args.overlays))
+    stores.need_image(store, image)
     for each in overlays:
         configuration.check_name(each, "overlay")
     host = args.host and configuration.check_name(args.host, "host")
@@ -88,11 +90,11 @@ def _settings(args: argparse.Namespace) -> Settings:
 
 def _need_loader(plan: Plan) -> None:
     """Ask whether the image has systemd-boot, where the layout wants it: nothing is written yet."""
-    if all(each.kind != layout.EFI_BOOT for each in plan.parts):
+    if all(each.kind != disk_layout.EFI_BOOT for each in plan.parts):
         return
     if not _in_image(plan.settings, "usr/lib/systemd/boot/efi"):
         image = plan.settings.image
-        raise StateError(f"image {image} has no systemd-boot", bootloader.SYSTEMD_PACKAGES)
+        raise StateError(f"image {image} has no systemd-boot", install_loader.SYSTEMD_PACKAGES)
 
 
 def _warn_of_image(plan: Plan) -> None:
@@ -107,7 +109,7 @@ def _warn_of_image(plan: Plan) -> None:
 
 
 def _in_image(own: Settings, path: str) -> bool:
-    return join.has(own.stores[0], f"images/{own.image}/{path}")
+    return stores.has(own.stores[0], f"images/{own.image}/{path}")
 
 
 def _own_name() -> str:
@@ -123,12 +125,12 @@ def _show(plan: Plan) -> None:
     own = plan.settings
     console.say(f"{plan.disk} ({plan.mib >> 10} GiB){', to be gone on with' * plan.goes_on}:")
     for each in plan.parts:
-        uses = {layout.BIOS: "GRUB for BIOS", layout.BOOT: "the boot menu"}
-        uses[layout.EFI_BOOT] = "the boot menu, by systemd-boot"
+        uses = {disk_layout.BIOS: "GRUB for BIOS", disk_layout.BOOT: "the boot menu"}
+        uses[disk_layout.EFI_BOOT] = "the boot menu, by systemd-boot"
         use = uses.get(each.kind, each.kind)
         if each.where == own.root:
             use = f"the system {own.system}: image {own.image} of {own.stores[0]}"
-        elif each.kind == layout.SYSTEM:
+        elif each.kind == disk_layout.SYSTEM:
             use = "for another system"
         console.say(f"  {each.name:<12} {each.mib:>8} MiB  {use}")
     console.say(f"the PC is {plan.host}; overlays: {', '.join(own.overlays)}")

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 
-from allie.cli import options, run_conf, show
-from allie.client import join, keepsake, tick
-from allie.client.join import Wishes
+from allie.cli import options
+from allie.client.setup import join
+from allie.client.setup.join import Wishes
+from allie.client.tick import report_text
 from allie.core.errors import ATTENTION, DONE
-from allie.core.report import Report
-from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 
@@ -44,22 +43,14 @@ def run(args: argparse.Namespace) -> int:
     wishes = Wishes(
         args.store, args.system, args.image, overlays, args.host, args.ring, not args.no_timer
     )
-    joined = join.join(options.system_of(args), wishes, _first_tick)
+    joined = join.join(options.system_of(args), wishes)
     report = joined.report
     total = sum(each.changed for each in report.applied)
     console.say(f"joined {args.store}: {total} paths placed; {joined.ticks}")
     now = time.time()
-    for line in show.report(report, now):
+    for line in report_text.report(report, now):
         console.say(line)
     for verdict in report.scripts:
-        for line in show.verdict(verdict, now):
+        for line in report_text.verdict(verdict, now):
             console.say(line)
     return ATTENTION if report.needs_attention else DONE
-
-
-def _first_tick(here: System) -> Report:
-    console.tell(f"the first tick runs; what its scripts print is in {here.logs}")
-    running = keepsake.mark(here)
-    report = tick.run(here, (), run_conf.KIT, first=True)
-    keepsake.keep(here, running, report)
-    return report

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 
-from allie.cli import options, show
-from allie.client import state
-from allie.core import report as reports
+from allie.cli import options
+from allie.client.state import records
+from allie.client.tick import report_text
+from allie.core.change import report as reports
 from allie.core.errors import DONE
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console, locate
+from allie.machine import console
+from allie.machine.roots import open_system
 
 if TYPE_CHECKING:
     import argparse
@@ -26,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the history."""
     here = options.system_of(args)
-    locate.need_name(here)
-    known = state.history(here)[-args.n :] if args.n > 0 else []
+    open_system.need_name(here)
+    known = records.history(here)[-args.n :] if args.n > 0 else []
     if args.json:
         options.say_json([reports.to_json(each) for each in known])
         return DONE
@@ -37,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.began))
         words = f"{each.verb}{' '.join(['', *each.named])} by hand: "
         verb = words if each.named or each.verb != "run-conf" else ""
-        console.say(f"{each.tick:>6}  {when}  {verb}{show.summary(each, done=True)}")
+        console.say(f"{each.tick:>6}  {when}  {verb}{report_text.summary(each, done=True)}")
         if args.paths:
             for part in each.own:
-                for line in show.applied(part) if not part.paused else ():
+                for line in report_text.applied(part) if not part.paused else ():
                     console.say(f"        {line}")
     return DONE

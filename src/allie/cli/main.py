@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from types import ModuleType, SimpleNamespace
 
 from allie import __version__
-from allie.cli import starting
+from allie.cli import startup_mark
 from allie.core.errors import (
     FAILED,
     PROTECTED,
@@ -29,7 +29,8 @@ from allie.core.errors import (
 )
 from allie.core.system import ARCHIVE, SERVERS_OWN
 from allie.core.value import TYPE_CHECKING
-from allie.machine import caller, console
+from allie.machine import console
+from allie.machine.programs import caller
 
 if TYPE_CHECKING:
     from typing import Any
@@ -105,7 +106,7 @@ def _main(argv: Sequence[str] | None) -> int:
         _complain(error, f"{where}{words_of(error)}")
         return FAILED
     except Exception:
-        starting.badly()
+        startup_mark.badly()
         import traceback
 
         for line in traceback.format_exc().splitlines():
@@ -157,7 +158,7 @@ def _dispatch(words: list[str]) -> int:
         raise UsageError(f"there is no command {verb!r}", meant or "allie --help lists them")
     module = module_of(verb)
     callers = os.umask(_UMASK)
-    starting.well()
+    startup_mark.well()
     if os.path.isfile(sys.path[0]):
         _from_archive(sys.path[0])
     if verb == _FOR_ANOTHER:
@@ -166,7 +167,7 @@ def _dispatch(words: list[str]) -> int:
         caller.heed()
     args = _arguments(verb, module, ahead + words)
     if getattr(args, "sibling", None):
-        return int(importlib.import_module("allie.cli.elsewhere").run(module, args))
+        return int(importlib.import_module("allie.cli.on_sibling").run(module, args))
     return int(module.run(args))
 
 
@@ -175,9 +176,9 @@ def _from_archive(archive: str) -> None:
 
     Where it cannot be unpacked, what a tick loads late is loaded now, as far as it is known.
     """
-    place = importlib.import_module("allie.machine.loader").unpack(os.path.realpath(archive))
+    place = importlib.import_module("allie.machine.code.unpack").unpack(os.path.realpath(archive))
     if place:
-        importlib.import_module("allie.machine.start").load_from(place)
+        importlib.import_module("allie.machine.code.cache").load_from(place)
     else:
         importlib.import_module("allie.cli.selfcheck")
 
@@ -209,7 +210,7 @@ def module_of(verb: str) -> ModuleType:
 
 
 def _hand_over() -> None:
-    """Become the whole ALLiE of a server that follows a store, its own perhaps (client.join).
+    """Become the whole ALLiE of a server that follows a store, its own perhaps (client.setup.join).
 
     It may also stand in another directory, which is later in PATH than that of the client.
     """
@@ -219,7 +220,7 @@ def _hand_over() -> None:
     top = here[: -len(ARCHIVE)]
     for own in (f"{top}{each}" for each in (SERVERS_OWN, "usr/local/sbin/allie", "usr/bin/allie")):
         if os.path.exists(own) and os.path.realpath(own) != here:
-            from allie.machine import becoming
+            from allie.machine.programs import becoming
 
             becoming.become([own, *sys.argv[1:]], dict(os.environ), (".",))
 

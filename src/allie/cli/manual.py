@@ -13,7 +13,8 @@ import sys
 from allie.cli import main
 from allie.core.errors import DONE, UsageError, did_you_mean
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console, pager
+from allie.machine import console
+from allie.machine.programs import pager
 
 if TYPE_CHECKING:
     import argparse

@@ -8,9 +8,9 @@ It shows what to type on the server, and ends after one complete capture, or wit
 
 from __future__ import annotations
 
-from allie.client import offer
-from allie.core import offering
+from allie.client.use import offer
 from allie.core.errors import DONE, AllieError
+from allie.core.image import offering
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 

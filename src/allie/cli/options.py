@@ -9,7 +9,9 @@ import os
 from allie.core.errors import UsageError
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
-from allie.machine import atomic, console, locate, lock
+from allie.machine import console
+from allie.machine.files import atomic, lock
+from allie.machine.roots import open_system
 
 if TYPE_CHECKING:
     import argparse
@@ -45,7 +47,7 @@ def no_json(args: argparse.Namespace) -> None:
 
 def system_of(args: argparse.Namespace) -> System:
     """The system that --root names."""
-    return locate.open_system(args.root)
+    return open_system.open_system(args.root)
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -13,11 +13,12 @@ from allie.cli import options
 from allie.cli.store import add_store
 from allie.cli.why import explain
 from allie.core.errors import ATTENTION, DONE, UsageError, did_you_mean
-from allie.core.facts import Facts
+from allie.core.names.facts import Facts
 from allie.core.stubs import KIT
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
-from allie.server import images, lint, lint_settings, overlays, store
+from allie.server import lint, lint_settings, overlays, store
+from allie.server.images import catalogue
 
 if TYPE_CHECKING:
     import argparse
@@ -61,7 +62,7 @@ def _list(top: str, args: argparse.Namespace) -> int:
 def _lint(top: str, args: argparse.Namespace) -> int:
     over = options.words(args.over)
     for image in over:
-        images.need(top, image)
+        catalogue.need(top, image)
     site = lint_settings.survey(top)
     found = [] if args.name else lint_settings.of_store(top)
     for name in _named(top, args.name):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 
 from allie.cli import options
-from allie.client import state
+from allie.client.state import records
+from allie.core.conf.script import parse_span
 from allie.core.errors import DONE, UsageError
-from allie.core.script import parse_span
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console, locate
+from allie.machine import console
+from allie.machine.roots import open_system
 
 if TYPE_CHECKING:
     import argparse
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Begin the pause."""
     here = options.system_of(args)
-    locate.need_name(here)
+    open_system.need_name(here)
     span = args.span
     seconds = parse_span(span) if span is not None else 0
     if span is not None and span.isdigit():  # of scripts it would be seconds; here that is a slip
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--for {span!r} is not a span of time", "30m, 12h, 3d")
     reason = " ".join(args.reason) or "paused by hand"
     until = time.time() + seconds if seconds else 0.0
-    state.set_pause(here, state.Pause(reason, until))
+    records.set_pause(here, records.Pause(reason, until))
     end = time.strftime(" until %Y-%m-%d %H:%M", time.localtime(until)) if until else " from now on"
     console.tell(f"ticks only report{end}; `allie resume` ends that")
     return DONE

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import time
 
-from allie.cli import options, show
-from allie.client import grounds, part_work, state
+from allie.cli import options
+from allie.client.situation import grounds
+from allie.client.state import records
+from allie.client.tick import part_work, report_text
+from allie.core.change.ledger import PARTS
+from allie.core.change.plan import Plan
 from allie.core.errors import ATTENTION, DONE
-from allie.core.ledger import PARTS
-from allie.core.plan import Plan
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console, locate
+from allie.machine import console
+from allie.machine.roots import open_system
 
 if TYPE_CHECKING:
     import argparse
@@ -28,18 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Plan both parts and print them; 1 if a path is refused."""
     here = options.system_of(args)
-    locate.need_name(here)
+    open_system.need_name(here)
     options.tell_if_running(here)
     known = grounds.situation(here)
-    ledger = state.load_ledger(here)
+    ledger = records.load_ledger(here)
     plans = [part_work.decide(here, name, known, ledger)[1] for name in PARTS]
     if args.json:
         options.say_json([_value(each) for each in plans])
     else:
-        lines = [line for each in plans for line in show.plan(each)]
+        lines = [line for each in plans for line in report_text.plan(each)]
         for line in lines or ["nothing to do"]:
             console.say(line)
-        console.say(f"store: {show.contact(state.contact(here), time.time())}")
+        console.say(f"store: {report_text.contact(records.contact(here), time.time())}")
     return ATTENTION if any(each.problems for each in plans) else DONE
 
 

@@ -10,12 +10,17 @@ from __future__ import annotations
 import os
 
 from allie.cli import options
-from allie.client import generation, grounds
-from allie.core import settings as configuration
+from allie.client.mirror import generation
+from allie.client.situation import grounds
+from allie.core.conf import settings as configuration
 from allie.core.errors import DONE, UsageError
 from allie.core.value import TYPE_CHECKING
-from allie.machine import atomic, bringing, console, locate, process, rsync
-from allie.machine.groups import Bounds
+from allie.machine import console
+from allie.machine.files import atomic
+from allie.machine.programs import process
+from allie.machine.programs.process_groups import Bounds
+from allie.machine.roots import open_system
+from allie.machine.transfer import image_fetch, rsync
 
 if TYPE_CHECKING:
     import argparse
@@ -44,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.dir} is a system; an overlay is laid over it by its tick", hint)
     stall, store = configuration.DEFAULT_STALL, args.store
     if not store:
-        locate.need_name(here)
+        open_system.need_name(here)
         settings = grounds.settings_now(here, generation.current(here))
         store, stall = settings.stores[0], settings.stall
     notes = f"{here.state}/rsync" if os.path.isdir(here.state) else f"{args.dir}/.rsync-version"
@@ -56,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     empty = not os.listdir(args.dir)
     reach += [] if empty else [rsync.BY_CONTENT]
     if args.kind == "image":
-        bringing.fetch(
+        image_fetch.fetch(
             able, reach, store, args.name, args.dir, stall=stall, follow=show, fresh=empty
         )
     else:

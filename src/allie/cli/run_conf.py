@@ -10,10 +10,11 @@ import os
 import sys
 import time
 
-from allie.cli import options, part, show, starting, systems
-from allie.client import keepsake, tick
+from allie.cli import options, startup_mark
+from allie.client.systems import look_after
+from allie.client.tick import last_good, report_text, whole_tick
+from allie.core.change.report import Report
 from allie.core.errors import ATTENTION, DONE, FAULT
-from allie.core.report import Report
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 
 _BY_SOMEBODY = ("SSH_CONNECTION", "SUDO_USER")  # sshd(8), sudo(8): also by clush, to many PCs
-KIT = {**part.KIT, "98systems": systems.work}
-IDLE = {"98systems": systems.is_idle}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,12 +35,12 @@ def run(args: argparse.Namespace) -> int:
     """One tick; 1 if something needs attention."""
     here = options.system_of(args)
     echo = bool(args.script) or sys.stdout.isatty()
-    running = keepsake.mark(here)
-    report = tick.run(here, args.script, KIT, IDLE, echo=echo)
-    if any(each.code == FAULT and each.name in KIT for each in report.scripts):
-        starting.badly()
+    running = last_good.mark(here)
+    report = whole_tick.run(here, args.script, look_after.KIT, echo=echo)
+    if any(each.code == FAULT and each.name in look_after.KIT.work for each in report.scripts):
+        startup_mark.badly()
     if not args.script:
-        keepsake.keep(here, running, report)
+        last_good.keep(here, running, report)
     _tell(report, echo=echo)
     if args.script:
         return ATTENTION if any(each.state == "failing" for each in report.ran) else DONE
@@ -55,10 +54,10 @@ def _tell(report: Report, *, echo: bool) -> None:
     a mail every hour. echo: what it printed has been shown already.
     """
     if not report.is_quiet or sys.stdout.isatty():
-        console.tell(f"tick {report.tick}: {show.summary(report)}")
+        console.tell(f"tick {report.tick}: {report_text.summary(report)}")
     asked = echo or any(name in os.environ for name in _BY_SOMEBODY)
     for each in report.ran:
         if each.state == "failing" and (asked or each.since >= report.began):
-            lines = show.verdict(each, time.time())
+            lines = report_text.verdict(each, time.time())
             for line in lines[:1] if echo and each.seconds else lines:
                 console.warn(line.strip())

@@ -6,12 +6,12 @@ A tick runs this with a new client before it puts it in place.
 from __future__ import annotations
 
 from allie.cli import (
-    elsewhere,
     enter,
     export,
     join,
     log,
     manual,
+    on_sibling,
     options,
     pause,
     plan,
@@ -23,21 +23,24 @@ from allie.cli import (
     undo,
     why,
 )
-from allie.client import generation, grounds, siblings
+from allie.client.mirror import generation
+from allie.client.situation import grounds
+from allie.client.systems import siblings
 from allie.core import stubs
 from allie.core.errors import DONE
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console, namespaces
+from allie.machine import console
+from allie.machine.confined import sealed_run
 
 if TYPE_CHECKING:
     import argparse
 
 
 CHECKED = (
-    *(elsewhere, enter, export, join, log, manual, pause, plan, resume, rsync_image, run_conf),
+    *(on_sibling, enter, export, join, log, manual, pause, plan, resume, rsync_image, run_conf),
     *(status, system, undo, why),
 )
-READ_LATE = (namespaces, siblings)  # in a tick only where it is needed; here in any case
+READ_LATE = (sealed_run, siblings)  # in a tick only where it is needed; here in any case
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

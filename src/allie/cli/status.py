@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 
-from allie.cli import options, show
-from allie.client import state, tick
-from allie.core import report as reports
+from allie.cli import options
+from allie.client.state import records
+from allie.client.tick import report_text, whole_tick
+from allie.core.change import report as reports
+from allie.core.conf.script import Verdict
 from allie.core.errors import ATTENTION, DONE
-from allie.core.script import Verdict
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console, locate, lock
+from allie.machine import console
+from allie.machine.files import lock
+from allie.machine.roots import open_system
 
 if TYPE_CHECKING:
     import argparse
@@ -25,11 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the last report with the scripts as they stand now; 1 if something needs attention."""
     here = options.system_of(args)
-    locate.need_name(here)
-    last = state.last_report(here)
-    scripts = tick.survey(here)
+    open_system.need_name(here)
+    last = records.last_report(here)
+    scripts = whole_tick.survey(here)
     if last:
-        pause = state.pause(here)
+        pause = records.pause(here)
         last = last._replace(paused=pause.reason or "paused" if pause else "")
         scripts = [_as_it_ended(each, last) for each in scripts]
         last = last._replace(scripts=tuple(scripts))
@@ -40,11 +43,11 @@ def run(args: argparse.Namespace) -> int:
         options.say_json(value)
     else:
         now = time.time()
-        for line in show.report(last, now) if last else ["no tick has run yet"]:
+        for line in report_text.report(last, now) if last else ["no tick has run yet"]:
             console.say(line)
         console.say("scripts:" if scripts else "no conf scripts")
         for each in scripts:
-            for line in show.verdict(each, now, without=show.STORE):
+            for line in report_text.verdict(each, now, without=report_text.STORE):
                 console.say(line)
         if lock.is_running(here):
             console.say("a tick is running now")

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import os
 
-from allie.cli import options, systems
-from allie.client import arrival, binding, roster, switch
-from allie.client import systems as others
-from allie.client.arrival import Job
+from allie.cli import options
+from allie.client.situation import bound_disks
+from allie.client.situation import other_systems as others
+from allie.client.systems import arrival, roster, update_rollback
+from allie.client.systems.arrival import Job
+from allie.core.conf.settings import Declared
 from allie.core.errors import DONE, UsageError
-from allie.core.settings import Declared
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console, disks
+from allie.machine import console
+from allie.machine.disk import disks
 
 if TYPE_CHECKING:
     import argparse
@@ -66,21 +68,21 @@ def run(args: argparse.Namespace) -> int:
     settings = others.settings_of(here)
     orphans = roster.orphans(here, settings) if args.action == "remove" else []
     for orphan in [each for each in orphans if each.name == args.name]:
-        switch.remove(here, orphan)
+        update_rollback.remove(here, orphan)
         console.say(f"{orphan.name}: removed{_left(orphan)}")
         return DONE
     declared = others.find(settings, args.name)
     if args.action == "update":
         job = _job(here, declared)
-        made = switch.update(job, in_place=args.in_place, quick=args.quick)
+        made = update_rollback.update(job, in_place=args.in_place, quick=args.quick)
         words = "now the image {} as the store has it" if made else "already as the image {} has it"
         console.say(f"{declared.name}: {words.format(declared.image)}")
     elif args.action == "rollback":
-        image = switch.rollback(here, declared)
+        image = update_rollback.rollback(here, declared)
         console.say(f"{declared.name}: back to the tree before, image {image or 'unknown'}")
     else:
         roster.may_change(here)
-        switch.remove(here, declared)
+        update_rollback.remove(here, declared)
         roster.forget(here, declared.name)
         section = f"[system {declared.name}]"
         console.say(f"{declared.name}: removed, and {section} of allie.conf{_left(declared)}")
@@ -135,9 +137,9 @@ def _bind(here: System, declared: Declared, args: argparse.Namespace) -> None:
 
     comes = args.trust and declared.image and declared.overlays  # else it is there already
     device = os.path.realpath(args.format) if args.format else ""
-    device = binding.trust(here, declared, device, look if comes else None)
+    device = bound_disks.trust(here, declared, device, look if comes else None)
     console.say(f"{declared.name}: {declared.root} on {device} is this PC's own from now on")
 
 
 def _job(here: System, declared: Declared) -> Job:
-    return Job(here, others.settings_of(here), declared, systems.first_tick)
+    return Job(here, others.settings_of(here), declared)

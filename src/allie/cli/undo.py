@@ -9,12 +9,15 @@ from __future__ import annotations
 import time
 
 from allie.cli import options
-from allie.client import reporting, state, undo
+from allie.client.apply import undo
+from allie.client.state import records
+from allie.client.tick import reporting
+from allie.core.change.report import MOST_NAMES, Applied
+from allie.core.change.resolution import Problem
 from allie.core.errors import ATTENTION, DONE
-from allie.core.report import MOST_NAMES, Applied
-from allie.core.resolution import Problem
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console, locate
+from allie.machine import console
+from allie.machine.roots import open_system
 
 if TYPE_CHECKING:
     import argparse
@@ -29,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Undo; 1 if a path was left as it is."""
     here = options.system_of(args)
-    locate.need_name(here)
+    open_system.need_name(here)
     began = time.time()
     back, left, kit = undo.undo(here, args.tick)
-    done = _as_done(state.last_tick(here), back, left)
+    done = _as_done(records.last_tick(here), back, left)
     reporting.by_hand(here, "undo", done, began)
     for real, there in back.items():
         console.say(f"{'put back' if there else 'removed'}: /{real}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from allie.client import vm
+from allie.client.use import vm
 from allie.core.errors import DONE, StateError, UsageError
 from allie.core.value import TYPE_CHECKING
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 
 from allie.cli import options
-from allie.client import claims, grounds, state
+from allie.client.apply import real_paths
+from allie.client.situation import grounds
+from allie.client.state import records
+from allie.core.change.ledger import NOTHING, UNKNOWN, Ledger
+from allie.core.change.resolution import Resolution
 from allie.core.errors import DONE, PathRefused
-from allie.core.ledger import NOTHING, UNKNOWN, Ledger
-from allie.core.resolution import Resolution
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
-from allie.machine import console, locate, paths
-from allie.machine.reach import Reach
+from allie.machine import console
+from allie.machine.roots import open_system, paths
+from allie.machine.roots.reach import Reach
 
 if TYPE_CHECKING:
     import argparse
@@ -28,13 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the resolution of one path."""
     here = options.system_of(args)
-    locate.need_name(here)
+    open_system.need_name(here)
     # On the running system a path is read as everywhere else; in another root, from its top.
     path = (os.path.abspath(args.path) if here.is_base else args.path).strip("/")
     known = grounds.situation(here)
-    books = state.load_ledger(here)
+    books = records.load_ledger(here)
     trusted = known.settings.trusted
-    inside = paths.Inside(here.root, claims.bounds(here, books, known.resolution, trusted))
+    inside = paths.Inside(here.root, real_paths.bounds(here, books, known.resolution, trusted))
     path = _as_spelled(inside, path, known)
     stands = _stands(here, inside, path, books)
     if args.json:
@@ -54,7 +57,7 @@ def _as_spelled(inside: paths.Inside, path: str, known: grounds.Situation) -> st
         real = inside.entry(path)
     except PathRefused:
         return path
-    entry = claims.claim(inside, known.resolution, known.generation).by_real.get(real)
+    entry = real_paths.claim(inside, known.resolution, known.generation).by_real.get(real)
     return entry.path if entry else path
 
 

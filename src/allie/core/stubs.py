@@ -16,3 +16,14 @@ WORKS = "this client works"  # what selfcheck says; the client before it waits f
 NAMES = ("run-conf", "00overlay", "01overact", "98systems")
 FETCHER = "00overlay"  # brings the overlays, and with them every other script
 PARTS = {"00overlay": "overlay", "01overact": "overact"}
+UNITS = "etc/systemd/system"
+TIMERS = ("allie.timer", "allie-boot.timer")
+SERVICE = "allie.service"
+# How Python begins with the client archive, whose path comes first. Programs that were started long
+# ago call a newer archive by these lines: every archive has a `start.py` with a `main`.
+START = """\
+import sys
+sys.argv.pop(0)
+sys.path.insert(0, sys.argv[0])
+from start import main
+sys.exit(main())"""

@@ -13,32 +13,36 @@ import zipfile
 
 import allie
 from allie.core import stubs, system
-from allie.machine import atomic
+from allie.machine.files import atomic
 
 # What stands before the zip. Python would start it by itself, but through runpy, whose imports cost
 # each tick 8 ms. -ISBXutf8: isolated, no site, no bytecode written, names of files in UTF-8.
-_HEADER = b"""\
+_HEADER = f"""\
 #!/bin/sh
 python=/usr/bin/python3
-[ -x "$python" ] || python=$(command -v python3) || {
+[ -x "$python" ] || python=$(command -v python3) || {{
     echo "allie: needs Python 3.9 or newer: install the package python3" >&2
     exit 2
-}
-exec "$python" -ISBXutf8 -c "import sys
-sys.argv.pop(0)
-sys.path.insert(0, sys.argv[0])
-from start import main
-sys.exit(main())" "$0" "$@"
+}}
+exec "$python" -ISBXutf8 -c "{stubs.START}" "$0" "$@"
+""".encode()
+_MAIN = b"from start import main\nmain()\n"  # for `python3 ARCHIVE`
+# The end of start.py, after the text of machine/code/cache.py: only that can load the rest.
+_START = b"""
+
+def main():
+    loaded = load()
+    from allie.cli.start import main as begin
+
+    return begin(loaded)
 """
-_MAIN = b"import sys\nfrom start import main\nsys.exit(main())\n"  # for `python3 ARCHIVE`
 _PACKAGE = os.path.dirname(os.path.abspath(allie.__file__))
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_UNITS = ("allie.service", "allie.timer", "allie-boot.timer")
 
 
 def archive() -> bytes:
     """The client: every module that does not need the server's, and the man pages."""
-    members = {"__main__.py": _MAIN, "start.py": _read("machine/start.py")}
+    members = {"__main__.py": _MAIN, "start.py": _read("machine/code/cache.py") + _START}
     for name in _files():
         body = _read(name)
         if name.startswith("server/") or (name.startswith("cli/") and b"allie.server" in body):
@@ -62,8 +66,8 @@ def write(overlay: str) -> list[str]:
     files = {system.ARCHIVE: (archive(), 0o755), "root/util/rsync-image": (stub, 0o755)}
     for name in stubs.NAMES:
         files[f"{system.CONF}/{name}"] = (stub, 0o755)
-    for name in _UNITS:
-        files[f"etc/systemd/system/{name}"] = (_read(f"stub/systemd/{name}"), 0o644)
+    for name in (stubs.SERVICE, *stubs.TIMERS):
+        files[f"{stubs.UNITS}/{name}"] = (_read(f"stub/systemd/{name}"), 0o644)
     return [path for path in sorted(files) if _refresh(f"{overlay}/{path}", *files[path])]
 
 

@@ -2,8 +2,9 @@
 
     names and files of an overlay → findings
 
-What a PC reads is read here by the same parsers (`core.tags`, `core.hosts`, `core.script`, and, in
-`server.lint_settings`, `core.settings` and `core.facts`): what is fine here is taken there.
+What a PC reads is read here by the same parsers (`core.names.tags`, `core.names.hosts`,
+`core.conf.script`, and, in `server.lint_settings`, `core.conf.settings` and `core.names.facts`):
+what is fine here is taken there.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import re
 import stat
 from collections.abc import Sequence
 
-from allie.core import leavings, offlimits, resolution, script, stubs, system, tags
+from allie.core import stubs, system
+from allie.core.change import resolution
+from allie.core.change.resolution import Listed, Overlay
+from allie.core.conf import script
 from allie.core.errors import PathRefused
-from allie.core.resolution import Listed, Overlay
-from allie.machine import paths, within
+from allie.core.names import forbidden_paths, leavings, tags
+from allie.machine.roots import paths, within
 from allie.server import lint_settings, overlays
 from allie.server.lint_settings import Finding, Site
 
@@ -60,7 +64,7 @@ def _of_name(store: str, overlay: str, listed: Listed, site: Site) -> list[Findi
     shown = f"overlays/{overlay}/{listed.spelling}"
     path, tag = tags.unspell(listed.spelling)
     st = os.lstat(f"{store}/{shown}")
-    errors = [tag.error, offlimits.refusal(path), _why_never(path, listed, tag)]
+    errors = [tag.error, forbidden_paths.refusal(path), _why_never(path, listed, tag)]
     findings = [Finding(shown, words) for words in errors if words]
     warnings = [tags.flaw(tag), _unknown_class(tag, site), _of_ours(overlay, listed, path, site)]
     invisible = [each for each in os.path.basename(listed.spelling) if _is_invisible(each)]
@@ -74,9 +78,9 @@ def _of_name(store: str, overlay: str, listed: Listed, site: Site) -> list[Findi
 
 def _why_never(path: str, listed: Listed, tag: tags.Tag) -> str:
     """Why a path can never be as the overlay has it; "" if it can."""
-    if tag.flag == "absent" and offlimits.is_vital(path):
+    if tag.flag == "absent" and forbidden_paths.is_vital(path):
         return "holds what ALLiE itself needs; it cannot be made absent"
-    return offlimits.wrong_kind(path, listed.is_dir)
+    return forbidden_paths.wrong_kind(path, listed.is_dir)
 
 
 def _unknown_class(tag: tags.Tag, site: Site) -> str:
@@ -134,7 +138,7 @@ def _of_script(
     findings += [Finding(shown, words) for words in _of_first_line(content)]
     for pattern in headers.on_change:
         fixed = re.split(r"[*?[]", pattern)[0].lstrip("/")
-        words = offlimits.refusal(fixed) if fixed else ""
+        words = forbidden_paths.refusal(fixed) if fixed else ""
         odd = re.search(r"##|\[[^]]*$|[{}$'\"]", pattern)
         words = words or (f"{odd[0]} stands for itself" if odd else "")
         if words:

@@ -1,15 +1,18 @@
 """Check what overlays hold for ALLiE itself: allie.conf and classes; and the store as a whole.
 
-The parsers are the PC's own. What a PC would not place (`client.grounds`) is an error here.
+The parsers are the PC's own. What a PC would not place (`client.situation.grounds`) is an error
+here.
 """
 
 from __future__ import annotations
 
 import os
 
-from allie.core import facts, hosts, leavings, settings, system, tags
+from allie.core import system
+from allie.core.change.resolution import Listed, Overlay
+from allie.core.conf import settings
 from allie.core.errors import SettingsError
-from allie.core.resolution import Listed, Overlay
+from allie.core.names import facts, hosts, leavings, tags
 from allie.core.stubs import KIT
 from allie.core.value import Value
 from allie.server import overlays

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from allie.core import facts, leavings, resolution, system
-from allie.core.facts import Facts
-from allie.core.resolution import Listed, Overlay, Resolution
-from allie.machine import tree, within
+from allie.core import system
+from allie.core.change import resolution
+from allie.core.change.resolution import Listed, Overlay, Resolution
+from allie.core.names import facts, leavings
+from allie.core.names.facts import Facts
+from allie.machine.files import tree
+from allie.machine.roots import within
 
 LARGEST = 16 << 20  # bytes of a file that is read here
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from allie.core import settings
+from allie.core.conf import settings
 from allie.core.errors import StateError, UsageError
-from allie.machine import atomic
+from allie.machine.files import atomic
 from allie.server import kit
 
 MODULES = ("images", "overlays", "releases")  # what any PC may read

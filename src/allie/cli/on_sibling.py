@@ -1,0 +1,27 @@
+"""--system NAME: do what a command does on another system of this PC, wherever it lives."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+from allie.cli import options
+from allie.client.situation import other_systems
+from allie.core.errors import StateError
+from allie.core.value import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run(module: ModuleType, args: argparse.Namespace) -> int:
+    """Run a verb with the named system's root, which is mounted for it if it is a partition."""
+    base = options.system_of(args)
+    declared = other_systems.find(other_systems.settings_of(base), args.sibling)
+    with other_systems.opened(base, declared) as root:
+        stands, why = other_systems.standing(declared, root)
+        if stands != other_systems.THERE:
+            raise StateError(f"{declared.name} is not there: {why}", "allie system list")
+        os.environ["ALLIE_OFFLINE"] = "1"  # it has no siblings of its own
+        args.root = root
+        return int(module.run(args))

@@ -1,0 +1,209 @@
+"""Apply: carry out a plan (or take one back) as a transaction.
+
+Plan  →  Intent  →  transaction  →  Applied
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from allie.client.apply import transaction
+from allie.client.originals import pristine
+from allie.client.state import records
+from allie.core import stubs, system
+from allie.core.change import intent as intents
+from allie.core.change import report
+from allie.core.change.intent import NOTHING_THERE, Intent, Step
+from allie.core.change.ledger import DIRECTORY, Ledger
+from allie.core.change.plan import FORGET, PLACE, RESTORE, Change, Plan
+from allie.core.change.present import Offer, Present
+from allie.core.change.report import Applied
+from allie.core.change.resolution import Problem
+from allie.core.errors import PathRefused
+from allie.core.system import System
+from allie.machine.files import atomic, tree
+from allie.machine.programs import process
+
+_SYSTEMD_RUNS = "/run/systemd/system"  # there while systemd is, see sd_booted(3)
+_TRIAL = 20.0  # seconds for a new client's selfcheck, which takes less than one
+_TRIAL_OUTPUT = 65536  # bytes; it prints one line
+
+
+def apply(
+    here: System, plan: Plan, present: Present, saved: Ledger, tick: int
+) -> tuple[Applied, Ledger]:
+    """Make the root match the plan; what was done or could not be, and the ledger after it.
+
+    saved: the ledger as it is on disk; nothing is written where it already says everything.
+    """
+    plan, kit_held = _without_a_broken_kit(here, plan)
+    books = _forget_sources(present, plan, kit_held)
+    if plan.is_nothing:
+        if books is not saved or books.generations.get(plan.part) != plan.generation:
+            generations = {**books.generations, plan.part: plan.generation}
+            books = books._replace(generations=generations)
+            records.save_ledger(here, books)
+        return Applied(tick, plan.part, plan.generation, problems=plan.problems), books
+    plan = _with_remarks(here, plan, present.renewals)
+    records.begin_ledger(here)
+    pristines, lost = pristine.take(here, [change for change in plan.changes if change.entry])
+    lost.update(pristine.renew(here, plan.of(RESTORE), present.renewals))
+    unkept = tuple(Problem(real, words) for real, words in sorted(lost.items()))
+    changes = tuple(change for change in plan.changes if change.real not in lost)
+    plan = plan._replace(changes=changes, problems=(*plan.problems, *unkept))
+    books = _forget_sources(present, plan, kit_held) if lost else books
+    steps: list[Step] = []
+    offers: dict[str, Offer] = {}
+    stuck = []
+    for change in plan.changes:
+        try:
+            found = _steps(here, change, plan.part, pristines)
+        except (OSError, PathRefused) as error:
+            stuck.append(Problem(change.real, f"what stood there before cannot be read: {error}"))
+            continue
+        for each, offer in found:
+            steps.append(each)
+            if offer:
+                offers[each.real] = offer
+    intent = Intent(tick, plan.part, plan.generation, tuple(steps))
+    outcome = transaction.carry_out(here, intent, offers, books)
+    confirmed = {step.real: step for step in outcome.confirmed}
+    _reload_units(here, [step.real for step in outcome.confirmed if step.before != step.wanted])
+    done = [
+        change._replace(verb=confirmed[change.real].verb, why=confirmed[change.real].why)
+        for change in plan.changes
+        if change.real in confirmed
+    ]
+    problems = [*plan.problems, *stuck, *outcome.problems]
+    return report.applied_of(tick, plan, done, problems), outcome.books
+
+
+def offer_of(path: str, most: int = 0) -> Offer:
+    """What a file of ours (in pristine/ or undo/) offers.
+
+    most: bytes (0: any) of a file that others may have a second name for, and write to. Raises
+    OSError, and PathRefused where it has more.
+    """
+    st = os.lstat(path)
+    others = st.st_uid != 0 or st.st_mode & 0o022
+    if most and others and st.st_size > most and stat.S_ISREG(st.st_mode):
+        raise PathRefused("it is larger than when it was kept")
+    content, attrs = tree.content_digest(path, st), tree.attributes_digest(path, st)
+    return Offer(path, tree.source_of(path, st), content, attrs, st.st_size)
+
+
+def whole(real: str, path: str, most: int = 0) -> list[tuple[str, Offer]]:
+    """A file, or a directory with all that is in it, as offers by real path.
+
+    Raises OSError, and PathRefused where it is more than is walked: a user may still be in it.
+    """
+    found = [(real, offer_of(path, most))]
+    if found[0][1].content == DIRECTORY:
+        below = sorted(name for name, _ in tree.survey(path))
+        found += [(f"{real}/{name}", offer_of(f"{path}/{name}", most)) for name in below]
+    return found
+
+
+def _steps(
+    here: System, change: Change, part: str, pristines: dict[str, str]
+) -> list[tuple[Step, Offer | None]]:
+    """The steps that one change needs: one, except where a whole directory comes back."""
+    name = pristines.get(change.real, change.old.pristine if change.old else "")
+    if change.verb != RESTORE or not change.old:
+        return [(intents.step_of(change, part, name), change.offer)]
+    kept = f"{here.pristine}/{change.old.pristine}"
+    if not os.path.lexists(kept):
+        lost = change._replace(verb=FORGET, why="left: what stood there before is lost")
+        return [(intents.step_of(lost, part, ""), None)]
+    offers = whole(change.real, kept)
+    first = change._replace(offer=offers[0][1])
+    steps: list[tuple[Step, Offer | None]] = [(intents.step_of(first, part, ""), first.offer)]
+    for real, offer in offers[1:]:
+        state_of = (offer.content, offer.attrs)
+        steps.append((Step(real, RESTORE, change.why, NOTHING_THERE, state_of, None, None), offer))
+    return steps
+
+
+def _with_remarks(here: System, plan: Plan, renewals: dict[str, str]) -> Plan:
+    """Say of what comes back that it is not what one would want there by now."""
+    kept = {each.real: each.old.pristine for each in plan.of(RESTORE) if each.old}
+    kept = {real: name for real, name in kept.items() if real not in renewals}
+    if not kept:
+        return plan
+    from allie.client.originals import packages  # noqa: PLC0415 - see HACKING.md, start-up
+
+    said = packages.remarks(here, kept)
+    changes = (each._replace(why=said.get(each.real, each.why)) for each in plan.changes)
+    return plan._replace(changes=tuple(changes))
+
+
+def _forget_sources(present: Present, plan: Plan, held: set[str]) -> Ledger:
+    """A path that is left as it is was not compared with this generation: compare next time.
+
+    The very same ledger where there is nothing to forget.
+    """
+    ledger = present.ledger
+    left = held | present.held | {problem.path for problem in plan.problems}
+    stale = {real: ledger.entries.get(real) for real in left}
+    blank = {real: each._replace(source="") for real, each in stale.items() if each and each.source}
+    return ledger._replace(entries={**ledger.entries, **blank}) if blank else ledger
+
+
+def _reload_units(here: System, placed: list[str]) -> None:
+    """Have the systemd that runs read units of the kit that a tick has just placed.
+
+    If it does not, it says so itself in `systemctl status`, and reads them at the next boot.
+    """
+    ours = {f"{stubs.UNITS}/{name}" for name in (*stubs.TIMERS, stubs.SERVICE)}
+    if here.is_base and not ours.isdisjoint(placed) and os.path.isdir(_SYSTEMD_RUNS):
+        process.run(["systemctl", "daemon-reload"])
+
+
+def _without_a_broken_kit(here: System, plan: Plan) -> tuple[Plan, set[str]]:
+    """A new client is tried before it is placed; if it fails, the whole kit stays as it is (B9)."""
+    archives = [each for each in plan.of(PLACE) if each.real == system.ARCHIVE and each.offer]
+    if not archives or not archives[0].offer:
+        return plan, set()
+    words = _why_broken(here, archives[0].offer.path)
+    if not words:
+        return plan, set()
+    held = {
+        change.real
+        for change in plan.changes
+        if change is archives[0] or (change.entry and change.entry.overlay == stubs.KIT)
+    }
+    words = f"the new client does not work here, the kit stays as it is: {words}"
+    problem = Problem(system.ARCHIVE, words)
+    kept = tuple(change for change in plan.changes if change.real not in held)
+    return plan._replace(changes=kept, problems=(*plan.problems, problem)), held
+
+
+def _why_broken(here: System, archive: str) -> str:
+    """What is wrong with a new client; "" if it works. However broken, the tick goes on from here.
+
+    Its `selfcheck` has an end in time, a limit on output and memory, and leaves no process.
+    """
+    st = os.lstat(archive)
+    if not stat.S_ISREG(st.st_mode) or not st.st_mode & 0o100:
+        return "it is no file that can be executed"
+    from allie.machine.confined import trial  # noqa: PLC0415 - see HACKING.md, start-up
+
+    # By its own path: the trial may not look at what we hold open.
+    client = os.path.realpath(_ours_if_equal(archive))
+    argv = [sys.executable, "-I", client, "--root", here.root, "selfcheck"]
+    # What is not our own may be what another system's root has made of it.
+    only = here.root if not here.is_base and client == os.path.realpath(archive) else ""
+    tried = trial.run(argv, seconds=_TRIAL, most=_TRIAL_OUTPUT, only=only)
+    # The word, and not the status alone: an empty file, too, is a program that exits 0.
+    works = tried.code == 0 and stubs.WORKS.encode() in tried.out
+    return "" if works else tried.last_words()
+
+
+def _ours_if_equal(archive: str) -> str:
+    """The archive that we run from, where it is the same: its code is unpacked and compiled."""
+    ours = os.path.realpath(sys.argv[0])
+    both = os.path.isfile(ours) and os.path.getsize(ours) == os.path.getsize(archive)
+    same = both and atomic.read_bytes(ours) == atomic.read_bytes(archive)
+    return ours if same else archive

@@ -1,0 +1,320 @@
+"""Look: map the resolution onto this root, and describe what stands where it matters.
+
+    Resolution + Ledger + root  →  Present
+
+At an ordinary tick this is one lstat for each path and nothing more: where that lstat is the one
+that the ledger vouches for, and the generation still has the same file, nothing is read.
+Rules: RULES A6, A7, A9, B1, B4, B7, B8.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from allie.client.apply.describe import Describer
+from allie.client.apply.real_paths import (
+    Claims,
+    bounds,
+    claim,
+    follow_on,
+    missing_above,
+    rekeyed,
+    withheld,
+)
+from allie.client.mirror import generation as generations
+from allie.client.mirror.generation import Changes, Generation
+from allie.core.change import staying
+from allie.core.change.ledger import (
+    DIRECTORY,
+    NOTHING,
+    UNKNOWN,
+    Ledger,
+    Placed,
+    inode_of,
+    size_and_mtime,
+)
+from allie.core.change.present import Offer, Present, Standing
+from allie.core.change.resolution import Entry, Problem, Resolution
+from allie.core.errors import PathRefused
+from allie.core.system import System
+from allie.machine.files import tree
+from allie.machine.roots.paths import Inside
+from allie.machine.roots.reach import Reach
+
+
+def look(
+    here: System,
+    part: str,
+    generation: Generation,
+    resolution: Resolution,
+    ledger: Ledger,
+    *,
+    full: bool = False,
+    trusted: tuple[str, ...] = (),
+) -> Present:
+    """Describe the root for one part. full: compare all by content, vouch for nothing.
+
+    trusted: directories below which links are followed whoever made them.
+    """
+    inside = Inside(here.root, bounds(here, ledger, resolution, trusted))
+    claims = claim(inside, resolution, generation)
+    ledger = rekeyed(ledger, claims, inside)
+    mine = tuple(sorted(real for real in claims.by_real if claims.belongs(real, part)))
+    if part == "overlay":
+        mine = tuple(sorted({*mine, *missing_above(here, claims, mine)}))
+    changes = generations.changes(generation)
+    if part == "overlay":
+        ledger = follow_on(ledger, generation, changes, claims, inside)
+    with Reach(here.root) as reach:
+        view = _View(here, part, generation, ledger, claims, changes, inside, reach, full)
+        view.look_at_claims(mine)
+        view.look_at_the_rest()
+    mine = tuple(real for real in mine if real not in view.unseen and not view.is_shut_in(real))
+    problems = [each for each in claims.problems if claims.belongs(each.path, part)]
+    problems += [Problem(real, words) for real, words in view.unseen.items()]
+    known = {*claims.by_real, *ledger.entries} if view.shut else ()
+    shut_in = {real for real in known if view.is_shut_in(real)}
+    return Present(
+        part=part,
+        generation=generation.number,
+        ledger=ledger,
+        claims=claims.by_real,
+        mine=mine,
+        vouched=frozenset(view.vouched),
+        standing=view.standing,
+        offers=view.offers,
+        groups=view.groups(mine),
+        held=frozenset(claims.held | view.withheld | view.unseen.keys() | shut_in),
+        problems=tuple(problems),
+        consent=generation.consents,
+        met={**inside.met, **view.met},
+        today=view.describe.today,
+        renewals=view.describe.renewals,
+    )
+
+
+class _View:
+    """What is gathered while looking, path by path."""
+
+    def __init__(
+        self,
+        here: System,
+        part: str,
+        generation: Generation,
+        ledger: Ledger,
+        claims: Claims,
+        changes: Changes,
+        inside: Inside,
+        reach: Reach,
+        full: bool,
+    ) -> None:
+        self.here = here
+        self.part = part
+        self.inside = inside
+        self.reach = reach
+        self.describe = Describer(here, ledger, claims, inside, reach, full)
+        self.unseen: dict[str, str] = {}  # what cannot be looked at, or is refused, and why
+        self.generation = generation
+        self.ledger = ledger
+        self.claims = claims
+        self.full = full
+        self.changed = changes.since(generation, ledger.generations.get(part, 0))
+        self.vouched: set[str] = set()
+        self.standing: dict[str, Standing] = {}
+        self.offers: dict[str, Offer] = {}
+        self.met: dict[str, str] = {}
+        self.withheld = withheld(ledger, claims)
+        self.shut = self._shut()
+
+    def _shut(self) -> tuple[str, ...]:
+        """Directories that the overlays close to others, where another one stands that is open.
+
+        A user has put it there: what is to lie in it, and perhaps is readable by itself, would lie
+        open to him. So neither it nor anything below it is placed. Raises nothing: it is noted.
+        """
+        found = []
+        for real, entry in self.claims.by_real.items():
+            if entry.is_dir and not entry.flag and self.describe.is_tainted(real):
+                with self._noting(real):
+                    why = self.describe.why_open(real, f"{self.generation.path}/{entry.source}")
+                    if why and self.claims.belongs(real, self.part):
+                        self.unseen[real] = why
+                    found += [real] if why else []
+        return tuple(found)
+
+    def is_shut_in(self, real: str) -> bool:
+        """Whether a path is, or lies in, one of those directories."""
+        return any(f"{real}/".startswith(f"{each}/") for each in self.shut)
+
+    def look_at_claims(self, mine: tuple[str, ...]) -> None:
+        """Every path that this part is to see to; nearly all are vouched for by one lstat."""
+        entries, by_real = self.ledger.entries, self.claims.by_real
+        changed = self.changed
+        trusts = changed is not None and not self.full
+        prefix = self.inside.prefix
+        for real in mine:
+            if self.shut and self.is_shut_in(real):
+                continue
+            entry, old = by_real[real], entries.get(real)
+            try:
+                # By its path, and so of whatever stands there now: it may be something else when
+                # it comes to be used, which is for those to see who use it.
+                st = None if self.describe.comes_anew(real) else tree.status(prefix + real)
+            except OSError as error:
+                self.unseen[real] = f"cannot be looked at: {error.strerror}"
+                continue
+            if (
+                trusts
+                and st
+                and old
+                and old.seen == tree.seen_of(st)
+                and old.spelling == entry.spelling
+                and old.overlay == entry.overlay
+                and old.source
+                and old.part == self.part
+                and old.flag == entry.flag
+                and not (changed and entry.source in changed)
+            ):
+                self.vouched.add(real)
+            else:
+                with self._noting(real):
+                    self._look_at_claim(real, entry, old, st)
+
+    @contextmanager
+    def _noting(self, real: str) -> Iterator[None]:
+        """Note what cannot be looked at; all other paths go on."""
+        try:
+            yield
+        except OSError as error:
+            self.unseen[real] = f"cannot be looked at: {error.strerror}"
+        except PathRefused as refused:
+            self.unseen[real] = refused.message
+
+    def _look_at_claim(
+        self, real: str, entry: Entry, old: Placed | None, st: os.stat_result | None
+    ) -> None:
+        """A path that needs a second look."""
+        if old is None and entry.is_dir and st and stat.S_ISDIR(st.st_mode):
+            self.vouched.add(real)  # a directory that we did not make keeps what it has
+            return
+        if old and not self.full and self._untouched(old, st) and self._same_source(entry, old):
+            self.vouched.add(real)
+            return
+        if entry.flag == "once" and st and (old is None or old.flag == "once"):
+            self.vouched.add(real)  # it is the user's now
+            self.met[real] = tree.seen_of(st)
+            return
+        offer = None
+        if entry.flag != "absent":
+            offer = self.offers[real] = self._offer(entry, old)
+        self.standing[real] = self.describe.standing(real, st, old, offer)
+
+    def look_at_the_rest(self) -> None:
+        """Paths to be withdrawn, tombstones, and what lies below a directory that must go."""
+        entries = self.ledger.entries
+        for real, old in staying.unclaimed(self.part, entries, self.claims.by_real).items():
+            if real not in self.withheld:
+                with self._noting(real):
+                    self._look_at_old(real, old)
+        for real, tombstone in self.ledger.tombstones.items():
+            if tombstone.placed.part == self.part and real not in self.claims.by_real:
+                with self._noting(real):
+                    self._look_at_tombstone(real, tombstone.placed)
+        self.describe.ask_packages(self.standing)
+        for top in [real for real, each in self.standing.items() if self._must_go(real, each)]:
+            for real, old in entries.items():
+                if real.startswith(top + "/") and real not in self.standing:
+                    with self._noting(real):
+                        self._look_at_old(real, old)
+
+    def _look_at_old(self, real: str, old: Placed) -> None:
+        """A path that no overlay has any more. What it led to may lie behind another's link now."""
+        if self.inside.entry(real) != real:
+            astray = "a symlink is on its way now"
+            self.standing[real] = Standing(astray=astray)
+            return
+        standing = self.describe.standing(real, self.reach.status(real), old)
+        above = self.here.at(real.rpartition("/")[0])
+        if standing.content == NOTHING and old.pristine != NOTHING and not os.path.lexists(above):
+            standing = standing._replace(astray="the directory in which it stood is gone")
+        self.standing[real] = standing
+
+    def groups(self, mine: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """Sets of paths that are one inode in the generation (RULES B8); variants join none."""
+        if not any(tree.has_links(offer.path) for offer in self.offers.values()):
+            return ()
+        by_inode: dict[int, list[str]] = {}
+        for real in mine:
+            entry = self.claims.by_real[real]
+            if entry.is_dir or entry.flag or entry.path != entry.spelling:
+                continue
+            offer = self.offers.get(real)
+            source = offer.source if offer else self.ledger.entries[real].source
+            if source:
+                by_inode.setdefault(inode_of(source), []).append(real)
+        found = tuple(tuple(group) for group in by_inode.values() if len(group) > 1)
+        for real in [real for group in found for real in group if real not in self.offers]:
+            old = self.ledger.entries[real]
+            self.offers[real] = self._offer(self.claims.by_real[real], old)
+        return found
+
+    def _untouched(self, old: Placed, st: os.stat_result | None) -> bool:
+        if st is None:
+            return old.content == NOTHING
+        return old.seen == tree.seen_of(st)
+
+    def _same_source(self, entry: Entry, old: Placed) -> bool:
+        """Whether the generation still offers exactly what the ledger says we placed."""
+        if (old.overlay, old.spelling, old.flag) != (entry.overlay, entry.spelling, entry.flag):
+            return False
+        if old.part != self.part:
+            return False
+        if entry.flag:
+            return True
+        if not old.source:
+            return False
+        if self.changed is not None and entry.source not in self.changed:
+            return True
+        path = f"{self.generation.path}/{entry.source}"
+        return bool(old.source == tree.source_of(path, os.lstat(path)))
+
+    def _offer(self, entry: Entry, old: Placed | None) -> Offer:
+        path = f"{self.generation.path}/{entry.source}"
+        st = os.lstat(path)
+        source = tree.source_of(path, st)
+        known = old if old and old.source == source else None
+        if known and not self.full:
+            return Offer(path, source, known.content, known.attrs, st.st_size)
+        # Attributes as they were placed: vfat holds no owners and modes (see confirm.as_held).
+        attrs = known.attrs if known else tree.attributes_digest(path, st)
+        content = tree.content_digest(path, st)
+        return Offer(path, source, content, attrs, st.st_size)
+
+    def _look_at_tombstone(self, real: str, placed: Placed) -> None:
+        """Only a file that is ours to the second of its time came back; a new one is the user's.
+
+        A directory is ours if it is the very one.
+        """
+        there = self.inside.entry(real) == real and not self.describe.comes_anew(real)
+        st = self.reach.status(real) if there else None
+        self.met[real] = tree.seen_of(st) if st else NOTHING
+        if st is None or not placed.source or stat.S_ISDIR(st.st_mode):
+            if st and placed.content == DIRECTORY and inode_of(placed.seen) == st.st_ino:
+                self.standing[real] = self.describe.standing(real, st, placed)
+            return
+        size, mtime = size_and_mtime(placed.source)
+        if (st.st_size, st.st_mtime_ns // 10**9) == (size, mtime // 10**9):
+            self.standing[real] = self.describe.standing(real, st, placed)
+
+    def _must_go(self, real: str, standing: Standing) -> bool:
+        """Whether a directory is to make way for a file, of ours or the one that was before us."""
+        if standing.content != DIRECTORY:
+            return False
+        offer, old = self.offers.get(real), self.ledger.entries.get(real)
+        if offer:
+            return offer.content != DIRECTORY
+        withdrawn = real not in self.claims.by_real
+        return withdrawn and old is not None and old.pristine not in (NOTHING, UNKNOWN)

@@ -1,0 +1,292 @@
+"""Lay: put what a transaction places into the root.
+
+    directories → each file on its stage → on disk → what stands there to undo → rename
+
+Up to the first rename no file of the root has changed, and what is renamed is on disk, so that a
+file is the old one or the new one after a power cut, too. All that is to have an owner and a mode
+has them before it comes where others could swap it (`machine.roots.stage`). Nothing leads out of
+the root: each directory is reached through no link (`machine.roots.reach`). Why this is not left to
+rsync, which fetches all that is laid here: docs/explanation/power-off.md.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from allie.client.originals.undo_copies import Backup
+from allie.core.change.intent import Step
+from allie.core.change.ledger import DIRECTORY, inode_of
+from allie.core.change.present import Offer
+from allie.core.errors import PathRefused, StateError
+from allie.core.names.tags import SIGN
+from allie.core.value import Value
+from allie.machine.files import atomic, selinux, tree
+from allie.machine.roots import clone, paths
+from allie.machine.roots.reach import Reach
+from allie.machine.roots.stage import Stage, Stages
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # no other path on that disk will fare better
+
+
+class Laid(Value):
+    """What was made for a path: which inode, the attributes that it holds, and (of a directory
+    where others may change names) its mark, by which it is known again.
+    """
+
+    inode: tuple[int, int]  # (st_dev, st_ino)
+    attrs: str
+    mark: str = ""
+
+
+class Layer:
+    """Lays the steps of one transaction.
+
+    problems: what could not be, by real path. laid: what was made, by real path. marks: of the
+    directories that ALLiE has made below taint, as the ledger has them.
+    """
+
+    def __init__(
+        self,
+        reach: Reach,
+        stages: Stages,
+        offers: dict[str, Offer],
+        backup: Backup,
+        problems: dict[str, str],
+        marks: dict[str, str],
+    ) -> None:
+        self.laid: dict[str, Laid] = {}
+        self._reach = reach
+        self._stages = stages
+        self._offers = offers
+        self._backup = backup
+        self._problems = problems
+        self._marks = marks
+        self._staged: dict[str, tuple[Stage, str]] = {}
+        self._twins: dict[tuple[Stage, int], str] = {}
+        self._labels: dict[str, bytes] = {}
+        self._full: dict[Stage, str] = {}  # stages whose disk is full, or fails, and how
+
+    def lay(self, steps: list[Step], labels: dict[str, bytes]) -> None:
+        """Carry out the steps that write, parents before children; problems are left out.
+
+        labels: the SELinux labels that new files are to have. Raises StateError where a disk does
+        not take what was written.
+        """
+        self._labels = labels
+        steps = [step for step in steps if step.real not in self._problems]
+        files = [step for step in steps if step.wanted[0] != DIRECTORY]
+        for step in steps:
+            if step.wanted[0] == DIRECTORY:
+                with self._noting(step.real):
+                    self._directory(step)
+        self._write_all(files)
+        for step in files:
+            if step.real not in self._problems:
+                with self._noting(step.real):
+                    self._take_its_place(step)
+
+    def _write_all(self, files: list[Step]) -> None:
+        """Write all files, and have them on disk: data that comes after its name could be lost."""
+        for step in files:
+            with self._noting(step.real):
+                self._write(step, self._stage_of(step.real))
+        for stage in self._stages.all():
+            try:
+                atomic.sync_descriptor(stage.descriptor)
+            except StateError as error:
+                if stage is self._stages.own:
+                    raise
+                self._full[stage] = error.message
+        for step in files:  # what was written to a disk that then was full goes, and frees it
+            staged = self._staged.get(step.real)
+            why = self._full.get(staged[0]) if staged else None
+            if why is not None:
+                self._problems.setdefault(step.real, f"cannot be put in place: {why}")
+
+    @contextmanager
+    def _noting(self, real: str) -> Iterator[None]:
+        """Note what goes wrong with one path; the others go on, but where the state's disk is full.
+
+        Raises StateError.
+        """
+        try:
+            yield
+        except OSError as error:
+            above = [each for each in self._problems if real.startswith(f"{each}/")]
+            why = f"/{above[0]} could not" if above else error.strerror
+            self._problems[real] = f"cannot be put in place: {why}"
+            staged = self._staged.get(real)
+            if error.errno in _FULL and staged:
+                if staged[0] is self._stages.own:
+                    raise StateError(f"writing /{real} failed: {error.strerror}") from error
+                self._full.setdefault(staged[0], error.strerror or "")
+        except PathRefused as refused:
+            self._problems[real] = refused.message
+
+    def _need_closed(self, step: Step) -> None:
+        """Raise PathRefused where a path would lie open to others, and does not in the overlay.
+
+        Asked of the open directory into which it is renamed next, and of those above that one as
+        they really are (`..`): a user may have put others there since they were looked at.
+        """
+        above = step.real.rpartition("/")[0]
+        if not step.after or not step.after.source:  # what undo brings back is in no overlay
+            return
+        source, way = os.path.dirname(self._offers[step.real].path), "."
+        for _ in range(step.after.spelling.count("/")):
+            if not self._reach.is_tainted(above):
+                return
+            wanted = os.lstat(source)
+            if paths.is_closed(wanted):
+                descriptor = self._reach.directory(step.real.rpartition("/")[0])
+                if paths.lies_open(wanted, os.stat(way, dir_fd=descriptor)):
+                    raise PathRefused(f"/{above}: {paths.LIES_OPEN}")
+            above, source, way = above.rpartition("/")[0], os.path.dirname(source), f"{way}/.."
+
+    def _stage_of(self, real: str) -> Stage:
+        return self._stages.for_directory(real.rpartition("/")[0])
+
+    def _directory(self, step: Step) -> None:
+        real, source = step.real, self._offers[step.real].path
+        st = self._reach.status(real)
+        if st and tree.is_directory(st):
+            self._describe_directory(step, source)
+            return
+        self._write(step, self._stage_of(real))  # a new one comes with all that it has
+        parent, name = self._reach.parent(real)
+        if st:
+            self._backup.keep((parent, name), step)
+            os.unlink(name, dir_fd=parent)
+        self._bring(step)
+
+    def _describe_directory(self, step: Step, source: str) -> None:
+        """Have an existing directory follow the overlay: the very one that ALLiE has made."""
+        parent, name = self._reach.parent(step.real)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, dir_fd=parent)
+        try:
+            path = f"{paths.through(descriptor)}/."
+            mark = ""
+            if self._reach.is_tainted(step.real.rpartition("/")[0]):
+                mark = mark_of(descriptor)
+                if not self._is_ours(step, mark, path):
+                    raise PathRefused(
+                        "another directory than the one that ALLiE made stands there, and is not"
+                        " given the overlay's owner and mode: remove it, or give them by hand"
+                    )
+            clone.describe_as(source, path)
+            st = os.fstat(descriptor)
+            attrs = tree.attributes_digest(path, st)
+            self.laid[step.real] = Laid((st.st_dev, st.st_ino), attrs, mark)
+        finally:
+            os.close(descriptor)
+
+    def _is_ours(self, step: Step, mark: str, path: str) -> bool:
+        """Whether a directory is the one that we made; older ledgers know its number alone."""
+        known, old = self._marks.get(step.real), step.old
+        if known or old is None:
+            return known == mark
+        st = os.stat(path)
+        if tree.seen_of(st) == old.seen:  # no user sets a ctime
+            return True
+        as_it_was = tree.attributes_digest(path, st) == old.attrs
+        return as_it_was and may_adopt(self._reach, step.real, st)
+
+    def _write(self, step: Step, stage: Stage) -> None:
+        """Make what is to come, with all that it is to have."""
+        if stage in self._full:
+            raise PathRefused(f"cannot be put in place: {self._full[stage]}")
+        stage.refuse_secret(self._offers[step.real].path)
+        real, name = step.real, stage.new_name()
+        self._staged[real] = stage, name
+        if not self._link_twin(step, stage, name):
+            clone.make(self._offers[real].path, stage.path(name), given=not stage.plain)
+            label = self._labels.get(real)
+            if label and not stage.plain:
+                selinux.label(stage.path(name), label)
+        st = os.stat(name, dir_fd=stage.descriptor, follow_symlinks=False)
+        attrs = tree.attributes_digest(stage.path(name), st)
+        mark = ""
+        if step.wanted[0] == DIRECTORY and not stage.plain:
+            above = real.rpartition("/")[0]
+            mark = mark_at(stage.path(name)) if self._reach.is_tainted(above) else ""
+        self.laid[real] = Laid((st.st_dev, st.st_ino), attrs, mark)
+
+    def _link_twin(self, step: Step, stage: Stage, name: str) -> bool:
+        """Make a file the same one as its twin in the overlay; whether it has one on this stage.
+
+        A variant never shares an inode with a path of another name.
+        """
+        if step.wanted[0] == DIRECTORY or (step.after and SIGN in step.after.spelling):
+            return False
+        key = stage, inode_of(self._offers[step.real].source)
+        twin = self._twins.setdefault(key, name)
+        if twin == name:
+            return False
+        try:
+            os.link(stage.path(twin), stage.path(name), follow_symlinks=False)
+            return True
+        except OSError:  # the twin could not be written, or there are no links
+            self._twins[key] = name
+            return False
+
+    def _take_its_place(self, step: Step) -> None:
+        real = step.real
+        self._need_closed(step)
+        self._backup.keep(self._reach.parent(real), step)
+        try:
+            self._bring(step)
+        except (OSError, PathRefused):
+            self._backup.drop(real)
+            raise
+
+    def _bring(self, step: Step) -> None:
+        """From its stage to its place, by one rename.
+
+        One file system may be several for renames (a quota of a project). Then it is made anew on
+        a stage in the directory itself, which has that quota, too.
+        """
+        try:
+            self._rename(step.real)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            stage = self._stages.in_place(step.real.rpartition("/")[0])
+            self._write(step, stage)
+            try:
+                atomic.sync_descriptor(stage.descriptor)
+            except StateError as failed:  # that of the state itself will say so once more
+                raise PathRefused(f"cannot be put in place: {failed.message}") from failed
+            self._rename(step.real)
+
+    def _rename(self, real: str) -> None:
+        """From the stage to its place. Whether it still stands there is for `confirm` to see."""
+        stage, name = self._staged[real]
+        parent, last = self._reach.parent(real)
+        os.rename(name, last, src_dir_fd=stage.descriptor, dst_dir_fd=parent)
+
+
+def may_adopt(reach: Reach, real: str, st: os.stat_result) -> bool:
+    """Whether a directory below taint that stands as ours did may pass for ours.
+
+    Not where it is root's in a directory of a user's: he can have moved there what root had left
+    with him, and would then have its mode changed. Raises PathRefused, OSError.
+    """
+    return st.st_uid != 0 or os.fstat(reach.directory(real.rpartition("/")[0])).st_uid == 0
+
+
+def mark_of(descriptor: int) -> str:
+    """What tells an open directory from any other of its file system."""
+    from allie.machine.files import inode  # noqa: PLC0415 - see HACKING.md, start-up
+
+    return inode.mark(descriptor)
+
+
+def mark_at(path: str) -> str:
+    """What tells the directory at a path from any other of its file system."""
+    from allie.machine.files import inode  # noqa: PLC0415 - see HACKING.md, start-up
+
+    return inode.mark_at(path)

@@ -1,0 +1,195 @@
+"""Claims: the resolution's winners by real path, which is what everything after it is keyed by.
+
+    Resolution + this root's symlinks  →  Claims
+
+Two names in the overlays can be one file on this PC (`lib/x` and `usr/lib/x`); here that is settled
+(RULES A6, A7).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+
+from allie.client.mirror.generation import Changes, Generation
+from allie.core.change.ledger import DIRECTORY, NOTHING, Ledger, Placed, inode_of
+from allie.core.change.resolution import Entry, Problem, Resolution
+from allie.core.errors import PathRefused
+from allie.core.names import tags
+from allie.core.system import System
+from allie.machine.files import tree
+from allie.machine.mounts import user_mounts
+from allie.machine.roots.paths import Bounds, Inside
+
+
+class Claims:
+    """The winners by real path, and the paths that nobody may touch."""
+
+    def __init__(self) -> None:
+        self.by_real: dict[str, Entry] = {}
+        self.problems: list[Problem] = []
+        self.held: set[str] = set()
+        self.overact: set[str] = set()  # real paths that some overlay spells with a tag
+
+    def belongs(self, path: str, part: str) -> bool:
+        """Whether a path, real or as an overlay spells it, is this part's to see to (RULES B4)."""
+        return (path in self.overact or tags.SIGN in path) == (part == "overact")
+
+
+def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Claims:
+    """Give every winner its real path; two winners of one real path are settled (RULES A7)."""
+    claims = Claims()
+    claims.overact = reals(inside, resolution.tagged)
+    order = {name: place for place, name in enumerate(generation.overlays)}
+    for path, entry in resolution.entries.items():
+        try:
+            real = inside.directory(path).real if entry.is_dir else inside.entry(path)
+        except PathRefused as refused:
+            claims.problems.append(Problem(path, refused.message))
+            claims.held.add(path)
+            continue
+        rival = claims.by_real.get(real)
+        if rival is None:
+            claims.by_real[real] = entry
+        else:
+            _settle(real, rival, entry, order, claims)
+    for problem in resolution.problems:
+        claims.problems.append(problem)
+        claims.held.update(reals(inside, [problem.path]))
+    return claims
+
+
+def bounds(
+    here: System, ledger: Ledger, resolution: Resolution, trusted: tuple[str, ...]
+) -> Bounds:
+    """Whose links are followed in this root, and which places are not entered.
+
+    trusted: absolute paths, as allie.conf has them.
+    """
+    placed = ((real, each.content) for real, each in ledger.entries.items())
+    links = {real: content[2:] for real, content in placed if content[:2] == "l:"}
+    entries = resolution.entries
+    going = frozenset(real for real in links if real in entries and entries[real].is_dir)
+    closed = user_mounts.closed_in(here.root)
+    tops = _real_tops(Inside(here.root, Bounds(closed=closed)), trusted) if trusted else ()
+    return Bounds(links, tops, closed, going)
+
+
+def _real_tops(inside: Inside, trusted: tuple[str, ...]) -> tuple[str, ...]:
+    """Trusted directories by their real paths, as far as the way to them is to be followed."""
+    found = []
+    for path in trusted:
+        try:
+            found.append(inside.directory(path.strip("/")).real)
+        except PathRefused:
+            continue
+    return tuple(found)
+
+
+def _settle(real: str, one: Entry, other: Entry, order: dict[str, int], claims: Claims) -> None:
+    """Two names, one file: the later overlay wins; within one overlay it is an error."""
+    if order[one.overlay] != order[other.overlay]:
+        winner = max(one, other, key=lambda entry: order[entry.overlay])
+        claims.by_real[real] = winner
+    elif one.is_dir and other.is_dir:
+        claims.by_real[real] = one if one.path == real else other
+    else:
+        del claims.by_real[real]
+        claims.held.add(real)
+        message = f"is one file on this PC, and two in overlay {one.overlay}: "
+        claims.problems.append(Problem(real, f"{message}{one.spelling} and {other.spelling}"))
+
+
+def withheld(ledger: Ledger, claims: Claims) -> set[str]:
+    """The real paths of the ledger whose own name in the overlays cannot be followed just now.
+
+    Where that name leads is not known, so nothing that came by it may be taken for withdrawn.
+    """
+    if not claims.held:
+        return set()
+    spelled = ((real, placed.spelling) for real, placed in ledger.entries.items())
+    return {real for real, spelling in spelled if tags.unspell(spelling)[0] in claims.held}
+
+
+def reals(inside: Inside, paths: Iterable[str]) -> set[str]:
+    """The real paths of these, as far as they have one; of a directory's name both readings."""
+    found = set()
+    for path in paths:
+        try:
+            found.add(inside.entry(path))
+            found.add(inside.directory(path).real)
+        except PathRefused:
+            found.add(path)
+    return found
+
+
+def rekeyed(ledger: Ledger, claims: Claims, inside: Inside) -> Ledger:
+    """The ledger by today's real paths: a directory may have become a symlink since.
+
+    Only where all of today's way is root's: by a link of his own a user could have what is
+    another's pass for what ALLiE has placed. And only where what stands there is what we placed,
+    moved: else a file of somebody's would be taken for ours, and withdrawn. An entry that is there
+    already stays.
+    """
+    moved = {}
+    for real in ledger.entries.keys() - claims.by_real.keys():
+        try:
+            today = inside.entry(real)
+            if today == real or today in ledger.entries or inside.parent(real).tainted:
+                continue
+            if _is_what_we_placed(ledger.entries[real], tree.status(inside.prefix + today)):
+                moved[real] = today
+        except (OSError, PathRefused):
+            continue
+    if not moved:
+        return ledger
+    entries = {moved.get(real, real): placed for real, placed in ledger.entries.items()}
+    return ledger._replace(entries=entries)
+
+
+def _is_what_we_placed(placed: Placed, st: os.stat_result | None) -> bool:
+    """Whether what stands elsewhere is the very file, or directory, that the ledger has.
+
+    One of the same content and time may be a package's, from which the overlay's was copied.
+    """
+    if st is None:
+        return placed.content == NOTHING
+    if inode_of(placed.seen) != st.st_ino:
+        return False
+    if placed.content == DIRECTORY:
+        return stat.S_ISDIR(st.st_mode)  # its time changes with what is in it
+    # An inode's number is given to another file as soon as it is free.
+    return placed.seen.split(" ", 2)[2:] == tree.seen_of(st).split(" ", 2)[2:]
+
+
+def follow_on(
+    ledger: Ledger, generation: Generation, changes: Changes, claims: Claims, inside: Inside
+) -> Ledger:
+    """The ledger, which speaks of this generation for 01overact, too, if that has all it wants.
+
+    Where no name is another, the same variants win; what is left to ask is whether one of them is
+    among what changed.
+    """
+    behind = ledger.generations.get("overact", 0)
+    if not behind or behind != changes.before or not changes.same_names:
+        return ledger
+    changed = [name.partition("/")[2] for name in changes.files]
+    if any(tags.SIGN in path for path in changed) or claims.overact & reals(inside, changed):
+        return ledger
+    return ledger._replace(generations={**ledger.generations, "overact": generation.number})
+
+
+def missing_above(here: System, claims: Claims, mine: tuple[str, ...]) -> list[str]:
+    """Directories with variants that are yet to be made, where plain files are to come below.
+
+    Else the part with the plain files would make them bare, and 01overact then take them for the
+    PC's own.
+    """
+    return [
+        real
+        for real in claims.overact & claims.by_real.keys()
+        if claims.by_real[real].is_dir
+        and not os.path.lexists(here.at(real))
+        and any(each.startswith(real + "/") for each in mine)
+    ]

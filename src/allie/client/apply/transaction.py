@@ -1,0 +1,272 @@
+"""A transaction: make steps true in the root, so that a kill at any instant loses nothing.
+
+    free space → intent → done-files → files → removals → sync → verify → ledger
+
+Apply and undo are both this. RULES A9, A10, A11, A12 have the reasons for the order.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+
+from allie.client.apply import rearm_scripts
+from allie.client.apply.placing import Laid, Layer
+from allie.client.apply.remove import Mover
+from allie.client.apply.verify import confirm, marks_of
+from allie.client.originals.undo_copies import Backup
+from allie.client.state import records
+from allie.core.change import intent as intents
+from allie.core.change.intent import Intent, Step
+from allie.core.change.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger
+from allie.core.change.present import Offer
+from allie.core.change.resolution import Problem
+from allie.core.errors import PathRefused, StateError, words_of
+from allie.core.system import System
+from allie.core.value import Value
+from allie.machine.files import atomic, free_space, selinux, tree
+from allie.machine.roots import clone, paths
+from allie.machine.roots.reach import Reach
+from allie.machine.roots.stage import Stage, Stages
+
+
+class Outcome(Value):
+    """What came of a transaction."""
+
+    confirmed: tuple[Step, ...]
+    problems: tuple[Problem, ...]
+    books: Ledger  # as they are on disk now
+
+
+def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Ledger) -> Outcome:
+    """Do the steps and bring the ledger up to date. offers: what goes where, by real path.
+
+    A step that cannot be is a problem of its own, and the others go on. Raises StateError where the
+    disk of the state has no room or fails: the ledger then still says the old, and the intent that
+    is left lets the next tick sort it out.
+    """
+    problems: dict[str, str] = {}
+    marks: dict[str, str] = {}
+    with Reach(here.root) as reach:
+        laid: dict[str, Laid] = {}
+        due: rearm_scripts.Due = {}
+        if any(step.before != step.wanted or intents.writes(step) for step in intent.steps):
+            laid, due = _change(here, reach, intent, offers, books, problems)
+            reach.close()  # from here on by name anew: what is confirmed is what stands there
+        confirmed = confirm(reach, intent.steps, offers, laid, problems)
+        rearm_scripts.after(here, reach, due, confirmed)
+        marks = marks_of(reach, confirmed, laid, books)
+    told = tuple(Problem(real, words) for real, words in sorted(problems.items()))
+    return Outcome(tuple(confirmed), told, conclude(here, intent, confirmed, books, marks))
+
+
+def _change(
+    here: System,
+    reach: Reach,
+    intent: Intent,
+    offers: dict[str, Offer],
+    books: Ledger,
+    problems: dict[str, str],
+) -> tuple[dict[str, Laid], rearm_scripts.Due]:
+    """Change the root as the steps say; what was laid, and what was made due before."""
+    writes = [step for step in intent.steps if intents.writes(step)]
+    problems.update(without_room(here, reach, writes, offers))
+    _make_undo(here, intent)
+    backup = Backup(undo_place(here, intent), free_space.Allowance(here.undo), here.root)
+    _keep_directories(reach, intent, backup, problems)
+    atomic.write(here.intent(intent.part), intents.encode(intent), 0o600)
+    due = rearm_scripts.before(here, intent.steps, problems)
+    with Stages(here.state, reach) as stages:
+        layer = Layer(reach, stages, offers, backup, problems, books.marks)
+        mover = Mover(reach, stages, backup, problems)
+        mover.clear_the_way(intent)
+        layer.lay(writes, selinux.labels(here, {each.real: each.wanted[0] for each in writes}))
+        mover.remove(intent)
+        failed = sync(here, reach, intent.steps, stages.all())
+        problems.update({real: why for real, why in failed.items() if real not in problems})
+    return layer.laid, due
+
+
+def conclude(
+    here: System,
+    intent: Intent,
+    confirmed: list[Step],
+    books: Ledger,
+    marks: dict[str, str] | None = None,
+) -> Ledger:
+    """Enter the confirmed steps in the ledger, close the undo manifest, drop the intent.
+
+    marks: of directories, by which they are known again (`core.change.ledger`).
+    """
+    books = intents.settle(books, intent, confirmed, time.time(), marks or {})
+    records.save_ledger(here, books)
+    undoable = [step for step in confirmed if step.before != step.wanted]
+    place = undo_place(here, intent)
+    _retire_pristines(here, confirmed, place)
+    if undoable:
+        manifest = intents.encode(intent._replace(steps=tuple(undoable)))
+        os.makedirs(place, 0o700, exist_ok=True)
+        atomic.write(f"{place}/manifest", manifest, 0o600)
+    else:
+        _drop_undo(place)
+    if atomic.remove(here.intent(intent.part)):
+        atomic.sync_directory(here.state)
+    return books
+
+
+def _retire_pristines(here: System, steps: list[Step], place: str) -> None:
+    """Where a file that was edited here is left, what stood there before us moves to undo."""
+    for step in steps:
+        if step.after or not step.old or step.tombstone:
+            continue
+        path = f"{here.pristine}/{step.old.pristine}"
+        kept = step.old.pristine not in (NOTHING, UNKNOWN) and os.path.lexists(path)
+        if kept and not intents.writes(step):
+            os.makedirs(f"{place}/pristine", 0o700, exist_ok=True)
+            tree.remove(f"{place}/pristine/{step.old.pristine}")
+            clone.move(path, f"{place}/pristine/{step.old.pristine}")
+
+
+def undo_place(here: System, intent: Intent) -> str:
+    """Where a transaction keeps what it replaces."""
+    return f"{here.undo}/{intent.tick}/{intent.part}"
+
+
+def _make_undo(here: System, intent: Intent) -> None:
+    os.makedirs(here.undo, 0o700, exist_ok=True)  # 0700 is for the last one alone
+    os.makedirs(f"{undo_place(here, intent)}/files", 0o700, exist_ok=True)
+
+
+def _drop_undo(place: str) -> None:
+    """Remove the place of a transaction that changed nothing, unless something was kept there.
+
+    It would count as one of the ticks that can be undone, and another one would go for it.
+    """
+    try:
+        kept = [*tree.survey(f"{place}/files")] if os.path.isdir(f"{place}/files") else None
+        if kept is None or not all(tree.is_directory(st) for _, st in kept):
+            return
+        if not os.path.lexists(f"{place}/pristine"):
+            tree.remove(place)
+            os.rmdir(os.path.dirname(place))
+    except (OSError, PathRefused):
+        return  # the other part has changed something, or there is more than is walked
+
+
+def _keep_directories(
+    reach: Reach, intent: Intent, backup: Backup, problems: dict[str, str]
+) -> None:
+    """Note mode, owner and attributes of the directories that change: all that can be kept."""
+    for step in intent.steps:
+        changes = step.before[0] == DIRECTORY and step.before != step.wanted
+        if not changes or intents.moves_tree(step) or step.real in problems:
+            continue
+        try:
+            st = reach.status(step.real)
+            if st and stat.S_ISDIR(st.st_mode):
+                clone.describe_as(reach.path(step.real), backup.make_directory(step.real))
+        except (OSError, PathRefused) as error:
+            problems[step.real] = f"what it is now cannot be kept: {words_of(error)}"
+
+
+def without_room(
+    here: System, reach: Reach, writes: list[Step], offers: dict[str, Offer]
+) -> dict[str, str]:
+    """What a full disk does not take, and why. Raises StateError where it is the state's own."""
+    needed: dict[int, tuple[int, list[str]]] = {}
+    ways: dict[int, int] = {}  # to each disk, held open: a directory may be another one soon
+    own = os.stat(here.state).st_dev
+    problems: dict[str, str] = {}
+    with ExitStack() as stack:
+        for step in writes:
+            try:
+                directory = _directory_above(reach, step.real)
+                device = os.fstat(directory).st_dev
+                if device not in ways:
+                    ways[device] = os.dup(directory)
+                    stack.callback(os.close, ways[device])
+            except (OSError, PathRefused):
+                continue  # laying it will say so
+            size, reals = needed.setdefault(device, (0, []))
+            needed[device] = (size + offers[step.real].size + 4096, [*reals, step.real])
+        for device, (size, reals) in needed.items():
+            if device == own:
+                free_space.need(here.state, size, len(reals))
+                continue
+            where = "/" + reals[0].rpartition("/")[0]
+            lack = free_space.lack(paths.through(ways[device]), size, len(reals), where)
+            if lack:
+                problems.update(dict.fromkeys(reals, lack))
+    return problems
+
+
+def _directory_above(reach: Reach, real: str) -> int:
+    """The nearest directory above a path that there is already."""
+    above = real
+    while above:
+        above = above.rpartition("/")[0]
+        try:
+            return reach.directory(above)
+        except FileNotFoundError:
+            pass
+    return reach.directory("")
+
+
+def sync(
+    here: System, reach: Reach, steps: Iterable[Step], stages: Iterable[Stage] = ()
+) -> dict[str, str]:
+    """Once for each disk that was touched: only then may the ledger speak of it.
+
+    By directories, since what a name leads to may be another disk by now. Returns the paths on
+    disks that did not take the data, and why; raises StateError where it is the state's disk.
+    """
+    own = os.stat(here.state).st_dev
+    said: dict[int, str] = {}  # by st_dev: "" where it is on the disk
+    for stage in stages:
+        device = os.fstat(stage.descriptor).st_dev
+        said[device] = _synced(stage.descriptor, device == own)
+    failed = {}
+    for step in steps:
+        if step.before == step.wanted:
+            continue
+        try:
+            parent = _directory_above(reach, step.real)
+            device = os.fstat(parent).st_dev
+            if device not in said:
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+                descriptor = os.open(".", flags, dir_fd=parent)
+                try:
+                    said[device] = _synced(descriptor, device == own)
+                finally:
+                    os.close(descriptor)
+        except (OSError, PathRefused):
+            continue  # nothing was changed there
+        if said[device]:
+            failed[step.real] = said[device]
+    return failed
+
+
+def _synced(descriptor: int, own: bool) -> str:
+    """Have all data of a file system on its disk; else why not, or (own) StateError."""
+    try:
+        atomic.sync_descriptor(descriptor)
+        return ""
+    except StateError as error:
+        if own:
+            raise
+        return error.message
+
+
+def read_intent(here: System, part: str) -> Intent | None:
+    """The intent that a killed transaction left, if it did."""
+    text = atomic.read(here.intent(part))
+    if text is None:
+        return None
+    try:
+        return intents.decode(text)
+    except ValueError:
+        atomic.remove(here.intent(part))  # never durable, so nothing was begun
+        return None

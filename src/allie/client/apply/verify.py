@@ -1,0 +1,163 @@
+"""Confirm: look whether each step of a transaction came true, and note what vouches for it.
+
+This comes after all is in place or removed, and before the ledger is written. It changes nothing:
+what is not what was laid is that path's problem, and is never repaired here. Whoever put it there
+would be given its owner and mode.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterable
+
+from allie.client.apply.placing import Laid, mark_at, may_adopt
+from allie.core.change import intent as intents
+from allie.core.change.intent import Step
+from allie.core.change.ledger import DIRECTORY, Ledger, ctime_of, size_and_mtime
+from allie.core.change.plan import FORGET, NOTE, REMOVE
+from allie.core.change.present import Offer
+from allie.core.errors import PathRefused
+from allie.machine.files import tree
+from allie.machine.roots.reach import Reach
+
+_FRESH = 20_000_000  # ns; a change within the clock's grain of our look would go unseen
+
+
+def confirm(
+    reach: Reach,
+    steps: tuple[Step, ...],
+    offers: dict[str, Offer],
+    laid: dict[str, Laid],
+    problems: dict[str, str],
+) -> list[Step]:
+    """The steps that came true, with what the ledger needs to vouch for them from now on.
+
+    laid: what was made. Those that did not come true are added to problems, by real path.
+    """
+    confirmed = []
+    newest = 0
+    for step in steps:
+        if step.real in problems or _still_holds(step, problems):
+            continue
+        try:
+            step = _confirmed(reach, step, offers, laid)
+        except PathRefused as refused:
+            problems[step.real] = refused.message
+            continue
+        except OSError as error:
+            problems[step.real] = f"cannot be looked at: {error.strerror}"
+            continue
+        if step.after and step.after.seen:
+            newest = max(newest, ctime_of(step.after.seen))
+        confirmed.append(step)
+    if time.time_ns() - newest < _FRESH:
+        time.sleep(_FRESH / 1e9)
+        confirmed = [_if_still(reach, step) for step in confirmed]
+    return confirmed
+
+
+def marks_of(
+    reach: Reach, steps: list[Step], laid: dict[str, Laid], books: Ledger
+) -> dict[str, str]:
+    """The marks of directories of ours where others may change names, by real path.
+
+    One that stands as it is wanted, and has none yet, is taken for ours: after a restore, or where
+    an older ALLiE made it. But for root's: its user may have moved one there.
+    """
+    marks = {real: each.mark for real, each in laid.items() if each.mark}
+    for step in steps:
+        unknown = step.verb == NOTE and step.after and step.after.content == DIRECTORY
+        if not unknown or step.before != step.wanted or step.after is None or not step.after.seen:
+            continue
+        try:
+            if not reach.is_tainted(step.real.rpartition("/")[0]):
+                continue
+            st, mark = reach.status(step.real), mark_at(reach.path(step.real))
+            known = mark == books.marks.get(step.real)
+            if st and (known or may_adopt(reach, step.real, st)):
+                marks[step.real] = mark
+        except (OSError, PathRefused):
+            continue
+    return marks
+
+
+def _confirmed(reach: Reach, step: Step, offers: dict[str, Offer], laid: dict[str, Laid]) -> Step:
+    """The step, if it came true. Raises PathRefused."""
+    if step.verb == REMOVE:
+        if step.before[0] != DIRECTORY and _is_there(reach, step.real):
+            raise PathRefused("it is back as soon as it was removed: somebody writes there")
+        if step.before[0] == DIRECTORY and not step.after and _is_there(reach, step.real):
+            return step._replace(verb=FORGET, why="left: it is not empty", wanted=step.before)
+        return step
+    if not intents.writes(step):
+        return step
+    st = reach.status(step.real)
+    made = laid.get(step.real)
+    is_it = st is not None and made is not None and (st.st_dev, st.st_ino) == made.inode
+    if not is_it and reach.is_tainted(step.real.rpartition("/")[0]):
+        raise PathRefused("something else stands there as soon as it was put in place")
+    if made:
+        step = as_held(step, made.attrs)
+    seen = tree.seen_of(st) if st and _as_staged(reach, step, st, offers) else ""
+    if not seen and _is_unwritten(reach, step):
+        raise PathRefused("it was put in place, and yet it does not stand there")
+    if step.after:
+        # What undo put back is not what the ledger goes on to want: compare next time.
+        wanted = (step.after.content, step.after.attrs) == step.wanted
+        step = step._replace(after=step.after._replace(seen=seen if wanted else ""))
+    return step
+
+
+def _still_holds(step: Step, problems: Iterable[str]) -> bool:
+    """Whether a directory of ours that was to go holds what could not be removed: it stays ours."""
+    return step.verb == REMOVE and any(real.startswith(f"{step.real}/") for real in problems)
+
+
+def _is_there(reach: Reach, real: str) -> bool:
+    """Whether something stands at a path; not where a link has come in above it."""
+    try:
+        return reach.status(real) is not None
+    except PathRefused:
+        return False
+
+
+def as_held(step: Step, attrs: str) -> Step:
+    """The step as its file system can hold it: a mode or owner that vfat has not is not wanted.
+
+    Else it would be drift at every tick, and written again in vain.
+    """
+    if attrs == step.wanted[1]:
+        return step
+    ours = step.after and (step.after.content, step.after.attrs) == step.wanted
+    after = step.after._replace(attrs=attrs) if ours and step.after else step.after
+    return step._replace(wanted=(step.wanted[0], attrs), after=after)
+
+
+def _is_unwritten(reach: Reach, step: Step) -> bool:
+    """Whether the path is as it was before: a call's word alone is not enough."""
+    return step.before != step.wanted and reach.is_state(step.real, step.before)
+
+
+def _as_staged(reach: Reach, step: Step, st: os.stat_result, offers: dict[str, Offer]) -> bool:
+    """Whether what stands is what was staged, as far as an lstat tells; else compare next time."""
+    offer = offers[step.real]
+    if offer.content == DIRECTORY:
+        return stat.S_ISDIR(st.st_mode)
+    if stat.S_ISLNK(st.st_mode):
+        return "l:" + os.readlink(reach.path(step.real)) == offer.content
+    return (st.st_size, st.st_mtime_ns) == size_and_mtime(offer.source)
+
+
+def _if_still(reach: Reach, step: Step) -> Step:
+    """The step, vouched for only if the path stood still while we looked."""
+    if step.after is None or not step.after.seen:
+        return step
+    try:
+        st = reach.status(step.real)
+    except (OSError, PathRefused):
+        st = None
+    if st is not None and tree.seen_of(st) == step.after.seen:
+        return step
+    return step._replace(after=step.after._replace(seen=""))

@@ -1,0 +1,1 @@
+"""The boot partition, its menu, and the loader that shows it."""

@@ -1,0 +1,1 @@
+"""What stood in the root before ALLiE, and what its ticks replaced."""

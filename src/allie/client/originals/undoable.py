@@ -1,0 +1,124 @@
+"""The copies that ticks keep of what they replaced: which there are, and for how long (RULES B16).
+
+It puts nothing back: that is undo's.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+from allie.client.originals import undo_copies
+from allie.client.state import records
+from allie.core.change import intent as intents
+from allie.core.change.intent import Intent
+from allie.core.change.ledger import PARTS, UNKNOWN, Ledger
+from allie.core.errors import PathRefused, StateError
+from allie.core.system import System
+from allie.machine.files import atomic, tree
+
+_TICKS = 10
+_SECONDS = 30 * 86400
+_BYTES, _NAMES = 200 * 2**20, 200_000
+_NAMES_OF_OTHERS = 40_000
+
+Counts = tuple[int, ...]  # bytes and names of ALLiE's and root's own, and of what others made
+
+
+def prune(here: System, books: Ledger) -> None:
+    """Keep the last ten ticks, thirty days, 200 MB; the newest always. And no orphaned pristine.
+
+    What others made has limits of its own, beyond which the tick that has it goes, and no other: a
+    user could throw away what the administrator would take back.
+    """
+    total: Counts = (0, 0, 0, 0)
+    for age, number in enumerate(reversed(records.kept_ticks(here))):
+        place = f"{here.undo}/{number}"
+        counts = _counts(place, changes=not age)
+        before, total = total, _sum(total, counts)
+        large = total[0] > _BYTES or total[1] > _NAMES
+        strange = any(counts[2:]) and (total[2] > _BYTES or total[3] > _NAMES_OF_OTHERS)
+        old = time.time() - os.lstat(place).st_mtime > _SECONDS
+        if age and (age >= _TICKS or old or large or strange):
+            remove(place)
+            total = (*total[:2], *before[2:])
+    _remove_orphans(here, books)
+
+
+def remove(place: str) -> None:
+    """Remove what a tick kept. Where that cannot be, it is no longer a tick that can be undone.
+
+    A user can have moved a directory with a mount of root's into his tree while it was kept.
+    """
+    for part in PARTS:
+        with suppress(OSError):
+            atomic.remove(f"{place}/{part}/manifest")
+    with suppress(OSError):
+        tree.remove(place)
+
+
+def _counts(place: str, *, changes: bool) -> Counts:
+    """What a tick keeps, as it was counted when it was kept.
+
+    changes: it may not be all yet, so that nothing is noted.
+    """
+    total: Counts = (0, 0, 0, 0)
+    for part in PARTS:
+        top = f"{place}/{part}"
+        if not os.path.isdir(top):
+            continue
+        note = f"{top}/{undo_copies.NOTE}"
+        noted = (atomic.read(note) or "").split()
+        if len(noted) == 4 and all(each.isdigit() for each in noted):
+            counts = tuple(map(int, noted))
+        else:  # of a tick that was killed, or of an older ALLiE
+            counts = (0, 0, *_found(f"{top}/files"))
+            if not changes:
+                with suppress(StateError):
+                    text = " ".join(map(str, counts))
+                    atomic.write(note, text, 0o600, durable=False)
+        total = _sum(_sum(total, counts), (*_found(f"{top}/pristine"), 0, 0))
+    return total
+
+
+def _sum(one: Counts, other: Counts) -> Counts:
+    return tuple(map(sum, zip(one, other)))
+
+
+def _found(top: str) -> tuple[int, int]:
+    """The bytes and names below a directory, as they are now; without holes, that anybody makes."""
+    size = names = 0
+    try:
+        for _, st in tree.survey(top) if os.path.isdir(top) else ():
+            size, names = size + st.st_blocks * 512, names + 1
+    except (OSError, PathRefused):  # a tree deeper, or with more names, than is walked
+        return _BYTES, _NAMES_OF_OTHERS
+    return size, names
+
+
+def _remove_orphans(here: System, books: Ledger) -> None:
+    """Remove the pristine files that neither ledger, tombstone nor undo speaks of."""
+    kept = set(tree.names(here.pristine))
+    known = [*books.entries.values(), *(each.placed for each in books.tombstones.values())]
+    used = {placed.pristine for placed in known}
+    if kept <= used:
+        return  # as nearly always, and then undo need not be asked
+    for number in records.kept_ticks(here):
+        steps = [step for each in manifests(here, number) for step in each.steps]
+        used |= {step.old.pristine for step in steps if step.old}
+    if UNKNOWN in used:
+        return  # the ledger was lost: nobody knows what these files are good for
+    for name in kept - used:
+        tree.remove(f"{here.pristine}/{name}")
+
+
+def manifests(here: System, tick: int) -> list[Intent]:
+    """What a tick's parts changed; what an undo itself did is not undone."""
+    found = []
+    for part in PARTS:
+        text = atomic.read(f"{here.undo}/{tick}/{part}/manifest")
+        manifest = intents.decode(text) if text else None
+        if manifest and not manifest.undoes:
+            found.append(manifest)
+    return found

@@ -1,0 +1,263 @@
+"""Install: from an empty disk to a PC that boots a system from the store, current at once.
+
+    check → partition → file systems → image → fit → first tick → boot loader and menu
+
+It runs on any live Linux. A directory in /run stands for the PC that is to be: the system is
+brought to it as a PC brings a further one (client.arrival). Every step looks at what is there, so
+the same command goes on after a failure. It writes on the named disk alone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from allie.client.boot import install_loader, loader_files, menu_partition
+from allie.client.situation import bound_disks, other_systems
+from allie.client.systems import arrival
+from allie.client.systems.arrival import Job
+from allie.client.tick import timer
+from allie.core.boot import disk_layout
+from allie.core.boot.disk_layout import Partition
+from allie.core.conf import settings_text, system_roots
+from allie.core.conf.settings import Declared, Settings
+from allie.core.errors import StateError, UsageError
+from allie.core.system import System
+from allie.core.value import Value
+from allie.machine.disk import disks, labelled
+from allie.machine.files import atomic, tree
+from allie.machine.mounts import mount_table
+from allie.machine.programs import process
+from allie.machine.roots import open_system
+
+_HERE = "/run/allie/install"  # stands for the PC
+_FAT32 = 34 << 11  # sectors, of one cluster each, that FAT32 must have
+_NODES = 10.0  # seconds within which the kernel's names of the partitions appear
+_PROGRAMS = {  # for apt, dnf, pacman, zypper they are in the packages of these names
+    "sfdisk": "fdisk, util-linux",
+    "partx": "util-linux",
+    "blkid": "util-linux",
+    "mkswap": "util-linux",
+    "mkfs.ext4": "e2fsprogs",
+    "mkfs.vfat": "dosfstools",
+    "rsync": "rsync",
+}
+
+
+class Plan(Value):
+    """What is to be done; showing it changes nothing."""
+
+    disk: str
+    mib: int
+    parts: tuple[Partition, ...]
+    holds: (
+        str  # what would be lost; "" for an empty disk, or one of ours that is to be gone on with
+    )
+    goes_on: bool  # the disk is divided like this already
+    settings: Settings
+    host: str
+
+    @property
+    def own(self) -> Declared:
+        """The system, as the PC's others see it."""
+        own = self.settings
+        return Declared(own.system, own.root, own.image, own.overlays)
+
+
+def plan(disk: str, text: str, settings: Settings, host: str) -> Plan:
+    """Look at the disk. Raises UsageError or StateError where it cannot be installed on.
+
+    text: the layout. settings: of the system that is to be; its root is found here.
+    """
+    missing = [name for name in _PROGRAMS if not process.has_program(name)]
+    if missing:
+        packages = " ".join(dict.fromkeys(_PROGRAMS[name] for name in missing))
+        raise StateError(f"missing here: {' '.join(missing)}", f"install {packages}")
+    disk = os.path.realpath(disk)
+    sysfs = f"/sys/class/block/{os.path.basename(disk)}"
+    if not disk.startswith("/dev/") or not os.path.isdir(sysfs):
+        raise UsageError(f"{disk} is no disk of this machine", "lsblk -d shows them")
+    if os.path.exists(f"{sysfs}/partition"):
+        raise UsageError(f"{disk} is a partition", "name the whole disk")
+    _check_unused(disk, sysfs)
+    mib = int(atomic.read(f"{sysfs}/size") or "0") >> 11
+    parts = disk_layout.fit(text, mib)
+    present = disks.partitions(disk)
+    _check_names(disk, present, parts)
+    if any(each.kind in (disk_layout.ESP, disk_layout.EFI_BOOT) for each in parts):
+        _need_fat()
+    first = next(each for each in parts if each.kind == disk_layout.SYSTEM)
+    wanted = [(each.name, each.mib) for each in parts]
+    goes_on = [(each.name, each.mib) for each in present] == wanted
+    holds = "" if goes_on else _content([disk, *_there(present)])
+    settings = settings._replace(root=first.where)
+    return Plan(disk, mib, parts, holds, goes_on, settings, host)
+
+
+def partition(plan: Plan) -> None:
+    """Divide the disk, and make the file systems that are not there yet."""
+    if not plan.goes_on:
+        process.run(
+            ["wipefs", "--all", "--quiet", *_there(disks.partitions(plan.disk)), plan.disk],
+            check=True,
+        )
+        argv = ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "always"]
+        argv += ["--wipe-partitions", "always", plan.disk]
+        process.run(argv, stdin=disk_layout.script(plan.parts).encode(), check=True)
+    _have_nodes(plan)
+    for part, made in zip(plan.parts, disks.partitions(plan.disk)):
+        _make(part, made)
+
+
+def bring(plan: Plan) -> None:
+    """Fetch the image, make it this PC's own, and run its first tick."""
+    os.makedirs(_HERE, 0o700, exist_ok=True)
+    try:
+        pc = _stand_in(plan)
+        bound_disks.trust(pc, plan.own, _node(plan, plan.settings.root))
+        arrival.bring(Job(pc, plan.settings, plan.own))
+    finally:
+        if not mount_table.at_or_below(_HERE + "/"):
+            tree.remove(_HERE)
+
+
+def make_bootable(plan: Plan) -> list[str]:
+    """Put the boot loader and the menu on the disk; for which firmware it boots now."""
+    pairs = [(part, made.node) for part, made in zip(plan.parts, disks.partitions(plan.disk))]
+    esp = next((node for part, node in pairs if part.kind == disk_layout.ESP), "")
+    menu = next(
+        node for part, node in pairs if part.kind in (disk_layout.BOOT, disk_layout.EFI_BOOT)
+    )
+    own = _node(plan, plan.settings.root)
+    with disks.passing(own, "/run/allie/installed", disks.AS_NEW) as root:
+        here = open_system.open_system(root)
+        if os.path.exists(here.at("usr/bin/ssh-keygen")):
+            process.run(["chroot", root, "ssh-keygen", "-A"])  # keys of its own, where it has none
+        settings = other_systems.settings_of(here)
+        timer.install(here, settings.host)
+        with menu_partition.opened(here, menu) as boot:
+            menu_partition.refresh(here, settings, boot)
+            if loader_files.is_fat(boot):
+                firmware = install_loader.install_systemd_boot(root, boot)
+            else:
+                firmware = install_loader.install(root, plan.disk, esp)
+        atomic.sync_filesystem(root)
+    return firmware
+
+
+def _node(plan: Plan, where: str) -> str:
+    """The device of a partition of the disk, by its place: others may have the label."""
+    pairs = zip(plan.parts, disks.partitions(plan.disk))
+    return next(made.node for part, made in pairs if part.where == where)
+
+
+def _stand_in(plan: Plan) -> System:
+    """A directory that says of the PC what its first system is to have of it."""
+    hosts = f"127.0.0.1 localhost\n127.0.1.1 {plan.host}\n::1 localhost ip6-localhost\n"
+    texts = {
+        "etc/hostname": f"{plan.host}\n",
+        "etc/hosts": hosts,
+        "etc/fstab": disk_layout.fstab(plan.parts),
+        "etc/allie/allie.conf": settings_text.render(plan.settings),
+        "etc/allie/system": f"{plan.settings.system}\n",
+    }
+    for path, text in texts.items():
+        os.makedirs(os.path.dirname(f"{_HERE}/{path}"), exist_ok=True)
+        atomic.write(f"{_HERE}/{path}", text, durable=False)
+    return open_system.open_system(_HERE)
+
+
+def _need_fat() -> None:
+    """Raise StateError where this Linux cannot mount what UEFI boots from."""
+    if not disks.can_mount("vfat"):
+        raise StateError(
+            "this Linux has no vfat, which the EFI system partition is",
+            "start another medium; or, for a PC that boots by BIOS, a layout without esp: --layout",
+        )
+
+
+def _there(partitions: list[disks.Partition]) -> list[str]:
+    """Of a disk's partitions the device files that the kernel has made."""
+    return [each.node for each in partitions if os.path.exists(each.node)]
+
+
+def _check_unused(disk: str, sysfs: str) -> None:
+    """Raise StateError if the disk, or a partition of it, is mounted or held by something."""
+    own = [sysfs, *(f"{sysfs}/{name}" for name in os.listdir(sysfs))]
+    own = [each for each in own if os.path.exists(f"{each}/dev")]
+    numbers = {(atomic.read(f"{each}/dev") or "").strip() for each in own}
+    nodes = {f"/dev/{os.path.basename(each)}" for each in own}
+    for number, _, point, source in system_roots.mounts(atomic.read("/proc/self/mountinfo") or ""):
+        if number in numbers or os.path.realpath(source) in nodes:
+            raise StateError(f"{disk} is in use: mounted on {point}", f"umount {point}")
+    for line in (atomic.read("/proc/swaps") or "").splitlines()[1:]:
+        if os.path.realpath(line.split()[0]) in nodes:
+            raise StateError(f"{disk} is in use: swap on {line.split()[0]}", "swapoff it")
+    for each in own:
+        holders = os.listdir(f"{each}/holders") if os.path.isdir(f"{each}/holders") else []
+        if holders:
+            raise StateError(
+                f"{disk} is in use: /dev/{os.path.basename(each)} is part of {' '.join(holders)}",
+                "take it out of there (mdadm, vgchange, cryptsetup)",
+            )
+
+
+def _check_names(disk: str, present: list[disks.Partition], parts: tuple[Partition, ...]) -> None:
+    """Raise StateError where another disk has a label of ours: nobody could tell them apart.
+
+    All of them: what is mounted as /home, or swapped to, is found by its label as well.
+    """
+    own = [disk, *(each.node for each in present)]
+    for each in parts:
+        if each.kind != disk_layout.BIOS:  # which nobody looks for
+            others = [node for node in labelled.names(each.where) if node not in own]
+            if others:
+                raise StateError(
+                    f"another disk of this PC has {each.where}: {' '.join(others)}",
+                    "take it out, or change its label",
+                )
+
+
+def _content(nodes: list[str]) -> str:
+    """What a disk and its partitions hold, in words; "" if nothing."""
+    found = []
+    for node in nodes:
+        words = disks.contents(node)
+        what = words.get("TYPE") or words.get("PTTYPE")
+        if what:
+            found.append(f"{node}: {what} {words.get('LABEL', '')}".rstrip())
+    return ", ".join(found)
+
+
+def _have_nodes(plan: Plan) -> None:
+    """Have the kernel know the partitions, and wait for their device files."""
+    process.run(["partx", "--update", plan.disk], check=True)
+    deadline = time.monotonic() + _NODES
+    wanted = [each.node for each in disks.partitions(plan.disk)]
+    while not all(map(os.path.exists, wanted)):
+        if time.monotonic() > deadline:
+            raise StateError(
+                f"the partitions of {plan.disk} do not appear in /dev", "is udev here?"
+            )
+        time.sleep(0.1)
+
+
+def fat_options(sectors: int) -> list[str]:
+    """Which FAT: with fewer clusters than this one it is 16 for who counts, whatever its head says.
+
+    With sectors of 4096 bytes that is any below 272 MiB. Firmware reads both.
+    """
+    return ["-F", "32"] if sectors >= _FAT32 else []
+
+
+def _make(part: Partition, made: disks.Partition) -> None:
+    """Make a file system where there is none."""
+    node = made.node
+    fat = ["mkfs.vfat", *fat_options(made.size), "-n", part.label]
+    argv = {
+        disk_layout.ESP: fat,
+        disk_layout.EFI_BOOT: fat,
+        disk_layout.SWAP: ["mkswap", "-q", "-L", part.label],
+    }.get(part.kind, ["mkfs.ext4", "-q", "-F", *(["-L", part.label] if part.label else [])])
+    if part.kind != disk_layout.BIOS and "TYPE" not in disks.contents(node):
+        process.run([*argv, node], check=True)

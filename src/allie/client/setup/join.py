@@ -1,0 +1,169 @@
+"""Join: make a system follow a store; from then on it looks after itself."""
+
+from __future__ import annotations
+
+import os
+
+from allie.client.mirror import generation as generations
+from allie.client.mirror import stores
+from allie.client.situation import gather_facts, grounds
+from allie.client.systems import look_after
+from allie.client.tick import last_good, timer, whole_tick
+from allie.core import system
+from allie.core.change.report import Report
+from allie.core.conf import settings as configuration
+from allie.core.conf import settings_text
+from allie.core.conf.settings import Settings
+from allie.core.errors import (
+    SettingsError,
+    StateError,
+    StoreError,
+    UsageError,
+)
+from allie.core.system import System
+from allie.core.value import Value
+from allie.machine import console
+from allie.machine.files import atomic
+from allie.machine.roots import open_system, paths, within
+
+_ZIP = b"PK\x03\x04"  # in the client's archive, after its first line
+
+
+class Wishes(Value):
+    """What the administrator says; "" or empty: found out."""
+
+    store: str
+    system: str = ""
+    image: str = ""
+    overlays: tuple[str, ...] = ()
+    host: str = ""
+    ring: str = ""
+    timer: bool = True
+
+
+class Joined(Value):
+    """What join did."""
+
+    report: Report  # of the first tick
+    ticks: str  # how further ones are started, in words
+
+
+def join(here: System, wishes: Wishes) -> Joined:
+    """Write the settings, run the first tick, which installs the kit, and switch the timer on.
+
+    Done again with the same wishes it changes nothing. Raises UsageError where the root already is
+    another system, StoreError (nothing is written) where the store does not answer.
+    """
+    if os.geteuid() != 0:
+        raise UsageError("join must be run as root")
+    configuration.check_store(wishes.store)
+    image = wishes.image or here.name or default_image(here)
+    name = configuration.check_name(wishes.system or here.name or image, "system")
+    if here.name and here.name != name:
+        raise UsageError(f"{here.root} is the system {here.name} already", f"--system {here.name}")
+    wanted = settings_text.render(_settings(here, name, image, wishes))
+    settings = configuration.parse(wanted, name)  # kit is in it, also where it was not wished for
+    _write(here, settings)
+    _keep_servers_command(here)
+    here = open_system.open_system(here.root)
+    report = _first_tick(here)
+    if not os.path.exists(f"{here.conf}/run-conf"):
+        whys = [f"{each.name}: {each.last}" for each in report.scripts if each.state == "failing"]
+        whys = [each.message for each in report.problems] or whys
+        hint = "; ".join(whys) or f"`allie --root {here.root} run-conf` shows why"
+        raise StoreError("the first tick placed no kit", hint)
+    ticks = (
+        timer.install(here, settings.host)
+        if wishes.timer
+        else "no timer was installed (--no-timer)"
+    )
+    return Joined(report, ticks)
+
+
+def _first_tick(here: System) -> Report:
+    console.tell(f"the first tick runs; what its scripts print is in {here.logs}")
+    running = last_good.mark(here)
+    report = whole_tick.run(here, (), look_after.KIT, first=True)
+    last_good.keep(here, running, report)
+    return report
+
+
+def _keep_servers_command(here: System) -> None:
+    """Keep the command of a whole ALLiE, which a server has where the kit brings the client.
+
+    The client hands over to it what it cannot do itself (cli.main).
+    """
+    inside = paths.Inside(here.root)
+    present = inside.entry(system.ARCHIVE)
+    try:
+        with paths.parent_descriptor(here.root, present) as (above, name):
+            target = os.readlink(name, dir_fd=above)
+    except FileNotFoundError:
+        return
+    except OSError:  # no link
+        body = within.read(here.root, present) or _ZIP
+    else:
+        target = os.path.join(f"/{os.path.dirname(system.ARCHIVE)}", target)
+        body = b"#!/bin/sh\nexec '%s' \"$@\"\n" % os.fsencode(target.replace("'", "'\\''"))
+    if _ZIP not in body[:4096]:
+        folder, name = os.path.split(system.SERVERS_OWN)
+        real = inside.directory(folder).real
+        within.make_directories(here.root, real)
+        within.write(here.root, f"{real}/{name}", body, 0o755)
+
+
+def default_image(here: System) -> str:
+    """The image's name from os-release: ID and VERSION_ID, `debian12`."""
+    release = gather_facts.os_release(here)
+    if not release.id:
+        raise SettingsError(f"{here.root} has no os-release(5)", "name its image with --image")
+    return release.id + release.version
+
+
+def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
+    """The settings in force if they are already what is wished for; else new ones."""
+    text = atomic.read(f"{here.etc}/allie.conf")
+    if text is not None and here.name:
+        present = configuration.parse(text, name)
+        if wishes.store not in present.stores or wishes.overlays:
+            # Never leave a store that answers, or overlays that are there, for a slip.
+            stores.overlays_of(wishes.store, image, wishes.overlays, wishes.ring or present.ring)
+        return present._replace(
+            stores=present.stores if wishes.store in present.stores else (wishes.store,),
+            image=wishes.image or present.image,
+            overlays=wishes.overlays or present.overlays,
+            host=wishes.host or present.host,
+            ring=wishes.ring or present.ring,
+        )
+    overlays = stores.overlays_of(wishes.store, image, wishes.overlays, wishes.ring)
+    made = Settings(name, (wishes.store,), overlays, image, wishes.ring, wishes.host)
+    others = [each for each in configuration.declared(text or "") if each.name != name]
+    return made._replace(others=tuple(others))
+
+
+def _write(here: System, settings: Settings) -> None:
+    """Write allie.conf and the system's name, unless they say so already.
+
+    Where allie.conf comes from a store, and another store is named, that one is followed from now
+    on, until what it has for this PC says otherwise. Raises UsageError where it is the same store.
+    """
+    try:
+        os.makedirs(here.etc, exist_ok=True)
+        os.makedirs(here.state, 0o700, exist_ok=True)
+    except OSError as error:
+        raise StateError(f"cannot make {here.etc}: {error.strerror}") from error
+    path = f"{here.etc}/allie.conf"
+    text = atomic.read(path)
+    if text is None or configuration.parse(text, settings.system) != settings:
+        source = generations.current(here) and grounds.delivered(here)
+        if source and text and configuration.parse(text, settings.system).stores == settings.stores:
+            raise UsageError(
+                "allie.conf comes from an overlay", f"change it in the store: {source}"
+            )
+        made = settings_text.render(settings)
+        if source:
+            generations.note_followed(here, made)
+        else:
+            atomic.write(path, made)
+    if here.name != settings.system:
+        atomic.write(f"{here.etc}/system", settings.system + "\n")

@@ -1,0 +1,98 @@
+"""Gather a system's facts: host, classes, image, distro, version, arch, virt."""
+
+from __future__ import annotations
+
+import os
+
+from allie.client.mirror import generation as generations
+from allie.client.mirror.generation import Generation
+from allie.core import system
+from allie.core.conf.settings import Settings
+from allie.core.errors import SettingsError, StateError
+from allie.core.names import facts, hosts
+from allie.core.names.facts import Facts
+from allie.core.system import System
+from allie.machine.files import atomic
+from allie.machine.programs import process
+from allie.machine.roots import paths
+
+_VIRT = "/run/allie/virt"  # what systemd-detect-virt said; it cannot change until the next boot
+
+
+def gather(here: System, settings: Settings, generation: Generation | None) -> Facts:
+    """All facts of a system; its classes are those of the generation's own classes file."""
+    known = without_classes(here, settings.host, settings.image)
+    return known._replace(classes=_classes(here, generation, known))
+
+
+def without_classes(here: System, host: str = "", image: str = "") -> Facts:
+    """The facts that do not come from the store."""
+    short, fqdn = _names(here, host)
+    release = os_release(here)
+    return Facts(
+        host=short,
+        fqdn=fqdn,
+        image=image,
+        distro=tuple(each for each in (release.id, *release.like) if each),
+        version=release.version,
+        arch=os.uname().machine,
+        virt=_virt(),
+    )
+
+
+def os_release(here: System) -> facts.OsRelease:
+    """The root's os-release(5)."""
+    inside = paths.Inside(here.root)
+    for directory, name in (("etc", "os-release"), ("usr/lib", "os-release")):
+        text = atomic.read(f"{inside.prefix}{inside.directory(directory).real}/{name}")
+        if text is not None:
+            return facts.parse_os_release(text)
+    return facts.OsRelease()
+
+
+def _classes(here: System, generation: Generation | None, known: Facts) -> tuple[str, ...]:
+    """The classes by the generation's file; by the root's own where that cannot be read.
+
+    A slip of the pen in one line must not strip every PC of its classes, nor stop its ticks: the
+    plan refuses that file by name, and the one that was placed before stays. Raises SettingsError
+    where the root's own cannot be read either.
+    """
+    text = generations.text_of(generation, system.CLASSES, known)
+    try:
+        if text is not None:
+            return facts.classes_of(known.names, facts.parse_classes(text))
+    except SettingsError:
+        pass
+    own = atomic.read(f"{here.etc}/classes") or ""
+    return facts.classes_of(known.names, facts.parse_classes(own))
+
+
+def _names(here: System, host: str) -> tuple[str, str]:
+    """(short name, FQDN or ""); no name server is asked."""
+    name = host
+    if not name and here.is_base:
+        name = os.uname().nodename
+    if not name:
+        etc = paths.real_location(here.root, "etc")
+        name = facts.parse_hostname(atomic.read(f"{etc}/hostname") or "") or os.uname().nodename
+    name = name.rstrip(".")  # of a full name to the very root of DNS
+    short = name.partition(".")[0]
+    if "." in name:
+        return short, name
+    etc = paths.real_location(here.root, "etc")
+    return short, hosts.full_name(short, atomic.read(f"{etc}/hosts") or "")
+
+
+def _virt() -> str:
+    noted = atomic.read(_VIRT)
+    if noted is not None:
+        return noted.strip()
+    if not process.has_program("systemd-detect-virt"):
+        return ""
+    found = process.run(["systemd-detect-virt"]).out.decode().strip()
+    try:
+        os.makedirs(os.path.dirname(_VIRT), exist_ok=True)
+        atomic.write(_VIRT, found + "\n", durable=False)
+    except (OSError, StateError):
+        pass  # not root: ask again next time
+    return found

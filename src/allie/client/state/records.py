@@ -1,0 +1,210 @@
+"""The small files of /var/lib/allie: ledger, tick number, pause, contact, report and history."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+
+from allie.core.change import ledger as ledgers
+from allie.core.change import report as reports
+from allie.core.change.ledger import Ledger
+from allie.core.change.report import Applied, Contact, Report
+from allie.core.errors import StateError
+from allie.core.system import System
+from allie.core.value import TYPE_CHECKING, Value
+from allie.machine.files import atomic, lock
+
+if TYPE_CHECKING:
+    from typing import Any
+
+_HISTORY_BYTES = 2_000_000  # history is cut to half of this when it grows beyond
+_TICK = "ALLIE_TICK"
+_DIGITS = 15  # of a tick's number; more are no number that was counted
+_ROOM, _FILES = 1 << 20, 16  # bytes and files that a tick's own books may need
+
+
+class Pause(Value):
+    """Ticks only report, until `until` (seconds since the epoch; 0: until `resume`)."""
+
+    reason: str
+    until: float = 0.0
+
+
+def load_ledger(system: System) -> Ledger:
+    """The ledger; an empty one if there was none yet, a *lost* one if it cannot be read."""
+    text = atomic.read(system.ledger)
+    if text is None:
+        return ledgers.empty(lost=os.path.isdir(system.pristine))
+    try:
+        return ledgers.decode(text)
+    except ValueError:
+        os.rename(system.ledger, f"{system.ledger}.damaged")
+        return ledgers.empty(lost=True)
+
+
+def begin_ledger(system: System) -> None:
+    """Have a ledger before the first pristine file, or a kill between looks like a lost one."""
+    if not os.path.lexists(system.ledger) and not os.path.isdir(system.pristine):
+        save_ledger(system, ledgers.empty())
+
+
+def save_ledger(system: System, ledger: Ledger) -> None:
+    """Replace the ledger by one rename; durable when this returns."""
+    atomic.write(system.ledger, ledgers.encode(ledger), 0o600)
+
+
+def this_tick(system: System) -> int:
+    """The number of the tick that we are in; a new one for a part that is run by hand.
+
+    A counter and not the time: clocks jump.
+    """
+    inherited = os.environ.get(_TICK, "")
+    return int(inherited) if inherited.isdigit() else next_tick(system)
+
+
+def last_tick(system: System) -> int:
+    """The number of the tick, or undo, that was begun last; 0 before the first.
+
+    It is not below any of which copies are kept in undo: the counter may be lost, damaged, or come
+    from a backup, and two ticks of one number would overwrite each other's.
+    """
+    counted = _number((atomic.read(f"{system.state}/tick") or "").strip())
+    if counted is None:
+        reported = last_report(system)
+        counted = reported.tick if reported else 0
+    return max([counted, *kept_ticks(system)])
+
+
+def next_tick(system: System) -> int:
+    """Begin a tick: its number. Raises StateError where the disk takes no write."""
+    number = last_tick(system) + 1
+    atomic.write(f"{system.state}/tick", f"{number}\n", durable=False)
+    return number
+
+
+def kept_ticks(system: System) -> list[int]:
+    """The numbers of the ticks whose changes are kept in undo, oldest first."""
+    try:
+        found = [_number(name) for name in os.listdir(system.undo)]
+    except FileNotFoundError:
+        return []
+    return sorted(number for number in found if number is not None)
+
+
+def _number(text: str) -> int | None:
+    """The number of a tick, as it is written; None where it is damaged."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
+
+
+def need_room(system: System) -> None:
+    """Raise StateError where a tick could not keep its books: a read-only or a full disk.
+
+    The scripts are then not run either: without a done-file they would repeat every hour.
+    """
+    for place in (system.state, system.done):
+        while not os.path.isdir(place):
+            place = os.path.dirname(place)
+        if not os.access(place, os.W_OK):
+            raise StateError(
+                f"{place} cannot be written: nothing was begun",
+                "a read-only disk? or immutable (chattr -i)?",
+            )
+        disk = os.statvfs(place)
+        # A file system that does not count says 0 of 0: ramfs, some of FUSE; btrfs of inodes.
+        no_blocks = disk.f_blocks and disk.f_bfree * disk.f_frsize < _ROOM
+        if no_blocks or (disk.f_files and disk.f_ffree < _FILES):
+            raise StateError(f"the disk under {place} is full: nothing was begun", "make room")
+
+
+def read_json(path: str) -> Any:
+    """The JSON value in a file, or None."""
+    try:
+        return json.loads(atomic.read(path) or "null")
+    except ValueError:
+        return None
+
+
+def contact(system: System) -> Contact:
+    """How we stand with the store."""
+    value = read_json(f"{system.state}/contact")
+    return reports.contact_from_json(value) if isinstance(value, dict) else Contact()
+
+
+def save_contact(system: System, value: Contact) -> None:
+    """Note how we stand with the store."""
+    atomic.write(f"{system.state}/contact", json.dumps(value._asdict()), durable=False)
+
+
+def save_applied(system: System, applied: Applied) -> None:
+    """Note what a part did; the tick's report takes it from there."""
+    text = json.dumps(reports.applied_to_json(applied))
+    atomic.write(system.applied(applied.part), text, durable=False)
+
+
+def applied(system: System, part: str) -> Applied | None:
+    """What a part last did."""
+    value = read_json(system.applied(part))
+    return reports.applied_from_json(value) if isinstance(value, dict) else None
+
+
+def pause(system: System) -> Pause | None:
+    """The pause in force, if there is one."""
+    value = read_json(f"{system.state}/paused")
+    if not isinstance(value, dict):
+        return None
+    found = Pause(value.get("reason", ""), value.get("until", 0.0))
+    return None if found.until and found.until < time.time() else found
+
+
+def set_pause(system: System, value: Pause | None) -> None:
+    """Begin a pause, or (None) end it."""
+    path = f"{system.state}/paused"
+    if value:
+        lock.make_state(system)  # before the first tick there is none
+        atomic.write(path, json.dumps(value._asdict()))
+    else:
+        atomic.remove(path)
+
+
+def save_report(system: System, report: Report) -> None:
+    """Make this the system's status, and a line of its history if anything happened."""
+    text = json.dumps(reports.to_json(report))
+    atomic.write(f"{system.state}/report", text, 0o644, durable=False)
+    add_to_history(system, report)
+
+
+def add_to_history(system: System, report: Report) -> None:
+    """Add a line to the history, if anything happened."""
+    if report.is_quiet:
+        return
+    path = f"{system.state}/history"
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o644), "ab") as file:
+        file.write(json.dumps(reports.to_json(report)).encode() + b"\n")
+        size = file.tell()
+    if size > _HISTORY_BYTES:
+        lines = (atomic.read(path) or "").splitlines(keepends=True)
+        atomic.write(path, "".join(lines[len(lines) // 2 :]))
+
+
+def last_report(system: System) -> Report | None:
+    """The last tick's report; the one on /run if the disk was full or read-only."""
+    found = [read_json(f"{place}/report") for place in (system.state, system.run)]
+    known = []
+    for value in found:
+        with suppress(AttributeError, TypeError, ValueError):  # damaged, as by a power failure
+            known += [reports.from_json(value)] if isinstance(value, dict) else []
+    return max(known, key=lambda report: report.began, default=None)
+
+
+def history(system: System) -> list[Report]:
+    """The reports of ticks in which something happened, oldest first."""
+    out = []
+    for line in (atomic.read(f"{system.state}/history") or "").splitlines():
+        try:
+            out.append(reports.from_json(json.loads(line)))
+        except (ValueError, TypeError):
+            continue  # a line cut short by a power failure
+    return out

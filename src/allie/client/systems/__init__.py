@@ -1,0 +1,1 @@
+"""The PC's other systems: brought, ticked, updated, rolled back, removed."""

@@ -1,0 +1,202 @@
+"""Make a fetched tree fit for this PC: what is the PC's own, and what is the system's own.
+
+A new system gets the PC's own things from the base. An update keeps them from the tree before it.
+What is ALLiE's state belongs to one tree and never goes into another (RULES B1, another root).
+"""
+
+from __future__ import annotations
+
+import os
+
+from allie.client.situation import other_systems
+from allie.client.state import records
+from allie.core.boot import fstab
+from allie.core.conf.settings import Declared
+from allie.core.errors import PathRefused
+from allie.core.system import System
+from allie.machine.disk import tree_copies
+from allie.machine.files import tree
+from allie.machine.mounts import mount_table
+from allie.machine.programs import process
+from allie.machine.roots import clone, open_system, paths, within
+from allie.machine.transfer import rsync
+
+# What people may change while a new tree is made
+PEOPLES = ("home/*", "srv/*", "var/mail/*", "var/spool/mail/*", "var/spool/cron/*")
+# An update keeps these, and brings none of them from the image. docs/reference/systems.md has them.
+KEEP = (
+    "etc/fstab",
+    "etc/crypttab",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/machine-id",
+    "var/lib/dbus/machine-id",
+    "etc/adjtime",
+    "etc/localtime",
+    "etc/timezone",
+    "etc/ssh/ssh_host_*",
+    "etc/allie/*",
+    "etc/network/interfaces",
+    "etc/network/interfaces.d/*",
+    "etc/netplan/*",
+    "etc/systemd/network/*",
+    "etc/NetworkManager/system-connections/*",
+    "etc/systemd/system/allie-fence-*",
+    "etc/systemd/system/sysinit.target.wants/allie-fence-*",
+    *PEOPLES,
+)
+# What a new system has from the base
+FROM_BASE = (
+    "etc/hostname",
+    "etc/hosts",
+    "etc/adjtime",
+    "etc/localtime",
+    "etc/timezone",
+    "etc/ssh/ssh_host_*",
+)
+# What an image must not bring, whatever it holds: it belongs to the tree that it was made in
+NEVER = (
+    "var/lib/allie/*",
+    "var/lib/allie-code",
+    "root/done/*",
+    "etc/allie/system",
+    "etc/ssh/ssh_host_*",
+    "run/*",
+    "proc/*",
+    "sys/*",
+    "lost+found",
+    other_systems.NOTE,
+    other_systems.AHEAD,
+)
+MIRROR = "var/lib/allie/mirror"  # the one thing of the state that any tree may have
+_OF_ONE_TREE = ("root/done", "var/log/allie")
+
+
+def excluded(update: bool) -> list[str]:
+    """What rsync leaves alone, here and in the image."""
+    return [f"/{path}" for path in (*NEVER, *(KEEP if update else ()))]
+
+
+def drop_state(root: str) -> None:
+    """Remove what ALLiE knew of the tree that this one was copied from."""
+    here = open_system.open_system(root)
+    for name in os.listdir(here.state) if os.path.isdir(here.state) else ():
+        if name != os.path.basename(MIRROR):
+            tree.remove(f"{here.state}/{name}")
+    for path in _OF_ONE_TREE:
+        real = paths.Inside(root).directory(path).real
+        for name in within.names(root, real):
+            tree_copies.discard(f"{root}/{real}/{name}")
+
+
+def keep(old: str, new: str, what: tuple[str, ...]) -> None:
+    """Copy what is the PC's own, or the people's, from the tree before into the new one.
+
+    What ALLiE placed in either of them comes from the overlays, as in any tree.
+    """
+    here = open_system.open_system(new)
+    placed = {**records.load_ledger(open_system.open_system(old)).entries}
+    placed.update(records.load_ledger(here).entries)
+    os.makedirs(here.state, 0o700, exist_ok=True)
+    able = rsync.version(f"{here.state}/rsync", limited=True)
+    inside = paths.Inside(new)
+    found: dict[tuple[str, str], list[str]] = {}
+    for path in _present(old, what):
+        if path in placed:
+            continue
+        above, _, name = path.rpartition("/")
+        there = inside.directory(above).real
+        if there == above:
+            found.setdefault(("", ""), []).append(path)
+        else:  # the new tree has a link on the way: rsync might follow it to the base
+            found.setdefault((above, there), []).append(name)
+    for (above, there), names in found.items():
+        within.make_directories(new, there)
+        argv = rsync.copy_trees(able, f"{old}/{above}", f"{new}/{there}".rstrip("/"))
+        process.run(argv, stdin=rsync.names(names), check=True)
+
+
+def give(base: System, declared: Declared, new: str) -> None:
+    """Give a newly fetched tree what is this PC's own, from the base."""
+    for path in _present(base.root, FROM_BASE):
+        _copy(base, path, new)
+    if base.is_base and not os.path.isfile("/etc/hostname"):
+        _write(new, "etc/hostname", os.uname().nodename + "\n")
+    table = within.text(base.root, "etc/fstab") or ""
+    _write(new, "etc/fstab", fstab.of_sibling(table, declared.root))
+    within.remove(new, paths.Inside(new).entry("etc/machine-id"))  # the golden machine's
+    within.remove(new, paths.Inside(new).entry("etc/allie/allie.conf"))  # the golden machine's
+
+
+def identify(new: str) -> None:
+    """Give a tree a machine-id before its first boot, unless it kept one, whatever its image has.
+
+    systemd makes one itself only where there is an empty file. Without the file it takes the start
+    for a new machine's, and asks at the console; where `/` is read-only at first it does not start.
+    """
+    if len((within.text(new, "etc/machine-id") or "").strip()) == 32:
+        return
+    identity = os.urandom(16).hex() + "\n"
+    _write(new, "etc/machine-id", identity)
+    if within.is_file(new, "var/lib/dbus/machine-id"):
+        _write(new, "var/lib/dbus/machine-id", identity)
+
+
+def settle(new: str, settings: str) -> None:
+    """Give a tree an allie.conf to begin with, if it kept none: overlays bring most PCs' own."""
+    if "allie.conf" not in within.names(new, "etc/allie"):
+        _write(new, "etc/allie/allie.conf", settings)
+
+
+def mount_points(new: str) -> None:
+    """Make the places where a tree's own fstab mounts what it shares: no image has them all."""
+    inside = paths.Inside(new)
+    for line in fstab.shared(within.text(new, "etc/fstab") or ""):
+        if line.point.startswith("/"):
+            within.make_directories(new, inside.directory(line.point.strip("/")).real)
+
+
+def name_it(new: str, declared: Declared, image: str) -> None:
+    """Say in a tree which system it is, and which image it came from."""
+    _write(new, "etc/allie/system", declared.name + "\n")
+    other_systems.record_image(new, image)
+
+
+def _present(root: str, patterns: tuple[str, ...]) -> list[str]:
+    """The real paths in a root that match, relative to it."""
+    inside = paths.Inside(root)
+    elsewhere = set(mount_table.points())  # what is mounted in it is not the system's own
+    found = []
+    for pattern in patterns:
+        above, _, name = pattern.rpartition("/")
+        try:
+            place = inside.directory(above)
+        except PathRefused:
+            continue
+        if place.exists and inside.prefix + place.real not in elsewhere:
+            names = [each for each in within.names(root, place.real) if _fits(each, name)]
+            found += [f"{place.real}/{each}" for each in names]
+    return [path for path in found if inside.prefix + path not in elsewhere]
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def _copy(base: System, path: str, new: str) -> None:
+    """Copy one file or symlink of the base to the same place of a tree, if that has the place."""
+    inside = paths.Inside(new)
+    place = inside.parent(path)
+    if not place.exists:
+        return
+    target = inside.entry(path)
+    within.remove(new, target)
+    with paths.parent_descriptor(new, target) as (above, name):
+        clone.make(base.at(path), f"{paths.through(above)}/{name}")
+
+
+def _write(new: str, path: str, text: str) -> None:
+    """Make a file of a tree, where a chroot into it would have it."""
+    inside = paths.Inside(new)
+    within.make_directories(new, inside.parent(path).real)
+    within.write(new, inside.entry(path), text.encode(errors="surrogateescape"))

@@ -1,0 +1,176 @@
+"""The systems that a PC declares: show how each one stands, declare one, forget one."""
+
+from __future__ import annotations
+
+import os
+
+from allie.client.mirror import generation as generations
+from allie.client.mirror import stores
+from allie.client.situation import bound_disks, grounds, other_systems
+from allie.client.state import records
+from allie.client.systems import arrival
+from allie.core.conf import settings as configuration
+from allie.core.conf import settings_text
+from allie.core.conf.settings import Declared, Settings
+from allie.core.errors import AllieError, PathRefused, UsageError
+from allie.core.system import System
+from allie.core.value import Value
+from allie.machine.disk import tree_copies
+from allie.machine.files import atomic
+from allie.machine.roots import open_system
+
+_DELIVERED = "allie.conf comes from an overlay"
+
+
+class Entry(Value):
+    """One system of this PC, as `system list` shows it."""
+
+    name: str
+    root: str
+    image: str  # the one that it has; the declared one while it has none
+    overlays: tuple[str, ...]
+    state: str  # running, there, missing, partial, foreign, unbound, other, orphaned
+    words: str = ""
+    tick: int = 0  # its last
+    attention: bool = False
+    previous: str = ""  # the image to which `rollback` would go back
+
+
+def survey(base: System) -> list[Entry]:
+    """How each system of this PC stands; the running one first."""
+    settings = other_systems.settings_of(base)
+    report = records.last_report(base)
+    own = Entry(
+        base.name,
+        settings.root,
+        settings.image,
+        settings.overlays,
+        "running",
+        tick=report.tick if report else 0,
+        attention=bool(report and report.needs_attention),
+    )
+    return [
+        own,
+        *(_entry(base, each) for each in settings.others if each.root),
+        *(_orphans_entry(base, each) for each in orphans(base, settings)),
+    ]
+
+
+def orphans(base: System, settings: Settings) -> list[Declared]:
+    """The systems that are here, and that allie.conf does not name any more."""
+    known = {base.name, *(each.name for each in settings.others)}
+    noted = [each for each in other_systems.noted(base) if each.name not in known]
+    return [each for each in noted if each.is_partition or _has_trees(base, each)]
+
+
+def _has_trees(base: System, declared: Declared) -> bool:
+    try:
+        root = other_systems.directory_of(base, declared)
+    except PathRefused:
+        return False
+    trees = [root, *(other_systems.beside(root, each) for each in ("other", "part"))]
+    return any(map(os.path.isdir, trees))
+
+
+def _orphans_entry(base: System, declared: Declared) -> Entry:
+    image = ""
+    if not declared.is_partition:
+        try:
+            image = other_systems.image_of(other_systems.directory_of(base, declared))
+        except (AllieError, OSError):
+            pass  # it is listed all the same
+    words = f"not in allie.conf: allie system remove {declared.name}"
+    return Entry(declared.name, declared.root, image, (), "orphaned", words)
+
+
+def declare(base: System, settings: Settings, wanted: Declared, *, comes: bool = True) -> None:
+    """Write a system's section to allie.conf; what is not said is found out.
+
+    comes: its image is to be brought, and so must be in the store. Else it may be here already.
+    """
+    may_change(base)
+    known = next((each for each in settings.others if each.name == wanted.name), Declared(""))
+    configuration.check_name(wanted.name, "system")
+    if wanted.name == base.name:
+        raise UsageError(f"{wanted.name} is the system that runs now")
+    root = wanted.root or known.root
+    if not root:
+        raise UsageError(
+            f"where is {wanted.name} to live?", "--in LABEL=…, PARTLABEL=… or a directory"
+        )
+    image = wanted.image or known.image or wanted.name
+    overlays = wanted.overlays or known.overlays
+    if wanted.overlays or not overlays:
+        overlays = stores.overlays_of(settings.stores[0], image, wanted.overlays, settings.ring)
+    if comes:
+        stores.need_image(settings.stores[0], image)
+    made = Declared(wanted.name, configuration.check_root(root, wanted.name), image, overlays)
+    text = settings_text.without(generations.own_settings(base), wanted.name)
+    changed = text.rstrip("\n") + "\n\n" + settings_text.section(made)
+    configuration.parse(changed, base.name)
+    atomic.write(f"{base.etc}/allie.conf", changed)
+
+
+def forget(base: System, name: str) -> None:
+    """Take a system's section out of allie.conf."""
+    text = settings_text.without(generations.own_settings(base), name)
+    atomic.write(f"{base.etc}/allie.conf", text.rstrip("\n") + "\n")
+
+
+def may_change(base: System) -> None:
+    """Raise UsageError where allie.conf is the store's: the next tick would put it right again."""
+    source = grounds.delivered(base) if generations.current(base) else ""
+    if source:
+        raise UsageError(_DELIVERED, f"change it in the store: {source}; then, after a tick, again")
+
+
+def _entry(base: System, declared: Declared) -> Entry:
+    """How one of the others stands."""
+    entry = Entry(declared.name, declared.root, declared.image, declared.overlays, "missing")
+    trouble, _ = arrival.trouble(base, declared.name)
+    words = trouble and f"last time: {trouble}"
+    words = words or _left_aside(base, declared)
+    if other_systems.is_held(base, declared.name):
+        words = f"being fetched or updated {arrival.progress(base, declared.name)}".rstrip()
+    try:
+        with other_systems.opened(base, declared) as root:
+            stands, why = other_systems.standing(declared, root)
+            if not declared.is_looked_after:
+                return entry._replace(state="other", words="not looked after")
+            entry = entry._replace(state=stands, words=words or why)
+            if stands == other_systems.THERE:
+                entry = _of_tree(entry, declared, root)
+    except bound_disks.NotBound as error:  # what it says to do comes before what was tried last
+        entry = entry._replace(state="unbound", words=str(error))
+    except (AllieError, OSError) as error:
+        entry = entry._replace(words=words or str(error))
+    return entry
+
+
+def _left_aside(base: System, declared: Declared) -> str:
+    """What could not be removed of earlier trees, in words; "" if all was."""
+    if declared.is_partition:
+        return ""
+    try:
+        stay = tree_copies.aside_of(
+            other_systems.beside(other_systems.directory_of(base, declared), "")
+        )
+    except (AllieError, OSError):
+        return ""
+    return f"could not be removed, and is left: {' '.join(stay)}" if stay else ""
+
+
+def _of_tree(entry: Entry, declared: Declared, root: str) -> Entry:
+    report = records.last_report(open_system.open_system(root))
+    other = other_systems.beside(root, "other")
+    previous = ""
+    if not other_systems.in_place(declared, root) and other_systems.name_in(other) == declared.name:
+        previous = other_systems.image_of(other)
+    attention = bool(report and report.needs_attention)
+    return entry._replace(
+        image=other_systems.image_of(root) or declared.image,
+        tick=report.tick if report else 0,
+        attention=attention,
+        previous=previous,
+        words=entry.words or ("something needs attention" if attention else ""),
+    )

@@ -1,0 +1,171 @@
+"""Ask whether a system is as the store has its image, before anything is made for an update.
+
+    rsync -n, itemised → what is this PC's own set aside → pristine files → hard links
+
+It changes nothing. What ALLiE placed is no difference, so long as what stood there before is still
+the image's; neither are logs, caches and temporary files. The first real difference ends the
+question: an update that has work to do pays next to nothing for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from allie.client.state import records
+from allie.client.systems import arrival, own_files
+from allie.client.systems.arrival import Job
+from allie.core.boot import fstab
+from allie.core.change.ledger import NOTHING, UNKNOWN, Placed
+from allie.core.system import System
+from allie.machine.files import atomic, tree
+from allie.machine.programs import listening, process
+from allie.machine.programs.process_groups import Bounds
+from allie.machine.roots import open_system
+from allie.machine.transfer import comparing, rsync
+
+SAME, OTHER = "same", "other"
+LINKS = "links"  # only that files here share an inode which the image has apart
+# What comes and goes in any system; an update brings it, but is not made for it
+_PASSING = ("tmp/*", "var/tmp/*", "var/cache/*", "var/log/*", "etc/resolv.conf")
+_LEFT_OUT = (*own_files.NEVER, *own_files.KEEP, *_PASSING)
+_PREFIXES = tuple(path[:-1] if path[-1] == "*" else path + "/" for path in _LEFT_OUT)
+
+
+def compare(job: Job, root: str, *, quick: bool = False) -> str:
+    """How a system stands to the image: SAME, OTHER or LINKS. Raises StoreError, Unreachable.
+
+    quick: a file of the same size and time is the same; else contents are compared.
+    """
+    found = OTHER
+
+    def ask(store: str) -> None:
+        nonlocal found
+        found = _Question(job, root, store, quick).answer()
+
+    arrival.from_stores(job.settings, ask)
+    return found
+
+
+class _Question:
+    """One system and one store; what the store's answer has said so far."""
+
+    def __init__(self, job: Job, root: str, store: str, quick: bool) -> None:
+        self.root, self.store, self.quick = root, store, quick
+        self.here = open_system.open_system(root)
+        self.placed: Mapping[str, Placed] = records.load_ledger(self.here).entries
+        self.own = _own_directories(root)
+        self.able = rsync.limited_to(root, rsync.version(f"{job.base.state}/rsync"))
+        stall = job.settings.stall * rsync.PATIENCE
+        self.reach = rsync.transport(store, stall)
+        self.bounds = Bounds(stall)
+        self.wanted = rsync.sources(store, [f"images/{job.declared.image}"])[0]
+        self.differs = False
+        self.has: set[str] = set()  # of what ALLiE placed, what the image has, too
+        self.links = 0  # names in the image of files that have another name before
+
+    def answer(self) -> str:
+        excluded = [f"/{path}" for path in _LEFT_OUT]
+        able, quick = self.able, self.quick
+        argv = comparing.whole(able, self.reach, self.wanted, self.root, excluded, quick=quick)
+        lines = listening.by_line(self._follow)
+        done = process.run(argv, bounds=self.bounds, on_output=lines, only_reads=True)
+        if self.differs:
+            return OTHER
+        rsync.check(done, self.store)
+        if not self._pristine_is_the_images():
+            return OTHER
+        return SAME if self.links == _links_in(self.root, self.placed) else LINKS
+
+    def _follow(self, lines: bytes) -> bool:
+        """Take in what rsync prints; whether that was enough."""
+        for each in map(comparing.parse, lines.split(b"\n")):
+            if each is None:
+                continue
+            if each.name in self.placed:
+                if not each.gone:
+                    self.has.add(each.name)
+                continue
+            self.links += each.links
+            if each.differs and not (each.gone and each.name in self.own):
+                self.differs = True
+                return True
+        return False
+
+    def _pristine_is_the_images(self) -> bool:
+        """Whether what stood where ALLiE placed something is what the image has there."""
+        kept = {}
+        for real, placed in self.placed.items():
+            if _is_left_out(real):
+                continue
+            has = real in self.has
+            if placed.pristine in (NOTHING, UNKNOWN):
+                if has:
+                    return False
+                continue
+            kept[real] = f"{self.here.pristine}/{placed.pristine}"
+            st = tree.status(kept[real])
+            if not has or st is None or tree.is_directory(st):
+                return False
+        if not kept:
+            return True
+        with _laid_out(self.here, kept) as laid:
+            argv = comparing.some(self.able, self.reach, self.wanted, laid, quick=self.quick)
+            names = rsync.names(list(kept))
+            done = process.run(argv, stdin=names, bounds=self.bounds, only_reads=True)
+        rsync.check(done, self.store)
+        return not any(map(comparing.parse, done.out.splitlines()))
+
+
+@contextmanager
+def _laid_out(here: System, kept: Mapping[str, str]) -> Iterator[str]:
+    """Pristine files under their real paths, as hard links."""
+    top = f"{here.state}/pristine.ask"
+    tree.remove(top)
+    try:
+        for real, path in kept.items():
+            os.makedirs(os.path.dirname(f"{top}/{real}"), 0o700, exist_ok=True)
+            os.link(path, f"{top}/{real}", follow_symlinks=False)
+        yield top
+    finally:
+        tree.remove(top)
+
+
+def _is_left_out(path: str) -> bool:
+    """Whether a path is none of those that are asked for."""
+    return f"{path}/".startswith(_PREFIXES)
+
+
+def _own_directories(root: str) -> set[str]:
+    """Directories that a system has besides its image's: around what is its own, mount points."""
+    table = atomic.read(f"{root}/etc/fstab") or ""
+    points = [fstab.Line(line).point.strip("/") for line in table.splitlines()]
+    found = set()
+    for path in [*_LEFT_OUT, *(f"{point}/" for point in points)]:
+        while "/" in path:
+            path = path.rpartition("/")[0]
+            found.add(path)
+    return found
+
+
+def _links_in(root: str, placed: Mapping[str, Placed]) -> int:
+    """How many names there are of files that have another name, too, but for what is our own."""
+    files: set[tuple[int, int]] = set()
+    more = 0
+    pending = [""]
+    while pending:
+        above = pending.pop()
+        with os.scandir(f"{root}/{above}") as names:
+            for each in names:
+                path = above + each.name
+                if _is_left_out(path):
+                    continue
+                if each.is_dir(follow_symlinks=False):
+                    pending.append(path + "/")
+                    continue
+                st = each.stat(follow_symlinks=False)
+                if st.st_nlink > 1 and path not in placed:
+                    more += (st.st_dev, st.st_ino) in files
+                    files.add((st.st_dev, st.st_ino))
+    return more

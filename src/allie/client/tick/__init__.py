@@ -1,0 +1,1 @@
+"""The tick: the conf scripts that are due, the two parts, and the report."""

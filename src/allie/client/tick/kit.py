@@ -1,0 +1,82 @@
+"""The work of the kit's own conf scripts, which a tick does itself, in a forked child.
+
+00overlay and 01overact are the two parts, the same in every system. 98systems looks after the other
+systems of a PC (`client.systems.look_after`): in one of those it does nothing.
+"""
+
+from __future__ import annotations
+
+import time
+
+from allie.client.state import records
+from allie.client.tick import part, report_text, whole_tick
+from allie.client.tick.whole_tick import Kit
+from allie.core.change.report import Applied, Contact, Report
+from allie.core.errors import ATTENTION, DONE, FAULT, AllieError
+from allie.core.system import System
+from allie.machine import console
+
+
+def do_part(here: System, name: str, *, ahead: bool = False) -> tuple[int, Applied]:
+    """Do one part and say what it did; its exit status, and what it did.
+
+    ahead: the overlays came with the system's image, and are not asked for again.
+    """
+    done = part.run(here, name, ahead=ahead)
+    for line in report_text.applied(done):
+        console.say(line)
+    store = records.contact(here) if name == "overlay" else Contact()
+    if store.trouble:
+        console.warn(f"{report_text.STORE}{report_text.contact(store, time.time())}")
+    return ATTENTION if done.problems or store.refused else DONE, done
+
+
+def overlay(here: System) -> int:
+    """00overlay, in the forked child of a tick."""
+    return _in_child(here, "overlay")
+
+
+def overact(here: System) -> int:
+    """01overact, in the forked child of a tick."""
+    return _in_child(here, "overact")
+
+
+def _overlay_at_first(here: System) -> int:
+    """00overlay in the first tick of a system, whose overlays came with its image."""
+    return _in_child(here, "overlay", ahead=True)
+
+
+def _nothing(_: System) -> int:
+    """98systems in a system that another one looks after."""
+    return DONE
+
+
+PARTS = {"00overlay": overlay, "01overact": overact}
+_SYSTEMS = "98systems"
+_IDLE = {_SYSTEMS: lambda _: True}
+OF_ANOTHER = Kit({**PARTS, _SYSTEMS: _nothing}, _IDLE)
+_AT_FIRST = Kit({**OF_ANOTHER.work, "00overlay": _overlay_at_first}, _IDLE)
+
+
+def tick_of_another(here: System) -> int:
+    """One tick of another system of this PC, as its own run-conf would do it; its exit status."""
+    report = whole_tick.run(here, (), OF_ANOTHER)
+    return ATTENTION if report.needs_attention else DONE
+
+
+def first_tick_of_another(here: System) -> Report:
+    """The first tick of a system that has just been fetched."""
+    return whole_tick.run(here, (), _AT_FIRST, first=True)
+
+
+def _in_child(here: System, name: str, *, ahead: bool = False) -> int:
+    try:
+        return do_part(here, name, ahead=ahead)[0]
+    except AllieError as error:
+        console.warn(f"allie: {error}")
+        return error.exit_code
+    except OSError:
+        raise  # this PC's, not ours
+    except Exception as error:  # run-conf then has the last good client do this tick
+        console.warn(f"allie: a fault in this client: {type(error).__name__}: {error}")
+        return FAULT

@@ -1,0 +1,92 @@
+"""The work of a part that has something to do: look, plan, apply, and sort out what was cut short.
+
+Nearly every tick finds that it has nothing to do, and does not load this (`client.tick.part`).
+"""
+
+from __future__ import annotations
+
+from allie.client.apply import unchanged
+from allie.client.apply.changes import apply
+from allie.client.apply.look import look
+from allie.client.apply.recover import recover
+from allie.client.mirror import generation as generations
+from allie.client.mirror import incremental
+from allie.client.originals import undoable
+from allie.client.situation import settings_in_force
+from allie.client.situation.grounds import Grounds, Situation, situation
+from allie.client.state import records
+from allie.core import stubs
+from allie.core.change.ledger import Ledger
+from allie.core.change.plan import Plan, plan
+from allie.core.change.present import Present
+from allie.core.change.report import Applied, applied_of
+from allie.core.system import System
+from allie.machine.programs import process
+
+
+def look_and_apply(
+    here: System, part: str, before: Grounds | None, known: Grounds, tick: int, *, full: bool
+) -> Applied:
+    """Resolve, look, plan, and apply; or (paused) only tell what would be applied.
+
+    before: the grounds of the last tick.
+    """
+    saved = records.load_ledger(here)
+    present, the_plan = decide(here, part, situation(here, known), saved, full=full)
+    left = set(the_plan.guarded).difference(known.generation.overlays)
+    if left:  # what the store says of an overlay that is off the list was not fetched
+        meant = settings_in_force.consents(known.settings, left)
+        present = present._replace(consent=present.consent | meant)
+        the_plan = plan(present)
+    if records.pause(here):
+        done = applied_of(tick, the_plan, list(the_plan.changes), list(the_plan.problems))
+        return done._replace(paused=True)
+    settled = saved.generations.get(part) == the_plan.generation
+    if the_plan.is_nothing and settled and present.ledger is saved and not the_plan.problems:
+        unchanged.note(here, part, known, present)
+        return Applied(tick, part, the_plan.generation)
+    process.die_with_parent()
+    others = unchanged.name_of(here, "overact", before) if part == "overlay" else ""
+    done, books = apply(here, the_plan, present, saved, tick)
+    if before and others and _leave_others_alone(before, known, books):
+        unchanged.carry_over(here, "overact", others, known)
+    if not (the_plan.is_nothing and settled):
+        _tidy(here, books, pruning=not the_plan.is_nothing)
+    return done
+
+
+def _leave_others_alone(before: Grounds, known: Grounds, books: Ledger) -> bool:
+    """Whether nothing that came in this tick concerns 01overact."""
+    number = known.generation.number
+    same = before._replace(generation=known.generation) == known
+    return same and books.generations.get("overact") == number
+
+
+def decide(
+    here: System, part: str, known: Situation, ledger: Ledger, *, full: bool = False
+) -> tuple[Present, Plan]:
+    """Look at the root and plan one part."""
+    trusted = known.settings.trusted
+    present = look(
+        here, part, known.generation, known.resolution, ledger, full=full, trusted=trusted
+    )
+    released = known.generation.overlays if known.settings.ring else ()
+    present = present._replace(released=frozenset(released) - {stubs.KIT})
+    return present, plan(present)
+
+
+def sort_out(here: System) -> None:
+    """Sort out what a killed tick left."""
+    process.die_with_parent()
+    recover(here)
+
+
+def _tidy(here: System, books: Ledger, *, pruning: bool) -> None:
+    """Remove the generations and (pruning) undo copies that nothing needs any more."""
+    if pruning:
+        undoable.prune(here, books)
+    current = generations.current(here)
+    if current:
+        keep = {current.number, *books.generations.values()}
+        generations.remove_old(here, keep)
+        incremental.forget_replaced(here, min(keep))

@@ -1,0 +1,112 @@
+"""Values as lines of text for people: what `status`, `plan`, `log` and the parts print."""
+
+from __future__ import annotations
+
+import time
+
+from allie.core import stubs
+from allie.core.change.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, Plan
+from allie.core.change.report import Applied, Contact, Report
+from allie.core.change.resolution import Problem
+from allie.core.conf.script import Verdict, span_text
+from allie.machine.console import paint, printable
+
+_LOOKS = {"satisfied": "good", "failing": "bad", "waiting": "warn", "due": "warn", "test": "dim"}
+_VERBS = {PLACE: "write", RESTORE: "restore", REMOVE: "remove", NOTE: "note", FORGET: "leave"}
+STORE = "store: "  # how a part begins to tell of trouble with the store
+_MOST = 40  # paths shown under one heading
+
+
+def applied(done: Applied) -> list[str]:
+    """What one part did, a line for each path."""
+    would = "would be " if done.paused else ""
+    lines = []
+    for why, paths in sorted(done.did.items()):
+        lines += [f"{would}{why}: /{printable(path)}" for path in paths[:_MOST]]
+        more = max(done.counts.get(why, 0), len(paths)) - _MOST
+        if more > 0:
+            lines.append(f"{would}{why}: and {more} more")
+    lines += [paint(f"left as it is: {refused(each)}", "bad") for each in done.problems]
+    return lines
+
+
+def plan(the_plan: Plan) -> list[str]:
+    """What a part would do."""
+    lines = [
+        f"{_VERBS[change.verb]:8} /{printable(change.real)}  ({change.why}"
+        + (f", from {printable(change.entry.source)})" if change.entry else ")")
+        for change in the_plan.changes
+        if change.why != "seen again"  # the ledger's own business: nothing would change
+    ]
+    lines += [paint(f"leave    {refused(each)}", "bad") for each in the_plan.problems]
+    return lines
+
+
+def refused(problem: Problem) -> str:
+    """A path that is left as it is, and why; a name may hold what would drive a terminal."""
+    return printable(f"/{problem.path}: {problem.message}")
+
+
+def verdict(each: Verdict, now: float, *, without: str = "\n") -> list[str]:
+    """One script: its state, since when, why, and what it last said.
+
+    without: lines that begin so are shown elsewhere.
+    """
+    state = paint(f"{each.state:<10}", _LOOKS.get(each.state, ""))
+    why = "" if each.why == each.state else each.why.replace(f"{each.state}; ", "", 1)
+    if each.since and each.state != "test":
+        why = f"for {span_text(now - each.since)}" + (f" ({why})" if why else "")
+    last = [line for line in each.last.splitlines() if not line.startswith(without)][-3:]
+    lines = [f"  {each.name:<24} {state} {why}"]
+    lines += [f"  {'':<24} | {printable(line)}" for line in last]
+    return lines
+
+
+def contact(value: Contact, now: float) -> str:
+    """How we stand with the store."""
+    if not value.good and not value.trouble:
+        return "never asked"
+    good = f"last good contact {span_text(now - value.good)} ago" if value.good else "never reached"
+    if value.trouble:
+        since = span_text(now - value.since)
+        return paint(f"trouble for {since}: {value.trouble}; {good}", "bad")
+    return f"{value.server}, generation {value.generation}, {good}"
+
+
+def report(value: Report, now: float) -> list[str]:
+    """The head of `status`: everything but the scripts."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value.began))
+    classes = ", ".join(value.classes) or "none"
+    lines = [
+        paint(f"{value.host}, system {value.system}", "bold")
+        + f" (image {value.image or 'unnamed'}, classes {classes}, allie {value.version})",
+        f"  last tick  {value.tick} at {when}, {value.seconds:.1f} s, {summary(value)}",
+        f"  store      {contact(value.contact, now)}",
+    ]
+    if value.paused:
+        lines.append(paint(f"  paused     {value.paused}; `allie resume` ends it", "warn"))
+    lines += [paint(f"  attention  {note}", "bad") for note in value.notes]
+    lines += [paint(f"  left       {refused(each)}", "bad") for each in value.problems]
+    return lines
+
+
+def summary(value: Report, *, done: bool = False) -> str:
+    """What a tick did, in a few words; without what it only would have done, too (done)."""
+    counts: dict[str, int] = {}
+    for each in value.own:
+        if each.paused and done:
+            continue
+        for heading, number in each.counts.items():
+            why = f"would be {heading}" if each.paused else heading
+            counts[why] = counts.get(why, 0) + number
+    words = [f"{number} {why}" for why, number in sorted(counts.items())]
+    ran = [each.name for each in value.ran if each.state == "satisfied" and each.code == 0]
+    ran = [name for name in ran if name not in stubs.NAMES]
+    if ran:
+        words.append(f"satisfied: {' '.join(ran)}")
+    failing = [each.name for each in value.ran if each.state == "failing"]
+    if failing:
+        words.append(f"failing: {' '.join(failing)}")
+    if value.problems:
+        words.append(f"{len(value.problems)} left as they are")
+    return ", ".join(words) or "nothing to do"

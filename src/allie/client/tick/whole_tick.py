@@ -1,0 +1,301 @@
+"""The tick: run the numbered scripts of /root/conf that are due, and report.
+
+    lock → for each due script: facts, run, verdict → report
+
+The directory is read again after each script, since 00overlay may bring new ones. The kit's own
+stubs are done in a forked child of this process: the same process boundary, exit code and output
+as a program's, without starting another interpreter (RULES B10).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from allie.client.state import conf_scripts, done_files, records
+from allie.client.state.conf_scripts import Script
+from allie.client.tick import part, reporting, script_process
+from allie.client.tick.script_process import Ended
+from allie.core import digest, stubs
+from allie.core.change.report import Report
+from allie.core.conf import script as rules
+from allie.core.conf.script import Headers, Verdict
+from allie.core.errors import AllieError, StateError, UsageError, did_you_mean
+from allie.core.names.facts import Facts
+from allie.core.system import System
+from allie.core.value import Value
+from allie.machine.files import lock
+from allie.machine.roots import open_system
+from allie.machine.roots.pins import Pins
+
+Work = Callable[[System], int]  # what a stub of the kit does; returns its exit status
+Idle = Callable[[System], bool]  # whether it would do nothing: then no child is forked for it
+
+
+class Kit(Value):
+    """What the stubs of the kit do, by their names; of some, whether there is anything to do."""
+
+    work: Mapping[str, Work]
+    idle: Mapping[str, Idle]
+
+
+_PART_SECONDS = 45 * 60.0  # that a part may take in all: a fetch ends after half an hour
+
+
+class _Tick(Value):
+    """What stays the same during one tick."""
+
+    pins: Pins  # the system's own directories, and its lock
+    number: int
+    began: float
+    since: float  # time.monotonic
+    kit: Kit
+    before: dict[str, Verdict]  # the last tick's
+    echo: bool
+    first: bool
+
+    @property
+    def here(self) -> System:
+        """The system; where its own directories are, a script may have changed."""
+        return self.pins.here
+
+
+def run(
+    here: System,
+    names: Sequence[str],
+    kit: Kit,
+    *,
+    echo: bool = False,
+    first: bool = False,
+) -> Report:
+    """Run one tick, or (names) just these scripts whatever their state; return its report.
+
+    first: 00overlay is done even before it is there.
+    Raises Busy where another tick runs, and StateError, having touched nothing, where this PC's
+    disk takes no writes.
+    """
+    open_system.need_name(here)
+    with Pins(here, "run-conf") as pins:
+        began, since = time.time(), time.monotonic()
+        here = pins.here
+        try:
+            records.need_room(here)
+            number = records.next_tick(here)
+        except StateError as error:
+            reporting.elsewhere(here, began, error)
+            raise
+        last = records.last_report(here)
+        before = {verdict.name: verdict for verdict in last.scripts} if last else {}
+        _read_ahead(here)
+        tick = _Tick(pins, number, began, since, kit, before, echo, first)
+        verdicts = _named(tick, names) if names else _all_due(tick)
+        report = _report(tick, verdicts, tuple(names))
+        try:
+            records.save_report(tick.here, report)
+        except StateError as error:
+            reporting.elsewhere(tick.here, began, error)
+            raise
+        return report
+
+
+def _read_ahead(here: System) -> None:
+    """Parse settings and facts: each forked child, and the report, then finds them remembered."""
+    try:
+        reporting.facts(here)
+    except AllieError:
+        pass  # who needs them will say so
+
+
+def survey(here: System) -> list[Verdict]:
+    """How each script stands now, running none: what `status` shows."""
+    last = records.last_report(here)
+    before = {verdict.name: verdict for verdict in last.scripts} if last else {}
+    return [_standing(here, name, before, time.time())[0] for name in _names(here)]
+
+
+def _all_due(tick: _Tick) -> list[Verdict]:
+    """Every script in turn; while paused only 00overlay and 01overact, which then only report."""
+    verdicts: list[Verdict] = []
+    last = ""
+    paused = records.pause(tick.here)
+    names = _names(tick.here)
+    if stubs.FETCHER not in names and (tick.first or _is_damaged(tick.here, "")):  # brings itself
+        bare = Script(stubs.FETCHER, b"", True)
+        verdicts.append(_run(tick, bare, Headers(every=0), tick.kit.work[stubs.FETCHER]))
+        last, names = stubs.FETCHER, _names(tick.here)
+    while True:
+        name = next((each for each in names if each > last), None)
+        if name is None:
+            return verdicts
+        last = name
+        verdict, script, headers = _standing(tick.here, name, tick.before, time.time())
+        runs = verdict.state == "due" and script and not (paused and name not in stubs.PARTS)
+        if runs and script:
+            work = _kit_work(tick, script)
+            verdict = _run(tick, script, headers._replace(every=0) if work else headers, work)
+            names = _names(tick.here)
+        verdicts.append(verdict)
+
+
+def _named(tick: _Tick, names: Sequence[str]) -> list[Verdict]:
+    """Just these scripts, whatever their state; the others stay as they were."""
+    verdicts = {
+        each.name: tick.before.get(each.name, each) if each.state == "due" else each
+        for each in survey(tick.here)
+    }
+    for name in names:
+        script = conf_scripts.read(tick.here, name) if rules.is_name(name) else None
+        if script is None:
+            meant = did_you_mean(name, verdicts)
+            raise UsageError(f"there is no script {tick.here.conf}/{name}", meant or "allie status")
+        headers = rules.parse_headers(script.content)
+        verdicts[name] = _run(tick, script, headers, _kit_work(tick, script))
+    return [verdicts[name] for name in sorted(verdicts)]
+
+
+def _names(here: System) -> list[str]:
+    """The scripts, in the order of the C locale."""
+    try:
+        found = os.listdir(here.conf)
+    except OSError:
+        return []
+    return sorted((name for name in found if rules.is_name(name)), key=os.fsencode)
+
+
+def _standing(
+    here: System, name: str, before: dict[str, Verdict], now: float
+) -> tuple[Verdict, Script | None, Headers]:
+    """How a script stands before it runs: satisfied, test, due (or failing: it is no file)."""
+    known = before.get(name)
+    why = "is not a regular file"
+    try:
+        script = conf_scripts.read(here, name)
+    except StateError as error:
+        script, why = None, str(error)
+    if script is None:
+        since = known.since if known and known.state == "failing" else now
+        return Verdict(name, "failing", why, since), None, Headers()
+    headers = rules.parse_headers(script.content)
+    if not script.executable:
+        return Verdict(name, "test", "not executable: runs only by name"), None, headers
+    done = done_files.read(here, name)
+    due = rules.due(headers, _digest(script), done, now)
+    if not due.due:
+        why = due.why + _misread(headers)
+        return Verdict(name, "satisfied", why, done.mtime if done else 0.0), None, headers
+    keeps = known is not None and known.state in ("waiting", "failing", "satisfied")
+    if keeps and known and (known.state != "satisfied" or headers.every == 0):
+        return known._replace(state="due", why=due.why), script, headers
+    return Verdict(name, "due", due.why), script, headers
+
+
+def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Verdict:
+    """Run one script (or do a stub's work) and judge how it ended."""
+    here, name = tick.here, script.name
+    running = script_process.still_running(here, name)
+    if running:
+        return Verdict(name, "waiting", running, tick.before.get(name, Verdict(name, "", "")).since)
+    try:
+        env = _environment(tick, None if work else reporting.facts(here))
+        if work and not (tick.echo or tick.first):
+            env[part.ROUTINE] = "1"
+        job = None if work is None else (lambda: _in_child(here, env, work))
+        if work and name in tick.kit.idle and tick.kit.idle[name](here):
+            ended = Ended(0, 0.0, "")
+        else:
+            is_part = work is not None and name in stubs.PARTS
+            ended = script_process.run(
+                here,
+                script,
+                env,
+                _PART_SECONDS if is_part else headers.timeout,
+                work=job,
+                keep=(tick.pins.inside,),
+                echo=tick.echo,
+            )
+    except AllieError as error:
+        ended = Ended(error.exit_code, 0.0, str(error))
+    verdict = _verdict(tick, script, headers, ended)
+    if not (work and here.is_base):
+        tick.pins.renew()
+    try:
+        began = time.time() - (time.monotonic() - tick.since)  # the clock may have been put right
+        done_files.note(tick.here, script, verdict, headers, began)
+    except StateError as error:
+        verdict = verdict._replace(state="failing", why=str(error))
+    return verdict
+
+
+def _verdict(tick: _Tick, script: Script, headers: Headers, ended: Ended) -> Verdict:
+    name = script.name
+    state_now = "failing" if ended.timed_out else rules.state_after(ended.code)
+    if ended.timed_out:
+        why = f"ended after {rules.span_text(ended.seconds)} (# allie: timeout)"
+    elif ended.code < 0:
+        why = f"ended by signal {-ended.code}"
+    else:
+        why = {"satisfied": "exit 0", "waiting": "exit 75"}.get(state_now, f"exit {ended.code}")
+    why += _misread(headers)
+    earlier = tick.before.get(name)
+    same = earlier is not None and earlier.state == state_now and earlier.since
+    since = earlier.since if same and earlier else time.time()
+    last = "" if state_now == "satisfied" else ended.last
+    return Verdict(name, state_now, why, since, ended.code, round(ended.seconds, 3), last)
+
+
+def _misread(headers: Headers) -> str:
+    return f"; not understood: {headers.errors[0]}" if headers.errors else ""
+
+
+def _kit_work(tick: _Tick, script: Script) -> Work | None:
+    """The work of a stub, if the script is one, byte for byte, and root's; or should be one."""
+    if script.name not in tick.kit.work:
+        return None
+    if _digest(script) not in stubs.DIGESTS:
+        damaged = script.name == stubs.FETCHER and _is_damaged(tick.here, _digest(script))
+        return tick.kit.work[script.name] if damaged else None
+    st = os.lstat(f"{tick.here.conf}/{script.name}")
+    return tick.kit.work[script.name] if stat.S_ISREG(st.st_mode) and st.st_uid == 0 else None
+
+
+def _is_damaged(here: System, found: str) -> bool:
+    """Whether 00overlay is not what the kit placed (found: its digest, "" without one).
+
+    As it stands it would fetch nothing, and so never be put right: then its work is done by us.
+    """
+    real = f"{here.conf}/{stubs.FETCHER}"[len(here.at("")) :]
+    placed = records.load_ledger(here).entries.get(real)
+    return placed is not None and placed.overlay == stubs.KIT and placed.content != f"f:{found}"
+
+
+def _in_child(here: System, env: Mapping[str, str], work: Work) -> int:
+    """A stub's work in the forked child; it sees what a program would have seen."""
+    os.environ.update(env)
+    os.chdir("/")
+    return work(here)
+
+
+def _environment(tick: _Tick, known: Facts | None) -> dict[str, str]:
+    env = {
+        "ALLIE_SYSTEM": tick.here.name,
+        "ALLIE_TICK": str(tick.number),
+        "ALLIE_FETCHED": "/var/lib/allie/fetched",
+        lock.INHERITED: str(tick.pins.inside),
+    }
+    if known:
+        env["ALLIE_HOST"] = known.host
+        env["ALLIE_CLASSES"] = " ".join(known.classes)
+    return env
+
+
+def _digest(script: Script) -> str:
+    return digest.of(script.content)
+
+
+def _report(tick: _Tick, verdicts: list[Verdict], named: tuple[str, ...]) -> Report:
+    parts = [records.applied(tick.here, part) for part in stubs.PARTS.values()]
+    applied = tuple(each for each in parts if each and (named or each.tick == tick.number))
+    report = reporting.report_of(tick.here, tick.number, tick.began)
+    return report._replace(applied=applied, scripts=tuple(verdicts), named=named)

@@ -1,0 +1,1 @@
+"""How a disk is divided, whose a partition is, and the boot menu's text."""

@@ -1,0 +1,151 @@
+"""The intent: what a transaction is about to do, written down before it does it.
+
+A tick that was killed is finished, or taken back, from the intent that it left (RULES A11). What
+was confirmed of it afterwards is the manifest by which `undo` puts things back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from allie.core.change import ledger
+from allie.core.change.ledger import DIRECTORY, NOTHING, Ledger, Placed, Tombstone
+from allie.core.change.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, Change
+from allie.core.value import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
+
+State = tuple[str, str]  # content digest, attributes digest
+NOTHING_THERE: State = (NOTHING, "")
+
+
+class Step(Value):
+    """One path's change: from `before` to `wanted`, in the ledger from `old` to `after`."""
+
+    real: str
+    verb: str
+    why: str
+    before: State
+    wanted: State
+    old: Placed | None
+    after: Placed | None  # None: the path leaves the ledger
+    tombstone: bool = False  # … and is withdrawn again should it come back
+
+
+class Intent(Value):
+    """One transaction."""
+
+    tick: int
+    part: str
+    generation: int
+    steps: tuple[Step, ...]
+    undoes: int = 0  # the tick that this takes back, if it does
+
+
+def step_of(change: Change, part: str, pristine: str) -> Step:
+    """What a planned change means for root and ledger. pristine: its name, NOTHING or UNKNOWN."""
+    before = (change.standing.content, change.standing.attrs)
+    old, offer, entry = change.old, change.offer, change.entry
+    offered = (offer.content, offer.attrs) if offer else NOTHING_THERE
+    if change.verb == FORGET:
+        hidden = before == NOTHING_THERE and _hidden(old)
+        return Step(change.real, change.verb, change.why, before, before, old, None, hidden)
+    if entry is None:
+        buried = _buried(change, offered)
+        return Step(change.real, change.verb, change.why, before, offered, old, None, buried)
+    wanted, source = offered, offer.source if offer else ""
+    if change.verb == NOTE and entry.flag == "once" and old:
+        wanted, source = (old.content, old.attrs), old.source
+    # Never vouch for what is not ours: a file may be edited when it becomes `once`.
+    seen = change.standing.seen if change.verb == NOTE and before == wanted else ""
+    after = Placed(entry.overlay, entry.spelling, part, entry.flag, source, *wanted, seen, pristine)
+    # A note leaves the root as it is, also where the ledger goes on to say what was placed there.
+    stays = before if change.verb == NOTE else wanted
+    return Step(change.real, change.verb, change.why, before, stays, old, after)
+
+
+def _buried(change: Change, back: State) -> bool:
+    """Whether a file of ours that goes is to be withdrawn again should it come back.
+
+    Not where what comes in its place is the same: it could not be told from ours.
+    """
+    old = change.old
+    return bool(old and old.source and old.content[:2] == "f:" and old.content != back[0])
+
+
+def _hidden(old: Placed | None) -> bool:
+    """Whether what is withdrawn and not there is to be withdrawn again should it come back.
+
+    It may only be hidden: something is mounted above it.
+    """
+    content = old.content if old and old.pristine == NOTHING else ""
+    return content == DIRECTORY or content[:2] in ("f:", "l:")
+
+
+def settle(
+    books: Ledger,
+    intent: Intent,
+    steps: list[Step],
+    now: float,
+    marks: Mapping[str, str] = {},
+) -> Ledger:
+    """The ledger after these steps of a transaction were confirmed. marks: new ones."""
+    entries, tombstones = dict(books.entries), dict(books.tombstones)
+    for step in intent.steps:  # what does not come true now must be tried again: compare next time
+        if step.after and step.real in entries:
+            entries[step.real] = entries[step.real]._replace(source="")
+    for step in steps:
+        tombstones.pop(step.real, None)
+        if step.after:
+            entries[step.real] = step.after
+        else:
+            entries.pop(step.real, None)
+            if step.tombstone and step.old:
+                tombstones[step.real] = Tombstone(step.old, now)
+    limit = now - ledger.TOMBSTONE_DAYS * 86400
+    kept = {real: each for real, each in tombstones.items() if each.when > limit}
+    generations = {**books.generations, intent.part: intent.generation}
+    known = {**books.marks, **marks}
+    known = {real: mark for real, mark in known.items() if mark and real in entries}
+    return Ledger(entries, kept, generations, books.lost, known)
+
+
+def writes(step: Step) -> bool:
+    """Whether rsync puts something there."""
+    return step.verb in (PLACE, RESTORE)
+
+
+def moves_tree(step: Step) -> bool:
+    """Whether a whole directory goes to undo as it stands: one that is made absent."""
+    return step.verb == REMOVE and step.before[0] == DIRECTORY and step.after is not None
+
+
+def encode(intent: Intent) -> str:
+    """The intent as JSON text."""
+    return json.dumps(intent._asdict(), separators=(",", ":"))
+
+
+def decode(text: str) -> Intent:
+    """Read what `encode` wrote. Raises ValueError for anything else."""
+    try:
+        value: dict[str, Any] = json.loads(text)
+        steps = tuple(_step(row) for row in value["steps"])
+        return Intent(**{**value, "steps": steps})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not an intent: {error!r}") from error
+
+
+def _step(row: list[Any]) -> Step:
+    real, verb, why, before, wanted, old, after, tombstone = row
+    return Step(
+        real,
+        verb,
+        why,
+        tuple(before),
+        tuple(wanted),
+        ledger.placed(old) if old else None,
+        ledger.placed(after) if after else None,
+        tombstone,
+    )

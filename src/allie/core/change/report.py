@@ -1,0 +1,166 @@
+"""The report: what one tick did, as one value; the last one is the system's status.
+
+Text for people and JSON for programs are made from this same value.
+"""
+
+from __future__ import annotations
+
+from allie.core import stubs
+from allie.core.change.plan import PLACE, REMOVE, RESTORE, Change, Plan
+from allie.core.change.resolution import Problem
+from allie.core.conf.script import Verdict
+from allie.core.value import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
+
+MOST_NAMES = 200  # paths named under one heading; the count is always right
+
+
+class Contact(Value):
+    """How we stand with the store."""
+
+    server: str = ""  # the address that the present generation came from
+    generation: int = 0
+    good: float = 0.0  # seconds since the epoch: it last answered, and what it had was taken
+    trouble: str = ""  # why it did not this time; "" if it did
+    since: float = 0.0  # since when there is trouble
+    refused: bool = False  # it answered, and what it has was not taken
+    answered: float = 0.0  # when `server` itself last answered; another may stand in for it
+    unfollowed: str = ""  # why the allie.conf that came is not followed
+
+    def after_trouble(self, message: str, now: float, refused: bool = False) -> Contact:
+        """The same, with the store out of reach (or refused) now."""
+        since = self.since if self.trouble else now
+        return self._replace(trouble=message, since=since, refused=refused)
+
+
+class Applied(Value):
+    """What one part did: path lists by heading (new, changed, drift, withdrawn …)."""
+
+    tick: int
+    part: str
+    generation: int = 0
+    did: dict[str, list[str]] = {}  # noqa: RUF012 - never changed in place
+    counts: dict[str, int] = {}  # noqa: RUF012
+    problems: tuple[Problem, ...] = ()
+    paused: bool = False
+
+    @property
+    def changed(self) -> int:
+        """How many paths of the root were changed."""
+        return 0 if self.paused else sum(self.counts.values())
+
+
+class Report(Value):
+    """One tick of one system."""
+
+    tick: int
+    system: str
+    host: str
+    version: str  # ALLiE's
+    began: float  # seconds since the epoch
+    seconds: float
+    verb: str = "run-conf"
+    image: str = ""
+    classes: tuple[str, ...] = ()
+    contact: Contact = Contact()
+    applied: tuple[Applied, ...] = ()
+    scripts: tuple[Verdict, ...] = ()
+    named: tuple[str, ...] = ()  # the scripts that somebody asked for; (): all that were due
+    paused: str = ""  # the reason, if ticks only report
+    notes: tuple[str, ...] = ()  # what else an administrator should know
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Every path that was left as it is."""
+        return [problem for applied in self.applied for problem in applied.problems]
+
+    @property
+    def own(self) -> list[Applied]:
+        """What its own parts did; a tick of named scripts shows what an earlier one did, too."""
+        return [applied for applied in self.applied if applied.tick == self.tick]
+
+    @property
+    def ran(self) -> list[Verdict]:
+        """The scripts that were this tick's to run; the others are as an earlier one left them.
+
+        One that is due at a tick's end did not run: ticks are paused.
+        """
+        ours = [each for each in self.scripts if not self.named or each.name in self.named]
+        return [each for each in ours if each.state != "due"]
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether somebody should look: a script fails, a path was refused, the store says no."""
+        failing = any(verdict.state == "failing" for verdict in self.scripts)
+        return bool(failing or self.problems or self.notes or self.contact.refused)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the tick had nothing to do and nothing to say."""
+        ran = any(
+            each.code is not None
+            and each.name not in stubs.NAMES
+            and (each.state != "waiting" or each.since >= self.began)  # it waits as it did
+            for each in self.ran
+        )
+        attention = self.needs_attention and not self.named
+        return not (ran or attention or any(each.changed for each in self.own))
+
+
+def applied_of(tick: int, plan: Plan, changes: list[Change], problems: list[Problem]) -> Applied:
+    """What a part did, from the changes that were really made."""
+    did: dict[str, list[str]] = {}
+    counts: dict[str, int] = {}
+    for change in changes:
+        touched = change.verb in (PLACE, RESTORE, REMOVE)
+        if touched:
+            counts[change.why] = counts.get(change.why, 0) + 1
+        if touched or change.why.startswith(("left", "adopted")):
+            did.setdefault(change.why, []).append(change.real)
+    short = {why: paths[:MOST_NAMES] for why, paths in did.items()}
+    return Applied(tick, plan.part, plan.generation, short, counts, tuple(problems))
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The report as plain JSON values."""
+    return {
+        **report._asdict(),
+        "contact": report.contact._asdict(),
+        "applied": [applied_to_json(each) for each in report.applied],
+        "scripts": [verdict._asdict() for verdict in report.scripts],
+    }
+
+
+def from_json(value: dict[str, Any]) -> Report:
+    """Read what `to_json` wrote; what a newer version added is passed over."""
+    report = Report(**_known(Report, value))
+    return report._replace(
+        classes=tuple(report.classes),
+        notes=tuple(report.notes),
+        named=tuple(report.named),
+        contact=contact_from_json(value.get("contact", {})),
+        applied=tuple(applied_from_json(each) for each in value.get("applied", ())),
+        scripts=tuple(Verdict(**_known(Verdict, each)) for each in value.get("scripts", ())),
+    )
+
+
+def contact_from_json(value: dict[str, Any]) -> Contact:
+    """Read a Contact."""
+    return Contact(**_known(Contact, value))
+
+
+def applied_from_json(value: dict[str, Any]) -> Applied:
+    """Read one part's Applied."""
+    problems = tuple(Problem(**_known(Problem, each)) for each in value.get("problems", ()))
+    return Applied(**_known(Applied, value))._replace(problems=problems)
+
+
+def applied_to_json(applied: Applied) -> dict[str, Any]:
+    """One part's Applied as plain JSON values."""
+    return {**applied._asdict(), "problems": [each._asdict() for each in applied.problems]}
+
+
+def _known(kind: Any, value: dict[str, Any]) -> dict[str, Any]:
+    return {name: value[name] for name in kind._fields if name in value}

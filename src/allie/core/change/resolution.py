@@ -1,0 +1,214 @@
+"""Resolve: for each path, which variant of which overlay wins, and why the others lost.
+
+    listing of each overlay + Facts  →  Resolution
+
+Within one overlay the tags choose; between overlays the later in the list wins (DESIGN section 5).
+This knows names only: what the trees hold, and what stands on the PC, is not its business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from allie.core.names import forbidden_paths, tags
+from allie.core.names.facts import Facts
+from allie.core.value import Value
+
+# At an overlay's top; never placed.
+CONSENT = ".allie-withdraw"  # losing many files is meant
+LARGE = ".allie-large"  # being as large as it is is meant
+MANY_NAMES = 100_000  # in an overlay; with more, somebody must say that it is meant
+MOST_NAMES = 1_000_000  # … and beyond this no consent goes
+
+
+class Listed(Value):
+    """One name in an overlay's tree: its path as spelled there, and whether it is a directory."""
+
+    spelling: str
+    is_dir: bool
+
+
+class Overlay(Value):
+    """One overlay's name and everything in its tree."""
+
+    name: str
+    listing: Sequence[Listed]
+
+
+class Entry(Value):
+    """The winner of one path."""
+
+    path: str
+    overlay: str
+    spelling: str
+    is_dir: bool
+    flag: str = ""  # "", "absent" or "once"
+
+    @property
+    def source(self) -> str:
+        """Where the winner stands below a generation (or below the store's overlays/)."""
+        return f"{self.overlay}/{self.spelling}"
+
+
+class Loser(Value):
+    """A variant that does not win its path, and why."""
+
+    path: str
+    overlay: str
+    spelling: str
+    reason: str
+
+
+class Problem(Value):
+    """A path that is left as it is, and why. Reported; never placed, never withdrawn."""
+
+    path: str
+    message: str
+
+
+class Resolution(Value):
+    """Everything the overlays say about this system."""
+
+    entries: dict[str, Entry]
+    losers: tuple[Loser, ...]
+    problems: tuple[Problem, ...]
+    tagged: frozenset[str]  # paths that any overlay spells with a tag: they are 01overact's
+
+
+class _Candidate(Value):
+    rank: tags.Rank
+    entry: Entry
+
+
+class _Draft:
+    """What grows while the overlays are laid one over the other."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.losers: list[Loser] = []
+        self.problems: dict[str, str] = {}
+        self.tagged: set[str] = set()
+
+    def lose(self, entry: Entry, reason: str) -> None:
+        self.losers.append(Loser(entry.path, entry.overlay, entry.spelling, reason))
+
+    def drop_below(self, path: str, reason: str) -> None:
+        """A file takes the place of an earlier overlay's directory: all below it loses."""
+        below = path + "/"
+        for name in [name for name in self.entries if name.startswith(below)]:
+            self.lose(self.entries.pop(name), reason)
+        for name in [name for name in self.problems if name.startswith(below)]:
+            del self.problems[name]
+
+    def hold(self) -> None:
+        """A path in dispute, and what lies below it, is left as it is."""
+        for path in sorted(self.problems):
+            self.entries.pop(path, None)
+            below = path + "/"
+            for name in [name for name in self.entries if name.startswith(below)]:
+                del self.entries[name]
+                self.problems[name] = f"left as it is: {path} is in dispute"
+
+
+def resolve(overlays: Iterable[Overlay], facts: Facts) -> Resolution:
+    """Choose the winner of each path; the overlays come in the order they are laid."""
+    draft = _Draft()
+    refused: list[Problem] = []
+    for overlay in overlays:
+        winners = _winners_within(overlay, facts, draft)
+        for path in forbidden_paths.PLACES & winners.keys():  # in its way, what is below would go
+            why = forbidden_paths.wrong_kind(path, winners[path].is_dir)
+            if why and winners[path].flag != "absent":
+                refused.append(Problem(path, f"{winners.pop(path).source}: {why}"))
+        for path in winners.keys() & (draft.entries.keys() | draft.problems.keys()):
+            _lay_over(winners[path], draft)
+        draft.entries.update(winners)
+    draft.hold()
+    return Resolution(
+        draft.entries,
+        tuple(draft.losers),
+        (*refused, *(Problem(path, words) for path, words in sorted(draft.problems.items()))),
+        frozenset(draft.tagged),
+    )
+
+
+def _lay_over(entry: Entry, draft: _Draft) -> None:
+    """One overlay's winner comes to lie over what the earlier overlays have."""
+    earlier = draft.entries.get(entry.path)
+    if earlier:
+        shadowed = earlier.is_dir != entry.is_dir
+        draft.lose(earlier, f"{'shadowed by' if shadowed else 'laid under'} {entry.overlay}")
+    disputed = draft.problems.pop(entry.path, None)
+    if not entry.is_dir and (disputed or (earlier and earlier.is_dir)):
+        draft.drop_below(entry.path, f"shadowed by {entry.source}")
+
+
+def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> dict[str, Entry]:
+    """Each path's best variant within one overlay."""
+    name = overlay.name
+    winners = {}
+    contested: dict[str, list[_Candidate]] = {}
+    for spelling, is_dir in overlay.listing:
+        if tags.SIGN in spelling:
+            candidate = _candidate(name, spelling, is_dir, facts, draft)
+            if candidate:
+                contested.setdefault(candidate.entry.path, []).append(candidate)
+        else:
+            winners[spelling] = Entry._make((spelling, name, spelling, is_dir, ""))
+    for path, candidates in contested.items():
+        if path in winners:
+            candidates.append(_Candidate(tags.DEFAULT_RANK, winners[path]))
+        best = _best(candidates, draft)
+        if best:
+            winners[path] = best
+        else:
+            winners.pop(path, None)
+    for ours in (CONSENT, LARGE):
+        winners.pop(ours, None)
+    return winners
+
+
+def _candidate(
+    overlay: str, spelling: str, is_dir: bool, facts: Facts, draft: _Draft
+) -> _Candidate | None:
+    """A tagged name as a candidate for its path, or None (noted) where its tag does not fit."""
+    path, tag = tags.unspell(spelling)
+    draft.tagged.add(path)
+    entry = Entry(
+        path, overlay, spelling, is_dir, "" if is_dir and tag.flag == "once" else tag.flag
+    )
+    rank = tags.rank(tag, facts)
+    if rank is None:
+        draft.lose(entry, tags.failing(tag, facts))
+        wrong = tags.parse_name(spelling).error
+        if wrong:  # a slip of the pen, or a newer ALLiE's attribute: said once, at its own name
+            draft.problems[spelling] = f"in overlay {overlay} it never fits: {wrong}"
+        return None
+    # A directory tagged absent is a statement about the path, not a directory to make.
+    return _Candidate(rank, entry._replace(is_dir=is_dir and tag.flag != "absent"))
+
+
+def _best(candidates: list[_Candidate], draft: _Draft) -> Entry | None:
+    """The winner of one path within one overlay; None, with a problem noted, if there is none."""
+    candidates.sort(key=lambda each: (tuple(-n for n in each.rank), each.entry.spelling))
+    first, rest = candidates[0], candidates[1:]
+    kinds = {each.entry.is_dir for each in candidates}
+    path = first.entry.path
+    wrong = ""
+    if len(kinds) > 1:
+        wrong = _both("is a directory and a file in one overlay", candidates)
+    elif rest and rest[0].rank == first.rank and not first.entry.is_dir:
+        tied = [each for each in candidates if each.rank == first.rank]
+        wrong = _both("is a tie between", tied)
+    if wrong:
+        draft.problems[path] = wrong
+        for each in candidates:
+            draft.lose(each.entry, "in dispute")
+        return None
+    for each in rest:
+        draft.lose(each.entry, tags.explain(first.rank, each.rank))
+    return first.entry
+
+
+def _both(what: str, candidates: list[_Candidate]) -> str:
+    return f"{what}: " + " and ".join(each.entry.source for each in candidates)

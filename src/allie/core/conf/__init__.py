@@ -1,0 +1,1 @@
+"""What is written for a PC to read: allie.conf, and the headers of conf scripts."""

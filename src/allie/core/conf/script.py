@@ -1,0 +1,177 @@
+"""Conf scripts: their names, their headers, when one is due, and what its exit means.
+
+DESIGN section 4 (Scripts), RULES A1 and A3. Pure: the clock and the files come in as values.
+"""
+
+from __future__ import annotations
+
+import re
+
+from allie.core.names import globs
+from allie.core.value import Value
+
+NAME = re.compile(r"[0-9][0-9][A-Za-z0-9._-]*")
+_LEFTOVER = re.compile(r"(~|\.bak|\.orig|\.rej|\.swp|\.dpkg-[a-z]+|\.rpm[a-z]+)$")
+_HEADER = re.compile(rb"^#[ \t]*allie:(.*)$", re.MULTILINE)
+_SPAN = r"0*([0-9]{1,10})\s*([smhdw]?)"
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_HEAD = 4096  # bytes at a script's start in which its headers are looked for
+_LONGEST = 100 * 366 * 86400  # seconds: 100 years, and far below what a clock of the kernel's holds
+DEFAULT_TIMEOUT = 3600
+# capabilities(7) by name, each at its number
+POWERS = (
+    "chown dac-override dac-read-search fowner fsetid kill setgid setuid setpcap linux-immutable"
+    " net-bind-service net-broadcast net-admin net-raw ipc-lock ipc-owner sys-module sys-rawio"
+    " sys-chroot sys-ptrace sys-pacct sys-admin sys-boot sys-nice sys-resource sys-time"
+    " sys-tty-config mknod lease audit-write audit-control setfcap mac-override mac-admin syslog"
+    " wake-alarm block-suspend audit-read perfmon bpf checkpoint-restore"
+).split()
+# What is to run hourly runs at every hourly tick, also at one that a timer starts a little early
+_EARLY, _EARLIEST = 0.1, 600  # so much of its time before it is up; seconds
+FUTURE = 3600  # a done-file this far in the future means that the clock went back
+WAITING_STATUS = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class Headers(Value):
+    """What a script says of itself in `# allie:` comments."""
+
+    every: int | None = None  # seconds; 0 at every tick; None once and for all
+    on_change: tuple[str, ...] = ()  # patterns of absolute paths
+    timeout: int | None = DEFAULT_TIMEOUT  # seconds; None for no limit
+    needs: tuple[str, ...] = ()  # of POWERS, beyond the ordinary ones, in another root
+    errors: tuple[str, ...] = ()
+
+
+class Done(Value):
+    """A regular file in /root/done, as far as it matters."""
+
+    first_line: str
+    mtime: float  # seconds since the epoch
+
+
+class Due(Value):
+    """Whether a script is to run now, and why or why not, in words."""
+
+    due: bool
+    why: str
+
+
+class Verdict(Value):
+    """How a script stands after (or without) a run."""
+
+    name: str
+    state: str  # satisfied, waiting, failing, test or due
+    why: str
+    since: float = 0.0  # seconds since the epoch; when it came into this state
+    code: int | None = None  # exit status of the last run; -N: ended by signal N
+    seconds: float = 0.0
+    last: str = ""  # the last lines of its output, if it failed
+
+
+def is_name(name: str) -> bool:
+    """Whether a file of /root/conf takes part in the sequence."""
+    return bool(NAME.fullmatch(name)) and not _LEFTOVER.search(name)
+
+
+def parse_headers(content: bytes) -> Headers:
+    """Read `# allie: every|on-change|timeout|needs …` lines near a script's beginning."""
+    headers = Headers()
+    for found in _HEADER.finditer(content[:_HEAD]):
+        text = " ".join(found.group(1).decode(errors="replace").split())
+        word, _, rest = text.partition(" ")
+        headers = _with_header(headers, word, rest)
+    return headers
+
+
+def unread_headers(content: bytes, meant: re.Pattern[bytes]) -> list[str]:
+    """Lines that look as if meant as headers, and are none: misspelt, indented, too far below."""
+    read = {found.start() for found in _HEADER.finditer(content[:_HEAD])}
+    lines = (found for found in meant.finditer(content) if found.start() not in read)
+    return [line.group().decode(errors="replace").strip() for line in lines]
+
+
+def _with_header(headers: Headers, word: str, rest: str) -> Headers:
+    span = parse_span(rest)
+    if word == "every" and rest == "tick":
+        return headers._replace(every=0)
+    if word == "every" and span:
+        return headers._replace(every=span)
+    if word == "on-change" and rest:
+        good = tuple(each for each in rest.split() if _can_match(each))
+        wrong = tuple(f"# allie: on-change {each}" for each in rest.split() if each not in good)
+        on_change = headers.on_change + good
+        return headers._replace(on_change=on_change, errors=headers.errors + wrong)
+    if word == "needs" and rest and set(rest.split()) <= set(POWERS):
+        return headers._replace(needs=headers.needs + tuple(rest.split()))
+    if word == "timeout" and rest == "none":
+        return headers._replace(timeout=None)
+    if word == "timeout" and span:
+        return headers._replace(timeout=span)
+    return headers._replace(errors=(*headers.errors, f"# allie: {word} {rest}".rstrip()))
+
+
+def _can_match(pattern: str) -> bool:
+    """Whether a pattern of `on-change` can match a path: they are absolute, and end in a name."""
+    plain = pattern.startswith("/") and not {"", ".", ".."} & set(pattern[1:].split("/"))
+    return plain and not pattern.endswith((",", ";")) and globs.is_possible(pattern)
+
+
+def parse_span(text: str) -> int | None:
+    """`90`, `10m`, `2h`, `7d` or `1w` in seconds; None if it is nothing of the kind.
+
+    More than 100 years is nothing of the kind: no clock would bear it.
+    """
+    found = re.fullmatch(_SPAN, text)
+    seconds = int(found.group(1)) * _UNITS[found.group(2)] if found else 0
+    return seconds if found and seconds <= _LONGEST else None
+
+
+def due(headers: Headers, digest: str, done: Done | None, now: float) -> Due:
+    """Whether a script with this content is due, given its file in /root/done.
+
+    A done-file satisfies only with the script's own digest, or the word `done`, as its first
+    line; an empty one is an alarm, which is the script's own business (the seed).
+    """
+    if headers.every == 0:
+        return Due(True, "runs at every tick")
+    if done is None:
+        return Due(True, "has not been satisfied yet")
+    if done.first_line not in (digest, "done"):
+        changed = re.fullmatch("[0-9a-f]{64}", done.first_line)
+        return Due(True, "its content changed" if changed else "only an alarm is set")
+    if headers.every is None:
+        return Due(False, "satisfied")
+    if done.mtime > now + FUTURE:
+        return Due(True, "its done-file lies in the future: the clock went back")
+    if now - done.mtime >= headers.every - min(headers.every * _EARLY, _EARLIEST):
+        return Due(True, f"its time has come again (every {span_text(headers.every)})")
+    return Due(False, f"satisfied; due again in {span_text(done.mtime + headers.every - now)}")
+
+
+def state_after(code: int) -> str:
+    """The state that an exit status stands for: 0 satisfied, 75 waiting, all else failing."""
+    if code == 0:
+        return "satisfied"
+    return "waiting" if code == WAITING_STATUS else "failing"
+
+
+def wants(headers: Headers, paths: tuple[str, ...]) -> bool:
+    """Whether a change at any of these absolute paths makes the script due (`on-change`)."""
+    return any(
+        path == pattern or globs.of_path(pattern).matches(path) or _below(path, pattern)
+        for pattern in headers.on_change
+        for path in paths
+    )
+
+
+def _below(path: str, pattern: str) -> bool:
+    """`/etc/ssh/**` also means /etc/ssh itself."""
+    return pattern.endswith("/**") and path == pattern[:-3]
+
+
+def span_text(seconds: float) -> str:
+    """A span of time for people: `45 s`, `12 min`, `3 h`, `5 d`."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

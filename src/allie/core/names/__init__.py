@@ -1,0 +1,1 @@
+"""Names in overlays: tags and what they match, and names that no overlay may hold."""

@@ -1,0 +1,139 @@
+"""Host patterns, as tags and the classes file write them: `pc07`, `pc*`, `pc[01-20,35]`.
+
+A pattern is compared without regard to case. Brackets that hold digits with a `-` or `,` are a
+range of numbers, as in ClusterShell: `pc[01-20]` keeps its leading zero (`pc07`, not `pc7`).
+Anything else is a glob in which `*` and `?` never match a `/`. A `*` takes all that it can, so
+before a range it leaves one digit: `pc*[10-20]` fits nothing.
+
+What a pattern costs follows from its length and the name's, and never from the hosts it stands for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from allie.core.names import globs
+from allie.core.value import Value
+
+_RANGE = r"\[(?![0-9]*\])([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\]"
+_SET = r"\[([^]]+)\]"
+_LONGEST = 255  # of a host's name: DNS has 253, the kernel 64
+
+
+class _Span(Value):
+    first: tuple[int, str]  # as _size has it
+    last: tuple[int, str]
+    width: int  # 0: no leading zeros allowed
+
+
+class _Pattern(Value):
+    glob: globs.Pattern
+    ranges: tuple[tuple[_Span, ...], ...]
+
+
+def is_exact(pattern: str) -> bool:
+    """True if the pattern names one host and no more."""
+    return not any(sign in pattern for sign in "*?[")
+
+
+def matches(pattern: str, names: Iterable[str]) -> bool:
+    """Whether any of a host's names (short and fully qualified) fits the pattern."""
+    pattern = pattern.lower()
+    lower = [name.lower() for name in names if 0 < len(name) <= _LONGEST]
+    if is_exact(pattern):
+        return pattern in lower
+    compiled = _compiled(pattern)
+    return any(_fits(compiled, name) for name in lower)
+
+
+def full_name(short: str, table: str) -> str:
+    """The dotted name that a hosts(5) has for a host; "" if there is none. Case does not count.
+
+    >>> full_name("PC07", "127.0.1.1 pc07.example.org pc07")
+    'pc07.example.org'
+    """
+    for line in table.splitlines():
+        for name in line.partition("#")[0].split()[1:]:
+            name = name.rstrip(".")
+            lower = name.lower()
+            if lower.startswith(f"{short.lower()}.") and not lower.endswith(".localdomain"):
+                return name
+    return ""
+
+
+def flaw(pattern: str) -> str:
+    """Why a pattern fits no host, or hardly one that was meant; "" if nothing speaks against it."""
+    if re.match("[.-]", pattern) or pattern.endswith("."):
+        return "no host's name begins or ends so; the hosts of a domain are *.example.org"
+    if re.match(r"([0-9]+\.){2}[0-9*?[]", pattern):
+        return "hosts are known by their names, not by their addresses"
+    pieces = re.split(_RANGE, pattern)
+    for piece in pieces[::2]:
+        words = _flaw_of_glob(piece)
+        if words:
+            return words
+    if is_exact(pattern):
+        return "" if len(pattern) <= _LONGEST else "no host's name is so long"
+    for before, text in zip(pieces[::2], pieces[1::2]):
+        if any(span.first > span.last for span in _spans(text)):
+            return f"[{text[:40]}] runs backwards: no number is in it"
+        if before.endswith("*"):
+            return f"the * before [{text[:40]}] leaves it one digit"
+    return "" if len(_compiled(pattern.lower()).glob) <= _LONGEST else "no host's name is so long"
+
+
+def _flaw_of_glob(piece: str) -> str:
+    """What is wrong with a part of a pattern in which no range of numbers is left."""
+    for body in re.findall(_SET, piece):
+        if re.search(r"[0-9]{2}|[0-9]-$|^-[0-9]|\.\.|[^\w.!-]", body):
+            return f"[{body[:40]}] is no range of numbers, and so stands for one letter"
+        if not globs.is_possible(f"[{body}]"):
+            return f"[{body[:40]}] runs backwards: no letter is in it"
+    for letter in re.sub(_SET, "", piece):
+        if letter in "[]":
+            return f"the {letter} has no partner"
+        if letter.isascii() and not re.match(r"[\w.*?-]", letter):
+            return f"no host's name has {letter!r} in it; several hosts are separated by spaces"
+    return ""
+
+
+def _fits(pattern: _Pattern, name: str) -> bool:
+    if not pattern.ranges:
+        return pattern.glob.matches(name)
+    found = pattern.glob.numbers(name)
+    return found is not None and all(
+        any(_in_span(digits, span) for span in spans)
+        for digits, spans in zip(found, pattern.ranges)
+    )
+
+
+def _in_span(digits: str, span: _Span) -> bool:
+    size = _size(digits)
+    return span.first <= size <= span.last and digits == size[1].zfill(span.width)
+
+
+def _size(digits: str) -> tuple[int, str]:
+    """A number to compare by, of any length: int() is quadratic, and refuses 5,000 digits."""
+    plain = digits.lstrip("0") or "0"
+    return len(plain), plain
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> _Pattern:
+    pieces = re.split(_RANGE, pattern)
+    signs = globs.signs(pieces[0])
+    for piece in pieces[2::2]:
+        signs += [globs.NUMBER, *globs.signs(piece)]
+    ranges = tuple(_spans(text) for text in pieces[1::2])
+    return _Pattern(globs.Pattern(signs, slash=False), ranges)
+
+
+def _spans(text: str) -> tuple[_Span, ...]:
+    spans = []
+    for item in text.split(","):
+        first, _, last = item.partition("-")
+        width = len(first) if first.startswith("0") else 0
+        spans.append(_Span(_size(first), _size(last or first), width if width > 1 else 0))
+    return tuple(spans)

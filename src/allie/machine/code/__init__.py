@@ -1,0 +1,1 @@
+"""The client archive: found, unpacked and compiled once, loaded from there."""

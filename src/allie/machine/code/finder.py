@@ -1,0 +1,53 @@
+"""Load ALLiE's modules from the one file of compiled code that `machine.code.unpack` made (PEP
+451)."""
+
+from __future__ import annotations
+
+import marshal
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+# module → (is it a package, its file relative to the top, its marshalled code)
+Table = dict[str, tuple[bool, str, bytes]]
+
+
+def install(place: str, table: Table) -> None:
+    """From now on import ALLiE from this table; its sources stand below `place`."""
+    sys.path.pop(0)  # the archive
+    sys.meta_path.insert(0, Modules(place, table))
+
+
+class Modules:
+    """Finder and loader of the modules in a table."""
+
+    def __init__(self, place: str, table: Table) -> None:
+        self.place = place
+        self.table = table
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """The spec of a module of ours; None for any other."""
+        del path, target  # there is one module of a name, wherever it is asked for
+        known = self.table.get(name)
+        if known is None:
+            return None
+        is_package, file, _ = known
+        make = type(sys.__spec__)  # ModuleSpec, whose own module is not loaded yet
+        spec = make(name, self, origin=f"{self.place}/{file}", is_package=is_package)  # type: ignore[arg-type]
+        spec.has_location = True
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Nothing special: the import system makes the module."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run a module's code in it."""
+        exec(marshal.loads(self.table[module.__name__][2]), module.__dict__)
+
+    def get_data(self, path: str) -> bytes:
+        """A data file of the package (PEP 302), for pkgutil.get_data."""
+        with open(path, "rb") as file:
+            return file.read()

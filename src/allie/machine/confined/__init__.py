@@ -1,0 +1,1 @@
+"""Programs that are not trusted, in namespaces and without powers."""

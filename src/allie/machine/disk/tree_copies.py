@@ -1,0 +1,190 @@
+"""Whole trees beside each other: made, copied at once where the file system can, discarded.
+
+A system is prepared beside the present one and switched to by one rename; this makes the other one.
+It never crosses a mount point. What goes may have been used by people, who own directories in it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sys
+
+from allie.core.errors import PROTECTED, StateError
+from allie.machine.files import beneath, removing, tree
+from allie.machine.files.removing import is_aside
+from allie.machine.mounts import mount_table
+from allie.machine.programs import process
+from allie.machine.roots import clone
+
+_SUBVOL_GETFLAGS = 0x80089419  # linux/btrfs.h; only a subvolume answers
+_RDONLY = 2  # linux/btrfs.h, BTRFS_SUBVOL_RDONLY: a flag in what it answers
+_GAP = 2  # the inode number of a snapshot's empty directory where a subvolume was
+_DEEP = 100  # levels; no subvolume lies deeper
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FS_INFO = 0x8400941F  # linux/btrfs.h; any directory there answers
+
+
+def is_subvolume(path: str) -> bool:
+    """Whether a directory is a btrfs subvolume: it can be snapshotted."""
+    return _answer(path, _SUBVOL_GETFLAGS, 8) is not None
+
+
+def is_snapshot(path: str) -> bool:
+    """Whether a directory is a read-only subvolume of a btrfs."""
+    if os.lstat(path).st_ino != removing.SUBVOLUME:  # as nearly always, and then it is not opened
+        return False
+    flags = _answer(path, _SUBVOL_GETFLAGS, 8, os.O_NOFOLLOW) or b""
+    return bool(int.from_bytes(flags, sys.byteorder) & _RDONLY)
+
+
+def begin(path: str) -> None:
+    """Have a tree to fetch into: an earlier one, or a new one with all directories above it.
+
+    Not one that overlayfs could never move to where it is to be seen.
+    """
+    if os.path.isdir(path) and can_move(path):
+        return
+    discard(path)
+    try:
+        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+        make(path)
+    except OSError as error:
+        raise StateError(f"cannot make {path}: {error.strerror}") from error
+
+
+def make(path: str) -> None:
+    """Make an empty tree: a subvolume on btrfs, so that a copy of it will cost nothing."""
+    if _answer(os.path.dirname(path), _FS_INFO, 1024) is not None and process.has_program("btrfs"):
+        made = process.run(["btrfs", "subvolume", "create", path])
+        if made.code == 0:
+            os.chmod(path, 0o755)
+            return
+    os.mkdir(path, 0o755)
+
+
+def copy(old: str, new: str) -> bool:
+    """Copy a tree to a new path if that costs next to nothing; whether it did.
+
+    A snapshot on btrfs, else shared blocks (xfs, btrfs). Else nothing is there: rsync will copy.
+    """
+    if is_subvolume(old) and process.has_program("btrfs"):
+        if process.run(["btrfs", "subvolume", "snapshot", old, new]).code != 0:
+            return False
+        top = os.open(new, _OPEN)
+        try:
+            _fill_gaps(top)
+            return True
+        except OSError:  # somebody moves directories there at this moment
+            return False
+        finally:
+            os.close(top)
+    if not _shares_blocks(old):
+        return False
+    done = process.run(["cp", "-a", "--one-file-system", "--reflink=always", "-T", old, new])
+    return done.code == 0
+
+
+def can_move(path: str) -> bool:
+    """Whether a directory can be renamed: overlayfs moves none of its lower layer. It is not moved.
+
+    It is asked by a rename onto a directory beside it that is not empty, which nothing can replace.
+    Raises StateError where it is immutable.
+    """
+    above, name = os.path.split(path)
+    full = f"{above}/.{name}.probe"
+    os.makedirs(f"{full}/full", 0o700, exist_ok=True)
+    try:
+        os.rename(path, full)
+    except PermissionError as error:
+        raise StateError(f"cannot move {path}: {error.strerror}", PROTECTED) from error
+    except OSError as error:
+        return error.errno != errno.EXDEV
+    finally:
+        os.rmdir(f"{full}/full")
+        os.rmdir(full)
+    return True
+
+
+def _fill_gaps(directory: int, depth: int = 0) -> None:
+    """Have ordinary directories where subvolumes are in what was snapshotted.
+
+    A snapshot has an empty directory there, in which nothing can be made. Users own directories on
+    the way, so nothing is reached through a link.
+    """
+    with os.scandir(directory) as names:
+        below = [each.name for each in names if each.is_dir(follow_symlinks=False)]
+    for name in below:
+        if os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino == _GAP:
+            os.rmdir(name, dir_fd=directory)
+            os.mkdir(name, 0o755, dir_fd=directory)
+        elif depth < _DEEP:
+            found = beneath.open_beneath(directory, name, _OPEN)
+            try:
+                _fill_gaps(found, depth + 1)
+            finally:
+                os.close(found)
+
+
+def discard(path: str) -> None:
+    """Remove a whole tree of ours; what of it cannot be removed is set aside and named.
+
+    So the path is free afterwards. Raises StateError where something is mounted in it.
+    """
+    if not os.path.lexists(path):
+        return
+    mounted = mount_table.at_or_below(os.path.realpath(path))
+    if mounted:
+        raise StateError(f"{mounted} is mounted in {path}, which is to go", f"umount {mounted}")
+    is_directory = os.path.isdir(path) and not os.path.islink(path)
+    if is_directory and is_subvolume(path) and process.has_program("btrfs"):
+        process.run(["btrfs", "subvolume", "delete", path])  # none with subvolumes in it
+    stay = removing.remove(path) if os.path.lexists(path) else []
+    try:
+        if stay:
+            removing.set_aside(path, stay)
+    except OSError as error:
+        raise StateError(f"cannot remove {path}: {error.strerror}", stay[0]) from error
+
+
+def aside_of(begins: str) -> list[str]:
+    """What was set aside of trees, of those whose paths begin like this."""
+    above, _, name = begins.rpartition("/")
+    names = sorted(tree.names(above))
+    return [f"{above}/{each}" for each in names if each.startswith(name) and is_aside(each)]
+
+
+def discard_aside(begins: str) -> None:
+    """Try again to remove it."""
+    for path in aside_of(begins):
+        discard(path)
+
+
+def _answer(directory: str, question: int, size: int, more: int = 0) -> bytes | None:
+    """What a directory answers to an ioctl(2) that is a question; None if it does not.
+
+    more: flags to open it with.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | more)
+    try:
+        return fcntl.ioctl(descriptor, question, b"\0" * size)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _shares_blocks(directory: str) -> bool:
+    """Whether two files there can share their blocks."""
+    files: list[int] = []
+    try:
+        flags = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC
+        files += (os.open(directory, flags, 0o600) for _ in range(2))
+        os.write(files[0], b"x" * 4096)
+        return clone.shares_blocks(files[1], files[0])
+    except OSError:
+        return False
+    finally:
+        for descriptor in files:
+            os.close(descriptor)

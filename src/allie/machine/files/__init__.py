@@ -1,0 +1,1 @@
+"""Files and trees, each change of them whole or not at all."""

@@ -1,0 +1,312 @@
+"""Trees and the files in them: list, describe, digest, remove."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain, islice
+
+from allie.core import digest
+from allie.core.change.ledger import DIRECTORY, Seen, Source
+from allie.core.errors import PathRefused
+
+_CHUNK = 1 << 20  # bytes, of what is read for its digest
+_DEEP, _MOST_NAMES = 50, 20_000  # levels and names: what is walked of a tree that may be a user's
+_LONGEST = 1800  # bytes of a directory's path in it: what is kept of it has a longer one
+_MOST_PASSES = 10_000  # of a removal: a user may go on putting things into what was his
+_CWD, _NOREPLACE = -100, 1  # linux/fcntl.h: AT_FDCWD; linux/fs.h: RENAME_NOREPLACE
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# What lstat says of a path that no file can have just now
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+NEITHER = "n"  # of a path: no directory, no symlink, perhaps nothing
+# Attributes that are the machine's own, not the file's: never compared, never carried (RULES B3).
+FOREIGN_XATTRS = ("security.selinux", "security.ima")
+FOREIGN_XATTR_PREFIX = "trusted.overlay."
+
+
+def listing(top: str) -> Iterator[tuple[str, bool]]:
+    """Every name below `top`, as (relative path, is a directory); parents come before children.
+
+    Symlinks are listed, never walked through.
+    """
+    pending = [""]
+    while pending:
+        above = pending.pop()
+        prefix = above + "/" if above else ""
+        with os.scandir(f"{top}/{above}") as names:
+            for each in names:
+                is_dir = each.is_dir(follow_symlinks=False)
+                path = prefix + each.name
+                yield path, is_dir
+                if is_dir:
+                    pending.append(path)
+
+
+def names(directory: str) -> list[str]:
+    """What is in a directory; nothing where there is none, or none that can be read."""
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
+
+
+def status(path: str) -> os.stat_result | None:
+    """lstat, or None where nothing stands, or can stand: below a file, or a link to itself.
+
+    Raises OSError where nobody can tell: a broken disk, a server that is gone.
+    """
+    try:
+        return os.lstat(path)
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return None
+        raise
+
+
+def is_directory(st: os.stat_result) -> bool:
+    """Whether an lstat is a directory's."""
+    return stat.S_ISDIR(st.st_mode)
+
+
+def is_plain_way(top: str, real: str) -> bool:
+    """Whether all that is above a path below `top` is directories, and no link."""
+    above = top
+    for name in real.split("/")[:-1]:
+        above = f"{above}/{name}"
+        st = status(above)
+        if st is None or not stat.S_ISDIR(st.st_mode):
+            return False
+    return True
+
+
+def has_links(path: str) -> bool:
+    """Whether a file has another name somewhere."""
+    st = os.lstat(path)
+    return st.st_nlink > 1 and not stat.S_ISDIR(st.st_mode)
+
+
+def seen_of(st: os.stat_result) -> Seen:
+    """The part of an lstat that vouches for a file in the root."""
+    return (
+        f"{st.st_ino} {st.st_ctime_ns} {st.st_size} {st.st_mtime_ns}"
+        f" {st.st_mode:o} {st.st_uid} {st.st_gid}"
+    )
+
+
+def way_of(st: os.stat_result) -> str:
+    """The part of an lstat that tells where a path through here leads."""
+    if stat.S_ISLNK(st.st_mode):
+        return seen_of(st)
+    return DIRECTORY if stat.S_ISDIR(st.st_mode) else NEITHER
+
+
+def source_of(path: str, st: os.stat_result) -> Source:
+    """What identifies a file of a generation, from its lstat.
+
+    A directory has no times, and is changed in place: what may change with it is its attributes.
+    """
+    if stat.S_ISDIR(st.st_mode):
+        return f"{st.st_ino} 0 0 {attributes_digest(path, st)}"
+    return f"{st.st_ino} {st.st_size} {st.st_mtime_ns} {st.st_mode:o} {st.st_uid} {st.st_gid}"
+
+
+def content_digest(path: str, st: os.stat_result) -> str:
+    """What a file holds, as a short text: its kind, and the digest or target or device number."""
+    mode = st.st_mode
+    if stat.S_ISREG(mode):
+        return "f:" + file_digest(path, st.st_size)
+    if stat.S_ISDIR(mode):
+        return DIRECTORY
+    if stat.S_ISLNK(mode):
+        return "l:" + os.readlink(path)
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        kind = "c" if stat.S_ISCHR(mode) else "b"
+        return f"{kind}:{os.major(st.st_rdev)},{os.minor(st.st_rdev)}"
+    return "p" if stat.S_ISFIFO(mode) else "s"
+
+
+def file_digest(path: str, size: int) -> str:
+    """The sha256 of a regular file; a large one is read in pieces.
+
+    size: what lstat said. Of one that grows meanwhile little more is read than that.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        first = file.read(_CHUNK)
+        if len(first) < _CHUNK:
+            return digest.of(first)
+        return digest.of_pieces(chain([first], _pieces(file, size - len(first))))
+
+
+def _pieces(file: io.FileIO, left: int) -> Iterator[bytes]:
+    """What is in an open file from here, up to its end or a little more than `left` bytes."""
+    while left >= 0:
+        piece = file.read(_CHUNK)
+        if not piece:
+            return
+        left -= len(piece)
+        yield piece
+
+
+def attributes_digest(path: str, st: os.stat_result) -> str:
+    """Mode, owner and group, and a digest of ACLs and extended attributes if there are any."""
+    text = f"{stat.S_IMODE(st.st_mode):04o} {st.st_uid} {st.st_gid}"
+    extended = xattrs(path)
+    if not extended:
+        return text
+    parts = [
+        f"{name}\0{len(value)}\0".encode(errors="surrogateescape") + value
+        for name, value in sorted(extended.items())
+    ]
+    return f"{text} {digest.of(b''.join(parts))[:16]}"
+
+
+def xattrs(path: str, *, follow: bool = False) -> dict[str, bytes]:
+    """The extended attributes of a file that are its own (ACLs and capabilities are among them)."""
+    try:
+        names = os.listxattr(path, follow_symlinks=follow)
+        return {
+            name: os.getxattr(path, name, follow_symlinks=follow)
+            for name in names
+            if name not in FOREIGN_XATTRS and not name.startswith(FOREIGN_XATTR_PREFIX)
+        }
+    except OSError:  # a file system that has none
+        return {}
+
+
+def of_size(size: int) -> str:
+    """As content: a file known to be neither ours nor wanted by its size alone, and not read."""
+    return f"f:of {size} bytes"
+
+
+def remove(path: str) -> None:
+    """Remove a file, or a whole tree of our own; follows no symlink; silent if it is not there.
+
+    However deep it is: what a user had nested lies in undo as it was. Never what is on another
+    mount: a user can rename a directory that holds one of root's into a tree that is about to go.
+    Raises OSError (EBUSY) there, and leaves it.
+    """
+    st = status(path)
+    if st is None:
+        return
+    if not stat.S_ISDIR(st.st_mode):
+        os.unlink(path)
+        return
+    top = os.open(path, _OPEN)
+    try:
+        for _ in range(_MOST_PASSES):
+            if not _has_emptied(top, top, 0):
+                break
+    finally:
+        os.close(top)
+    os.rmdir(path)
+
+
+def _has_emptied(directory: int, top: int, depth: int) -> bool:
+    """Remove what is in a directory; what lies too deep is moved to the top, to go from there.
+
+    Returns whether anything was.
+    """
+    with os.scandir(directory) as names:
+        found = [(each.name, each.is_dir(follow_symlinks=False)) for each in names]
+    for name, is_dir in found:
+        if not is_dir:
+            os.unlink(name, dir_fd=directory)
+            continue
+        if depth >= _DEEP:
+            os.rename(name, f".deep-{os.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=top)
+            continue
+        try:
+            below = _open_below(directory, name)
+        except PathRefused as refused:
+            raise OSError(errno.EBUSY, refused.message, name) from refused
+        try:
+            _has_emptied(below, top, depth + 1)
+        finally:
+            os.close(below)
+        os.rmdir(name, dir_fd=directory)
+    return bool(found)
+
+
+def _open_below(directory: int, name: str) -> int:
+    """Open a directory in an open one. Raises PathRefused where something is mounted on it."""
+    from allie.machine.files import beneath  # noqa: PLC0415 - see HACKING.md, start-up
+
+    try:
+        return beneath.open_beneath(directory, name, _OPEN)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise PathRefused(f"{name} in it is a mount point") from error
+        raise
+
+
+def survey(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Every name below a directory that may be a user's, with its lstat; parents come first.
+
+    Each directory is reached from the one above it, through no link. Raises PathRefused where it is
+    nested deeper, or holds more names, than is walked for anybody, and where something is mounted.
+    """
+    open_now: list[tuple[int, str, list[str]]] = []  # directory, its path and a slash, those in it
+    below, prefix, count = os.open(path, _OPEN), "", 0
+    try:
+        while True:
+            open_now.append((below, prefix, directories := []))
+            for name in _few_names(below, _MOST_NAMES - count):
+                count += 1
+                st = os.stat(name, dir_fd=below, follow_symlinks=False)
+                if stat.S_ISDIR(st.st_mode):
+                    directories.append(name)
+                yield prefix + name, st
+            while open_now and not open_now[-1][2]:
+                os.close(open_now.pop()[0])
+            if not open_now:
+                return
+            directory, above, names = open_now[-1]
+            prefix = f"{above}{names[0]}/"
+            if len(open_now) > _DEEP or len(os.fsencode(prefix)) > _LONGEST:
+                raise PathRefused(f"it is nested deeper than {_DEEP} levels or {_LONGEST} letters")
+            below = _open_below(directory, names.pop(0))
+    finally:
+        for directory, _, _ in open_now:
+            os.close(directory)
+
+
+def _few_names(directory: int, most: int) -> list[str]:
+    with os.scandir(directory) as names:
+        found = [each.name for each in islice(names, most + 1)]
+    if len(found) > most:
+        raise PathRefused(f"it holds more than {_MOST_NAMES} names")
+    return found
+
+
+def move_back(path: str, directory: int, name: str) -> str:
+    """Move what was taken to where it was, and over nothing that came there meanwhile.
+
+    Returns the name that it has there: one that is free, where its own is not. Raises OSError.
+    """
+    for free in (name, f"{name[:200]}.was-{os.urandom(4).hex()}"):
+        try:
+            _rename_new(path, directory, free)
+            return free
+        except FileExistsError:
+            continue
+    raise FileExistsError(errno.EEXIST, "no name is free there", name)
+
+
+def _rename_new(path: str, directory: int, name: str) -> None:
+    from allie.machine import libc  # noqa: PLC0415 - see HACKING.md, start-up
+
+    names = os.fsencode(path) + b"\0", os.fsencode(name) + b"\0"
+    try:
+        libc.call("renameat2", _CWD, names[0], directory, names[1], _NOREPLACE)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, 0):
+            raise  # of its own class: OSError makes FileExistsError by the number
+        with suppress(FileNotFoundError):
+            os.stat(name, dir_fd=directory, follow_symlinks=False)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name) from error
+        os.rename(path, name, dst_dir_fd=directory)

@@ -1,0 +1,1 @@
+"""What is mounted where, and mounts that this process alone sees."""

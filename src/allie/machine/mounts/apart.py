@@ -1,0 +1,108 @@
+"""Work on trees of ours apart from what others mount in them.
+
+A user may mount FUSE on a directory of his in another system's tree, and then answer no question:
+whoever looks at it as root waits for him. So what walks through such a tree does so in a mount
+namespace of its own, from which the users' mounts have gone, and in which nothing else that is
+mounted below the directory of the trees is seen, nor what is mounted later. Removing a directory
+takes away what is mounted on it in any other namespace (the kernel does that since 3.18).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from allie.core.errors import StateError
+from allie.machine import libc
+from allie.machine.mounts import mount_call, mount_table
+from allie.machine.mounts.mount_call import BIND
+
+_NEWNS = 0x00020000  # linux/sched.h
+_DETACH, _NOFOLLOW = 2, 8  # umount2(2)
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_TRIES = 20  # a user may move the directory of his mount while we are on the way to it
+
+
+@contextmanager
+def apart(directory: str) -> Iterator[None]:
+    """Within the block, a directory is seen without mounts in it, by this process and its children.
+
+    What is mounted in it itself keeps its options, as nosuid. Where we are not root, or may make no
+    namespaces, all stays as it is: no user of the system is hindered by our rights then either.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    places = [os.open(each, flags) for each in ("/proc/self/ns/mnt", "/", ".")]
+    try:
+        left = os.geteuid() == 0
+        try:
+            if left:
+                _leave(directory)
+        except StateError:
+            with suppress(OSError):  # in a chroot we may be halfway
+                _return(*places)
+            left = False
+        try:
+            yield
+        finally:
+            if left:
+                _return(*places)
+    finally:
+        for descriptor in places:
+            os.close(descriptor)
+
+
+def _leave(directory: str) -> None:
+    """Go into a namespace of our own. Raises StateError where that cannot be."""
+    mount_call.become_private()
+    for _ in range(_TRIES):
+        below = _topmost(directory)
+        for point in below:
+            _take_away(directory, point)
+        if not below:
+            break
+    # What would not go is out of sight at least: this binds one mount, without those in it.
+    mount_call.mount(directory, directory, "", BIND)
+
+
+def _topmost(directory: str) -> list[str]:
+    """What users mounted below a directory; what is mounted in that again goes with it."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        points = [mount_table.parse_line(line) for line in file if _is_users(line)]
+    found: list[str] = []
+    for point in sorted(each for each in points if each.startswith(f"{directory}/")):
+        if not found or not f"{point}/".startswith(f"{found[-1]}/"):
+            found.append(point)
+    return found
+
+
+def _is_users(line: bytes) -> bool:
+    """Whether a line of mountinfo is a mount that a user made: FUSE is all that they can."""
+    kind, *rest = line.partition(b" - ")[2].split()
+    owner = [each for each in b",".join(rest).split(b",") if each.startswith(b"user_id=")]
+    return kind.startswith(b"fuse") and owner not in ([], [b"user_id=0"])
+
+
+def _take_away(directory: str, point: str) -> None:
+    """Unmount something for ourselves alone, without a look at it, nor a link on the way."""
+    *above, name = point[len(directory) + 1 :].split("/")
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for each in above:
+            below = os.open(each, _DIRECTORY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+        path = os.fsencode(f"/proc/self/fd/{descriptor}/{name}")
+        libc.call("umount2", path, _DETACH | _NOFOLLOW)
+    except OSError:
+        pass  # it moved
+    finally:
+        os.close(descriptor)
+
+
+def _return(namespace: int, root: int, here: int) -> None:
+    """Back to the namespace that we came from, its root and directory as they were for us."""
+    libc.call("setns", namespace, _NEWNS)
+    os.fchdir(root)
+    os.chroot(".")
+    os.fchdir(here)

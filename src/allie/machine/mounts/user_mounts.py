@@ -1,0 +1,163 @@
+"""File systems that nothing of root's enters: those of users (FUSE), and those that are silent.
+
+One of a user's answers when he likes, with what he likes: even an lstat of it can wait for ever.
+So it can on one of root's that another machine or a program serves (NFS), once that is gone: it is
+asked by a child that need not come back, when somebody is about to enter it.
+
+/proc/self/mountinfo names them all without touching them (proc(5)). What is mounted after it was
+read is noticed where a directory is opened: it must lie on a mount that was known
+(`machine.roots.reach`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Collection
+from contextlib import suppress
+
+from allie.core.value import Value
+from allie.machine.mounts import mount_table
+
+_TABLE = "/proc/self/mountinfo"
+# Kinds that another machine, or a program, answers for
+_SERVED = b"afs beegfs ceph cifs coda fuse fuseblk gfs2 lustre ncpfs nfs nfs4 ocfs2 smb3 9p".split()
+_KINDS = tuple(b" - " + kind for kind in _SERVED)
+_SILENT = 10.0  # seconds
+_heard: dict[str, bool] = {}  # by path: whether it answered; a part of a tick asks once
+
+
+class Closed(dict[str, str]):
+    """Mount points that are not entered, and why; one that may be silent is asked when looked up.
+
+    served: those, as paths. Not all points of a PC are on the way to a path of an overlay.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.served: dict[str, str] = {}
+
+    def __contains__(self, real: object) -> bool:
+        return isinstance(real, str) and self.get(real) is not None
+
+    def get(self, real: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        """Why a mount point is not entered; `default` if it may be."""
+        path = self.served.get(real, "")
+        if path and path not in _heard:
+            _heard[path] = _answers(path)
+        if not _heard.get(path, True):
+            self[real] = "the file system that is mounted there does not answer"
+        return super().get(real, default)
+
+    def any_of(self, paths: Collection[str]) -> bool:
+        """Whether one of these is not entered."""
+        points = self.keys() | self.served.keys()
+        return any(real in self for real in points.intersection(paths))
+
+
+class Mounts(Value):
+    """What is mounted below a root, by real path.
+
+    known: the number of each mount that root has made. closed: those that are not entered, and why.
+    """
+
+    known: dict[str, str]
+    closed: Closed
+
+
+def below(root: str) -> Mounts:
+    """The mounts below a root, as they are now."""
+    return _sort(root, _read())
+
+
+def closed_in(root: str) -> Closed:
+    """The mount points below a root that are not entered; nearly always none."""
+    table = _read()
+    return _sort(root, table).closed if any(kind in table for kind in _KINDS) else Closed()
+
+
+def mount_of(descriptor: int) -> str:
+    """The number of the mount that a descriptor is on (proc(5), fdinfo); asks no file system."""
+    with open(f"/proc/self/fdinfo/{descriptor}", "rb", buffering=0) as file:
+        return file.read(4096).partition(b"mnt_id:")[2].split()[0].decode()
+
+
+def connections() -> list[str]:
+    """The numbers by which the kernel knows the connections of users' FUSE file systems."""
+    lines = _read().splitlines()
+    return [line.split(b" ", 3)[2].partition(b":")[2].decode() for line in lines if _is_users(line)]
+
+
+def user_of(line: bytes) -> str:
+    """The number of the user who mounted a FUSE file system; "" for any other.
+
+    >>> user_of(b"36 35 0:50 / /home/ann/m rw - fuse.sshfs h:/ rw,user_id=1000,group_id=1000")
+    '1000'
+    >>> user_of(b"25 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,user_id=7")
+    ''
+    """
+    kind, _, rest = line.partition(b" - ")[2].partition(b" ")
+    if not kind.startswith(b"fuse"):
+        return ""
+    for option in rest.rpartition(b" ")[2].split(b","):
+        name, _, value = option.partition(b"=")
+        if name == b"user_id":
+            return value.decode(errors="replace")
+    return ""
+
+
+def _sort(root: str, table: bytes) -> Mounts:
+    top = "/" if root == "/" else root + "/"
+    known: dict[str, str] = {}
+    closed = Closed()
+    for line in table.splitlines():
+        point = mount_table.parse_line(line)
+        if not point.startswith(top) or point == top:
+            continue
+        real = point[len(top) :]
+        known.pop(real, None)  # what is mounted last lies on top
+        closed.pop(real, None)
+        closed.served.pop(real, None)
+        if _is_users(line):
+            user = user_of(line)
+            closed[real] = f"user {user} has mounted a file system there, which is not entered"
+            continue
+        known[real] = line.split(b" ", 1)[0].decode()
+        if line.partition(b" - ")[2].split(b" ", 1)[0].partition(b".")[0] in _SERVED:
+            closed.served[real] = point
+    return Mounts(known, closed)
+
+
+def _answers(path: str) -> bool:
+    """Whether the file system that is mounted at a path says anything, be it an error."""
+    from allie.machine.programs import process  # noqa: PLC0415 - see HACKING.md, start-up
+
+    def ask() -> int:
+        process.cut_loose()  # it may be left behind, and then holds no lock
+        with suppress(OSError):
+            os.statvfs(path)
+        return 0
+
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        pid = process.fork(ask, (null, null, null))
+    finally:
+        os.close(null)
+    if process.wait_until(pid, time.monotonic() + _SILENT) is not None:
+        return True
+    os.kill(pid, signal.SIGKILL)
+    return False
+
+
+def _is_users(line: bytes) -> bool:
+    return user_of(line) not in ("", "0")
+
+
+def _read() -> bytes:
+    """The table of mounts; empty where there is no /proc."""
+    try:
+        with open(_TABLE, "rb", buffering=0) as file:
+            return file.read()
+    except OSError:
+        return b""

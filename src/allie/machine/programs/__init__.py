@@ -1,0 +1,1 @@
+"""Start programs, watch them, bound them, end them; nothing else in ALLiE starts one."""

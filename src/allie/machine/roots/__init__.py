@@ -1,0 +1,1 @@
+"""Places inside a root, reached so that nothing leads out of it."""

@@ -1,0 +1,1 @@
+"""rsync: its command lines, its daemon, and what it says."""

@@ -1,0 +1,160 @@
+"""Run rsync's daemon, confined, and see to those who call it and then say nothing.
+
+rsync itself bounds what goes on in a module (`timeout`, `max connections` of rsyncd.conf(5)). Who
+has not yet named one is bounded by nothing, and each call is a process of root's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Sequence
+
+from allie.core.errors import StateError, UsageError
+from allie.core.value import Value
+from allie.machine.confined import confining
+from allie.machine.confined.confining import View
+from allie.machine.programs import privileges, process, process_groups
+
+BACKLOG = 128  # calls that the kernel holds until the daemon takes them; rsync's own default is 5
+_GREETING = 20.0  # seconds in which a caller has to name a module
+_IDLE = 60.0  # and, where he has, without a byte before anything was transferred
+_AT_WORK = 16384  # bytes that were read or written: something is being transferred
+
+
+class _Call(Value):
+    """One connection, a process of the daemon's."""
+
+    since: float  # when it came, or when something was last heard of it
+    moved: int  # bytes
+    is_named: bool  # whether it has come to a module, which rsync takes for its root
+
+
+def need_port(address: str, port: int) -> None:
+    """Raise StateError where a daemon could not listen there; address: "" for all of them.
+
+    rsync's own complaint goes to syslog; where only one of IPv4 and IPv6 is taken there is none.
+    """
+    if not 0 < port < 1 << 16:
+        raise UsageError(f"{port} is no port", "one from 1 to 65535")
+    kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
+    try:
+        places = socket.getaddrinfo(address or None, port, type=kind, flags=flags)
+    except (socket.gaierror, UnicodeError) as error:
+        raise UsageError(f"there is no address {address}: {error}") from error
+    for family, _, _, _, place in places:
+        try:
+            with socket.socket(family, kind) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                listener.bind(place)
+        except OSError as error:
+            _complain(error.errno or 0, place[0], port, is_named=bool(address))
+
+
+def _complain(number: int, address: object, port: int, *, is_named: bool) -> None:
+    """Say why nobody can listen; of a kind of address that this machine has not, say nothing."""
+    if number == errno.EADDRINUSE:
+        hint = f"choose another: --port N; who has it: ss -ltnp sport = :{port}"
+        raise StateError(f"port {port} is in use already", hint)
+    if number == errno.EACCES:
+        raise StateError(f"only root can listen on port {port}", "one above 1023: --port N")
+    if is_named:
+        raise StateError(f"cannot listen on {address}: {os.strerror(number)}", "ip address")
+
+
+def start(
+    argv: Sequence[str],
+    streams: tuple[int, int, int],
+    capabilities: Sequence[int],
+    view: View | None,
+) -> int:
+    """Start a daemon that ends with us, and all that it forks; its pid.
+
+    It has these capabilities alone. view: what it sees; None: all. Where the kernel does not let us
+    make a view, it is started without, and says so.
+    """
+
+    def work() -> int:
+        if view:
+            try:
+                confining.see_only(view)
+            except (StateError, OSError) as error:
+                words = f"allie: {argv[0]} is not kept to the store's directories: {error}\n"
+                os.write(2, words.encode(errors="replace"))
+        privileges.keep_only(*capabilities)
+        return process.execute(argv, process.environment())
+
+    return confining.fork_first(work, streams)
+
+
+class Callers:
+    """Those who are connected to a daemon. `most`: so many at a time, waiting or served."""
+
+    def __init__(self, daemon: int, most: int) -> None:
+        self.daemon = daemon
+        self.most = most
+        self._calls: dict[int, _Call] = {}
+        self._looked = 0.0
+
+    def look(self) -> None:
+        """Show those the door who say nothing; call it often, it looks seldom."""
+        now = time.monotonic()
+        if now - self._looked < process_groups.LOOK:
+            return
+        self._looked = now
+        self._calls = {pid: self._call(pid, now) for pid in _children(self.daemon)}
+        too_many = len(self._calls) - self.most
+        for pid, call in self._calls.items():  # in the order of their coming
+            patience = _IDLE if call.is_named else _GREETING
+            is_late = now - call.since >= patience or (too_many > 0 and not call.is_named)
+            if is_late and call.moved <= _AT_WORK:
+                too_many -= _kill(pid)
+
+    def _call(self, pid: int, now: float) -> _Call:
+        before = self._calls.get(pid)
+        try:
+            is_named = not os.path.samefile(f"/proc/{pid}/root/.", f"/proc/{self.daemon}/root/.")
+            with open(f"/proc/{pid}/io", encoding="ascii") as io:
+                counts = dict(line.split(": ") for line in io)
+        except (OSError, ValueError):
+            return before or _Call(now, 0, False)  # it has just ended
+        moved = int(counts["rchar"]) + int(counts["wchar"])
+        is_same = before and (not is_named or (before.moved == moved and before.is_named))
+        return _Call(before.since if before and is_same else now, moved, is_named)
+
+
+def attend(daemon: int, most: int) -> int:
+    """See to a daemon's callers until it ends; its exit status, as a shell has it."""
+    callers = Callers(daemon, most)
+    poll = select.poll()
+    descriptor = process.descriptor_of(daemon)
+    if descriptor is not None:
+        poll.register(descriptor, select.POLLIN)
+    while True:
+        poll.poll(process_groups.LOOK * 1000)
+        code = process.wait_until(daemon, 0.0)
+        if code is not None:
+            return code if code >= 0 else 128 - code
+        callers.look()
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(each) for each in file.read().split()]
+    except OSError:
+        return []
+
+
+def _kill(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True

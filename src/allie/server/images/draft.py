@@ -1,0 +1,200 @@
+"""The next version of an image, made beside the present one, in images/.parts/NAME/.
+
+    tree/        the version in the making; becomes images/NAME by one rename
+    earlier.N/   attempts that were cut short: what they have is linked, and not brought again
+    source/      an archive's content on its way
+    old/         what was the image until a moment ago, on its way out
+    boot         made with the first attempt: it shows whether the disk keeps parts of seconds
+
+So an image is complete or absent. The name begins with a dot: it is no image's name, and no PC
+sees it (`serve`). Files of tree/ may be hard links to the present version's: they are replaced,
+never written into, and never get other attributes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from allie.core.conf import settings
+from allie.core.errors import Busy, StateError
+from allie.core.value import Value
+from allie.machine.disk import tree_copies
+from allie.machine.files import atomic, lock, removing, tree
+from allie.machine.mounts import mount_table
+
+HIDDEN = ".parts"
+_MOST = 8  # earlier attempts that are kept; rsync links to 20 places at most
+
+
+class Part(Value):
+    """An image's next version, which we alone work on."""
+
+    image: str  # where it will be
+    top: str
+
+    @property
+    def tree(self) -> str:
+        """The version in the making."""
+        return f"{self.top}/tree"
+
+    @property
+    def old(self) -> str:
+        """The version that was replaced."""
+        return f"{self.top}/old"
+
+    @property
+    def source(self) -> str:
+        """What an archive holds, until its root is made of it."""
+        return f"{self.top}/source"
+
+    @property
+    def links(self) -> list[str]:
+        """Trees that may hold the wanted files already, the present version first."""
+        there = [self.image] if os.path.isdir(self.image) else []
+        return there + [f"{self.top}/{name}" for name in _earlier(self.top)]
+
+
+@contextmanager
+def begun(store: str, name: str) -> Iterator[Part]:
+    """Work on the next version of an image. Raises Busy if somebody else does."""
+    image = f"{store}/images/{settings.check_name(name, 'image')}"
+    if os.path.islink(image):
+        raise StateError(f"{image} is a symlink", "work on the image that it leads to")
+    _need_no_mount(image)
+    top = f"{store}/images/{HIDDEN}/{name}"
+    _need_no_mount(top)
+    os.makedirs(os.path.dirname(top), 0o700, exist_ok=True)
+    os.makedirs(top, 0o700, exist_ok=True)
+    descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if not lock.take(descriptor):
+            raise Busy(f"somebody else is working on image {name}", "wait until that has ended")
+        if not os.path.exists(f"{top}/boot"):
+            atomic.write(f"{top}/boot", "", durable=False)
+        try:
+            _clear_old(image, top)
+            yield Part(image, top)
+        finally:
+            _tidy(top)
+    finally:
+        os.close(descriptor)
+
+
+def fresh(part: Part) -> None:
+    """Make an empty tree; one that is there already was cut short, and is an earlier one now.
+
+    It must not be filled further: rsync would change the attributes of files that the present
+    version shares with it.
+    """
+    if os.path.lexists(part.tree):
+        names = _earlier(part.top)
+        number = int(names[-1].partition(".")[2]) + 1 if names else 0
+        os.rename(part.tree, f"{part.top}/earlier.{number:06}")
+        _thin_out(part)
+    os.mkdir(part.tree, 0o755)
+    os.chmod(part.tree, 0o755)  # whatever the umask
+
+
+def empty(part: Part) -> None:
+    """Make an empty tree, and forget all earlier attempts."""
+    for name in os.listdir(part.top):
+        if name != "boot":
+            tree_copies.discard(f"{part.top}/{name}")
+    fresh(part)
+
+
+def switch(part: Part) -> None:
+    """Make the tree the image, in one step, once all of it is on the disk.
+
+    Its top is root's, and open to read: whatever directory or archive it came from, it will be `/`.
+    """
+    os.chown(part.tree, 0, 0)
+    os.chmod(part.tree, os.stat(part.tree).st_mode & 0o755 | 0o555)
+    atomic.sync_filesystem(part.tree)
+    if os.path.lexists(part.image):
+        if atomic.exchange(part.tree, part.image):
+            os.rename(part.tree, part.old)
+        else:  # for a moment there is no such image; a PC that asks just then asks again
+            os.rename(part.image, part.old)
+            os.rename(part.tree, part.image)
+    else:
+        os.rename(part.tree, part.image)
+    atomic.sync_directory(os.path.dirname(part.image))
+    drop(part)
+
+
+def drop(part: Part) -> None:
+    """Remove all that was prepared, or what it replaced. What cannot be removed is set aside."""
+    _need_no_mount(part.top)
+    _remove(part.top)
+
+
+def unfinished(store: str) -> list[str]:
+    """The names of images that something was left of: an import was cut short."""
+    top = f"{store}/images/{HIDDEN}"
+    names = sorted(tree.names(top))
+    return [name for name in names if _holds_work(f"{top}/{name}")]
+
+
+def _clear_old(image: str, top: str) -> None:
+    """Finish a switch that was cut short: the old version goes, or comes back if none is there."""
+    old = f"{top}/old"
+    if os.path.isdir(old) and not os.path.lexists(image):
+        os.rename(old, image)
+    tree_copies.discard(old)
+    tree_copies.discard_aside(f"{top}/")
+
+
+def _holds_work(top: str) -> bool:
+    """Whether a part holds more than what is on its way out, and nobody is at it."""
+    try:
+        if _work(top) <= {"old"}:
+            return False
+    except OSError:
+        return False  # it has just ended
+    return not lock.is_taken(top)
+
+
+def _tidy(top: str) -> None:
+    """Leave nothing where nothing was brought."""
+    try:
+        os.rmdir(f"{top}/tree")
+    except OSError:
+        pass  # it is not there, or not empty
+    if os.path.isdir(top) and not _work(top):
+        _remove(top)
+
+
+def _work(top: str) -> set[str]:
+    """What a part holds, but for its notes, and for what could not be removed."""
+    names = {name for name in os.listdir(top) if not removing.is_aside(name)}
+    return names - {"boot", "rsync"}
+
+
+def _remove(top: str) -> None:
+    """Remove a part; it stays, with what is set aside in it, where that cannot be removed."""
+    for name in os.listdir(top):
+        if not removing.is_aside(name):
+            tree_copies.discard(f"{top}/{name}")
+    if not os.listdir(top):
+        os.rmdir(top)
+
+
+def _thin_out(part: Part) -> None:
+    """Of too many attempts, drop the one that came least far."""
+    names = _earlier(part.top)
+    if len(names) > _MOST:
+        counts = {name: sum(1 for _ in tree.listing(f"{part.top}/{name}")) for name in names}
+        tree_copies.discard(f"{part.top}/{min(names, key=lambda name: counts[name])}")
+
+
+def _earlier(top: str) -> list[str]:
+    return sorted(name for name in os.listdir(top) if name.startswith("earlier."))
+
+
+def _need_no_mount(path: str) -> None:
+    point = mount_table.at_or_below(path)
+    if point:
+        raise StateError(f"{point} is mounted; nothing below it is touched", f"umount {point}")
