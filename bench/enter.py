@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 from bench import machine
-from tests.enter.world import UID, USER, Base, busybox_system, possible
+from tests.use.world import UID, USER, Base, busybox_system, possible
 from tests.worlds.debian import debian_root
 
 TOP = Path(__file__).resolve().parents[1]

@@ -22,9 +22,9 @@ def test_what_is_named_is_there(place: str) -> None:
 
 def test_a_file_is_one_piece_but_those_that_disturb_each_other() -> None:
     pieces = workers.piece
-    assert pieces("tests/rules/test_a4_rings.py::test_x[a/b::c]") == "tests/rules/test_a4_rings.py"
-    assert pieces("tests/enter/test_root.py::test_x") == pieces("tests/enter/test_y.py::test_y")
-    assert pieces("tests/enter/test_root.py::test_x") != pieces("tests/vm/test_install.py::test_x")
+    assert pieces("tests/mirror/test_rings.py::test_x[a/b::c]") == "tests/mirror/test_rings.py"
+    assert pieces("tests/use/test_root.py::test_x") == pieces("tests/use/test_y.py::test_y")
+    assert pieces("tests/use/test_root.py::test_x") != pieces("tests/vm/test_install.py::test_x")
 
 
 @pytest.mark.real

@@ -20,7 +20,7 @@ _FIRST = (
     "tests/vm/test_installed_grub.py",
     "tests/vm/test_second_system.py",
     "tests/vm/",
-    "tests/install/",
+    "tests/setup/",
     "tests/crash/",
 )
 _LAST = ("tests/unit/", "tests/test_structure.py")
@@ -31,7 +31,7 @@ _TOGETHER = {
         "tests/vm/test_allie_vm.py",
         "tests/vm/test_allie_vm_ends.py",
     ),
-    "whoever is inside a system, on the whole machine": ("tests/enter/",),
+    "whoever is inside a system, on the whole machine": ("tests/use/",),
 }
 
 

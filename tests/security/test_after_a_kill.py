@@ -14,8 +14,8 @@ import pytest
 
 from allie.machine.files import tree
 from allie.machine.roots.reach import Reach
-from tests.rules.helpers import Paths, World, injected, leftovers, tmpfs
 from tests.security.leases import lease
+from tests.worlds.one_pc import Paths, World, injected, leftovers, tmpfs
 from tests.worlds.toy import Dir, File, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]

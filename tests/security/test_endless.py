@@ -9,7 +9,7 @@ import pytest
 
 from allie.core.errors import StateError
 from allie.machine.files import atomic
-from tests.rules.helpers import World
+from tests.worlds.one_pc import World
 from tests.worlds.pc import ended
 from tests.worlds.toy import make_tree
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from allie.machine.files import tree
-from tests.rules.helpers import World, mounted, tmpfs
 from tests.security import fuse
 from tests.security.leases import lease
+from tests.worlds.one_pc import World, mounted, tmpfs
 from tests.worlds.toy import Dir, Fifo, File, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]

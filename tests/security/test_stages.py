@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.helpers import World, injected, leftovers, mounted, tmpfs
 from tests.security.test_swaps import NO_OWNERS
+from tests.worlds.one_pc import World, injected, leftovers, mounted, tmpfs
 from tests.worlds.toy import Dir, File, Link, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from allie.machine.mounts import stuck
-from tests.rules.helpers import World, injected
 from tests.security import fuse
+from tests.worlds.one_pc import World, injected
 from tests.worlds.toy import Dir, File, make_tree
 
 pytestmark = [

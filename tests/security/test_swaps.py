@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.helpers import World, injected, leftovers, tmpfs
+from tests.worlds.one_pc import World, injected, leftovers, tmpfs
 from tests.worlds.toy import Dir, Fifo, File, Link, Tree, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]

@@ -24,8 +24,8 @@ from allie.core.errors import PathRefused
 from allie.machine.files import free_space, tree
 from allie.machine.mounts import mount_table
 from allie.machine.roots import clone
-from tests.rules.helpers import World, injected, tmpfs
 from tests.security import fuse
+from tests.worlds.one_pc import World, injected, tmpfs
 from tests.worlds.toy import Dir, Fifo, File, Link, Tree, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]

@@ -9,7 +9,7 @@ import pytest
 from allie.client.originals.undo_copies import Backup
 from allie.core.errors import PathRefused
 from allie.machine.files import free_space
-from tests.rules.helpers import World, injected
+from tests.worlds.one_pc import World, injected
 from tests.worlds.toy import Dir, File, Link, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]

@@ -14,7 +14,7 @@ import pytest
 from allie.core.errors import PathRefused
 from allie.machine.files import tree
 from allie.machine.roots.paths import Bounds, Inside
-from tests.rules.helpers import Paths, Thing, World, injected, snapshot
+from tests.worlds.one_pc import Paths, Thing, World, injected, snapshot
 from tests.worlds.toy import Dir, File, Link, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]

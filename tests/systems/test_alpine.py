@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.enter.world import Base, possible
 from tests.systems.room import Room, in_system, section, settles
 from tests.tick.site import TickPC, needs_root, script
+from tests.use.world import Base, possible
 from tests.worlds.alpine import alpine_tar
 from tests.worlds.debian import UnavailableError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.test_file_systems import frozen
+from tests.apply.test_file_systems import frozen
 from tests.systems.room import Room
 from tests.tick.site import TickPC, needs_root
 from tests.worlds.toy import make_tree

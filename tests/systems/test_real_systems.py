@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.enter.world import Base, possible
 from tests.systems.room import Room, in_system, section, settles
 from tests.tick.site import needs_root, script
+from tests.use.world import Base, possible
 from tests.worlds.debian import UnavailableError, debian_root
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, needs_root]

@@ -14,7 +14,7 @@ import pytest
 
 from allie.cli import main
 from allie.server import lint, store
-from tests.image.site import Store
+from tests.images.site import Store
 from tests.tick.site import Site, needs_root, script
 from tests.worlds.pc import Result
 from tests.worlds.toy import Fifo, File, Link, Tree, make_tree
