@@ -1,1 +1,1 @@
-"""Ticks of real roots by the real client archive: scripts, lock, kit, namespaces, join, views."""
+"""An overlay laid over a root: what is placed, kept, refused, withdrawn, and taken back."""

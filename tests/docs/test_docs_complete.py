@@ -182,7 +182,8 @@ def test_every_state_of_a_script_is_documented() -> None:
 
 def test_what_a_script_gets_is_documented() -> None:
     source = "".join(
-        (TOP / "src/allie/client" / name).read_text() for name in ("tick.py", "scripts.py")
+        (TOP / "src/allie/client" / name).read_text()
+        for name in ("tick/whole_tick.py", "tick/script_process.py")
     )
     variables = set(re.findall(r'"((?:ALLIE|SYSTEMD)_[A-Z]+)"', source))
     assert len(variables) > 5

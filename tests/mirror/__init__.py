@@ -1,1 +1,1 @@
-"""Ticks of real roots by the real client archive: scripts, lock, kit, namespaces, join, views."""
+"""The copy of the overlays: fetched, judged, from another server, of a ring."""

@@ -1,1 +1,1 @@
-"""Ticks of real roots by the real client archive: scripts, lock, kit, namespaces, join, views."""
+"""What stood there before, and what comes back; package managers; undo copies."""

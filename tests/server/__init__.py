@@ -1,0 +1,1 @@
+"""A store on its server: served, linted, hostile, slow, old; what of it grows."""

@@ -1,0 +1,1 @@
+"""How a PC begins: it joins a store, or is installed on an empty disk."""

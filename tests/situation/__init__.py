@@ -1,1 +1,1 @@
-"""Ticks of real roots by the real client archive: scripts, lock, kit, namespaces, join, views."""
+"""Settings that are edited, and which of them are in force."""
