@@ -601,7 +601,7 @@ def _forge(path: Path, node: tuple[str, str, int]) -> None:
 
 def _make(path: Path, node: Node | Link, mtime: float) -> None:
     """Have this, and nothing else, at a path."""
-    if path.is_dir() and not path.is_symlink():
+    if not path.is_symlink() and path.is_dir():  # a link may lead to a dead mount
         shutil.rmtree(path)
     elif os.path.lexists(path):
         path.unlink()
