@@ -9,17 +9,16 @@ from collections.abc import Callable
 
 from allie.core.errors import DONE, SettingsError, StateError, UsageError
 from allie.core.value import Value
-from allie.machine.confined.confining import (
+from allie.machine.confined.confining import SCRATCH, View
+from allie.machine.files import atomic
+from allie.machine.programs import process, process_groups
+from allie.machine.programs.capabilities import (
     DAC_READ_SEARCH,
     NET_BIND_SERVICE,
-    SCRATCH,
     SETGID,
     SETUID,
     SYS_CHROOT,
-    View,
 )
-from allie.machine.files import atomic
-from allie.machine.programs import process, process_groups
 from allie.machine.transfer import rsync, rsync_daemon
 from allie.server import store as stores
 

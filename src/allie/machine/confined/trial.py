@@ -27,11 +27,10 @@ from allie.core.errors import AllieError
 from allie.core.value import Value
 from allie.machine import libc
 from allie.machine.confined import confining
-from allie.machine.programs import background, privileges, process, process_groups
+from allie.machine.mounts.mount_call import NEWIPC, NEWNET, NEWPID
+from allie.machine.programs import background, capabilities, process, process_groups
 
-# linux/sched.h, linux/prctl.h
-_NEWIPC, _NEWPID, _NEWNET = 0x08000000, 0x20000000, 0x40000000
-_PDEATHSIG, _SUBREAPER = 1, 36
+_PDEATHSIG, _SUBREAPER = 1, 36  # linux/prctl.h
 _LEAST_MEMORY = 512 << 20
 _LARGEST_FILE = 64 << 20
 _LOOK = 50  # milliseconds
@@ -108,7 +107,7 @@ def _interpreter() -> tuple[str, ...]:
 
 def _contain() -> bool:
     """Have what we fork next be alone in its namespaces; else adopt what it leaves behind."""
-    for flags in (_NEWPID | _NEWNET | _NEWIPC, _NEWPID):
+    for flags in (NEWPID | NEWNET | NEWIPC, NEWPID):
         try:
             libc.call("unshare", flags)
             return True
@@ -151,7 +150,7 @@ def _become(argv: Sequence[str], seconds: int, only: str) -> int:
         pass  # no such file, as in a chroot without /proc
     # The files of overlays belong to anybody; of another system's only that are looked at which
     # anybody may.
-    privileges.keep_only(*([] if only else [privileges.DAC_OVERRIDE]))
+    capabilities.keep_only(*([] if only else [capabilities.DAC_OVERRIDE]))
     if only:
         try:
             confining.see_only(confining.View(_PYTHON, (only,), programs=_interpreter()))

@@ -16,9 +16,8 @@ from contextlib import contextmanager, suppress
 from allie.core.errors import StateError
 from allie.machine import libc
 from allie.machine.mounts import mount_call, mount_table
-from allie.machine.mounts.mount_call import BIND
+from allie.machine.mounts.mount_call import BIND, NEWNS
 
-_NEWNS = 0x00020000  # linux/sched.h
 _DETACH, _NOFOLLOW = 2, 8  # umount2(2)
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TRIES = 20  # a user may move the directory of his mount while we are on the way to it
@@ -102,7 +101,7 @@ def _take_away(directory: str, point: str) -> None:
 
 def _return(namespace: int, root: int, here: int) -> None:
     """Back to the namespace that we came from, its root and directory as they were for us."""
-    libc.call("setns", namespace, _NEWNS)
+    libc.call("setns", namespace, NEWNS)
     os.fchdir(root)
     os.chroot(".")
     os.fchdir(here)

@@ -5,10 +5,11 @@ Not for an ordinary tick: loading it costs (HACKING.md, start-up).
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
+from allie.machine import libc
 from allie.machine.programs import caller, process
 
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "i686": 289, "armv7l": 314, "riscv64": 30}
@@ -42,4 +43,5 @@ def set_io_priority(level: int) -> None:
     """ioprio_set(2) for this process: IDLE or BEST_EFFORT."""
     number = _IOPRIO_SET.get(os.uname().machine)
     if number:
-        ctypes.CDLL(None).syscall(number, 1, 0, level)
+        with suppress(OSError):
+            libc.call("syscall", number, 1, 0, level)

@@ -177,7 +177,7 @@ class Volume:
         again = mount_call.REMOUNT | self._flags
         mount_call.mount("none", self.at, "", again | mount_call.RDONLY)
         if not mount_call.mount("none", self.at, "", again):
-            raise StateError(f"cannot write on {self.at} any more: {mount_call.last_error()}")
+            raise StateError(f"cannot write on {self.at} any more: {libc.last_error()}")
 
     @contextmanager
     def _parent(self, path: str) -> Iterator[tuple[int, str]]:

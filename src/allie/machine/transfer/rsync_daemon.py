@@ -18,7 +18,8 @@ from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
 from allie.machine.confined import confining
 from allie.machine.confined.confining import View
-from allie.machine.programs import privileges, process, process_groups
+from allie.machine.programs import capabilities as powers
+from allie.machine.programs import process, process_groups
 
 BACKLOG = 128  # calls that the kernel holds until the daemon takes them; rsync's own default is 5
 _GREETING = 20.0  # seconds in which a caller has to name a module
@@ -87,7 +88,7 @@ def start(
             except (StateError, OSError) as error:
                 words = f"allie: {argv[0]} is not kept to the store's directories: {error}\n"
                 os.write(2, words.encode(errors="replace"))
-        privileges.keep_only(*capabilities)
+        powers.keep_only(*capabilities)
         return process.execute(argv, process.environment())
 
     return confining.fork_first(work, streams)
