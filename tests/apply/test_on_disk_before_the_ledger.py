@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.real, pytest.mark.root]
 FAILING = """
 import sys
 if "allie.cli.main" in sys.argv or sys.orig_argv[1:3] == ["-m", "allie.cli.main"]:
-    from allie.machine import atomic
+    from allie.machine.files import atomic
     from allie.core.errors import StateError
     real = atomic.sync_descriptor
     left = [None] * {good}
@@ -50,7 +50,7 @@ def test_a_disk_that_did_not_take_the_data_means_no_ledger(
 
 ONE_DISK_FAILS = """
 from allie.core.errors import StateError
-from allie.machine import atomic
+from allie.machine.files import atomic
 import os
 real = atomic.sync_descriptor
 calls = []

@@ -238,7 +238,7 @@ def test_a_file_that_leaves_the_tree_is_not_taken_for_the_tree(tmp_path: Path) -
         where = str(world.at(BAD))
         code = f"""
 import os
-from allie.machine import clone
+from allie.machine.roots import clone
 real = clone.Clones.make
 def make(self, source, target, **more):
     if "/undo/" in target and target.endswith("/3/f"):

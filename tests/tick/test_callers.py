@@ -233,7 +233,7 @@ os.environ["PATH"] = "/nowhere"
 for number in s.valid_signals() - {{s.SIGKILL, s.SIGSTOP}}:
     s.signal(number, s.SIG_IGN)
 s.pthread_sigmask(s.SIG_BLOCK, s.valid_signals())
-from allie.machine import caller, process
+from allie.machine.programs import caller, process
 caller.heed()
 done = process.run(["grep", "^Sig[BI]", "/proc/self/status"], only_reads={only_reads})
 print(done.out.decode())
