@@ -66,20 +66,12 @@ def _leave(directory: str) -> None:
 
 def _topmost(directory: str) -> list[str]:
     """What users mounted below a directory; what is mounted in that again goes with it."""
-    with open("/proc/self/mountinfo", "rb") as file:
-        points = [mount_table.parse_line(line) for line in file if _is_users(line)]
+    points = [each.point for each in mount_table.parse(mount_table.read()) if each.user]
     found: list[str] = []
     for point in sorted(each for each in points if each.startswith(f"{directory}/")):
-        if not found or not f"{point}/".startswith(f"{found[-1]}/"):
+        if not found or not mount_table.is_within(point, found[-1]):
             found.append(point)
     return found
-
-
-def _is_users(line: bytes) -> bool:
-    """Whether a line of mountinfo is a mount that a user made: FUSE is all that they can."""
-    kind, *rest = line.partition(b" - ")[2].split()
-    owner = [each for each in b",".join(rest).split(b",") if each.startswith(b"user_id=")]
-    return kind.startswith(b"fuse") and owner not in ([], [b"user_id=0"])
 
 
 def _take_away(directory: str, point: str) -> None:

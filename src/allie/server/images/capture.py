@@ -120,7 +120,7 @@ def _machine(part: Part, address: str) -> Machine:
         real, _, said = done.out.partition(b"\n")
         if not real.startswith(b"/"):
             raise StoreError(f"{address}: cannot be asked what is mounted: {done.last_words()}")
-        return described(said, os.fsdecode(real))
+        return described(said.decode(errors="surrogateescape"), os.fsdecode(real))
     about, note = offering.about(address), f"{part.top}.{offering.MACHINE}"
     if not about:
         return Machine()
