@@ -96,9 +96,7 @@ def serve(store: str, address: str, port: int, began: Callable[[], None]) -> int
         view = View(program, modules, ((path, text),))
     capabilities = (*_CAPABILITIES, *([NET_BIND_SERVICE] if port < _RESERVED else []))
     argv = ["rsync", "--daemon", "--no-detach", f"--config={path}"]
-    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    pid = rsync_daemon.start(argv, (null, 1, 2), capabilities, view)
-    os.close(null)
+    pid = rsync_daemon.start(argv, (None, 1, 2), capabilities, view)
     try:
         began()
         code = rsync_daemon.attend(pid, 2 * rules.connections)

@@ -36,7 +36,7 @@ class View(Value):
     programs: tuple[str, ...] = ()  # directories with more programs and libraries
 
 
-def fork_first(work: Callable[[], int], streams: tuple[int, int, int]) -> int:
+def fork_first(work: Callable[[], int], streams: tuple[int | None, int, int]) -> int:
     """Fork a child that ends with us together with all that it forks; its pid.
 
     It is the first process of a pid namespace: when it ends the kernel ends all others in it, and

@@ -99,11 +99,9 @@ def ask(
     good: the exit statuses that are no failure.
     """
     read, write = os.pipe()
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     env = process.environment()
-    pid = process.fork(lambda: execute(root, "", argv, env), (null, write, null))
+    pid = process.fork(lambda: execute(root, "", argv, env), (None, write, None))
     os.close(write)
-    os.close(null)
     out = b""
     until = time.monotonic() + seconds
     poll = select.poll()

@@ -58,10 +58,8 @@ def run(argv: Sequence[str], *, seconds: float, most: int, only: str = "") -> Tr
     change neither: it is another system's, and its root may have made it what it is.
     """
     read, write = os.pipe()
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    pid = process.fork(lambda: _supervise(argv, seconds, most, only), (null, write, write))
+    pid = process.fork(lambda: _supervise(argv, seconds, most, only), (None, write, write))
     os.close(write)
-    os.close(null)
     pieces = []
     while piece := os.read(read, 65536):
         pieces.append(piece)
@@ -79,9 +77,7 @@ def _supervise(argv: Sequence[str], seconds: float, most: int, only: str) -> int
     process.cut_loose()
     read, write = os.pipe()
     start = _init if _contain() else _become
-    null = os.open(os.devnull, os.O_RDWR)
-    streams = (null, write, write)
-    end = int(seconds) + 1
+    end, streams = int(seconds) + 1, (None, write, write)
     first = process.fork(lambda: start(argv, end, only), streams, dies_with_us=False)
     os.close(write)
     verdict, out = _follow(first, read, time.monotonic() + seconds, most)

@@ -117,11 +117,7 @@ def _answers(path: str) -> bool:
             os.statvfs(path)
         return 0
 
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        pid = process.fork(ask, (null, null, null))
-    finally:
-        os.close(null)
+    pid = process.fork(ask, (None, None, None))
     if process.wait_until(pid, time.monotonic() + _SILENT) is not None:
         return True
     os.kill(pid, signal.SIGKILL)

@@ -31,11 +31,9 @@ def detach(work: Callable[[], int], log: str, *, idle: bool = False) -> None:
             set_io_priority(IDLE)
         return work()
 
-    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     out = os.open(log, flags, 0o640)
-    process.fork(alone, (null, out, out), dies_with_us=False)
-    os.close(null)
+    process.fork(alone, (None, out, out), dies_with_us=False)
     os.close(out)
 
 

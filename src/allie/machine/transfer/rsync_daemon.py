@@ -71,7 +71,7 @@ def _complain(number: int, address: object, port: int, *, is_named: bool) -> Non
 
 def start(
     argv: Sequence[str],
-    streams: tuple[int, int, int],
+    streams: tuple[int | None, int, int],
     capabilities: Sequence[int],
     view: View | None,
 ) -> int:

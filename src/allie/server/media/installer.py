@@ -176,10 +176,8 @@ def _make_initramfs(image: str, release: str, made: str, work: str) -> None:
     atomic.write(f"{work}/made/made", made, durable=False)
     argv = ["mkinitramfs", "-d", f"/{_OWN}/conf", "-o", f"/{_OWN}/initrd", release]
     log = f"{work}/log"
-    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    pid = process.fork(lambda: _inside(image, work, argv), (null, out, out))
-    os.close(null)
+    pid = process.fork(lambda: _inside(image, work, argv), (None, out, out))
     os.close(out)
     code = process.wait(pid)
     if code != 0 or not within.is_file(f"{work}/made", "initrd"):
