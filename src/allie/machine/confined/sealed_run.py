@@ -79,12 +79,15 @@ def execute(
             _go_into(root)
             env = _open_again(env, inside)
             capabilities.give_up(needs)
-            os._exit(_first(argv, env))
+            script = os.fork()
+            if script == 0:
+                os._exit(process.execute(argv, env))
+            os._exit(process_groups.be_init(script))
         except BaseException as error:
             os.write(2, f"allie: cannot enter {root}: {error}\n".encode(errors="replace"))
             os._exit(126)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a time-out's is for the script, not for us
-    return _as_shell(process.wait(first))
+    return process_groups.as_shell(process.wait(first))
 
 
 def ask(
@@ -155,25 +158,6 @@ def _open_again(env: Mapping[str, str], inside: tuple[int, int] | None) -> dict[
     if descriptor != int(number) or lock.INHERITED not in found:
         os.close(descriptor)
     return found
-
-
-def _first(argv: list[str], env: dict[str, str]) -> int:
-    """Be the namespace's init: start the script and wait for it, and for what it orphans.
-
-    The script itself is not process 1: that one is deaf to the signals it does not handle.
-    """
-    script = os.fork()
-    if script == 0:
-        os._exit(process.execute(argv, env))
-    while True:
-        ended, status = os.wait()
-        if ended == script:
-            return _as_shell(os.waitstatus_to_exitcode(status))
-
-
-def _as_shell(code: int) -> int:
-    """An exit status that says by which signal a process was ended, as a shell has it."""
-    return code if code >= 0 else 128 - code
 
 
 def _go_into(root: str) -> None:

@@ -117,11 +117,7 @@ def _init(argv: Sequence[str], seconds: int, only: str) -> int:
     """Be the namespace's first process: start the program, and end with it."""
     libc.call("prctl", _PDEATHSIG, signal.SIGKILL)
     program = process.fork(lambda: _become(argv, seconds, only), (0, 1, 2), dies_with_us=False)
-    while True:
-        ended, status = os.wait()
-        if ended == program:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+    return process_groups.be_init(program)
 
 
 def _become(argv: Sequence[str], seconds: int, only: str) -> int:

@@ -134,10 +134,7 @@ def can_mount(kind: str) -> bool:
 
 def kind_of(device: str) -> str:
     """What kind of file system a device holds; "" where nobody can tell."""
-    if not process.has_program("blkid"):
-        return ""
-    probe = process.run(["blkid", "-p", "-s", "TYPE", "-o", "value", device])
-    return probe.out.decode(errors="replace").strip()
+    return labelled.probe(device).get("TYPE", "")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from allie.machine import libc
-from allie.machine.programs import caller, process
+from allie.machine.programs import process, signals
 
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "i686": 289, "armv7l": 314, "riscv64": 30}
 # linux/ioprio.h: the default class and level; what runs when nothing else wants the disk
@@ -25,7 +25,7 @@ def detach(work: Callable[[], int], log: str, *, idle: bool = False) -> None:
 
     def alone() -> int:
         process.cut_loose()
-        caller.heed()
+        signals.heed()
         if idle:
             os.nice(19)
             set_io_priority(IDLE)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from allie.core.errors import SPOKEN, AllieError
 from allie.core.value import Value
 from allie.machine import console
-from allie.machine.programs import caller, listening, process_groups
+from allie.machine.programs import listening, process_groups, signals
 from allie.machine.programs.process_groups import Bounds, Cut, Lifeline
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -162,7 +162,7 @@ def _spawn(argv: Sequence[str], streams: tuple[int, int, int], lifeline: Lifelin
         environment(),
         file_actions=actions,
         setsid=True,
-        setsigdef=caller.changed(),
+        setsigdef=signals.changed(),
         setsigmask=(),
     )
     lifeline.tie(pid)
@@ -209,7 +209,7 @@ def fork(
             os.dup2(os.open(os.devnull, os.O_RDWR) if descriptor is None else descriptor, target)
         for descriptor in keep:
             os.set_inheritable(descriptor, True)
-        caller.renew()
+        signals.renew()
         code = work()
         sys.stdout.flush()
         sys.stderr.flush()

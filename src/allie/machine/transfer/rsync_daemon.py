@@ -141,7 +141,7 @@ def attend(daemon: int, most: int) -> int:
         poll.poll(process_groups.LOOK * 1000)
         code = process.wait_until(daemon, 0.0)
         if code is not None:
-            return code if code >= 0 else 128 - code
+            return process_groups.as_shell(code)
         callers.look()
 
 
