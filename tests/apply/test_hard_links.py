@@ -95,12 +95,12 @@ def test_links_are_undone_together(tmp_path: Path) -> None:
 # Gives one of two links its place, and is killed.
 LAYS_ONE = """
 import os, signal
-from allie.client import lay
-real = lay.Layer._take_its_place
+from allie.client.apply import placing
+real = placing.Layer._take_its_place
 def one(*args):
     real(*args)
     os.kill(os.getpid(), signal.SIGKILL)
-lay.Layer._take_its_place = one
+placing.Layer._take_its_place = one
 """
 
 

@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.real, pytest.mark.root]
 # Killed with its intent written, as the first file is about to come to its place.
 KILLED = """
 import os, signal
-from allie.client import lay
-lay.Layer._take_its_place = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+from allie.client.apply import placing
+placing.Layer._take_its_place = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -159,13 +159,13 @@ def test_a_fetch_that_fills_the_disk_gives_it_back(tmp_path: Path) -> None:
 
 
 FILLS_UP = """
-from allie.client import lay
-real = lay.Layer._write_all
+from allie.client.apply import placing
+real = placing.Layer._write_all
 def fills(layer, *more):
     with open(layer._reach.path("srv/hog"), "wb") as hog:
         hog.write(bytes(3_950_000))
     real(layer, *more)
-lay.Layer._write_all = fills
+placing.Layer._write_all = fills
 """
 
 

@@ -198,7 +198,7 @@ def test_no_tick_writes_outside_the_root(tmp_path: Path) -> None:
 
 SWAPS = """
 import os
-from allie.client import {module} as module
+from allie.client.{wing} import {module} as module
 real = module.{name}
 def swaps(*args, **more):
     module.{name} = real
@@ -216,8 +216,9 @@ def swapped(world: World, part: str, where: str) -> Path:
     """
     outside = make_tree(world.store.parent / "outside", {"f": "host\n", "tree/g": "host\n"})
     before = snapshot(outside)
-    module, _, name = where.partition(".")
-    code = SWAPS.format(root=str(world.root), outside=str(outside), module=module, name=name)
+    wing, module, name = where.split(".", 2)
+    places = {"root": str(world.root), "outside": str(outside)}
+    code = SWAPS.format(wing=wing, module=module, name=name, **places)
     world.pc.run(part, env=injected(world.store.parent / "fault", code))
     assert world.at("srv/d").is_symlink(), "the swap was made"
     assert snapshot(outside) == before
@@ -225,10 +226,10 @@ def swapped(world: World, part: str, where: str) -> Path:
 
 
 WHILE_WRITING = [
-    "lay.Layer._write",
-    "lay.Layer._link_twin",
-    "lay.Layer._take_its_place",
-    "transaction.confirm",
+    "apply.placing.Layer._write",
+    "apply.placing.Layer._link_twin",
+    "apply.placing.Layer._take_its_place",
+    "apply.transaction.confirm",
 ]
 
 
@@ -253,7 +254,7 @@ def test_a_withdrawal_goes_by_the_open_directory(tmp_path: Path) -> None:
     world = World(tmp_path, {"srv/d/f": "ours\n", "srv/d/g": "g\n"})
     world.good()
     world.take("srv/d/f")
-    was = swapped(world, "00overlay", "backup.clone.Clones.whole")
+    was = swapped(world, "00overlay", "originals.undo_copies.clone.Clones.whole")
     assert os.listdir(was) == ["g"]
     (kept,) = world.state("undo").glob("*/overlay/files/srv/d/f")
     assert kept.read_text() == "ours\n"
@@ -264,7 +265,7 @@ def test_a_tree_made_absent_goes_by_the_open_directory(tmp_path: Path) -> None:
     world = World(tmp_path, {"srv/d/tree##absent": ""}, root={"srv/d/tree/g": "g\n"})
     world.good()
     make_tree(world.root, {"srv/d/tree/h": "h\n"})
-    was = swapped(world, "01overact", "backup.clone.Clones.whole")
+    was = swapped(world, "01overact", "originals.undo_copies.clone.Clones.whole")
     assert os.listdir(was) == []
     kept = world.state("undo").glob("*/overact/files/srv/d/tree/*")
     assert sorted(path.name for path in kept) == ["g", "h"]
@@ -275,7 +276,7 @@ def test_a_file_takes_a_links_place_by_the_open_directory(tmp_path: Path) -> Non
     world = World(tmp_path, {"srv/d/f": Link("x")})
     world.good()
     world.put({"srv/d/f": "a file\n"})
-    was = swapped(world, "00overlay", "backup.clone.Clones.make")
+    was = swapped(world, "00overlay", "originals.undo_copies.clone.Clones.make")
     assert (was / "f").read_text() == "a file\n"
     kept = [path for path in world.state("undo").rglob("*") if path.is_symlink()]
     assert [os.readlink(path) for path in kept] == ["x"]

@@ -17,7 +17,7 @@ CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")  # cap_ne
 DRIVER = """
 import os, signal, sys
 from allie.cli.main import main
-from allie.client import {module} as module
+from allie.client.{wing} import {module} as module
 real = module.{name}
 def dies(*args, **more):
     if {after}:
@@ -30,21 +30,21 @@ sys.exit(main())
 EDITOR = """
 import sys
 from allie.cli.main import main
-from allie.client import lay
-real = lay.Layer._take_its_place
+from allie.client.apply import placing
+real = placing.Layer._take_its_place
 def edits(*args):
     open({path!r}, "w").write("edited at the last moment\\n")
-    lay.Layer._take_its_place = real
+    placing.Layer._take_its_place = real
     return real(*args)
-lay.Layer._take_its_place = edits
+placing.Layer._take_its_place = edits
 sys.exit(main())
 """
 
 
 def killed_at(world: World, where: str, *, after: bool = False, verb: str = "00overlay") -> None:
     """A tick that is killed as it calls (or has called) a function of the client."""
-    module, _, name = where.partition(".")
-    code = DRIVER.format(module=module, name=name, after=after)
+    wing, module, name = where.split(".", 2)
+    code = DRIVER.format(wing=wing, module=module, name=name, after=after)
     argv = [world.pc.python, "-c", code, "--root", str(world.root), verb]
     src = str(Path(__file__).parents[2] / "src")
     ended = subprocess.run(
@@ -54,20 +54,20 @@ def killed_at(world: World, where: str, *, after: bool = False, verb: str = "00o
 
 
 POINTS = [
-    ("lay.Layer._write_all", False),
-    ("lay.Layer._write_all", True),
-    ("lay.Layer._take_its_place", True),
-    ("lay.Layer.lay", True),
-    ("transaction.confirm", False),
-    ("state.save_ledger", True),
-    ("transaction._retire_pristines", True),
+    ("apply.placing.Layer._write_all", False),
+    ("apply.placing.Layer._write_all", True),
+    ("apply.placing.Layer._take_its_place", True),
+    ("apply.placing.Layer.lay", True),
+    ("apply.transaction.confirm", False),
+    ("state.records.save_ledger", True),
+    ("apply.transaction._retire_pristines", True),
 ]
 
 
 @pytest.mark.parametrize(("where", "after"), POINTS)
 def test_our_own_file_never_becomes_the_pristine(tmp_path: Path, where: str, after: bool) -> None:
     world = World(tmp_path, {"etc/a": "ours\n", "etc/b": "ours\n"}, root={"etc/a": "before\n"})
-    if where == "state.save_ledger":  # the first is the empty one
+    if where == "state.records.save_ledger":  # the first is the empty one
         world.put({"etc/z": "z\n"})
         world.tick().ok()
         world.at("etc/a").write_text("before\n")
@@ -79,7 +79,7 @@ def test_our_own_file_never_becomes_the_pristine(tmp_path: Path, where: str, aft
     world.put({"etc/c": "c\n"})
     world.good()
     assert not world.there("etc/b")
-    if where != "state.save_ledger":
+    if where != "state.records.save_ledger":
         assert world.read("etc/a") == "before\n"
 
 
@@ -99,7 +99,7 @@ def test_placed_by_a_killed_tick_and_withdrawn_by_the_store_meanwhile(
 
 def test_an_edit_between_the_kill_and_the_next_tick_is_saved(tmp_path: Path) -> None:
     world = World(tmp_path, {"etc/a": "ours\n"}, root={"etc/a": "before\n"})
-    killed_at(world, "transaction.confirm")
+    killed_at(world, "apply.transaction.confirm")
     world.at("etc/a").write_text("edited\n")
     world.good()
     assert world.read("etc/a") == "ours\n"
@@ -115,7 +115,7 @@ def test_a_re_arm_is_not_lost_by_a_kill(tmp_path: Path) -> None:
     script = "#!/bin/sh\n# allie: on-change /etc/a\n"
     world = World(tmp_path, {"etc/a": "2\n"}, root={"root/conf/50x": File(script, 0o755)})
     make_tree(world.root, {"root/done/50x": "done\n", "root/done/51y": "done\n"})
-    killed_at(world, "lay.Layer.lay", after=True)
+    killed_at(world, "apply.placing.Layer.lay", after=True)
     assert not world.there("root/done/50x")
     assert world.there("root/done/51y")
 
@@ -299,7 +299,7 @@ def test_a_directory_that_made_way_before_the_kill_is_not_forgotten(tmp_path: Pa
     before = plain(snapshot(world.root))
     world.take("etc/d/f")
     world.put({"etc/d": "a file\n", "srv/empty": "a file\n"})
-    killed_at(world, "lay.Layer._write_all")
+    killed_at(world, "apply.placing.Layer._write_all")
     assert not world.there("etc/d")
     assert not world.there("srv/empty")
     first = world.state("tick").read_text().strip()

@@ -27,10 +27,10 @@ LARGE = 70 << 20  # more than is read of a user's file of which nobody knows how
 
 KILLS = """
 import os, signal
-from allie.client import lay, transaction
+from allie.client.apply import placing, transaction
 {what} = lambda *args, **more: os.kill(os.getpid(), signal.SIGKILL)
 """
-PLACED, NOT_YET = "transaction.confirm", "lay.Layer._take_its_place"
+PLACED, NOT_YET = "transaction.confirm", "placing.Layer._take_its_place"
 
 
 def killed(world: World, folder: Path, where: str) -> None:

@@ -23,7 +23,7 @@ ANNS = (4242, 4242)
 
 # As if the mount had come after the table of mounts was read; and who waits is freed sooner.
 TOO_LATE = """
-from allie.machine import stuck, user_mounts
+from allie.machine.mounts import stuck, user_mounts
 user_mounts.below = lambda root: user_mounts.Mounts({}, {})
 user_mounts.closed_in = lambda root: {}
 stuck.LOOK, stuck.PATIENCE = 0.2, 1.0
@@ -52,7 +52,7 @@ def test_a_tick_goes_on_when_a_user_does_not_answer(tmp_path: Path) -> None:
 
 
 SOONER = """
-from allie.machine import user_mounts
+from allie.machine.mounts import user_mounts
 user_mounts._SILENT = 1.0
 """
 

@@ -42,14 +42,14 @@ KINDS = ["file", "directory", "roots", "link", "fifo"]
 # After one thing has come to its place, the user puts another there.
 SWAPS = """
 import os
-from allie.client import lay
-real = lay.Layer._rename
+from allie.client.apply import placing
+real = placing.Layer._rename
 def rename(layer, path):
     real(layer, path)
     if path == {path!r}:
         os.rename({root!r} + "/" + path, {root!r} + "/home/ann/taken")
         os.rename({root!r} + "/home/ann/ready/{kind}", {root!r} + "/" + path)
-lay.Layer._rename = rename
+placing.Layer._rename = rename
 """
 # The same where a directory is made, before it is opened.
 SWAPS_STAGE = """
@@ -130,14 +130,14 @@ def test_a_stage_that_is_swapped_is_not_used(tmp_path: Path, kind: str) -> None:
 # A directory of ours is to have another mode; the user swaps it after we looked.
 SWAPS_BEFORE = """
 import os
-from allie.client import lay
-real = lay.Layer._directory
+from allie.client.apply import placing
+real = placing.Layer._directory
 def directory(layer, step):
     if step.real == "home/ann/d/sub":
         os.rename({root!r} + "/home/ann/d/sub", {root!r} + "/home/ann/taken")
         os.rename({root!r} + "/home/ann/ready/{kind}", {root!r} + "/home/ann/d/sub")
     real(layer, step)
-lay.Layer._directory = directory
+placing.Layer._directory = directory
 """
 
 
@@ -204,14 +204,14 @@ def test_what_lies_closed_in_the_overlay_never_lies_open(
 # The same, after we looked
 SWAPS_PARENT = """
 import os
-from allie.client import lay
-real = lay.Layer._write_all
+from allie.client.apply import placing
+real = placing.Layer._write_all
 def write_all(layer, files):
     real(layer, files)
     layer._reach.close()
     os.rename({root!r} + "/home/ann/d/sub", {root!r} + "/home/ann/taken")
     os.rename({root!r} + "/home/ann/ready/{kind}", {root!r} + "/home/ann/d/sub")
-lay.Layer._write_all = write_all
+placing.Layer._write_all = write_all
 """
 
 
@@ -243,7 +243,7 @@ def test_where_all_is_the_users_nothing_is_given(tmp_path: Path) -> None:
 
 NO_OWNERS = """
 import os
-from allie.machine import clone, stage
+from allie.machine.roots import clone, stage
 real_open, real_mkdir = os.open, os.mkdir
 def opens(path, flags, mode=0o777, *, dir_fd=None):
     found = real_open(path, flags, mode, dir_fd=dir_fd)

@@ -19,8 +19,8 @@ ANN = 4242
 # the directory, as soon as that is there.
 PUTS = """
 import os
-from allie.client import lay
-real_directory, real_rename = lay.Layer._directory, lay.Layer._rename
+from allie.client.apply import placing
+real_directory, real_rename = placing.Layer._directory, placing.Layer._rename
 where = {root!r} + "/home/ann/d"
 def directory(layer, step):
     if step.real == "home/ann/d":
@@ -30,7 +30,7 @@ def rename(layer, path):
     real_rename(layer, path)
     if path == "home/ann/{last}":
         with open(where + "/{target}", "w") as file: file.write("ann's")
-lay.Layer._directory, lay.Layer._rename = directory, rename
+placing.Layer._directory, placing.Layer._rename = directory, rename
 """
 
 

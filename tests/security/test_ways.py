@@ -195,12 +195,12 @@ def test_undo_does_nothing_through_a_users_link(world: World) -> None:
 
 KILLED = """
 import os, signal
-from allie.client import {module}
+from allie.client.apply import {module}
 {module}.{name} = lambda *args, **more: os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.parametrize("where", ["transaction.confirm", "lay.Layer._take_its_place"])
+@pytest.mark.parametrize("where", ["transaction.confirm", "placing.Layer._take_its_place"])
 def test_recovery_does_nothing_through_a_users_link(
     world: World, tmp_path: Path, where: str
 ) -> None:
