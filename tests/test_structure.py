@@ -69,7 +69,7 @@ LATE_IMPORTERS = {
     "allie.cli.start": "only one of the two is for what was asked",
 }
 # All that `allie enter` may load beside what Python has loaded when it begins
-IN_ENTER = set("ctypes ctypes._endian _ctypes struct _struct types grp pwd __future__".split())
+IN_ENTER = set("_ctypes grp pwd __future__".split())
 # Not needed for a tick, and each costs start-up time that every PC pays every hour
 NOT_IN_A_TICK = set(
     "_ctypes ctypes shlex subprocess dataclasses pathlib inspect logging asyncio socket ssl"

@@ -19,7 +19,7 @@ from allie.core import errors
 from allie.core.conf import script, settings
 from allie.core.conf.settings import Settings
 from allie.core.names import forbidden_paths, tags
-from allie.machine.programs import caller
+from allie.machine.programs import signals
 from tests.docs.pages import DOCS, MAN, TOP, anchors, links, pages, sessions
 
 REFERENCE = DOCS / "reference"
@@ -152,7 +152,7 @@ def _all_errors(kind: type[errors.AllieError]) -> set[int]:
 
 def test_every_exit_code_is_documented_and_no_other() -> None:
     codes = _all_errors(errors.AllieError) | {errors.DONE, errors.ATTENTION}
-    codes |= {128 + number for number in caller.STOPS}
+    codes |= {128 + number for number in signals.STOPS}
     page = (REFERENCE / "exit-codes.md").read_text()
     of_allie = page.partition("## Of a conf script")[0]
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", of_allie, re.M)} == codes

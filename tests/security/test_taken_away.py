@@ -405,7 +405,7 @@ def test_what_there_is_room_for(
     class Disk:
         f_frsize = 4096
         f_blocks = 1 << 20
-        f_bfree = f_blocks * free // 100
+        f_bfree = f_bavail = f_blocks * free // 100
         f_files = 100_000
         f_ffree = f_files * inodes // 100
 

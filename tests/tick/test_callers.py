@@ -233,8 +233,8 @@ os.environ["PATH"] = "/nowhere"
 for number in s.valid_signals() - {{s.SIGKILL, s.SIGSTOP}}:
     s.signal(number, s.SIG_IGN)
 s.pthread_sigmask(s.SIG_BLOCK, s.valid_signals())
-from allie.machine.programs import caller, process
-caller.heed()
+from allie.machine.programs import process, signals
+signals.heed()
 done = process.run(["grep", "^Sig[BI]", "/proc/self/status"], only_reads={only_reads})
 print(done.out.decode())
 """

@@ -49,7 +49,7 @@ def _try(program: str, seconds: float = 2) -> trial.Tried:
 def contained(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where namespaces are to be had, and (not root, a container) where not."""
     if request.param == "without":
-        monkeypatch.setattr(trial, "_NEWPID", -1)  # which the kernel refuses
+        monkeypatch.setattr(trial, "NEWPID", -1)  # which the kernel refuses
 
 
 @pytest.mark.usefixtures("contained")

@@ -79,18 +79,6 @@ def test_device(where: str, link: str) -> None:
     assert system_roots.device(where) == link
 
 
-def test_mounts() -> None:
-    text = (
-        "36 35 98:0 /top /mnt/a\\040b rw master:1 shared:2 - ext4 /dev/x\\134y rw\n"
-        "37 35 0:40 / /srv rw - btrfs /dev/sda3 rw,subvol=/\n"
-        "38 what\n"
-    )
-    assert system_roots.mounts(text) == [
-        ("98:0", "/top", "/mnt/a b", "/dev/x\\y"),
-        ("0:40", "/", "/srv", "/dev/sda3"),
-    ]
-
-
 def test_the_command_line() -> None:
     args = command.parse(["--user=root", "el7", "--", "ls", "--", "-l"])
     assert (args.system, args.user, args.root, args.command) == (

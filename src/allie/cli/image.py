@@ -30,7 +30,7 @@ from allie.server.images import (
     from_tree,
     unplaced,
 )
-from allie.server.images.draft import Part
+from allie.server.images.draft import Draft
 from allie.server.images.from_archive import Recipe
 from allie.server.images.oci import Wanted
 from allie.server.media import installer
@@ -136,21 +136,21 @@ def _line(row: catalogue.Image) -> str:
 
 
 def _import(top: str, args: argparse.Namespace) -> int:
-    with draft.begun(top, args.name) as part:
-        left = _fill(part, top, args)
-        _need_root(part, args)
-        left += _complete(part, args)
+    with draft.begun(top, args.name) as work:
+        left = _fill(work, top, args)
+        _need_root(work, args)
+        left += _complete(work, args)
     _say_left_out(left)
     console.say(_line(catalogue.describe(top, args.name)))
     return DONE
 
 
-def _complete(part: Part, args: argparse.Namespace) -> list[LeftOut]:
+def _complete(work: Draft, args: argparse.Namespace) -> list[LeftOut]:
     """Make a tree that has come the image; what is not taken over into it."""
-    left = from_tree.without_swap(part) + unplaced.take_back(part.tree)
+    left = from_tree.without_swap(work) + unplaced.take_back(work.tree)
     if args.blandify:
-        blandify.apply(part.tree, blandify.own_of(part.tree, args.name))
-    draft.switch(part)
+        blandify.apply(work.tree, blandify.own_of(work.tree, args.name))
+    draft.switch(work)
     return left
 
 
@@ -160,28 +160,28 @@ def _say_left_out(left: list[LeftOut]) -> None:
         console.say(f"left out: {each.what}{count}: {each.why}")
 
 
-def _fill(part: Part, top: str, args: argparse.Namespace) -> list[LeftOut]:
-    """Make the part of whatever kind of source it is; what of a directory is left out."""
+def _fill(work: Draft, top: str, args: argparse.Namespace) -> list[LeftOut]:
+    """Fill the draft from whatever kind of source it is; what of a directory is left out."""
     source = args.source
     if source.startswith(from_archive.DEBIAN):
         suite = source[len(from_archive.DEBIAN) :]
-        from_archive.from_packages(part, Recipe(suite, args.variant, args.include, args.mirror))
+        from_archive.from_packages(work, Recipe(suite, args.variant, args.include, args.mirror))
         args.blandify = True  # it knows the machine that it was made on
     elif os.path.isfile(source):
-        from_archive.from_tar(part, source, Wanted(args.tag, args.arch))
+        from_archive.from_tar(work, source, Wanted(args.tag, args.arch))
     elif from_archive.is_container(source):
-        from_archive.from_layout(part, source, Wanted(args.tag, args.arch))
+        from_archive.from_layout(work, source, Wanted(args.tag, args.arch))
     else:
-        return from_tree.from_directory(part, source, top, force=args.force)
+        return from_tree.from_directory(work, source, top, force=args.force)
     return []
 
 
-def _need_root(part: Part, args: argparse.Namespace) -> None:
+def _need_root(work: Draft, args: argparse.Namespace) -> None:
     """What was unpacked may be anything; then nothing of it stays."""
     try:
-        from_tree.need_root(part.tree, args.source, force=args.force)
+        from_tree.need_root(work.tree, args.source, force=args.force)
     except UsageError:
-        draft.drop(part)
+        draft.drop(work)
         raise
 
 
@@ -191,10 +191,10 @@ def _capture(top: str, args: argparse.Namespace) -> int:
         raise UsageError(f"--bwlimit {args.bwlimit}: KiB a second, or 2M, as for rsync")
     if args.source.startswith("ssh://"):
         from_tree.need_program("ssh", "openssh-client")
-    with draft.begun(top, args.name) as part:
-        left = capture.capture(part, args.source, tuple(args.wanted), args.bwlimit)
-        left += _complete(part, args)
-        told = capture.tell_done(part, args.source)
+    with draft.begun(top, args.name) as work:
+        left = capture.capture(work, args.source, tuple(args.wanted), args.bwlimit)
+        left += _complete(work, args)
+        told = capture.tell_done(work, args.source)
     _say_left_out(left)
     console.say(_line(catalogue.describe(top, args.name)))
     if not args.blandify:
@@ -216,15 +216,15 @@ def _blandify(top: str, args: argparse.Namespace) -> int:
         return ATTENTION if stands else DONE
     golden = blandify.own_of(image, args.name)
     words = (golden.host, blandify.machine_id(image))
-    with draft.begun(top, args.name) as part:
-        from_tree.bring(part, [f"{image}/"], [], image)
-        left = unplaced.take_back(part.tree)
-        done = blandify.apply(part.tree, golden)
-        named = blandify.mentions(part.tree, words)
+    with draft.begun(top, args.name) as work:
+        from_tree.bring(work, [f"{image}/"], [], image)
+        left = unplaced.take_back(work.tree)
+        done = blandify.apply(work.tree, golden)
+        named = blandify.mentions(work.tree, words)
         if done or left:
-            draft.switch(part)
+            draft.switch(work)
         else:
-            draft.drop(part)
+            draft.drop(work)
     _say_left_out(left)
     if args.json:
         options.say_json([each._asdict() for each in done])

@@ -30,7 +30,7 @@ from allie.core.errors import (
 from allie.core.system import ARCHIVE, SERVERS_OWN
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
-from allie.machine.programs import caller
+from allie.machine.programs import signals
 
 if TYPE_CHECKING:
     from typing import Any
@@ -84,7 +84,7 @@ _UMASK = 0o022  # what ALLiE makes, and its scripts make, is the same whoever ca
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; its exit status."""
-    caller.have_streams()
+    console.have_streams()
     return console.finish(_main(argv))
 
 
@@ -164,7 +164,7 @@ def _dispatch(words: list[str]) -> int:
     if verb == _FOR_ANOTHER:
         os.umask(callers)  # the program that is entered has it
     else:
-        caller.heed()
+        signals.heed()
     args = _arguments(verb, module, ahead + words)
     if getattr(args, "sibling", None):
         return int(importlib.import_module("allie.cli.on_sibling").run(module, args))

@@ -34,6 +34,21 @@ _unended: list[str] = []  # the line of progress that stands on the terminal, if
 _OURS = rf"\x1b{_SECRET}\[([0-9]+)m"
 
 
+def have_streams() -> None:
+    """Have standard input, output and error, if only /dev/null: some callers have closed them.
+
+    Else the next file that is opened, say the ledger, would be what is printed to.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number is free
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
 def is_watched() -> bool:
     """Whether somebody (a terminal, or the journal) wants to read what goes well, too."""
     return sys.stdout.isatty() or "JOURNAL_STREAM" in os.environ

@@ -9,17 +9,16 @@ from collections.abc import Callable
 
 from allie.core.errors import DONE, SettingsError, StateError, UsageError
 from allie.core.value import Value
-from allie.machine.confined.confining import (
+from allie.machine.confined.confining import SCRATCH, View
+from allie.machine.files import atomic
+from allie.machine.programs import process, process_groups
+from allie.machine.programs.capabilities import (
     DAC_READ_SEARCH,
     NET_BIND_SERVICE,
-    SCRATCH,
     SETGID,
     SETUID,
     SYS_CHROOT,
-    View,
 )
-from allie.machine.files import atomic
-from allie.machine.programs import process, process_groups
 from allie.machine.transfer import rsync, rsync_daemon
 from allie.server import store as stores
 
@@ -97,9 +96,7 @@ def serve(store: str, address: str, port: int, began: Callable[[], None]) -> int
         view = View(program, modules, ((path, text),))
     capabilities = (*_CAPABILITIES, *([NET_BIND_SERVICE] if port < _RESERVED else []))
     argv = ["rsync", "--daemon", "--no-detach", f"--config={path}"]
-    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    pid = rsync_daemon.start(argv, (null, 1, 2), capabilities, view)
-    os.close(null)
+    pid = rsync_daemon.start(argv, (None, 1, 2), capabilities, view)
     try:
         began()
         code = rsync_daemon.attend(pid, 2 * rules.connections)

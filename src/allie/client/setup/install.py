@@ -19,7 +19,7 @@ from allie.client.systems.arrival import Job
 from allie.client.tick import timer
 from allie.core.boot import disk_layout
 from allie.core.boot.disk_layout import Partition
-from allie.core.conf import settings_text, system_roots
+from allie.core.conf import settings_text
 from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import StateError, UsageError
 from allie.core.system import System
@@ -187,9 +187,9 @@ def _check_unused(disk: str, sysfs: str) -> None:
     own = [each for each in own if os.path.exists(f"{each}/dev")]
     numbers = {(atomic.read(f"{each}/dev") or "").strip() for each in own}
     nodes = {f"/dev/{os.path.basename(each)}" for each in own}
-    for number, _, point, source in system_roots.mounts(atomic.read("/proc/self/mountinfo") or ""):
-        if number in numbers or os.path.realpath(source) in nodes:
-            raise StateError(f"{disk} is in use: mounted on {point}", f"umount {point}")
+    for mount in mount_table.parse(mount_table.read()):
+        if mount.device in numbers or os.path.realpath(mount.source) in nodes:
+            raise StateError(f"{disk} is in use: mounted on {mount.point}", f"umount {mount.point}")
     for line in (atomic.read("/proc/swaps") or "").splitlines()[1:]:
         if os.path.realpath(line.split()[0]) in nodes:
             raise StateError(f"{disk} is in use: swap on {line.split()[0]}", "swapoff it")

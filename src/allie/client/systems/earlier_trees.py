@@ -11,7 +11,7 @@ from allie.client.situation import other_systems
 from allie.core.errors import StateError
 from allie.machine.confined import occupants
 from allie.machine.disk import tree_copies
-from allie.machine.files import tree
+from allie.machine.files import free_space, tree
 
 _OLD = "old-"
 MOST = 3  # trees that are left to those inside
@@ -56,5 +56,5 @@ def let_go(root: str) -> list[StateError]:
 
 def is_short_of_room(root: str) -> bool:
     """Whether the disk is so full that nobody keeps an earlier tree."""
-    disk = os.statvfs(os.path.dirname(root))
-    return disk.f_bavail < disk.f_blocks * _LEAST_FREE
+    disk = free_space.room(os.path.dirname(root))
+    return disk.free_to_users < disk.size * _LEAST_FREE

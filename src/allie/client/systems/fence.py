@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from allie.client.situation import other_systems
-from allie.core.conf import system_roots
 from allie.core.conf.settings import Declared
 from allie.core.errors import StateError
 from allie.core.system import System
@@ -214,19 +213,10 @@ def _belongs(place: str, name: str) -> bool:
 
 def _is_ours(place: str) -> bool:
     """Whether it is mounted onto itself: what is mounted there is that very directory."""
-    table = system_roots.mounts(atomic.read("/proc/self/mountinfo") or "")
-    own = [each for each in table if each[2] == place]
-    above = [each for each in table if each[2] != place and _within(place, each[2])]
-    if not own or not above:
-        return False
-    # The nearest, and of several at one place the last: it lies on top of the others.
-    number, top, point, _ = max(reversed(above), key=lambda each: len(each[2]))
-    way = place[len(point.rstrip("/")) :]
-    return own[-1][:2] == (number, top.rstrip("/") + way)
-
-
-def _within(path: str, point: str) -> bool:
-    return f"{path}/".startswith(f"{point.rstrip('/')}/")
+    table = mount_table.parse(mount_table.read())
+    own = [(each.device, each.root) for each in table if each.point == place]
+    others = [each for each in table if each.point != place]
+    return own[-1:] == [mount_table.in_file_system(place, others)]
 
 
 def _at_boot(base: System, place: str) -> None:

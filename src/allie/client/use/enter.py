@@ -162,13 +162,15 @@ def _mount_point(device: str, base: str) -> str:
         number = os.stat(device).st_rdev
     except OSError:
         return ""
+    from allie.machine.mounts import mount_table  # noqa: PLC0415 - only a system on a partition
+
     wanted = f"{os.major(number)}:{os.minor(number)}"
     found = [
-        (len(top), len(point), point)
-        for numbers, top, point, source in system_roots.mounts(_read("/proc/self/mountinfo"))
-        if (point == base or point.startswith(f"{base}/"))
+        (len(each.root), len(each.point), each.point)
+        for each in mount_table.parse(_read("/proc/self/mountinfo"))
+        if mount_table.is_within(each.point, base)
         # btrfs has numbers of its own
-        and (numbers == wanted or (source.startswith("/dev/") and base + source == device))
+        and (each.device == wanted or (each.source[:5] == "/dev/" and base + each.source == device))
     ]
     return min(found)[2] if found else ""
 

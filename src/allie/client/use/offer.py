@@ -18,7 +18,11 @@ from contextlib import contextmanager
 from allie.core.errors import StateError, UsageError
 from allie.core.image import offering
 from allie.core.value import Value
-from allie.machine.confined.confining import (
+from allie.machine.disk import source
+from allie.machine.files import atomic
+from allie.machine.mounts import mount_call, mount_table
+from allie.machine.programs import process, process_groups
+from allie.machine.programs.capabilities import (
     DAC_READ_SEARCH,
     NET_BIND_SERVICE,
     SETGID,
@@ -26,10 +30,6 @@ from allie.machine.confined.confining import (
     SYS_ADMIN,
     SYS_CHROOT,
 )
-from allie.machine.disk import source
-from allie.machine.files import atomic
-from allie.machine.mounts import mount_call, mount_table
-from allie.machine.programs import process, process_groups
 from allie.machine.transfer import rsync_daemon
 from allie.machine.transfer.rsync_daemon import Callers
 

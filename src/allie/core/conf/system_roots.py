@@ -1,6 +1,6 @@
-"""Where the systems of a PC are: from texts of allie.conf and of the kernel's list of mounts.
+"""Where the systems of a PC are: from the text of allie.conf.
 
-Of allie.conf it reads the one key `root`, without configparser, which would take as long as all the
+Of it this reads the one key `root`, without configparser, which would take as long as all the
 rest of `allie enter`; core.conf.settings reads the whole, and a test holds the two together.
 """
 
@@ -44,21 +44,3 @@ def device(where: str) -> str:
         else "".join(f"\\x{byte:02x}" for byte in each.encode(errors="surrogateescape"))
         for each in label
     )
-
-
-def mounts(text: str) -> list[tuple[str, str, str, str]]:
-    """The mounts of /proc/self/mountinfo: device number, root in it, mount point, source."""
-    found = []
-    for line in text.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, rest = before.split(" "), after.split(" ")
-        if len(fields) >= 5 and len(rest) >= 2:
-            found.append((fields[2], plain(fields[3]), plain(fields[4]), plain(rest[1])))
-    return found
-
-
-def plain(text: str) -> str:
-    r"""A name as it is, where the kernel writes a space as \040."""
-    first, *rest = text.split("\\")
-    pieces = [chr(int(each[:3], 8)) + each[3:] for each in rest]
-    return first + "".join(pieces)

@@ -6,25 +6,20 @@ an ordinary tick: loading it costs (HACKING.md, start-up).
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 from collections.abc import Callable
 
 from allie.core.errors import StateError
 from allie.core.value import Value
+from allie.machine import libc
 from allie.machine.files import atomic
 from allie.machine.mounts import mount_call, mount_table
-from allie.machine.mounts.mount_call import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REC, REMOUNT, SLAVE
+from allie.machine.mounts.mount_call import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REC, REMOUNT
 from allie.machine.programs import process
 from allie.machine.programs.process_groups import Lifeline
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_NEWNS, _NEWPID = 0x00020000, 0x20000000  # linux/sched.h
 _PDEATHSIG = 1  # linux/prctl.h
-_MOVE = 8192  # linux/mount.h
-# linux/capability.h
-DAC_READ_SEARCH, SETGID, SETUID, NET_BIND_SERVICE, SYS_CHROOT, SYS_ADMIN = 2, 6, 7, 10, 18, 21
 _AT = "/run/allie"  # what is mounted there, in a namespace of the daemon's, becomes its root
 _PROGRAMS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _TEXTS = ("ld.so.cache", "localtime", "passwd", "group", "nsswitch.conf", "resolv.conf", "hosts")
@@ -41,7 +36,7 @@ class View(Value):
     programs: tuple[str, ...] = ()  # directories with more programs and libraries
 
 
-def fork_first(work: Callable[[], int], streams: tuple[int, int, int]) -> int:
+def fork_first(work: Callable[[], int], streams: tuple[int | None, int, int]) -> int:
     """Fork a child that ends with us together with all that it forks; its pid.
 
     It is the first process of a pid namespace: when it ends the kernel ends all others in it, and
@@ -51,7 +46,7 @@ def fork_first(work: Callable[[], int], streams: tuple[int, int, int]) -> int:
     lifeline = Lifeline()
 
     def first() -> int:
-        _libc.prctl(_PDEATHSIG, signal.SIGKILL)
+        libc.call("prctl", _PDEATHSIG, signal.SIGKILL)
         lifeline.tie_ourselves()  # ends us if our parent ended before it came to that
         return work()
 
@@ -60,7 +55,7 @@ def fork_first(work: Callable[[], int], streams: tuple[int, int, int]) -> int:
         return process.fork(first, streams, keep=[lifeline.theirs], dies_with_us=False)
     finally:
         if own is not None:
-            _libc.setns(own, _NEWPID)
+            libc.call("setns", own, mount_call.NEWPID)
             os.close(own)
 
 
@@ -69,35 +64,36 @@ def _own_pids() -> int | None:
 
     What is returned leads back: else every later child would be in that namespace, too.
     """
+    own = None
     try:
         own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        libc.call("unshare", mount_call.NEWPID)
+        return own
     except OSError:
+        if own is not None:
+            os.close(own)
         return None
-    if _libc.unshare(_NEWPID) != 0:
-        os.close(own)
-        return None
-    return own
 
 
 def see_only(view: View) -> None:
     """In a forked child: from now on see what `view` shows, read-only, and nothing else.
 
     What is mounted in its directories later is seen, too, where the system shares its mounts, as
-    under systemd; not read-only, if it was not mounted so. Raises StateError where the kernel does
-    not let us; then we see what everybody sees.
+    under systemd; not read-only, if it was not mounted so. Raises StateError or
+    OSError where the kernel does not let us; then we see what everybody sees.
     """
-    if _libc.unshare(_NEWNS) != 0 or not mount_call.mount("none", "/", "", REC | SLAVE):
-        raise StateError(f"no view of its own: {os.strerror(ctypes.get_errno())}")
+    libc.call("unshare", mount_call.NEWNS)
+    mount_call.need("none", "/", "", REC | mount_call.SLAVE)
     os.makedirs(_AT, 0o755, exist_ok=True)
     # What is shown may lie below the very place that is mounted over next.
     own = () if view.program.split("/")[1] in _PROGRAMS else (os.path.dirname(view.program),)
     programs = [(path, _held_open(path)) for path in (*own, *view.programs)]
     shown = [(path, _held_open(path)) for path in view.shown if os.path.isdir(path)]
     flags = NOSUID | NODEV | NOEXEC
-    _need(mount_call.mount("tmpfs", _AT, "tmpfs", flags, "mode=0755,size=16m"), _AT)
+    mount_call.need("tmpfs", _AT, "tmpfs", flags, "mode=0755,size=16m")
     scratch = _AT + SCRATCH
     os.mkdir(scratch)
-    _need(mount_call.mount("tmpfs", scratch, "tmpfs", flags, "mode=0700,size=1m"), SCRATCH)
+    mount_call.need("tmpfs", scratch, "tmpfs", flags, "mode=0700,size=1m")
     for name in _PROGRAMS:
         _show_program_directory(name)
     for path, source in programs:
@@ -112,9 +108,9 @@ def see_only(view: View) -> None:
         _show_device(f"/dev/{name}")
     for path, content in view.texts:
         _write(path, content.encode(errors="surrogateescape"))
-    _need(mount_call.mount("none", _AT, "", BIND | REMOUNT | RDONLY | flags), _AT)
+    mount_call.need("none", _AT, "", BIND | REMOUNT | RDONLY | flags)
     os.chdir(_AT)
-    _need(mount_call.mount(".", "/", "", _MOVE), "/")
+    mount_call.need(".", "/", "", mount_call.MOVE)
     os.chroot(".")
     os.chdir("/")
 
@@ -135,12 +131,12 @@ def _show(path: str, flags: int, source: int | None = None) -> None:
     at = _AT + path
     os.makedirs(at, exist_ok=True)
     way = path if source is None else f"/proc/self/fd/{source}"
-    _need(mount_call.mount(way, at, "", BIND | REC), path)
+    mount_call.need(way, at, "", BIND | REC)
     for point in mount_table.points():
         if point == at or point.startswith(f"{at}/"):
             done = mount_call.mount("none", point, "", BIND | REMOUNT | RDONLY | flags)
             if not done and not mount_call.unmount(point):
-                _need(False, point)
+                raise StateError(f"cannot mount {point}: {libc.last_error()}")
 
 
 def _show_device(path: str) -> None:
@@ -154,8 +150,3 @@ def _write(path: str, content: bytes) -> None:
     os.makedirs(os.path.dirname(_AT + path), exist_ok=True)
     with open(_AT + path, "wb") as file:
         file.write(content)
-
-
-def _need(done: bool, path: str) -> None:
-    if not done:
-        raise StateError(f"cannot mount {path}: {os.strerror(ctypes.get_errno())}")

@@ -9,7 +9,6 @@ sockets: docs/explanation/limits.md.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import signal
@@ -20,17 +19,15 @@ from contextlib import suppress
 
 from allie.core.errors import PathRefused, StateError
 from allie.core.system import STATE
+from allie.machine import libc
 from allie.machine.files import atomic, lock
 from allie.machine.mounts import mount_call
 from allie.machine.mounts.mount_call import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REC, REMOUNT
-from allie.machine.programs import powers, process, process_groups
+from allie.machine.programs import capabilities, process, process_groups
 from allie.machine.roots import paths, within
 
-_libc = ctypes.CDLL(None, use_errno=True)
-# linux/sched.h
-_NEWNS, _NEWUTS, _NEWIPC, _NEWPID = 0x00020000, 0x04000000, 0x08000000, 0x20000000
-_PR_SET_PDEATHSIG = 1
-_MOVE = 8192  # linux/mount.h
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_NAMESPACES = mount_call.NEWNS | mount_call.NEWPID | mount_call.NEWUTS | mount_call.NEWIPC
 _DEVICES = (
     ("null", 1, 3),
     ("zero", 1, 5),
@@ -63,28 +60,34 @@ def execute(
     needs: what it may do beyond the ordinary, of core.conf.script.POWERS.
     Raises StateError where the kernel does not let us (not root, no namespaces).
     """
-    if _libc.unshare(_NEWNS | _NEWPID | _NEWUTS | _NEWIPC) != 0:
-        reason = os.strerror(ctypes.get_errno())
-        raise StateError(f"cannot make namespaces for {root}: {reason}", "scripts need root")
+    try:
+        libc.call("unshare", _NAMESPACES)
+    except OSError as error:
+        message = f"cannot make namespaces for {root}: {error.strerror}"
+        raise StateError(message, "scripts need root") from error
     if hostname:
         name = hostname.encode()
-        _libc.sethostname(name, len(name))
+        with suppress(OSError):  # it is too long
+            libc.call("sethostname", name, len(name))
     process.cut_loose()
     first = os.fork()  # the first process of the new pid namespace: with it all others end
     if first == 0:
         try:
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            libc.call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)
             inside = _close_all(env)
             _furnish(root, NODEV * ("mknod" not in needs))
             _go_into(root)
             env = _open_again(env, inside)
-            powers.give_up(needs)
-            os._exit(_first(argv, env))
+            capabilities.give_up(needs)
+            script = os.fork()
+            if script == 0:
+                os._exit(process.execute(argv, env))
+            os._exit(process_groups.be_init(script))
         except BaseException as error:
             os.write(2, f"allie: cannot enter {root}: {error}\n".encode(errors="replace"))
             os._exit(126)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a time-out's is for the script, not for us
-    return _as_shell(process.wait(first))
+    return process_groups.as_shell(process.wait(first))
 
 
 def ask(
@@ -99,11 +102,9 @@ def ask(
     good: the exit statuses that are no failure.
     """
     read, write = os.pipe()
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     env = process.environment()
-    pid = process.fork(lambda: execute(root, "", argv, env), (null, write, null))
+    pid = process.fork(lambda: execute(root, "", argv, env), (None, write, None))
     os.close(write)
-    os.close(null)
     out = b""
     until = time.monotonic() + seconds
     poll = select.poll()
@@ -159,32 +160,12 @@ def _open_again(env: Mapping[str, str], inside: tuple[int, int] | None) -> dict[
     return found
 
 
-def _first(argv: list[str], env: dict[str, str]) -> int:
-    """Be the namespace's init: start the script and wait for it, and for what it orphans.
-
-    The script itself is not process 1: that one is deaf to the signals it does not handle.
-    """
-    script = os.fork()
-    if script == 0:
-        os._exit(process.execute(argv, env))
-    while True:
-        ended, status = os.wait()
-        if ended == script:
-            return _as_shell(os.waitstatus_to_exitcode(status))
-
-
-def _as_shell(code: int) -> int:
-    """An exit status that says by which signal a process was ended, as a shell has it."""
-    return code if code >= 0 else 128 - code
-
-
 def _go_into(root: str) -> None:
     """Make the root the top of all that there is to see; nothing leads back out, as of a chroot."""
-    os.chdir(root)
-    if _libc.pivot_root(b".", b".") == 0:
-        mount_call.unmount(".")
-    elif not mount_call.mount(".", "/", "", _MOVE):  # in an initramfs nothing can be pivoted
-        raise OSError(ctypes.get_errno(), "cannot make it the root")
+    try:
+        mount_call.pivot(root)
+    except StateError:  # in an initramfs nothing can be pivoted
+        mount_call.need(".", "/", "", mount_call.MOVE)
     os.chroot(".")
     os.chdir("/")
 
@@ -195,8 +176,7 @@ def _furnish(root: str, devices: int) -> None:
     devices: NODEV, or 0 for scripts that make device files.
     """
     mount_call.make_private()
-    if not mount_call.mount(root, root, "", BIND | REC):
-        raise OSError(ctypes.get_errno(), "cannot bind it")
+    mount_call.need(root, root, "", BIND | REC)
     others = os.statvfs(root).f_flag & (RDONLY | NOEXEC)
     mount_call.mount("none", root, "", BIND | REMOUNT | others | devices)  # nosuid goes
     resolver = atomic.read_bytes(os.path.realpath("/etc/resolv.conf")) or b""

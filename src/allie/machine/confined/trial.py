@@ -27,11 +27,10 @@ from allie.core.errors import AllieError
 from allie.core.value import Value
 from allie.machine import libc
 from allie.machine.confined import confining
-from allie.machine.programs import background, privileges, process, process_groups
+from allie.machine.mounts.mount_call import NEWIPC, NEWNET, NEWPID
+from allie.machine.programs import background, capabilities, process, process_groups
 
-# linux/sched.h, linux/prctl.h
-_NEWIPC, _NEWPID, _NEWNET = 0x08000000, 0x20000000, 0x40000000
-_PDEATHSIG, _SUBREAPER = 1, 36
+_PDEATHSIG, _SUBREAPER = 1, 36  # linux/prctl.h
 _LEAST_MEMORY = 512 << 20
 _LARGEST_FILE = 64 << 20
 _LOOK = 50  # milliseconds
@@ -59,10 +58,8 @@ def run(argv: Sequence[str], *, seconds: float, most: int, only: str = "") -> Tr
     change neither: it is another system's, and its root may have made it what it is.
     """
     read, write = os.pipe()
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    pid = process.fork(lambda: _supervise(argv, seconds, most, only), (null, write, write))
+    pid = process.fork(lambda: _supervise(argv, seconds, most, only), (None, write, write))
     os.close(write)
-    os.close(null)
     pieces = []
     while piece := os.read(read, 65536):
         pieces.append(piece)
@@ -80,9 +77,7 @@ def _supervise(argv: Sequence[str], seconds: float, most: int, only: str) -> int
     process.cut_loose()
     read, write = os.pipe()
     start = _init if _contain() else _become
-    null = os.open(os.devnull, os.O_RDWR)
-    streams = (null, write, write)
-    end = int(seconds) + 1
+    end, streams = int(seconds) + 1, (None, write, write)
     first = process.fork(lambda: start(argv, end, only), streams, dies_with_us=False)
     os.close(write)
     verdict, out = _follow(first, read, time.monotonic() + seconds, most)
@@ -108,7 +103,7 @@ def _interpreter() -> tuple[str, ...]:
 
 def _contain() -> bool:
     """Have what we fork next be alone in its namespaces; else adopt what it leaves behind."""
-    for flags in (_NEWPID | _NEWNET | _NEWIPC, _NEWPID):
+    for flags in (NEWPID | NEWNET | NEWIPC, NEWPID):
         try:
             libc.call("unshare", flags)
             return True
@@ -122,11 +117,7 @@ def _init(argv: Sequence[str], seconds: int, only: str) -> int:
     """Be the namespace's first process: start the program, and end with it."""
     libc.call("prctl", _PDEATHSIG, signal.SIGKILL)
     program = process.fork(lambda: _become(argv, seconds, only), (0, 1, 2), dies_with_us=False)
-    while True:
-        ended, status = os.wait()
-        if ended == program:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+    return process_groups.be_init(program)
 
 
 def _become(argv: Sequence[str], seconds: int, only: str) -> int:
@@ -151,7 +142,7 @@ def _become(argv: Sequence[str], seconds: int, only: str) -> int:
         pass  # no such file, as in a chroot without /proc
     # The files of overlays belong to anybody; of another system's only that are looked at which
     # anybody may.
-    privileges.keep_only(*([] if only else [privileges.DAC_OVERRIDE]))
+    capabilities.keep_only(*([] if only else [capabilities.DAC_OVERRIDE]))
     if only:
         try:
             confining.see_only(confining.View(_PYTHON, (only,), programs=_interpreter()))

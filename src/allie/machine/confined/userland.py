@@ -10,16 +10,16 @@ terminal and exit status are that program's own, and no mount outlives its last 
     /run/host   the base, whole: the way from one system into another
     /run/allie  MARK, the system's name; COMMAND, an `allie` that works in every system
 
-It is for use, and no prison. Beside os and sys it loads ctypes, and nothing else that takes time.
+It is for use, and no prison. It loads nothing that takes time.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from allie.core.errors import StateError
-from allie.machine.mounts import mount_call, unsharing
+from allie.machine import libc
+from allie.machine.mounts import mount_call
 from allie.machine.mounts.mount_call import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REC, REMOUNT, SLAVE
 
 HOST = "/run/host"
@@ -37,8 +37,6 @@ _TAKEN_ALONG = ("group", "hosts", "localtime", "machine-id", "passwd", "resolv.c
 _SHARED = ("/var/tmp", "/var/lib/sss/mc", "/var/lib/sss/pipes")
 _MOST_LINKS = 16
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def base() -> str:
     """Where the base's tree is seen: "" on the base itself, HOST inside a system."""
@@ -53,7 +51,7 @@ def leave_for(root: str, name: str, command: str, own: dict[str, str], home: str
     Raises StateError where the kernel does not allow it.
     """
     above, is_root = base(), os.geteuid() == 0
-    unsharing.own_mounts(is_root)
+    mount_call.have_own_mounts(is_root)
     umask = os.umask(0o022)  # what is made here others may use, too; the program has its caller's
     try:
         _move(root, above, is_root)
@@ -71,7 +69,7 @@ def leave_for(root: str, name: str, command: str, own: dict[str, str], home: str
         for point in ("/run", "/"):
             _mount("none", point, "", BIND | REMOUNT | RDONLY | NOSUID | NODEV)
         # Programs that would change who we are have no power here; so they are told, once.
-        _libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
+        libc.call("prctl", _NO_NEW_PRIVS, 1, 0, 0, 0)
     except OSError as error:
         raise StateError(f"cannot enter {root}: {error.strerror}: {error.filename}") from error
     finally:
@@ -107,7 +105,7 @@ def _move(root: str, above: str, is_root: bool) -> None:
     _mount("tmpfs", "/tmp", "tmpfs", NOSUID | NODEV, "mode=755")
     os.mkdir("/tmp/old")
     os.mkdir("/tmp/new")
-    _pivot("/tmp", "/tmp/old")
+    mount_call.pivot("/tmp", "old")
     source = "/old" + root
     if is_root:
         _mount(source, "/new", "", BIND | REC)
@@ -124,11 +122,7 @@ def _move(root: str, above: str, is_root: bool) -> None:
     _mount("tmpfs", "/new/run", "tmpfs", NOSUID | NODEV, "mode=755")
     os.mkdir(f"/new{HOST}")
     _mount(f"/old{above}", f"/new{HOST}", "", BIND | REC)
-    os.chdir("/new")
-    _pivot(".", ".")
-    if not mount_call.unmount("."):
-        _fail("the old /")
-    os.chdir("/")
+    mount_call.pivot("/new")
 
 
 def _let_programs_be_setuid(at: str) -> None:
@@ -276,22 +270,10 @@ def _write(path: str, text: str, mode: int = 0o644) -> None:
 
 def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
     if not _try_mount(source, target, kind, flags, data):
-        _fail(target if source == "none" else source)
+        raise OSError(0, libc.last_error(), target if source == "none" else source)
 
 
 def _try_mount(
     source: str, target: str, kind: str = "", flags: int = BIND | REC, data: str = ""
 ) -> bool:
     return mount_call.mount(source, target, kind, flags, data)
-
-
-def _pivot(new: str, old: str) -> None:
-    if _libc.pivot_root(new.encode(), old.encode()) != 0:
-        _fail("/ (in a chroot?)")
-    if new != ".":
-        os.chdir("/")
-
-
-def _fail(path: str) -> None:
-    number = ctypes.get_errno()
-    raise OSError(number, os.strerror(number), path)

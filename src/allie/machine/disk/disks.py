@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
+from allie.machine import libc
 from allie.machine.disk import labelled
 from allie.machine.files import atomic
 from allie.machine.mounts import mount_call
@@ -133,10 +134,7 @@ def can_mount(kind: str) -> bool:
 
 def kind_of(device: str) -> str:
     """What kind of file system a device holds; "" where nobody can tell."""
-    if not process.has_program("blkid"):
-        return ""
-    probe = process.run(["blkid", "-p", "-s", "TYPE", "-o", "value", device])
-    return probe.out.decode(errors="replace").strip()
+    return labelled.probe(device).get("TYPE", "")
 
 
 @contextmanager
@@ -165,9 +163,7 @@ def mounted(device: str, at: str, way: Way, kind: str = "") -> Iterator[str]:
     kinds = (kind,) if kind else way.kinds
     tries = ((each, options) for each in kinds for options in way.options)
     if not any(mount_call.mount(device, at, each, way.flags, options) for each, options in tries):
-        raise StateError(
-            f"cannot mount {device}: {mount_call.last_error()}", f"mount {device} /mnt"
-        )
+        raise StateError(f"cannot mount {device}: {libc.last_error()}", f"mount {device} /mnt")
     try:
         yield at
     finally:

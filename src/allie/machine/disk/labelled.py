@@ -30,7 +30,7 @@ def pinned(where: str, device: str = "") -> Iterator[list[Candidate]]:
     """
     with ExitStack() as stack:
         found = []
-        for words in _probe(device) if device else _search(where):
+        for words in [probe(device)] if device else _search(where):
             try:
                 opened = os.open(words["DEVNAME"], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             except OSError:
@@ -54,14 +54,12 @@ def _search(where: str) -> list[dict[str, str]]:
     return found
 
 
-def _probe(device: str) -> list[dict[str, str]]:
-    words = _blkid(["-p", "-o", "export", device])
-    named = {name.replace("PART_ENTRY_UUID", "PARTUUID"): text for name, text in _pairs(words)}
-    return [{**named, "DEVNAME": device}] if words else [_by_links(device)]
-
-
-def _pairs(words: list[dict[str, str]]) -> list[tuple[str, str]]:
-    return [pair for each in words for pair in each.items()]
+def probe(device: str) -> dict[str, str]:
+    """What blkid, in its words, finds on one device; else what udev says of it by its links."""
+    for words in _blkid(["-p", "-o", "export", device]):
+        named = {name.replace("PART_ENTRY_UUID", "PARTUUID"): words[name] for name in words}
+        return {**named, "DEVNAME": device}
+    return _by_links(device)
 
 
 def _blkid(argv: list[str]) -> list[dict[str, str]]:

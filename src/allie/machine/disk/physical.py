@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from allie.core.boot.partition_choice import Disk
-from allie.core.conf import system_roots
+from allie.machine.mounts import mount_table
 
 # By their names in /sys/devices/virtual/block. Of those that lie on others (device mapper, md,
 # bcache) the others tell, and a namespace of NVMe with several ways is not there.
@@ -42,15 +42,15 @@ def of_root(top: str = "/sys", table: str = "/proc/self/mountinfo", point: str =
 
     point: where the running system's root is, seen from here.
     """
-    lines = [each for each in system_roots.mounts(_text(table)) if each[2] == point]
-    if not lines:
+    there = [each for each in mount_table.parse(_text(table)) if each.point == point]
+    if not there:
         return []
-    number, _, _, source = lines[-1]  # the one on top
-    name = os.path.basename(os.path.realpath(source))
-    if not number.startswith("0:"):
-        return under(number, top)
-    if not source.startswith("/dev/"):
+    mount = there[-1]  # the one on top
+    if not mount.device.startswith("0:"):
+        return under(mount.device, top)
+    if not mount.source.startswith("/dev/"):
         return []
+    name = os.path.basename(os.path.realpath(mount.source))
     found: dict[str, Disk] = {}
     for each in _with_the_same_btrfs(name, top):  # whose own number leads nowhere
         _collect(os.path.realpath(f"{top}/class/block/{each}"), os.path.realpath(top), found)

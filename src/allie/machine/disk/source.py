@@ -6,8 +6,6 @@ hands it on.
 
 from __future__ import annotations
 
-import re
-
 from allie.core.value import Value
 from allie.machine.files import atomic
 from allie.machine.mounts import mount_table
@@ -24,27 +22,24 @@ class Machine(Value):
 
 def here(top: str) -> Machine:
     """A root on this machine; what is in use as swap is known of this machine alone."""
-    tables = [atomic.read_bytes(f"/proc/{each}") or b"" for each in ("self/mountinfo", "swaps")]
-    table = within.text(top, "etc/fstab") or ""
-    return described(b"\n".join([*tables, table.encode(errors="surrogateescape")]), top)
+    tables = [mount_table.read(), atomic.read("/proc/swaps") or ""]
+    return described("\n".join([*tables, within.text(top, "etc/fstab") or ""]), top)
 
 
-def described(said: bytes, top: str) -> Machine:
+def described(said: str, top: str) -> Machine:
     """A machine by the lines of its mountinfo, its /proc/swaps and the fstab(5) below `top`."""
-    kinds: dict[str, bytes] = {}  # of file systems; what is mounted last lies above
+    kinds = {each.point: each.kind for each in mount_table.parse(said)}  # the last lies on top
     swap: set[str] = set()
     base = top.rstrip("/")
-    for line in said.splitlines():
+    for line in (line for line in said.split("\n") if line.startswith("/")):
         words = line.split()
-        if re.match(rb"\d+ \d+ \d+:\d+ \S+ /.* - \S", line):
-            kinds[mount_table.parse_line(line)] = line.partition(b" - ")[2].split()[0]
-        elif line.startswith(b"/") and words[1:2] == [b"file"]:  # in use
-            path = mount_table.plain(words[0])
+        path = mount_table.plain(words[0])
+        if words[1:2] == ["file"]:  # in use
             swap.update([path[len(base) :]] if path.startswith(f"{base}/") else [])
-        elif line.startswith(b"/") and words[2:3] == [b"swap"] and line[:5] != b"/dev/":
-            swap.add(mount_table.plain(words[0]))
-    above = [point for point in kinds if f"{base}/".startswith(f"{point.rstrip('/')}/")]
-    kind = kinds[max(above, key=len)] if above else b""
+        elif words[2:3] == ["swap"] and not line.startswith("/dev/"):
+            swap.add(path)
+    above = [point for point in kinds if mount_table.is_within(base, point)]
+    kind = kinds[max(above, key=len)] if above else ""
     below = sorted(point[len(base) :] for point in kinds if point.startswith(f"{base}/"))
     found = tuple(point for point in below if point != "/")
-    return Machine(found, tuple(sorted(swap)), kind in (b"btrfs", b"bcachefs"))
+    return Machine(found, tuple(sorted(swap)), kind in ("btrfs", "bcachefs"))

@@ -140,12 +140,13 @@ def discard(path: str) -> None:
     is_directory = os.path.isdir(path) and not os.path.islink(path)
     if is_directory and is_subvolume(path) and process.has_program("btrfs"):
         process.run(["btrfs", "subvolume", "delete", path])  # none with subvolumes in it
-    stay = removing.remove(path) if os.path.lexists(path) else []
+    stay = removing.remove(path, take=True) if os.path.lexists(path) else []
     try:
         if stay:
             removing.set_aside(path, stay)
     except OSError as error:
-        raise StateError(f"cannot remove {path}: {error.strerror}", stay[0]) from error
+        hint = f"{stay[0].filename}: {stay[0].strerror}"
+        raise StateError(f"cannot remove {path}: {error.strerror}", hint) from error
 
 
 def aside_of(begins: str) -> list[str]:

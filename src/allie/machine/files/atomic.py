@@ -8,8 +8,6 @@ import stat
 from allie.core.errors import StateError
 
 _CWD, _EXCHANGE = -100, 2  # linux/fcntl.h: AT_FDCWD, linux/fs.h: RENAME_EXCHANGE
-
-
 _MOST = 64 << 20  # bytes: a ledger of 100,000 paths takes 30 MB
 
 
@@ -73,24 +71,27 @@ def read_bytes(path: str, most: int = _MOST) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
-    pieces = []
     try:
         st = os.fstat(descriptor)
         if not stat.S_ISREG(st.st_mode):
             return None
-        if st.st_size > most:
-            raise StateError(f"{path} is larger than {most >> 20} MiB", "look at what it is")
-        left = most + 1
-        while left and (piece := os.read(descriptor, min(left, 1 << 20))):
-            pieces.append(piece)
-            left -= len(piece)
+        data = read_open(descriptor, most) if st.st_size <= most else None
     except OSError:
         return None
     finally:
         os.close(descriptor)
-    if not left:
+    if data is None:
         raise StateError(f"{path} is larger than {most >> 20} MiB", "look at what it is")
-    return b"".join(pieces)
+    return data
+
+
+def read_open(descriptor: int, most: int) -> bytes | None:
+    """What an open file has from here on; None where that is more than `most` bytes."""
+    pieces, left = [], most + 1
+    while left and (piece := os.read(descriptor, min(left, 1 << 20))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces) if left else None
 
 
 def point(link: str, target: str) -> None:

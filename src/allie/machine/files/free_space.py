@@ -1,6 +1,7 @@
 """Room on a disk: asked before a change is begun.
 
-Root may use what is reserved for root (f_bfree): users fill a disk only as far as that.
+What is reserved for root (5 % of an ext4) counts as free: we are root, and users fill a disk only
+as far as that. A file system that does not count blocks (ramfs) or inodes (btrfs) has no end.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 
 from allie.core.errors import PathRefused, StateError
+from allie.core.value import Value
 
 _SPARE = 1 << 20  # bytes that stay free on each disk
 _SPARE_FILES = 32  # and inodes
@@ -17,10 +19,28 @@ _SMALL, _FEW = 1 << 16, 100  # bytes, names: no more than that is kept while the
 _NO_END = 1 << 63
 
 
+class Room(Value):
+    """What a disk has left, and has at all."""
+
+    free: int  # bytes; f_bfree of statvfs(3)
+    free_to_users: int  # bytes; f_bavail
+    free_names: int  # inodes
+    size: int
+    names: int
+
+
+def room(where: str) -> Room:
+    """The room on the disk of a directory."""
+    disk = os.statvfs(where)
+    counted = (disk.f_bfree, disk.f_bavail) if disk.f_blocks else (_NO_END, _NO_END)
+    free, to_users = (blocks * disk.f_frsize for blocks in counted)
+    free_names = disk.f_ffree if disk.f_files else _NO_END
+    return Room(free, to_users, free_names, disk.f_blocks * disk.f_frsize, disk.f_files)
+
+
 def free(where: str) -> int:
     """The bytes that the disk of a directory has left for root."""
-    disk = os.statvfs(where)
-    return disk.f_bfree * disk.f_frsize
+    return room(where).free
 
 
 def lack(where: str, size: int, files: int, called: str = "") -> str:
@@ -28,19 +48,16 @@ def lack(where: str, size: int, files: int, called: str = "") -> str:
 
     called: the directory's name, where `where` is only a way to it.
     """
-    disk = os.statvfs(where)
-    if not disk.f_blocks:  # ramfs and the like, which are as large as memory is
-        return ""
-    left = disk.f_bfree * disk.f_frsize
-    if left < size + _SPARE:
+    disk = room(where)
+    if disk.free < size + _SPARE:
         return (
-            f"the disk under {called or where} has {left >> 10} KiB free,"
+            f"the disk under {called or where} has {disk.free >> 10} KiB free,"
             f" and {size >> 10} KiB would be written"
         )
-    if disk.f_files and disk.f_ffree < files + _SPARE_FILES:  # some file systems do not count
+    if disk.free_names < files + _SPARE_FILES:
         return (
             f"the disk under {called or where} is out of inodes:"
-            f" it takes {disk.f_ffree} more files, and {files} would be written"
+            f" it takes {disk.free_names} more files, and {files} would be written"
         )
     return ""
 
@@ -60,11 +77,9 @@ class Allowance:
     """
 
     def __init__(self, where: str) -> None:
-        disk = os.statvfs(where)
-        self._free = disk.f_bfree * disk.f_frsize - _SPARE if disk.f_blocks else _NO_END
-        self._free_names = disk.f_ffree - _SPARE_FILES if disk.f_files else _NO_END
-        self._tenth = disk.f_blocks * disk.f_frsize // 10
-        self._tenth_of_names = disk.f_files // 10
+        disk = room(where)
+        self._free, self._free_names = disk.free - _SPARE, disk.free_names - _SPARE_FILES
+        self._tenth, self._tenth_of_names = disk.size // 10, disk.names // 10
         self._of_others, self._names_of_others = OF_OTHERS, _NAMES_OF_OTHERS
 
     def spend(self, size: int, copied: bool, *, ours: bool, names: int = 1) -> None:

@@ -7,7 +7,6 @@ the time of its birth (statx(2)).
 
 from __future__ import annotations
 
-import _ctypes
 import fcntl
 import os
 import sys
@@ -16,16 +15,8 @@ from allie.machine import libc
 
 _GETVERSION = 0x80087601  # linux/fs.h
 _AT_EMPTY_PATH, _BTIME = 0x1000, 0x800  # linux/fcntl.h; linux/stat.h: STATX_BTIME
-_MASK, _BIRTH = slice(0, 4), slice(80, 92)  # of struct statx: stx_mask; stx_btime
-
-
-class _Byte(_ctypes._SimpleCData):  # type: ignore[type-arg]
-    _type_ = "c"
-
-
-class _Statx(_ctypes.Array):  # type: ignore[type-arg]
-    _type_ = _Byte
-    _length_ = 256
+_SIZE = 256  # bytes of a struct statx
+_MASK, _BIRTH = slice(0, 4), slice(80, 92)  # in it: stx_mask; stx_btime
 
 
 def mark(descriptor: int) -> str:
@@ -51,12 +42,11 @@ def mark_at(path: str) -> str:
 
 def _birth(descriptor: int) -> str:
     """When it was made; "" where its file system does not say."""
-    found = _Statx()
+    found = libc.buffer(_SIZE)
     try:
         libc.call("statx", descriptor, b"\0", _AT_EMPTY_PATH, _BTIME, found)
     except OSError:
         return ""
-    raw = bytes(memoryview(found).cast("B"))
-    if not int.from_bytes(raw[_MASK], sys.byteorder) & _BTIME:
+    if not int.from_bytes(found.raw[_MASK], sys.byteorder) & _BTIME:
         return ""
-    return f"b{raw[_BIRTH].hex()}"
+    return f"b{found.raw[_BIRTH].hex()}"

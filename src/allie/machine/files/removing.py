@@ -18,14 +18,15 @@ from allie.machine.files import beneath
 
 _ASIDE = ".stuck-"
 _DEEP = 50  # levels: as many directories are open
+_MOST_PASSES = 10_000  # a user may go on putting things into what is not root's alone
 _MOST, _MOST_NAMED = 1000, 3  # things that stay: that are counted, that are named
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 SUBVOLUME = 256  # the inode number of every btrfs subvolume, at its top
 _SUBVOL_SETFLAGS = 0x4008941A  # linux/btrfs.h
 _WORDS = {
     errno.EPERM: "it is immutable or append-only, or in such a directory: chattr -i -a",
-    errno.EXDEV: "something is mounted on it",
-    errno.EBUSY: "something is mounted on it",
+    errno.EXDEV: "it is a mount point",
+    errno.EBUSY: "it is a mount point",
 }
 
 
@@ -34,18 +35,18 @@ def is_aside(path: str) -> bool:
     return path.rpartition(_ASIDE)[2].isdigit()
 
 
-def remove(path: str) -> list[str]:
-    """Remove a tree, however deep it is, whatever its people do meanwhile; what stays of it.
+def remove(path: str, *, take: bool) -> list[OSError]:
+    """Remove a tree, however deep it is, whatever its people do meanwhile; why what stays does.
 
-    Each directory becomes root's alone before it is emptied, so nobody adds anything. Nothing is
-    removed through a link, nor what is on another mount. Each thing that stays is named, with why.
+    Nothing is removed through a link, nor what is on another mount. take: each directory becomes
+    root's alone before it is emptied, so nobody adds anything; what stays is then root's, too.
     """
-    work = _Removal()
+    work = _Removal(take)
     work.whole(path)
     return work.stay
 
 
-def set_aside(path: str, stay: list[str]) -> None:
+def set_aside(path: str, stay: list[OSError]) -> None:
     """Give what stays of a tree a name of its own beside it, and say so."""
     aside = path
     if not is_aside(path):
@@ -54,7 +55,9 @@ def set_aside(path: str, stay: list[str]) -> None:
             number += 1
         aside = f"{path}{_ASIDE}{number}"
         os.rename(path, aside)
-    named = "; ".join(each.replace(path, aside, 1) for each in stay[:_MOST_NAMED])
+    named = "; ".join(
+        f"{aside}{each.filename[len(path) :]}: {each.strerror}" for each in stay[:_MOST_NAMED]
+    )
     more = f"; and {len(stay) - _MOST_NAMED} more" if len(stay) > _MOST_NAMED else ""
     console.warn(f"cannot be removed, and left there: {named}{more}")
 
@@ -62,8 +65,9 @@ def set_aside(path: str, stay: list[str]) -> None:
 class _Removal:
     """One tree on its way out."""
 
-    def __init__(self) -> None:
-        self.stay: list[str] = []
+    def __init__(self, take: bool) -> None:
+        self.stay: list[OSError] = []
+        self._take = take
         self._moved = False  # whether something too deep was moved to the top, to go from there
 
     def whole(self, path: str) -> None:
@@ -72,15 +76,15 @@ class _Removal:
             if os.path.islink(path) or not os.path.isdir(path):
                 os.unlink(path)
                 return
-            top = _taken(path)
+            top = self._opened(path)
         except OSError as error:
             self._stays(path, error)
             return
         try:
-            self._moved = True
-            while self._moved:
+            for _ in range(_MOST_PASSES):
                 self.stay, self._moved = [], False
-                self._empty(top, path, top, 0)
+                if not self._empty(top, path, top, 0) or (self.stay and not self._moved):
+                    break
         finally:
             os.close(top)
         if not self.stay:
@@ -89,8 +93,8 @@ class _Removal:
             except OSError as error:
                 self._stays(path, error)
 
-    def _empty(self, directory: int, path: str, top: int, depth: int) -> None:
-        """Remove what is in a directory."""
+    def _empty(self, directory: int, path: str, top: int, depth: int) -> bool:
+        """Remove what is in a directory; whether anything was."""
         with os.scandir(directory) as names:
             found = [(each.name, each.is_dir(follow_symlinks=False)) for each in names]
         for name, is_dir in found:
@@ -105,11 +109,12 @@ class _Removal:
                 continue
             except OSError as error:
                 self._stays(f"{path}/{name}", error)
+        return bool(found)
 
     def _directory(self, name: str, above: int, path: str, top: int, depth: int) -> None:
         """Remove a directory in another one, and all that is in it."""
         before = len(self.stay)
-        below = _taken(name, above)
+        below = self._opened(name, above)
         try:
             if depth < _DEEP:
                 self._empty(below, path, top, depth + 1)
@@ -122,23 +127,22 @@ class _Removal:
 
     def _stays(self, path: str, error: OSError) -> None:
         why = _WORDS.get(error.errno or 0) or error.strerror
-        if len(self.stay) < _MOST and error.errno != errno.ENOTEMPTY:
-            self.stay.append(f"{path}: {why}")
+        if not self.stay or (len(self.stay) < _MOST and error.errno != errno.ENOTEMPTY):
+            self.stay.append(OSError(error.errno, why, path))
 
-
-def _taken(path: str, above: int | None = None) -> int:
-    """A directory held open, which is root's alone from now on."""
-    if above is None:
-        descriptor = os.open(path, _OPEN)
-    else:
-        descriptor = beneath.open_beneath(above, path, _OPEN)
-    if os.geteuid() == 0:
-        with suppress(OSError):  # immutable itself, say: then nobody adds anything to it
-            if os.fstat(descriptor).st_ino == SUBVOLUME:
-                _make_writable(descriptor)
-            os.fchown(descriptor, 0, 0)
-            os.fchmod(descriptor, 0o700)
-    return descriptor
+    def _opened(self, path: str, above: int | None = None) -> int:
+        """A directory held open, which becomes root's alone where it is to be taken."""
+        if above is None:
+            descriptor = os.open(path, _OPEN)
+        else:
+            descriptor = beneath.open_beneath(above, path, _OPEN)
+        if self._take and os.geteuid() == 0:
+            with suppress(OSError):  # immutable itself, say: then nobody adds anything to it
+                if os.fstat(descriptor).st_ino == SUBVOLUME:
+                    _make_writable(descriptor)
+                os.fchown(descriptor, 0, 0)
+                os.fchmod(descriptor, 0o700)
+        return descriptor
 
 
 def _make_writable(subvolume: int) -> None:

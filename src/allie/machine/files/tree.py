@@ -17,7 +17,6 @@ from allie.core.errors import PathRefused
 _CHUNK = 1 << 20  # bytes, of what is read for its digest
 _DEEP, _MOST_NAMES = 50, 20_000  # levels and names: what is walked of a tree that may be a user's
 _LONGEST = 1800  # bytes of a directory's path in it: what is kept of it has a longer one
-_MOST_PASSES = 10_000  # of a removal: a user may go on putting things into what was his
 _CWD, _NOREPLACE = -100, 1  # linux/fcntl.h: AT_FDCWD; linux/fs.h: RENAME_NOREPLACE
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # What lstat says of a path that no file can have just now
@@ -188,48 +187,19 @@ def remove(path: str) -> None:
 
     However deep it is: what a user had nested lies in undo as it was. Never what is on another
     mount: a user can rename a directory that holds one of root's into a tree that is about to go.
-    Raises OSError (EBUSY) there, and leaves it.
+    Raises OSError where something stays, once the rest is removed.
     """
     st = status(path)
-    if st is None:
-        return
-    if not stat.S_ISDIR(st.st_mode):
+    if st is not None and not stat.S_ISDIR(st.st_mode):
         os.unlink(path)
-        return
-    top = os.open(path, _OPEN)
-    try:
-        for _ in range(_MOST_PASSES):
-            if not _has_emptied(top, top, 0):
-                break
-    finally:
-        os.close(top)
-    os.rmdir(path)
+    elif st is not None:
+        from allie.machine.files import removing  # noqa: PLC0415 - see HACKING.md, start-up
 
-
-def _has_emptied(directory: int, top: int, depth: int) -> bool:
-    """Remove what is in a directory; what lies too deep is moved to the top, to go from there.
-
-    Returns whether anything was.
-    """
-    with os.scandir(directory) as names:
-        found = [(each.name, each.is_dir(follow_symlinks=False)) for each in names]
-    for name, is_dir in found:
-        if not is_dir:
-            os.unlink(name, dir_fd=directory)
-            continue
-        if depth >= _DEEP:
-            os.rename(name, f".deep-{os.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=top)
-            continue
-        try:
-            below = _open_below(directory, name)
-        except PathRefused as refused:
-            raise OSError(errno.EBUSY, refused.message, name) from refused
-        try:
-            _has_emptied(below, top, depth + 1)
-        finally:
-            os.close(below)
-        os.rmdir(name, dir_fd=directory)
-    return bool(found)
+        for error in removing.remove(path, take=False):
+            name = error.filename[len(path) + 1 :]
+            raise OSError(
+                error.errno, f"{name} in it: {error.strerror}" if name else error.strerror
+            )
 
 
 def _open_below(directory: int, name: str) -> int:

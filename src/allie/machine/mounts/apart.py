@@ -16,9 +16,8 @@ from contextlib import contextmanager, suppress
 from allie.core.errors import StateError
 from allie.machine import libc
 from allie.machine.mounts import mount_call, mount_table
-from allie.machine.mounts.mount_call import BIND
+from allie.machine.mounts.mount_call import BIND, NEWNS
 
-_NEWNS = 0x00020000  # linux/sched.h
 _DETACH, _NOFOLLOW = 2, 8  # umount2(2)
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TRIES = 20  # a user may move the directory of his mount while we are on the way to it
@@ -67,20 +66,12 @@ def _leave(directory: str) -> None:
 
 def _topmost(directory: str) -> list[str]:
     """What users mounted below a directory; what is mounted in that again goes with it."""
-    with open("/proc/self/mountinfo", "rb") as file:
-        points = [mount_table.parse_line(line) for line in file if _is_users(line)]
+    points = [each.point for each in mount_table.parse(mount_table.read()) if each.user]
     found: list[str] = []
     for point in sorted(each for each in points if each.startswith(f"{directory}/")):
-        if not found or not f"{point}/".startswith(f"{found[-1]}/"):
+        if not found or not mount_table.is_within(point, found[-1]):
             found.append(point)
     return found
-
-
-def _is_users(line: bytes) -> bool:
-    """Whether a line of mountinfo is a mount that a user made: FUSE is all that they can."""
-    kind, *rest = line.partition(b" - ")[2].split()
-    owner = [each for each in b",".join(rest).split(b",") if each.startswith(b"user_id=")]
-    return kind.startswith(b"fuse") and owner not in ([], [b"user_id=0"])
 
 
 def _take_away(directory: str, point: str) -> None:
@@ -102,7 +93,7 @@ def _take_away(directory: str, point: str) -> None:
 
 def _return(namespace: int, root: int, here: int) -> None:
     """Back to the namespace that we came from, its root and directory as they were for us."""
-    libc.call("setns", namespace, _NEWNS)
+    libc.call("setns", namespace, NEWNS)
     os.fchdir(root)
     os.chroot(".")
     os.fchdir(here)

@@ -57,10 +57,8 @@ def free() -> None:
         _end(numbers)
         return
     # Not mounted here: so it is, for a process of its own.
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     with suppress(OSError):
-        process.wait(process.fork(lambda: _end_by_own_mount(numbers), (null, null, null)))
-    os.close(null)
+        process.wait(process.fork(lambda: _end_by_own_mount(numbers), (None, None, None)))
 
 
 def _end_by_own_mount(numbers: list[str]) -> int:

@@ -20,10 +20,9 @@ from contextlib import suppress
 from allie.core.value import Value
 from allie.machine.mounts import mount_table
 
-_TABLE = "/proc/self/mountinfo"
 # Kinds that another machine, or a program, answers for
-_SERVED = b"afs beegfs ceph cifs coda fuse fuseblk gfs2 lustre ncpfs nfs nfs4 ocfs2 smb3 9p".split()
-_KINDS = tuple(b" - " + kind for kind in _SERVED)
+_SERVED = "afs beegfs ceph cifs coda fuse fuseblk gfs2 lustre ncpfs nfs nfs4 ocfs2 smb3 9p".split()
+_KINDS = tuple(f" - {kind}" for kind in _SERVED)
 _SILENT = 10.0  # seconds
 _heard: dict[str, bool] = {}  # by path: whether it answered; a part of a tick asks once
 
@@ -85,47 +84,26 @@ def mount_of(descriptor: int) -> str:
 
 def connections() -> list[str]:
     """The numbers by which the kernel knows the connections of users' FUSE file systems."""
-    lines = _read().splitlines()
-    return [line.split(b" ", 3)[2].partition(b":")[2].decode() for line in lines if _is_users(line)]
+    return [each.device.partition(":")[2] for each in mount_table.parse(_read()) if each.user]
 
 
-def user_of(line: bytes) -> str:
-    """The number of the user who mounted a FUSE file system; "" for any other.
-
-    >>> user_of(b"36 35 0:50 / /home/ann/m rw - fuse.sshfs h:/ rw,user_id=1000,group_id=1000")
-    '1000'
-    >>> user_of(b"25 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,user_id=7")
-    ''
-    """
-    kind, _, rest = line.partition(b" - ")[2].partition(b" ")
-    if not kind.startswith(b"fuse"):
-        return ""
-    for option in rest.rpartition(b" ")[2].split(b","):
-        name, _, value = option.partition(b"=")
-        if name == b"user_id":
-            return value.decode(errors="replace")
-    return ""
-
-
-def _sort(root: str, table: bytes) -> Mounts:
+def _sort(root: str, table: str) -> Mounts:
     top = "/" if root == "/" else root + "/"
     known: dict[str, str] = {}
     closed = Closed()
-    for line in table.splitlines():
-        point = mount_table.parse_line(line)
-        if not point.startswith(top) or point == top:
+    for each in mount_table.parse(table):
+        if not each.point.startswith(top) or each.point == top:
             continue
-        real = point[len(top) :]
+        real = each.point[len(top) :]
         known.pop(real, None)  # what is mounted last lies on top
         closed.pop(real, None)
         closed.served.pop(real, None)
-        if _is_users(line):
-            user = user_of(line)
-            closed[real] = f"user {user} has mounted a file system there, which is not entered"
+        if each.user:
+            closed[real] = f"user {each.user} has mounted a file system there, which is not entered"
             continue
-        known[real] = line.split(b" ", 1)[0].decode()
-        if line.partition(b" - ")[2].split(b" ", 1)[0].partition(b".")[0] in _SERVED:
-            closed.served[real] = point
+        known[real] = each.number
+        if each.kind.partition(".")[0] in _SERVED:
+            closed.served[real] = each.point
     return Mounts(known, closed)
 
 
@@ -139,25 +117,16 @@ def _answers(path: str) -> bool:
             os.statvfs(path)
         return 0
 
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        pid = process.fork(ask, (null, null, null))
-    finally:
-        os.close(null)
+    pid = process.fork(ask, (None, None, None))
     if process.wait_until(pid, time.monotonic() + _SILENT) is not None:
         return True
     os.kill(pid, signal.SIGKILL)
     return False
 
 
-def _is_users(line: bytes) -> bool:
-    return user_of(line) not in ("", "0")
-
-
-def _read() -> bytes:
+def _read() -> str:
     """The table of mounts; empty where there is no /proc."""
     try:
-        with open(_TABLE, "rb", buffering=0) as file:
-            return file.read()
+        return mount_table.read()
     except OSError:
-        return b""
+        return ""

@@ -5,11 +5,12 @@ Not for an ordinary tick: loading it costs (HACKING.md, start-up).
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
-from allie.machine.programs import caller, process
+from allie.machine import libc
+from allie.machine.programs import process, signals
 
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "i686": 289, "armv7l": 314, "riscv64": 30}
 # linux/ioprio.h: the default class and level; what runs when nothing else wants the disk
@@ -24,17 +25,15 @@ def detach(work: Callable[[], int], log: str, *, idle: bool = False) -> None:
 
     def alone() -> int:
         process.cut_loose()
-        caller.heed()
+        signals.heed()
         if idle:
             os.nice(19)
             set_io_priority(IDLE)
         return work()
 
-    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     out = os.open(log, flags, 0o640)
-    process.fork(alone, (null, out, out), dies_with_us=False)
-    os.close(null)
+    process.fork(alone, (None, out, out), dies_with_us=False)
     os.close(out)
 
 
@@ -42,4 +41,5 @@ def set_io_priority(level: int) -> None:
     """ioprio_set(2) for this process: IDLE or BEST_EFFORT."""
     number = _IOPRIO_SET.get(os.uname().machine)
     if number:
-        ctypes.CDLL(None).syscall(number, 1, 0, level)
+        with suppress(OSError):
+            libc.call("syscall", number, 1, 0, level)

@@ -6,18 +6,16 @@ nothing but the error's number and the file itself tells why a program does not 
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from allie.core.errors import ProgramNotFound, ProgramNotRun
+from allie.machine import libc
 
 _IGNORED_BY_PYTHON = (13, 25)  # SIGPIPE, SIGXFSZ
 _NOENT, _NOEXEC, _ACCES = 2, 8, 13  # the module errno takes time to load
 _HEAD = 65536  # bytes of a program, in which its interpreter is named
 _INTERPRETER = 3  # elf.h: PT_INTERP
 _MOST_INTERPRETERS = 4  # that have one themselves
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def become(argv: list[str], env: dict[str, str], places: tuple[str, ...]) -> None:
@@ -33,7 +31,7 @@ def become(argv: list[str], env: dict[str, str], places: tuple[str, ...]) -> Non
         except OSError:
             continue
     for number in _IGNORED_BY_PYTHON:
-        _libc.signal(number, None)
+        libc.call("signal", number, None)  # SIG_DFL
     path = "" if "/" in argv[0] else env.get("PATH", os.defpath)
     folders = path.split(":") if argv[0] else ()
     refused = barred = ""

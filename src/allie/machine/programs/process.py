@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from allie.core.errors import SPOKEN, AllieError
 from allie.core.value import Value
 from allie.machine import console
-from allie.machine.programs import caller, listening, process_groups
+from allie.machine.programs import listening, process_groups, signals
 from allie.machine.programs.process_groups import Bounds, Cut, Lifeline
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -162,7 +162,7 @@ def _spawn(argv: Sequence[str], streams: tuple[int, int, int], lifeline: Lifelin
         environment(),
         file_actions=actions,
         setsid=True,
-        setsigdef=caller.changed(),
+        setsigdef=signals.changed(),
         setsigmask=(),
     )
     lifeline.tie(pid)
@@ -171,17 +171,17 @@ def _spawn(argv: Sequence[str], streams: tuple[int, int, int], lifeline: Lifelin
 
 def fork(
     work: Callable[[], int],
-    streams: tuple[int, int, int],
+    streams: tuple[int | None, int | None, int | None],
     *,
     keep: Sequence[int] = (),
     dies_with_us: bool | None = True,
 ) -> int:
-    """Run `work` in a forked child with these as stdin, stdout and stderr; return its pid.
+    """Run `work` in a forked child, which leads its own session; return its pid.
 
-    The child leads its own session; its exit status is what `work` returns. An AllieError of its
-    own is its caller's to catch; anything that gets out is printed as one line, exit 2.
-    dies_with_us: False for what may go on without us. None: by a lifeline alone, which costs next
-    to nothing, and holds until something is to be changed (`die_with_parent`).
+    Its exit status is what `work` returns; an exception that gets out is printed as one line, exit
+    2. streams: its stdin, stdout and stderr; None is /dev/null. dies_with_us: False for what may go
+    on without us. None: by a lifeline alone, which costs next to nothing, and holds until something
+    is to be changed (`die_with_parent`).
     """
     parent = os.getpid()
     lifeline = Lifeline() if dies_with_us is None else None
@@ -206,10 +206,10 @@ def fork(
         if dies_with_us:
             die_with_parent()
         for target, descriptor in enumerate(streams):
-            os.dup2(descriptor, target)
+            os.dup2(os.open(os.devnull, os.O_RDWR) if descriptor is None else descriptor, target)
         for descriptor in keep:
             os.set_inheritable(descriptor, True)
-        caller.renew()
+        signals.renew()
         code = work()
         sys.stdout.flush()
         sys.stderr.flush()

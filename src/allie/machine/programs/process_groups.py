@@ -68,6 +68,23 @@ def ask(group: int, number: int) -> None:
             continue  # it has ended
 
 
+def as_shell(code: int) -> int:
+    """An exit status that says by which signal a process was ended, as a shell has it."""
+    return code if code >= 0 else 128 - code
+
+
+def be_init(program: int) -> int:
+    """As the first process of a pid namespace: wait for a program, and for what it orphans.
+
+    Returns its exit status. The program is not the first one itself: that one is deaf to the
+    signals that it does not handle.
+    """
+    while True:
+        ended, status = os.wait()
+        if ended == program:
+            return as_shell(os.waitstatus_to_exitcode(status))
+
+
 def start_of(pid: int) -> str:
     """When a process began, in the kernel's ticks; "" if there is none. (pid, start) is unique."""
     try:

@@ -269,6 +269,12 @@ def parent_descriptor(root: str, real: str) -> Iterator[tuple[int, str]]:
         os.close(descriptor)
 
 
+def status(root: str, real: str) -> os.stat_result:
+    """lstat of a real path. Raises as `parent_descriptor`, and OSError where nothing stands."""
+    with parent_descriptor(root, real) as (above, name):
+        return os.stat(name or ".", dir_fd=above, follow_symlinks=False)
+
+
 def through(descriptor: int) -> str:
     """A path that leads into a directory held open, for what takes no descriptor (a program)."""
     return f"/proc/self/fd/{descriptor}"

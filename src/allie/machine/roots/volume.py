@@ -15,10 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from allie.core.errors import AllieError, StateError
+from allie.core.value import TYPE_CHECKING
 from allie.machine import libc
-from allie.machine.files import beneath, tree
+from allie.machine.files import atomic, beneath, tree
 from allie.machine.mounts import mount_call, mount_table
 from allie.machine.roots import paths
+
+if TYPE_CHECKING:
+    from typing import IO
 
 _MOST = 1 << 20  # bytes of a file that is read whole
 _MOST_NAMES = 10_000  # in one directory
@@ -55,12 +59,7 @@ class Volume:
         except (OSError, Astray):
             return None
         try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                return None
-            found = b""
-            while piece := os.read(file, min(_PIECE, most + 1 - len(found))):
-                found += piece
-            return found if len(found) <= most else None
+            return atomic.read_open(file, most) if stat.S_ISREG(os.fstat(file).st_mode) else None
         except OSError:
             return None
         finally:
@@ -120,34 +119,33 @@ class Volume:
     def write(self, path: str, data: str | bytes, mode: int = 0o644) -> None:
         """Make a file hold this: written beside it, synced, renamed. Raises StateError."""
         body = data.encode(errors="surrogateescape") if isinstance(data, str) else data
+        with self._new(path, mode) as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def bring(self, source: int, path: str) -> None:
+        """Copy an open file to here, with its time: under its name once all of it is synced."""
+        status = os.fstat(source)
+        with self._new(path, 0o644) as file:
+            left = status.st_size  # it may grow meanwhile
+            while left > 0 and (piece := os.read(source, min(_PIECE, left))):
+                left -= file.write(piece)
+            file.flush()
+            os.utime(file.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
+            self.sync()  # before it has its name: the next run trusts size and time
+
+    @contextmanager
+    def _new(self, path: str, mode: int) -> Iterator[IO[bytes]]:
+        """A file to be written beside a path, whose name it gets after that. Raises StateError."""
         with self._parent(path) as (place, name):
             part = f"{name}.part"
             try:
                 _unlink(part, place)
                 with os.fdopen(os.open(part, _NEW, mode, dir_fd=place), "wb") as file:
-                    file.write(body)
-                    file.flush()
-                    os.fsync(file.fileno())
+                    yield file
                 os.rename(part, name, src_dir_fd=place, dst_dir_fd=place)
                 os.fsync(place)
-            except OSError as error:
-                raise self._failed(path, error) from error
-
-    def bring(self, source: int, path: str) -> None:
-        """Copy an open file to here, with its time: under its name once all of it is synced."""
-        status = os.fstat(source)
-        with self._parent(path) as (place, name):
-            part = f"{name}.part"
-            try:
-                _unlink(part, place)
-                with os.fdopen(os.open(part, _NEW, 0o644, dir_fd=place), "wb") as file:
-                    left = status.st_size  # it may grow meanwhile
-                    while left > 0 and (piece := os.read(source, min(_PIECE, left))):
-                        left -= file.write(piece)
-                    file.flush()
-                    os.utime(file.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
-                self.sync()  # before it has its name: the next run trusts size and time
-                os.rename(part, name, src_dir_fd=place, dst_dir_fd=place)
             except OSError as error:
                 raise self._failed(path, error) from error
 
@@ -165,10 +163,7 @@ class Volume:
     def sync(self) -> None:
         """Have all that was written on the disk. Raises StateError."""
         with self._directory("") as place:
-            try:
-                libc.call("syncfs", place)
-            except OSError as error:
-                raise self._failed("", error) from error
+            atomic.sync_descriptor(place, self.at)
 
     def settle(self) -> None:
         """Have what was written stand where it is read without a journal (GRUB): ro, and rw."""
@@ -177,7 +172,7 @@ class Volume:
         again = mount_call.REMOUNT | self._flags
         mount_call.mount("none", self.at, "", again | mount_call.RDONLY)
         if not mount_call.mount("none", self.at, "", again):
-            raise StateError(f"cannot write on {self.at} any more: {mount_call.last_error()}")
+            raise StateError(f"cannot write on {self.at} any more: {libc.last_error()}")
 
     @contextmanager
     def _parent(self, path: str) -> Iterator[tuple[int, str]]:

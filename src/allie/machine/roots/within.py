@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from allie.core.errors import PathRefused, StateError
-from allie.machine.files import tree
+from allie.machine.files import atomic, tree
 from allie.machine.roots import clone, paths
 
 LARGEST = 1 << 20  # bytes of a file of settings
@@ -32,12 +32,7 @@ def read(top: str, path: str, most: int = LARGEST) -> bytes | None:
     """
     try:
         with opened(top, path) as descriptor:
-            pieces = []
-            left = most + 1
-            while left and (piece := os.read(descriptor, min(left, 1 << 20))):
-                pieces.append(piece)
-                left -= len(piece)
-            return b"".join(pieces) if left else None
+            return atomic.read_open(descriptor, most)
     except (PathRefused, OSError):
         return None
 
@@ -70,9 +65,7 @@ def opened(top: str, path: str) -> Iterator[int]:
 def status(top: str, path: str) -> os.stat_result | None:
     """What lstat says of what a path leads to in the tree; None where that is nothing."""
     try:
-        real = paths.Inside(top).file(path)
-        with paths.parent_descriptor(top, real) as (above, name):
-            return os.stat(name or ".", dir_fd=above, follow_symlinks=False)
+        return paths.status(top, paths.Inside(top).file(path))
     except (PathRefused, OSError):
         return None
 

@@ -18,7 +18,8 @@ from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
 from allie.machine.confined import confining
 from allie.machine.confined.confining import View
-from allie.machine.programs import privileges, process, process_groups
+from allie.machine.programs import capabilities as powers
+from allie.machine.programs import process, process_groups
 
 BACKLOG = 128  # calls that the kernel holds until the daemon takes them; rsync's own default is 5
 _GREETING = 20.0  # seconds in which a caller has to name a module
@@ -70,7 +71,7 @@ def _complain(number: int, address: object, port: int, *, is_named: bool) -> Non
 
 def start(
     argv: Sequence[str],
-    streams: tuple[int, int, int],
+    streams: tuple[int | None, int, int],
     capabilities: Sequence[int],
     view: View | None,
 ) -> int:
@@ -87,7 +88,7 @@ def start(
             except (StateError, OSError) as error:
                 words = f"allie: {argv[0]} is not kept to the store's directories: {error}\n"
                 os.write(2, words.encode(errors="replace"))
-        privileges.keep_only(*capabilities)
+        powers.keep_only(*capabilities)
         return process.execute(argv, process.environment())
 
     return confining.fork_first(work, streams)
@@ -140,7 +141,7 @@ def attend(daemon: int, most: int) -> int:
         poll.poll(process_groups.LOOK * 1000)
         code = process.wait_until(daemon, 0.0)
         if code is not None:
-            return code if code >= 0 else 128 - code
+            return process_groups.as_shell(code)
         callers.look()
 
 

@@ -18,12 +18,10 @@ from allie.core.image import machine_own
 from allie.core.image.machine_own import Rule
 from allie.core.image.rewrites import Own
 from allie.core.value import Value
-from allie.machine.roots import within
-from allie.machine.roots.paths import Inside, parent_descriptor
+from allie.machine.roots import paths, within
+from allie.machine.roots.paths import Inside
 
 _COMMON = ("localhost", "debian", "ubuntu", "fedora", "linux", "host")
-
-
 # Where systems have their host's name: most of today; SUSE before systemd; EL6; OpenRC
 _HOST_NAMES = (
     ("etc/hostname", r"^[ \t]*([^#\s]\S*)"),
@@ -82,9 +80,8 @@ def mentions(top: str, words: tuple[str, ...]) -> list[str]:
 
 def _plain(top: str, real: str) -> str:
     """The text of a file that is no link; "" of what is none, or is large."""
-    with parent_descriptor(top, real) as (above, name):
-        st = os.stat(name, dir_fd=above, follow_symlinks=False)
-    return (within.text(top, real) or "") if stat.S_ISREG(st.st_mode) else ""
+    is_file = stat.S_ISREG(paths.status(top, real).st_mode)
+    return (within.text(top, real) or "") if is_file else ""
 
 
 def _over(rule: Rule, top: str, own: Own, *, do: bool) -> Iterator[Found]:
@@ -116,8 +113,7 @@ def _made(rule: Rule, top: str, *, do: bool) -> Iterator[Found]:
 
 def _wanted(rule: Rule, top: str, path: str, own: Own) -> Iterator[tuple[str, str, bytes | None]]:
     """What a rule says of one path: (path, in words, the new content or None: it goes)."""
-    with parent_descriptor(top, path) as (above, name):
-        st = os.stat(name, dir_fd=above, follow_symlinks=False)
+    st = paths.status(top, path)
     is_file = stat.S_ISREG(st.st_mode)
     if rule.action == machine_own.REMOVE or (rule.action == machine_own.FILE and is_file):
         yield path, "removed", None
@@ -142,8 +138,7 @@ def _below(rule: Rule, top: str, path: str) -> Iterator[tuple[str, str, bytes | 
         if is_dir:
             continue
         below = f"{path}/{name}"
-        with parent_descriptor(top, below) as (above, last):
-            st = os.stat(last, dir_fd=above, follow_symlinks=False)
+        st = paths.status(top, below)
         keep = rule.action == machine_own.LOGS and not machine_own.is_rotated(
             os.path.basename(name)
         )

@@ -20,7 +20,7 @@ from allie.machine.programs import process
 from allie.machine.programs.process_groups import Bounds
 from allie.machine.transfer import rsync
 from allie.server.images import from_tree
-from allie.server.images.draft import Part
+from allie.server.images.draft import Draft
 
 _STALL = 300  # seconds; a golden machine may be slow to list its files
 _ADDRESS = re.compile(r"(ssh://[^/]+(/.*)?|rsync://[^/]+/.+)")
@@ -37,7 +37,7 @@ def check_address(address: str) -> None:
 
 
 def capture(
-    part: Part, address: str, wanted: tuple[str, ...], bandwidth: str = ""
+    work: Draft, address: str, wanted: tuple[str, ...], bandwidth: str = ""
 ) -> list[LeftOut]:
     """Bring the golden machine's root; what was left out.
 
@@ -49,7 +49,7 @@ def capture(
         if not path.startswith("/"):
             raise UsageError(f"--with {path}: not an absolute path")
     rows = not_captured.rows(wanted)
-    machine = _machine(part, address)
+    machine = _machine(work, address)
     options = [*rsync.transport(address, _STALL), "-vv", "--info=NONE", "--debug=NONE"]
     options += [] if machine.has_subvolumes else ["-x"]  # which takes them for other file systems
     options += [f"--bwlimit={bandwidth}"] * bool(bandwidth)
@@ -58,21 +58,21 @@ def capture(
     options += [*not_captured.ways(wanted), *not_captured.files(swap), *not_captured.filters(rows)]
     options += not_captured.mounted(machine.mounts, wanted)
     sources = _sources(address, wanted)
-    done = from_tree.bring(part, sources, options, address, stall=_STALL, is_running=True)
-    from_tree.need_root(part.tree, address, force=False)
+    done = from_tree.bring(work, sources, options, address, stall=_STALL, is_running=True)
+    from_tree.need_root(work.tree, address, force=False)
     others = sorted(mount_table.other_disks(machine.mounts, "/") - set(wanted))
     left = [LeftOut(path, "swap") for path in sorted(swap)]
     left += [LeftOut(point, "another file system: --with takes it in") for point in others]
     return _hidden(done.out, rows) + left
 
 
-def tell_done(part: Part, address: str) -> bool:
+def tell_done(work: Draft, address: str) -> bool:
     """Let the offer end; False where it could not be told."""
     mailbox = offering.mailbox(address)
     if not mailbox:
         return True
-    note = f"{part.top}.{offering.MESSAGE}"
-    atomic.write(note, f"{os.path.basename(part.image)} on {os.uname().nodename}\n", durable=False)
+    note = f"{work.top}.{offering.MESSAGE}"
+    atomic.write(note, f"{os.path.basename(work.image)} on {os.uname().nodename}\n", durable=False)
     reach = rsync.transport(address, _STALL)
     argv = ["rsync", *reach, "--", note, f"{mailbox}/{offering.MESSAGE}"]
     done = process.run(argv, bounds=Bounds(_STALL))
@@ -108,7 +108,7 @@ def _hidden(out: bytes, rows: list[not_captured.Row]) -> list[LeftOut]:
     ]
 
 
-def _machine(part: Part, address: str) -> Machine:
+def _machine(work: Draft, address: str) -> Machine:
     """What the golden machine says of itself; what an offer of an older client says: nothing."""
     reach = rsync.transport(address, _STALL)
     if address.startswith("ssh://"):
@@ -120,8 +120,8 @@ def _machine(part: Part, address: str) -> Machine:
         real, _, said = done.out.partition(b"\n")
         if not real.startswith(b"/"):
             raise StoreError(f"{address}: cannot be asked what is mounted: {done.last_words()}")
-        return described(said, os.fsdecode(real))
-    about, note = offering.about(address), f"{part.top}.{offering.MACHINE}"
+        return described(said.decode(errors="surrogateescape"), os.fsdecode(real))
+    about, note = offering.about(address), f"{work.top}.{offering.MACHINE}"
     if not about:
         return Machine()
     try:

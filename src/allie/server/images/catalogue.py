@@ -98,12 +98,12 @@ def remove(store: str, name: str) -> bool:
     there = name in names(store)
     if not there and name not in draft.unfinished(store):
         need(store, name)
-    with draft.begun(store, name) as part:
+    with draft.begun(store, name) as work:
         if there:
-            draft.empty(part)
-            os.rename(part.image, part.tree)
-            atomic.sync_directory(os.path.dirname(part.image))
-        draft.drop(part)
+            draft.empty(work)
+            os.rename(work.image, work.tree)
+            atomic.sync_directory(os.path.dirname(work.image))
+        draft.drop(work)
     return there
 
 

@@ -28,26 +28,14 @@ HIDDEN = ".parts"
 _MOST = 8  # earlier attempts that are kept; rsync links to 20 places at most
 
 
-class Part(Value):
+class Draft(Value):
     """An image's next version, which we alone work on."""
 
     image: str  # where it will be
     top: str
-
-    @property
-    def tree(self) -> str:
-        """The version in the making."""
-        return f"{self.top}/tree"
-
-    @property
-    def old(self) -> str:
-        """The version that was replaced."""
-        return f"{self.top}/old"
-
-    @property
-    def source(self) -> str:
-        """What an archive holds, until its root is made of it."""
-        return f"{self.top}/source"
+    tree: str  # the version in the making
+    old: str  # the version that was replaced
+    source: str  # what an archive holds, until its root is made of it
 
     @property
     def links(self) -> list[str]:
@@ -57,7 +45,7 @@ class Part(Value):
 
 
 @contextmanager
-def begun(store: str, name: str) -> Iterator[Part]:
+def begun(store: str, name: str) -> Iterator[Draft]:
     """Work on the next version of an image. Raises Busy if somebody else does."""
     image = f"{store}/images/{settings.check_name(name, 'image')}"
     if os.path.islink(image):
@@ -75,60 +63,60 @@ def begun(store: str, name: str) -> Iterator[Part]:
             atomic.write(f"{top}/boot", "", durable=False)
         try:
             _clear_old(image, top)
-            yield Part(image, top)
+            yield Draft(image, top, f"{top}/tree", f"{top}/old", f"{top}/source")
         finally:
             _tidy(top)
     finally:
         os.close(descriptor)
 
 
-def fresh(part: Part) -> None:
+def fresh(work: Draft) -> None:
     """Make an empty tree; one that is there already was cut short, and is an earlier one now.
 
     It must not be filled further: rsync would change the attributes of files that the present
     version shares with it.
     """
-    if os.path.lexists(part.tree):
-        names = _earlier(part.top)
+    if os.path.lexists(work.tree):
+        names = _earlier(work.top)
         number = int(names[-1].partition(".")[2]) + 1 if names else 0
-        os.rename(part.tree, f"{part.top}/earlier.{number:06}")
-        _thin_out(part)
-    os.mkdir(part.tree, 0o755)
-    os.chmod(part.tree, 0o755)  # whatever the umask
+        os.rename(work.tree, f"{work.top}/earlier.{number:06}")
+        _thin_out(work)
+    os.mkdir(work.tree, 0o755)
+    os.chmod(work.tree, 0o755)  # whatever the umask
 
 
-def empty(part: Part) -> None:
+def empty(work: Draft) -> None:
     """Make an empty tree, and forget all earlier attempts."""
-    for name in os.listdir(part.top):
+    for name in os.listdir(work.top):
         if name != "boot":
-            tree_copies.discard(f"{part.top}/{name}")
-    fresh(part)
+            tree_copies.discard(f"{work.top}/{name}")
+    fresh(work)
 
 
-def switch(part: Part) -> None:
+def switch(work: Draft) -> None:
     """Make the tree the image, in one step, once all of it is on the disk.
 
     Its top is root's, and open to read: whatever directory or archive it came from, it will be `/`.
     """
-    os.chown(part.tree, 0, 0)
-    os.chmod(part.tree, os.stat(part.tree).st_mode & 0o755 | 0o555)
-    atomic.sync_filesystem(part.tree)
-    if os.path.lexists(part.image):
-        if atomic.exchange(part.tree, part.image):
-            os.rename(part.tree, part.old)
+    os.chown(work.tree, 0, 0)
+    os.chmod(work.tree, os.stat(work.tree).st_mode & 0o755 | 0o555)
+    atomic.sync_filesystem(work.tree)
+    if os.path.lexists(work.image):
+        if atomic.exchange(work.tree, work.image):
+            os.rename(work.tree, work.old)
         else:  # for a moment there is no such image; a PC that asks just then asks again
-            os.rename(part.image, part.old)
-            os.rename(part.tree, part.image)
+            os.rename(work.image, work.old)
+            os.rename(work.tree, work.image)
     else:
-        os.rename(part.tree, part.image)
-    atomic.sync_directory(os.path.dirname(part.image))
-    drop(part)
+        os.rename(work.tree, work.image)
+    atomic.sync_directory(os.path.dirname(work.image))
+    drop(work)
 
 
-def drop(part: Part) -> None:
+def drop(work: Draft) -> None:
     """Remove all that was prepared, or what it replaced. What cannot be removed is set aside."""
-    _need_no_mount(part.top)
-    _remove(part.top)
+    _need_no_mount(work.top)
+    _remove(work.top)
 
 
 def unfinished(store: str) -> list[str]:
@@ -148,9 +136,9 @@ def _clear_old(image: str, top: str) -> None:
 
 
 def _holds_work(top: str) -> bool:
-    """Whether a part holds more than what is on its way out, and nobody is at it."""
+    """Whether a draft holds more than what is on its way out, and nobody is at it."""
     try:
-        if _work(top) <= {"old"}:
+        if _content(top) <= {"old"}:
             return False
     except OSError:
         return False  # it has just ended
@@ -163,18 +151,18 @@ def _tidy(top: str) -> None:
         os.rmdir(f"{top}/tree")
     except OSError:
         pass  # it is not there, or not empty
-    if os.path.isdir(top) and not _work(top):
+    if os.path.isdir(top) and not _content(top):
         _remove(top)
 
 
-def _work(top: str) -> set[str]:
-    """What a part holds, but for its notes, and for what could not be removed."""
+def _content(top: str) -> set[str]:
+    """What a draft holds, but for its notes, and for what could not be removed."""
     names = {name for name in os.listdir(top) if not removing.is_aside(name)}
     return names - {"boot", "rsync"}
 
 
 def _remove(top: str) -> None:
-    """Remove a part; it stays, with what is set aside in it, where that cannot be removed."""
+    """Remove a draft; it stays, with what is set aside in it, where that cannot be removed."""
     for name in os.listdir(top):
         if not removing.is_aside(name):
             tree_copies.discard(f"{top}/{name}")
@@ -182,12 +170,12 @@ def _remove(top: str) -> None:
         os.rmdir(top)
 
 
-def _thin_out(part: Part) -> None:
+def _thin_out(work: Draft) -> None:
     """Of too many attempts, drop the one that came least far."""
-    names = _earlier(part.top)
+    names = _earlier(work.top)
     if len(names) > _MOST:
-        counts = {name: sum(1 for _ in tree.listing(f"{part.top}/{name}")) for name in names}
-        tree_copies.discard(f"{part.top}/{min(names, key=lambda name: counts[name])}")
+        counts = {name: sum(1 for _ in tree.listing(f"{work.top}/{name}")) for name in names}
+        tree_copies.discard(f"{work.top}/{min(names, key=lambda name: counts[name])}")
 
 
 def _earlier(top: str) -> list[str]:

@@ -15,7 +15,7 @@ from allie.machine.files import tree
 from allie.machine.programs import process
 from allie.machine.roots import paths, within
 from allie.server.images import draft, from_tree, oci
-from allie.server.images.draft import Part
+from allie.server.images.draft import Draft
 from allie.server.images.oci import Wanted
 
 DEBIAN = "mmdebstrap:"
@@ -37,81 +37,81 @@ def is_container(top: str) -> bool:
     return oci.is_layout(top) or oci.is_docker(top)
 
 
-def from_tar(part: Part, archive: str, wanted: Wanted) -> None:
+def from_tar(work: Draft, archive: str, wanted: Wanted) -> None:
     """Unpack a tar of any compression; an OCI archive is a tar of an OCI layout."""
-    draft.empty(part)
+    draft.empty(work)
     # --force-local: tar takes a name with a colon for a file on another machine
-    argv = ["tar", "-x", "-p", "--force-local", "-f", archive, "-C", part.tree]
+    argv = ["tar", "-x", "-p", "--force-local", "-f", archive, "-C", work.tree]
     argv += ["--numeric-owner", "--acls", "--xattrs", "--xattrs-include=*"]
     argv += [f"--xattrs-exclude={name}" for name in _FOREIGN]
-    _run(part, argv, archive)
-    if is_container(part.tree):
-        if oci.is_layout(part.tree):
-            _need_plain(part, archive)
-        os.rename(part.tree, part.source)
-        _from_layout(part, part.source, wanted, archive)
+    _run(work, argv, archive)
+    if is_container(work.tree):
+        if oci.is_layout(work.tree):
+            _need_plain(work, archive)
+        os.rename(work.tree, work.source)
+        _from_layout(work, work.source, wanted, archive)
 
 
-def from_layout(part: Part, layout: str, wanted: Wanted) -> None:
+def from_layout(work: Draft, layout: str, wanted: Wanted) -> None:
     """Unpack an image of containers' from a directory."""
-    draft.empty(part)
-    os.rmdir(part.tree)
-    _from_layout(part, os.path.realpath(layout), wanted, layout)
+    draft.empty(work)
+    os.rmdir(work.tree)
+    _from_layout(work, os.path.realpath(layout), wanted, layout)
 
 
-def from_packages(part: Part, recipe: Recipe) -> None:
+def from_packages(work: Draft, recipe: Recipe) -> None:
     """Have mmdebstrap make a Debian."""
     from_tree.need_program("mmdebstrap", "mmdebstrap")
-    draft.empty(part)
+    draft.empty(work)
     argv = ["mmdebstrap", "--format=directory", f"--variant={recipe.variant}"]
     argv += [f"--include={recipe.include}"] if recipe.include else []
-    argv += [recipe.suite, part.tree, *([recipe.mirror] if recipe.mirror else [])]
-    _run(part, argv, f"{DEBIAN}{recipe.suite}")
+    argv += [recipe.suite, work.tree, *([recipe.mirror] if recipe.mirror else [])]
+    _run(work, argv, f"{DEBIAN}{recipe.suite}")
     for name in ("etc/hostname", "etc/resolv.conf"):  # copies of this machine's
-        within.remove(part.tree, paths.Inside(part.tree).entry(name))
+        within.remove(work.tree, paths.Inside(work.tree).entry(name))
 
 
-def _from_layout(part: Part, layout: str, wanted: Wanted, shown: str) -> None:
+def _from_layout(work: Draft, layout: str, wanted: Wanted, shown: str) -> None:
     """Let umoci apply the layers of one image.
 
     umoci wants a tag, which not every layout has: it gets a layout of ours, with the same blobs. It
     takes all behind a colon for the tag, so it is given no path of the store's.
     """
     from_tree.need_program("umoci", "umoci")
-    ours, bundle = f"{part.top}/layout", f"{part.top}/bundle"
+    ours, bundle = f"{work.top}/layout", f"{work.top}/bundle"
     try:
         oci.lay_out(layout, wanted, ours, shown)
     except AllieError:
-        draft.drop(part)
+        draft.drop(work)
         raise
     place = os.open(ours, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         image = f"/proc/{os.getpid()}/fd/{place}:{oci.CHOSEN}"
-        _run(part, ["umoci", "unpack", "--image", image, bundle], shown)
+        _run(work, ["umoci", "unpack", "--image", image, bundle], shown)
     finally:
         os.close(place)
-    os.rename(f"{bundle}/rootfs", part.tree)
+    os.rename(f"{bundle}/rootfs", work.tree)
 
 
-def _need_plain(part: Part, shown: str) -> None:
+def _need_plain(work: Draft, shown: str) -> None:
     """Raise StoreError where a layout out of an archive has more than files and directories.
 
     A link in it could hand this server's own files to whatever reads the layout, a fifo stop it.
     """
-    for path, is_dir in tree.listing(part.tree):
-        if not is_dir and not stat.S_ISREG(os.lstat(f"{part.tree}/{path}").st_mode):
-            draft.drop(part)
+    for path, is_dir in tree.listing(work.tree):
+        if not is_dir and not stat.S_ISREG(os.lstat(f"{work.tree}/{path}").st_mode):
+            draft.drop(work)
             raise StoreError(f"{shown}: {path} in it is no regular file", "no OCI image has such")
 
 
-def _run(part: Part, argv: Sequence[str], shown: str) -> None:
+def _run(work: Draft, argv: Sequence[str], shown: str) -> None:
     """Run an unpacking program. Where it fails, nothing is left but the room."""
     done = process.run(argv)
     if done.code == 0:
         return
-    draft.drop(part)
+    draft.drop(work)
     if done.full_disk:
-        words = f"the disk under {part.top} is full: {done.full_disk}"
+        words = f"the disk under {work.top} is full: {done.full_disk}"
         raise StoreError(words, "make room; nothing is left")
     said = done.err.decode(errors="replace")
     lines = [line for line in said.splitlines() if "exit" not in line.lower() and line.strip()]

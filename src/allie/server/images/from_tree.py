@@ -21,7 +21,7 @@ from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import Bounds
 from allie.machine.transfer import rsync
 from allie.server.images import catalogue, draft
-from allie.server.images.draft import Part
+from allie.server.images.draft import Draft
 
 _MOST_SAID = 1 << 12  # pieces, of up to 64 KiB each, of what is told of what was left out
 _SWAP_AT = tuple(size - 10 for size in (4 << 10, 8 << 10, 16 << 10, 64 << 10))  # a page's end
@@ -30,7 +30,7 @@ _LEAST_SWAP = 40 << 10  # bytes
 _VANISHED = 24  # rsync: files went away while it read; a running system does that
 
 
-def from_directory(part: Part, source: str, store: str, *, force: bool) -> list[LeftOut]:
+def from_directory(work: Draft, source: str, store: str, *, force: bool) -> list[LeftOut]:
     """Bring a directory of this machine, with its subvolumes; what is left out.
 
     That is what is mounted in it, read-only subvolumes, which are snapshots, and swap files that
@@ -48,31 +48,31 @@ def from_directory(part: Part, source: str, store: str, *, force: bool) -> list[
     if machine.has_subvolumes:
         left.update((path, "a read-only snapshot") for path in _snapshots(real, set(left)))
     bring(
-        part, [f"{real}/"], [*not_captured.files(machine.swap), *not_captured.mounted(left)], source
+        work, [f"{real}/"], [*not_captured.files(machine.swap), *not_captured.mounted(left)], source
     )
     swap = [LeftOut(path, "swap") for path in machine.swap if os.path.lexists(real + path)]
     return [LeftOut(real + path, why) for path, why in left.items()] + swap
 
 
-def without_swap(part: Part) -> list[LeftOut]:
+def without_swap(work: Draft) -> list[LeftOut]:
     """Remove swap files from a tree that was brought, whatever their names; what they were.
 
     By mkswap's signature alone: their sizes need not be of whole pages (`fallocate -l 2GB`).
     """
     found = []
-    for path, is_dir in tree.listing(part.tree):
-        st = os.lstat(f"{part.tree}/{path}")
+    for path, is_dir in tree.listing(work.tree):
+        st = os.lstat(f"{work.tree}/{path}")
         if is_dir or not stat.S_ISREG(st.st_mode):
             continue
-        if st.st_size >= _LEAST_SWAP and _is_swap(part, path):
-            os.unlink(f"{part.tree}/{path}")
+        if st.st_size >= _LEAST_SWAP and _is_swap(work, path):
+            os.unlink(f"{work.tree}/{path}")
             found.append(LeftOut(f"/{path}", "swap"))
     return found
 
 
-def _is_swap(part: Part, path: str) -> bool:
+def _is_swap(work: Draft, path: str) -> bool:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(f"{part.tree}/{path}", flags)
+    descriptor = os.open(f"{work.tree}/{path}", flags)
     try:
         return any(os.pread(descriptor, 10, at) in _SWAP for at in _SWAP_AT)
     finally:
@@ -93,7 +93,7 @@ def _snapshots(top: str, points: set[str]) -> Iterator[str]:
 
 
 def bring(
-    part: Part,
+    work: Draft,
     wanted: list[str],
     options: Sequence[str],
     shown: str,
@@ -101,12 +101,12 @@ def bring(
     stall: int | None = None,
     is_running: bool = False,
 ) -> Finished:
-    """Fill the part with rsync; tried once more where files changed meanwhile.
+    """Fill the draft by rsync; tried once more where files changed meanwhile.
 
     is_running: the source is a system at work, whose files may vanish while they are read. All that
     rsync says of it is in the result, also where it is shown as progress.
     """
-    able = rsync.version(f"{part.top}/rsync")
+    able = rsync.version(f"{work.top}/rsync")
     words, show = console.progress(shown)
     said: list[bytes] = []
 
@@ -117,10 +117,10 @@ def bring(
             show(output)
 
     for _ in range(2):
-        draft.fresh(part)
-        flags = [*options, *words, *rsync.exact_times(able, f"{part.top}/boot")]
-        flags += [rsync.BY_CONTENT] * bool(part.links)
-        argv = rsync.fetch(able, flags, wanted, part.tree, part.links)
+        draft.fresh(work)
+        flags = [*options, *words, *rsync.exact_times(able, f"{work.top}/boot")]
+        flags += [rsync.BY_CONTENT] * bool(work.links)
+        argv = rsync.fetch(able, flags, wanted, work.tree, work.links)
         said.clear()
         bounds = Bounds(stall) if stall else None
         done = process.run(argv, bounds=bounds, on_output=keep_and_show if is_running else show)
@@ -128,7 +128,7 @@ def bring(
         if not rsync.may_settle(done):
             break
     if done.full_disk:
-        raise full(part, rsync.reason(done))
+        raise full(work, rsync.reason(done))
     if not (is_running and done.code == _VANISHED):
         rsync.check(done, shown)
     return done
@@ -145,11 +145,11 @@ def need_root(top: str, source: str, *, force: bool) -> None:
         )
 
 
-def full(part: Part, words: str) -> StateError:
+def full(work: Draft, words: str) -> StateError:
     """The disk of the store is full; what came stays for the next attempt."""
-    name = os.path.basename(part.image)
+    name = os.path.basename(work.image)
     return StateError(
-        f"the disk under {part.top} is full: {words}",
+        f"the disk under {work.top} is full: {words}",
         f"make room and run this again: it goes on from here; or allie image remove {name}",
     )
 

@@ -26,8 +26,8 @@ from allie.machine import libc
 from allie.machine.confined import sealed_run
 from allie.machine.files import atomic, lock, tree
 from allie.machine.mounts import mount_call
-from allie.machine.mounts.mount_call import BIND, NODEV, NOSUID, REMOUNT
-from allie.machine.programs import privileges, process
+from allie.machine.mounts.mount_call import BIND, NEWIPC, NEWNET, NODEV, NOSUID, REMOUNT
+from allie.machine.programs import capabilities, process
 from allie.machine.roots import within
 from allie.machine.transfer import image_fetch, rsync
 from allie.server import kit
@@ -81,8 +81,7 @@ esac
 _CELL = "/cell"  # where the layer is, in the tree that the image's program is shut into
 _LONGEST_FILE = 4 << 30  # bytes
 # What making an initramfs takes: files of any owner are copied, with their modes
-_KEPT = (privileges.CHOWN, privileges.DAC_OVERRIDE, privileges.FOWNER, privileges.FSETID)
-_NEWIPC, _NEWNET = 0x08000000, 0x40000000  # linux/sched.h
+_KEPT = (capabilities.CHOWN, capabilities.DAC_OVERRIDE, capabilities.FOWNER, capabilities.FSETID)
 _SAID = 1 << 16  # bytes of what it said that are looked at
 
 
@@ -177,10 +176,8 @@ def _make_initramfs(image: str, release: str, made: str, work: str) -> None:
     atomic.write(f"{work}/made/made", made, durable=False)
     argv = ["mkinitramfs", "-d", f"/{_OWN}/conf", "-o", f"/{_OWN}/initrd", release]
     log = f"{work}/log"
-    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    pid = process.fork(lambda: _inside(image, work, argv), (null, out, out))
-    os.close(null)
+    pid = process.fork(lambda: _inside(image, work, argv), (None, out, out))
     os.close(out)
     code = process.wait(pid)
     if code != 0 or not within.is_file(f"{work}/made", "initrd"):
@@ -218,35 +215,29 @@ def _inside(image: str, work: str, argv: list[str]) -> int:
     The layer is one of two directories of a new, empty `/`; the server's own is gone by then.
     """
     mount_call.become_private()
-    libc.call("unshare", _NEWNET | _NEWIPC)
+    libc.call("unshare", NEWNET | NEWIPC)
     resource.setrlimit(resource.RLIMIT_FSIZE, (_LONGEST_FILE, _LONGEST_FILE))
     for each in ("root", "upper", "layer", "cell"):
         os.mkdir(f"{work}/{each}", 0o755)
     cell, root = f"{work}/cell", f"{work}/cell{_CELL}"
-    _need(mount_call.mount("tmpfs", cell, "tmpfs", NOSUID | NODEV, "mode=755"), cell)
+    mount_call.need("tmpfs", cell, "tmpfs", NOSUID | NODEV, "mode=755")
     for each in (root, f"{cell}/proc"):
         os.mkdir(each, 0o755)
     options = f"lowerdir={_plain(image)},upperdir={work}/upper,workdir={work}/layer"
     if not mount_call.mount("overlay", root, "overlay", NOSUID | NODEV, options):
         able = rsync.version(f"{work}/rsync")
         process.run(image_fetch.bring(able, [], image, f"{work}/root"), check=True)
-        _need(mount_call.mount(f"{work}/root", root, "", BIND), root)
-        _need(mount_call.mount("none", root, "", BIND | REMOUNT | NOSUID | NODEV), root)
+        mount_call.need(f"{work}/root", root, "", BIND)
+        mount_call.need("none", root, "", BIND | REMOUNT | NOSUID | NODEV)
     within.remove(root, _OWN)
     os.mkdir(f"{root}/{_OWN}", 0o755)
-    _need(mount_call.mount(f"{work}/made", f"{root}/{_OWN}", "", BIND), root)
-    _need(mount_call.mount("/proc", f"{cell}/proc", "", BIND), cell)
+    mount_call.need(f"{work}/made", f"{root}/{_OWN}", "", BIND)
+    mount_call.need("/proc", f"{cell}/proc", "", BIND)
     mount_call.pivot(cell)
     environment = {"PATH": process.PATH, "LANG": "C.UTF-8", "HOME": "/root", "TMPDIR": "/var/tmp"}
-    privileges.keep_only(*_KEPT)
+    capabilities.keep_only(*_KEPT)
     os.umask(0o022)
     return sealed_run.execute(_CELL, "", argv, environment)
-
-
-def _need(mounted: bool, where: str) -> None:
-    """Raise StateError where the kernel did not mount."""
-    if not mounted:
-        raise StateError(f"cannot mount below {where}", "run this as root")
 
 
 def _plain(path: str) -> str:

@@ -1,18 +1,15 @@
-"""What nobody who starts ALLiE hands on to it, or to what it starts in turn.
+"""Which signals end ALLiE, and that its children begin with none ignored or held back.
 
-A timer, cron, a terminal or another program each leave something behind in a process that they
-start: a standard output that is closed, signals that are ignored or held back. A tick would go
-wrong by it, and a conf script do another thing than an hour ago, for reasons that no log shows. So
-ALLiE puts right at its beginning what it needs itself (`have_streams`, `heed`), and each of its
+A timer, cron, a terminal or another program may start ALLiE with some signals ignored or blocked. A
+tick would go wrong by it, and a conf script do another thing than an hour ago, for reasons that no
+log shows. So ALLiE puts right at its beginning what it needs itself (`heed`), and each of its
 children begins as a fresh process does (`renew`). What `allie enter` becomes is its caller's own
 program: that one gets what the caller has.
 """
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 
 from allie.core.value import TYPE_CHECKING
 
@@ -30,21 +27,6 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by signal {number}")
         self.number = number
-
-
-def have_streams() -> None:
-    """Have standard input, output and error, if only /dev/null.
-
-    Else the next file that is opened, say the ledger, would be what is printed to.
-    """
-    for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number is free
-    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 def heed() -> None:
