@@ -12,7 +12,7 @@ from allie.cli import options
 from allie.client.boot import install_loader
 from allie.client.mirror import stores
 from allie.client.setup import install
-from allie.client.setup.install import Plan
+from allie.client.setup.install import Installation
 from allie.core.boot import disk_layout
 from allie.core.conf import settings as configuration
 from allie.core.conf.settings import Settings
@@ -88,7 +88,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     return Settings(name, (store,), overlays, image, host=host)
 
 
-def _need_loader(plan: Plan) -> None:
+def _need_loader(plan: Installation) -> None:
     """Ask whether the image has systemd-boot, where the layout wants it: nothing is written yet."""
     if all(each.kind != disk_layout.EFI_BOOT for each in plan.parts):
         return
@@ -97,7 +97,7 @@ def _need_loader(plan: Plan) -> None:
         raise StateError(f"image {image} has no systemd-boot", install_loader.SYSTEMD_PACKAGES)
 
 
-def _warn_of_image(plan: Plan) -> None:
+def _warn_of_image(plan: Installation) -> None:
     """Say what the image has not, and a tick needs; a conf script may yet bring it."""
     own = plan.settings
     missing = [name for name in ("python3", "rsync") if not _in_image(own, f"usr/bin/{name}")]
@@ -120,7 +120,7 @@ def _own_name() -> str:
     return configuration.check_name(name, "host")
 
 
-def _show(plan: Plan) -> None:
+def _show(plan: Installation) -> None:
     """What will be done, to the last partition."""
     own = plan.settings
     console.say(f"{plan.disk} ({plan.mib >> 10} GiB){', to be gone on with' * plan.goes_on}:")
@@ -136,7 +136,7 @@ def _show(plan: Plan) -> None:
     console.say(f"the PC is {plan.host}; overlays: {', '.join(own.overlays)}")
 
 
-def _ask(plan: Plan) -> None:
+def _ask(plan: Installation) -> None:
     if not sys.stdin.isatty():
         raise UsageError("nobody is here to be asked", "--yes")
     sys.stdout.write(console.printable(f"write on {plan.disk}? Type yes: "))

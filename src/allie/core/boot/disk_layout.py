@@ -45,7 +45,7 @@ TYPES[EFI_BOOT] = TYPES[ESP]
 _LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 
 
-class Partition(Value):
+class PlannedPartition(Value):
     """One partition of a layout, as it is to be on a disk of a known size."""
 
     kind: str
@@ -71,10 +71,10 @@ class Partition(Value):
         return f"LABEL={self.label}" if self.label else f"PARTLABEL={self.name}"
 
 
-def fit(text: str, disk: int) -> tuple[Partition, ...]:
+def fit(text: str, disk: int) -> tuple[PlannedPartition, ...]:
     """The partitions of a layout on a disk of so many MiB. Raises SettingsError."""
     wanted, loader = _read(text)
-    parts = [Partition(BIOS, "allie-bios", 1)] if loader == GRUB else []
+    parts = [PlannedPartition(BIOS, "allie-bios", 1)] if loader == GRUB else []
     rest = [name for name, size in wanted.items() if size == "rest"]
     if len(rest) > 1:
         raise SettingsError(f"the layout gives the rest of the disk to {' and '.join(rest)}")
@@ -90,16 +90,16 @@ def fit(text: str, disk: int) -> tuple[Partition, ...]:
                 f" ({_LEAST[kind]} at least)",
                 "give a layout with fewer or smaller partitions: --layout FILE",
             )
-        parts.append(Partition(kind, name if kind == SYSTEM else f"allie-{name}", mib))
+        parts.append(PlannedPartition(kind, name if kind == SYSTEM else f"allie-{name}", mib))
     if left < 0:
         raise SettingsError(f"the layout needs {disk - left} MiB, and the disk has {disk}")
     return tuple(parts)
 
 
-def script(parts: tuple[Partition, ...]) -> str:
+def script(parts: tuple[PlannedPartition, ...]) -> str:
     """What sfdisk(8) is told.
 
-    >>> print(script((Partition("system", "system1", 900),)), end="")
+    >>> print(script((PlannedPartition("system", "system1", 900),)), end="")
     label: gpt
     size=900MiB, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name="system1"
     """
@@ -110,7 +110,7 @@ def script(parts: tuple[Partition, ...]) -> str:
     return "\n".join(["label: gpt", *lines]) + "\n"
 
 
-def fstab(parts: tuple[Partition, ...]) -> str:
+def fstab(parts: tuple[PlannedPartition, ...]) -> str:
     """What every system of the PC mounts beside its own root."""
     lines = {
         SWAP: "LABEL=swap none swap sw,nofail 0 0",

@@ -113,7 +113,7 @@ def settle(
 
 
 def writes(step: Step) -> bool:
-    """Whether rsync puts something there."""
+    """Whether something is laid there."""
     return step.verb in (PLACE, RESTORE)
 
 

@@ -18,8 +18,8 @@ from allie.core.names import forbidden_paths
 from allie.core.value import Value
 
 # verbs
-PLACE = "place"  # rsync puts the offer there
-RESTORE = "restore"  # rsync puts the pristine file back; the entry goes
+PLACE = "place"  # ALLiE lays the offer there
+RESTORE = "restore"  # ALLiE puts the pristine file back; the entry goes
 REMOVE = "remove"  # what stands there goes
 NOTE = "note"  # the root is right; only the ledger changes
 FORGET = "forget"  # the root is left alone; the entry goes

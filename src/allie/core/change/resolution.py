@@ -75,7 +75,7 @@ class Resolution(Value):
     tagged: frozenset[str]  # paths that any overlay spells with a tag: they are 01overact's
 
 
-class _Candidate(Value):
+class _Variant(Value):
     rank: tags.Rank
     entry: Entry
 
@@ -147,7 +147,7 @@ def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> dict[str, 
     """Each path's best variant within one overlay."""
     name = overlay.name
     winners = {}
-    contested: dict[str, list[_Candidate]] = {}
+    contested: dict[str, list[_Variant]] = {}
     for spelling, is_dir in overlay.listing:
         if tags.SIGN in spelling:
             candidate = _candidate(name, spelling, is_dir, facts, draft)
@@ -157,7 +157,7 @@ def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> dict[str, 
             winners[spelling] = Entry._make((spelling, name, spelling, is_dir, ""))
     for path, candidates in contested.items():
         if path in winners:
-            candidates.append(_Candidate(tags.DEFAULT_RANK, winners[path]))
+            candidates.append(_Variant(tags.DEFAULT_RANK, winners[path]))
         best = _best(candidates, draft)
         if best:
             winners[path] = best
@@ -170,7 +170,7 @@ def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> dict[str, 
 
 def _candidate(
     overlay: str, spelling: str, is_dir: bool, facts: Facts, draft: _Draft
-) -> _Candidate | None:
+) -> _Variant | None:
     """A tagged name as a candidate for its path, or None (noted) where its tag does not fit."""
     path, tag = tags.unspell(spelling)
     draft.tagged.add(path)
@@ -185,10 +185,10 @@ def _candidate(
             draft.problems[spelling] = f"in overlay {overlay} it never fits: {wrong}"
         return None
     # A directory tagged absent is a statement about the path, not a directory to make.
-    return _Candidate(rank, entry._replace(is_dir=is_dir and tag.flag != "absent"))
+    return _Variant(rank, entry._replace(is_dir=is_dir and tag.flag != "absent"))
 
 
-def _best(candidates: list[_Candidate], draft: _Draft) -> Entry | None:
+def _best(candidates: list[_Variant], draft: _Draft) -> Entry | None:
     """The winner of one path within one overlay; None, with a problem noted, if there is none."""
     candidates.sort(key=lambda each: (tuple(-n for n in each.rank), each.entry.spelling))
     first, rest = candidates[0], candidates[1:]
@@ -210,5 +210,5 @@ def _best(candidates: list[_Candidate], draft: _Draft) -> Entry | None:
     return first.entry
 
 
-def _both(what: str, candidates: list[_Candidate]) -> str:
+def _both(what: str, candidates: list[_Variant]) -> str:
     return f"{what}: " + " and ".join(each.entry.source for each in candidates)

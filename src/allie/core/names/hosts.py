@@ -28,7 +28,7 @@ class _Span(Value):
     width: int  # 0: no leading zeros allowed
 
 
-class _Pattern(Value):
+class _HostPattern(Value):
     glob: globs.Pattern
     ranges: tuple[tuple[_Span, ...], ...]
 
@@ -99,7 +99,7 @@ def _flaw_of_glob(piece: str) -> str:
     return ""
 
 
-def _fits(pattern: _Pattern, name: str) -> bool:
+def _fits(pattern: _HostPattern, name: str) -> bool:
     if not pattern.ranges:
         return pattern.glob.matches(name)
     found = pattern.glob.numbers(name)
@@ -121,13 +121,13 @@ def _size(digits: str) -> tuple[int, str]:
 
 
 @lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> _Pattern:
+def _compiled(pattern: str) -> _HostPattern:
     pieces = re.split(_RANGE, pattern)
     signs = globs.signs(pieces[0])
     for piece in pieces[2::2]:
         signs += [globs.NUMBER, *globs.signs(piece)]
     ranges = tuple(_spans(text) for text in pieces[1::2])
-    return _Pattern(globs.Pattern(signs, slash=False), ranges)
+    return _HostPattern(globs.Pattern(signs, slash=False), ranges)
 
 
 def _spans(text: str) -> tuple[_Span, ...]:

@@ -1,7 +1,7 @@
 """Give this process namespaces of its own, or say which setting of the kernel forbids it.
 
-The first step into another system (machine.userland), and loaded as often as that: it imports no
-more than ctypes beside os.
+The first step into another system (machine.confined.userland), and loaded as often as that: it
+imports no more than ctypes beside os.
 """
 
 from __future__ import annotations
