@@ -9,6 +9,7 @@ import os
 import sys
 
 from allie.cli import options
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.boot import install_loader
 from allie.client.mirror import stores
 from allie.client.setup import install
@@ -17,14 +18,10 @@ from allie.core.boot import disk_layout
 from allie.core.conf import settings as configuration
 from allie.core.conf.settings import Settings
 from allie.core.errors import DONE, AllieError, StateError, UsageError
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 
-if TYPE_CHECKING:
-    import argparse
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """What goes where."""
     parser.add_argument("--disk", required=True, help="the whole disk, as /dev/sda")
     parser.add_argument("--image", required=True, help="the store's image")
@@ -37,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Show, ask, and do it; a failure says how to go on."""
     if os.geteuid():
         raise UsageError("install must be run as root")
@@ -75,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _settings(args: argparse.Namespace) -> Settings:
+def _settings(args: Namespace) -> Settings:
     """The settings of the system that is to be; the store is asked, and so known to answer."""
     store = configuration.check_store(args.store)
     image = configuration.check_name(args.image, "image")

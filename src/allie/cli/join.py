@@ -10,18 +10,15 @@ from __future__ import annotations
 import time
 
 from allie.cli import options
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.setup import join
 from allie.client.setup.join import Wishes
 from allie.client.tick import report_text
 from allie.core.errors import ATTENTION, DONE
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 
-if TYPE_CHECKING:
-    import argparse
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """The store, and what shall not be found out."""
     options.add_root(parser, system=False)
     parser.add_argument("store", help="rsync://host[:port]/, ssh://user@host/path, or /path")
@@ -37,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-timer", action="store_true", help="start no ticks by themselves")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Join and tick; 1 if something needs attention."""
     overlays = options.words(args.overlays)
     wishes = Wishes(

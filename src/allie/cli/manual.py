@@ -11,14 +11,10 @@ import re
 import sys
 
 from allie.cli import main
+from allie.cli.options import ArgumentParser, Namespace
 from allie.core.errors import DONE, UsageError, did_you_mean
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.machine.programs import pager
-
-if TYPE_CHECKING:
-    import argparse
-
 
 PAGES = {
     "allie": "allie.8.md",
@@ -35,12 +31,12 @@ _INLINE = r"\\(?P<plain>.)|\*\*(?P<bold>.+?)\*\*|\*(?P<line>.+?)\*"
 _MARKS = {"plain": "", "bold": "bold", "line": "line"}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Which page."""
     parser.add_argument("page", nargs="?", default="allie", help=", ".join(PAGES))
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Show the page; where there is no pager, print it."""
     name = re.sub(r"^allie[-.]|\(\d\)$", "", args.page)  # also as pages name one another
     if name not in PAGES:

@@ -14,11 +14,16 @@ from allie.machine.files import atomic, lock
 from allie.machine.roots import open_system
 
 if TYPE_CHECKING:
-    import argparse
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterable
     from typing import Any
+else:
+    ArgumentParser = Namespace = object  # for annotations; what a stub calls never loads argparse
+
+__all__ = ["ArgumentParser", "Namespace"]
 
 
-def add_root(parser: argparse.ArgumentParser, *, system: bool = True) -> None:
+def add_root(parser: ArgumentParser, *, system: bool = True) -> None:
     """--root and --system: work on another system's root."""
     parser.add_argument(
         "--root", default="/", metavar="DIR", help="work on the system whose root is DIR"
@@ -33,21 +38,28 @@ def add_root(parser: argparse.ArgumentParser, *, system: bool = True) -> None:
         )
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: ArgumentParser) -> None:
     """--json: for programs."""
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
-def no_json(args: argparse.Namespace) -> None:
+def no_json(args: Namespace) -> None:
     """Raise UsageError where JSON was asked for, and what is to be done prints none."""
     if args.json:
         what = " ".join(filter(None, (args.verb, getattr(args, "action", ""))))
         raise UsageError(f"`allie {what}` prints no JSON", "leave out --json")
 
 
-def system_of(args: argparse.Namespace) -> System:
+def system_of(args: Namespace) -> System:
     """The system that --root names."""
     return open_system.open_system(args.root)
+
+
+def joined_system(args: Namespace) -> System:
+    """The system that --root names. Raises SettingsError where it follows no store."""
+    here = system_of(args)
+    open_system.need_name(here)
+    return here
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -62,6 +74,15 @@ def read_layout(file: str) -> str:
         there = os.path.lexists(file)
         raise UsageError(f"{file} is {'no file' if there else 'missing'}", "--layout FILE")
     return text
+
+
+def show(args: Namespace, value: Any, lines: Iterable[str]) -> None:
+    """Print the value where --json asks for it, else the lines."""
+    if args.json:
+        say_json(value)
+    else:
+        for line in lines:
+            console.say(line)
 
 
 def say_json(value: Any) -> None:

@@ -9,21 +9,15 @@ from __future__ import annotations
 import time
 
 from allie.cli import options
+from allie.cli.options import Namespace
 from allie.client.tick import kit, reporting
 from allie.core import stubs
-from allie.core.value import TYPE_CHECKING
 from allie.machine.files import lock
 
-if TYPE_CHECKING:
-    import argparse
+add_arguments = options.add_root
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
-    options.add_root(parser)
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Run the part that the verb names."""
     here = options.system_of(args)
     inside, began = lock.is_inside(here), time.time()

@@ -8,41 +8,31 @@ from __future__ import annotations
 import time
 
 from allie.cli import options
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.situation import grounds
 from allie.client.state import records
 from allie.client.tick import part_work, report_text
 from allie.core.change.ledger import PARTS
 from allie.core.change.plan import Plan
 from allie.core.errors import ATTENTION, DONE
-from allie.core.value import TYPE_CHECKING
-from allie.machine import console
-from allie.machine.roots import open_system
-
-if TYPE_CHECKING:
-    import argparse
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Root and JSON."""
     options.add_root(parser)
     options.add_json(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Plan both parts and print them; 1 if a path is refused."""
-    here = options.system_of(args)
-    open_system.need_name(here)
+    here = options.joined_system(args)
     options.tell_if_running(here)
     known = grounds.situation(here)
     ledger = records.load_ledger(here)
     plans = [part_work.decide(here, name, known, ledger)[1] for name in PARTS]
-    if args.json:
-        options.say_json([_value(each) for each in plans])
-    else:
-        lines = [line for each in plans for line in report_text.plan(each)]
-        for line in lines or ["nothing to do"]:
-            console.say(line)
-        console.say(f"store: {report_text.contact(records.contact(here), time.time())}")
+    lines = [line for each in plans for line in report_text.plan(each)] or ["nothing to do"]
+    lines.append(f"store: {report_text.contact(records.contact(here), time.time())}")
+    options.show(args, [_value(each) for each in plans], lines)
     return ATTENTION if any(each.problems for each in plans) else DONE
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 
 from allie.cli import options
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.mirror import generation
 from allie.client.situation import grounds
 from allie.core.conf import settings as configuration
 from allie.core.errors import DONE, UsageError
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.machine.files import atomic
 from allie.machine.programs import process
@@ -22,11 +22,8 @@ from allie.machine.programs.process_groups import Bounds
 from allie.machine.roots import open_system
 from allie.machine.transfer import image_fetch, rsync
 
-if TYPE_CHECKING:
-    import argparse
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """What, and where to."""
     options.add_root(parser)
     parser.add_argument("kind", choices=("image", "overlay"))
@@ -35,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="store", default="", help="another store than ours")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Fetch with everything that files have: owners by number, links, ACLs, attributes."""
     here = options.system_of(args)
     configuration.check_name(args.name, args.kind)

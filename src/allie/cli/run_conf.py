@@ -11,27 +11,23 @@ import sys
 import time
 
 from allie.cli import options, startup_mark
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.systems import look_after
 from allie.client.tick import last_good, report_text, whole_tick
 from allie.core.change.report import Report
 from allie.core.errors import ATTENTION, DONE, FAULT
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
-
-if TYPE_CHECKING:
-    import argparse
-
 
 _BY_SOMEBODY = ("SSH_CONNECTION", "SUDO_USER")  # sshd(8), sudo(8): also by clush, to many PCs
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Names of scripts."""
     options.add_root(parser)
     parser.add_argument("script", nargs="*", help="run just these scripts, whatever their state")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """One tick; 1 if something needs attention."""
     here = options.system_of(args)
     echo = bool(args.script) or sys.stdout.isatty()

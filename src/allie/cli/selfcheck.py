@@ -23,18 +23,14 @@ from allie.cli import (
     undo,
     why,
 )
+from allie.cli.options import Namespace
 from allie.client.mirror import generation
 from allie.client.situation import grounds
 from allie.client.systems import siblings
 from allie.core import stubs
 from allie.core.errors import DONE
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.machine.confined import sealed_run
-
-if TYPE_CHECKING:
-    import argparse
-
 
 CHECKED = (
     *(on_sibling, enter, export, join, log, manual, pause, plan, resume, rsync_image, run_conf),
@@ -43,12 +39,10 @@ CHECKED = (
 READ_LATE = (sealed_run, siblings)  # in a tick only where it is needed; here in any case
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Root."""
-    options.add_root(parser)
+add_arguments = options.add_root
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Everything is imported by now; what is left is to read what is there."""
     here = options.system_of(args)
     if here.name and generation.current(here):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 
 from allie.cli import options
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.situation import bound_disks
 from allie.client.situation import other_systems as others
 from allie.client.systems import arrival, roster, update_rollback
@@ -24,14 +25,12 @@ from allie.machine import console
 from allie.machine.disk import disks
 
 if TYPE_CHECKING:
-    import argparse
-
     from allie.core.system import System
 
 ACTIONS = ("list", "add", "update", "rollback", "remove")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """What to do, with which system; for `add`, what it is to be."""
     parser.add_argument("--root", default="/", metavar="DIR", help="on the PC whose root is DIR")
     parser.add_argument("action", choices=ACTIONS)
@@ -52,11 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Do it."""
     here = options.system_of(args)
     if args.action == "list":
-        return _list(here, args.json)
+        return _list(here, args)
     options.no_json(args)
     if not args.name:
         raise UsageError(f"`allie system {args.action}` needs NAME", "allie system list")
@@ -93,18 +92,18 @@ def _left(declared: Declared) -> str:
     return f"; the file system {declared.root} stays as it is" * declared.is_partition
 
 
-def _list(here: System, json: bool) -> int:
+def _list(here: System, args: Namespace) -> int:
     found = roster.survey(here)
-    if json:
-        options.say_json([each._asdict() for each in found])
-        return DONE
-    for each in found:
-        image = each.image or "unnamed"
-        console.say(f"{each.name:<16} {each.state:<9} {image:<16} {each.root or '-'}  {each.words}")
+    lines = (
+        f"{each.name:<16} {each.state:<9} {each.image or 'unnamed':<16} {each.root or '-'}"
+        f"  {each.words}"
+        for each in found
+    )
+    options.show(args, [each._asdict() for each in found], lines)
     return DONE
 
 
-def _add(here: System, args: argparse.Namespace) -> int:
+def _add(here: System, args: Namespace) -> int:
     settings = others.settings_of(here)
     known = [each for each in settings.others if each.name == args.name]
     if not known or args.place or args.image or args.overlays:
@@ -120,7 +119,7 @@ def _add(here: System, args: argparse.Namespace) -> int:
     return DONE
 
 
-def _bind(here: System, declared: Declared, args: argparse.Namespace) -> None:
+def _bind(here: System, declared: Declared, args: Namespace) -> None:
     """A person at this PC says which disk is meant."""
     if not (args.format or args.trust):
         return

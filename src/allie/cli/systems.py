@@ -7,18 +7,12 @@ up to date. In a sibling it does nothing.
 from __future__ import annotations
 
 from allie.cli import options
+from allie.cli.options import Namespace
 from allie.client.systems import look_after
-from allie.core.value import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import argparse
+add_arguments = options.add_root
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
-    options.add_root(parser)
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Do it once, as the tick does."""
     return look_after.work(options.system_of(args))
