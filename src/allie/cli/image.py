@@ -36,12 +36,12 @@ from allie.server.images.oci import Wanted
 from allie.server.media import installer
 
 _SHOWN = 20  # lines of what is alike
-# Options that take a text: what the text is, and what for; "": as the option is called
+# Options that take a text: what the help calls that, and what it is for
 _TEXTS = {
-    "--tag": ("", "import: which image of an OCI layout"),
-    "--arch": ("", "import: for which architecture (this machine's), as arm64"),
+    "--tag": (None, "import: which image of an OCI layout"),
+    "--arch": (None, "import: for which architecture (this machine's), as arm64"),
     "--include": ("PKG,…", "mmdebstrap: and these"),
-    "--mirror": ("", "mmdebstrap: from there, or from these sources"),
+    "--mirror": (None, "mmdebstrap: from there, or from these sources"),
     "--bwlimit": ("RATE", "capture: at most this, as 500 (KiB/s) or 2M"),
     "--out": ("DIR", "installer: there (installers/NAME of the store)"),
     "--append": ("WORDS", "installer: for the ISO's kernel line"),
@@ -65,7 +65,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     for option, words in _SWITCHES.items():
         parser.add_argument(option, action="store_true", help=words)
     for option, (metavar, words) in _TEXTS.items():
-        parser.add_argument(option, default="", metavar=metavar or None, help=words)
+        parser.add_argument(option, default="", metavar=metavar, help=words)
     parser.add_argument("--variant", default="important", help="mmdebstrap: how much (important)")
     parser.add_argument(
         "--with", dest="wanted", action="append", default=[], metavar="PATH",

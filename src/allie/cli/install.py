@@ -20,6 +20,13 @@ from allie.core.conf.settings import Settings
 from allie.core.errors import DONE, AllieError, StateError, UsageError
 from allie.machine import console
 
+_USES = {
+    disk_layout.BIOS: "GRUB for BIOS",
+    disk_layout.BOOT: "the boot menu",
+    disk_layout.EFI_BOOT: "the boot menu, by systemd-boot",
+    disk_layout.SYSTEM: "for another system",
+}
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What goes where."""
@@ -44,24 +51,8 @@ def run(args: Namespace) -> int:
     _need_loader(plan)
     _show(plan)
     _warn_of_image(plan)
-    if plan.holds and args.erase:
-        console.warn(f"what {plan.disk} holds will be LOST: {plan.holds}")
-    elif plan.holds:
-        raise StateError(f"{plan.disk} holds something: {plan.holds}", "if it may go: --erase")
-    if not args.yes:
-        _ask(plan)
-    state = "its partitions may be half made"
-    try:
-        install.partition(plan)
-        console.say("partitions and file systems: there")
-        state = f"it is divided; {plan.settings.system} is not complete in it"
-        install.bring(plan)
-        console.say(f"{plan.settings.system}: fetched, and its first tick is done")
-        state = f"{plan.settings.system} is complete in it; the boot loader may not be"
-        firmware = install.make_bootable(plan)
-    except (AllieError, KeyboardInterrupt):
-        console.warn(f"allie: {plan.disk}: {state}. The same command goes on from there.")
-        raise
+    _need_consent(plan, args)
+    firmware = _carry_out(plan)
     why = install_loader.no_bios(plan.disk)
     if why and disk_layout.BIOS in [each.kind for each in plan.parts]:
         console.say(f"GRUB for BIOS was left out: {why}")
@@ -70,6 +61,23 @@ def run(args: Namespace) -> int:
         f" {' and '.join(firmware)}: take this medium out, and reboot"
     )
     return DONE
+
+
+def _carry_out(plan: Installation) -> list[str]:
+    """Install, and say after each step that it is done; the kinds of firmware that boot the PC."""
+    system = plan.settings.system
+    state = "its partitions may be half made"
+    try:
+        install.partition(plan)
+        console.say("partitions and file systems: there")
+        state = f"it is divided; {system} is not complete in it"
+        install.bring(plan)
+        console.say(f"{system}: fetched, and its first tick is done")
+        state = f"{system} is complete in it; the boot loader may not be"
+        return install.make_bootable(plan)
+    except (AllieError, KeyboardInterrupt):
+        console.warn(f"allie: {plan.disk}: {state}. The same command goes on from there.")
+        raise
 
 
 def _settings(args: Namespace) -> Settings:
@@ -122,18 +130,21 @@ def _show(plan: Installation) -> None:
     own = plan.settings
     console.say(f"{plan.disk} ({plan.mib >> 10} GiB){', to be gone on with' * plan.goes_on}:")
     for each in plan.parts:
-        uses = {disk_layout.BIOS: "GRUB for BIOS", disk_layout.BOOT: "the boot menu"}
-        uses[disk_layout.EFI_BOOT] = "the boot menu, by systemd-boot"
-        use = uses.get(each.kind, each.kind)
+        use = _USES.get(each.kind, each.kind)
         if each.where == own.root:
             use = f"the system {own.system}: image {own.image} of {own.stores[0]}"
-        elif each.kind == disk_layout.SYSTEM:
-            use = "for another system"
         console.say(f"  {each.name:<12} {each.mib:>8} MiB  {use}")
     console.say(f"the PC is {plan.host}; overlays: {', '.join(own.overlays)}")
 
 
-def _ask(plan: Installation) -> None:
+def _need_consent(plan: Installation, args: Namespace) -> None:
+    """Raise where what the disk holds may not go (--erase), or the person says no (--yes)."""
+    if plan.holds and not args.erase:
+        raise StateError(f"{plan.disk} holds something: {plan.holds}", "if it may go: --erase")
+    if plan.holds:
+        console.warn(f"what {plan.disk} holds will be LOST: {plan.holds}")
+    if args.yes:
+        return
     if not sys.stdin.isatty():
         raise UsageError("nobody is here to be asked", "--yes")
     sys.stdout.write(console.printable(f"write on {plan.disk}? Type yes: "))

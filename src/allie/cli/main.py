@@ -59,9 +59,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "image": ("image", "list, import, capture, blandify and remove the store's images"),
     "help": ("manual", "show a man page"),
     # the kit's own
-    "00overlay": ("part", ""),
-    "01overact": ("part", ""),
-    "98systems": ("systems", ""),
+    "00overlay": ("kit_scripts", ""),
+    "01overact": ("kit_scripts", ""),
+    "98systems": ("kit_scripts", ""),
     "selfcheck": ("selfcheck", ""),
 }
 # What the timer and the tick call: the arguments are known without asking a parser.

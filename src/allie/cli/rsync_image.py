@@ -15,6 +15,7 @@ from allie.client.mirror import generation
 from allie.client.situation import grounds
 from allie.core.conf import settings as configuration
 from allie.core.errors import DONE, UsageError
+from allie.core.system import System
 from allie.machine import console
 from allie.machine.files import atomic
 from allie.machine.programs import process
@@ -36,6 +37,31 @@ def run(args: Namespace) -> int:
     """Fetch with everything that files have: owners by number, links, ACLs, attributes."""
     here = options.system_of(args)
     configuration.check_name(args.name, args.kind)
+    _check_place(args)
+    stall, store = configuration.DEFAULT_STALL, args.store
+    if not store:
+        open_system.need_name(here)
+        settings = grounds.settings_now(here, generation.current(here))
+        store, stall = settings.stores[0], settings.stall
+    able = _rsync(here, args.dir)
+    words, show = console.progress(f"{args.kind} {args.name}")
+    empty = not os.listdir(args.dir)
+    reach = [*rsync.transport(store, stall), *words, *([] if empty else [rsync.BY_CONTENT])]
+    if args.kind == "image":
+        image_fetch.fetch(
+            able, reach, store, args.name, args.dir, stall=stall, follow=show, fresh=empty
+        )
+    else:
+        argv = rsync.fetch(
+            able, reach, rsync.sources(store, [f"overlays/{args.name}/"]), args.dir, []
+        )
+        rsync.check(process.run(argv, bounds=Bounds(stall, disk=args.dir), on_output=show), store)
+    atomic.sync_filesystem(args.dir)
+    return DONE
+
+
+def _check_place(args: Namespace) -> None:
+    """Raise UsageError where the directory is none, or is a system that a fetch would break."""
     if not os.path.isdir(args.dir):
         hint = "name a directory" if os.path.lexists(args.dir) else f"mkdir {args.dir}"
         raise UsageError(f"{args.dir} is not a directory", hint)
@@ -44,27 +70,13 @@ def run(args: Namespace) -> int:
     if args.kind == "overlay" and os.path.lexists(f"{args.dir}/etc/os-release"):
         hint = f"allie --root {args.dir} run-conf 00overlay"
         raise UsageError(f"{args.dir} is a system; an overlay is laid over it by its tick", hint)
-    stall, store = configuration.DEFAULT_STALL, args.store
-    if not store:
-        open_system.need_name(here)
-        settings = grounds.settings_now(here, generation.current(here))
-        store, stall = settings.stores[0], settings.stall
-    notes = f"{here.state}/rsync" if os.path.isdir(here.state) else f"{args.dir}/.rsync-version"
-    able = rsync.version(notes)
-    if not os.path.isdir(here.state):
-        atomic.remove(notes)
-    words, show = console.progress(f"{args.kind} {args.name}")
-    reach = rsync.transport(store, stall) + words
-    empty = not os.listdir(args.dir)
-    reach += [] if empty else [rsync.BY_CONTENT]
-    if args.kind == "image":
-        image_fetch.fetch(
-            able, reach, store, args.name, args.dir, stall=stall, follow=show, fresh=empty
-        )
-    else:
-        wanted = rsync.sources(store, [f"overlays/{args.name}/"])
-        argv = rsync.fetch(able, reach, wanted, args.dir, [])
-        bounds = Bounds(stall, disk=args.dir)
-        rsync.check(process.run(argv, bounds=bounds, on_output=show), store)
-    atomic.sync_filesystem(args.dir)
-    return DONE
+
+
+def _rsync(here: System, folder: str) -> rsync.Version:
+    """What this machine's rsync can do; noted for the next time where there is ALLiE's state."""
+    if os.path.isdir(here.state):
+        return rsync.version(f"{here.state}/rsync")
+    note = f"{folder}/.rsync-version"
+    able = rsync.version(note)
+    atomic.remove(note)
+    return able

@@ -5,24 +5,9 @@ A tick runs this with a new client before it puts it in place.
 
 from __future__ import annotations
 
-from allie.cli import (
-    enter,
-    export,
-    join,
-    log,
-    manual,
-    on_sibling,
-    options,
-    pause,
-    plan,
-    resume,
-    rsync_image,
-    run_conf,
-    status,
-    system,
-    undo,
-    why,
-)
+import importlib
+
+from allie.cli import options
 from allie.cli.options import Namespace
 from allie.client.mirror import generation
 from allie.client.situation import grounds
@@ -32,18 +17,18 @@ from allie.core.errors import DONE
 from allie.machine import console
 from allie.machine.confined import sealed_run
 
-CHECKED = (
-    *(on_sibling, enter, export, join, log, manual, pause, plan, resume, rsync_image, run_conf),
-    *(status, system, undo, why),
-)
-READ_LATE = (sealed_run, siblings)  # in a tick only where it is needed; here in any case
-
+_COMMANDS = (
+    "enter export join log manual on_sibling pause plan resume rsync_image run_conf status system"
+    " undo why"
+).split()
+CHECKED = [importlib.import_module(f"allie.cli.{name}") for name in _COMMANDS]
+READ_LATE = (sealed_run, siblings)  # a tick loads them only where it needs them
 
 add_arguments = options.add_root
 
 
 def run(args: Namespace) -> int:
-    """Everything is imported by now; what is left is to read what is there."""
+    """Read what is there; all that was to be imported is imported by now."""
     here = options.system_of(args)
     if here.name and generation.current(here):
         grounds.situation(here)

@@ -27,13 +27,11 @@ from allie.machine.disk import disks
 if TYPE_CHECKING:
     from allie.core.system import System
 
-ACTIONS = ("list", "add", "update", "rollback", "remove")
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What to do, with which system; for `add`, what it is to be."""
     parser.add_argument("--root", default="/", metavar="DIR", help="on the PC whose root is DIR")
-    parser.add_argument("action", choices=ACTIONS)
+    parser.add_argument("action", choices=("list", "add", *_CHANGES))
     parser.add_argument("name", nargs="?", default="", help="the system")
     parser.add_argument(
         "--in", dest="place", default="", metavar="PLACE", help="add: LABEL=, PARTLABEL= or a path"
@@ -41,13 +39,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--image", default="", help="add: its image (its name)")
     parser.add_argument("--overlays", default="", help="add: comma-separated (kit, common, image)")
     parser.add_argument("--format", default="", metavar="DEVICE", help="add: mkfs on it first")
-    parser.add_argument(
-        "--trust", action="store_true", help="add: the partition with its label is this PC's own"
-    )
+    parser.add_argument("--trust", action="store_true", help="add: its partition is this PC's own")
     parser.add_argument("--in-place", action="store_true", help="update: also on a partition")
-    parser.add_argument(
-        "--quick", action="store_true", help="update: take files of one size and time for equal"
-    )
+    parser.add_argument("--quick", action="store_true", help="update: one size and time is equal")
     options.add_json(parser)
 
 
@@ -64,28 +58,38 @@ def run(args: Namespace) -> int:
     if args.name == here.name:
         hint = f"`system {args.action}` is for the others: boot one of them first (allie boot)"
         raise UsageError(f"{args.name} is the system that runs now", hint)
-    settings = others.settings_of(here)
-    orphans = roster.orphans(here, settings) if args.action == "remove" else []
-    for orphan in [each for each in orphans if each.name == args.name]:
-        update_rollback.remove(here, orphan)
-        console.say(f"{orphan.name}: removed{_left(orphan)}")
-        return DONE
-    declared = others.find(settings, args.name)
-    if args.action == "update":
-        job = _job(here, declared)
-        made = update_rollback.update(job, in_place=args.in_place, quick=args.quick)
-        words = "now the image {} as the store has it" if made else "already as the image {} has it"
-        console.say(f"{declared.name}: {words.format(declared.image)}")
-    elif args.action == "rollback":
-        image = update_rollback.rollback(here, declared)
-        console.say(f"{declared.name}: back to the tree before, image {image or 'unknown'}")
-    else:
-        roster.may_change(here)
-        update_rollback.remove(here, declared)
-        roster.forget(here, declared.name)
-        section = f"[system {declared.name}]"
-        console.say(f"{declared.name}: removed, and {section} of allie.conf{_left(declared)}")
+    console.say(f"{args.name}: {_CHANGES[args.action](here, args)}")
     return DONE
+
+
+def _update(here: System, args: Namespace) -> str:
+    declared = others.find(others.settings_of(here), args.name)
+    job = _job(here, declared)
+    made = update_rollback.update(job, in_place=args.in_place, quick=args.quick)
+    words = "now the image {} as the store has it" if made else "already as the image {} has it"
+    return words.format(declared.image)
+
+
+def _rollback(here: System, args: Namespace) -> str:
+    declared = others.find(others.settings_of(here), args.name)
+    image = update_rollback.rollback(here, declared)
+    return f"back to the tree before, image {image or 'unknown'}"
+
+
+def _remove(here: System, args: Namespace) -> str:
+    settings = others.settings_of(here)
+    for orphan in roster.orphans(here, settings):
+        if orphan.name == args.name:
+            update_rollback.remove(here, orphan)
+            return f"removed{_left(orphan)}"
+    declared = others.find(settings, args.name)
+    roster.may_change(here)
+    update_rollback.remove(here, declared)
+    roster.forget(here, declared.name)
+    return f"removed, and [system {declared.name}] of allie.conf{_left(declared)}"
+
+
+_CHANGES = {"update": _update, "rollback": _rollback, "remove": _remove}
 
 
 def _left(declared: Declared) -> str:
