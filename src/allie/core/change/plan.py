@@ -42,6 +42,10 @@ class Change(Value):
     standing: Standing = Standing()
     pristine: str = KEEP
 
+    def to(self, verb: str, why: str, pristine: str = KEEP) -> Change:
+        """The same path with a decision."""
+        return self._replace(verb=verb, why=why, pristine=pristine)
+
 
 class Plan(Value):
     """What one part would do now."""
@@ -96,94 +100,83 @@ def _add(
 def _for_claim(real: str, present: Present) -> Change | Problem | None:
     """One path that the overlays want."""
     entry = present.claims[real]
-    old = present.ledger.entries.get(real)
-    standing = present.standing[real]
     refusal = forbidden_paths.refusal(real)
     if refusal:
         return Problem(real, refusal)
+    old, standing = present.ledger.entries.get(real), present.standing[real]
+    case = Change(real, NOTE, "", entry, None, old, standing)  # the functions say verb and why
     if entry.flag == "absent":
-        return _for_absent(real, entry, old, standing, present.ledger.entries)
-    offer = present.offers[real]
+        return _for_absent(case, present.ledger.entries)
+    case = case._replace(offer=present.offers[real])
     if entry.flag == "once":
-        return _for_once(real, entry, offer, old, standing)
-    if offer.content == DIRECTORY:
-        return _for_directory(real, entry, offer, old, standing)
-    lost = present.ledger.is_lost_for(present.part)
-    return _for_file(real, entry, offer, old, standing, lost)
+        return _for_once(case)
+    if present.offers[real].content == DIRECTORY:
+        return _for_directory(case)
+    return _for_file(case, lost=present.ledger.is_lost_for(present.part))
 
 
-def _for_absent(
-    real: str, entry: Entry, old: Placed | None, standing: Standing, placed: Iterable[str]
-) -> Change | Problem | None:
+def _for_absent(case: Change, placed: Iterable[str]) -> Change | Problem | None:
+    real, old, standing = case.real, case.old, case.standing
+    again = old is not None and old.content == NOTHING
     if standing.content == NOTHING:
-        if old and old.content == NOTHING:
-            return None
-        return Change(real, NOTE, "absent", entry, None, old, standing)
+        return None if again else case.to(NOTE, "absent")
     if forbidden_paths.is_vital(real):
         return Problem(real, "holds what ALLiE itself needs; it cannot be made absent")
     if standing.blocked:
         return Problem(real, f"cannot be made absent: {standing.blocked}")
     if standing.content == DIRECTORY and any(each.startswith(real + "/") for each in placed):
         return None  # what we placed in it goes first; then, at the next tick, what is left
-    again = old is not None and old.content == NOTHING
     if again and standing.packaged:
-        return Change(real, REMOVE, "superseded", entry, None, old, standing, TAKE)
-    why = "drift" if again else "absent"
-    return Change(real, REMOVE, why, entry, None, old, standing, _pristine(old))
+        return case.to(REMOVE, "superseded", TAKE)
+    return case.to(REMOVE, "drift" if again else "absent", _pristine(old))
 
 
-def _for_once(
-    real: str, entry: Entry, offer: Offer, old: Placed | None, standing: Standing
-) -> Change | None:
-    if standing.content == NOTHING:
-        return Change(real, PLACE, _cause(old, standing), entry, offer, old, standing)
-    if old and old.flag != "once":
-        return Change(real, NOTE, "once", entry, None, old, standing)
+def _for_once(case: Change) -> Change | None:
+    if case.standing.content == NOTHING:
+        return case.to(PLACE, _cause(case))
+    if case.old and case.old.flag != "once":
+        return case.to(NOTE, "once")._replace(offer=None)
     return None
 
 
-def _for_directory(
-    real: str, entry: Entry, offer: Offer, old: Placed | None, standing: Standing
-) -> Change | None:
+def _for_directory(case: Change) -> Change | None:
     """A directory that ALLiE did not make keeps its own mode and owner (RULES B7)."""
+    old, standing, offer = case.old, case.standing, case.offer
     if standing.content != DIRECTORY:
-        why = _cause(old, standing)
-        return Change(real, PLACE, why, entry, offer, old, standing, _pristine(old))
+        return case.to(PLACE, _cause(case), _pristine(old))
     if old is None:
         return None
     if old.content != DIRECTORY:
-        return Change(real, FORGET, "left: it is a directory now", entry, None, old, standing)
-    if standing.attrs == offer.attrs:
-        return Change(real, NOTE, "seen again", entry, offer, old, standing)
+        return case.to(FORGET, "left: it is a directory now")
+    if offer and standing.attrs == offer.attrs:
+        return case.to(NOTE, "seen again")
     if standing.foreign:
-        return Change(real, FORGET, "left: it is another directory now", entry, None, old, standing)
-    return Change(real, PLACE, _cause(old, standing), entry, offer, old, standing)
+        return case.to(FORGET, "left: it is another directory now")
+    return case.to(PLACE, _cause(case))
 
 
-def _for_file(
-    real: str, entry: Entry, offer: Offer, old: Placed | None, standing: Standing, lost: bool
-) -> Change | Problem | None:
-    why = _cause(old, standing)
+def _for_file(case: Change, *, lost: bool) -> Change | Problem | None:
+    old, standing, offer = case.old, case.standing, case.offer
     if standing.content == NOTHING:
-        return Change(real, PLACE, why, entry, offer, old, standing)
+        return case.to(PLACE, _cause(case))
     if standing.content == DIRECTORY:
         if standing.blocked:
-            return Problem(real, f"a directory stands there: {standing.blocked}")
-        return Change(real, PLACE, why, entry, offer, old, standing, _pristine(old))
-    what_stands = (standing.content, standing.attrs)
-    if what_stands == (offer.content, offer.attrs):
+            return Problem(case.real, f"a directory stands there: {standing.blocked}")
+        return case.to(PLACE, _cause(case), _pristine(old))
+    if offer and (standing.content, standing.attrs) == (offer.content, offer.attrs):
         if old:
-            return Change(real, NOTE, "seen again", entry, offer, old, standing)
-        return Change(real, NOTE, "adopted", entry, offer, old, standing, LOST if lost else TAKE)
+            return case.to(NOTE, "seen again")
+        return case.to(NOTE, "adopted", LOST if lost else TAKE)
     if old is None:
-        return Change(real, PLACE, why, entry, offer, old, standing, TAKE)
+        return case.to(PLACE, _cause(case), TAKE)
     if standing.packaged:
-        return Change(real, PLACE, "superseded", entry, offer, old, standing, TAKE)
-    return Change(real, PLACE, why, entry, offer, old, standing)
+        return case.to(PLACE, "superseded", TAKE)
+    return case.to(PLACE, _cause(case))
 
 
-def _cause(old: Placed | None, standing: Standing) -> str:
+def _cause(case: Change) -> str:
     """Why a path is placed: new to us, changed in the store, or by somebody here."""
+    old, standing = case.old, case.standing
     if old is None:
         return "new"
     if (standing.content, standing.attrs) == (old.content, old.attrs):
