@@ -5,7 +5,6 @@ On a terminal in a pager ($PAGER, less or more); else as plain text.
 
 from __future__ import annotations
 
-import os
 import pkgutil
 import re
 import sys
@@ -44,7 +43,7 @@ def run(args: Namespace) -> int:
         hint = hint or f"pages: {', '.join(PAGES)}; or COMMAND --help"
         raise UsageError(f"there is no page {args.page!r}", hint)
     text = (pkgutil.get_data("allie", f"man/{PAGES[name]}") or b"").decode()
-    lines = rendered(text, _columns())
+    lines = rendered(text, max(_NARROWEST, min(console.columns(), _WIDEST)))
     if sys.stdin.isatty() and console.is_screen(sys.stdout):
         pager.become(console.as_shown(lines))  # comes back only where that cannot be
     for line in lines:
@@ -121,11 +120,3 @@ def _pieces(text: str) -> list[tuple[str, str]]:
         pieces += [(text[end : found.start()], ""), (found[kind], _MARKS[kind])]
         end = found.end()
     return [*pieces, (text[end:], "")]
-
-
-def _columns() -> int:
-    try:
-        columns = os.get_terminal_size().columns or _WIDEST
-    except OSError:
-        columns = _WIDEST
-    return max(_NARROWEST, min(columns, _WIDEST))

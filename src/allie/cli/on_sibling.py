@@ -12,7 +12,7 @@ from allie.core.errors import StateError
 
 
 def run(module: ModuleType, args: Namespace) -> int:
-    """Run a verb with the named system's root, which is mounted for it if it is a partition."""
+    """Run a verb on the named system's root; a partition is mounted for that time."""
     base = options.system_of(args)
     declared = other_systems.find(other_systems.settings_of(base), args.sibling)
     with other_systems.opened(base, declared) as root:

@@ -44,7 +44,7 @@ def add_json(parser: ArgumentParser) -> None:
 
 
 def no_json(args: Namespace) -> None:
-    """Raise UsageError where JSON was asked for, and what is to be done prints none."""
+    """Raise UsageError for --json: what is to be done prints none."""
     if args.json:
         what = " ".join(filter(None, (args.verb, getattr(args, "action", ""))))
         raise UsageError(f"`allie {what}` prints no JSON", "leave out --json")
@@ -115,6 +115,6 @@ def _text(text: str) -> str:
 
 
 def tell_if_running(here: System) -> None:
-    """A view does not wait for a tick; it says that what it shows may change (RULES A2)."""
+    """Say that a tick is running: a view does not wait for its end (RULES A2)."""
     if lock.is_running(here):
         console.warn("a tick is running now: what follows may change")

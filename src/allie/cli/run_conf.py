@@ -44,10 +44,10 @@ def run(args: Namespace) -> int:
 
 
 def _tell(report: Report, *, echo: bool) -> None:
-    """One line if it went well (and somebody watches); what needs attention in any case.
+    """One line if it went well and somebody watches; what needs attention in any case.
 
-    A script that fails as it did an hour ago is told only to somebody who asks: cron would send
-    a mail every hour. echo: what it printed has been shown already.
+    A script that fails as it did before is told only to somebody who asks, or cron would send a
+    mail every hour. echo: what the scripts printed has been shown already.
     """
     if not report.is_quiet or sys.stdout.isatty():
         console.tell(f"tick {report.tick}: {report_text.summary(report)}")

@@ -43,7 +43,7 @@ def run(args: Namespace) -> int:
 
 
 def _as_it_ended(now: Verdict, last: reports.Report) -> Verdict:
-    """A script that is due again is shown as its last run ended; that is what people look for."""
+    """A script that is due again is shown as its last run ended: that is what people look for."""
     for each in last.scripts:
         if each.name == now.name and now.state == "due" and each.state in ("failing", "waiting"):
             return each

@@ -43,7 +43,7 @@ def run(args: Namespace) -> int:
 
 
 def _as_done(tick: int, back: dict[str, bool], left: dict[str, str]) -> Applied:
-    """What was undone, as the history has it."""
+    """What was undone, for the history."""
     did = {
         "put back": [real for real, there in back.items() if there],
         "removed": [real for real, there in back.items() if not there],

@@ -1,12 +1,12 @@
 """The boot menu as systemd-boot reads it: the values of core.boot.menu, rendered another way.
 
-systemd-boot runs no script, so what GRUB counts in grubenv is in names here (Boot Loader
+systemd-boot runs no script, so what GRUB counts in grubenv, names of files count here (Boot Loader
 Specification, type 1; Automatic Boot Assessment), all below loader/ on one FAT file system:
 
     loader.conf                        which generation is the menu: `default allie-7-*`
     entries/allie-7-01-deb+2.conf      the default, with two boots left in which to come up
-    entries/allie-7-00-el7.conf        the next best: the greatest name comes first, since before
-                                       there were sort keys, and where there are none
+    entries/allie-7-00-el7.conf        the next best: where no entry has a sort key, the greatest
+                                       name comes first, in every version
 
 systemd-boot counts by renaming (+2, +1-1, +0-2), and passes over what has no boots left. A new menu
 is a new generation beside the present one, and loader.conf replaced: it holds the variables, too,
@@ -135,7 +135,10 @@ def _ordered(entries: list[MenuEntry], env: dict[str, str]) -> list[MenuEntry]:
 
 
 def _counter(entry: MenuEntry, env: dict[str, str]) -> str:
-    """How often a default may be booted before it gives way; "" if it came up, or nothing did."""
+    """The counter in the name of a default that has not come up yet: how many boots it has left.
+
+    "" for other entries, and where there is no good entry to give way to.
+    """
     good = env.get("allie_good", "")
     if entry.id != env.get("allie_default") or good in ("", entry.id):
         return ""

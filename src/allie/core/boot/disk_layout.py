@@ -5,8 +5,8 @@
     system1 = 20% 64G      ; a share of the disk, and no more than
     share = rest
 
-The names boot, esp, swap, home and share mean what they say; any other is a place for a system, but
-for `loader = systemd-boot`: then the boot partition is the EFI system partition, too.
+The names boot, esp, swap, home and share mean what they say, and any other is a place for a system.
+With `loader = systemd-boot` the boot partition is the EFI system partition, too.
 """
 
 from __future__ import annotations
@@ -85,11 +85,9 @@ def fit(text: str, disk: int) -> tuple[PlannedPartition, ...]:
         kind = EFI_BOOT if kind == BOOT and loader == SYSTEMD_BOOT else kind
         mib = sizes.get(name, left)
         if mib < _LEAST[kind]:
-            raise SettingsError(
-                f"the disk has {disk} MiB: {max(mib, 0)} MiB for {name} are too little"
-                f" ({_LEAST[kind]} at least)",
-                "give a layout with fewer or smaller partitions: --layout FILE",
-            )
+            words = f"the disk has {disk} MiB: {max(mib, 0)} MiB for {name} are too little"
+            hint = "give a layout with fewer or smaller partitions: --layout FILE"
+            raise SettingsError(f"{words} ({_LEAST[kind]} at least)", hint)
         parts.append(PlannedPartition(kind, name if kind == SYSTEM else f"allie-{name}", mib))
     if left < 0:
         raise SettingsError(f"the layout needs {disk - left} MiB, and the disk has {disk}")
@@ -134,9 +132,8 @@ def _read(text: str) -> tuple[dict[str, str], str]:
     if loader not in (GRUB, SYSTEMD_BOOT):
         raise SettingsError(f"the layout: loader = {loader}", f"{GRUB} or {SYSTEMD_BOOT}")
     if loader == SYSTEMD_BOOT and ESP in wanted:
-        raise SettingsError(
-            "the layout has an esp: with systemd-boot the boot partition is that", "leave esp out"
-        )
+        words = "the layout has an esp: with systemd-boot the boot partition is that"
+        raise SettingsError(words, "leave esp out")
     for name in wanted:
         if not re.fullmatch("[a-z0-9][a-z0-9.-]{0,30}", name) or name.startswith("allie-"):
             raise SettingsError(f"the layout: {name!r} is no name for a partition")

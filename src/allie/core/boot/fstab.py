@@ -1,4 +1,4 @@
-"""fstab(5): what of the base's file systems a sibling of the same PC mounts, too."""
+"""fstab(5): which of the running system's file systems another system of the PC mounts, too."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Which partition with a label is a system's own: the decision, from what was found and noted.
 
-A label is a wish that anybody may write on a stick. What binds a system to a partition is the file
-system's UUID, the partition's, and the physical disk (machine.disk.physical). This is noted once:
-by a person at this PC, or by a tick where no stranger's disk can be meant.
+Anybody can give a stick the same label. What binds a system to a partition is the file system's
+UUID, the partition's, and the physical disk (machine.disk.physical). This is noted once: by a
+person at this PC, or by a tick where it can only be a disk that is built in.
 """
 
 from __future__ import annotations

@@ -18,16 +18,16 @@ from allie.core.names import forbidden_paths
 from allie.core.value import Value
 
 # verbs
-PLACE = "place"  # ALLiE lays the offer there
-RESTORE = "restore"  # ALLiE puts the pristine file back; the entry goes
+PLACE = "place"  # what the overlay offers is laid there
+RESTORE = "restore"  # the pristine file is put back; the path leaves the ledger
 REMOVE = "remove"  # what stands there goes
 NOTE = "note"  # the root is right; only the ledger changes
-FORGET = "forget"  # the root is left alone; the entry goes
+FORGET = "forget"  # the root is left alone; the path leaves the ledger
 
-# what happens to the pristine file of a path
+# what happens to a path's pristine: what stood there before ALLiE
 KEEP = "keep"
-TAKE = "take"  # what stands there now becomes the pristine
-LOST = "lost"  # the ledger was lost: nobody knows what stood there before us
+TAKE = "take"  # what stands there now becomes it
+LOST = "lost"  # the ledger was lost: nobody knows what stood there
 
 
 class Change(Value):
@@ -189,7 +189,7 @@ def _pristine(old: Placed | None) -> str:
 
 
 def _join_groups(present: Present, changes: dict[str, Change], refused: set[str]) -> None:
-    """Hard links are placed together, or their link would be lost (RULES B8)."""
+    """Place hard links together: one that is placed alone would lose its link (RULES B8)."""
     for links in present.groups:
         group = [real for real in links if real not in refused]
         inodes = {inode_of(_standing(real, present).seen) for real in group}
@@ -242,7 +242,7 @@ def _withdraw(real: str, old: Placed, standing: Standing) -> Change:
     elif old.pristine == UNKNOWN:
         why = "left: nobody knows what stood there before"
     elif old.content == DIRECTORY and standing.content == DIRECTORY:
-        # Only an empty one goes.
+        # Carrying it out removes an empty one, and leaves another.
         verb, why = REMOVE, "withdrawn"
         if old.pristine != NOTHING:  # it took the place of a file
             verb = FORGET if standing.blocked else RESTORE
@@ -255,7 +255,7 @@ def _withdraw(real: str, old: Placed, standing: Standing) -> Change:
 
 
 def _clear_the_way(present: Present, changes: dict[str, Change], problems: list[Problem]) -> None:
-    """A file takes a directory's place: all below must go first, or the file stays away."""
+    """Where a file takes a directory's place, have all of ours below go, or refuse the file."""
     ledger = present.ledger.entries
     for change in [each for each in changes.values() if _replaces_directory(each)]:
         below = {real: old for real, old in ledger.items() if real.startswith(change.real + "/")}

@@ -18,7 +18,7 @@ MOST_NAMES = 200  # paths named under one heading; the count is always right
 
 
 class Contact(Value):
-    """How we stand with the store."""
+    """How we stand with the store: when it answered, and what is wrong if something is."""
 
     server: str = ""  # the address that the present generation came from
     generation: int = 0
@@ -26,7 +26,7 @@ class Contact(Value):
     trouble: str = ""  # why it did not this time; "" if it did
     since: float = 0.0  # since when there is trouble
     refused: bool = False  # it answered, and what it has was not taken
-    answered: float = 0.0  # when `server` itself last answered; another may stand in for it
+    answered: float = 0.0  # when `server` last answered; another store may have since
     unfollowed: str = ""  # why the allie.conf that came is not followed
 
     def after_trouble(self, message: str, now: float, refused: bool = False) -> Contact:

@@ -1,8 +1,7 @@
 """Rewrite configuration files so that they no longer name one machine's disks, cards or host.
 
-Pure: text in, text out; None means that the file says nothing else, and is to go. Each leaves a
-text alone that it has been over. Read by `core.image.machine_own`, which says which file gets
-which.
+Pure: text in, text out; None means that the file is to go, as it says nothing else. To rewrite a
+text a second time changes nothing. `core.image.machine_own` says which file gets which.
 """
 
 from __future__ import annotations

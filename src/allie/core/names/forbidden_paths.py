@@ -6,12 +6,12 @@ from allie.core import stubs, system
 
 _TREES = ("var/lib/allie", "var/lib/allie-code", "root/done", "proc", "sys", "dev", "run")
 _NAME = "etc/allie/system"
-# What the kit brings, and without which nothing is ever fetched again.
+# Files of the kit without which nothing is ever fetched again.
 NEEDED = (system.ARCHIVE, f"{system.CONF}/run-conf", f"{system.CONF}/{stubs.FETCHER}")
-# What ALLiE itself needs; neither these nor what holds one of them can ever be made absent.
+# What ALLiE itself needs: no overlay can have one of these, or a directory above one, made absent.
 VITAL = ("etc/allie", "root/conf", "root/util", "root/done", "var/lib/allie", *NEEDED)
 _LONGEST = 255  # bytes; no file system takes more
-_LONGEST_SCRIPT = 240  # its log and its done-file have longer names
+_LONGEST_SCRIPT = 240  # the names of its log and its done-file are made longer
 
 
 def refusal(path: str) -> str:
@@ -30,7 +30,7 @@ def refusal(path: str) -> str:
     return ""
 
 
-# All of it, with the directories above
+# These, and the directories above them
 PLACES = {"/".join(each.split("/")[:n]) for each in VITAL for n in range(1, each.count("/") + 2)}
 
 

@@ -5,7 +5,7 @@ range of numbers, as in ClusterShell: `pc[01-20]` keeps its leading zero (`pc07`
 Anything else is a glob in which `*` and `?` never match a `/`. A `*` takes all that it can, so
 before a range it leaves one digit: `pc*[10-20]` fits nothing.
 
-What a pattern costs follows from its length and the name's, and never from the hosts it stands for.
+What a match costs depends on the lengths of pattern and name, and not on how many hosts are meant.
 """
 
 from __future__ import annotations
