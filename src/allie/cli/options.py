@@ -43,6 +43,12 @@ def add_json(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
+def add_view(parser: ArgumentParser) -> None:
+    """The options of what only shows something: --root, --system and --json."""
+    add_root(parser)
+    add_json(parser)
+
+
 def no_json(args: Namespace) -> None:
     """Raise UsageError for --json: what is to be done prints none."""
     if args.json:

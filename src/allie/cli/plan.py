@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from allie.cli import options
-from allie.cli.options import ArgumentParser, Namespace
+from allie.cli.options import Namespace
 from allie.client.situation import grounds
 from allie.client.state import records
 from allie.client.tick import part_work, report_text
@@ -16,11 +16,7 @@ from allie.core.change.ledger import PARTS
 from allie.core.change.plan import Plan
 from allie.core.errors import ATTENTION, DONE
 
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Root and JSON."""
-    options.add_root(parser)
-    options.add_json(parser)
+add_arguments = options.add_view
 
 
 def run(args: Namespace) -> int:
@@ -45,8 +41,7 @@ def _value(the_plan: Plan) -> dict[str, object]:
             "why": change.why,
             "source": change.entry.source if change.entry else None,
         }
-        for change in the_plan.changes
-        if change.why != "seen again"  # the ledger's own business: nothing would change
+        for change in the_plan.visible
     ]
     problems = [problem._asdict() for problem in the_plan.problems]
     return {**the_plan._asdict(), "changes": changes, "problems": problems}

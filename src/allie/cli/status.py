@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from allie.cli import options
-from allie.cli.options import ArgumentParser, Namespace
+from allie.cli.options import Namespace
 from allie.client.state import records
 from allie.client.tick import report_text, whole_tick
 from allie.core.change import report as reports
@@ -13,11 +13,7 @@ from allie.core.conf.script import Verdict
 from allie.core.errors import ATTENTION, DONE
 from allie.machine.files import lock
 
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Root and JSON."""
-    options.add_root(parser)
-    options.add_json(parser)
+add_arguments = options.add_view
 
 
 def run(args: Namespace) -> int:

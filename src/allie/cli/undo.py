@@ -13,7 +13,8 @@ from allie.cli.options import ArgumentParser, Namespace
 from allie.client.apply import undo
 from allie.client.state import records
 from allie.client.tick import reporting
-from allie.core.change.report import MOST_NAMES, Applied
+from allie.core.change import report as reports
+from allie.core.change.report import Applied
 from allie.core.change.resolution import Problem
 from allie.core.errors import ATTENTION, DONE
 from allie.machine import console
@@ -44,11 +45,7 @@ def run(args: Namespace) -> int:
 
 def _as_done(tick: int, back: dict[str, bool], left: dict[str, str]) -> Applied:
     """What was undone, for the history."""
-    did = {
-        "put back": [real for real, there in back.items() if there],
-        "removed": [real for real, there in back.items() if not there],
-    }
-    counts = {why: len(paths) for why, paths in did.items() if paths}
-    did = {why: paths[:MOST_NAMES] for why, paths in did.items() if paths}
-    problems = tuple(Problem(real, why) for real, why in left.items())
-    return Applied(tick, "undo", did=did, counts=counts, problems=problems)
+    did: dict[str, list[str]] = {}
+    for real, there in back.items():
+        did.setdefault("put back" if there else "removed", []).append(real)
+    return reports.applied(tick, "undo", did, [Problem(real, why) for real, why in left.items()])

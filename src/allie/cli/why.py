@@ -19,8 +19,7 @@ from allie.machine.roots.reach import Reach
 
 def add_arguments(parser: ArgumentParser) -> None:
     """A path."""
-    options.add_root(parser)
-    options.add_json(parser)
+    options.add_view(parser)
     parser.add_argument("path", help="a path on this system, as /etc/hosts.allow")
 
 

@@ -61,6 +61,11 @@ class Plan(Value):
         """Whether neither the root nor the ledger would change."""
         return not self.changes
 
+    @property
+    def visible(self) -> list[Change]:
+        """The changes without those that only renew what the ledger has noted."""
+        return [change for change in self.changes if change.why != "seen again"]
+
     def of(self, *verbs: str) -> list[Change]:
         """The changes with one of these verbs."""
         return [change for change in self.changes if change.verb in verbs]

@@ -14,6 +14,7 @@ from allie.core.value import TYPE_CHECKING, Value
 if TYPE_CHECKING:
     from typing import Any
 
+_UNTOUCHED = ("left", "adopted")  # so begin the headings of paths that stay as they are
 MOST_NAMES = 200  # paths named under one heading; the count is always right
 
 
@@ -112,15 +113,19 @@ class Report(Value):
 def applied_of(tick: int, plan: Plan, changes: list[Change], problems: list[Problem]) -> Applied:
     """What a part did, from the changes that were really made."""
     did: dict[str, list[str]] = {}
-    counts: dict[str, int] = {}
     for change in changes:
-        touched = change.verb in (PLACE, RESTORE, REMOVE)
-        if touched:
-            counts[change.why] = counts.get(change.why, 0) + 1
-        if touched or change.why.startswith(("left", "adopted")):
+        if change.verb in (PLACE, RESTORE, REMOVE) or change.why.startswith(_UNTOUCHED):
             did.setdefault(change.why, []).append(change.real)
+    return applied(tick, plan.part, did, problems, plan.generation)
+
+
+def applied(
+    tick: int, part: str, did: dict[str, list[str]], problems: list[Problem], generation: int = 0
+) -> Applied:
+    """What a part did, from all paths by heading: they are counted, and the first are named."""
+    counts = {why: len(paths) for why, paths in did.items() if not why.startswith(_UNTOUCHED)}
     short = {why: paths[:MOST_NAMES] for why, paths in did.items()}
-    return Applied(tick, plan.part, plan.generation, short, counts, tuple(problems))
+    return Applied(tick, part, generation, short, counts, tuple(problems))
 
 
 def to_json(report: Report) -> dict[str, Any]:
