@@ -101,7 +101,7 @@ def _list(top: str, args: Namespace) -> int:
     rows = [catalogue.describe(top, name) for name in names]
     if not rows and not args.json:
         console.tell("there are no images yet: allie image import NAME SOURCE makes one")
-    options.show(args, [row._asdict() for row in rows], map(_line, rows))
+    options.show(args, rows, map(_line, rows))
     for name in catalogue.passed_over(top):
         console.warn(f"passed over: images/{name}: no directory, or no name of an image")
     for name in draft.unfinished(top):
@@ -196,7 +196,7 @@ def _blandify(top: str, args: Namespace) -> int:
     if args.check:
         stands = blandify.check(image, golden)
         lines = (f"{each.path}: {each.why}" for each in stands)
-        options.show(args, [each._asdict() for each in stands], lines)
+        options.show(args, stands, lines)
         return ATTENTION if stands else DONE
     words = (golden.host, blandify.machine_id(image))
     with draft.begun(top, args.name) as part:
@@ -210,7 +210,7 @@ def _blandify(top: str, args: Namespace) -> int:
             draft.drop(part)
     _say_left_out(left)
     lines = (f"{each.what} {each.path}: {each.why}" for each in done)
-    options.show(args, [each._asdict() for each in done], lines)
+    options.show(args, done, lines)
     for path in named[:_SHOWN]:
         console.warn(f"look at {path}: it still names {golden.host or 'the machine'}")
     if not args.json:

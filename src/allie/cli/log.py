@@ -8,7 +8,6 @@ from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.client.state import records
 from allie.client.tick import report_text
-from allie.core.change import report as reports
 from allie.core.change.report import Report
 from allie.core.errors import DONE
 from allie.machine import console
@@ -28,7 +27,7 @@ def run(args: Namespace) -> int:
     if not known and not args.json:
         console.tell("nothing has happened yet")
     lines = [line for each in known for line in _lines(each, paths=args.paths)]
-    options.show(args, [reports.to_json(each) for each in known], lines)
+    options.show(args, known, lines)
     return DONE
 
 

@@ -92,7 +92,10 @@ def show(args: Namespace, value: Any, lines: Iterable[str]) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print a value as JSON (RFC 8259), in ASCII, whatever names and numbers are in it."""
+    """Print a value as JSON (RFC 8259), in ASCII, whatever names and numbers are in it.
+
+    A `Value` in it becomes an object.
+    """
     text = json.dumps(_exchangeable(value), indent=1, allow_nan=False)
     console.say_text(text.replace("\x7f", "\\u007f"))  # the one control character that is left raw
 
@@ -105,6 +108,8 @@ def _exchangeable(value: Any) -> Any:
     """
     if isinstance(value, str):
         return value if value.isascii() else _text(value)
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
     if isinstance(value, dict):
         return {_exchangeable(key): _exchangeable(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

@@ -62,7 +62,7 @@ def _lint(top: str, args: Namespace) -> int:
         found += lint.lint(top, name, over, site)
     kinds = {True: console.paint("error", "bad"), False: "warning"}
     lines = (f"{kinds[each.is_error]}: {each.path}: {each.message}" for each in found)
-    options.show(args, [each._asdict() for each in found], lines)
+    options.show(args, found, lines)
     return ATTENTION if any(each.is_error for each in found) else DONE
 
 
@@ -87,8 +87,7 @@ def _why(top: str, args: Namespace) -> int:
     known = known._replace(classes=known.classes or overlays.classes_for(top, names, known))
     resolution = overlays.why(top, names, known)
     path = args.name[0].strip("/")
-    entry = resolution.entries.get(path)
-    value = {"path": f"/{path}", "winner": entry._asdict() if entry else None}
+    value = {"path": f"/{path}", "winner": resolution.entries.get(path)}
     options.show(args, value, explain(path, resolution))
     return DONE
 

@@ -33,7 +33,7 @@ def run(args: Namespace) -> int:
 
 
 def _value(the_plan: Plan) -> dict[str, object]:
-    """A plan as plain JSON values, by name."""
+    """A plan as JSON has it: its visible changes, and of each what people look for."""
     changes = [
         {
             "real": change.real,
@@ -43,5 +43,4 @@ def _value(the_plan: Plan) -> dict[str, object]:
         }
         for change in the_plan.visible
     ]
-    problems = [problem._asdict() for problem in the_plan.problems]
-    return {**the_plan._asdict(), "changes": changes, "problems": problems}
+    return {**the_plan._asdict(), "changes": changes}

@@ -8,7 +8,7 @@ from allie.cli import options
 from allie.cli.options import Namespace
 from allie.client.state import records
 from allie.client.tick import report_text, whole_tick
-from allie.core.change import report as reports
+from allie.core.change.report import Report
 from allie.core.conf.script import Verdict
 from allie.core.errors import ATTENTION, DONE
 from allie.machine.files import lock
@@ -32,13 +32,12 @@ def run(args: Namespace) -> int:
     for each in scripts:
         lines += report_text.verdict(each, now, without=report_text.STORE)
     lines += ["a tick is running now"] if running else []
-    value = reports.to_json(last) if last else {}
-    value |= {"scripts": [each._asdict() for each in scripts], "running": running}
+    value = {**(last._asdict() if last else {}), "scripts": scripts, "running": running}
     options.show(args, value, lines)
     return ATTENTION if last and last.needs_attention else DONE
 
 
-def _as_it_ended(now: Verdict, last: reports.Report) -> Verdict:
+def _as_it_ended(now: Verdict, last: Report) -> Verdict:
     """A script that is due again is shown as its last run ended: that is what people look for."""
     for each in last.scripts:
         if each.name == now.name and now.state == "due" and each.state in ("failing", "waiting"):

@@ -103,7 +103,7 @@ def _list(here: System, args: Namespace) -> int:
         f"  {each.words}"
         for each in found
     )
-    options.show(args, [each._asdict() for each in found], lines)
+    options.show(args, found, lines)
     return DONE
 
 

@@ -68,11 +68,10 @@ def explain(path: str, resolution: Resolution) -> list[str]:
 
 
 def _value(path: str, resolution: Resolution) -> dict[str, object]:
-    entry = resolution.entries.get(path)
     return {
         "path": f"/{path}",
-        "winner": entry._asdict() if entry else None,
-        "losers": [each._asdict() for each in resolution.losers if each.path == path],
+        "winner": resolution.entries.get(path),
+        "losers": [each for each in resolution.losers if each.path == path],
         "problems": [each.message for each in resolution.problems if each.path == path],
     }
 

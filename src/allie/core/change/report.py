@@ -128,14 +128,11 @@ def applied(
     return Applied(tick, part, generation, short, counts, tuple(problems))
 
 
-def to_json(report: Report) -> dict[str, Any]:
-    """The report as plain JSON values."""
-    return {
-        **report._asdict(),
-        "contact": report.contact._asdict(),
-        "applied": [applied_to_json(each) for each in report.applied],
-        "scripts": [verdict._asdict() for verdict in report.scripts],
-    }
+def to_json(value: Any) -> Any:
+    """A report, or another value, as plain JSON values; so are the values in it."""
+    if hasattr(value, "_asdict"):
+        return {name: to_json(each) for name, each in value._asdict().items()}
+    return [to_json(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def from_json(value: dict[str, Any]) -> Report:
@@ -160,11 +157,6 @@ def applied_from_json(value: dict[str, Any]) -> Applied:
     """Read one part's Applied."""
     problems = tuple(Problem(**_known(Problem, each)) for each in value.get("problems", ()))
     return Applied(**_known(Applied, value))._replace(problems=problems)
-
-
-def applied_to_json(applied: Applied) -> dict[str, Any]:
-    """One part's Applied as plain JSON values."""
-    return {**applied._asdict(), "problems": [each._asdict() for each in applied.problems]}
 
 
 def _known(kind: Any, value: dict[str, Any]) -> dict[str, Any]:
