@@ -77,7 +77,11 @@ def plan(present: Present) -> Plan:
     changes: dict[str, Change] = {}
     for real in present.mine:
         if real not in present.vouched:
-            _add(_for_claim(real, present), changes, problems)
+            outcome = _for_claim(real, present)
+            if isinstance(outcome, Problem):
+                problems.append(outcome)
+            elif outcome:
+                changes[real] = outcome
     _join_groups(present, changes, {problem.path for problem in problems})
     withdrawn = _withdrawals(present)
     going = {real: each.old for real, each in withdrawn.items() if each.old}
@@ -91,15 +95,6 @@ def plan(present: Present) -> Plan:
     ordered = tuple(changes[real] for real in sorted(changes))
     guarded = tuple(sorted({*held.values()}))
     return Plan(present.part, present.generation, ordered, tuple(problems), guarded)
-
-
-def _add(
-    outcome: Change | Problem | None, changes: dict[str, Change], problems: list[Problem]
-) -> None:
-    if isinstance(outcome, Problem):
-        problems.append(outcome)
-    elif outcome:
-        changes[outcome.real] = outcome
 
 
 def _for_claim(real: str, present: Present) -> Change | Problem | None:
@@ -202,14 +197,11 @@ def _join_groups(present: Present, changes: dict[str, Change], refused: set[str]
         if len(inodes) == 1 and not placing:
             continue
         for real in group:
-            change = changes.get(real)
-            if change and change.verb == PLACE:
-                continue
-            old = present.ledger.entries.get(real)
-            pristine = change.pristine if change else KEEP
-            standing = _standing(real, present)
-            offer, entry = present.offers[real], present.claims[real]
-            changes[real] = Change(real, PLACE, "linked", entry, offer, old, standing, pristine)
+            entry, offer = present.claims[real], present.offers[real]
+            old, standing = present.ledger.entries.get(real), _standing(real, present)
+            case = changes.get(real) or Change(real, NOTE, "", entry, offer, old, standing)
+            if case.verb != PLACE:
+                changes[real] = case._replace(verb=PLACE, why="linked", offer=offer)
 
 
 def _standing(real: str, present: Present) -> Standing:
@@ -253,9 +245,8 @@ def _withdraw(real: str, old: Placed, standing: Standing) -> Change:
             verb = FORGET if standing.blocked else RESTORE
             why = f"left: {standing.blocked}" if standing.blocked else why
     elif ours or missing:
-        nothing_back = old.pristine == NOTHING
-        verb = RESTORE if not nothing_back else FORGET if missing else REMOVE
         why = "withdrawn"
+        verb = RESTORE if old.pristine != NOTHING else FORGET if missing else REMOVE
     return Change(real, verb, why, None, None, old, standing)
 
 
