@@ -87,7 +87,7 @@ def look(
         standing=view.standing,
         offers=view.offers,
         groups=view.groups(mine),
-        held=frozenset(claims.held | view.withheld | view.unseen.keys() | shut_in),
+        left_alone=frozenset(claims.held | view.withheld | view.unseen.keys() | shut_in),
         problems=tuple(problems),
         consent=generation.consents,
         met={**inside.met, **view.met},

@@ -85,15 +85,15 @@ def plan(present: Present) -> Plan:
     _join_groups(present, changes, {problem.path for problem in problems})
     withdrawn = _withdrawals(present)
     going = {real: each.old for real, each in withdrawn.items() if each.old}
-    stays, told = staying.held_back(going, present)
+    stays, told = staying.kept_back(going, present)
     going = {real: old for real, old in going.items() if real not in stays}
     lost = {real for real, each in withdrawn.items() if each.why == "withdrawn"}
-    held, many = staying.guarded(going, lost, present)
+    kept, many = staying.guarded(going, lost, present)
     problems += [*told, *many]
-    changes.update({real: withdrawn[real] for real in going if real not in held})
+    changes.update({real: withdrawn[real] for real in going if real not in kept})
     _clear_the_way(present, changes, problems)
     ordered = tuple(changes[real] for real in sorted(changes))
-    guarded = tuple(sorted({*held.values()}))
+    guarded = tuple(sorted({*kept.values()}))
     return Plan(present.part, present.generation, ordered, tuple(problems), guarded)
 
 
@@ -216,11 +216,11 @@ def _withdrawals(present: Present) -> dict[str, Change]:
     changes = {}
     gone = staying.unclaimed(present.part, present.ledger.entries, present.claims)
     for real, old in gone.items():
-        if real not in present.held:
+        if real not in present.left_alone:
             changes[real] = _withdraw(real, present.today.get(real, old), present.standing[real])
     for real, tombstone in present.ledger.tombstones.items():
         standing = present.standing.get(real)
-        wanted = real in present.claims or real in present.held
+        wanted = real in present.claims or real in present.left_alone
         if tombstone.placed.part == present.part and standing and not wanted:
             change = _withdraw(real, tombstone.placed, standing)
             if change.verb in (REMOVE, RESTORE):
@@ -255,7 +255,9 @@ def _clear_the_way(present: Present, changes: dict[str, Change], problems: list[
     ledger = present.ledger.entries
     for change in [each for each in changes.values() if _replaces_directory(each)]:
         below = {real: old for real, old in ledger.items() if real.startswith(change.real + "/")}
-        unseen = [real for real in below if real in present.held or real not in present.standing]
+        unseen = [
+            real for real in below if real in present.left_alone or real not in present.standing
+        ]
         going = {
             real: _withdraw(real, old, present.standing[real])
             for real, old in below.items()

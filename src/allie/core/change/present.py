@@ -47,7 +47,7 @@ class Present(Value):
     standing: dict[str, Standing]
     offers: dict[str, Offer]
     groups: tuple[tuple[str, ...], ...]  # hard links in the generation: placed together
-    held: frozenset[str]  # in dispute: neither placed nor withdrawn
+    left_alone: frozenset[str]  # neither placed nor withdrawn: in dispute, or not to be seen now
     problems: tuple[Problem, ...]
     consent: frozenset[str]  # overlays that say that losing many of their files is meant
     met: dict[str, str] = {}  # noqa: RUF012 - lstats of what the ledger does not have (`unchanged`)

@@ -33,7 +33,7 @@ def unclaimed(
     return own
 
 
-def held_back(going: Mapping[str, Placed], present: Present) -> tuple[set[str], list[Problem]]:
+def kept_back(going: Mapping[str, Placed], present: Present) -> tuple[set[str], list[Problem]]:
     """Of the paths to be withdrawn those that stay for now, and what is to be said of them.
 
     going: by real path, what the ledger has.
@@ -55,14 +55,14 @@ def guarded(
     that it is meant. An overlay speaks for itself alone; publishing a release is saying so.
     """
     meant = present.consent | present.released
-    held = {real: old.overlay for real, old in going.items() if old.overlay not in meant}
-    files = sorted(real for real in held.keys() & lost if going[real].content != DIRECTORY)
+    kept = {real: old.overlay for real, old in going.items() if old.overlay not in meant}
+    files = sorted(real for real in kept.keys() & lost if going[real].content != DIRECTORY)
     had = sum(1 for placed in present.ledger.entries.values() if placed.content != DIRECTORY)
     if not are_many(len(files), had):
         return {}, []
-    touch = " ".join(f"overlays/{each}/{CONSENT}" for each in sorted({*held.values()}))
+    touch = " ".join(f"overlays/{each}/{CONSENT}" for each in sorted({*kept.values()}))
     words = f"and {len(files) - 1} more would be withdrawn, more than half of all: nothing is"
-    return held, [Problem(files[0], f"{words}. If it is meant: touch {touch}")]
+    return kept, [Problem(files[0], f"{words}. If it is meant: touch {touch}")]
 
 
 def are_many(lost: int, had: int) -> bool:
