@@ -240,6 +240,17 @@ def test_a_module_says_what_it_is(module: Module) -> None:
     assert module.path.stem not in ("util", "utils", "helpers", "misc", "common")
 
 
+def test_a_class_name_means_one_thing() -> None:
+    classes = [
+        (node.name.lstrip("_"), module.name)
+        for module in modules().values()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ClassDef)
+    ]
+    names = [name for name, _ in classes]
+    assert not sorted(each for each in classes if names.count(each[0]) > 1)
+
+
 @each_module
 def test_no_work_in_an_init(module: Module) -> None:
     if module.path.name == "__init__.py":

@@ -13,7 +13,7 @@ import pytest
 
 from allie.core.errors import PathRefused
 from allie.machine.files import tree
-from allie.machine.roots.paths import Bounds, Inside
+from allie.machine.roots.paths import Inside, LinkBounds
 from tests.worlds.one_pc import Paths, Thing, World, injected, snapshot
 from tests.worlds.toy import Dir, File, Link, make_tree
 
@@ -84,9 +84,9 @@ def test_what_root_placed_or_trusts_is_followed(tmp_path: Path, name: str) -> No
     path = linked(tmp_path, REFUSED[name])
     target = os.readlink(tmp_path / path)
     above = path.rpartition("/")[0]
-    for bounds in (Bounds(links={path: target}), Bounds(trusted=(above,))):
+    for bounds in (LinkBounds(links={path: target}), LinkBounds(trusted=(above,))):
         assert Inside(str(tmp_path), bounds).directory(path).exists
-    for bounds in (Bounds(links={path: target + "x"}), Bounds(trusted=(above[:-1],))):
+    for bounds in (LinkBounds(links={path: target + "x"}), LinkBounds(trusted=(above[:-1],))):
         with pytest.raises(PathRefused):
             Inside(str(tmp_path), bounds).directory(path)
 

@@ -106,7 +106,7 @@ def test_with_a_note(found: list[Candidate], index: int | None) -> None:
     ],
 )
 def test_the_boot_partition(
-    found: list[Candidate], noted: partition_choice.Record | None, index: int | None
+    found: list[Candidate], noted: partition_choice.Binding | None, index: int | None
 ) -> None:
     chosen, why = partition_choice.choose_boot(found, noted, [SDA])
     assert chosen == (None if index is None else found[index])

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core.boot import boot_loader_spec, menu
+from allie.core.boot import boot_loader_spec, grub, menu
 from allie.core.errors import StateError
 
 
-def entry(system: str, release: str, title: str = "") -> menu.Entry:
+def entry(system: str, release: str, title: str = "") -> menu.MenuEntry:
     at = f"/systems/{system}/{release}"
-    return menu.Entry(
+    return menu.MenuEntry(
         system, release, f"{at}/vmlinuz", f"{at}/initrd", "root=LABEL=x ro", title or system
     )
 
@@ -23,18 +23,18 @@ OLD, NEW, OTHER = entry("deb", "6.1.0-9"), entry("deb", "6.1.0-18"), entry("fed"
 
 
 def test_an_entry_is_quoted_for_grub() -> None:
-    text = menu.grub_cfg([entry("deb", "6.1", 'Tom\'s $system; "x"')])
+    text = grub.config([entry("deb", "6.1", 'Tom\'s $system; "x"')])
     assert "menuentry 'Tom'\\''s $system; \"x\"' --id 'deb/6.1' {" in text
     assert "'allie.entry=deb/6.1'" in text
 
 
 def test_a_block_is_always_1024_bytes() -> None:
-    block = menu.format_env({"allie_default": "deb/6.1", "next_entry": ""})
-    assert len(block) == menu.SIZE
-    assert menu.parse_env(block) == {"allie_default": "deb/6.1"}
-    assert menu.parse_env(b"\0\xff") == {}
+    block = grub.format_env({"allie_default": "deb/6.1", "next_entry": ""})
+    assert len(block) == grub.SIZE
+    assert grub.parse_env(block) == {"allie_default": "deb/6.1"}
+    assert grub.parse_env(b"\0\xff") == {}
     with pytest.raises(StateError):
-        menu.format_env({"allie_default": "x" * 1024})
+        grub.format_env({"allie_default": "x" * 1024})
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_block_is_always_1024_bytes() -> None:
     ],
 )
 def test_the_default_follows_what_is_there(
-    env: dict[str, str], entries: list[menu.Entry], wanted: dict[str, str] | None
+    env: dict[str, str], entries: list[menu.MenuEntry], wanted: dict[str, str] | None
 ) -> None:
     assert menu.follow(env, entries, "deb") == (env if wanted is None else wanted)
 
@@ -138,8 +138,8 @@ def test_a_command_line_arrives_as_written(parameters: list[str], between: str) 
     wanted = [("root", "LABEL=x"), ("ro", None)]
     wanted += [each for each in _by_kernel(" ".join(parameters)) if each[0] not in ("ro", "rw")]
     assert _by_kernel(line) == wanted
-    one = menu.Entry("deb", "6.1", "/k", "/i", line, "deb")
-    arrived = _by_kernel(_by_grub(menu.grub_cfg([one])))
+    one = menu.MenuEntry("deb", "6.1", "/k", "/i", line, "deb")
+    arrived = _by_kernel(_by_grub(grub.config([one])))
     assert arrived == [*wanted, ("allie.entry", "deb/6.1")]
     (text,) = boot_loader_spec.files([one], {}, 1).values()
     assert boot_loader_spec.parse(text) == one

@@ -86,7 +86,7 @@ def present(
     mine: tuple[str, ...] | None = None,
     vouched: tuple[str, ...] = (),
     groups: tuple[tuple[str, ...], ...] = (),
-    held: tuple[str, ...] = (),
+    left_alone: tuple[str, ...] = (),
     problems: tuple[Problem, ...] = (),
     part: str = "overlay",
     consent: tuple[str, ...] = (),
@@ -103,7 +103,7 @@ def present(
         standing=standing or {},
         offers=offers or {},
         groups=groups,
-        held=frozenset(held),
+        left_alone=frozenset(left_alone),
         problems=problems,
         consent=frozenset(consent),
     )
@@ -514,7 +514,7 @@ def test_a_path_that_left_the_overlays(
 
 
 def test_a_path_in_dispute_is_not_withdrawn() -> None:
-    assert plan(present(old={P: placed()}, held=(P,))).is_nothing
+    assert plan(present(old={P: placed()}, left_alone=(P,))).is_nothing
 
 
 def test_a_path_of_the_other_part_is_withdrawn_by_that_part() -> None:
@@ -871,7 +871,7 @@ def test_a_directory_does_not_make_way_where_what_is_in_it_cannot_be_seen() -> N
             offers={P: offer()},
             old={P: DIRS, **below},
             standing={P: A_DIRECTORY, f"{P}/a": stands()},
-            held=(f"{P}/b",),
+            left_alone=(f"{P}/b",),
         )
     )
     assert [problem.path for problem in found.problems] == [P]

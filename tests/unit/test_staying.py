@@ -34,7 +34,7 @@ ALL = tuple(KIT)
 @pytest.mark.parametrize("flag", ["", "once"])
 def test_a_kit_that_could_fetch_nothing_again_stays_whole(left: tuple[str, ...], flag: str) -> None:
     going = {real: old for real, old in KIT.items() if real not in left}
-    stays, told = staying.held_back(going, present(KIT, left, flag))
+    stays, told = staying.kept_back(going, present(KIT, left, flag))
     assert stays == set(going)
     (problem,) = told
     assert "put `kit` back" in problem.message
@@ -42,12 +42,12 @@ def test_a_kit_that_could_fetch_nothing_again_stays_whole(left: tuple[str, ...],
 
 def test_one_of_its_other_files_goes_with_a_kit_that_has_it_no_more() -> None:
     claims = tuple(real for real in ALL if real != UNIT)
-    assert staying.held_back({UNIT: KIT[UNIT]}, present(KIT, claims)) == (set(), [])
+    assert staying.kept_back({UNIT: KIT[UNIT]}, present(KIT, claims)) == (set(), [])
 
 
 def test_what_is_not_the_kits_goes() -> None:
     other = {"etc/a": placed("common")}
-    stays, told = staying.held_back({**KIT, **other}, present({**KIT, **other}))
+    stays, told = staying.kept_back({**KIT, **other}, present({**KIT, **other}))
     assert stays == set(KIT)
     assert len(told) == 1
 
@@ -70,7 +70,7 @@ def test_a_directory_waits_for_what_is_in_it(
         for each in entries
     }
     leaving = {each.rstrip("/"): known[each.rstrip("/")] for each in going}
-    assert staying.held_back(leaving, present(known)) == (set(waits), [])
+    assert staying.kept_back(leaving, present(known)) == (set(waits), [])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from allie.client.boot import kernels
 from allie.client.use import vm
 
-MACHINE = vm.Machine("/dev/sda3", "/k", "/i", 768, 2, "/log")
+MACHINE = vm.VirtualMachine("/dev/sda3", "/k", "/i", 768, 2, "/log")
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 # Read before the first fork: each child then finds them loaded.
+from allie.cli import kit_scripts, plan, run_conf, selfcheck, status, undo  # noqa: F401
 from allie.cli import main as command_line
-from allie.cli import part, plan, run_conf, selfcheck, status, undo  # noqa: F401
 from tests.worlds.pc import ENVIRONMENT
 
 _T = TypeVar("_T")

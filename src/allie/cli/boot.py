@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from allie.cli import options
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.boot import loader_files, menu_partition
+from allie.client.boot.menu_partition import Menu
 from allie.client.situation import bound_disks, other_systems
 from allie.core.boot import menu
 from allie.core.errors import DONE, UsageError, did_you_mean
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.machine.roots import open_system
 from allie.machine.roots.volume import Volume
-
-if TYPE_CHECKING:
-    import argparse
 
 _WORDS = {
     "allie_default": "default",
@@ -22,7 +20,7 @@ _WORDS = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Which system, and for how long."""
     parser.add_argument("system", nargs="?", help="boot this one: SYSTEM, or SYSTEM/KERNEL")
     parser.add_argument("--once", action="store_true", help="the next time only")
@@ -34,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """List the menu, or choose in it."""
     here = open_system.open_system()
     open_system.need_name(here)
@@ -48,34 +46,35 @@ def run(args: argparse.Namespace) -> int:
         options.no_json(args)
     with menu_partition.opened(here) as boot:
         if not args.system:
-            return _list(boot, json=args.json)
+            return _list(boot, args)
         made = menu_partition.refresh(here, other_systems.settings_of(here), boot)
-        ids = [each.id for each in made.entries]
-        entry = menu.find(ids, args.system)
-        if not entry:
-            why = "; ".join(each for each in made.without if each.startswith(f"{args.system}:"))
-            known = [*ids, *(each.partition("/")[0] for each in ids)]
-            hint = did_you_mean(args.system, known) or f"it has: {' '.join(ids)}"
-            raise UsageError(why or f"the menu has no {args.system}", hint)
+        entry = _find(made, args.system)
         pin = "/" in args.system
         loader_files.write_env(boot, menu.choose(made.env, entry, once=args.once, pin=pin))
     console.say(f"{entry} is booted next, {'once' if args.once else 'and from then on'}")
     return DONE
 
 
-def _list(boot: Volume, *, json: bool) -> int:
+def _find(made: Menu, wanted: str) -> str:
+    """The id of the entry that SYSTEM, or SYSTEM/KERNEL, means. Raises UsageError."""
+    ids = [each.id for each in made.entries]
+    entry = menu.find(ids, wanted)
+    if not entry:
+        why = "; ".join(each for each in made.without if each.startswith(f"{wanted}:"))
+        known = [*ids, *(each.partition("/")[0] for each in ids)]
+        hint = did_you_mean(wanted, known) or f"it has: {' '.join(ids)}"
+        raise UsageError(why or f"the menu has no {wanted}", hint)
+    return entry
+
+
+def _list(boot: Volume, args: Namespace) -> int:
     there, running = loader_files.read(boot), loader_files.running()
-    found = []
+    found, lines = [], []
     for each in there.ids:
         marks = [words for name, words in _WORDS.items() if there.env.get(name) == each]
         marks += ["running"] if each == running else []
         system, _, kernel = each.partition("/")
         found.append({"system": system, "kernel": kernel, "marks": marks})
-    if json:
-        options.say_json(found)
-        return DONE
-    for entry in found:
-        console.say(
-            f"{entry['system']:<16} {entry['kernel']:<28} {', '.join(entry['marks'])}".rstrip()
-        )
+        lines.append(f"{system:<16} {kernel:<28} {', '.join(marks)}".rstrip())
+    options.show(args, found, lines)
     return DONE

@@ -32,13 +32,13 @@ class Arguments:
 def main(argv: Sequence[str]) -> int:
     """The short way in, past cli.main, whose imports would add a third to the start.
 
-    Once the process has left for the other system, no module is there to be imported any more.
+    Once the process is in the other system, it can import no module any more.
     """
     try:
         run(parse(list(argv[1:])))
     except AllieError as error:
         lines = [f"allie: {error.message}", *([f"       {error.hint}"] if error.hint else [])]
-        # As machine.console has it, which takes longer to load than the entering
+        # As machine.console does it, which takes longer to load than to enter the system
         text = "".join(f"{''.join(map(_shown, line))}\n" for line in lines)
         os.write(2, text.encode(errors="backslashreplace"))
         return error.exit_code
@@ -52,7 +52,7 @@ def _shown(letter: str) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """For the help alone: the words after -- are another program's, and no parser's to look at."""
+    """For --help alone: `parse` reads the command line."""
     parser.add_argument("--root", metavar="DIR", help="enter the system whose root is DIR")
     parser.add_argument(
         "--user", choices=["root"], help="only as root, who enters as administrator"

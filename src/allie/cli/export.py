@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import os
 
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.use import enter, export
 from allie.core.errors import DONE, UsageError
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 
-if TYPE_CHECKING:
-    import argparse
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Which program of which system, under which name."""
     parser.add_argument("system", help="a name in allie.conf")
     parser.add_argument("program", help="its name, or its path in that system")
@@ -24,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", metavar="DIR", help="where the script goes")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Make the script, and say where."""
     program = export.find_program(enter.root_of(args.system), args.program)
     name = args.name or os.path.basename(program)

@@ -9,22 +9,26 @@ import os
 import sys
 
 from allie.cli import options
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.boot import install_loader
 from allie.client.mirror import stores
 from allie.client.setup import install
-from allie.client.setup.install import Plan
+from allie.client.setup.install import Installation
 from allie.core.boot import disk_layout
 from allie.core.conf import settings as configuration
 from allie.core.conf.settings import Settings
 from allie.core.errors import DONE, AllieError, StateError, UsageError
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 
-if TYPE_CHECKING:
-    import argparse
+_USES = {
+    disk_layout.BIOS: "GRUB for BIOS",
+    disk_layout.BOOT: "the boot menu",
+    disk_layout.EFI_BOOT: "the boot menu, by systemd-boot",
+    disk_layout.SYSTEM: "for another system",
+}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """What goes where."""
     parser.add_argument("--disk", required=True, help="the whole disk, as /dev/sda")
     parser.add_argument("--image", required=True, help="the store's image")
@@ -37,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Show, ask, and do it; a failure says how to go on."""
     if os.geteuid():
         raise UsageError("install must be run as root")
@@ -47,24 +51,8 @@ def run(args: argparse.Namespace) -> int:
     _need_loader(plan)
     _show(plan)
     _warn_of_image(plan)
-    if plan.holds and args.erase:
-        console.warn(f"what {plan.disk} holds will be LOST: {plan.holds}")
-    elif plan.holds:
-        raise StateError(f"{plan.disk} holds something: {plan.holds}", "if it may go: --erase")
-    if not args.yes:
-        _ask(plan)
-    state = "its partitions may be half made"
-    try:
-        install.partition(plan)
-        console.say("partitions and file systems: there")
-        state = f"it is divided; {plan.settings.system} is not complete in it"
-        install.bring(plan)
-        console.say(f"{plan.settings.system}: fetched, and its first tick is done")
-        state = f"{plan.settings.system} is complete in it; the boot loader may not be"
-        firmware = install.make_bootable(plan)
-    except (AllieError, KeyboardInterrupt):
-        console.warn(f"allie: {plan.disk}: {state}. The same command goes on from there.")
-        raise
+    _need_consent(plan, args)
+    firmware = _carry_out(plan)
     why = install_loader.no_bios(plan.disk)
     if why and disk_layout.BIOS in [each.kind for each in plan.parts]:
         console.say(f"GRUB for BIOS was left out: {why}")
@@ -75,7 +63,24 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _settings(args: argparse.Namespace) -> Settings:
+def _carry_out(plan: Installation) -> list[str]:
+    """Install, and say after each step that it is done; the kinds of firmware that boot the PC."""
+    system = plan.settings.system
+    state = "its partitions may be half made"
+    try:
+        install.partition(plan)
+        console.say("partitions and file systems: there")
+        state = f"it is divided; {system} is not complete in it"
+        install.bring(plan)
+        console.say(f"{system}: fetched, and its first tick is done")
+        state = f"{system} is complete in it; the boot loader may not be"
+        return install.make_bootable(plan)
+    except (AllieError, KeyboardInterrupt):
+        console.warn(f"allie: {plan.disk}: {state}. The same command goes on from there.")
+        raise
+
+
+def _settings(args: Namespace) -> Settings:
     """The settings of the system that is to be; the store is asked, and so known to answer."""
     store = configuration.check_store(args.store)
     image = configuration.check_name(args.image, "image")
@@ -88,7 +93,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     return Settings(name, (store,), overlays, image, host=host)
 
 
-def _need_loader(plan: Plan) -> None:
+def _need_loader(plan: Installation) -> None:
     """Ask whether the image has systemd-boot, where the layout wants it: nothing is written yet."""
     if all(each.kind != disk_layout.EFI_BOOT for each in plan.parts):
         return
@@ -97,7 +102,7 @@ def _need_loader(plan: Plan) -> None:
         raise StateError(f"image {image} has no systemd-boot", install_loader.SYSTEMD_PACKAGES)
 
 
-def _warn_of_image(plan: Plan) -> None:
+def _warn_of_image(plan: Installation) -> None:
     """Say what the image has not, and a tick needs; a conf script may yet bring it."""
     own = plan.settings
     missing = [name for name in ("python3", "rsync") if not _in_image(own, f"usr/bin/{name}")]
@@ -120,23 +125,26 @@ def _own_name() -> str:
     return configuration.check_name(name, "host")
 
 
-def _show(plan: Plan) -> None:
+def _show(plan: Installation) -> None:
     """What will be done, to the last partition."""
     own = plan.settings
     console.say(f"{plan.disk} ({plan.mib >> 10} GiB){', to be gone on with' * plan.goes_on}:")
     for each in plan.parts:
-        uses = {disk_layout.BIOS: "GRUB for BIOS", disk_layout.BOOT: "the boot menu"}
-        uses[disk_layout.EFI_BOOT] = "the boot menu, by systemd-boot"
-        use = uses.get(each.kind, each.kind)
+        use = _USES.get(each.kind, each.kind)
         if each.where == own.root:
             use = f"the system {own.system}: image {own.image} of {own.stores[0]}"
-        elif each.kind == disk_layout.SYSTEM:
-            use = "for another system"
         console.say(f"  {each.name:<12} {each.mib:>8} MiB  {use}")
     console.say(f"the PC is {plan.host}; overlays: {', '.join(own.overlays)}")
 
 
-def _ask(plan: Plan) -> None:
+def _need_consent(plan: Installation, args: Namespace) -> None:
+    """Raise where what the disk holds may not go (--erase), or the person says no (--yes)."""
+    if plan.holds and not args.erase:
+        raise StateError(f"{plan.disk} holds something: {plan.holds}", "if it may go: --erase")
+    if plan.holds:
+        console.warn(f"what {plan.disk} holds will be LOST: {plan.holds}")
+    if args.yes:
+        return
     if not sys.stdin.isatty():
         raise UsageError("nobody is here to be asked", "--yes")
     sys.stdout.write(console.printable(f"write on {plan.disk}? Type yes: "))

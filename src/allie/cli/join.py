@@ -10,47 +10,39 @@ from __future__ import annotations
 import time
 
 from allie.cli import options
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.setup import join
 from allie.client.setup.join import Wishes
 from allie.client.tick import report_text
 from allie.core.errors import ATTENTION, DONE
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 
-if TYPE_CHECKING:
-    import argparse
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """The store, and what shall not be found out."""
     options.add_root(parser, system=False)
     parser.add_argument("store", help="rsync://host[:port]/, ssh://user@host/path, or /path")
     parser.add_argument("--image", default="", help="this system's image (ID and VERSION_ID)")
-    parser.add_argument(
-        "--overlays", default="", help="comma-separated, in the order they are laid"
-    )
+    parser.add_argument("--overlays", default="", help="comma-separated, in the order of laying")
     parser.add_argument("--system", default="", help="this system's own name (the image's)")
     parser.add_argument("--host", default="", help="this host's name (the hostname)")
-    parser.add_argument(
-        "--ring", default="", help="follow releases of this ring, not working trees"
-    )
+    parser.add_argument("--ring", default="", help="follow releases of it, not working trees")
     parser.add_argument("--no-timer", action="store_true", help="start no ticks by themselves")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Join and tick; 1 if something needs attention."""
     overlays = options.words(args.overlays)
     wishes = Wishes(
         args.store, args.system, args.image, overlays, args.host, args.ring, not args.no_timer
     )
     joined = join.join(options.system_of(args), wishes)
-    report = joined.report
+    report, now = joined.report, time.time()
     total = sum(each.changed for each in report.applied)
     console.say(f"joined {args.store}: {total} paths placed; {joined.ticks}")
-    now = time.time()
-    for line in report_text.report(report, now):
-        console.say(line)
+    lines = report_text.report(report, now)
     for verdict in report.scripts:
-        for line in report_text.verdict(verdict, now):
-            console.say(line)
+        lines += report_text.verdict(verdict, now)
+    for line in lines:
+        console.say(line)
     return ATTENTION if report.needs_attention else DONE

@@ -1,7 +1,7 @@
 """allie: keep Linux PCs current from a store of plain file trees.
 
-The command line's one door. It finds the verb, imports that verb's module and no other, and is the
-only place that prints an error and turns it into an exit status.
+Every command line begins here. The verb's module is imported and no other. Only this module prints
+an error and turns it into an exit status.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from types import ModuleType, SimpleNamespace
 
 from allie import __version__
 from allie.cli import startup_mark
+from allie.core import stubs
 from allie.core.errors import (
     FAILED,
     PROTECTED,
@@ -59,18 +60,17 @@ VERBS: dict[str, tuple[str, str]] = {
     "image": ("image", "list, import, capture, blandify and remove the store's images"),
     "help": ("manual", "show a man page"),
     # the kit's own
-    "00overlay": ("part", ""),
-    "01overact": ("part", ""),
-    "98systems": ("systems", ""),
+    "00overlay": ("kit_scripts", ""),
+    "01overact": ("kit_scripts", ""),
+    "98systems": ("kit_scripts", ""),
     "selfcheck": ("selfcheck", ""),
 }
-# What the timer and the tick call: the arguments are known without asking a parser.
-_WITHOUT_WORDS = ("run-conf", "00overlay", "01overact", "98systems")
-_FOR_ANOTHER = "enter"  # what it is given is for another program to parse
-# What Ctrl-C leaves behind; the other commands leave nothing that anybody has to go on with
+_WITHOUT_WORDS = stubs.NAMES  # the timer and the tick call them: no parser is loaded
+_FOR_ANOTHER = "enter"  # its words are another program's
+# Commands that leave something unfinished after Ctrl-C, and what goes on with it
 _BY_A_TICK = (*_WITHOUT_WORDS, "undo")
 _BY_THE_SAME = ("join", "install", "system", "image", "rsync-image")
-_AGAINST = {
+_REMEDIES = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room: a quota is reached",
     errno.EROFS: "mount it so that it can be written",
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    gc.disable()  # we live for a moment, and hold what we read until the end
+    gc.disable()  # a short run that needs nearly all it has made until its end
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         return _dispatch(list(words))
@@ -115,21 +115,21 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _complain(error: Exception, message: str, hint: str = "") -> None:
-    """Print an error; one of somebody who is not root, and was refused something, as that."""
+    """Print an error; where somebody who is not root was refused something, say that."""
     cause: BaseException | None = error
     while cause and not isinstance(cause, OSError):
         cause = cause.__cause__ or cause.__context__
     if isinstance(cause, PermissionError) and os.geteuid() != 0:
         message, hint = f"only root can do this: {message}", "run it as root, as with sudo"
     elif isinstance(cause, OSError):
-        hint = hint or _AGAINST.get(cause.errno or 0, "")
+        hint = hint or _REMEDIES.get(cause.errno or 0, "")
     console.warn(console.paint(f"allie: {spoken(message)}", "bad"))
     if hint:
         console.warn(f"       {hint}")
 
 
 def _going_on(words: list[str]) -> str:
-    """How what Ctrl-C has interrupted goes on, if it does."""
+    """How a command goes on that Ctrl-C has interrupted, if it left something unfinished."""
     verb = next((word for word in words if word in VERBS), "")
     if verb in _BY_A_TICK:
         return "; the next tick goes on from here"
@@ -172,9 +172,9 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _from_archive(archive: str) -> None:
-    """We run from the archive, which a tick may replace: go on from its code, unpacked for that.
+    """Go on from the archive's code, unpacked: a tick may replace the archive while we run.
 
-    Where it cannot be unpacked, what a tick loads late is loaded now, as far as it is known.
+    Where it cannot be unpacked, all that a tick may load late is loaded now.
     """
     place = importlib.import_module("allie.machine.code.unpack").unpack(os.path.realpath(archive))
     if place:
@@ -184,7 +184,7 @@ def _from_archive(archive: str) -> None:
 
 
 def _arguments(verb: str, module: ModuleType, words: list[str]) -> Any:
-    """The parsed command line; a stub's call without any words needs no parser."""
+    """The parsed command line; a stub's call without words needs no parser."""
     if not words and verb in _WITHOUT_WORDS:
         return SimpleNamespace(verb=verb, root="/", sibling="", script=[])
     if verb == _FOR_ANOTHER and words[:1] not in (["--help"], ["-h"]):
@@ -210,9 +210,9 @@ def module_of(verb: str) -> ModuleType:
 
 
 def _hand_over() -> None:
-    """Become the whole ALLiE of a server that follows a store, its own perhaps (client.setup.join).
+    """Become the server's own `allie`, if this client stands on a server (client.setup.join).
 
-    It may also stand in another directory, which is later in PATH than that of the client.
+    Its command was moved aside for the client's, or is in a directory that comes later in PATH.
     """
     here = os.path.realpath(sys.argv[0])  # the archive
     if not here.endswith(f"/{ARCHIVE}"):

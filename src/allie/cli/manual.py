@@ -5,20 +5,15 @@ On a terminal in a pager ($PAGER, less or more); else as plain text.
 
 from __future__ import annotations
 
-import os
 import pkgutil
 import re
 import sys
 
 from allie.cli import main
+from allie.cli.options import ArgumentParser, Namespace
 from allie.core.errors import DONE, UsageError, did_you_mean
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.machine.programs import pager
-
-if TYPE_CHECKING:
-    import argparse
-
 
 PAGES = {
     "allie": "allie.8.md",
@@ -35,12 +30,12 @@ _INLINE = r"\\(?P<plain>.)|\*\*(?P<bold>.+?)\*\*|\*(?P<line>.+?)\*"
 _MARKS = {"plain": "", "bold": "bold", "line": "line"}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Which page."""
     parser.add_argument("page", nargs="?", default="allie", help=", ".join(PAGES))
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Show the page; where there is no pager, print it."""
     name = re.sub(r"^allie[-.]|\(\d\)$", "", args.page)  # also as pages name one another
     if name not in PAGES:
@@ -48,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         hint = hint or f"pages: {', '.join(PAGES)}; or COMMAND --help"
         raise UsageError(f"there is no page {args.page!r}", hint)
     text = (pkgutil.get_data("allie", f"man/{PAGES[name]}") or b"").decode()
-    lines = rendered(text, _columns())
+    lines = rendered(text, max(_NARROWEST, min(console.columns(), _WIDEST)))
     if sys.stdin.isatty() and console.is_screen(sys.stdout):
         pager.become(console.as_shown(lines))  # comes back only where that cannot be
     for line in lines:
@@ -125,11 +120,3 @@ def _pieces(text: str) -> list[tuple[str, str]]:
         pieces += [(text[end : found.start()], ""), (found[kind], _MARKS[kind])]
         end = found.end()
     return [*pieces, (text[end:], "")]
-
-
-def _columns() -> int:
-    try:
-        columns = os.get_terminal_size().columns or _WIDEST
-    except OSError:
-        columns = _WIDEST
-    return max(_NARROWEST, min(columns, _WIDEST))

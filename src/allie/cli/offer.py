@@ -8,17 +8,14 @@ It shows what to type on the server, and ends after one complete capture, or wit
 
 from __future__ import annotations
 
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.use import offer
 from allie.core.errors import DONE, AllieError
 from allie.core.image import offering
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 
-if TYPE_CHECKING:
-    import argparse
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """What, and to whom."""
     parser.add_argument("dir", metavar="DEVICE|DIR", help="/ is the running system")
     parser.add_argument("--to", default="", metavar="HOST", help="only to this host (name or net)")
@@ -27,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Offer until it was captured."""
     with offer.open_offer(args.dir, args.to, args.port) as offered:
         for disk in offered.other_disks:

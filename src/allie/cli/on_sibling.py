@@ -6,16 +6,13 @@ import os
 from types import ModuleType
 
 from allie.cli import options
+from allie.cli.options import Namespace
 from allie.client.situation import other_systems
 from allie.core.errors import StateError
-from allie.core.value import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import argparse
 
 
-def run(module: ModuleType, args: argparse.Namespace) -> int:
-    """Run a verb with the named system's root, which is mounted for it if it is a partition."""
+def run(module: ModuleType, args: Namespace) -> int:
+    """Run a verb on the named system's root; a partition is mounted for that time."""
     base = options.system_of(args)
     declared = other_systems.find(other_systems.settings_of(base), args.sibling)
     with other_systems.opened(base, declared) as root:

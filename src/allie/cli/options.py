@@ -14,11 +14,16 @@ from allie.machine.files import atomic, lock
 from allie.machine.roots import open_system
 
 if TYPE_CHECKING:
-    import argparse
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterable
     from typing import Any
+else:
+    ArgumentParser = Namespace = object  # for annotations; what a stub calls never loads argparse
+
+__all__ = ["ArgumentParser", "Namespace"]
 
 
-def add_root(parser: argparse.ArgumentParser, *, system: bool = True) -> None:
+def add_root(parser: ArgumentParser, *, system: bool = True) -> None:
     """--root and --system: work on another system's root."""
     parser.add_argument(
         "--root", default="/", metavar="DIR", help="work on the system whose root is DIR"
@@ -33,21 +38,34 @@ def add_root(parser: argparse.ArgumentParser, *, system: bool = True) -> None:
         )
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: ArgumentParser) -> None:
     """--json: for programs."""
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
-def no_json(args: argparse.Namespace) -> None:
-    """Raise UsageError where JSON was asked for, and what is to be done prints none."""
+def add_view(parser: ArgumentParser) -> None:
+    """The options of what only shows something: --root, --system and --json."""
+    add_root(parser)
+    add_json(parser)
+
+
+def no_json(args: Namespace) -> None:
+    """Raise UsageError for --json: what is to be done prints none."""
     if args.json:
         what = " ".join(filter(None, (args.verb, getattr(args, "action", ""))))
         raise UsageError(f"`allie {what}` prints no JSON", "leave out --json")
 
 
-def system_of(args: argparse.Namespace) -> System:
+def system_of(args: Namespace) -> System:
     """The system that --root names."""
     return open_system.open_system(args.root)
+
+
+def joined_system(args: Namespace) -> System:
+    """The system that --root names. Raises SettingsError where it follows no store."""
+    here = system_of(args)
+    open_system.need_name(here)
+    return here
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -64,8 +82,20 @@ def read_layout(file: str) -> str:
     return text
 
 
+def show(args: Namespace, value: Any, lines: Iterable[str]) -> None:
+    """Print the value where --json asks for it, else the lines."""
+    if args.json:
+        say_json(value)
+    else:
+        for line in lines:
+            console.say(line)
+
+
 def say_json(value: Any) -> None:
-    """Print a value as JSON (RFC 8259), in ASCII, whatever names and numbers are in it."""
+    """Print a value as JSON (RFC 8259), in ASCII, whatever names and numbers are in it.
+
+    A `Value` in it becomes an object.
+    """
     text = json.dumps(_exchangeable(value), indent=1, allow_nan=False)
     console.say_text(text.replace("\x7f", "\\u007f"))  # the one control character that is left raw
 
@@ -78,6 +108,8 @@ def _exchangeable(value: Any) -> Any:
     """
     if isinstance(value, str):
         return value if value.isascii() else _text(value)
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
     if isinstance(value, dict):
         return {_exchangeable(key): _exchangeable(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -94,6 +126,6 @@ def _text(text: str) -> str:
 
 
 def tell_if_running(here: System) -> None:
-    """A view does not wait for a tick; it says that what it shows may change (RULES A2)."""
+    """Say that a tick is running: a view does not wait for its end (RULES A2)."""
     if lock.is_running(here):
         console.warn("a tick is running now: what follows may change")

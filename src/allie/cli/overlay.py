@@ -10,21 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from allie.cli import options
+from allie.cli.options import ArgumentParser, Namespace
 from allie.cli.store import add_store
 from allie.cli.why import explain
 from allie.core.errors import ATTENTION, DONE, UsageError, did_you_mean
 from allie.core.names.facts import Facts
 from allie.core.stubs import KIT
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.server import lint, lint_settings, overlays, store
 from allie.server.images import catalogue
 
-if TYPE_CHECKING:
-    import argparse
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """list, lint, why, and the facts that why pretends."""
     parser.add_argument("action", choices=("list", "lint", "why"))
     parser.add_argument("name", nargs="*", help="overlays; for why: a path")
@@ -39,27 +36,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{fact}", default="", help=f"why: its {fact}")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Do it; lint ends with 1 if there is an error."""
     top = store.need(args.store)
     return {"list": _list, "lint": _lint, "why": _why}[args.action](top, args)
 
 
-def _list(top: str, args: argparse.Namespace) -> int:
+def _list(top: str, args: Namespace) -> int:
     rows = []
     for name in _named(top, args.name):
         listing = overlays.load(top, name).listing
         files = sum(1 for each in listing if not each.is_dir)
         rows.append({"name": name, "files": files})
-    if args.json:
-        options.say_json(rows)
-    else:
-        for row in rows:
-            console.say(f"{row['name']:<24} {row['files']:>6} files")
+    options.show(args, rows, (f"{row['name']:<24} {row['files']:>6} files" for row in rows))
     return DONE
 
 
-def _lint(top: str, args: argparse.Namespace) -> int:
+def _lint(top: str, args: Namespace) -> int:
     over = options.words(args.over)
     for image in over:
         catalogue.need(top, image)
@@ -67,12 +60,9 @@ def _lint(top: str, args: argparse.Namespace) -> int:
     found = [] if args.name else lint_settings.of_store(top)
     for name in _named(top, args.name):
         found += lint.lint(top, name, over, site)
-    if args.json:
-        options.say_json([each._asdict() for each in found])
-    else:
-        for each in found:
-            kind = console.paint("error", "bad") if each.is_error else "warning"
-            console.say(f"{kind}: {each.path}: {each.message}")
+    kinds = {True: console.paint("error", "bad"), False: "warning"}
+    lines = (f"{kinds[each.is_error]}: {each.path}: {each.message}" for each in found)
+    options.show(args, found, lines)
     return ATTENTION if any(each.is_error for each in found) else DONE
 
 
@@ -86,30 +76,31 @@ def _named(top: str, names: Sequence[str]) -> Sequence[str]:
     return names or known
 
 
-def _why(top: str, args: argparse.Namespace) -> int:
+def _why(top: str, args: Namespace) -> int:
     if len(args.name) != 1 or not args.host:
         raise UsageError(
             "overlay why needs one path and --host", "allie overlay why /etc/motd --host pc07"
         )
     usual = [name for name in (KIT, "common", args.image) if name in store.overlays(top)]
     names = tuple(_named(top, options.words(args.overlays) or usual))
-    known = Facts(
+    known = _pretended(args)
+    known = known._replace(classes=known.classes or overlays.classes_for(top, names, known))
+    resolution = overlays.why(top, names, known)
+    path = args.name[0].strip("/")
+    value = {"path": f"/{path}", "winner": resolution.entries.get(path)}
+    options.show(args, value, explain(path, resolution))
+    return DONE
+
+
+def _pretended(args: Namespace) -> Facts:
+    """The facts that the options pretend."""
+    return Facts(
         host=args.host.partition(".")[0],
         fqdn=args.host if "." in args.host else "",
+        classes=options.words(args.classes),
         image=args.image,
         distro=options.words(args.distro),
         version=args.version,
         arch=args.arch,
         virt=args.virt,
     )
-    classes = options.words(args.classes)
-    known = known._replace(classes=classes or overlays.classes_for(top, names, known))
-    resolution = overlays.why(top, names, known)
-    path = args.name[0].strip("/")
-    if args.json:
-        entry = resolution.entries.get(path)
-        options.say_json({"path": f"/{path}", "winner": entry._asdict() if entry else None})
-    else:
-        for line in explain(path, resolution):
-            console.say(line)
-    return DONE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Sequence
 from types import ModuleType
@@ -74,7 +73,7 @@ def parser_of(verb: str, module: ModuleType) -> Parser:
 
     def formatter(prog: str) -> argparse.HelpFormatter:
         # Given a width it does not import shutil, which takes 3 ms, to ask for one.
-        return _Formatter(prog, width=_width())
+        return _Formatter(prog, width=max(_NARROWEST, min(console.columns() - 2, _WIDEST)))
 
     parser = Parser(
         prog=f"allie {verb}",
@@ -91,11 +90,3 @@ def parse(verb: str, module: ModuleType, words: Sequence[str]) -> argparse.Names
     Raises UsageError; SystemExit after --help.
     """
     return parser_of(verb, module).parse_intermixed_args(words)
-
-
-def _width() -> int:
-    try:
-        columns = os.get_terminal_size().columns
-    except OSError:
-        columns = 80
-    return max(_NARROWEST, min(columns - 2, _WIDEST))

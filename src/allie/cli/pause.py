@@ -5,18 +5,14 @@ from __future__ import annotations
 import time
 
 from allie.cli import options
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.state import records
 from allie.core.conf.script import parse_span
 from allie.core.errors import DONE, UsageError
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
-from allie.machine.roots import open_system
-
-if TYPE_CHECKING:
-    import argparse
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """For how long, and why."""
     options.add_root(parser)
     parser.add_argument(
@@ -25,10 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reason", nargs="*", help="shown by status")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Begin the pause."""
-    here = options.system_of(args)
-    open_system.need_name(here)
+    here = options.joined_system(args)
     span = args.span
     seconds = parse_span(span) if span is not None else 0
     if span is not None and span.isdigit():  # of scripts it would be seconds; here that is a slip

@@ -8,46 +8,32 @@ from __future__ import annotations
 import time
 
 from allie.cli import options
+from allie.cli.options import Namespace
 from allie.client.situation import grounds
 from allie.client.state import records
 from allie.client.tick import part_work, report_text
 from allie.core.change.ledger import PARTS
 from allie.core.change.plan import Plan
 from allie.core.errors import ATTENTION, DONE
-from allie.core.value import TYPE_CHECKING
-from allie.machine import console
-from allie.machine.roots import open_system
 
-if TYPE_CHECKING:
-    import argparse
+add_arguments = options.add_view
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Root and JSON."""
-    options.add_root(parser)
-    options.add_json(parser)
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Plan both parts and print them; 1 if a path is refused."""
-    here = options.system_of(args)
-    open_system.need_name(here)
+    here = options.joined_system(args)
     options.tell_if_running(here)
     known = grounds.situation(here)
     ledger = records.load_ledger(here)
     plans = [part_work.decide(here, name, known, ledger)[1] for name in PARTS]
-    if args.json:
-        options.say_json([_value(each) for each in plans])
-    else:
-        lines = [line for each in plans for line in report_text.plan(each)]
-        for line in lines or ["nothing to do"]:
-            console.say(line)
-        console.say(f"store: {report_text.contact(records.contact(here), time.time())}")
+    lines = [line for each in plans for line in report_text.plan(each)] or ["nothing to do"]
+    lines.append(f"store: {report_text.contact(records.contact(here), time.time())}")
+    options.show(args, [_value(each) for each in plans], lines)
     return ATTENTION if any(each.problems for each in plans) else DONE
 
 
 def _value(the_plan: Plan) -> dict[str, object]:
-    """A plan as plain JSON values, by name."""
+    """A plan as JSON has it: its visible changes, and of each what people look for."""
     changes = [
         {
             "real": change.real,
@@ -55,8 +41,6 @@ def _value(the_plan: Plan) -> dict[str, object]:
             "why": change.why,
             "source": change.entry.source if change.entry else None,
         }
-        for change in the_plan.changes
-        if change.why != "seen again"  # the ledger's own business: nothing would change
+        for change in the_plan.visible
     ]
-    problems = [problem._asdict() for problem in the_plan.problems]
-    return {**the_plan._asdict(), "changes": changes, "problems": problems}
+    return {**the_plan._asdict(), "changes": changes}

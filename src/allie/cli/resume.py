@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from allie.cli import options
+from allie.cli.options import Namespace
 from allie.client.state import records
 from allie.core.errors import DONE
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
-from allie.machine.roots import open_system
 
-if TYPE_CHECKING:
-    import argparse
+add_arguments = options.add_root
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Root."""
-    options.add_root(parser)
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """End the pause."""
-    here = options.system_of(args)
-    open_system.need_name(here)
+    here = options.joined_system(args)
     records.set_pause(here, None)
     console.tell("ticks work again; the next one puts right what has changed meanwhile")
     return DONE

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 
 from allie.cli import options
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.mirror import generation
 from allie.client.situation import grounds
 from allie.core.conf import settings as configuration
 from allie.core.errors import DONE, UsageError
-from allie.core.value import TYPE_CHECKING
+from allie.core.system import System
 from allie.machine import console
 from allie.machine.files import atomic
 from allie.machine.programs import process
@@ -22,11 +23,8 @@ from allie.machine.programs.process_groups import Bounds
 from allie.machine.roots import open_system
 from allie.machine.transfer import image_fetch, rsync
 
-if TYPE_CHECKING:
-    import argparse
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """What, and where to."""
     options.add_root(parser)
     parser.add_argument("kind", choices=("image", "overlay"))
@@ -35,10 +33,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="store", default="", help="another store than ours")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Fetch with everything that files have: owners by number, links, ACLs, attributes."""
     here = options.system_of(args)
     configuration.check_name(args.name, args.kind)
+    _check_place(args)
+    stall, store = configuration.DEFAULT_STALL, args.store
+    if not store:
+        open_system.need_name(here)
+        settings = grounds.settings_now(here, generation.current(here))
+        store, stall = settings.stores[0], settings.stall
+    able = _rsync(here, args.dir)
+    words, show = console.progress(f"{args.kind} {args.name}")
+    empty = not os.listdir(args.dir)
+    reach = [*rsync.transport(store, stall), *words, *([] if empty else [rsync.BY_CONTENT])]
+    if args.kind == "image":
+        image_fetch.fetch(
+            able, reach, store, args.name, args.dir, stall=stall, follow=show, fresh=empty
+        )
+    else:
+        argv = rsync.fetch(
+            able, reach, rsync.sources(store, [f"overlays/{args.name}/"]), args.dir, []
+        )
+        rsync.check(process.run(argv, bounds=Bounds(stall, disk=args.dir), on_output=show), store)
+    atomic.sync_filesystem(args.dir)
+    return DONE
+
+
+def _check_place(args: Namespace) -> None:
+    """Raise UsageError where the directory is none, or is a system that a fetch would break."""
     if not os.path.isdir(args.dir):
         hint = "name a directory" if os.path.lexists(args.dir) else f"mkdir {args.dir}"
         raise UsageError(f"{args.dir} is not a directory", hint)
@@ -47,27 +70,13 @@ def run(args: argparse.Namespace) -> int:
     if args.kind == "overlay" and os.path.lexists(f"{args.dir}/etc/os-release"):
         hint = f"allie --root {args.dir} run-conf 00overlay"
         raise UsageError(f"{args.dir} is a system; an overlay is laid over it by its tick", hint)
-    stall, store = configuration.DEFAULT_STALL, args.store
-    if not store:
-        open_system.need_name(here)
-        settings = grounds.settings_now(here, generation.current(here))
-        store, stall = settings.stores[0], settings.stall
-    notes = f"{here.state}/rsync" if os.path.isdir(here.state) else f"{args.dir}/.rsync-version"
-    able = rsync.version(notes)
-    if not os.path.isdir(here.state):
-        atomic.remove(notes)
-    words, show = console.progress(f"{args.kind} {args.name}")
-    reach = rsync.transport(store, stall) + words
-    empty = not os.listdir(args.dir)
-    reach += [] if empty else [rsync.BY_CONTENT]
-    if args.kind == "image":
-        image_fetch.fetch(
-            able, reach, store, args.name, args.dir, stall=stall, follow=show, fresh=empty
-        )
-    else:
-        wanted = rsync.sources(store, [f"overlays/{args.name}/"])
-        argv = rsync.fetch(able, reach, wanted, args.dir, [])
-        bounds = Bounds(stall, disk=args.dir)
-        rsync.check(process.run(argv, bounds=bounds, on_output=show), store)
-    atomic.sync_filesystem(args.dir)
-    return DONE
+
+
+def _rsync(here: System, folder: str) -> rsync.Version:
+    """What this machine's rsync can do; noted for the next time where there is ALLiE's state."""
+    if os.path.isdir(here.state):
+        return rsync.version(f"{here.state}/rsync")
+    note = f"{folder}/.rsync-version"
+    able = rsync.version(note)
+    atomic.remove(note)
+    return able

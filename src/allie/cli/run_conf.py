@@ -11,27 +11,23 @@ import sys
 import time
 
 from allie.cli import options, startup_mark
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.systems import look_after
 from allie.client.tick import last_good, report_text, whole_tick
 from allie.core.change.report import Report
 from allie.core.errors import ATTENTION, DONE, FAULT
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
-
-if TYPE_CHECKING:
-    import argparse
-
 
 _BY_SOMEBODY = ("SSH_CONNECTION", "SUDO_USER")  # sshd(8), sudo(8): also by clush, to many PCs
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Names of scripts."""
     options.add_root(parser)
     parser.add_argument("script", nargs="*", help="run just these scripts, whatever their state")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """One tick; 1 if something needs attention."""
     here = options.system_of(args)
     echo = bool(args.script) or sys.stdout.isatty()
@@ -48,10 +44,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tell(report: Report, *, echo: bool) -> None:
-    """One line if it went well (and somebody watches); what needs attention in any case.
+    """One line if it went well and somebody watches; what needs attention in any case.
 
-    A script that fails as it did an hour ago is told only to somebody who asks: cron would send
-    a mail every hour. echo: what it printed has been shown already.
+    A script that fails as it did before is told only to somebody who asks, or cron would send a
+    mail every hour. echo: what the scripts printed has been shown already.
     """
     if not report.is_quiet or sys.stdout.isatty():
         console.tell(f"tick {report.tick}: {report_text.summary(report)}")

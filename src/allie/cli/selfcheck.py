@@ -5,51 +5,30 @@ A tick runs this with a new client before it puts it in place.
 
 from __future__ import annotations
 
-from allie.cli import (
-    enter,
-    export,
-    join,
-    log,
-    manual,
-    on_sibling,
-    options,
-    pause,
-    plan,
-    resume,
-    rsync_image,
-    run_conf,
-    status,
-    system,
-    undo,
-    why,
-)
+import importlib
+
+from allie.cli import options
+from allie.cli.options import Namespace
 from allie.client.mirror import generation
 from allie.client.situation import grounds
 from allie.client.systems import siblings
 from allie.core import stubs
 from allie.core.errors import DONE
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.machine.confined import sealed_run
 
-if TYPE_CHECKING:
-    import argparse
+_COMMANDS = (
+    "enter export join log manual on_sibling pause plan resume rsync_image run_conf status system"
+    " undo why"
+).split()
+CHECKED = [importlib.import_module(f"allie.cli.{name}") for name in _COMMANDS]
+READ_LATE = (sealed_run, siblings)  # a tick loads them only where it needs them
+
+add_arguments = options.add_root
 
 
-CHECKED = (
-    *(on_sibling, enter, export, join, log, manual, pause, plan, resume, rsync_image, run_conf),
-    *(status, system, undo, why),
-)
-READ_LATE = (sealed_run, siblings)  # in a tick only where it is needed; here in any case
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Root."""
-    options.add_root(parser)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Everything is imported by now; what is left is to read what is there."""
+def run(args: Namespace) -> int:
+    """Read what is there; all that was to be imported is imported by now."""
     here = options.system_of(args)
     if here.name and generation.current(here):
         grounds.situation(here)

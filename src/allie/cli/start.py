@@ -1,4 +1,4 @@
-"""The client archive's beginning, once its code can be loaded: the short way for `allie enter`."""
+"""How the client archive begins once its code can be loaded; `allie enter` has a shorter way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def main(loaded: bool) -> int:
-    """Run the command line. loaded: from the unpacked code (machine.code.cache)."""
+    """Run the command line. loaded: whether from unpacked code (machine.code.cache)."""
     verb, *words = sys.argv[1:] or [""]
     if loaded and verb == "enter" and words[:1] not in (["--help"], ["-h"]):
         from allie.cli.enter import main as command_line  # noqa: PLC0415 - and nothing else

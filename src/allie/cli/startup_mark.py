@@ -1,8 +1,8 @@
-"""Tell the stub whether this client works: a file stands for "no" (RULES B9).
+"""Tell the stub whether this client works: it does not while a file, the mark, stands (RULES B9).
 
-The stub makes it and passes its name; a client that has started well removes it, and one that
-then shows a fault of its own makes it again. Whatever happens, where the file stands in the end
-the stub has the last good client do the tick, so that no client can stop the next fetch.
+The stub makes the mark and passes its name. A client that has started well removes it, and makes it
+again if it shows a fault of its own later. If the mark is there in the end, the stub has the last
+good client do the tick: so no client, however broken, can stop the next fetch.
 """
 
 from __future__ import annotations

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import os
 
+from allie.cli.options import ArgumentParser, Namespace
 from allie.core.errors import DONE
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.server import serve, store
-
-if TYPE_CHECKING:
-    import argparse
-
 
 DEFAULT = "/srv/allie"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """init and serve."""
     parser.add_argument("action", choices=("init", "serve"))
     add_store(parser)
@@ -28,13 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=serve.PORT, help="serve: and here (873)")
 
 
-def add_store(parser: argparse.ArgumentParser) -> None:
+def add_store(parser: ArgumentParser) -> None:
     """--store: which store."""
     default = os.environ.get("ALLIE_STORE") or DEFAULT
     parser.add_argument("--store", default=default, metavar="DIR", help=f"the store ({default})")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Do it."""
     if args.action == "serve":
         words = f"serving {args.store} on port {args.port}; Ctrl-C ends it"
@@ -50,7 +46,7 @@ On each PC:    rsync {url}/overlays/kit/usr/local/bin/allie /usr/local/bin/
     return DONE
 
 
-def _options(args: argparse.Namespace) -> str:
+def _options(args: Namespace) -> str:
     """What `serve` needs to serve this store at this port."""
     store = "" if args.store == DEFAULT else f" --store {args.store}"
     return store + ("" if args.port == serve.PORT else f" --port {args.port}")

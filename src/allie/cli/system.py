@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 
 from allie.cli import options
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.situation import bound_disks
 from allie.client.situation import other_systems as others
 from allie.client.systems import arrival, roster, update_rollback
@@ -24,17 +25,13 @@ from allie.machine import console
 from allie.machine.disk import disks
 
 if TYPE_CHECKING:
-    import argparse
-
     from allie.core.system import System
 
-ACTIONS = ("list", "add", "update", "rollback", "remove")
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """What to do, with which system; for `add`, what it is to be."""
     parser.add_argument("--root", default="/", metavar="DIR", help="on the PC whose root is DIR")
-    parser.add_argument("action", choices=ACTIONS)
+    parser.add_argument("action", choices=("list", "add", *_CHANGES))
     parser.add_argument("name", nargs="?", default="", help="the system")
     parser.add_argument(
         "--in", dest="place", default="", metavar="PLACE", help="add: LABEL=, PARTLABEL= or a path"
@@ -42,21 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", default="", help="add: its image (its name)")
     parser.add_argument("--overlays", default="", help="add: comma-separated (kit, common, image)")
     parser.add_argument("--format", default="", metavar="DEVICE", help="add: mkfs on it first")
-    parser.add_argument(
-        "--trust", action="store_true", help="add: the partition with its label is this PC's own"
-    )
+    parser.add_argument("--trust", action="store_true", help="add: its partition is this PC's own")
     parser.add_argument("--in-place", action="store_true", help="update: also on a partition")
-    parser.add_argument(
-        "--quick", action="store_true", help="update: take files of one size and time for equal"
-    )
+    parser.add_argument("--quick", action="store_true", help="update: one size and time is equal")
     options.add_json(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Do it."""
     here = options.system_of(args)
     if args.action == "list":
-        return _list(here, args.json)
+        return _list(here, args)
     options.no_json(args)
     if not args.name:
         raise UsageError(f"`allie system {args.action}` needs NAME", "allie system list")
@@ -65,46 +58,56 @@ def run(args: argparse.Namespace) -> int:
     if args.name == here.name:
         hint = f"`system {args.action}` is for the others: boot one of them first (allie boot)"
         raise UsageError(f"{args.name} is the system that runs now", hint)
-    settings = others.settings_of(here)
-    orphans = roster.orphans(here, settings) if args.action == "remove" else []
-    for orphan in [each for each in orphans if each.name == args.name]:
-        update_rollback.remove(here, orphan)
-        console.say(f"{orphan.name}: removed{_left(orphan)}")
-        return DONE
-    declared = others.find(settings, args.name)
-    if args.action == "update":
-        job = _job(here, declared)
-        made = update_rollback.update(job, in_place=args.in_place, quick=args.quick)
-        words = "now the image {} as the store has it" if made else "already as the image {} has it"
-        console.say(f"{declared.name}: {words.format(declared.image)}")
-    elif args.action == "rollback":
-        image = update_rollback.rollback(here, declared)
-        console.say(f"{declared.name}: back to the tree before, image {image or 'unknown'}")
-    else:
-        roster.may_change(here)
-        update_rollback.remove(here, declared)
-        roster.forget(here, declared.name)
-        section = f"[system {declared.name}]"
-        console.say(f"{declared.name}: removed, and {section} of allie.conf{_left(declared)}")
+    console.say(f"{args.name}: {_CHANGES[args.action](here, args)}")
     return DONE
+
+
+def _update(here: System, args: Namespace) -> str:
+    declared = others.find(others.settings_of(here), args.name)
+    job = _job(here, declared)
+    made = update_rollback.update(job, in_place=args.in_place, quick=args.quick)
+    words = "now the image {} as the store has it" if made else "already as the image {} has it"
+    return words.format(declared.image)
+
+
+def _rollback(here: System, args: Namespace) -> str:
+    declared = others.find(others.settings_of(here), args.name)
+    image = update_rollback.rollback(here, declared)
+    return f"back to the tree before, image {image or 'unknown'}"
+
+
+def _remove(here: System, args: Namespace) -> str:
+    settings = others.settings_of(here)
+    for orphan in roster.orphans(here, settings):
+        if orphan.name == args.name:
+            update_rollback.remove(here, orphan)
+            return f"removed{_left(orphan)}"
+    declared = others.find(settings, args.name)
+    roster.may_change(here)
+    update_rollback.remove(here, declared)
+    roster.forget(here, declared.name)
+    return f"removed, and [system {declared.name}] of allie.conf{_left(declared)}"
+
+
+_CHANGES = {"update": _update, "rollback": _rollback, "remove": _remove}
 
 
 def _left(declared: Declared) -> str:
     return f"; the file system {declared.root} stays as it is" * declared.is_partition
 
 
-def _list(here: System, json: bool) -> int:
+def _list(here: System, args: Namespace) -> int:
     found = roster.survey(here)
-    if json:
-        options.say_json([each._asdict() for each in found])
-        return DONE
-    for each in found:
-        image = each.image or "unnamed"
-        console.say(f"{each.name:<16} {each.state:<9} {image:<16} {each.root or '-'}  {each.words}")
+    lines = (
+        f"{each.name:<16} {each.state:<9} {each.image or 'unnamed':<16} {each.root or '-'}"
+        f"  {each.words}"
+        for each in found
+    )
+    options.show(args, found, lines)
     return DONE
 
 
-def _add(here: System, args: argparse.Namespace) -> int:
+def _add(here: System, args: Namespace) -> int:
     settings = others.settings_of(here)
     known = [each for each in settings.others if each.name == args.name]
     if not known or args.place or args.image or args.overlays:
@@ -120,7 +123,7 @@ def _add(here: System, args: argparse.Namespace) -> int:
     return DONE
 
 
-def _bind(here: System, declared: Declared, args: argparse.Namespace) -> None:
+def _bind(here: System, declared: Declared, args: Namespace) -> None:
     """A person at this PC says which disk is meant."""
     if not (args.format or args.trust):
         return

@@ -9,30 +9,26 @@ from __future__ import annotations
 import time
 
 from allie.cli import options
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.apply import undo
 from allie.client.state import records
 from allie.client.tick import reporting
-from allie.core.change.report import MOST_NAMES, Applied
+from allie.core.change import report as reports
+from allie.core.change.report import Applied
 from allie.core.change.resolution import Problem
 from allie.core.errors import ATTENTION, DONE
-from allie.core.value import TYPE_CHECKING
 from allie.machine import console
-from allie.machine.roots import open_system
-
-if TYPE_CHECKING:
-    import argparse
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """A tick."""
     options.add_root(parser)
     parser.add_argument("tick", nargs="?", type=int, help="undo all ticks back to this one")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Undo; 1 if a path was left as it is."""
-    here = options.system_of(args)
-    open_system.need_name(here)
+    here = options.joined_system(args)
     began = time.time()
     back, left, kit = undo.undo(here, args.tick)
     done = _as_done(records.last_tick(here), back, left)
@@ -48,12 +44,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _as_done(tick: int, back: dict[str, bool], left: dict[str, str]) -> Applied:
-    """What was undone, as the history has it."""
-    did = {
-        "put back": [real for real, there in back.items() if there],
-        "removed": [real for real, there in back.items() if not there],
-    }
-    counts = {why: len(paths) for why, paths in did.items() if paths}
-    did = {why: paths[:MOST_NAMES] for why, paths in did.items() if paths}
-    problems = tuple(Problem(real, why) for real, why in left.items())
-    return Applied(tick, "undo", did=did, counts=counts, problems=problems)
+    """What was undone, for the history."""
+    did: dict[str, list[str]] = {}
+    for real, there in back.items():
+        did.setdefault("put back" if there else "removed", []).append(real)
+    return reports.applied(tick, "undo", did, [Problem(real, why) for real, why in left.items()])

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import os
 
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.use import vm
 from allie.core.errors import DONE, StateError, UsageError
-from allie.core.value import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import argparse
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Which system, and on what machine."""
     cpus = min(os.cpu_count() or 1, 2)
     parser.add_argument("system", help="a name in allie.conf")
@@ -25,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Boot it, until it is switched off."""
     if os.geteuid():
         raise StateError("a machine reads all of a system's files", "run this as root")

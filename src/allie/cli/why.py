@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from allie.cli import options
+from allie.cli.options import ArgumentParser, Namespace
 from allie.client.apply import real_paths
 from allie.client.situation import grounds
 from allie.client.state import records
@@ -12,26 +13,19 @@ from allie.core.change.ledger import NOTHING, UNKNOWN, Ledger
 from allie.core.change.resolution import Resolution
 from allie.core.errors import DONE, PathRefused
 from allie.core.system import System
-from allie.core.value import TYPE_CHECKING
-from allie.machine import console
-from allie.machine.roots import open_system, paths
+from allie.machine.roots import paths
 from allie.machine.roots.reach import Reach
 
-if TYPE_CHECKING:
-    import argparse
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """A path."""
-    options.add_root(parser)
-    options.add_json(parser)
+    options.add_view(parser)
     parser.add_argument("path", help="a path on this system, as /etc/hosts.allow")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Namespace) -> int:
     """Print the resolution of one path."""
-    here = options.system_of(args)
-    open_system.need_name(here)
+    here = options.joined_system(args)
     # On the running system a path is read as everywhere else; in another root, from its top.
     path = (os.path.abspath(args.path) if here.is_base else args.path).strip("/")
     known = grounds.situation(here)
@@ -40,12 +34,8 @@ def run(args: argparse.Namespace) -> int:
     inside = paths.Inside(here.root, real_paths.bounds(here, books, known.resolution, trusted))
     path = _as_spelled(inside, path, known)
     stands = _stands(here, inside, path, books)
-    if args.json:
-        options.say_json(_value(path, known.resolution) | {"stands": stands.strip()})
-        return DONE
-    for line in explain(path, known.resolution):
-        console.say(line)
-    console.say(stands)
+    value = _value(path, known.resolution) | {"stands": stands.strip()}
+    options.show(args, value, [*explain(path, known.resolution), stands])
     return DONE
 
 
@@ -78,11 +68,10 @@ def explain(path: str, resolution: Resolution) -> list[str]:
 
 
 def _value(path: str, resolution: Resolution) -> dict[str, object]:
-    entry = resolution.entries.get(path)
     return {
         "path": f"/{path}",
-        "winner": entry._asdict() if entry else None,
-        "losers": [each._asdict() for each in resolution.losers if each.path == path],
+        "winner": resolution.entries.get(path),
+        "losers": [each for each in resolution.losers if each.path == path],
         "problems": [each.message for each in resolution.problems if each.path == path],
     }
 

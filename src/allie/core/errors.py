@@ -1,15 +1,4 @@
-"""Every error that ALLiE raises on purpose, and the exit status that each one means.
-
-    AllieError              2   failed: nothing more can be done in this run
-     ├─ UsageError         64   the command line is wrong (EX_USAGE of sysexits.h)
-     ├─ SettingsError       2   allie.conf, classes or /etc/allie/system cannot be used
-     ├─ StoreError          2   the store gave nothing usable; the present generation stands
-     │   └─ Unreachable     2   it did not answer at all
-     ├─ PathRefused         2   one path cannot be handled; the others go on
-     ├─ StateError          2   this PC's own disk or state stopped us
-     ├─ Busy               75   another tick holds the lock (EX_TEMPFAIL)
-     ├─ ProgramNotRun     126   the program to become cannot be run (as a shell has it)
-     └─ ProgramNotFound   127   there is no such program
+"""Every error that ALLiE raises on purpose, and its exit status: that of sysexits.h or of a shell.
 
 Libraries raise; only `cli.main` prints and exits.
 """
@@ -22,16 +11,17 @@ if TYPE_CHECKING:
 
 DONE = 0
 ATTENTION = 1  # done, but something needs a look: a script fails, a path was refused
-FAILED = 2
-USAGE = 64
-TEMPFAIL = 75
-FAULT = 70  # a fault of ALLiE's own, in a child of the tick (EX_SOFTWARE of sysexits.h)
+FAILED = 2  # nothing more can be done in this run
+USAGE = 64  # EX_USAGE
+FAULT = 70  # EX_SOFTWARE: a fault of ALLiE's own, in a child of the tick
+TEMPFAIL = 75  # EX_TEMPFAIL: the same may go well later
 PROTECTED = "if it is immutable or append-only, or its directory: chattr -i -a"
-SPOKEN: dict[str, str] = {}  # paths by descriptors that are in use, and the names to say for them
+# Paths by open descriptors that are in use, and the names that messages have in their place
+SPOKEN: dict[str, str] = {}
 
 
 def spoken(text: str) -> str:
-    """A text for people: `/proc/self/fd/7/ledger` by its name."""
+    """A text for people: the file's own name where it says `/proc/self/fd/7/ledger`."""
     for path, name in SPOKEN.items() if "/proc/self/fd/" in text else ():
         text = f"{text} ".replace(f"{path}/", f"{name}/").replace(f"{path} ", f"{name} ")[:-1]
         text = text.replace(f"{path}:", f"{name}:")
@@ -81,13 +71,13 @@ class AllieError(Exception):
 
 
 class UsageError(AllieError):
-    """The command line does not make sense."""
+    """The command line is wrong."""
 
     exit_code = USAGE
 
 
 class SettingsError(AllieError):
-    """A file of settings cannot be used."""
+    """allie.conf, classes or /etc/allie/system cannot be used."""
 
 
 class StoreError(AllieError):
@@ -103,7 +93,7 @@ class PathRefused(AllieError):
 
 
 class StateError(AllieError):
-    """This PC's own disk or state does not let us go on; nothing was begun, or it is resumable."""
+    """This PC's own disk or state stopped us; nothing was begun, or it can be gone on with."""
 
 
 class DiskFull(StateError):
@@ -115,7 +105,7 @@ class DiskFull(StateError):
 
 
 class NotWritten(StateError):
-    """All came but for paths of this PC's own that took no change: immutable ones, say."""
+    """All of a transfer came, but for paths that could not be changed here: immutable ones, say."""
 
 
 class Busy(AllieError):

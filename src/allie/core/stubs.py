@@ -19,11 +19,13 @@ PARTS = {"00overlay": "overlay", "01overact": "overact"}
 UNITS = "etc/systemd/system"
 TIMERS = ("allie.timer", "allie-boot.timer")
 SERVICE = "allie.service"
-# How Python begins with the client archive, whose path comes first. Programs that were started long
-# ago call a newer archive by these lines: every archive has a `start.py` with a `main`.
+# What Python is given to begin with the client archive, whose path comes next: its own way into an
+# archive, runpy, costs each tick 8 ms. -ISBXutf8: isolated, no site, no bytecode written, names of
+# files in UTF-8. Programs that were started long ago call a newer archive by these lines, so every
+# archive has a `start.py` with a `main`.
 START = """\
-import sys
+-ISBXutf8 -c "import sys
 sys.argv.pop(0)
 sys.path.insert(0, sys.argv[0])
 from start import main
-sys.exit(main())"""
+sys.exit(main())\""""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from allie.core.value import Value
 
 STATE = "var/lib/allie"
-CODE = "/var/lib/allie-code"  # the base's own, also when working on another root
+CODE = "/var/lib/allie-code"  # the running system's, also when working on another root
 CONF = "root/conf"
 DONE = "root/done"
 SETTINGS = "etc/allie/allie.conf"
@@ -16,7 +16,7 @@ ARCHIVE = "usr/local/bin/allie"
 
 
 class System(Value):
-    """One system on this PC. All paths are absolute and free of symlinks out of the root."""
+    """One system on this PC. All paths are absolute, and no symlink leads them out of the root."""
 
     root: str  # "/" or a directory, without a slash at its end
     name: str  # "" where nobody has joined yet
@@ -26,10 +26,11 @@ class System(Value):
     logs: str  # …/var/log/allie
     run: str  # …/run/allie
     state: str  # …/var/lib/allie
-    names: tuple[str, ...] = ()  # of state, done, logs and run, where these are descriptors (pins)
+    # The names of state, done, logs and run where these are open descriptors (machine.roots.pins)
+    names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """The same whether or not it is pinned: a cache may follow from what a system is."""
+        """The same with names and with descriptors, so that what a tick notes of it holds."""
         state, done, logs, run = self.names or (self.state, self.done, self.logs, self.run)
         return f"System{(self.root, self.name, self.etc, self.conf, done, logs, run, state)!r}"
 
@@ -78,7 +79,7 @@ class System(Value):
         return f"{self.state}/systems"
 
     def intent(self, part: str) -> str:
-        """What a part is about to do; its being there means that the part was cut short."""
+        """What a part is about to do; where it is there, the part was cut short."""
         return f"{self.state}/intent-{part}"
 
     def applied(self, part: str) -> str:

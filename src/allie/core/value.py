@@ -54,9 +54,8 @@ else:
                 raise TypeError(f"{cls.__name__} has the fields {', '.join(fields)}")
             return tuple.__new__(cls, values)
 
-        _make = classmethod(
-            tuple.__new__
-        )  # of all fields in order: for what is made by the thousand
+        # Of all fields in order: for what is made by the thousand
+        _make = classmethod(tuple.__new__)
 
         def __getnewargs__(self):
             return tuple(self)

@@ -189,6 +189,14 @@ def is_screen(to: TextIO) -> bool:
     return to.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def columns() -> int:
+    """How wide the terminal is; 80 where there is none."""
+    try:
+        return os.get_terminal_size().columns or 80
+    except OSError:
+        return 80
+
+
 def as_shown(lines: list[str]) -> str:
     """Lines as they are printed on standard output: for a pager that prints them there."""
     return "".join(f"{_plain(line, sys.stdout)}\n" for line in lines)

@@ -15,8 +15,7 @@ import allie
 from allie.core import stubs, system
 from allie.machine.files import atomic
 
-# What stands before the zip. Python would start it by itself, but through runpy, whose imports cost
-# each tick 8 ms. -ISBXutf8: isolated, no site, no bytecode written, names of files in UTF-8.
+# What stands before the zip
 _HEADER = f"""\
 #!/bin/sh
 python=/usr/bin/python3
@@ -24,7 +23,7 @@ python=/usr/bin/python3
     echo "allie: needs Python 3.9 or newer: install the package python3" >&2
     exit 2
 }}
-exec "$python" -ISBXutf8 -c "{stubs.START}" "$0" "$@"
+exec "$python" {stubs.START} "$0" "$@"
 """.encode()
 _MAIN = b"from start import main\nmain()\n"  # for `python3 ARCHIVE`
 # The end of start.py, after the text of machine/code/cache.py: only that can load the rest.

@@ -145,7 +145,7 @@ def _forget_sources(present: Present, plan: Plan, held: set[str]) -> Ledger:
     The very same ledger where there is nothing to forget.
     """
     ledger = present.ledger
-    left = held | present.held | {problem.path for problem in plan.problems}
+    left = held | present.left_alone | {problem.path for problem in plan.problems}
     stale = {real: ledger.entries.get(real) for real in left}
     blank = {real: each._replace(source="") for real, each in stale.items() if each and each.source}
     return ledger._replace(entries={**ledger.entries, **blank}) if blank else ledger

@@ -69,7 +69,7 @@ def look(
     if part == "overlay":
         ledger = follow_on(ledger, generation, changes, claims, inside)
     with Reach(here.root) as reach:
-        view = _View(here, part, generation, ledger, claims, changes, inside, reach, full)
+        view = _Looking(here, part, generation, ledger, claims, changes, inside, reach, full)
         view.look_at_claims(mine)
         view.look_at_the_rest()
     mine = tuple(real for real in mine if real not in view.unseen and not view.is_shut_in(real))
@@ -87,7 +87,7 @@ def look(
         standing=view.standing,
         offers=view.offers,
         groups=view.groups(mine),
-        held=frozenset(claims.held | view.withheld | view.unseen.keys() | shut_in),
+        left_alone=frozenset(claims.held | view.withheld | view.unseen.keys() | shut_in),
         problems=tuple(problems),
         consent=generation.consents,
         met={**inside.met, **view.met},
@@ -96,7 +96,7 @@ def look(
     )
 
 
-class _View:
+class _Looking:
     """What is gathered while looking, path by path."""
 
     def __init__(

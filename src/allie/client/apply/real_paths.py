@@ -20,7 +20,7 @@ from allie.core.names import tags
 from allie.core.system import System
 from allie.machine.files import tree
 from allie.machine.mounts import user_mounts
-from allie.machine.roots.paths import Bounds, Inside
+from allie.machine.roots.paths import Inside, LinkBounds
 
 
 class Claims:
@@ -62,7 +62,7 @@ def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Cla
 
 def bounds(
     here: System, ledger: Ledger, resolution: Resolution, trusted: tuple[str, ...]
-) -> Bounds:
+) -> LinkBounds:
     """Whose links are followed in this root, and which places are not entered.
 
     trusted: absolute paths, as allie.conf has them.
@@ -72,8 +72,8 @@ def bounds(
     entries = resolution.entries
     going = frozenset(real for real in links if real in entries and entries[real].is_dir)
     closed = user_mounts.closed_in(here.root)
-    tops = _real_tops(Inside(here.root, Bounds(closed=closed)), trusted) if trusted else ()
-    return Bounds(links, tops, closed, going)
+    tops = _real_tops(Inside(here.root, LinkBounds(closed=closed)), trusted) if trusted else ()
+    return LinkBounds(links, tops, closed, going)
 
 
 def _real_tops(inside: Inside, trusted: tuple[str, ...]) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from allie.machine.roots.reach import Reach
 from allie.machine.roots.stage import Stage, Stages
 
 
-class Outcome(Value):
+class Transacted(Value):
     """What came of a transaction."""
 
     confirmed: tuple[Step, ...]
@@ -41,7 +41,7 @@ class Outcome(Value):
     books: Ledger  # as they are on disk now
 
 
-def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Ledger) -> Outcome:
+def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Ledger) -> Transacted:
     """Do the steps and bring the ledger up to date. offers: what goes where, by real path.
 
     A step that cannot be is a problem of its own, and the others go on. Raises StateError where the
@@ -60,7 +60,7 @@ def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Led
         rearm_scripts.after(here, reach, due, confirmed)
         marks = marks_of(reach, confirmed, laid, books)
     told = tuple(Problem(real, words) for real, words in sorted(problems.items()))
-    return Outcome(tuple(confirmed), told, conclude(here, intent, confirmed, books, marks))
+    return Transacted(tuple(confirmed), told, conclude(here, intent, confirmed, books, marks))
 
 
 def _change(

@@ -100,7 +100,7 @@ def _confirmed(reach: Reach, step: Step, offers: dict[str, Offer], laid: dict[st
         raise PathRefused("something else stands there as soon as it was put in place")
     if made:
         step = as_held(step, made.attrs)
-    seen = tree.seen_of(st) if st and _as_staged(reach, step, st, offers) else ""
+    seen = tree.seen_of(st) if st and _as_offered(reach, step, st, offers) else ""
     if not seen and _is_unwritten(reach, step):
         raise PathRefused("it was put in place, and yet it does not stand there")
     if step.after:
@@ -140,8 +140,8 @@ def _is_unwritten(reach: Reach, step: Step) -> bool:
     return step.before != step.wanted and reach.is_state(step.real, step.before)
 
 
-def _as_staged(reach: Reach, step: Step, st: os.stat_result, offers: dict[str, Offer]) -> bool:
-    """Whether what stands is what was staged, as far as an lstat tells; else compare next time."""
+def _as_offered(reach: Reach, step: Step, st: os.stat_result, offers: dict[str, Offer]) -> bool:
+    """Whether an lstat tells that what stands is what was offered; else compare next time."""
     offer = offers[step.real]
     if offer.content == DIRECTORY:
         return stat.S_ISDIR(st.st_mode)

@@ -1,9 +1,10 @@
 """Put a boot loader on a disk, out of the parts that the installed system brings.
 
 That is GRUB, for BIOS and for UEFI, or systemd-boot, for UEFI. What it boots is the menu on the
-boot partition (client.bootmenu), which GRUB finds by its label, and which systemd-boot lies on. All
-that either needs is in one file, so it is installed once, and never again for a kernel or a system.
-It needs neither udev, grub-install nor bootctl, which look at the machine that runs now.
+boot partition (client.boot.menu_partition), which GRUB finds by its label, and which systemd-boot
+lies on. All that either needs is in one file, so it is installed once, and never again for a kernel
+or a system. It needs neither udev, grub-install nor bootctl, which look at the machine that runs
+now.
 """
 
 from __future__ import annotations

@@ -4,15 +4,15 @@
     ext4               GRUB           grub/grub.cfg, then grub/grubenv
     FAT (UEFI alone)   systemd-boot   loader/entries/, then loader/loader.conf, then a variable
 
-The kernels that the menu names are there already, and go later (client.bootmenu). Each step is one
-rename, after which the partition boots.
+The kernels that the menu names are there already, and go later (client.boot.menu_partition). Each
+step is one rename, after which the partition boots.
 """
 
 from __future__ import annotations
 
-from allie.core.boot import boot_loader_spec, menu
-from allie.core.boot.boot_loader_spec import Standing
-from allie.core.boot.menu import Entry
+from allie.core.boot import boot_loader_spec, grub, menu
+from allie.core.boot.boot_loader_spec import LoaderMenu
+from allie.core.boot.menu import MenuEntry
 from allie.core.value import Value
 from allie.machine.disk import efivars
 from allie.machine.files import atomic
@@ -54,16 +54,16 @@ def read(boot: Volume) -> Written:
             there.env,
         )
     cfg = boot.text("grub/grub.cfg")
-    env = menu.parse_env(boot.read("grub/grubenv") or b"")
-    return Written(tuple(menu.ids_in(cfg)), frozenset(menu.kernels_in(cfg)), env)
+    env = grub.parse_env(boot.read("grub/grubenv") or b"")
+    return Written(tuple(grub.ids_in(cfg)), frozenset(grub.kernels_in(cfg)), env)
 
 
-def write(boot: Volume, entries: list[Entry], env: dict[str, str]) -> bool:
+def write(boot: Volume, entries: list[MenuEntry], env: dict[str, str]) -> bool:
     """Have the menu be of these entries, and boot what these variables say; whether that is new."""
     if is_fat(boot):
         return _write_loader(boot, entries, env)
     boot.make("grub")
-    text = menu.grub_cfg(entries)
+    text = grub.config(entries)
     changed = boot.text("grub/grub.cfg") != text
     if changed:
         boot.write("grub/grub.cfg", text)
@@ -75,7 +75,7 @@ def write_env(boot: Volume, env: dict[str, str]) -> bool:
     """Have these variables with the present entries, if they differ; whether they did."""
     if is_fat(boot):
         return _write_loader(boot, list(_read_loader(boot).entries), env)
-    block = menu.format_env(env)
+    block = grub.format_env(env)
     if boot.read("grub/grubenv") == block:
         return False
     boot.write("grub/grubenv", block)
@@ -91,7 +91,7 @@ def settle(boot: Volume) -> None:
         boot.settle()
 
 
-def _read_loader(boot: Volume) -> Standing:
+def _read_loader(boot: Volume) -> LoaderMenu:
     """systemd-boot's menu. Where it passed the default over, that has given way."""
     files = {name: boot.text(f"{_ENTRIES}/{name}") for name in _ours(boot)}
     conf = boot.text("loader/loader.conf")
@@ -103,7 +103,7 @@ def _read_loader(boot: Volume) -> Standing:
     return there._replace(env=menu.give_way(there.env))
 
 
-def _write_loader(boot: Volume, entries: list[Entry], env: dict[str, str]) -> bool:
+def _write_loader(boot: Volume, entries: list[MenuEntry], env: dict[str, str]) -> bool:
     """A new generation beside the present one, then loader.conf, then what is there no more."""
     present = {name: boot.text(f"{_ENTRIES}/{name}") for name in _ours(boot)}
     conf = boot.text("loader/loader.conf")

@@ -4,7 +4,7 @@ Order, so that a kill at any step leaves a menu that boots: kernels are copied b
 and synced; the menu is replaced by one rename; only then does what no entry names go. Every step
 looks at what is there, so the next run finishes the work; one with nothing to do writes nothing.
 What the menu is written in, is client.boot.loader_files' matter. It never installs a boot loader
-(that is client.bootloader).
+(that is client.boot.install_loader).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from allie.client.boot.kernels import Kernel
 from allie.client.situation import bound_disks, other_systems
 from allie.client.situation.bound_disks import NoPartition
 from allie.core.boot import menu
-from allie.core.boot.menu import Entry
+from allie.core.boot.menu import MenuEntry
 from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import PathRefused, StateError
 from allie.core.system import System
@@ -36,16 +36,16 @@ _GRAIN = 2  # seconds, in which it counts
 class Menu(Value):
     """The menu as it stands after a look."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[MenuEntry, ...]
     env: dict[str, str]
     without: tuple[str, ...]  # for each system that has no entry: its name, and why
     changed: bool  # whether this look wrote anything
 
 
-class _Kernel(Value):
+class _KernelCopy(Value):
     """A kernel in a system, and where its copy is to be."""
 
-    entry: Entry
+    entry: MenuEntry
     kernel: str
     initrd: str
 
@@ -54,7 +54,7 @@ class _Kernel(Value):
 def opened(base: System, device: str = "") -> Iterator[Volume]:
     """The boot partition, mounted for us alone. device: the one that was made just now.
 
-    Raises StateError where there is none, or none that is this PC's own (client.binding).
+    Raises StateError where there is none of this PC's own (client.situation.bound_disks).
     """
     with ExitStack() as stack:
         with bound_disks.boot_pinned(base, device) as found:
@@ -73,7 +73,7 @@ def refresh(base: System, settings: Settings, boot: Volume) -> Menu:
 
     Raises StateError, and leaves the menu as it is, where no system has a kernel or room is short.
     """
-    there_now: list[_Kernel] = []
+    there_now: list[_KernelCopy] = []
     without: list[str] = []
     wrote = False
     there = loader_files.read(boot)
@@ -142,7 +142,9 @@ def _root_of(base: System, own: Declared, declared: Declared) -> Iterator[str]:
         yield root
 
 
-def _kernels(root: str, declared: Declared, boot: Volume, named: frozenset[str]) -> list[_Kernel]:
+def _kernels(
+    root: str, declared: Declared, boot: Volume, named: frozenset[str]
+) -> list[_KernelCopy]:
     """A system's kernels that have an initramfs, newest first. Raises _Absent if there is none."""
     found = kernels.found(root)[:_MOST]
     if not found:
@@ -153,7 +155,7 @@ def _kernels(root: str, declared: Declared, boot: Volume, named: frozenset[str])
 
 def _placed(
     name: str, found: Kernel, options: str, where: tuple[Volume, frozenset[str]]
-) -> _Kernel:
+) -> _KernelCopy:
     """Where a kernel's copy is, or is to be: never over one that the menu names."""
     boot, named = where
     release, files = found.release, (found.vmlinuz, found.initrd)
@@ -165,7 +167,7 @@ def _placed(
     free = [pair for pair in pairs if pair[0] not in named]
     kernel, initrd = (good or free or pairs)[0]
     title = f"{name} ({release})"
-    return _Kernel(Entry(name, release, kernel, initrd, options, title), *files)
+    return _KernelCopy(MenuEntry(name, release, kernel, initrd, options, title), *files)
 
 
 def _same(source: str, boot: Volume, copy: str) -> bool:
@@ -184,7 +186,7 @@ def _time(st: os.stat_result) -> int:
     return max(int(st.st_mtime), _EARLIEST) // _GRAIN
 
 
-def _copy(kernels_there: list[_Kernel], root: str, boot: Volume) -> bool:
+def _copy(kernels_there: list[_KernelCopy], root: str, boot: Volume) -> bool:
     """Copy what is not there yet, each by a rename, and sync; whether there was any."""
     pairs = [(each.kernel, each.entry.kernel) for each in kernels_there]
     pairs += [(each.initrd, each.entry.initrd) for each in kernels_there]
@@ -202,7 +204,7 @@ def _copy(kernels_there: list[_Kernel], root: str, boot: Volume) -> bool:
 
 
 def _switch(
-    boot: Volume, entries: list[Entry], first: str, without: tuple[str, ...], wrote: bool
+    boot: Volume, entries: list[MenuEntry], first: str, without: tuple[str, ...], wrote: bool
 ) -> Menu:
     """Name the new entries, then remove what none of them names."""
     if wrote:

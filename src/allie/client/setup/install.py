@@ -3,8 +3,8 @@
     check → partition → file systems → image → fit → first tick → boot loader and menu
 
 It runs on any live Linux. A directory in /run stands for the PC that is to be: the system is
-brought to it as a PC brings a further one (client.arrival). Every step looks at what is there, so
-the same command goes on after a failure. It writes on the named disk alone.
+brought to it as a PC brings a further one (client.systems.arrival). Every step looks at what is
+there, so the same command goes on after a failure. It writes on the named disk alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from allie.client.systems import arrival
 from allie.client.systems.arrival import Job
 from allie.client.tick import timer
 from allie.core.boot import disk_layout
-from allie.core.boot.disk_layout import Partition
+from allie.core.boot.disk_layout import PlannedPartition
 from allie.core.conf import settings_text
 from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import StateError, UsageError
@@ -44,12 +44,12 @@ _PROGRAMS = {  # for apt, dnf, pacman, zypper they are in the packages of these 
 }
 
 
-class Plan(Value):
+class Installation(Value):
     """What is to be done; showing it changes nothing."""
 
     disk: str
     mib: int
-    parts: tuple[Partition, ...]
+    parts: tuple[PlannedPartition, ...]
     holds: (
         str  # what would be lost; "" for an empty disk, or one of ours that is to be gone on with
     )
@@ -64,7 +64,7 @@ class Plan(Value):
         return Declared(own.system, own.root, own.image, own.overlays)
 
 
-def plan(disk: str, text: str, settings: Settings, host: str) -> Plan:
+def plan(disk: str, text: str, settings: Settings, host: str) -> Installation:
     """Look at the disk. Raises UsageError or StateError where it cannot be installed on.
 
     text: the layout. settings: of the system that is to be; its root is found here.
@@ -91,10 +91,10 @@ def plan(disk: str, text: str, settings: Settings, host: str) -> Plan:
     goes_on = [(each.name, each.mib) for each in present] == wanted
     holds = "" if goes_on else _content([disk, *_there(present)])
     settings = settings._replace(root=first.where)
-    return Plan(disk, mib, parts, holds, goes_on, settings, host)
+    return Installation(disk, mib, parts, holds, goes_on, settings, host)
 
 
-def partition(plan: Plan) -> None:
+def partition(plan: Installation) -> None:
     """Divide the disk, and make the file systems that are not there yet."""
     if not plan.goes_on:
         process.run(
@@ -109,7 +109,7 @@ def partition(plan: Plan) -> None:
         _make(part, made)
 
 
-def bring(plan: Plan) -> None:
+def bring(plan: Installation) -> None:
     """Fetch the image, make it this PC's own, and run its first tick."""
     os.makedirs(_HERE, 0o700, exist_ok=True)
     try:
@@ -121,7 +121,7 @@ def bring(plan: Plan) -> None:
             tree.remove(_HERE)
 
 
-def make_bootable(plan: Plan) -> list[str]:
+def make_bootable(plan: Installation) -> list[str]:
     """Put the boot loader and the menu on the disk; for which firmware it boots now."""
     pairs = [(part, made.node) for part, made in zip(plan.parts, disks.partitions(plan.disk))]
     esp = next((node for part, node in pairs if part.kind == disk_layout.ESP), "")
@@ -145,13 +145,13 @@ def make_bootable(plan: Plan) -> list[str]:
     return firmware
 
 
-def _node(plan: Plan, where: str) -> str:
+def _node(plan: Installation, where: str) -> str:
     """The device of a partition of the disk, by its place: others may have the label."""
     pairs = zip(plan.parts, disks.partitions(plan.disk))
     return next(made.node for part, made in pairs if part.where == where)
 
 
-def _stand_in(plan: Plan) -> System:
+def _stand_in(plan: Installation) -> System:
     """A directory that says of the PC what its first system is to have of it."""
     hosts = f"127.0.0.1 localhost\n127.0.1.1 {plan.host}\n::1 localhost ip6-localhost\n"
     texts = {
@@ -202,7 +202,9 @@ def _check_unused(disk: str, sysfs: str) -> None:
             )
 
 
-def _check_names(disk: str, present: list[disks.Partition], parts: tuple[Partition, ...]) -> None:
+def _check_names(
+    disk: str, present: list[disks.Partition], parts: tuple[PlannedPartition, ...]
+) -> None:
     """Raise StateError where another disk has a label of ours: nobody could tell them apart.
 
     All of them: what is mounted as /home, or swapped to, is found by its label as well.
@@ -229,7 +231,7 @@ def _content(nodes: list[str]) -> str:
     return ", ".join(found)
 
 
-def _have_nodes(plan: Plan) -> None:
+def _have_nodes(plan: Installation) -> None:
     """Have the kernel know the partitions, and wait for their device files."""
     process.run(["partx", "--update", plan.disk], check=True)
     deadline = time.monotonic() + _NODES
@@ -250,7 +252,7 @@ def fat_options(sectors: int) -> list[str]:
     return ["-F", "32"] if sectors >= _FAT32 else []
 
 
-def _make(part: Partition, made: disks.Partition) -> None:
+def _make(part: PlannedPartition, made: disks.Partition) -> None:
     """Make a file system where there is none."""
     node = made.node
     fat = ["mkfs.vfat", *fat_options(made.size), "-n", part.label]

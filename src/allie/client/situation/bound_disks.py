@@ -2,7 +2,7 @@
 
     var/lib/allie/systems/NAME/binding     what the system NAME is bound to (root alone reads it)
     var/lib/allie/boot-binding             the boot partition, where it is not beside `/`
-    run/allie/bound/NAME                   the device that it is now; all read it (client.enter)
+    run/allie/bound/NAME                   the device that it is now; all read it (client.use.enter)
 
 Every command that mounts a partition comes through here first (core.boot.partition_choice decides).
 A person at this PC binds one by `allie system add NAME --format DEVICE` or `--trust`. A tick does
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from allie.core.boot import partition_choice
-from allie.core.boot.partition_choice import Candidate, Record
+from allie.core.boot.partition_choice import Binding, Candidate
 from allie.core.conf import system_roots
 from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import StateError
@@ -163,7 +163,7 @@ def hand_over(base: System, settings: Settings, declared: Declared, root: str) -
     if not base.is_base or not declared.is_partition:
         return
     sibling = open_system.open_system(root)
-    records: dict[str, Record] = {}
+    records: dict[str, Binding] = {}
     for each in settings.others:
         noted = _noted(base, each.name, each.root)[0]
         if noted and each.name != declared.name:
@@ -184,7 +184,7 @@ def hand_over(base: System, settings: Settings, declared: Declared, root: str) -
                 there.write(path, _text(wanted), 0o600)
 
 
-def _own_record(settings: Settings) -> Record | None:
+def _own_record(settings: Settings) -> Binding | None:
     """What the running system itself would be bound to; None where that is not sure."""
     if not Declared(settings.system, settings.root).is_partition:
         return None
@@ -233,33 +233,33 @@ def _relabel(found: list[Candidate]) -> str:
     return "give each its own label (e2label, xfs_admin -L, btrfs filesystem label)"
 
 
-def _noted(base: System, name: str, where: str) -> tuple[Record | None, bool]:
+def _noted(base: System, name: str, where: str) -> tuple[Binding | None, bool]:
     """(what a system is bound to, whether the PC looked after it before there were bindings)."""
     place = f"{base.systems}/{name}"
     known = os.path.isdir(place) and not os.path.lexists(f"{place}/binding")
     return _record(f"{place}/binding", where), known
 
 
-def _record(place: str, where: str) -> Record | None:
+def _record(place: str, where: str) -> Binding | None:
     """A note, if it is whole, and of this label."""
     return _parsed(atomic.read_bytes(place), where)
 
 
-def _parsed(text: bytes | None, where: str) -> Record | None:
+def _parsed(text: bytes | None, where: str) -> Binding | None:
     try:
         value = json.loads(text or b"")
         disks_of = tuple(tuple(map(str, each)) for each in value["disks"])
-        found = Record(str(value["where"]), str(value["uuid"]), str(value["part"]), disks_of)
+        found = Binding(str(value["where"]), str(value["uuid"]), str(value["part"]), disks_of)
     except (ValueError, TypeError, KeyError):
         return None
     return found if found.where == where else None
 
 
-def _write(place: str, noted: Record) -> None:
+def _write(place: str, noted: Binding) -> None:
     atomic.write(place, _text(noted), 0o600)
 
 
-def _text(noted: Record) -> str:
+def _text(noted: Binding) -> str:
     return json.dumps(noted._asdict()) + "\n"
 
 

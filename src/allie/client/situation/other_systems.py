@@ -79,7 +79,7 @@ def opened(base: System, declared: Declared) -> Iterator[str]:
     """The root of a system, mounted for us alone if it is a partition. It may not be there yet.
 
     Raises StateError where no partition has the label, or the one that has it is not known to be
-    this PC's own (client.binding), or it is the system that runs.
+    this PC's own (client.situation.bound_disks), or it is the system that runs.
     """
     if not declared.is_partition:
         root = directory_of(base, declared)

@@ -139,7 +139,7 @@ def save_contact(system: System, value: Contact) -> None:
 
 def save_applied(system: System, applied: Applied) -> None:
     """Note what a part did; the tick's report takes it from there."""
-    text = json.dumps(reports.applied_to_json(applied))
+    text = json.dumps(reports.to_json(applied))
     atomic.write(system.applied(applied.part), text, durable=False)
 
 

@@ -23,18 +23,22 @@ from allie.machine.transfer import rsync
 
 # What people may change while a new tree is made
 PEOPLES = ("home/*", "srv/*", "var/mail/*", "var/spool/mail/*", "var/spool/cron/*")
-# An update keeps these, and brings none of them from the image. docs/reference/systems.md has them.
-KEEP = (
-    "etc/fstab",
-    "etc/crypttab",
+# What a new system has from the base
+FROM_BASE = (
     "etc/hostname",
     "etc/hosts",
-    "etc/machine-id",
-    "var/lib/dbus/machine-id",
     "etc/adjtime",
     "etc/localtime",
     "etc/timezone",
     "etc/ssh/ssh_host_*",
+)
+# An update keeps these, and brings none of them from the image. docs/reference/systems.md has them.
+KEEP = (
+    *FROM_BASE,
+    "etc/fstab",
+    "etc/crypttab",
+    "etc/machine-id",
+    "var/lib/dbus/machine-id",
     "etc/allie/*",
     "etc/network/interfaces",
     "etc/network/interfaces.d/*",
@@ -44,15 +48,6 @@ KEEP = (
     "etc/systemd/system/allie-fence-*",
     "etc/systemd/system/sysinit.target.wants/allie-fence-*",
     *PEOPLES,
-)
-# What a new system has from the base
-FROM_BASE = (
-    "etc/hostname",
-    "etc/hosts",
-    "etc/adjtime",
-    "etc/localtime",
-    "etc/timezone",
-    "etc/ssh/ssh_host_*",
 )
 # What an image must not bring, whatever it holds: it belongs to the tree that it was made in
 NEVER = (

@@ -22,7 +22,7 @@ from allie.machine.roots import open_system
 _DELIVERED = "allie.conf comes from an overlay"
 
 
-class Entry(Value):
+class ListedSystem(Value):
     """One system of this PC, as `system list` shows it."""
 
     name: str
@@ -36,11 +36,11 @@ class Entry(Value):
     previous: str = ""  # the image to which `rollback` would go back
 
 
-def survey(base: System) -> list[Entry]:
+def survey(base: System) -> list[ListedSystem]:
     """How each system of this PC stands; the running one first."""
     settings = other_systems.settings_of(base)
     report = records.last_report(base)
-    own = Entry(
+    own = ListedSystem(
         base.name,
         settings.root,
         settings.image,
@@ -72,7 +72,7 @@ def _has_trees(base: System, declared: Declared) -> bool:
     return any(map(os.path.isdir, trees))
 
 
-def _orphans_entry(base: System, declared: Declared) -> Entry:
+def _orphans_entry(base: System, declared: Declared) -> ListedSystem:
     image = ""
     if not declared.is_partition:
         try:
@@ -80,7 +80,7 @@ def _orphans_entry(base: System, declared: Declared) -> Entry:
         except (AllieError, OSError):
             pass  # it is listed all the same
     words = f"not in allie.conf: allie system remove {declared.name}"
-    return Entry(declared.name, declared.root, image, (), "orphaned", words)
+    return ListedSystem(declared.name, declared.root, image, (), "orphaned", words)
 
 
 def declare(base: System, settings: Settings, wanted: Declared, *, comes: bool = True) -> None:
@@ -124,9 +124,9 @@ def may_change(base: System) -> None:
         raise UsageError(_DELIVERED, f"change it in the store: {source}; then, after a tick, again")
 
 
-def _entry(base: System, declared: Declared) -> Entry:
+def _entry(base: System, declared: Declared) -> ListedSystem:
     """How one of the others stands."""
-    entry = Entry(declared.name, declared.root, declared.image, declared.overlays, "missing")
+    entry = ListedSystem(declared.name, declared.root, declared.image, declared.overlays, "missing")
     trouble, _ = arrival.trouble(base, declared.name)
     words = trouble and f"last time: {trouble}"
     words = words or _left_aside(base, declared)
@@ -160,7 +160,7 @@ def _left_aside(base: System, declared: Declared) -> str:
     return f"could not be removed, and is left: {' '.join(stay)}" if stay else ""
 
 
-def _of_tree(entry: Entry, declared: Declared, root: str) -> Entry:
+def _of_tree(entry: ListedSystem, declared: Declared, root: str) -> ListedSystem:
     report = records.last_report(open_system.open_system(root))
     other = other_systems.beside(root, "other")
     previous = ""

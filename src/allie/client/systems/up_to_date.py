@@ -140,7 +140,7 @@ def _is_left_out(path: str) -> bool:
 def _own_directories(root: str) -> set[str]:
     """Directories that a system has besides its image's: around what is its own, mount points."""
     table = atomic.read(f"{root}/etc/fstab") or ""
-    points = [fstab.Line(line).point.strip("/") for line in table.splitlines()]
+    points = [fstab.FstabLine(line).point.strip("/") for line in table.splitlines()]
     found = set()
     for path in [*_LEFT_OUT, *(f"{point}/" for point in points)]:
         while "/" in path:

@@ -35,8 +35,7 @@ def plan(the_plan: Plan) -> list[str]:
     lines = [
         f"{_VERBS[change.verb]:8} /{printable(change.real)}  ({change.why}"
         + (f", from {printable(change.entry.source)})" if change.entry else ")")
-        for change in the_plan.changes
-        if change.why != "seen again"  # the ledger's own business: nothing would change
+        for change in the_plan.visible
     ]
     lines += [paint(f"leave    {refused(each)}", "bad") for each in the_plan.problems]
     return lines

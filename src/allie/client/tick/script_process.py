@@ -80,7 +80,7 @@ def run(
         os.close(write_end)
         os.close(null)
         deadline = None if timeout is None else began + timeout
-        watch = stuck.Watch(pid) if work else None
+        watch = stuck.StuckWatch(pid) if work else None
         code, timed_out = _follow(pid, read_end, log, deadline, watch)
     except BaseException:  # whoever stops us stops the script: or the next tick would meet it
         process_groups.end(pid)
@@ -148,7 +148,7 @@ def _ordinary_priority() -> None:
 
 
 def _follow(
-    pid: int, output: int, log: _Log, deadline: float | None, watch: stuck.Watch | None
+    pid: int, output: int, log: _Log, deadline: float | None, watch: stuck.StuckWatch | None
 ) -> tuple[int, bool]:
     """Read a script's output until its process ends: (code, whether its time was up)."""
     poll = select.poll()

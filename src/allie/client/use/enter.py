@@ -23,7 +23,7 @@ _FALLBACK = "/bin/sh"
 # How the archive starts, with a loader and libraries that are not this system's own.
 _COMMAND = f"""\
 #!/bin/sh
-exec {{program}} -ISBXutf8 -c "{stubs.START}" {{archive}} "$@"
+exec {{program}} {stubs.START} {{archive}} "$@"
 """
 
 

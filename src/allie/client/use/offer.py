@@ -41,7 +41,7 @@ _MESSAGE = 200  # characters of the capture's own words
 _CAPABILITIES = (DAC_READ_SEARCH, SYS_CHROOT, SETUID, SETGID, SYS_ADMIN, NET_BIND_SERVICE)
 
 
-class Offer(Value):
+class OpenOffer(Value):
     """An offer that waits for its capture."""
 
     top: str  # the root that is offered
@@ -52,7 +52,7 @@ class Offer(Value):
 
 
 @contextmanager
-def open_offer(what: str, hosts: str, port: int) -> Iterator[Offer]:
+def open_offer(what: str, hosts: str, port: int) -> Iterator[OpenOffer]:
     """Mount what is offered, if it is a device, and start the daemon; undone at the end."""
     if not process.has_program("rsync"):
         raise UsageError("rsync is not installed", "install the package rsync")
@@ -68,7 +68,7 @@ def open_offer(what: str, hosts: str, port: int) -> Iterator[Offer]:
         os.rmdir(work)
 
 
-def wait(offer: Offer) -> str:
+def wait(offer: OpenOffer) -> str:
     """Wait for the capture; who took it, in its own words."""
     callers = Callers(offer.pid, 2 * offering.CONNECTIONS)
     message = f"{offer.work}/{offering.MAILBOX}/{offering.MESSAGE}"
@@ -80,7 +80,7 @@ def wait(offer: Offer) -> str:
     raise StateError(f"the rsync daemon ended: {_last_words(offer.work)}")
 
 
-def _served(top: str, work: str, hosts: str, port: int) -> Iterator[Offer]:
+def _served(top: str, work: str, hosts: str, port: int) -> Iterator[OpenOffer]:
     """Have the daemon run while the offer is open."""
     secret = os.urandom(12).hex()
     os.mkdir(f"{work}/{offering.MAILBOX}", 0o700)
@@ -99,7 +99,7 @@ def _served(top: str, work: str, hosts: str, port: int) -> Iterator[Offer]:
         _need_start(pid, work)
         command = offering.command(os.uname().nodename, port, secret)
         disks = sorted(mount_table.other_disks(mount_table.points(), top))
-        yield Offer(top, work, pid, command, tuple(disks))
+        yield OpenOffer(top, work, pid, command, tuple(disks))
     finally:
         process_groups.end(pid)
         try:

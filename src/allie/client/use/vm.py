@@ -40,7 +40,7 @@ _MOUNT = "/run/allie/vm"  # seen by us alone
 _MODULES = "/lib/modules"
 
 
-class Machine(Value):
+class VirtualMachine(Value):
     """What is booted, and on what."""
 
     disk: str
@@ -52,14 +52,14 @@ class Machine(Value):
     keep: bool = False  # what the machine writes on the disk stays
 
 
-class Source(Value):
+class FoundSystem(Value):
     """A system as it was found: a directory, or a partition that is not mounted."""
 
     root: str
     device: str
 
 
-def argv(machine: Machine, accel: str) -> list[str]:
+def argv(machine: VirtualMachine, accel: str) -> list[str]:
     """QEMU's command line: the serial console on this terminal, a network behind the host's."""
     cpu = "host" if accel == "kvm" else "qemu64"
     options = "root=/dev/vda rw fstab=no console=ttyS0"
@@ -74,7 +74,7 @@ def argv(machine: Machine, accel: str) -> list[str]:
     ]
 
 
-def _drive(machine: Machine) -> str:
+def _drive(machine: VirtualMachine) -> str:
     layer = "off" if machine.keep else "on"
     return f"file={machine.disk},format=raw,if=virtio,snapshot={layer}"
 
@@ -85,10 +85,10 @@ def boot(name: str, memory: int, cpus: int, accel: str, *, keep: bool = False) -
         raise StateError(f"{PROGRAM} is not installed", f"install {PACKAGES}")
     with ExitStack() as stack:
         source = find(name, stack)
-        return _boot(source, Machine("", "", "", memory, cpus, "", keep), name, accel)
+        return _boot(source, VirtualMachine("", "", "", memory, cpus, "", keep), name, accel)
 
 
-def _boot(source: Source, machine: Machine, name: str, accel: str) -> int:
+def _boot(source: FoundSystem, machine: VirtualMachine, name: str, accel: str) -> int:
     keep = machine.keep
     if keep and not source.device:
         raise StateError(
@@ -110,7 +110,7 @@ def _boot(source: Source, machine: Machine, name: str, accel: str) -> int:
     return _run(whole, files, accel)
 
 
-def find(name: str, stack: ExitStack) -> Source:
+def find(name: str, stack: ExitStack) -> FoundSystem:
     """Where a system is; a partition stays the same one as long as the stack is not left.
 
     Raises AllieError where there is none, or none that is this PC's own, or it is the running one.
@@ -124,13 +124,13 @@ def find(name: str, stack: ExitStack) -> Source:
         if not declared.is_partition:
             raise
         found = stack.enter_context(bound_disks.pinned(open_system.open_system(), declared))
-        return Source("", found.device)
+        return FoundSystem("", found.device)
     if disks.is_running(root):
         raise StateError(f"{name} is the system that runs now", "boot one of the others")
     below = mount_table.at_or_below(f"{root.rstrip('/')}/")
     if below and below != root:
         raise StateError(f"{below} is mounted inside {name}, and would be copied", "unmount it")
-    return Source(root, "")
+    return FoundSystem(root, "")
 
 
 def _take_kernel(root: str, kernel: int, initrd: int) -> str:
@@ -207,7 +207,7 @@ def _add_modules(image: int, modules: str) -> None:
         process.run(["cp", "-a", modules, f"{target}/"], check=True)
 
 
-def _run(machine: Machine, files: Sequence[int], accel: str) -> int:
+def _run(machine: VirtualMachine, files: Sequence[int], accel: str) -> int:
     """Boot it; with `auto`, by KVM as long as the machine gets on with it."""
     console.say("console of the machine; to leave it: Ctrl-A X")
     first = accel
@@ -220,7 +220,9 @@ def _run(machine: Machine, files: Sequence[int], accel: str) -> int:
     return code or 0
 
 
-def _start(machine: Machine, files: Sequence[int], accel: str, *, watched: bool) -> int | None:
+def _start(
+    machine: VirtualMachine, files: Sequence[int], accel: str, *, watched: bool
+) -> int | None:
     """Run QEMU to its end; None where it is watched and made no progress."""
     line, log = argv(machine, accel), files[-1]
     pid = process.fork(lambda: process.execute(line, process.environment()), (0, 1, 2), keep=files)

@@ -1,12 +1,12 @@
 """The boot menu as systemd-boot reads it: the values of core.boot.menu, rendered another way.
 
-systemd-boot runs no script, so what GRUB counts in grubenv is in names here (Boot Loader
+systemd-boot runs no script, so what GRUB counts in grubenv, names of files count here (Boot Loader
 Specification, type 1; Automatic Boot Assessment), all below loader/ on one FAT file system:
 
     loader.conf                        which generation is the menu: `default allie-7-*`
     entries/allie-7-01-deb+2.conf      the default, with two boots left in which to come up
-    entries/allie-7-00-el7.conf        the next best: the greatest name comes first, since before
-                                       there were sort keys, and where there are none
+    entries/allie-7-00-el7.conf        the next best: where no entry has a sort key, the greatest
+                                       name comes first, in every version
 
 systemd-boot counts by renaming (+2, +1-1, +0-2), and passes over what has no boots left. A new menu
 is a new generation beside the present one, and loader.conf replaced: it holds the variables, too,
@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 
 from allie.core.boot import menu
-from allie.core.boot.menu import Entry
+from allie.core.boot.menu import MenuEntry
 from allie.core.value import Value
 
 ONCE, ALWAYS = "LoaderEntryOneShot", "LoaderEntryDefault"  # variables of the firmware
@@ -41,11 +41,11 @@ options {options}
 _UNBLESSED = "systemd.mask=systemd-bless-boot.service"
 
 
-class Standing(Value):
+class LoaderMenu(Value):
     """The menu as it stands on a boot partition."""
 
     number: int  # of the generation; 0: there is none yet
-    entries: tuple[Entry, ...]  # in the order of the menu
+    entries: tuple[MenuEntry, ...]  # in the order of the menu
     env: dict[str, str]  # the variables, as GRUB and we have them in grubenv
     names: dict[str, str]  # of every entry that is there, also of older generations: id by file
 
@@ -58,7 +58,7 @@ def conf(env: dict[str, str], number: int) -> str:
     return _CONF.format(variables="".join(lines), number=number)
 
 
-def files(entries: list[Entry], env: dict[str, str], number: int) -> dict[str, str]:
+def files(entries: list[MenuEntry], env: dict[str, str], number: int) -> dict[str, str]:
     """The entries of a generation, text by file name: the default first, then the last good one."""
     found = {}
     for rank, each in enumerate(reversed(_ordered(entries, env))):
@@ -69,7 +69,7 @@ def files(entries: list[Entry], env: dict[str, str], number: int) -> dict[str, s
     return found
 
 
-def standing(conf: str, files: dict[str, str], once: str, always: str) -> Standing:
+def standing(conf: str, files: dict[str, str], once: str, always: str) -> LoaderMenu:
     """Read a menu. once, always: what the firmware's variables of these names hold."""
     match = re.search(r"^default allie-([0-9]{1,18})-\*$", conf, re.MULTILINE)
     number = int(match[1]) if match else 0
@@ -90,13 +90,13 @@ def standing(conf: str, files: dict[str, str], once: str, always: str) -> Standi
         env = menu.choose(env, ids[bare(always)], once=False, pin=True)
     if bare(once) in ids:
         env["next_entry"] = ids[bare(once)]
-    return Standing(number, tuple(entries), env, names)
+    return LoaderMenu(number, tuple(entries), env, names)
 
 
-def parse(text: str) -> Entry | None:
+def parse(text: str) -> MenuEntry | None:
     """An entry of ours, out of its file; None if it is none, or cut short.
 
-    >>> one = Entry("el7", "3.10", "/k", "/i", "root=LABEL=el7 ro", "el7 (3.10)")
+    >>> one = MenuEntry("el7", "3.10", "/k", "/i", "root=LABEL=el7 ro", "el7 (3.10)")
     >>> [parse(text) == one for text in files([one], {}, 1).values()]
     [True]
     """
@@ -106,7 +106,7 @@ def parse(text: str) -> Entry | None:
     if not release or not {"title", "linux", "initrd"} <= set(lines):
         return None
     options = [each for each in words if each != _UNBLESSED and not each.startswith(menu.MARK)]
-    return Entry(
+    return MenuEntry(
         system, release, lines["linux"], lines["initrd"], " ".join(options), lines["title"]
     )
 
@@ -126,7 +126,7 @@ def generation(name: str) -> int:
     return int(name.split("-")[1]) if bare(name) else -1
 
 
-def _ordered(entries: list[Entry], env: dict[str, str]) -> list[Entry]:
+def _ordered(entries: list[MenuEntry], env: dict[str, str]) -> list[MenuEntry]:
     """The default, the last good one, then the others, whichever system runs."""
     first = [env.get("allie_default", ""), env.get("allie_good", "")]
     found = sorted(entries, key=lambda each: menu.newest_first(each.release), reverse=True)
@@ -134,8 +134,11 @@ def _ordered(entries: list[Entry], env: dict[str, str]) -> list[Entry]:
     return sorted(found, key=lambda each: first.index(each.id) if each.id in first else 2)
 
 
-def _counter(entry: Entry, env: dict[str, str]) -> str:
-    """How often a default may be booted before it gives way; "" if it came up, or nothing did."""
+def _counter(entry: MenuEntry, env: dict[str, str]) -> str:
+    """The counter in the name of a default that has not come up yet: how many boots it has left.
+
+    "" for other entries, and where there is no good entry to give way to.
+    """
     good = env.get("allie_good", "")
     if entry.id != env.get("allie_default") or good in ("", entry.id):
         return ""

@@ -5,8 +5,8 @@
     system1 = 20% 64G      ; a share of the disk, and no more than
     share = rest
 
-The names boot, esp, swap, home and share mean what they say; any other is a place for a system, but
-for `loader = systemd-boot`: then the boot partition is the EFI system partition, too.
+The names boot, esp, swap, home and share mean what they say, and any other is a place for a system.
+With `loader = systemd-boot` the boot partition is the EFI system partition, too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TYPES[EFI_BOOT] = TYPES[ESP]
 _LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 
 
-class Partition(Value):
+class PlannedPartition(Value):
     """One partition of a layout, as it is to be on a disk of a known size."""
 
     kind: str
@@ -71,10 +71,10 @@ class Partition(Value):
         return f"LABEL={self.label}" if self.label else f"PARTLABEL={self.name}"
 
 
-def fit(text: str, disk: int) -> tuple[Partition, ...]:
+def fit(text: str, disk: int) -> tuple[PlannedPartition, ...]:
     """The partitions of a layout on a disk of so many MiB. Raises SettingsError."""
     wanted, loader = _read(text)
-    parts = [Partition(BIOS, "allie-bios", 1)] if loader == GRUB else []
+    parts = [PlannedPartition(BIOS, "allie-bios", 1)] if loader == GRUB else []
     rest = [name for name, size in wanted.items() if size == "rest"]
     if len(rest) > 1:
         raise SettingsError(f"the layout gives the rest of the disk to {' and '.join(rest)}")
@@ -85,21 +85,19 @@ def fit(text: str, disk: int) -> tuple[Partition, ...]:
         kind = EFI_BOOT if kind == BOOT and loader == SYSTEMD_BOOT else kind
         mib = sizes.get(name, left)
         if mib < _LEAST[kind]:
-            raise SettingsError(
-                f"the disk has {disk} MiB: {max(mib, 0)} MiB for {name} are too little"
-                f" ({_LEAST[kind]} at least)",
-                "give a layout with fewer or smaller partitions: --layout FILE",
-            )
-        parts.append(Partition(kind, name if kind == SYSTEM else f"allie-{name}", mib))
+            words = f"the disk has {disk} MiB: {max(mib, 0)} MiB for {name} are too little"
+            hint = "give a layout with fewer or smaller partitions: --layout FILE"
+            raise SettingsError(f"{words} ({_LEAST[kind]} at least)", hint)
+        parts.append(PlannedPartition(kind, name if kind == SYSTEM else f"allie-{name}", mib))
     if left < 0:
         raise SettingsError(f"the layout needs {disk - left} MiB, and the disk has {disk}")
     return tuple(parts)
 
 
-def script(parts: tuple[Partition, ...]) -> str:
+def script(parts: tuple[PlannedPartition, ...]) -> str:
     """What sfdisk(8) is told.
 
-    >>> print(script((Partition("system", "system1", 900),)), end="")
+    >>> print(script((PlannedPartition("system", "system1", 900),)), end="")
     label: gpt
     size=900MiB, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name="system1"
     """
@@ -110,7 +108,7 @@ def script(parts: tuple[Partition, ...]) -> str:
     return "\n".join(["label: gpt", *lines]) + "\n"
 
 
-def fstab(parts: tuple[Partition, ...]) -> str:
+def fstab(parts: tuple[PlannedPartition, ...]) -> str:
     """What every system of the PC mounts beside its own root."""
     lines = {
         SWAP: "LABEL=swap none swap sw,nofail 0 0",
@@ -134,9 +132,8 @@ def _read(text: str) -> tuple[dict[str, str], str]:
     if loader not in (GRUB, SYSTEMD_BOOT):
         raise SettingsError(f"the layout: loader = {loader}", f"{GRUB} or {SYSTEMD_BOOT}")
     if loader == SYSTEMD_BOOT and ESP in wanted:
-        raise SettingsError(
-            "the layout has an esp: with systemd-boot the boot partition is that", "leave esp out"
-        )
+        words = "the layout has an esp: with systemd-boot the boot partition is that"
+        raise SettingsError(words, "leave esp out")
     for name in wanted:
         if not re.fullmatch("[a-z0-9][a-z0-9.-]{0,30}", name) or name.startswith("allie-"):
             raise SettingsError(f"the layout: {name!r} is no name for a partition")

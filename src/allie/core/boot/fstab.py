@@ -1,4 +1,4 @@
-"""fstab(5): what of the base's file systems a sibling of the same PC mounts, too."""
+"""fstab(5): which of the running system's file systems another system of the PC mounts, too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _KERNELS = set("/proc /sys /dev /run".split())
 _SHARED_ALL_THE_SAME = set("/boot/efi /efi".split())  # the firmware's, one for the whole PC
 
 
-class Line:
+class FstabLine:
     """One entry of an fstab: where from, where to, of which kind; and its text."""
 
     def __init__(self, text: str) -> None:
@@ -29,9 +29,9 @@ class Line:
         return top not in _OWN and top not in _KERNELS
 
 
-def shared(base: str) -> list[Line]:
+def shared(base: str) -> list[FstabLine]:
     """The entries of the base's fstab that its siblings share."""
-    return [line for line in map(Line, base.splitlines()) if line.source and line.is_shared]
+    return [line for line in map(FstabLine, base.splitlines()) if line.source and line.is_shared]
 
 
 def of_sibling(base: str, root: str) -> str:

@@ -1,8 +1,8 @@
 """Which partition with a label is a system's own: the decision, from what was found and noted.
 
-A label is a wish that anybody may write on a stick. What binds a system to a partition is the
-file system's UUID, the partition's, and the physical disk (machine.physical). This is noted once:
-by a person at this PC, or by a tick where no stranger's disk can be meant.
+Anybody can give a stick the same label. What binds a system to a partition is the file system's
+UUID, the partition's, and the physical disk (machine.disk.physical). This is noted once: by a
+person at this PC, or by a tick where it can only be a disk that is built in.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Candidate(Value):
     is_partition: bool  # of a disk; and no volume of a layer between
 
 
-class Record(Value):
+class Binding(Value):
     """What a system was bound to."""
 
     where: str  # LABEL=… or PARTLABEL=…, as allie.conf had it
@@ -38,13 +38,13 @@ class Record(Value):
     disks: tuple[tuple[str, ...], ...]  # the marks of each
 
 
-def record(where: str, found: Candidate) -> Record:
+def record(where: str, found: Candidate) -> Binding:
     """What is to be noted of a partition."""
-    return Record(where, found.uuid, found.part, tuple(each.marks for each in found.disks))
+    return Binding(where, found.uuid, found.part, tuple(each.marks for each in found.disks))
 
 
 def choose(
-    found: list[Candidate], noted: Record | None, root: list[Disk], *, known: bool
+    found: list[Candidate], noted: Binding | None, root: list[Disk], *, known: bool
 ) -> tuple[Candidate | None, str]:
     """The partition of a system, or why none is: (it, "") or (None, why).
 
@@ -66,7 +66,7 @@ def choose(
 
 
 def choose_boot(
-    found: list[Candidate], noted: Record | None, root: list[Disk]
+    found: list[Candidate], noted: Binding | None, root: list[Disk]
 ) -> tuple[Candidate | None, str]:
     """The boot partition: a plain partition on the disk of `/`, or the one that was noted."""
     if noted:
@@ -81,7 +81,7 @@ def choose_boot(
     return None, f"{_names(found)} is not on the disk that / lies on"
 
 
-def is_noted(found: Candidate, noted: Record) -> bool:
+def is_noted(found: Candidate, noted: Binding) -> bool:
     """Whether a partition is the one that was noted, on the disk that was noted."""
     if not found.disks or not found.uuid or found.uuid != noted.uuid:
         return False
@@ -116,7 +116,7 @@ def joined(found: list[Candidate]) -> list[Candidate]:
     return list(whole.values())
 
 
-def _noted(found: list[Candidate], noted: Record) -> tuple[Candidate | None, str]:
+def _noted(found: list[Candidate], noted: Binding) -> tuple[Candidate | None, str]:
     mine = [each for each in found if is_noted(each, noted)]
     if len(mine) == 1:
         return mine[0], ""

@@ -1,7 +1,7 @@
 """The intent: what a transaction is about to do, written down before it does it.
 
-A tick that was killed is finished, or taken back, from the intent that it left (RULES A11). What
-was confirmed of it afterwards is the manifest by which `undo` puts things back.
+A tick that was killed is finished, or taken back, from the intent that it left (RULES A11). The
+steps that came true are what `undo` later takes back.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ class Intent(Value):
 
 
 def step_of(change: Change, part: str, pristine: str) -> Step:
-    """What a planned change means for root and ledger. pristine: its name, NOTHING or UNKNOWN."""
+    """What a planned change means for root and ledger.
+
+    pristine: what the ledger is to say of what stood there before us.
+    """
     before = (change.standing.content, change.standing.attrs)
     old, offer, entry = change.old, change.offer, change.entry
     offered = (offer.content, offer.attrs) if offer else NOTHING_THERE
@@ -58,10 +61,10 @@ def step_of(change: Change, part: str, pristine: str) -> Step:
     wanted, source = offered, offer.source if offer else ""
     if change.verb == NOTE and entry.flag == "once" and old:
         wanted, source = (old.content, old.attrs), old.source
-    # Never vouch for what is not ours: a file may be edited when it becomes `once`.
+    # A file that becomes `once` may have been edited here: the ledger does not vouch for it then.
     seen = change.standing.seen if change.verb == NOTE and before == wanted else ""
     after = Placed(entry.overlay, entry.spelling, part, entry.flag, source, *wanted, seen, pristine)
-    # A note leaves the root as it is, also where the ledger goes on to say what was placed there.
+    # A note leaves the root as it is, whatever the ledger says was placed there.
     stays = before if change.verb == NOTE else wanted
     return Step(change.real, change.verb, change.why, before, stays, old, after)
 
@@ -69,7 +72,7 @@ def step_of(change: Change, part: str, pristine: str) -> Step:
 def _buried(change: Change, back: State) -> bool:
     """Whether a file of ours that goes is to be withdrawn again should it come back.
 
-    Not where what comes in its place is the same: it could not be told from ours.
+    Not where the same file comes in its place: the next tick would take that for ours.
     """
     old = change.old
     return bool(old and old.source and old.content[:2] == "f:" and old.content != back[0])
@@ -93,7 +96,7 @@ def settle(
 ) -> Ledger:
     """The ledger after these steps of a transaction were confirmed. marks: new ones."""
     entries, tombstones = dict(books.entries), dict(books.tombstones)
-    for step in intent.steps:  # what does not come true now must be tried again: compare next time
+    for step in intent.steps:  # if a step did not come true, the next tick compares its path again
         if step.after and step.real in entries:
             entries[step.real] = entries[step.real]._replace(source="")
     for step in steps:
@@ -113,7 +116,7 @@ def settle(
 
 
 def writes(step: Step) -> bool:
-    """Whether rsync puts something there."""
+    """Whether something is laid there."""
     return step.verb in (PLACE, RESTORE)
 
 
@@ -138,14 +141,10 @@ def decode(text: str) -> Intent:
 
 
 def _step(row: list[Any]) -> Step:
-    real, verb, why, before, wanted, old, after, tombstone = row
-    return Step(
-        real,
-        verb,
-        why,
-        tuple(before),
-        tuple(wanted),
-        ledger.placed(old) if old else None,
-        ledger.placed(after) if after else None,
-        tombstone,
+    step = Step(*row)
+    return step._replace(
+        before=tuple(row[3]),
+        wanted=tuple(row[4]),
+        old=ledger.placed(row[5]) if row[5] else None,
+        after=ledger.placed(row[6]) if row[6] else None,
     )

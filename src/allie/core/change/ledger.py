@@ -1,7 +1,7 @@
 """The ledger: what ALLiE has placed in a system, keyed by real path (RULES B1).
 
-It lets the next tick tell an untouched file without reading it, tell drift from a change in the
-store, and take a file back. It speaks of one tree and is never copied into another.
+By it the next tick knows an untouched file without reading it, tells an edit here from a change in
+the store, and can take a file back. It is about one tree, and is never copied into another.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ UNKNOWN = "?"  # as pristine: the ledger was rebuilt, nobody knows what stood th
 DIRECTORY = "d"  # as content
 TOMBSTONE_DAYS = 90
 
-# An lstat as far as it vouches for a file: "ino ctime_ns size mtime_ns mode uid gid". One text and
-# not seven numbers: a ledger of 5,000 paths is read at every tick.
+# What an lstat says of a file: "ino ctime_ns size mtime_ns mode uid gid". While it says the same,
+# the file is the same. It is one text, since a ledger of 5,000 paths has to be read quickly.
 Seen = str
-# A file of a generation: "ino size mtime_ns mode uid gid". Every change of content, mode, owner,
-# ACL or attribute is fetched as a new inode, so this is enough.
+# The same of a file of a generation: "ino size mtime_ns mode uid gid". That is enough, as every
+# change of content, mode, owner, ACL or attribute is fetched as a new inode.
 Source = str
 
 
@@ -44,7 +44,7 @@ class Placed(Value):
 
 
 class Tombstone(Value):
-    """A path that was withdrawn: should it come back (a rollback), it is withdrawn again."""
+    """A path that was withdrawn: if it is back, as after a snapshot's rollback, it goes again."""
 
     placed: Placed
     when: float  # seconds since the epoch
@@ -137,8 +137,8 @@ def size_and_mtime(source: Source) -> tuple[int, int]:
 def pristine_name(real: str, *, packaged: bool = False) -> str:
     """The name in pristine/ for a real path: a digest of it, and its last name.
 
-    packaged: what stood there was its package's own, unchanged. Should the package have another one
-    when it comes back, or none, then so has the path; what an administrator made comes back as is.
+    packaged: what stood there was its package's own, unchanged. Then what comes back one day is
+    what the package has by then; what an administrator made comes back as it was.
     """
     last = real.rpartition("/")[2].encode(errors="surrogateescape")[:100]
     mark = digest.of(real.encode(errors="surrogateescape"))[:16]

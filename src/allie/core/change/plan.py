@@ -18,16 +18,16 @@ from allie.core.names import forbidden_paths
 from allie.core.value import Value
 
 # verbs
-PLACE = "place"  # rsync puts the offer there
-RESTORE = "restore"  # rsync puts the pristine file back; the entry goes
+PLACE = "place"  # what the overlay offers is laid there
+RESTORE = "restore"  # the pristine file is put back; the path leaves the ledger
 REMOVE = "remove"  # what stands there goes
 NOTE = "note"  # the root is right; only the ledger changes
-FORGET = "forget"  # the root is left alone; the entry goes
+FORGET = "forget"  # the root is left alone; the path leaves the ledger
 
-# what happens to the pristine file of a path
+# what happens to a path's pristine: what stood there before ALLiE
 KEEP = "keep"
-TAKE = "take"  # what stands there now becomes the pristine
-LOST = "lost"  # the ledger was lost: nobody knows what stood there before us
+TAKE = "take"  # what stands there now becomes it
+LOST = "lost"  # the ledger was lost: nobody knows what stood there
 
 
 class Change(Value):
@@ -41,6 +41,10 @@ class Change(Value):
     old: Placed | None = None
     standing: Standing = Standing()
     pristine: str = KEEP
+
+    def to(self, verb: str, why: str, pristine: str = KEEP) -> Change:
+        """The same path with a decision."""
+        return self._replace(verb=verb, why=why, pristine=pristine)
 
 
 class Plan(Value):
@@ -57,6 +61,11 @@ class Plan(Value):
         """Whether neither the root nor the ledger would change."""
         return not self.changes
 
+    @property
+    def visible(self) -> list[Change]:
+        """The changes without those that only renew what the ledger has noted."""
+        return [change for change in self.changes if change.why != "seen again"]
+
     def of(self, *verbs: str) -> list[Change]:
         """The changes with one of these verbs."""
         return [change for change in self.changes if change.verb in verbs]
@@ -68,122 +77,106 @@ def plan(present: Present) -> Plan:
     changes: dict[str, Change] = {}
     for real in present.mine:
         if real not in present.vouched:
-            _add(_for_claim(real, present), changes, problems)
+            outcome = _for_claim(real, present)
+            if isinstance(outcome, Problem):
+                problems.append(outcome)
+            elif outcome:
+                changes[real] = outcome
     _join_groups(present, changes, {problem.path for problem in problems})
     withdrawn = _withdrawals(present)
     going = {real: each.old for real, each in withdrawn.items() if each.old}
-    stays, told = staying.held_back(going, present)
+    stays, told = staying.kept_back(going, present)
     going = {real: old for real, old in going.items() if real not in stays}
     lost = {real for real, each in withdrawn.items() if each.why == "withdrawn"}
-    held, many = staying.guarded(going, lost, present)
+    kept, many = staying.guarded(going, lost, present)
     problems += [*told, *many]
-    changes.update({real: withdrawn[real] for real in going if real not in held})
+    changes.update({real: withdrawn[real] for real in going if real not in kept})
     _clear_the_way(present, changes, problems)
     ordered = tuple(changes[real] for real in sorted(changes))
-    guarded = tuple(sorted({*held.values()}))
+    guarded = tuple(sorted({*kept.values()}))
     return Plan(present.part, present.generation, ordered, tuple(problems), guarded)
-
-
-def _add(
-    outcome: Change | Problem | None, changes: dict[str, Change], problems: list[Problem]
-) -> None:
-    if isinstance(outcome, Problem):
-        problems.append(outcome)
-    elif outcome:
-        changes[outcome.real] = outcome
 
 
 def _for_claim(real: str, present: Present) -> Change | Problem | None:
     """One path that the overlays want."""
     entry = present.claims[real]
-    old = present.ledger.entries.get(real)
-    standing = present.standing[real]
     refusal = forbidden_paths.refusal(real)
     if refusal:
         return Problem(real, refusal)
+    old, standing = present.ledger.entries.get(real), present.standing[real]
+    case = Change(real, NOTE, "", entry, None, old, standing)  # the functions say verb and why
     if entry.flag == "absent":
-        return _for_absent(real, entry, old, standing, present.ledger.entries)
-    offer = present.offers[real]
+        return _for_absent(case, present.ledger.entries)
+    case = case._replace(offer=present.offers[real])
     if entry.flag == "once":
-        return _for_once(real, entry, offer, old, standing)
-    if offer.content == DIRECTORY:
-        return _for_directory(real, entry, offer, old, standing)
-    lost = present.ledger.is_lost_for(present.part)
-    return _for_file(real, entry, offer, old, standing, lost)
+        return _for_once(case)
+    if present.offers[real].content == DIRECTORY:
+        return _for_directory(case)
+    return _for_file(case, lost=present.ledger.is_lost_for(present.part))
 
 
-def _for_absent(
-    real: str, entry: Entry, old: Placed | None, standing: Standing, placed: Iterable[str]
-) -> Change | Problem | None:
+def _for_absent(case: Change, placed: Iterable[str]) -> Change | Problem | None:
+    real, old, standing = case.real, case.old, case.standing
+    again = old is not None and old.content == NOTHING
     if standing.content == NOTHING:
-        if old and old.content == NOTHING:
-            return None
-        return Change(real, NOTE, "absent", entry, None, old, standing)
+        return None if again else case.to(NOTE, "absent")
     if forbidden_paths.is_vital(real):
         return Problem(real, "holds what ALLiE itself needs; it cannot be made absent")
     if standing.blocked:
         return Problem(real, f"cannot be made absent: {standing.blocked}")
     if standing.content == DIRECTORY and any(each.startswith(real + "/") for each in placed):
         return None  # what we placed in it goes first; then, at the next tick, what is left
-    again = old is not None and old.content == NOTHING
     if again and standing.packaged:
-        return Change(real, REMOVE, "superseded", entry, None, old, standing, TAKE)
-    why = "drift" if again else "absent"
-    return Change(real, REMOVE, why, entry, None, old, standing, _pristine(old))
+        return case.to(REMOVE, "superseded", TAKE)
+    return case.to(REMOVE, "drift" if again else "absent", _pristine(old))
 
 
-def _for_once(
-    real: str, entry: Entry, offer: Offer, old: Placed | None, standing: Standing
-) -> Change | None:
-    if standing.content == NOTHING:
-        return Change(real, PLACE, _cause(old, standing), entry, offer, old, standing)
-    if old and old.flag != "once":
-        return Change(real, NOTE, "once", entry, None, old, standing)
+def _for_once(case: Change) -> Change | None:
+    if case.standing.content == NOTHING:
+        return case.to(PLACE, _cause(case))
+    if case.old and case.old.flag != "once":
+        return case.to(NOTE, "once")._replace(offer=None)
     return None
 
 
-def _for_directory(
-    real: str, entry: Entry, offer: Offer, old: Placed | None, standing: Standing
-) -> Change | None:
+def _for_directory(case: Change) -> Change | None:
     """A directory that ALLiE did not make keeps its own mode and owner (RULES B7)."""
+    old, standing, offer = case.old, case.standing, case.offer
     if standing.content != DIRECTORY:
-        why = _cause(old, standing)
-        return Change(real, PLACE, why, entry, offer, old, standing, _pristine(old))
+        return case.to(PLACE, _cause(case), _pristine(old))
     if old is None:
         return None
     if old.content != DIRECTORY:
-        return Change(real, FORGET, "left: it is a directory now", entry, None, old, standing)
-    if standing.attrs == offer.attrs:
-        return Change(real, NOTE, "seen again", entry, offer, old, standing)
+        return case.to(FORGET, "left: it is a directory now")
+    if offer and standing.attrs == offer.attrs:
+        return case.to(NOTE, "seen again")
     if standing.foreign:
-        return Change(real, FORGET, "left: it is another directory now", entry, None, old, standing)
-    return Change(real, PLACE, _cause(old, standing), entry, offer, old, standing)
+        return case.to(FORGET, "left: it is another directory now")
+    return case.to(PLACE, _cause(case))
 
 
-def _for_file(
-    real: str, entry: Entry, offer: Offer, old: Placed | None, standing: Standing, lost: bool
-) -> Change | Problem | None:
-    why = _cause(old, standing)
+def _for_file(case: Change, *, lost: bool) -> Change | Problem | None:
+    old, standing, offer = case.old, case.standing, case.offer
     if standing.content == NOTHING:
-        return Change(real, PLACE, why, entry, offer, old, standing)
+        return case.to(PLACE, _cause(case))
     if standing.content == DIRECTORY:
         if standing.blocked:
-            return Problem(real, f"a directory stands there: {standing.blocked}")
-        return Change(real, PLACE, why, entry, offer, old, standing, _pristine(old))
-    what_stands = (standing.content, standing.attrs)
-    if what_stands == (offer.content, offer.attrs):
+            return Problem(case.real, f"a directory stands there: {standing.blocked}")
+        return case.to(PLACE, _cause(case), _pristine(old))
+    if offer and (standing.content, standing.attrs) == (offer.content, offer.attrs):
         if old:
-            return Change(real, NOTE, "seen again", entry, offer, old, standing)
-        return Change(real, NOTE, "adopted", entry, offer, old, standing, LOST if lost else TAKE)
+            return case.to(NOTE, "seen again")
+        return case.to(NOTE, "adopted", LOST if lost else TAKE)
     if old is None:
-        return Change(real, PLACE, why, entry, offer, old, standing, TAKE)
+        return case.to(PLACE, _cause(case), TAKE)
     if standing.packaged:
-        return Change(real, PLACE, "superseded", entry, offer, old, standing, TAKE)
-    return Change(real, PLACE, why, entry, offer, old, standing)
+        return case.to(PLACE, "superseded", TAKE)
+    return case.to(PLACE, _cause(case))
 
 
-def _cause(old: Placed | None, standing: Standing) -> str:
+def _cause(case: Change) -> str:
     """Why a path is placed: new to us, changed in the store, or by somebody here."""
+    old, standing = case.old, case.standing
     if old is None:
         return "new"
     if (standing.content, standing.attrs) == (old.content, old.attrs):
@@ -196,7 +189,7 @@ def _pristine(old: Placed | None) -> str:
 
 
 def _join_groups(present: Present, changes: dict[str, Change], refused: set[str]) -> None:
-    """Hard links are placed together, or their link would be lost (RULES B8)."""
+    """Place hard links together: one that is placed alone would lose its link (RULES B8)."""
     for links in present.groups:
         group = [real for real in links if real not in refused]
         inodes = {inode_of(_standing(real, present).seen) for real in group}
@@ -204,14 +197,11 @@ def _join_groups(present: Present, changes: dict[str, Change], refused: set[str]
         if len(inodes) == 1 and not placing:
             continue
         for real in group:
-            change = changes.get(real)
-            if change and change.verb == PLACE:
-                continue
-            old = present.ledger.entries.get(real)
-            pristine = change.pristine if change else KEEP
-            standing = _standing(real, present)
-            offer, entry = present.offers[real], present.claims[real]
-            changes[real] = Change(real, PLACE, "linked", entry, offer, old, standing, pristine)
+            entry, offer = present.claims[real], present.offers[real]
+            old, standing = present.ledger.entries.get(real), _standing(real, present)
+            case = changes.get(real) or Change(real, NOTE, "", entry, offer, old, standing)
+            if case.verb != PLACE:
+                changes[real] = case._replace(verb=PLACE, why="linked", offer=offer)
 
 
 def _standing(real: str, present: Present) -> Standing:
@@ -226,11 +216,11 @@ def _withdrawals(present: Present) -> dict[str, Change]:
     changes = {}
     gone = staying.unclaimed(present.part, present.ledger.entries, present.claims)
     for real, old in gone.items():
-        if real not in present.held:
+        if real not in present.left_alone:
             changes[real] = _withdraw(real, present.today.get(real, old), present.standing[real])
     for real, tombstone in present.ledger.tombstones.items():
         standing = present.standing.get(real)
-        wanted = real in present.claims or real in present.held
+        wanted = real in present.claims or real in present.left_alone
         if tombstone.placed.part == present.part and standing and not wanted:
             change = _withdraw(real, tombstone.placed, standing)
             if change.verb in (REMOVE, RESTORE):
@@ -249,24 +239,25 @@ def _withdraw(real: str, old: Placed, standing: Standing) -> Change:
     elif old.pristine == UNKNOWN:
         why = "left: nobody knows what stood there before"
     elif old.content == DIRECTORY and standing.content == DIRECTORY:
-        # Only an empty one goes.
+        # Carrying it out removes an empty one, and leaves another.
         verb, why = REMOVE, "withdrawn"
         if old.pristine != NOTHING:  # it took the place of a file
             verb = FORGET if standing.blocked else RESTORE
             why = f"left: {standing.blocked}" if standing.blocked else why
     elif ours or missing:
-        nothing_back = old.pristine == NOTHING
-        verb = RESTORE if not nothing_back else FORGET if missing else REMOVE
         why = "withdrawn"
+        verb = RESTORE if old.pristine != NOTHING else FORGET if missing else REMOVE
     return Change(real, verb, why, None, None, old, standing)
 
 
 def _clear_the_way(present: Present, changes: dict[str, Change], problems: list[Problem]) -> None:
-    """A file takes a directory's place: all below must go first, or the file stays away."""
+    """Where a file takes a directory's place, have all of ours below go, or refuse the file."""
     ledger = present.ledger.entries
     for change in [each for each in changes.values() if _replaces_directory(each)]:
         below = {real: old for real, old in ledger.items() if real.startswith(change.real + "/")}
-        unseen = [real for real in below if real in present.held or real not in present.standing]
+        unseen = [
+            real for real in below if real in present.left_alone or real not in present.standing
+        ]
         going = {
             real: _withdraw(real, old, present.standing[real])
             for real, old in below.items()

@@ -1,7 +1,8 @@
 """What `look` finds: how the overlays' paths map onto this root, and what stands there now.
 
-Paths here are *real* paths: free of symlinks, relative to the root (RULES A6). Only paths for which
-the ledger cannot vouch are described; the rest are `vouched`, and nothing of them was read.
+Paths here are *real* paths: free of symlinks, relative to the root (RULES A6). Only those are
+described that are not as the ledger has them; the others are `vouched`, and nothing was read of
+them but an lstat.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Standing(Value):
     blocked: str = ""  # a directory that may not go: the first thing in it that is not ours
     packaged: bool = False  # it is the file that the package manager installed
     foreign: bool = False  # a directory, and not the one that ALLiE made there
-    astray: str = ""  # what stands there is not looked at: why its way leads elsewhere now
+    astray: str = ""  # why the path's way leads elsewhere now: then nothing of it was looked at
 
 
 class Offer(Value):
@@ -42,14 +43,14 @@ class Present(Value):
     ledger: Ledger  # entries keyed by today's real paths
     claims: dict[str, Entry]  # winners by real path, of both parts
     mine: tuple[str, ...]  # the claims of this part, parents before children
-    vouched: frozenset[str]  # untouched, and wanted as they are
+    vouched: frozenset[str]  # of these the ones that are untouched, and wanted as they are
     standing: dict[str, Standing]
     offers: dict[str, Offer]
     groups: tuple[tuple[str, ...], ...]  # hard links in the generation: placed together
-    held: frozenset[str]  # in dispute: neither placed nor withdrawn
+    left_alone: frozenset[str]  # neither placed nor withdrawn: in dispute, or not to be seen now
     problems: tuple[Problem, ...]
     consent: frozenset[str]  # overlays that say that losing many of their files is meant
-    met: dict[str, str] = {}  # noqa: RUF012 - what lstat said where no ledger vouches: see `glance`
+    met: dict[str, str] = {}  # noqa: RUF012 - lstats of what the ledger does not have (`unchanged`)
     # Of paths to be withdrawn whose packages have something else by now: their entries with the
     # pristine that is to count, and the real paths from which that is yet to be taken.
     today: dict[str, Placed] = {}  # noqa: RUF012

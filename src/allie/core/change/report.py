@@ -14,11 +14,12 @@ from allie.core.value import TYPE_CHECKING, Value
 if TYPE_CHECKING:
     from typing import Any
 
+_UNTOUCHED = ("left", "adopted")  # so begin the headings of paths that stay as they are
 MOST_NAMES = 200  # paths named under one heading; the count is always right
 
 
 class Contact(Value):
-    """How we stand with the store."""
+    """How we stand with the store: when it answered, and what is wrong if something is."""
 
     server: str = ""  # the address that the present generation came from
     generation: int = 0
@@ -26,7 +27,7 @@ class Contact(Value):
     trouble: str = ""  # why it did not this time; "" if it did
     since: float = 0.0  # since when there is trouble
     refused: bool = False  # it answered, and what it has was not taken
-    answered: float = 0.0  # when `server` itself last answered; another may stand in for it
+    answered: float = 0.0  # when `server` last answered; another store may have since
     unfollowed: str = ""  # why the allie.conf that came is not followed
 
     def after_trouble(self, message: str, now: float, refused: bool = False) -> Contact:
@@ -112,25 +113,26 @@ class Report(Value):
 def applied_of(tick: int, plan: Plan, changes: list[Change], problems: list[Problem]) -> Applied:
     """What a part did, from the changes that were really made."""
     did: dict[str, list[str]] = {}
-    counts: dict[str, int] = {}
     for change in changes:
-        touched = change.verb in (PLACE, RESTORE, REMOVE)
-        if touched:
-            counts[change.why] = counts.get(change.why, 0) + 1
-        if touched or change.why.startswith(("left", "adopted")):
+        if change.verb in (PLACE, RESTORE, REMOVE) or change.why.startswith(_UNTOUCHED):
             did.setdefault(change.why, []).append(change.real)
+    return applied(tick, plan.part, did, problems, plan.generation)
+
+
+def applied(
+    tick: int, part: str, did: dict[str, list[str]], problems: list[Problem], generation: int = 0
+) -> Applied:
+    """What a part did, from all paths by heading: they are counted, and the first are named."""
+    counts = {why: len(paths) for why, paths in did.items() if not why.startswith(_UNTOUCHED)}
     short = {why: paths[:MOST_NAMES] for why, paths in did.items()}
-    return Applied(tick, plan.part, plan.generation, short, counts, tuple(problems))
+    return Applied(tick, part, generation, short, counts, tuple(problems))
 
 
-def to_json(report: Report) -> dict[str, Any]:
-    """The report as plain JSON values."""
-    return {
-        **report._asdict(),
-        "contact": report.contact._asdict(),
-        "applied": [applied_to_json(each) for each in report.applied],
-        "scripts": [verdict._asdict() for verdict in report.scripts],
-    }
+def to_json(value: Any) -> Any:
+    """A report, or another value, as plain JSON values; so are the values in it."""
+    if hasattr(value, "_asdict"):
+        return {name: to_json(each) for name, each in value._asdict().items()}
+    return [to_json(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def from_json(value: dict[str, Any]) -> Report:
@@ -155,11 +157,6 @@ def applied_from_json(value: dict[str, Any]) -> Applied:
     """Read one part's Applied."""
     problems = tuple(Problem(**_known(Problem, each)) for each in value.get("problems", ()))
     return Applied(**_known(Applied, value))._replace(problems=problems)
-
-
-def applied_to_json(applied: Applied) -> dict[str, Any]:
-    """One part's Applied as plain JSON values."""
-    return {**applied._asdict(), "problems": [each._asdict() for each in applied.problems]}
 
 
 def _known(kind: Any, value: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     listing of each overlay + Facts  →  Resolution
 
 Within one overlay the tags choose; between overlays the later in the list wins (DESIGN section 5).
-This knows names only: what the trees hold, and what stands on the PC, is not its business.
+It looks at names alone, not at what is in the files nor at what stands on the PC.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from allie.core.names import forbidden_paths, tags
 from allie.core.names.facts import Facts
 from allie.core.value import Value
 
-# At an overlay's top; never placed.
-CONSENT = ".allie-withdraw"  # losing many files is meant
-LARGE = ".allie-large"  # being as large as it is is meant
-MANY_NAMES = 100_000  # in an overlay; with more, somebody must say that it is meant
-MOST_NAMES = 1_000_000  # … and beyond this no consent goes
+# Empty files at an overlay's top, by which somebody says that something is meant; never placed
+CONSENT = ".allie-withdraw"  # that PCs lose many files
+LARGE = ".allie-large"  # that the overlay has more names than MANY_NAMES
+MANY_NAMES = 100_000
+MOST_NAMES = 1_000_000  # an overlay with more is never taken
 
 
 class Listed(Value):
@@ -75,13 +75,13 @@ class Resolution(Value):
     tagged: frozenset[str]  # paths that any overlay spells with a tag: they are 01overact's
 
 
-class _Candidate(Value):
+class _Variant(Value):
     rank: tags.Rank
     entry: Entry
 
 
 class _Draft:
-    """What grows while the overlays are laid one over the other."""
+    """The resolution in the making, while the overlays are laid one over the other."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
@@ -93,15 +93,15 @@ class _Draft:
         self.losers.append(Loser(entry.path, entry.overlay, entry.spelling, reason))
 
     def drop_below(self, path: str, reason: str) -> None:
-        """A file takes the place of an earlier overlay's directory: all below it loses."""
+        """All below a path loses: a file takes the place of an earlier overlay's directory."""
         below = path + "/"
         for name in [name for name in self.entries if name.startswith(below)]:
             self.lose(self.entries.pop(name), reason)
         for name in [name for name in self.problems if name.startswith(below)]:
             del self.problems[name]
 
-    def hold(self) -> None:
-        """A path in dispute, and what lies below it, is left as it is."""
+    def leave_disputed(self) -> None:
+        """Take out the paths in dispute and what lies below them: they are left as they are."""
         for path in sorted(self.problems):
             self.entries.pop(path, None)
             below = path + "/"
@@ -116,14 +116,14 @@ def resolve(overlays: Iterable[Overlay], facts: Facts) -> Resolution:
     refused: list[Problem] = []
     for overlay in overlays:
         winners = _winners_within(overlay, facts, draft)
-        for path in forbidden_paths.PLACES & winners.keys():  # in its way, what is below would go
+        for path in forbidden_paths.PLACES & winners.keys():
             why = forbidden_paths.wrong_kind(path, winners[path].is_dir)
             if why and winners[path].flag != "absent":
                 refused.append(Problem(path, f"{winners.pop(path).source}: {why}"))
         for path in winners.keys() & (draft.entries.keys() | draft.problems.keys()):
             _lay_over(winners[path], draft)
         draft.entries.update(winners)
-    draft.hold()
+    draft.leave_disputed()
     return Resolution(
         draft.entries,
         tuple(draft.losers),
@@ -133,7 +133,7 @@ def resolve(overlays: Iterable[Overlay], facts: Facts) -> Resolution:
 
 
 def _lay_over(entry: Entry, draft: _Draft) -> None:
-    """One overlay's winner comes to lie over what the earlier overlays have."""
+    """Note what loses to one overlay's winner of what the earlier overlays have."""
     earlier = draft.entries.get(entry.path)
     if earlier:
         shadowed = earlier.is_dir != entry.is_dir
@@ -147,7 +147,7 @@ def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> dict[str, 
     """Each path's best variant within one overlay."""
     name = overlay.name
     winners = {}
-    contested: dict[str, list[_Candidate]] = {}
+    contested: dict[str, list[_Variant]] = {}
     for spelling, is_dir in overlay.listing:
         if tags.SIGN in spelling:
             candidate = _candidate(name, spelling, is_dir, facts, draft)
@@ -157,7 +157,7 @@ def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> dict[str, 
             winners[spelling] = Entry._make((spelling, name, spelling, is_dir, ""))
     for path, candidates in contested.items():
         if path in winners:
-            candidates.append(_Candidate(tags.DEFAULT_RANK, winners[path]))
+            candidates.append(_Variant(tags.DEFAULT_RANK, winners[path]))
         best = _best(candidates, draft)
         if best:
             winners[path] = best
@@ -170,8 +170,8 @@ def _winners_within(overlay: Overlay, facts: Facts, draft: _Draft) -> dict[str, 
 
 def _candidate(
     overlay: str, spelling: str, is_dir: bool, facts: Facts, draft: _Draft
-) -> _Candidate | None:
-    """A tagged name as a candidate for its path, or None (noted) where its tag does not fit."""
+) -> _Variant | None:
+    """A tagged name as a candidate for its path; None, and noted, where its tag does not fit."""
     path, tag = tags.unspell(spelling)
     draft.tagged.add(path)
     entry = Entry(
@@ -185,10 +185,10 @@ def _candidate(
             draft.problems[spelling] = f"in overlay {overlay} it never fits: {wrong}"
         return None
     # A directory tagged absent is a statement about the path, not a directory to make.
-    return _Candidate(rank, entry._replace(is_dir=is_dir and tag.flag != "absent"))
+    return _Variant(rank, entry._replace(is_dir=is_dir and tag.flag != "absent"))
 
 
-def _best(candidates: list[_Candidate], draft: _Draft) -> Entry | None:
+def _best(candidates: list[_Variant], draft: _Draft) -> Entry | None:
     """The winner of one path within one overlay; None, with a problem noted, if there is none."""
     candidates.sort(key=lambda each: (tuple(-n for n in each.rank), each.entry.spelling))
     first, rest = candidates[0], candidates[1:]
@@ -210,5 +210,5 @@ def _best(candidates: list[_Candidate], draft: _Draft) -> Entry | None:
     return first.entry
 
 
-def _both(what: str, candidates: list[_Candidate]) -> str:
+def _both(what: str, candidates: list[_Variant]) -> str:
     return f"{what}: " + " and ".join(each.entry.source for each in candidates)

@@ -1,4 +1,4 @@
-"""Staying: what no overlay has any more, and which of it is not to go, or not yet. Pure."""
+"""Staying: of what no overlay has any more, what is not to be removed, or not yet. Pure."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def unclaimed(
 ) -> dict[str, Placed]:
     """What a part has placed and no overlay has any more, by real path.
 
-    Also the directories above it that the other part has made: it may be this one that empties
-    them, and it comes last.
+    For the last part also the directories above that the other part has made: if this one empties
+    them, nobody comes after it who would remove them.
     """
     own = {real: old for real, old in entries.items() if old.part == part and real not in claims}
     if own and part == PARTS[-1]:
@@ -33,12 +33,12 @@ def unclaimed(
     return own
 
 
-def held_back(going: Mapping[str, Placed], present: Present) -> tuple[set[str], list[Problem]]:
+def kept_back(going: Mapping[str, Placed], present: Present) -> tuple[set[str], list[Problem]]:
     """Of the paths to be withdrawn those that stay for now, and what is to be said of them.
 
     going: by real path, what the ledger has.
     """
-    if not going:  # as nearly always
+    if not going:
         return set(), []
     kit = _kit(going, present)
     stays = kit | _waiting(going.keys() - kit, present.ledger.entries)
@@ -51,19 +51,18 @@ def guarded(
 ) -> tuple[dict[str, str], list[Problem]]:
     """What stays though withdrawn, by its overlay: so many files would go that it may be a slip.
 
-    lost: the paths that would not be left, nor were put back by somebody. Only what no overlay
-    consents to counts, and only that stays. Publishing a release is consent, and what one overlay
-    says is none for another.
+    lost: the paths that would really go. Only those count, and stay, whose overlay has not said
+    that it is meant. An overlay speaks for itself alone; publishing a release is saying so.
     """
     meant = present.consent | present.released
-    held = {real: old.overlay for real, old in going.items() if old.overlay not in meant}
-    files = sorted(real for real in held.keys() & lost if going[real].content != DIRECTORY)
+    kept = {real: old.overlay for real, old in going.items() if old.overlay not in meant}
+    files = sorted(real for real in kept.keys() & lost if going[real].content != DIRECTORY)
     had = sum(1 for placed in present.ledger.entries.values() if placed.content != DIRECTORY)
     if not are_many(len(files), had):
         return {}, []
-    touch = " ".join(f"overlays/{each}/{CONSENT}" for each in sorted({*held.values()}))
+    touch = " ".join(f"overlays/{each}/{CONSENT}" for each in sorted({*kept.values()}))
     words = f"and {len(files) - 1} more would be withdrawn, more than half of all: nothing is"
-    return held, [Problem(files[0], f"{words}. If it is meant: touch {touch}")]
+    return kept, [Problem(files[0], f"{words}. If it is meant: touch {touch}")]
 
 
 def are_many(lost: int, had: int) -> bool:
@@ -74,8 +73,8 @@ def are_many(lost: int, had: int) -> bool:
 def _kit(going: Mapping[str, Placed], present: Present) -> set[str]:
     """The kit's paths, where the overlays bring no kit that works any more.
 
-    They stay: without them the PC would never hear of the store again, nor of the slip being
-    mended. A kit that no longer has one of its other files loses just that.
+    They stay: without them the PC could never fetch again, also not after the slip was mended. A
+    kit that works, and no longer has one of its other files, loses just that.
     """
     ours = {real for real, placed in going.items() if placed.overlay == stubs.KIT}
     if not ours:
@@ -85,7 +84,7 @@ def _kit(going: Mapping[str, Placed], present: Present) -> set[str]:
 
 
 def _waiting(going: set[str], entries: Mapping[str, Placed]) -> set[str]:
-    """The directories that hold something of ours that does not go now: another part's, mostly."""
+    """The directories in which something of ours stays for now, mostly the other part's."""
     found = going & _above(entries.keys() - going)
     return {real for real in found if real in entries and entries[real].content == DIRECTORY}
 

@@ -16,7 +16,7 @@ _HEADER = re.compile(rb"^#[ \t]*allie:(.*)$", re.MULTILINE)
 _SPAN = r"0*([0-9]{1,10})\s*([smhdw]?)"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _HEAD = 4096  # bytes at a script's start in which its headers are looked for
-_LONGEST = 100 * 366 * 86400  # seconds: 100 years, and far below what a clock of the kernel's holds
+_LONGEST = 100 * 366 * 86400  # seconds: 100 years, far below what the kernel's clocks can hold
 DEFAULT_TIMEOUT = 3600
 # capabilities(7) by name, each at its number
 POWERS = (
@@ -26,8 +26,9 @@ POWERS = (
     " sys-tty-config mknod lease audit-write audit-control setfcap mac-override mac-admin syslog"
     " wake-alarm block-suspend audit-read perfmon bpf checkpoint-restore"
 ).split()
-# What is to run hourly runs at every hourly tick, also at one that a timer starts a little early
-_EARLY, _EARLIEST = 0.1, 600  # so much of its time before it is up; seconds
+# A script may run this much before its time is up, as a share and in seconds at most: else one that
+# is to run hourly would be passed over by an hourly tick that the timer starts a little early
+_EARLY, _EARLIEST = 0.1, 600
 FUTURE = 3600  # a done-file this far in the future means that the clock went back
 WAITING_STATUS = 75  # EX_TEMPFAIL of sysexits.h
 
@@ -84,7 +85,7 @@ def parse_headers(content: bytes) -> Headers:
 
 
 def unread_headers(content: bytes, meant: re.Pattern[bytes]) -> list[str]:
-    """Lines that look as if meant as headers, and are none: misspelt, indented, too far below."""
+    """Lines that `meant` matches, and that are no headers: misspelt, indented, too far below."""
     read = {found.start() for found in _HEADER.finditer(content[:_HEAD])}
     lines = (found for found in meant.finditer(content) if found.start() not in read)
     return [line.group().decode(errors="replace").strip() for line in lines]
@@ -92,10 +93,8 @@ def unread_headers(content: bytes, meant: re.Pattern[bytes]) -> list[str]:
 
 def _with_header(headers: Headers, word: str, rest: str) -> Headers:
     span = parse_span(rest)
-    if word == "every" and rest == "tick":
-        return headers._replace(every=0)
-    if word == "every" and span:
-        return headers._replace(every=span)
+    if word == "every" and (span or rest == "tick"):
+        return headers._replace(every=span or 0)
     if word == "on-change" and rest:
         good = tuple(each for each in rest.split() if _can_match(each))
         wrong = tuple(f"# allie: on-change {each}" for each in rest.split() if each not in good)
@@ -103,9 +102,7 @@ def _with_header(headers: Headers, word: str, rest: str) -> Headers:
         return headers._replace(on_change=on_change, errors=headers.errors + wrong)
     if word == "needs" and rest and set(rest.split()) <= set(POWERS):
         return headers._replace(needs=headers.needs + tuple(rest.split()))
-    if word == "timeout" and rest == "none":
-        return headers._replace(timeout=None)
-    if word == "timeout" and span:
+    if word == "timeout" and (span or rest == "none"):
         return headers._replace(timeout=span)
     return headers._replace(errors=(*headers.errors, f"# allie: {word} {rest}".rstrip()))
 
@@ -119,7 +116,7 @@ def _can_match(pattern: str) -> bool:
 def parse_span(text: str) -> int | None:
     """`90`, `10m`, `2h`, `7d` or `1w` in seconds; None if it is nothing of the kind.
 
-    More than 100 years is nothing of the kind: no clock would bear it.
+    More than 100 years is nothing of the kind.
     """
     found = re.fullmatch(_SPAN, text)
     seconds = int(found.group(1)) * _UNITS[found.group(2)] if found else 0
@@ -130,7 +127,7 @@ def due(headers: Headers, digest: str, done: Done | None, now: float) -> Due:
     """Whether a script with this content is due, given its file in /root/done.
 
     A done-file satisfies only with the script's own digest, or the word `done`, as its first
-    line; an empty one is an alarm, which is the script's own business (the seed).
+    line. An empty one does not: a script makes it for itself, as an alarm clock.
     """
     if headers.every == 0:
         return Due(True, "runs at every tick")

@@ -81,31 +81,30 @@ def parse(text: str, system: str) -> Settings:
     systems = _declared(ini)
     own = next((each for each in systems if each.name == system), None)
     if own is None:
-        raise SettingsError(
-            f"allie.conf has no section [system {system}]",
-            "add it, with the overlays that this system follows",
-        )
-    stores = _words(ini.get("allie", "store", fallback=""))
+        hint = "add it, with the overlays that this system follows"
+        raise SettingsError(f"allie.conf has no section [system {system}]", hint)
+
+    def key(name: str) -> str:
+        return ini.get("allie", name, fallback="").strip()
+
+    stores = _words(key("store"))
     if not stores:
         raise SettingsError("allie.conf names no store", "set store in section [allie]")
     if not own.overlays:
         raise SettingsError(f"allie.conf names no overlays in section [system {system}]")
-    for store in stores:
-        check_store(store)
-    ring = ini.get("allie", "ring", fallback="").strip()
-    host = ini.get("allie", "host", fallback="").strip()
+    ring, host = key("ring"), key("host")
     return Settings(
         system=system,
-        stores=stores,
+        stores=tuple(map(check_store, stores)),
         overlays=own.overlays if KIT in own.overlays else (KIT, *own.overlays),
         image=own.image,
         ring=check_name(ring, "ring") if ring else "",
         host=check_host(host) if host else "",
-        stall=_seconds(ini.get("allie", "stall", fallback="")),
+        stall=_seconds(key("stall")),
         root=own.root,
-        bandwidth=_bandwidth(ini.get("allie", "bandwidth", fallback="").strip()),
+        bandwidth=_bandwidth(key("bandwidth")),
         others=tuple(each for each in systems if each is not own),
-        trusted=tuple(map(_directory, _words(ini.get("allie", "trusted", fallback="")))),
+        trusted=tuple(map(_directory, _words(key("trusted")))),
     )
 
 
@@ -146,10 +145,8 @@ def flaws(text: str) -> list[str]:
 def check_name(name: str, kind: str) -> str:
     """Return the name of a thing of this kind if it is one; raise SettingsError if not."""
     if not is_name(name):
-        raise SettingsError(
-            f"{kind} {name!r}: that is not a name",
-            "letters, digits, dot, dash and underscore, at most 128; no slash",
-        )
+        hint = "letters, digits, dot, dash and underscore, at most 128; no slash"
+        raise SettingsError(f"{kind} {name!r}: that is not a name", hint)
     return name
 
 
@@ -161,10 +158,8 @@ def is_name(name: str) -> bool:
 def check_host(host: str) -> str:
     """Return a host's name, short or full, if it is one; raise SettingsError if not."""
     if not re.fullmatch(_HOST, host) or not host.isprintable():
-        raise SettingsError(
-            f"host {host!r}: that is not the name of a host",
-            "letters, digits, dots and dashes, at most 255",
-        )
+        hint = "letters, digits, dots and dashes, at most 255"
+        raise SettingsError(f"host {host!r}: that is not the name of a host", hint)
     return host
 
 
@@ -181,18 +176,19 @@ def check_store(store: str) -> str:
 
 def check_root(root: str, system: str) -> str:
     """Return where a system lives if that can be; raise SettingsError if not."""
+    where = f"in section [system {system}]"
     if root == "/":
-        raise SettingsError(
-            f"allie.conf: root = / in section [system {system}] is true only while it runs",
-            "LABEL=, PARTLABEL= or a directory, as seen from the other systems",
-        )
-    plain = root.startswith("/") and not {"", ".", ".."} & set(root[1:].split("/"))
-    if _is_no_path(root) or (not plain and not re.fullmatch(_LABELLED, root)):
-        raise SettingsError(
-            f"allie.conf: root = {root!r} in section [system {system}]",
-            "LABEL=, PARTLABEL= or a directory, absolute and without dots",
-        )
+        hint = "LABEL=, PARTLABEL= or a directory, as seen from the other systems"
+        raise SettingsError(f"allie.conf: root = / {where} is true only while it runs", hint)
+    if _is_no_path(root) or not (_is_plain(root) or re.fullmatch(_LABELLED, root)):
+        hint = "LABEL=, PARTLABEL= or a directory, absolute and without dots"
+        raise SettingsError(f"allie.conf: root = {root!r} {where}", hint)
     return root
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path is absolute, without dots and empty names; `/` is not."""
+    return path.startswith("/") and not {"", ".", ".."} & set(path[1:].split("/"))
 
 
 def _is_no_path(text: str) -> bool:
@@ -229,18 +225,15 @@ def is_bandwidth(text: str) -> bool:
 
 def _bandwidth(text: str) -> str:
     if text and not is_bandwidth(text):
-        raise SettingsError(
-            f"allie.conf: bandwidth = {text!r} is not one", "KiB a second, or 2M, as for rsync"
-        )
+        words = f"allie.conf: bandwidth = {text!r} is not one"
+        raise SettingsError(words, "KiB a second, or 2M, as for rsync")
     return text
 
 
 def _directory(path: str) -> str:
-    if not path.startswith("/") or {"", ".", ".."} & set(path[1:].rstrip("/").split("/")):
-        raise SettingsError(
-            f"allie.conf: trusted = {path!r} is no directory that can be trusted",
-            "absolute paths without dots, and never /",
-        )
+    if not _is_plain(path.rstrip("/")):
+        words = f"allie.conf: trusted = {path!r} is no directory that can be trusted"
+        raise SettingsError(words, "absolute paths without dots, and never /")
     return path.rstrip("/")
 
 
@@ -273,8 +266,8 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _seconds(text: str) -> int:
-    if not text.strip():
+    if not text:
         return DEFAULT_STALL
-    if not re.fullmatch("[0-9]{1,9}", text.strip()) or int(text) < 1:
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) < 1:
         raise SettingsError(f"allie.conf: stall = {text!r} is not a number of seconds")
     return int(text)

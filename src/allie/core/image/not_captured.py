@@ -15,7 +15,7 @@ from allie.core.value import Value
 
 
 class LeftOut(Value):
-    """Some of what was not brought."""
+    """Something that was not brought into an image."""
 
     what: str
     why: str
@@ -41,7 +41,7 @@ ROWS = (
     Row(
         "/var/lib/allie/* /var/lib/allie-code /var/log/allie /root/done/*",
         "what ALLiE knows of that machine",
-        # by these, what it placed there makes way for what stood there; then they go
+        # the server needs these to put back what stood there before; then it removes them
         keep="/var/lib/allie/ledger /var/lib/allie/pristine/ /var/lib/allie/pristine/**",
     ),
     Row("/swapfile /swap.img /swap/* /var/swap* /swap.file", "swap"),

@@ -1,8 +1,7 @@
 """Rewrite configuration files so that they no longer name one machine's disks, cards or host.
 
-Pure: text in, text out; None means that the file says nothing else, and is to go. Each leaves a
-text alone that it has been over. Read by `core.image.machine_own`, which says which file gets
-which.
+Pure: text in, text out; None means that the file is to go, as it says nothing else. To rewrite a
+text a second time changes nothing. `core.image.machine_own` says which file gets which.
 """
 
 from __future__ import annotations
@@ -142,10 +141,9 @@ def networkd(text: str, _own: Own) -> str:
 
 def netdev(text: str, _own: Own) -> str:
     """A virtual device of systemd-networkd, as a bridge: with an address made on each PC."""
-    own = ("[NetDev]", "[Peer]", "[Bond]")
-    bound = re.compile(r"\s*(MACAddress|AdActorSystem)\s*=")
+    own, bound = ("[NetDev]", "[Peer]", "[Bond]"), r"\s*(MACAddress|AdActorSystem)\s*="
     return "".join(
-        line for section, line in _sections(text) if section not in own or not bound.match(line)
+        line for at, line in _sections(text) if at not in own or not re.match(bound, line)
     )
 
 
@@ -275,13 +273,9 @@ def iscsi(text: str, _own: Own) -> str | None:
 
 def allie_conf(text: str, _own: Own) -> str:
     """allie.conf without the host that it was made for."""
-    lines = []
-    section = ""
-    for line in text.splitlines(keepends=True):
-        section = line.strip() if line.startswith("[") else section
-        if section != "[allie]" or not re.match(r"host\s*=", line):
-            lines.append(line)
-    return "".join(lines)
+    return "".join(
+        line for at, line in _sections(text) if at != "[allie]" or not re.match(r"host\s*=", line)
+    )
 
 
 def _is_bound(source: str) -> bool:

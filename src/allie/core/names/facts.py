@@ -1,6 +1,6 @@
 """What a system knows of itself: the facts that tags are compared with.
 
-Facts are read by `client.facts` (from os-release, uname and the generation's own
+Facts are read by `client.situation.gather_facts` (from os-release, uname and the generation's own
 `etc/allie/classes`), or pretended for another host by `overlay why --host`.
 """
 

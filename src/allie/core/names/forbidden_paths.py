@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from allie.core import stubs, system
 
-_TREES = ("var/lib/allie", "var/lib/allie-code", "root/done", "proc", "sys", "dev", "run")
-_NAME = "etc/allie/system"
-# What the kit brings, and without which nothing is ever fetched again.
+_TREES = (system.STATE, system.CODE[1:], system.DONE, "proc", "sys", "dev", "run")
+# Files of the kit without which nothing is ever fetched again.
 NEEDED = (system.ARCHIVE, f"{system.CONF}/run-conf", f"{system.CONF}/{stubs.FETCHER}")
-# What ALLiE itself needs; neither these nor what holds one of them can ever be made absent.
-VITAL = ("etc/allie", "root/conf", "root/util", "root/done", "var/lib/allie", *NEEDED)
+# What ALLiE itself needs: no overlay can have one of these, or a directory above one, made absent.
+VITAL = ("etc/allie", system.CONF, "root/util", system.DONE, system.STATE, *NEEDED)
 _LONGEST = 255  # bytes; no file system takes more
-_LONGEST_SCRIPT = 240  # its log and its done-file have longer names
+_LONGEST_SCRIPT = 240  # the names of its log and its done-file are made longer
 
 
 def refusal(path: str) -> str:
     """Why an overlay must not hold this path (no leading slash, tags taken off), or ""."""
     for tree in _TREES:
-        if path.startswith(tree + "/") or (path == tree and tree != "var/lib/allie"):
+        if path.startswith(tree + "/") or (path == tree and tree != system.STATE):
             return f"/{tree} is not for overlays"
-    if path == _NAME or path.startswith(_NAME + "/"):
-        return f"/{_NAME} says what this root is, and is written by join alone"
+    if path == system.NAME or path.startswith(system.NAME + "/"):
+        return f"/{system.NAME} says what this root is, and is written by join alone"
     names = path.split("/")
     if ".." in names or "." in names:
         return "a path with . or .. in it"
@@ -30,7 +29,7 @@ def refusal(path: str) -> str:
     return ""
 
 
-# All of it, with the directories above
+# These, and the directories above them
 PLACES = {"/".join(each.split("/")[:n]) for each in VITAL for n in range(1, each.count("/") + 2)}
 
 

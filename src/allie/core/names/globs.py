@@ -1,9 +1,9 @@
-"""Patterns of names, in time that the lengths of pattern and name bound, whatever they mean.
+"""Patterns of names, matched in a time that only the lengths of pattern and name decide.
 
-A regular expression tries one way after another, and `*a*a*a*b` has more ways than a PC has years:
-an overlay could stop every tick by one line. Here all ways are followed at once. A pattern of n
-signs has n + 1 places; those that may be reached after each letter of the name are the bits of one
-number, and one letter takes all of them on by a shift.
+A regular expression tries one way after another, and `*a*a*a*b` has so many that one line of an
+overlay could stop every tick. Here all ways are followed at once. A pattern of n signs has n + 1
+places; the bits of one number say which of them can be reached after each letter of the name, and
+one shift takes all of them on.
 
 Used by `core.names.hosts` (tags, classes) and by `core.conf.script` (`on-change`).
 """

@@ -5,7 +5,7 @@ range of numbers, as in ClusterShell: `pc[01-20]` keeps its leading zero (`pc07`
 Anything else is a glob in which `*` and `?` never match a `/`. A `*` takes all that it can, so
 before a range it leaves one digit: `pc*[10-20]` fits nothing.
 
-What a pattern costs follows from its length and the name's, and never from the hosts it stands for.
+What a match costs depends on the lengths of pattern and name, and not on how many hosts are meant.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Span(Value):
     width: int  # 0: no leading zeros allowed
 
 
-class _Pattern(Value):
+class _HostPattern(Value):
     glob: globs.Pattern
     ranges: tuple[tuple[_Span, ...], ...]
 
@@ -99,7 +99,7 @@ def _flaw_of_glob(piece: str) -> str:
     return ""
 
 
-def _fits(pattern: _Pattern, name: str) -> bool:
+def _fits(pattern: _HostPattern, name: str) -> bool:
     if not pattern.ranges:
         return pattern.glob.matches(name)
     found = pattern.glob.numbers(name)
@@ -121,13 +121,13 @@ def _size(digits: str) -> tuple[int, str]:
 
 
 @lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> _Pattern:
+def _compiled(pattern: str) -> _HostPattern:
     pieces = re.split(_RANGE, pattern)
     signs = globs.signs(pieces[0])
     for piece in pieces[2::2]:
         signs += [globs.NUMBER, *globs.signs(piece)]
     ranges = tuple(_spans(text) for text in pieces[1::2])
-    return _Pattern(globs.Pattern(signs, slash=False), ranges)
+    return _HostPattern(globs.Pattern(signs, slash=False), ranges)
 
 
 def _spans(text: str) -> tuple[_Span, ...]:

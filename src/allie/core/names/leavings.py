@@ -1,16 +1,16 @@
-"""Leavings: what tools leave beside the files of an overlay, and no PC places.
+"""Leavings: what editors and other tools leave beside the files of an overlay. No PC places them.
 
-One list for all who ask: the fetch, which has the store hide them, so that they never come; the
-views of the server; `overlay lint`, which names them. docs/reference/files.md shows it. It is for
-overlays, which are edited by hand. Images are whole systems, and are copied with all they have.
+The fetch has the store leave them out, the server's views pass them over, and `overlay lint` names
+them. docs/reference/files.md shows the list. It is for overlays, which are edited by hand; images
+are whole systems, and are copied with all that they have.
 """
 
 from __future__ import annotations
 
 from allie.core.names import globs
 
-# Names of files or directories, as globs that rsync and `core.names.globs` read alike. Every name
-# of every overlay is compared with each at every tick, by the server, too: few is better.
+# Names of files or directories, as globs that rsync and `core.names.globs` read alike. Each is
+# compared with every name of every overlay at every fetch, so the list is short.
 PATTERNS = (
     ".git .hg .svn .bzr CVS .gitkeep"  # version control
     " *~ *.sw[n-px] *.kate-swp .#* #*# .~lock.*#"  # editors

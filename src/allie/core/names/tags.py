@@ -190,18 +190,16 @@ def unspell(spelling: str) -> tuple[str, Tag]:
 
 def rank(tag: Tag, facts: Facts) -> Rank | None:
     """How specifically the tag fits these facts, or None if it does not."""
-    if tag.error:
+    if failing(tag, facts):
         return None
     counts = [0] * len(RANKED)
     for condition in tag.conditions:
-        if not _known(condition, facts) or _holds(condition, facts) == condition.negated:
-            return None
         counts[place(condition)] += 1
     return tuple(counts)
 
 
 def failing(tag: Tag, facts: Facts) -> str:
-    """Why a tag does not fit these facts, for `why`: the first condition that fails."""
+    """Why a tag does not fit these facts, the first condition that fails; "" if it does."""
     if tag.error:
         return tag.error
     for condition in sorted(tag.conditions):

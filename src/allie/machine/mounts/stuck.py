@@ -21,7 +21,7 @@ _WAITS = (b"request_wait_answer", b"fuse_", b"__fuse_")
 _CONNECTIONS = "/sys/fs/fuse/connections"
 
 
-class Watch:
+class StuckWatch:
     """Watches one child; call `look` from time to time."""
 
     def __init__(self, pid: int) -> None:

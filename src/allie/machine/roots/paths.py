@@ -40,7 +40,7 @@ class Place(Value):
     links: int = 0  # that were followed on the way
 
 
-class Bounds(Value):
+class LinkBounds(Value):
     """Whose links are followed, and which places are not entered.
 
     links: symlinks that ALLiE placed, by real path, with their targets. trusted: real paths of
@@ -54,7 +54,7 @@ class Bounds(Value):
     going: frozenset[str] = frozenset()
 
 
-NO_BOUNDS = Bounds()
+NO_BOUNDS = LinkBounds()
 
 
 class Inside:
@@ -66,7 +66,7 @@ class Inside:
     met: what lstat said of each path on the way to what was resolved.
     """
 
-    def __init__(self, root: str, bounds: Bounds = NO_BOUNDS) -> None:
+    def __init__(self, root: str, bounds: LinkBounds = NO_BOUNDS) -> None:
         self.bounds = bounds
         self.prefix = "/" if root == "/" else root + "/"
         self.met: dict[str, str] = {}

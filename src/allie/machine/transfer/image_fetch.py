@@ -44,7 +44,7 @@ def fetch(
     follow: given whole lines of what rsync prints, to show how far it is. update: the tree was a
     system before: compressed on the wire, and all in one. may_leave: what cannot be written here
     stays as it is, and is named: a system on a partition has no other tree to fall back to.
-    stall: as for `groups.Bounds`; there is no end for the whole, since an image may take hours.
+    stall: as for `Bounds`; there is no end for the whole, since an image may take hours.
     asks: as for `process.run`. The rest: as for `bring`.
     Raises StoreError, Unreachable, or StateError for this PC's disk.
     """

@@ -32,7 +32,7 @@ _HOST_NAMES = (
 _MADE = "made empty"
 
 
-class Found(Value):
+class OwnPath(Value):
     """A path that is one machine's own."""
 
     path: str
@@ -49,12 +49,12 @@ def own_of(top: str, image: str) -> Own:
     return Own(image)
 
 
-def apply(top: str, own: Own) -> list[Found]:
+def apply(top: str, own: Own) -> list[OwnPath]:
     """Do it, in a tree that nobody else uses; what was done."""
     return [each for rule in machine_own.RULES for each in _over(rule, top, own, do=True)]
 
 
-def check(top: str, own: Own) -> list[Found]:
+def check(top: str, own: Own) -> list[OwnPath]:
     """What still stands; changes nothing."""
     return [each for rule in machine_own.RULES for each in _over(rule, top, own, do=False)]
 
@@ -84,7 +84,7 @@ def _plain(top: str, real: str) -> str:
     return (within.text(top, real) or "") if is_file else ""
 
 
-def _over(rule: Rule, top: str, own: Own, *, do: bool) -> Iterator[Found]:
+def _over(rule: Rule, top: str, own: Own, *, do: bool) -> Iterator[OwnPath]:
     """Find, and do, what one rule says."""
     places = _matches(top, rule)
     if rule.action == machine_own.EMPTY and not places:
@@ -95,10 +95,10 @@ def _over(rule: Rule, top: str, own: Own, *, do: bool) -> Iterator[Found]:
                 within.remove(top, each)
             elif do and body is not None:
                 within.write(top, each, body, 0o644 if what == _MADE else None)
-            yield Found(each, rule.why, what)
+            yield OwnPath(each, rule.why, what)
 
 
-def _made(rule: Rule, top: str, *, do: bool) -> Iterator[Found]:
+def _made(rule: Rule, top: str, *, do: bool) -> Iterator[OwnPath]:
     """A file that is to be there, and is not; where the image has the directory."""
     above, _, name = rule.globs.rpartition("/")
     try:
@@ -108,7 +108,7 @@ def _made(rule: Rule, top: str, *, do: bool) -> Iterator[Found]:
     if place.exists:
         if do:
             within.write(top, f"{place.real}/{name}", b"")
-        yield Found(f"{place.real}/{name}", rule.why, _MADE)
+        yield OwnPath(f"{place.real}/{name}", rule.why, _MADE)
 
 
 def _wanted(rule: Rule, top: str, path: str, own: Own) -> Iterator[tuple[str, str, bytes | None]]:

@@ -20,7 +20,9 @@ def read(env: dict[str, str], *, once: str = "", always: str = "") -> dict[str, 
 
 
 def test_an_entry_is_what_the_specification_has() -> None:
-    one = menu.Entry("el7", "3.10", "/systems/k", "/systems/i", "root=LABEL=el7 ro", "el7 (3.10)")
+    one = menu.MenuEntry(
+        "el7", "3.10", "/systems/k", "/systems/i", "root=LABEL=el7 ro", "el7 (3.10)"
+    )
     assert boot_loader_spec.files([one], {}, 1) == {
         "allie-1-00-el7.conf": "title el7 (3.10)\nversion 3.10\nlinux /systems/k\n"
         "initrd /systems/i\noptions root=LABEL=el7 ro allie.entry=el7/3.10\n"
@@ -73,7 +75,7 @@ def test_loader_conf_names_a_generation_and_keeps_the_variables() -> None:
     assert "\ntimeout 3\ndefault allie-12-*\n" in text
     there = boot_loader_spec.standing(text, {}, "", "")
     assert (there.number, there.env) == (12, {"allie_default": NEW.id, "allie_pin": NEW.id})
-    assert boot_loader_spec.standing("default arch\n", {}, "", "") == boot_loader_spec.Standing(
+    assert boot_loader_spec.standing("default arch\n", {}, "", "") == boot_loader_spec.LoaderMenu(
         0, (), {}, {}
     )
 
