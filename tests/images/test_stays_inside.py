@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.boot import kernels
 from allie.client.systems import own_files
 from allie.client.use import export
 from allie.core.conf.settings import Declared
 from allie.core.errors import AllieError, PathRefused, StateError
 from allie.core.image import rewrites
 from allie.machine.files import atomic
-from allie.machine.roots import open_system, within
+from allie.machine.roots import kernels, open_system, within
 from allie.server import lint, store
 from allie.server.images import blandify, catalogue
 from tests.images.site import Store, rich_root, things

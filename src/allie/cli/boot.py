@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from allie.cli import options
-from allie.client.boot import loader_files, menu_partition
+from allie.client.boot import boot_loader, menu_partition
 from allie.client.situation import bound_disks, other_systems
 from allie.core.boot import menu
 from allie.core.errors import DONE, UsageError, did_you_mean
@@ -58,13 +58,14 @@ def run(args: argparse.Namespace) -> int:
             hint = did_you_mean(args.system, known) or f"it has: {' '.join(ids)}"
             raise UsageError(why or f"the menu has no {args.system}", hint)
         pin = "/" in args.system
-        loader_files.write_env(boot, menu.choose(made.env, entry, once=args.once, pin=pin))
+        env = menu.choose(made.env, entry, once=args.once, pin=pin)
+        menu_partition.loader_of(boot).write_env(env)
     console.say(f"{entry} is booted next, {'once' if args.once else 'and from then on'}")
     return DONE
 
 
 def _list(boot: Volume, *, json: bool) -> int:
-    there, running = loader_files.read(boot), loader_files.running()
+    there, running = menu_partition.loader_of(boot).read(), boot_loader.running()
     found = []
     for each in there.ids:
         marks = [words for name, words in _WORDS.items() if there.env.get(name) == each]

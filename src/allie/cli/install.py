@@ -9,7 +9,7 @@ import os
 import sys
 
 from allie.cli import options
-from allie.client.boot import install_loader
+from allie.client.boot import grub, systemd_boot
 from allie.client.mirror import stores
 from allie.client.setup import install
 from allie.client.setup.install import Plan
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     except (AllieError, KeyboardInterrupt):
         console.warn(f"allie: {plan.disk}: {state}. The same command goes on from there.")
         raise
-    why = install_loader.no_bios(plan.disk)
+    why = grub.no_bios(plan.disk)
     if why and disk_layout.BIOS in [each.kind for each in plan.parts]:
         console.say(f"GRUB for BIOS was left out: {why}")
     console.say(
@@ -94,7 +94,7 @@ def _need_loader(plan: Plan) -> None:
         return
     if not _in_image(plan.settings, "usr/lib/systemd/boot/efi"):
         image = plan.settings.image
-        raise StateError(f"image {image} has no systemd-boot", install_loader.SYSTEMD_PACKAGES)
+        raise StateError(f"image {image} has no systemd-boot", systemd_boot.PACKAGES)
 
 
 def _warn_of_image(plan: Plan) -> None:

@@ -3,7 +3,7 @@
     check → partition → file systems → image → fit → first tick → boot loader and menu
 
 It runs on any live Linux. A directory in /run stands for the PC that is to be: the system is
-brought to it as a PC brings a further one (client.arrival). Every step looks at what is there, so
+brought to it as a PC brings a further one (`systems.arrival`). Each step looks at what is there, so
 the same command goes on after a failure. It writes on the named disk alone.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 
-from allie.client.boot import install_loader, loader_files, menu_partition
+from allie.client.boot import menu_partition
 from allie.client.situation import bound_disks, other_systems
 from allie.client.systems import arrival
 from allie.client.systems.arrival import Job
@@ -28,7 +28,7 @@ from allie.machine.disk import disks, labelled
 from allie.machine.files import atomic, tree
 from allie.machine.mounts import mount_table
 from allie.machine.programs import process
-from allie.machine.roots import open_system
+from allie.machine.roots import open_system, within
 
 _HERE = "/run/allie/install"  # stands for the PC
 _FAT32 = 34 << 11  # sectors, of one cluster each, that FAT32 must have
@@ -131,16 +131,13 @@ def make_bootable(plan: Plan) -> list[str]:
     own = _node(plan, plan.settings.root)
     with disks.passing(own, "/run/allie/installed", disks.AS_NEW) as root:
         here = open_system.open_system(root)
-        if os.path.exists(here.at("usr/bin/ssh-keygen")):
+        if within.program(root, "ssh-keygen"):
             process.run(["chroot", root, "ssh-keygen", "-A"])  # keys of its own, where it has none
         settings = other_systems.settings_of(here)
         timer.install(here, settings.host)
         with menu_partition.opened(here, menu) as boot:
             menu_partition.refresh(here, settings, boot)
-            if loader_files.is_fat(boot):
-                firmware = install_loader.install_systemd_boot(root, boot)
-            else:
-                firmware = install_loader.install(root, plan.disk, esp)
+            firmware = menu_partition.loader_of(boot).install(root, plan.disk, esp)
         atomic.sync_filesystem(root)
     return firmware
 

@@ -79,7 +79,7 @@ def opened(base: System, declared: Declared) -> Iterator[str]:
     """The root of a system, mounted for us alone if it is a partition. It may not be there yet.
 
     Raises StateError where no partition has the label, or the one that has it is not known to be
-    this PC's own (client.binding), or it is the system that runs.
+    this PC's own (`bound_disks`), or it is the system that runs.
     """
     if not declared.is_partition:
         root = directory_of(base, declared)
@@ -199,14 +199,9 @@ def drop_note(root: str) -> None:
 @contextmanager
 def held(base: System, name: str) -> Iterator[None]:
     """Hold the lock under which a system is fetched, updated or removed. Raises Busy."""
-    place = book(base, name)
-    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if not lock.take(descriptor):
-            raise Busy(f"{name} is being fetched or updated already", "allie system list")
+    busy = Busy(f"{name} is being fetched or updated already", "allie system list")
+    with lock.of_directory(book(base, name), lambda: busy):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def is_held(base: System, name: str) -> bool:

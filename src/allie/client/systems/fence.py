@@ -12,7 +12,6 @@ a mount of its own, it is that mount which gets the options.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -21,9 +20,9 @@ from contextlib import contextmanager
 from allie.client.situation import other_systems
 from allie.core.conf import system_roots
 from allie.core.conf.settings import Declared
-from allie.core.errors import StateError
+from allie.core.errors import Busy, StateError
 from allie.core.system import System
-from allie.machine.files import atomic
+from allie.machine.files import atomic, lock
 from allie.machine.mounts import mount_call, mount_table
 from allie.machine.mounts.apart import apart
 from allie.machine.mounts.mount_call import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REMOUNT
@@ -36,6 +35,7 @@ _STANDARD = (  # file-hierarchy(7): others put things there, perhaps later
 _BESIDE = ("part", "copy", "other", "away", "gone")
 _PLAIN = "/._+@:-"  # beside letters and digits, what is special to neither systemd nor a shell
 _OPTIONS = NOSUID | NODEV
+_PATIENCE = 60.0  # seconds; what another one does takes parts of one
 _UNITS = "etc/systemd/system"
 _UNIT = """\
 # Written by ALLiE: see "Who may do what" in its reference of systems.
@@ -91,14 +91,11 @@ def _one_at_a_time(base: System) -> Iterator[None]:
     """Several systems may be fetched at once; the lock is in a place that is for root alone."""
     try:
         os.makedirs(base.systems, 0o700, exist_ok=True)
-        descriptor = os.open(base.systems, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise StateError(f"cannot use {base.systems}: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    busy = Busy(f"{base.systems} has been locked for {_PATIENCE:.0f} s", "try again")
+    with lock.of_directory(base.systems, lambda: busy, patience=_PATIENCE):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def before(base: System, declared: Declared, root: str) -> None:

@@ -17,7 +17,7 @@ from allie.client.situation.other_systems import IMAGE, READY, Note
 from allie.client.systems import arrival, earlier_trees, fence, own_files, up_to_date
 from allie.client.systems.arrival import Job
 from allie.core.conf.settings import Declared
-from allie.core.errors import PROTECTED, Busy, NotWritten, StateError, UsageError
+from allie.core.errors import Busy, NotWritten, StateError, UsageError
 from allie.core.system import System
 from allie.machine import console
 from allie.machine.disk import disks, tree_copies
@@ -92,7 +92,7 @@ def rollback(base: System, declared: Declared) -> str:
             image = other_systems.image_of(root)
             with lock.held(open_system.open_system(root), "rollback"):
                 atomic.write(f"{other_systems.book(base, declared.name)}/{_HELD}", image + "\n")
-                _exchange(root, other)
+                atomic.swap(root, other, other_systems.beside(root, "away"))
             return other_systems.image_of(root)
 
 
@@ -210,29 +210,8 @@ def _switch(root: str, patience: float = 0) -> None:
     with lock.held(open_system.open_system(root), "update", patience):
         own_files.keep(root, other, own_files.PEOPLES)
         atomic.sync_filesystem(other)
-        _exchange(root, other)
+        atomic.swap(root, other, other_systems.beside(root, "away"))
     other_systems.drop_note(root)
-
-
-def _exchange(root: str, other: str) -> None:
-    """Two trees change places: at once, or by renames that `recover` can end."""
-    if not atomic.exchange(root, other):
-        away = other_systems.beside(root, "away")
-        _rename(root, away)
-        try:
-            _rename(other, root)
-        except StateError:
-            os.rename(away, root)
-            raise
-        os.rename(away, other)
-        atomic.sync_directory(os.path.dirname(root))
-
-
-def _rename(tree: str, name: str) -> None:
-    try:
-        os.rename(tree, name)
-    except OSError as error:
-        raise StateError(f"cannot move {tree}: {error.strerror}", PROTECTED) from error
 
 
 def _update_in_place(job: Job, root: str, consent: bool, quick: bool) -> bool:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from allie.client.boot import kernels
 from allie.client.situation import bound_disks
 from allie.client.use import enter
 from allie.core.conf import system_roots
@@ -26,7 +25,7 @@ from allie.machine.disk import disks, loop
 from allie.machine.files import atomic, lock, tree
 from allie.machine.mounts import mount_table
 from allie.machine.programs import process
-from allie.machine.roots import open_system, paths
+from allie.machine.roots import kernels, open_system, paths, within
 
 PROGRAM = "qemu-system-x86_64"
 PACKAGES = "qemu-system-x86 (apt, pacman), qemu-system-x86-core (dnf) or qemu-x86 (zypper)"
@@ -144,12 +143,12 @@ def _take_kernel(root: str, kernel: int, initrd: int) -> str:
         raise StateError(f"neither {root}/boot nor /boot holds a kernel with its initramfs")
     chosen = found[0]
     for path, target in ((chosen.vmlinuz, kernel), (chosen.initrd, initrd)):
-        with kernels.opened(root if own else "/", path) as source:
+        with within.opened(root if own else "/", path) as source:
             while data := os.read(source, _COPY):
                 os.write(target, data)
     if own:
         return ""
-    console.warn(f"no kernel in {root}: booting with {chosen.vmlinuz}")
+    console.warn(f"no kernel in {root}: booting with /{chosen.vmlinuz}")
     return f"{_MODULES}/{chosen.release}"
 
 

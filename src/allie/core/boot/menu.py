@@ -10,7 +10,7 @@ them for. What is booted next is kept in grubenv, which GRUB and ALLiE both writ
     allie_good      the entry that a tick confirmed last
     allie_bad       the default that did not come up twice, and gave way to allie_good
 
-GRUB has no arithmetic: it counts by states. Nothing here touches a file (that is client.bootmenu).
+GRUB has no arithmetic: it counts by states. Nothing here touches a file (that is client.boot).
 """
 
 from __future__ import annotations

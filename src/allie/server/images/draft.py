@@ -67,10 +67,8 @@ def begun(store: str, name: str) -> Iterator[Part]:
     _need_no_mount(top)
     os.makedirs(os.path.dirname(top), 0o700, exist_ok=True)
     os.makedirs(top, 0o700, exist_ok=True)
-    descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if not lock.take(descriptor):
-            raise Busy(f"somebody else is working on image {name}", "wait until that has ended")
+    busy = Busy(f"somebody else is working on image {name}", "wait until that has ended")
+    with lock.of_directory(top, lambda: busy):
         if not os.path.exists(f"{top}/boot"):
             atomic.write(f"{top}/boot", "", durable=False)
         try:
@@ -78,8 +76,6 @@ def begun(store: str, name: str) -> Iterator[Part]:
             yield Part(image, top)
         finally:
             _tidy(top)
-    finally:
-        os.close(descriptor)
 
 
 def fresh(part: Part) -> None:
@@ -114,11 +110,8 @@ def switch(part: Part) -> None:
     os.chmod(part.tree, os.stat(part.tree).st_mode & 0o755 | 0o555)
     atomic.sync_filesystem(part.tree)
     if os.path.lexists(part.image):
-        if atomic.exchange(part.tree, part.image):
-            os.rename(part.tree, part.old)
-        else:  # for a moment there is no such image; a PC that asks just then asks again
-            os.rename(part.image, part.old)
-            os.rename(part.tree, part.image)
+        atomic.swap(part.image, part.tree, part.old)
+        os.rename(part.tree, part.old)
     else:
         os.rename(part.tree, part.image)
     atomic.sync_directory(os.path.dirname(part.image))
