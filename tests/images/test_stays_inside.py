@@ -138,7 +138,7 @@ def test_a_pc_stays_inside_a_new_system(tmp_path: Path, path: str, target: str) 
         lambda: own_files.give(base, declared, new),
         lambda: own_files.settle(new, "[allie]\n"),
         lambda: own_files.mount_points(new),
-        lambda: own_files.name_it(new, declared, "img"),
+        lambda: own_files.name_it(new, declared),
     ]
     for number, step in enumerate(steps):
         try:

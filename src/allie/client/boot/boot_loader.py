@@ -44,11 +44,11 @@ class BootLoader:
         raise NotImplementedError
 
     def write(self, entries: list[Entry], env: dict[str, str]) -> bool:
-        """Have the menu be of these entries, and boot what env says; whether that is new."""
+        """Have the menu be of these entries, and these variables; whether that is new."""
         raise NotImplementedError
 
     def write_env(self, env: dict[str, str]) -> bool:
-        """Have these variables with the present entries, if they differ; whether they did."""
+        """The same with the entries that are there."""
         raise NotImplementedError
 
     def settle(self) -> None:

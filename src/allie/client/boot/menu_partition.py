@@ -88,23 +88,18 @@ def refresh(base: System, settings: Settings, boot: Volume) -> Menu:
     named = {each.partition("/")[0] for each in there.ids}
     own = Declared(settings.system, settings.root)
     for declared in (own, *settings.others):
-        why = _why_not(declared, settings, loader)
-        if why:
-            without.append(f"{declared.name}: {why}")
-            continue
         try:
+            _may_be_named(declared, settings, loader)
             with _root_of(base, own, declared) as root:
                 mine = _kernels(root, declared, loader, there.kernels)
                 wrote |= _copy(mine, root, boot)
         except (StateError, PathRefused) as error:
-            if declared is not own and declared.name not in named:
-                without.append(f"{declared.name}: {error.message}")
-                continue
-            if isinstance(error, _Absent):
-                without.append(f"{declared.name}: {error.message}")
-                continue
-            raise
-        there_now += mine
+            in_menu = declared is own or declared.name in named
+            if in_menu and not isinstance(error, _Absent):
+                raise
+            without.append(f"{declared.name}: {error.message}")
+        else:
+            there_now += mine
     entries = [each.entry for each in there_now]
     if not entries:
         raise StateError("no system has a kernel to boot: " + "; ".join(without), "install one")
@@ -123,15 +118,14 @@ class _Absent(StateError):
     """A system that is not there, or has nothing to boot."""
 
 
-def _why_not(declared: Declared, settings: Settings, loader: BootLoader) -> str:
-    """Why a system can have no entry, whatever it holds; "" if it can."""
+def _may_be_named(declared: Declared, settings: Settings, loader: BootLoader) -> None:
+    """Raise _Absent where a system can have no entry, whatever it holds."""
     if not declared.is_partition:
-        return "it is on no partition with a label"
+        raise _Absent("it is on no partition with a label")
     names = [settings.system, *(each.name for each in settings.others)]
     before = [each.lower() for each in names[: names.index(declared.name)]]
     if not loader.tells_case and declared.name.lower() in before:
-        return "on FAT its name is another system's"
-    return ""
+        raise _Absent("on FAT its name is another system's")
 
 
 @contextmanager

@@ -50,9 +50,7 @@ class Plan(Value):
     disk: str
     mib: int
     parts: tuple[Partition, ...]
-    holds: (
-        str  # what would be lost; "" for an empty disk, or one of ours that is to be gone on with
-    )
+    holds: str  # what would be lost; "" for an empty disk, or where an earlier try goes on
     goes_on: bool  # the disk is divided like this already
     settings: Settings
     host: str
@@ -97,10 +95,8 @@ def plan(disk: str, text: str, settings: Settings, host: str) -> Plan:
 def partition(plan: Plan) -> None:
     """Divide the disk, and make the file systems that are not there yet."""
     if not plan.goes_on:
-        process.run(
-            ["wipefs", "--all", "--quiet", *_there(disks.partitions(plan.disk)), plan.disk],
-            check=True,
-        )
+        there = _there(disks.partitions(plan.disk))
+        process.run(["wipefs", "--all", "--quiet", *there, plan.disk], check=True)
         argv = ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "always"]
         argv += ["--wipe-partitions", "always", plan.disk]
         process.run(argv, stdin=disk_layout.script(plan.parts).encode(), check=True)
@@ -123,11 +119,9 @@ def bring(plan: Plan) -> None:
 
 def make_bootable(plan: Plan) -> list[str]:
     """Put the boot loader and the menu on the disk; for which firmware it boots now."""
-    pairs = [(part, made.node) for part, made in zip(plan.parts, disks.partitions(plan.disk))]
-    esp = next((node for part, node in pairs if part.kind == disk_layout.ESP), "")
-    menu = next(
-        node for part, node in pairs if part.kind in (disk_layout.BOOT, disk_layout.EFI_BOOT)
-    )
+    made = disks.partitions(plan.disk)
+    nodes = {part.kind: each.node for part, each in zip(plan.parts, made)}
+    menu = nodes.get(disk_layout.BOOT) or nodes[disk_layout.EFI_BOOT]
     own = _node(plan, plan.settings.root)
     with disks.passing(own, "/run/allie/installed", disks.AS_NEW) as root:
         here = open_system.open_system(root)
@@ -137,7 +131,9 @@ def make_bootable(plan: Plan) -> list[str]:
         timer.install(here, settings.host)
         with menu_partition.opened(here, menu) as boot:
             menu_partition.refresh(here, settings, boot)
-            firmware = menu_partition.loader_of(boot).install(root, plan.disk, esp)
+            firmware = menu_partition.loader_of(boot).install(
+                root, plan.disk, nodes.get(disk_layout.ESP, "")
+            )
         atomic.sync_filesystem(root)
     return firmware
 
@@ -233,9 +229,8 @@ def _have_nodes(plan: Plan) -> None:
     wanted = [each.node for each in disks.partitions(plan.disk)]
     while not all(map(os.path.exists, wanted)):
         if time.monotonic() > deadline:
-            raise StateError(
-                f"the partitions of {plan.disk} do not appear in /dev", "is udev here?"
-            )
+            missing = f"the partitions of {plan.disk} do not appear in /dev"
+            raise StateError(missing, "is udev here?")
         time.sleep(0.1)
 
 

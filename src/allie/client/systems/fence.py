@@ -78,10 +78,10 @@ def put_up(base: System, declared: Declared, root: str) -> None:
         place = root if root in mount_table.points() else os.path.dirname(root)
         if place != root:
             _make(base, place)
-        if not _is_shut(place):
+        if not _has_options(place):
             if place != root:
                 _must_be_ours(base, place, declared)
-            _shut(base, place)
+            _give_options(base, place)
         if place in mount_table.points():
             _at_boot(base, place)
 
@@ -130,11 +130,11 @@ def apart_from_users(declared: Declared, root: str) -> Iterator[None]:
         yield
 
 
-def _is_shut(place: str) -> bool:
+def _has_options(place: str) -> bool:
     return os.statvfs(place).f_flag & _OPTIONS == _OPTIONS
 
 
-def _shut(base: System, place: str) -> None:
+def _give_options(base: System, place: str) -> None:
     """Mount a directory onto itself, if nothing is mounted there, and add the two options."""
     if place in mount_table.points() or mount_call.mount(place, place, "", BIND):
         others = os.statvfs(place).f_flag & (RDONLY | NOEXEC)
@@ -154,13 +154,12 @@ def _make(base: System, place: str) -> None:
     for name in place[len(path) :].strip("/").split("/"):
         path = f"{path}/{name}"
         try:
-            st = os.lstat(path)
-        except FileNotFoundError:
-            try:
-                os.mkdir(path, 0o755)
-            except OSError as error:
-                raise StateError(f"cannot make {path}: {error.strerror}") from error
+            os.mkdir(path, 0o755)
             continue
+        except FileExistsError:
+            st = os.lstat(path)
+        except OSError as error:
+            raise StateError(f"cannot make {path}: {error.strerror}") from error
         if path == place and st.st_uid == 0 and st.st_mode & 0o022 and not _others(place):
             os.chmod(path, 0o755)  # it is ALLiE's own
         elif os.geteuid() == 0 and (st.st_uid != 0 or st.st_mode & 0o022):

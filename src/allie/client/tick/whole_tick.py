@@ -254,7 +254,7 @@ def _misread(headers: Headers) -> str:
 
 
 def _kit_work(tick: _Tick, script: Script) -> Work | None:
-    """The work of a stub, if the script is one, byte for byte, and root's; or should be one."""
+    """What a stub does, if the script is the kit's, byte for byte, and root's; or is damaged."""
     if script.name not in tick.kit.work:
         return None
     if _digest(script) not in stubs.DIGESTS:

@@ -56,12 +56,7 @@ def write_shim(system: str, program: str, path: str) -> None:
             "--as NAME gives the program another name, --to DIR another place",
         )
     words = f"{system} {shlex.quote(program)}"
-    text = _SHIM.format(
-        sign=_SIGN,
-        words=words,
-        inside=userland.COMMAND,
-        system=system,
-        program=shlex.quote(program),
-    )
+    names = {"inside": userland.COMMAND, "system": system, "program": shlex.quote(program)}
+    text = _SHIM.format(sign=_SIGN, words=words, **names)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     atomic.write(path, text, 0o755)

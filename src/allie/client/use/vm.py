@@ -62,20 +62,16 @@ def argv(machine: Machine, accel: str) -> list[str]:
     """QEMU's command line: the serial console on this terminal, a network behind the host's."""
     cpu = "host" if accel == "kvm" else "qemu64"
     options = "root=/dev/vda rw fstab=no console=ttyS0"
+    layer = "off" if machine.keep else "on"
     return [
         *(PROGRAM, "-accel", "kvm" if accel == "kvm" else "tcg,thread=multi", "-cpu", cpu),
         *("-m", str(machine.memory), "-smp", str(machine.cpus), "-display", "none", "-no-reboot"),
-        *("-drive", _drive(machine)),
+        *("-drive", f"file={machine.disk},format=raw,if=virtio,snapshot={layer}"),
         *("-nic", "user,model=virtio-net-pci", "-device", "virtio-rng-pci"),
         *("-chardev", f"stdio,id=term,mux=on,signal=off,logfile={machine.log}"),
         *("-serial", "chardev:term", "-mon", "chardev=term"),
         *("-kernel", machine.kernel, "-initrd", machine.initrd, "-append", options),
     ]
-
-
-def _drive(machine: Machine) -> str:
-    layer = "off" if machine.keep else "on"
-    return f"file={machine.disk},format=raw,if=virtio,snapshot={layer}"
 
 
 def boot(name: str, memory: int, cpus: int, accel: str, *, keep: bool = False) -> int:
@@ -104,9 +100,8 @@ def _boot(source: Source, machine: Machine, name: str, accel: str) -> int:
         disk = _hold(source.device) if keep else os.open(source.device, os.O_RDONLY | os.O_CLOEXEC)
     files = [disk, kernel, initrd, log]
     names = [f"/proc/self/fd/{each}" for each in files]
-    disk_name = source.device or names[0]
-    whole = machine._replace(disk=disk_name, kernel=names[1], initrd=names[2], log=names[3])
-    return _run(whole, files, accel)
+    at = machine._replace(disk=source.device or names[0], kernel=names[1], initrd=names[2])
+    return _run(at._replace(log=names[3]), files, accel)
 
 
 def find(name: str, stack: ExitStack) -> Source:

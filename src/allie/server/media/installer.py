@@ -29,6 +29,7 @@ from allie.machine.mounts.mount_call import BIND, NODEV, NOSUID, REMOUNT
 from allie.machine.programs import privileges, process
 from allie.machine.roots import kernels, within
 from allie.machine.transfer import image_fetch, rsync
+from allie.machine.transfer.image_fetch import Transfer
 from allie.server import kit
 from allie.server.images import catalogue
 from allie.server.media import iso
@@ -222,7 +223,8 @@ def _inside(image: str, work: str, argv: list[str]) -> int:
     options = f"lowerdir={_plain(image)},upperdir={work}/upper,workdir={work}/layer"
     if not mount_call.mount("overlay", root, "overlay", NOSUID | NODEV, options):
         able = rsync.version(f"{work}/rsync")
-        process.run(image_fetch.bring(able, [], image, f"{work}/root"), check=True)
+        argv = image_fetch.command(Transfer(able, [], image, f"{work}/root"))
+        process.run(argv, check=True)
         _need(mount_call.mount(f"{work}/root", root, "", BIND), root)
         _need(mount_call.mount("none", root, "", BIND | REMOUNT | NOSUID | NODEV), root)
     within.remove(root, _OWN)
