@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.boot import kernels, loader_files, menu_partition
+from allie.client.boot import menu_partition, systemd_boot
 from allie.core.errors import AllieError, StateError
 from allie.machine.disk import efivars
-from allie.machine.roots import volume
+from allie.machine.roots import kernels, volume
 from allie.machine.roots.volume import Astray, Volume
 from tests.boot.test_refresh import kernel, machine
 
@@ -75,7 +75,7 @@ def test_whatever_stands_where_ours_is_to_be(
     (tmp_path / "boot").mkdir()
     pc = machine(tmp_path, "6.1")
     if loader == "systemd-boot":
-        loader_files.mark_as_fat(pc[2])
+        systemd_boot.claim(pc[2])
     at = tmp_path / "boot" / place
     if at.exists():
         at.rmdir()
@@ -89,7 +89,7 @@ def test_whatever_stands_where_ours_is_to_be(
     else:
         assert [each.id for each in made.entries] == ["deb/6.1"]
         assert not menu_partition.refresh(*pc).changed
-        for each in loader_files.read(pc[2]).kernels:
+        for each in menu_partition.loader_of(pc[2]).read().kernels:
             assert pc[2].is_file(each)
     assert _state(victim) == before
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.boot import kernels
+from allie.machine.roots import kernels, within
 from tests.worlds.toy import Link, Tree, make_tree
 
 NONE = "0123456789abcdef0123456789abcdef"
@@ -99,6 +99,6 @@ def test_a_kernel_and_its_initramfs_are_found(tmp_path: Path, distribution: str)
     assert [each.release for each in found] == releases
     for each in found:
         for path, words in ((each.vmlinuz, "k"), (each.initrd, "i")):
-            assert Path(path).read_text() == words
-            with kernels.opened(str(tmp_path), path):
+            assert (tmp_path / path).read_text() == words
+            with within.opened(str(tmp_path), path):
                 pass

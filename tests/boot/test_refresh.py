@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.boot import loader_files, menu_partition, menu_unchanged
+from allie.client.boot import boot_loader, menu_partition, menu_unchanged, systemd_boot
 from allie.core.boot import boot_loader_spec
 from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import StateError
@@ -28,7 +28,7 @@ def loader(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "efivars/Boot0000").touch()
     monkeypatch.setattr(efivars, "_TOP", str(tmp_path / "efivars"))
     if request.param == "systemd-boot":
-        loader_files.mark_as_fat(Volume(str(tmp_path / "boot")))
+        systemd_boot.claim(Volume(str(tmp_path / "boot")))
     return str(request.param)
 
 
@@ -118,7 +118,7 @@ def test_cut_short_at_any_rename_it_boots_and_converges(
         try:
             menu_partition.refresh(*pc)
         except KeyboardInterrupt:
-            there = loader_files.read(pc[2])
+            there = menu_partition.loader_of(pc[2]).read()
             assert there.kernels
             assert all(os.path.isfile(pc[2].at + each) for each in there.kernels)
             assert there.env["allie_default"] in there.ids
@@ -166,7 +166,7 @@ class TestSystemdBoot:
         pc = machine(tmp_path, "6.1", "6.2")
         made = menu_partition.refresh(*pc)
         assert self.boots(pc[2]) == ["deb/6.2"] * 3, "it has nothing to give way to"
-        loader_files.write_env(pc[2], {**made.env, "allie_good": "deb/6.2"})
+        menu_partition.loader_of(pc[2]).write_env({**made.env, "allie_good": "deb/6.2"})
         kernel(tmp_path, "6.3")
         assert menu_partition.refresh(*pc).env["allie_default"] == "deb/6.3"
         assert self.boots(pc[2]) == ["deb/6.3", "deb/6.3", "deb/6.2"]
@@ -181,10 +181,11 @@ class TestSystemdBoot:
     ) -> None:
         pc = machine(tmp_path, "6.1", "6.2")
         menu_partition.refresh(*pc)
-        loader_files.write_env(pc[2], {"allie_default": "deb/6.2", "allie_good": "deb/6.1"})
+        env = {"allie_default": "deb/6.2", "allie_good": "deb/6.1"}
+        menu_partition.loader_of(pc[2]).write_env(env)
         self.boots(pc[2])
         kernel(tmp_path, "6.1", "kernel, rebuilt")
-        monkeypatch.setattr(loader_files, "running", lambda: "deb/6.2")
+        monkeypatch.setattr(boot_loader, "running", lambda: "deb/6.2")
         made = menu_partition.refresh(*pc)
         assert made.env["allie_tries"] == "2"
         assert self.boots(pc[2])[0] == "deb/6.1"
@@ -197,7 +198,7 @@ class TestSystemdBoot:
         pc = machine(tmp_path, "6.1", "6.2")
         env = menu_partition.refresh(*pc).env
         once = tmp_path / f"efivars/LoaderEntryOneShot-{efivars._VENDOR}"
-        loader_files.write_env(pc[2], {**env, "next_entry": "deb/6.1"})
+        menu_partition.loader_of(pc[2]).write_env({**env, "next_entry": "deb/6.1"})
         assert once.read_bytes() == b"\7\0\0\0" + "allie-1-00-deb.conf\0".encode("utf-16-le")
         kernel(tmp_path, "6.3")
         made = menu_partition.refresh(*pc)
@@ -227,8 +228,8 @@ class TestSystemdBoot:
         env = menu_partition.refresh(*pc).env
         monkeypatch.setattr(efivars, "_TOP", str(tmp_path / "none"))
         with pytest.raises(StateError, match="does not take the variable LoaderEntryOneShot"):
-            loader_files.write_env(pc[2], {**env, "next_entry": "deb/6.1"})
-        assert loader_files.read(pc[2]).env == env
+            menu_partition.loader_of(pc[2]).write_env({**env, "next_entry": "deb/6.1"})
+        assert menu_partition.loader_of(pc[2]).read().env == env
 
     def test_names_that_fat_does_not_tell_apart(self, tmp_path: Path) -> None:
         base, settings, boot = machine(tmp_path, "6.1")

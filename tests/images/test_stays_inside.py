@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.boot import kernels
 from allie.client.systems import own_files
 from allie.client.use import export
 from allie.core.conf.settings import Declared
 from allie.core.errors import AllieError, PathRefused, StateError
 from allie.core.image import rewrites
 from allie.machine.files import atomic
-from allie.machine.roots import open_system, within
+from allie.machine.roots import kernels, open_system, within
 from allie.server import lint, store
 from allie.server.images import blandify, catalogue
 from tests.images.site import Store, rich_root, things
@@ -139,7 +138,7 @@ def test_a_pc_stays_inside_a_new_system(tmp_path: Path, path: str, target: str) 
         lambda: own_files.give(base, declared, new),
         lambda: own_files.settle(new, "[allie]\n"),
         lambda: own_files.mount_points(new),
-        lambda: own_files.name_it(new, declared, "img"),
+        lambda: own_files.name_it(new, declared),
     ]
     for number, step in enumerate(steps):
         try:

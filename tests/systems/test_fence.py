@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.situation import other_systems
-from allie.client.systems import earlier_trees, fence, update_rollback
+from allie.client.systems import earlier_trees, fence, record, update_rollback
 from allie.core.conf.settings import Declared
 from allie.core.errors import StateError
 from allie.core.system import System
@@ -325,4 +324,4 @@ def test_a_system_is_removed_with_people_inside(base: System) -> None:
     assert os.listdir(f"{base.root}/systems") == []
     assert not leftovers.mounts_below(Path(base.root))
     assert not os.path.exists(f"{base.systems}/el7")
-    assert other_systems.is_held(base, "el7") is False
+    assert record.is_held(base, "el7") is False

@@ -188,6 +188,26 @@ def test_due_only_where_something_was_changed(site: Site, pattern: str) -> None:
     assert site.pc.count("/tmp/ran") == ran + 1
 
 
+def test_status_says_what_made_a_script_due(site: Site) -> None:
+    """Until it is satisfied, also where it fails; and only what happened last."""
+    lines = "# allie: on-change /etc/**", "[ ! -e /tmp/fail ] || exit 3"
+    site.overlay({"root/conf/70a": script(*lines)})
+    site.join()
+    site.overlay({"etc/motd": "new\n"})
+    site.pc.run("run-conf", "00overlay").ok()
+    tick = site.pc.status()["tick"]
+    assert f" due        on-change /etc/motd, tick {tick}" in site.pc.run("status").out
+    site.pc.put({"tmp/fail": ""})
+    site.pc.tick(rc=1)
+    assert f"(exit 3; on-change /etc/motd, tick {tick})" in site.pc.run("status").out
+    (site.pc.root / "tmp/fail").unlink()
+    assert site.pc.tick()["70a"]["state"] == "satisfied"
+    assert [path.name for path in (site.pc.root / "root/done").glob(".*")] == []
+    site.overlay({"root/conf/70a": script(*lines, "# once more")})
+    site.pc.run("run-conf", "00overlay").ok()
+    assert "its content changed, tick" in site.pc.run("status").out
+
+
 def test_a_change_is_not_made_where_its_script_cannot_be_made_due(site: Site) -> None:
     """Of the done-files, that is; all others come, and it heals."""
     site.overlay({"root/conf/70a": script("# allie: on-change /etc/motd", NOTE)})

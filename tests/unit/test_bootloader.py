@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.boot import install_loader
-from allie.client.boot.install_loader import boot_sector, with_start
+from allie.client.boot import grub
+from allie.client.boot.grub import boot_sector, with_start
 from allie.client.setup import install
 from allie.core.boot import disk_layout
 from allie.core.errors import StateError
 from allie.machine.disk import disks
 from allie.machine.disk.disks import Partition
 from allie.machine.files import atomic
+from allie.machine.roots.volume import Volume
 
 
 def test_the_core_is_told_where_the_rest_of_it_lies() -> None:
@@ -73,17 +74,15 @@ def test_for_which_firmware(
     spot = Partition("/dev/x1", "allie-bios", disk_layout.TYPES[disk_layout.BIOS], 256, 256, sector)
     (tmp_path / "disk").write_bytes(b"\0" * 512)
     monkeypatch.setattr(disks, "partitions", lambda _: [spot])
-    monkeypatch.setattr(
-        install_loader, "_image", lambda _here, platform, _modules: platform.encode()
-    )
+    monkeypatch.setattr(grub, "_image", lambda _here, platform, _modules: platform.encode())
     monkeypatch.setattr(atomic, "read_bytes", lambda _: b"\0" * 512)
     written: list[str] = []
-    monkeypatch.setattr(install_loader, "_write_esp", lambda _here, at, _image: written.append(at))
-    disk = str(tmp_path / "disk")
+    monkeypatch.setattr(grub, "_write_esp", lambda _here, at, _image: written.append(at))
+    disk, loader = str(tmp_path / "disk"), grub.Grub(Volume(str(tmp_path)))
     if done is None:
         with pytest.raises(StateError):
-            install_loader.install(str(tmp_path), disk, esp)
+            loader.install(str(tmp_path), disk, esp)
     else:
-        assert install_loader.install(str(tmp_path), disk, esp) == done
+        assert loader.install(str(tmp_path), disk, esp) == done
     assert written == ([esp] if done and "UEFI" in done else [])
-    assert bool(install_loader.no_bios(disk)) == (sector == 4096)
+    assert bool(grub.no_bios(disk)) == (sector == 4096)

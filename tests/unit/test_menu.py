@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core.boot import boot_loader_spec, grub, menu
+from allie.core.boot import boot_loader_spec, grub_config, menu
 from allie.core.errors import StateError
 
 
@@ -23,18 +23,18 @@ OLD, NEW, OTHER = entry("deb", "6.1.0-9"), entry("deb", "6.1.0-18"), entry("fed"
 
 
 def test_an_entry_is_quoted_for_grub() -> None:
-    text = grub.config([entry("deb", "6.1", 'Tom\'s $system; "x"')])
+    text = grub_config.config([entry("deb", "6.1", 'Tom\'s $system; "x"')])
     assert "menuentry 'Tom'\\''s $system; \"x\"' --id 'deb/6.1' {" in text
     assert "'allie.entry=deb/6.1'" in text
 
 
 def test_a_block_is_always_1024_bytes() -> None:
-    block = grub.format_env({"allie_default": "deb/6.1", "next_entry": ""})
-    assert len(block) == grub.SIZE
-    assert grub.parse_env(block) == {"allie_default": "deb/6.1"}
-    assert grub.parse_env(b"\0\xff") == {}
+    block = grub_config.format_env({"allie_default": "deb/6.1", "next_entry": ""})
+    assert len(block) == grub_config.SIZE
+    assert grub_config.parse_env(block) == {"allie_default": "deb/6.1"}
+    assert grub_config.parse_env(b"\0\xff") == {}
     with pytest.raises(StateError):
-        grub.format_env({"allie_default": "x" * 1024})
+        grub_config.format_env({"allie_default": "x" * 1024})
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_command_line_arrives_as_written(parameters: list[str], between: str) 
     wanted += [each for each in _by_kernel(" ".join(parameters)) if each[0] not in ("ro", "rw")]
     assert _by_kernel(line) == wanted
     one = menu.MenuEntry("deb", "6.1", "/k", "/i", line, "deb")
-    arrived = _by_kernel(_by_grub(grub.config([one])))
+    arrived = _by_kernel(_by_grub(grub_config.config([one])))
     assert arrived == [*wanted, ("allie.entry", "deb/6.1")]
     (text,) = boot_loader_spec.files([one], {}, 1).values()
     assert boot_loader_spec.parse(text) == one

@@ -16,6 +16,7 @@ from allie.machine.programs import process
 from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import AWAY, FULL, MUCH, Cut
 from allie.machine.transfer import image_fetch, rsync
+from allie.machine.transfer.image_fetch import Transfer
 from allie.machine.transfer.rsync import Version
 from tests.conftest import FakePrograms
 
@@ -412,15 +413,16 @@ def test_the_line_that_says_most(err: bytes, words: str) -> None:
 
 
 def test_an_image_goes_on_where_it_was_and_leaves_alone_what_is_excluded() -> None:
-    argv = image_fetch.bring(
+    what = Transfer(
         Version((3, 2)),
         ["--timeout=60"],
         "rsync://h/images/el9",
         "/systems/.el9.part",
         like="/systems/el9",
         excluded=["/etc/fstab", "/home/*"],
-        limits=["--bwlimit=2M"],
+        options=["--bwlimit=2M"],
     )
+    argv = image_fetch.command(what)
     assert argv[-3:] == ["--", "rsync://h/images/el9/", "/systems/.el9.part/"]
     assert "--copy-dest=/systems/el9/" in argv
     assert "--bwlimit=2M" in argv
@@ -429,21 +431,20 @@ def test_an_image_goes_on_where_it_was_and_leaves_alone_what_is_excluded() -> No
 
 
 def test_an_update_is_compressed_where_there_is_a_wire() -> None:
-    able, into = Version((3, 2)), "/systems/.el9.part"
-    far = image_fetch.bring(able, ["--timeout=60"], "rsync://h/images/el9", into, compressed=True)
-    first = image_fetch.bring(able, ["--timeout=60"], "rsync://h/images/el9", into)
-    near = image_fetch.bring(able, [], "/srv/allie/images/el9", into, compressed=True)
-    assert [("-z" in argv) for argv in (far, first, near)] == [True, False, False]
+    far = Transfer(Version((3, 2)), ["--timeout=60"], "rsync://h/images/el9", "/systems/.el9.part")
+    near = far._replace(reach=[], source="/srv/allie/images/el9", update=True)
+    argvs = map(image_fetch.command, (far._replace(update=True), far, near))
+    assert [("-z" in argv) for argv in argvs] == [True, False, False]
 
 
 def test_large_files_come_apart_since_keeping_holes_is_slow() -> None:
-    able, source = Version((3, 2)), "rsync://h/images/el9"
-    little = image_fetch.bring(able, [], source, "/systems/.el9.part", only_little=True)
+    what = Transfer(Version((3, 2)), [], "rsync://h/images/el9", "/systems/.el9.part")
+    little = image_fetch.command(what, only_little=True)
     assert {"-aHAX", f"--max-size={image_fetch.LARGE - 1}"} <= set(little)
     assert "--inplace" not in little
-    fresh = image_fetch.bring(able, [], source, "/s/.el9.part", only_little=True, fresh=True)
-    assert set(fresh) - set(little) == {"--inplace", "/s/.el9.part/"}
-    assert "--inplace" not in image_fetch.bring(able, [], source, "/s/.el9.part", fresh=True)
+    fresh = what._replace(fresh=True)
+    assert set(image_fetch.command(fresh, only_little=True)) - set(little) == {"--inplace"}
+    assert "--inplace" not in image_fetch.command(fresh)
 
 
 @pytest.mark.parametrize("update", [False, True])
@@ -461,10 +462,8 @@ def test_nothing_is_read_out_of_what_rsync_prints(
         return Finished(tuple(argv), 0, b"", b"")
 
     monkeypatch.setattr(process, "run", run)
-    follow, store = shown.append, "rsync://h"
-    image_fetch.fetch(
-        Version((3, 2)), [], store, "el9", "/s", stall=1, follow=follow, update=update, fresh=True
-    )
+    what = Transfer(Version((3, 2)), [], "rsync://h/images/el9", "/s", update=update, fresh=True)
+    image_fetch.fetch(what, "rsync://h", 1, shown.append)
     whole = ran.pop()
     assert not [each for each in whole if each.startswith(("--max-size", "--files-from"))]
     assert {"-aSHAX", "--delete"} <= set(whole)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.boot import kernels
 from allie.client.use import vm
+from allie.machine.roots import kernels
 
 MACHINE = vm.VirtualMachine("/dev/sda3", "/k", "/i", 768, 2, "/log")
 
@@ -31,7 +31,7 @@ def test_the_newest_kernel_that_has_an_initrd(tmp_path: Path) -> None:
         (boot / name).touch()
     (boot / "vmlinuz-7.0").touch()
     newest = kernels.found(str(tmp_path))[0]
-    assert newest == ("6.10.2", f"{boot}/vmlinuz-6.10.2", f"{boot}/initramfs-6.10.2.img")
+    assert newest == ("6.10.2", "boot/vmlinuz-6.10.2", "boot/initramfs-6.10.2.img")
 
 
 def test_no_kernel(tmp_path: Path) -> None:

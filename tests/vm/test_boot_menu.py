@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.boot import install_loader, loader_files, menu_partition
+from allie.client.boot import menu_partition
 from allie.client.situation import bound_disks
 from allie.core.conf.settings import Settings
 from allie.core.system import System
@@ -43,12 +43,12 @@ class PC:
 
 def _env(base: System, device: str) -> dict[str, str]:
     with menu_partition.opened(base, device) as boot:
-        return loader_files.read(boot).env
+        return menu_partition.loader_of(boot).read().env
 
 
 def _set_env(base: System, device: str, variables: dict[str, str]) -> None:
     with menu_partition.opened(base, device) as boot:
-        loader_files.write_env(boot, variables)
+        menu_partition.loader_of(boot).write_env(variables)
 
 
 def _install(base: System, settings: Settings, device: str) -> list[str]:
@@ -56,7 +56,7 @@ def _install(base: System, settings: Settings, device: str) -> list[str]:
     bound_disks.trust(base, settings.others[0], f"{device}p4")
     with menu_partition.opened(base, f"{device}p2") as boot:
         menu_partition.refresh(base, settings, boot)
-        done = install_loader.install(base.root, device, "")
+        done = menu_partition.loader_of(boot).install(base.root, device, "")
         return [
             *done,
             *(["changed"] if menu_partition.refresh(base, settings, boot).changed else []),

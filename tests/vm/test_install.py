@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.boot import loader_files, menu_partition
+from allie.client.boot import menu_partition
 from allie.machine.roots import open_system
 from tests.worlds import disk, qemu
 from tests.worlds.bare_metal import stock
@@ -55,4 +55,4 @@ def test_an_empty_disk_becomes_a_pc_that_ticks_at_boot(tmp_path: Path, store: Se
 
 def _env(device: str) -> dict[str, str]:
     with menu_partition.opened(open_system.open_system("/"), device) as boot:
-        return loader_files.read(boot).env
+        return menu_partition.loader_of(boot).read().env

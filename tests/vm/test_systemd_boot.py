@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.boot import install_loader, loader_files, menu_partition
+from allie.client.boot import boot_loader, menu_partition, systemd_boot
 from allie.client.situation import bound_disks
 from allie.core.conf.settings import Settings
 from allie.core.system import System
@@ -97,7 +97,7 @@ class PC:
         names = [str(boot / each) for each in os.listdir(boot)]
         subprocess.run(["mcopy", "-s", "-m", "-Q", "-i", device, *names, "::"], check=True)
 
-    def menu(self) -> loader_files.Written:
+    def menu(self) -> boot_loader.Written:
         """What stands on the boot partition now."""
         at = self._top / f"read{self.boots}"
         at.mkdir()
@@ -105,7 +105,7 @@ class PC:
             copy = ["mcopy", "-s", "-m", "-Q", "-i", f"{device}p1", "::loader", str(at)]
             subprocess.run(copy, check=True)
         self.names = sorted(os.listdir(at / "loader/entries"), reverse=True)
-        return loader_files.read(Volume(str(at)))
+        return menu_partition.loader_of(Volume(str(at))).read()
 
 
 def _install(
@@ -115,8 +115,8 @@ def _install(
     bound_disks.trust(base, settings.others[0], f"{device}p3")
     menu_partition.refresh(base, settings, boot)
     if env:
-        loader_files.write_env(boot, env)
-    return install_loader.install_systemd_boot(base.root, boot)
+        menu_partition.loader_of(boot).write_env(env)
+    return menu_partition.loader_of(boot).install(base.root, "", "")
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def installed(systems: Systems, commands: str, **env: str) -> PC:
     made = PC(systems)
     boot = systems.top / "boot"
     boot.mkdir()
-    loader_files.mark_as_fat(Volume(str(boot)))
+    systemd_boot.claim(Volume(str(boot)))
     layout = (("300M", disk.ESP), ("900M", "L"), ("300M", "L"))
     with disk.partitioned(made.file, "2G", *layout) as device:
         systems.onto({"one": f"{device}p2", "two": f"{device}p3"})
@@ -175,7 +175,7 @@ def test_back_to_the_last_good_one(systems: Systems, suite: str) -> None:
     """
     package = "systemd" if suite == "bullseye" else "systemd-boot-efi"
     other = debian_root(suite, systems.top / suite, [package])
-    shutil.copy(other / install_loader._SYSTEMD, Path(systems.base.root) / install_loader._SYSTEMD)
+    shutil.copy(other / systemd_boot._IMAGE, Path(systems.base.root) / systemd_boot._IMAGE)
     names = {"allie_default": systems.two, "allie_good": systems.one}
     pc = installed(systems, f"allie boot; allie boot one; allie boot\n{_FOLLOW}", **names)
     for tries in ("1", "2"):

@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from allie.client.boot import loader_files
+from allie.client.boot import boot_loader, menu_partition
 from allie.machine.roots.volume import Volume
 from tests.worlds import disk, qemu
 from tests.worlds.bare_metal import SOON, overlay
@@ -97,7 +97,7 @@ class PC:
             guest.pull_the_plug()
             return guest.results.read_text(errors="replace").replace("\r", "")
 
-    def look(self) -> loader_files.Written:
+    def look(self) -> boot_loader.Written:
         """The menu as its loader finds it, by no journal; every kernel that it names is whole."""
         at = self.top / f"look{self._boots}"
         at.mkdir()
@@ -108,7 +108,7 @@ class PC:
             else:
                 copy = ["debugfs", "-R", f"rdump /grub /systems {at}", f"{device}p2"]
             subprocess.run(copy, check=True, capture_output=True)
-        there = loader_files.read(Volume(str(at)))
+        there = menu_partition.loader_of(Volume(str(at))).read()
         assert there.ids
         [image] = (self.server.store / "images/deb/boot").glob("vmlinuz-*")
         for each in there.kernels:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
-from allie.client.boot import loader_files, menu_partition
+from allie.client.boot import boot_loader, menu_partition
 from allie.client.boot.menu_partition import Menu
 from allie.client.situation import bound_disks, other_systems
 from allie.core.boot import menu
@@ -50,7 +50,8 @@ def run(args: Namespace) -> int:
         made = menu_partition.refresh(here, other_systems.settings_of(here), boot)
         entry = _find(made, args.system)
         pin = "/" in args.system
-        loader_files.write_env(boot, menu.choose(made.env, entry, once=args.once, pin=pin))
+        env = menu.choose(made.env, entry, once=args.once, pin=pin)
+        menu_partition.loader_of(boot).write_env(env)
     console.say(f"{entry} is booted next, {'once' if args.once else 'and from then on'}")
     return DONE
 
@@ -68,7 +69,7 @@ def _find(made: Menu, wanted: str) -> str:
 
 
 def _list(boot: Volume, args: Namespace) -> int:
-    there, running = loader_files.read(boot), loader_files.running()
+    there, running = menu_partition.loader_of(boot).read(), boot_loader.running()
     found, lines = [], []
     for each in there.ids:
         marks = [words for name, words in _WORDS.items() if there.env.get(name) == each]

@@ -10,7 +10,7 @@ import sys
 
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
-from allie.client.boot import install_loader
+from allie.client.boot import grub, systemd_boot
 from allie.client.mirror import stores
 from allie.client.setup import install
 from allie.client.setup.install import Installation
@@ -53,7 +53,7 @@ def run(args: Namespace) -> int:
     _warn_of_image(plan)
     _need_consent(plan, args)
     firmware = _carry_out(plan)
-    why = install_loader.no_bios(plan.disk)
+    why = grub.no_bios(plan.disk)
     if why and disk_layout.BIOS in [each.kind for each in plan.parts]:
         console.say(f"GRUB for BIOS was left out: {why}")
     console.say(
@@ -99,7 +99,7 @@ def _need_loader(plan: Installation) -> None:
         return
     if not _in_image(plan.settings, "usr/lib/systemd/boot/efi"):
         image = plan.settings.image
-        raise StateError(f"image {image} has no systemd-boot", install_loader.SYSTEMD_PACKAGES)
+        raise StateError(f"image {image} has no systemd-boot", systemd_boot.PACKAGES)
 
 
 def _warn_of_image(plan: Installation) -> None:

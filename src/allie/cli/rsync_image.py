@@ -22,6 +22,7 @@ from allie.machine.programs import process
 from allie.machine.programs.process_groups import Bounds
 from allie.machine.roots import open_system
 from allie.machine.transfer import image_fetch, rsync
+from allie.machine.transfer.image_fetch import Transfer
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -48,9 +49,8 @@ def run(args: Namespace) -> int:
     empty = not os.listdir(args.dir)
     reach = [*rsync.transport(store, stall), *words, *([] if empty else [rsync.BY_CONTENT])]
     if args.kind == "image":
-        image_fetch.fetch(
-            able, reach, store, args.name, args.dir, stall=stall, follow=show, fresh=empty
-        )
+        source = rsync.sources(store, [f"images/{args.name}"])[0]
+        image_fetch.fetch(Transfer(able, reach, source, args.dir, fresh=empty), store, stall, show)
     else:
         argv = rsync.fetch(
             able, reach, rsync.sources(store, [f"overlays/{args.name}/"]), args.dir, []

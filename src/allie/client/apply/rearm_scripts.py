@@ -13,13 +13,14 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 
-from allie.client.state import conf_scripts
+from allie.client.state import conf_scripts, done_files, records
 from allie.core.change.intent import Step
 from allie.core.conf import script
 from allie.core.conf.script import Headers
 from allie.core.errors import PathRefused, StateError
 from allie.core.names import tags
 from allie.core.system import System
+from allie.machine import console
 from allie.machine.files import atomic, tree
 from allie.machine.roots.reach import Reach
 
@@ -43,6 +44,7 @@ def before(here: System, steps: Iterable[Step], problems: dict[str, str]) -> Due
             try:
                 os.makedirs(f"{here.done}/{ASIDE}", 0o700, exist_ok=True)
                 os.rename(f"{here.done}/{name}", f"{here.done}/{ASIDE}/{name}")
+                _note_cause(here, name, due[name])
             except OSError as error:
                 words = f"script {name} waits for it, but /root/done refuses: {error.strerror}"
                 problems.update({step.real: words for step in due.pop(name)})
@@ -59,8 +61,21 @@ def after(here: System, reach: Reach, due: Due, confirmed: Iterable[Step]) -> No
         if not any(step.real in came_true or _is_changed(reach, step) for step in steps):
             with suppress(OSError):  # then it runs once too often
                 os.rename(f"{here.done}/{ASIDE}/{name}", f"{here.done}/{name}")
+                atomic.remove(done_files.cause_path(here, name))
     tree.remove(f"{here.done}/{ASIDE}")
     atomic.sync_directory(here.done)
+
+
+def _note_cause(here: System, name: str, steps: list[Step]) -> None:
+    """Have `status` say what made a script due; best effort."""
+    path = here.at(steps[0].real)
+    own = path == f"{here.conf}/{name}"
+    what = "its content changed" if own else f"on-change /{console.printable(steps[0].real)}"
+    more = f" and {len(steps) - 1} more" if len(steps) > 1 else ""
+    with suppress(StateError):
+        text = f"{what}{more}, tick {records.last_tick(here)}\n"
+        half = f"{here.done}/{done_files.HALF}"
+        atomic.write(done_files.cause_path(here, name), text, durable=False, temporary=half)
 
 
 def _is_changed(reach: Reach, step: Step) -> bool:

@@ -3,8 +3,7 @@
 Order, so that a kill at any step leaves a menu that boots: kernels are copied beside what is there,
 and synced; the menu is replaced by one rename; only then does what no entry names go. Every step
 looks at what is there, so the next run finishes the work; one with nothing to do writes nothing.
-What the menu is written in, is client.boot.loader_files' matter. It never installs a boot loader
-(that is client.boot.install_loader).
+How the menu is written is the boot loader's matter (`boot_loader`).
 """
 
 from __future__ import annotations
@@ -13,8 +12,10 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from allie.client.boot import kernels, loader_files
-from allie.client.boot.kernels import Kernel
+from allie.client.boot import boot_loader, systemd_boot
+from allie.client.boot.boot_loader import BootLoader
+from allie.client.boot.grub import Grub
+from allie.client.boot.systemd_boot import SystemdBoot
 from allie.client.situation import bound_disks, other_systems
 from allie.client.situation.bound_disks import NoPartition
 from allie.core.boot import menu
@@ -25,7 +26,8 @@ from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.disk import disks
 from allie.machine.files import free_space
-from allie.machine.roots import volume
+from allie.machine.roots import kernels, volume, within
+from allie.machine.roots.kernels import Kernel
 from allie.machine.roots.volume import Volume
 
 _MOST = 3  # kernels of one system
@@ -54,7 +56,7 @@ class _KernelCopy(Value):
 def opened(base: System, device: str = "") -> Iterator[Volume]:
     """The boot partition, mounted for us alone. device: the one that was made just now.
 
-    Raises StateError where there is none of this PC's own (client.situation.bound_disks).
+    Raises StateError where there is none, or none that is this PC's own (`bound_disks`).
     """
     with ExitStack() as stack:
         with bound_disks.boot_pinned(base, device) as found:
@@ -64,8 +66,13 @@ def opened(base: System, device: str = "") -> Iterator[Volume]:
             stack.enter_context(disks.mounted(found.device, at, way, kind))
         boot = stack.enter_context(volume.opened(at, way.flags))
         if way is disks.AS_FAT:
-            loader_files.mark_as_fat(boot)
+            systemd_boot.claim(boot)
         yield boot
+
+
+def loader_of(boot: Volume) -> BootLoader:
+    """The boot loader that a boot partition is for."""
+    return SystemdBoot(boot) if systemd_boot.has(boot) else Grub(boot)
 
 
 def refresh(base: System, settings: Settings, boot: Volume) -> Menu:
@@ -76,54 +83,49 @@ def refresh(base: System, settings: Settings, boot: Volume) -> Menu:
     there_now: list[_KernelCopy] = []
     without: list[str] = []
     wrote = False
-    there = loader_files.read(boot)
+    loader = loader_of(boot)
+    there = loader.read()
     named = {each.partition("/")[0] for each in there.ids}
     own = Declared(settings.system, settings.root)
     for declared in (own, *settings.others):
-        why = _why_not(declared, settings, fat=loader_files.is_fat(boot))
-        if why:
-            without.append(f"{declared.name}: {why}")
-            continue
         try:
+            _may_be_named(declared, settings, loader)
             with _root_of(base, own, declared) as root:
-                mine = _kernels(root, declared, boot, there.kernels)
+                mine = _kernels(root, declared, loader, there.kernels)
                 wrote |= _copy(mine, root, boot)
         except (StateError, PathRefused) as error:
-            if declared is not own and declared.name not in named:
-                without.append(f"{declared.name}: {error.message}")
-                continue
-            if isinstance(error, _Absent):
-                without.append(f"{declared.name}: {error.message}")
-                continue
-            raise
-        there_now += mine
+            in_menu = declared is own or declared.name in named
+            if in_menu and not isinstance(error, _Absent):
+                raise
+            without.append(f"{declared.name}: {error.message}")
+        else:
+            there_now += mine
     entries = [each.entry for each in there_now]
     if not entries:
         raise StateError("no system has a kernel to boot: " + "; ".join(without), "install one")
-    return _switch(boot, entries, settings.system, tuple(without), wrote)
+    return _switch(loader, entries, settings.system, tuple(without), wrote)
 
 
 def confirm(base: System, boot: Volume) -> bool:
     """Note that the running system came up, if this menu booted it; whether that was news."""
-    booted = loader_files.running()
+    booted, loader = boot_loader.running(), loader_of(boot)
     if not base.is_base or booted.partition("/")[0] != base.name:
         return False
-    return loader_files.write_env(boot, menu.confirm(loader_files.read(boot).env, booted))
+    return loader.write_env(menu.confirm(loader.read().env, booted))
 
 
 class _Absent(StateError):
     """A system that is not there, or has nothing to boot."""
 
 
-def _why_not(declared: Declared, settings: Settings, *, fat: bool) -> str:
-    """Why a system can have no entry, whatever it holds; "" if it can."""
+def _may_be_named(declared: Declared, settings: Settings, loader: BootLoader) -> None:
+    """Raise _Absent where a system can have no entry, whatever it holds."""
     if not declared.is_partition:
-        return "it is on no partition with a label"
+        raise _Absent("it is on no partition with a label")
     names = [settings.system, *(each.name for each in settings.others)]
     before = [each.lower() for each in names[: names.index(declared.name)]]
-    if fat and declared.name.lower() in before:
-        return "on FAT its name is another system's"
-    return ""
+    if not loader.tells_case and declared.name.lower() in before:
+        raise _Absent("on FAT its name is another system's")
 
 
 @contextmanager
@@ -143,40 +145,39 @@ def _root_of(base: System, own: Declared, declared: Declared) -> Iterator[str]:
 
 
 def _kernels(
-    root: str, declared: Declared, boot: Volume, named: frozenset[str]
+    root: str, declared: Declared, loader: BootLoader, named: frozenset[str]
 ) -> list[_KernelCopy]:
     """A system's kernels that have an initramfs, newest first. Raises _Absent if there is none."""
     found = kernels.found(root)[:_MOST]
     if not found:
         raise _Absent("it has no kernel with an initramfs in /boot")
     words = menu.options(declared.root, kernels.cmdline(root))
-    return [_placed(declared.name, each, words, (boot, named)) for each in found]
+    placed = []
+    for each in found:
+        spot = f"/systems/{declared.name}/{each.release}"
+        kernel, initrd = _copies(spot, root, each, loader, named)
+        title = f"{declared.name} ({each.release})"
+        entry = MenuEntry(declared.name, each.release, kernel, initrd, words, title)
+        placed.append(_KernelCopy(entry, each.vmlinuz, each.initrd))
+    return placed
 
 
-def _placed(
-    name: str, found: Kernel, options: str, where: tuple[Volume, frozenset[str]]
-) -> _KernelCopy:
-    """Where a kernel's copy is, or is to be: never over one that the menu names."""
-    boot, named = where
-    release, files = found.release, (found.vmlinuz, found.initrd)
-    spot = f"/systems/{name}/{release}"
-    spot = spot.lower() if loader_files.is_fat(boot) else spot  # it does not tell these apart
-    spots = [spot, f"{spot}.new"]
-    pairs = [(f"{at}/vmlinuz", f"{at}/initrd") for at in spots]
-    good = [pair for pair in pairs if all(_same(src, boot, at) for src, at in zip(files, pair))]
-    free = [pair for pair in pairs if pair[0] not in named]
-    kernel, initrd = (good or free or pairs)[0]
-    title = f"{name} ({release})"
-    return _KernelCopy(MenuEntry(name, release, kernel, initrd, options, title), *files)
+def _copies(
+    spot: str, root: str, found: Kernel, loader: BootLoader, named: frozenset[str]
+) -> tuple[str, str]:
+    """Where the copies of a kernel are, or are to be: never over one that the menu names."""
+    spot = spot if loader.tells_case else spot.lower()
+    pairs = [(f"{at}/vmlinuz", f"{at}/initrd") for at in (spot, f"{spot}.new")]
+    for pair in pairs:
+        files = zip((found.vmlinuz, found.initrd), pair)
+        if all(_same(root, source, loader.boot, copy) for source, copy in files):
+            return pair
+    return next((pair for pair in pairs if pair[0] not in named), pairs[0])
 
 
-def _same(source: str, boot: Volume, copy: str) -> bool:
-    there = boot.status(copy)
-    if there is None or not boot.is_file(copy):
-        return False
-    try:
-        one = os.stat(source)
-    except OSError:
+def _same(root: str, source: str, boot: Volume, copy: str) -> bool:
+    one, there = within.status(root, source), boot.status(copy)
+    if one is None or there is None or not boot.is_file(copy):
         return False
     return (one.st_size, _time(one)) == (there.st_size, _time(there))
 
@@ -190,11 +191,11 @@ def _copy(kernels_there: list[_KernelCopy], root: str, boot: Volume) -> bool:
     """Copy what is not there yet, each by a rename, and sync; whether there was any."""
     pairs = [(each.kernel, each.entry.kernel) for each in kernels_there]
     pairs += [(each.initrd, each.entry.initrd) for each in kernels_there]
-    missing = [(source, copy) for source, copy in pairs if not _same(source, boot, copy)]
+    missing = [(source, copy) for source, copy in pairs if not _same(root, source, boot, copy)]
     if not missing:
         return False
     with ExitStack() as stack:
-        files = [stack.enter_context(kernels.opened(root, source)) for source, _ in missing]
+        files = [stack.enter_context(within.opened(root, source)) for source, _ in missing]
         free_space.need(boot.at, sum(os.fstat(each).st_size for each in files), 2 * len(missing))
         for file, (_, copy) in zip(files, missing):
             boot.make(os.path.dirname(copy))
@@ -204,14 +205,14 @@ def _copy(kernels_there: list[_KernelCopy], root: str, boot: Volume) -> bool:
 
 
 def _switch(
-    boot: Volume, entries: list[MenuEntry], first: str, without: tuple[str, ...], wrote: bool
+    loader: BootLoader, entries: list[MenuEntry], first: str, without: tuple[str, ...], wrote: bool
 ) -> Menu:
     """Name the new entries, then remove what none of them names."""
     if wrote:
-        loader_files.settle(boot)
-    env = menu.follow(loader_files.read(boot).env, entries, first)
-    wrote |= loader_files.write(boot, entries, env)
-    wrote |= _clean(boot, {os.path.dirname(each.kernel) for each in entries})
+        loader.settle()
+    env = menu.follow(loader.read().env, entries, first)
+    wrote |= loader.write(entries, env)
+    wrote |= _clean(loader.boot, {os.path.dirname(each.kernel) for each in entries})
     return Menu(tuple(entries), env, without, wrote)
 
 

@@ -34,12 +34,8 @@ def write(here: System, settings: Settings) -> None:
 
 def _known(here: System, settings: Settings) -> str:
     machine = (atomic.read(here.at("etc/machine-id")) or "").strip()
-    places = (
-        "boot",
-        f"boot/{machine}",
-        "usr/lib/modules",
-        "etc/kernel/cmdline",
-    )  # client.boot.kernels
+    # Where machine.roots.kernels looks
+    places = ("boot", f"boot/{machine}", "usr/lib/modules", "etc/kernel/cmdline")
     seen = [_seen(here.at(path)) for path in places]
     return repr((settings.system, settings.root, *seen))
 

@@ -3,8 +3,8 @@
     check → partition → file systems → image → fit → first tick → boot loader and menu
 
 It runs on any live Linux. A directory in /run stands for the PC that is to be: the system is
-brought to it as a PC brings a further one (client.systems.arrival). Every step looks at what is
-there, so the same command goes on after a failure. It writes on the named disk alone.
+brought to it as a PC brings a further one (`systems.arrival`). Each step looks at what is there, so
+the same command goes on after a failure. It writes on the named disk alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 
-from allie.client.boot import install_loader, loader_files, menu_partition
+from allie.client.boot import menu_partition
 from allie.client.situation import bound_disks, other_systems
 from allie.client.systems import arrival
 from allie.client.systems.arrival import Job
@@ -28,7 +28,7 @@ from allie.machine.disk import disks, labelled
 from allie.machine.files import atomic, tree
 from allie.machine.mounts import mount_table
 from allie.machine.programs import process
-from allie.machine.roots import open_system
+from allie.machine.roots import open_system, within
 
 _HERE = "/run/allie/install"  # stands for the PC
 _FAT32 = 34 << 11  # sectors, of one cluster each, that FAT32 must have
@@ -50,9 +50,7 @@ class Installation(Value):
     disk: str
     mib: int
     parts: tuple[PlannedPartition, ...]
-    holds: (
-        str  # what would be lost; "" for an empty disk, or one of ours that is to be gone on with
-    )
+    holds: str  # what would be lost; "" for an empty disk, or where an earlier try goes on
     goes_on: bool  # the disk is divided like this already
     settings: Settings
     host: str
@@ -97,10 +95,8 @@ def plan(disk: str, text: str, settings: Settings, host: str) -> Installation:
 def partition(plan: Installation) -> None:
     """Divide the disk, and make the file systems that are not there yet."""
     if not plan.goes_on:
-        process.run(
-            ["wipefs", "--all", "--quiet", *_there(disks.partitions(plan.disk)), plan.disk],
-            check=True,
-        )
+        there = _there(disks.partitions(plan.disk))
+        process.run(["wipefs", "--all", "--quiet", *there, plan.disk], check=True)
         argv = ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "always"]
         argv += ["--wipe-partitions", "always", plan.disk]
         process.run(argv, stdin=disk_layout.script(plan.parts).encode(), check=True)
@@ -123,24 +119,21 @@ def bring(plan: Installation) -> None:
 
 def make_bootable(plan: Installation) -> list[str]:
     """Put the boot loader and the menu on the disk; for which firmware it boots now."""
-    pairs = [(part, made.node) for part, made in zip(plan.parts, disks.partitions(plan.disk))]
-    esp = next((node for part, node in pairs if part.kind == disk_layout.ESP), "")
-    menu = next(
-        node for part, node in pairs if part.kind in (disk_layout.BOOT, disk_layout.EFI_BOOT)
-    )
+    made = disks.partitions(plan.disk)
+    nodes = {part.kind: each.node for part, each in zip(plan.parts, made)}
+    menu = nodes.get(disk_layout.BOOT) or nodes[disk_layout.EFI_BOOT]
     own = _node(plan, plan.settings.root)
     with disks.passing(own, "/run/allie/installed", disks.AS_NEW) as root:
         here = open_system.open_system(root)
-        if os.path.exists(here.at("usr/bin/ssh-keygen")):
+        if within.program(root, "ssh-keygen"):
             process.run(["chroot", root, "ssh-keygen", "-A"])  # keys of its own, where it has none
         settings = other_systems.settings_of(here)
         timer.install(here, settings.host)
         with menu_partition.opened(here, menu) as boot:
             menu_partition.refresh(here, settings, boot)
-            if loader_files.is_fat(boot):
-                firmware = install_loader.install_systemd_boot(root, boot)
-            else:
-                firmware = install_loader.install(root, plan.disk, esp)
+            firmware = menu_partition.loader_of(boot).install(
+                root, plan.disk, nodes.get(disk_layout.ESP, "")
+            )
         atomic.sync_filesystem(root)
     return firmware
 
@@ -238,9 +231,8 @@ def _have_nodes(plan: Installation) -> None:
     wanted = [each.node for each in disks.partitions(plan.disk)]
     while not all(map(os.path.exists, wanted)):
         if time.monotonic() > deadline:
-            raise StateError(
-                f"the partitions of {plan.disk} do not appear in /dev", "is udev here?"
-            )
+            missing = f"the partitions of {plan.disk} do not appear in /dev"
+            raise StateError(missing, "is udev here?")
         time.sleep(0.1)
 
 

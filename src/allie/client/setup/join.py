@@ -14,12 +14,7 @@ from allie.core.change.report import Report
 from allie.core.conf import settings as configuration
 from allie.core.conf import settings_text
 from allie.core.conf.settings import Settings
-from allie.core.errors import (
-    SettingsError,
-    StateError,
-    StoreError,
-    UsageError,
-)
+from allie.core.errors import SettingsError, StateError, StoreError, UsageError
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import console
@@ -72,12 +67,8 @@ def join(here: System, wishes: Wishes) -> Joined:
         whys = [each.message for each in report.problems] or whys
         hint = "; ".join(whys) or f"`allie --root {here.root} run-conf` shows why"
         raise StoreError("the first tick placed no kit", hint)
-    ticks = (
-        timer.install(here, settings.host)
-        if wishes.timer
-        else "no timer was installed (--no-timer)"
-    )
-    return Joined(report, ticks)
+    ticks = "no timer was installed (--no-timer)"
+    return Joined(report, timer.install(here, settings.host) if wishes.timer else ticks)
 
 
 def _first_tick(here: System) -> Report:
@@ -157,9 +148,8 @@ def _write(here: System, settings: Settings) -> None:
     if text is None or configuration.parse(text, settings.system) != settings:
         source = generations.current(here) and grounds.delivered(here)
         if source and text and configuration.parse(text, settings.system).stores == settings.stores:
-            raise UsageError(
-                "allie.conf comes from an overlay", f"change it in the store: {source}"
-            )
+            hint = f"change it in the store: {source}"
+            raise UsageError("allie.conf comes from an overlay", hint)
         made = settings_text.render(settings)
         if source:
             generations.note_followed(here, made)

@@ -10,27 +10,25 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from allie.client.mirror import generation as generations
 from allie.client.situation import bound_disks, grounds
 from allie.core.conf import system_roots
 from allie.core.conf.settings import Declared, Settings
-from allie.core.errors import Busy, PathRefused, StateError, UsageError, did_you_mean
+from allie.core.errors import PathRefused, StateError, UsageError, did_you_mean
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.disk import disks
-from allie.machine.files import atomic, lock, tree
+from allie.machine.files import atomic
 from allie.machine.mounts import mount_table
 from allie.machine.roots import open_system, paths
 
 NOTE = system_roots.NOTE
-book = bound_disks.book
 AHEAD = ".allie-ahead"  # at the top of a tree in the making: its overlays, before they are in place
 MISSING, PARTIAL, THERE, FOREIGN = "missing", "partial", "there", "foreign"
 IMAGE, TICK, READY = "image", "tick", "ready"  # what a fetch is at
 _OURS = (NOTE, AHEAD, "lost+found")  # what an empty file system may hold
-_PLACE = "root"  # in the base's book of a system
 _IMAGE_FILE = "image"  # in a system's state: the image that its tree came from
 
 
@@ -79,15 +77,15 @@ def opened(base: System, declared: Declared) -> Iterator[str]:
     """The root of a system, mounted for us alone if it is a partition. It may not be there yet.
 
     Raises StateError where no partition has the label, or the one that has it is not known to be
-    this PC's own (client.situation.bound_disks), or it is the system that runs.
+    this PC's own (`bound_disks`), or it is the system that runs.
     """
-    if not declared.is_partition:
-        root = directory_of(base, declared)
-        _not_ours(base, declared, root)
-        yield root
-        return
-    at = f"{base.run}/roots/{declared.name}"
-    with bound_disks.mounted(base, declared, at, disks.AS_SYSTEM) as root:
+    with ExitStack() as stack:
+        if declared.is_partition:
+            at = f"{base.run}/roots/{declared.name}"
+            mounted = bound_disks.mounted(base, declared, at, disks.AS_SYSTEM)
+            root = stack.enter_context(mounted)
+        else:
+            root = directory_of(base, declared)
         _not_ours(base, declared, root)
         yield root
 
@@ -116,23 +114,6 @@ def need_free_place(declared: Declared, root: str) -> None:
     stands, why = standing(declared, root)
     if stands == FOREIGN:
         raise StateError(why, f"empty it, or correct [system {declared.name}]")
-
-
-def note_place(base: System, declared: Declared) -> None:
-    """Note where a system lives, for when allie.conf does not name it any more."""
-    place = f"{book(base, declared.name)}/{_PLACE}"
-    if atomic.read(place) != f"{declared.root}\n":
-        atomic.write(place, f"{declared.root}\n", durable=False)
-
-
-def noted(base: System) -> list[Declared]:
-    """The systems that this PC ever looked after, each where it was last."""
-    found = []
-    for name in sorted(tree.names(base.systems)):
-        if not name.startswith("."):
-            place = (atomic.read(f"{base.systems}/{name}/{_PLACE}") or "").strip()
-            found.append(Declared(name, place or f"/systems/{name}"))
-    return found
 
 
 def is_empty(root: str) -> bool:
@@ -194,24 +175,6 @@ def drop_note(root: str) -> None:
     """The tree is a system from now on."""
     if atomic.remove(f"{root}/{NOTE}"):
         atomic.sync_directory(root)
-
-
-@contextmanager
-def held(base: System, name: str) -> Iterator[None]:
-    """Hold the lock under which a system is fetched, updated or removed. Raises Busy."""
-    place = book(base, name)
-    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if not lock.take(descriptor):
-            raise Busy(f"{name} is being fetched or updated already", "allie system list")
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def is_held(base: System, name: str) -> bool:
-    """Whether a system is being fetched, updated or removed now."""
-    return lock.is_taken(f"{base.systems}/{name}")
 
 
 def _not_ours(base: System, declared: Declared, root: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from allie.client.state.conf_scripts import Script
 from allie.core import digest
@@ -23,6 +24,19 @@ def read(here: System, name: str) -> Done | None:
     return Done(text.partition("\n")[0].strip(), os.lstat(path).st_mtime)
 
 
+def cause(here: System, name: str) -> str:
+    """What took the script's done-file away, in words; "" if that was no change of ours."""
+    return (atomic.read(cause_path(here, name)) or "").strip()
+
+
+def cause_path(here: System, name: str) -> str:
+    """The file that says so, until the script is satisfied again: no script can be called so.
+
+    It cannot be the done-file: scripts take one that they find there for the alarm that they set.
+    """
+    return f"{here.done}/.cause-{name}"
+
+
 def note(here: System, script: Script, verdict: Verdict, headers: Headers, began: float) -> None:
     """Bring the done-file up to date; an alarm, the script's own business, stays as it is.
 
@@ -37,6 +51,8 @@ def note(here: System, script: Script, verdict: Verdict, headers: Headers, began
             raise StateError(f"cannot make {here.done}: {error.strerror}") from error
         atomic.sync_filesystem(here.root)  # or a power cut leaves it satisfied, and its work undone
         atomic.write(path, digest.of(script.content) + "\n", temporary=f"{here.done}/{HALF}")
+        with suppress(OSError):  # a script's name may leave no room for more
+            atomic.remove(cause_path(here, script.name))
         if headers.every:
             os.utime(path, (began, began))
     elif verdict.state != "satisfied":

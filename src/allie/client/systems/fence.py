@@ -12,7 +12,6 @@ a mount of its own, it is that mount which gets the options.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -20,9 +19,9 @@ from contextlib import contextmanager
 
 from allie.client.situation import other_systems
 from allie.core.conf.settings import Declared
-from allie.core.errors import StateError
+from allie.core.errors import Busy, StateError
 from allie.core.system import System
-from allie.machine.files import atomic
+from allie.machine.files import atomic, lock
 from allie.machine.mounts import mount_call, mount_table
 from allie.machine.mounts.apart import apart
 from allie.machine.mounts.mount_call import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REMOUNT
@@ -35,6 +34,7 @@ _STANDARD = (  # file-hierarchy(7): others put things there, perhaps later
 _BESIDE = ("part", "copy", "other", "away", "gone")
 _PLAIN = "/._+@:-"  # beside letters and digits, what is special to neither systemd nor a shell
 _OPTIONS = NOSUID | NODEV
+_PATIENCE = 60.0  # seconds; what another one does takes parts of one
 _UNITS = "etc/systemd/system"
 _UNIT = """\
 # Written by ALLiE: see "Who may do what" in its reference of systems.
@@ -77,10 +77,10 @@ def put_up(base: System, declared: Declared, root: str) -> None:
         place = root if root in mount_table.points() else os.path.dirname(root)
         if place != root:
             _make(base, place)
-        if not _is_shut(place):
+        if not _has_options(place):
             if place != root:
                 _must_be_ours(base, place, declared)
-            _shut(base, place)
+            _give_options(base, place)
         if place in mount_table.points():
             _at_boot(base, place)
 
@@ -90,14 +90,11 @@ def _one_at_a_time(base: System) -> Iterator[None]:
     """Several systems may be fetched at once; the lock is in a place that is for root alone."""
     try:
         os.makedirs(base.systems, 0o700, exist_ok=True)
-        descriptor = os.open(base.systems, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise StateError(f"cannot use {base.systems}: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    busy = Busy(f"{base.systems} has been locked for {_PATIENCE:.0f} s", "try again")
+    with lock.of_directory(base.systems, lambda: busy, patience=_PATIENCE):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def before(base: System, declared: Declared, root: str) -> None:
@@ -132,11 +129,11 @@ def apart_from_users(declared: Declared, root: str) -> Iterator[None]:
         yield
 
 
-def _is_shut(place: str) -> bool:
+def _has_options(place: str) -> bool:
     return os.statvfs(place).f_flag & _OPTIONS == _OPTIONS
 
 
-def _shut(base: System, place: str) -> None:
+def _give_options(base: System, place: str) -> None:
     """Mount a directory onto itself, if nothing is mounted there, and add the two options."""
     if place in mount_table.points() or mount_call.mount(place, place, "", BIND):
         others = os.statvfs(place).f_flag & (RDONLY | NOEXEC)
@@ -156,13 +153,12 @@ def _make(base: System, place: str) -> None:
     for name in place[len(path) :].strip("/").split("/"):
         path = f"{path}/{name}"
         try:
-            st = os.lstat(path)
-        except FileNotFoundError:
-            try:
-                os.mkdir(path, 0o755)
-            except OSError as error:
-                raise StateError(f"cannot make {path}: {error.strerror}") from error
+            os.mkdir(path, 0o755)
             continue
+        except FileExistsError:
+            st = os.lstat(path)
+        except OSError as error:
+            raise StateError(f"cannot make {path}: {error.strerror}") from error
         if path == place and st.st_uid == 0 and st.st_mode & 0o022 and not _others(place):
             os.chmod(path, 0o755)  # it is ALLiE's own
         elif os.geteuid() == 0 and (st.st_uid != 0 or st.st_mode & 0o022):

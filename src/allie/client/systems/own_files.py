@@ -1,7 +1,7 @@
-"""Make a fetched tree fit for this PC: what is the PC's own, and what is the system's own.
+"""Make a fetched tree fit for this PC: give it the files that are the PC's and the system's own.
 
-A new system gets the PC's own things from the base. An update keeps them from the tree before it.
-What is ALLiE's state belongs to one tree and never goes into another (RULES B1, another root).
+A new system gets them from the base. An update keeps them from the tree before it. ALLiE's state
+belongs to one tree and never goes into another (RULES B1, another root).
 """
 
 from __future__ import annotations
@@ -84,6 +84,24 @@ def drop_state(root: str) -> None:
             tree_copies.discard(f"{root}/{real}/{name}")
 
 
+def fit(
+    base: System, declared: Declared, new: str, *, like: str = "", update: bool = False
+) -> None:
+    """Make a fetched tree fit for this PC.
+
+    like: the tree before it, from which an update keeps what is the PC's own. update: it was this
+    system before, and without `like` has that itself.
+    """
+    if like:
+        keep(like, new, (*KEEP, MIRROR))
+    elif not update:
+        give(base, declared, new)
+    identify(new)
+    settle(new, other_systems.settings_text(base))
+    mount_points(new)
+    name_it(new, declared)
+
+
 def keep(old: str, new: str, what: tuple[str, ...]) -> None:
     """Copy what is the PC's own, or the people's, from the tree before into the new one.
 
@@ -151,10 +169,10 @@ def mount_points(new: str) -> None:
             within.make_directories(new, inside.directory(line.point.strip("/")).real)
 
 
-def name_it(new: str, declared: Declared, image: str) -> None:
-    """Say in a tree which system it is, and which image it came from."""
+def name_it(new: str, declared: Declared) -> None:
+    """Write into a tree which system it is, and which image it came from."""
     _write(new, "etc/allie/system", declared.name + "\n")
-    other_systems.record_image(new, image)
+    other_systems.record_image(new, declared.image)
 
 
 def _present(root: str, patterns: tuple[str, ...]) -> list[str]:

@@ -8,7 +8,7 @@ from allie.client.mirror import generation as generations
 from allie.client.mirror import stores
 from allie.client.situation import bound_disks, grounds, other_systems
 from allie.client.state import records
-from allie.client.systems import arrival
+from allie.client.systems import record
 from allie.core.conf import settings as configuration
 from allie.core.conf import settings_text
 from allie.core.conf.settings import Declared, Settings
@@ -40,26 +40,17 @@ def survey(base: System) -> list[ListedSystem]:
     """How each system of this PC stands; the running one first."""
     settings = other_systems.settings_of(base)
     report = records.last_report(base)
-    own = ListedSystem(
-        base.name,
-        settings.root,
-        settings.image,
-        settings.overlays,
-        "running",
-        tick=report.tick if report else 0,
-        attention=bool(report and report.needs_attention),
-    )
-    return [
-        own,
-        *(_entry(base, each) for each in settings.others if each.root),
-        *(_orphans_entry(base, each) for each in orphans(base, settings)),
-    ]
+    own = ListedSystem(base.name, settings.root, settings.image, settings.overlays, "running")
+    if report:
+        own = own._replace(tick=report.tick, attention=report.needs_attention)
+    others = [_entry(base, each) for each in settings.others if each.root]
+    return [own, *others, *(_orphans_entry(base, each) for each in orphans(base, settings))]
 
 
 def orphans(base: System, settings: Settings) -> list[Declared]:
     """The systems that are here, and that allie.conf does not name any more."""
     known = {base.name, *(each.name for each in settings.others)}
-    noted = [each for each in other_systems.noted(base) if each.name not in known]
+    noted = [each for each in record.noted(base) if each.name not in known]
     return [each for each in noted if each.is_partition or _has_trees(base, each)]
 
 
@@ -95,9 +86,8 @@ def declare(base: System, settings: Settings, wanted: Declared, *, comes: bool =
         raise UsageError(f"{wanted.name} is the system that runs now")
     root = wanted.root or known.root
     if not root:
-        raise UsageError(
-            f"where is {wanted.name} to live?", "--in LABEL=…, PARTLABEL=… or a directory"
-        )
+        hint = "--in LABEL=…, PARTLABEL=… or a directory"
+        raise UsageError(f"where is {wanted.name} to live?", hint)
     image = wanted.image or known.image or wanted.name
     overlays = wanted.overlays or known.overlays
     if wanted.overlays or not overlays:
@@ -127,11 +117,11 @@ def may_change(base: System) -> None:
 def _entry(base: System, declared: Declared) -> ListedSystem:
     """How one of the others stands."""
     entry = ListedSystem(declared.name, declared.root, declared.image, declared.overlays, "missing")
-    trouble, _ = arrival.trouble(base, declared.name)
+    trouble = record.trouble(base, declared.name).message
     words = trouble and f"last time: {trouble}"
     words = words or _left_aside(base, declared)
-    if other_systems.is_held(base, declared.name):
-        words = f"being fetched or updated {arrival.progress(base, declared.name)}".rstrip()
+    if record.is_held(base, declared.name):
+        words = f"being fetched or updated {record.progress(base, declared.name)}".rstrip()
     try:
         with other_systems.opened(base, declared) as root:
             stands, why = other_systems.standing(declared, root)
@@ -152,9 +142,8 @@ def _left_aside(base: System, declared: Declared) -> str:
     if declared.is_partition:
         return ""
     try:
-        stay = tree_copies.aside_of(
-            other_systems.beside(other_systems.directory_of(base, declared), "")
-        )
+        root = other_systems.directory_of(base, declared)
+        stay = tree_copies.aside_of(other_systems.beside(root, ""))
     except (AllieError, OSError):
         return ""
     return f"could not be removed, and is left: {' '.join(stay)}" if stay else ""

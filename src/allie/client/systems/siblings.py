@@ -14,11 +14,11 @@ from contextlib import ExitStack
 
 from allie.client.situation import bound_disks, other_systems
 from allie.client.state import records
-from allie.client.systems import arrival, fence, update_rollback
+from allie.client.systems import arrival, fence, record, update_rollback
 from allie.client.systems.arrival import Job
 from allie.client.tick import kit
 from allie.core import system
-from allie.core.conf.settings import Declared, Settings
+from allie.core.conf.settings import Settings
 from allie.core.errors import AllieError, Busy, StateError
 from allie.core.system import System
 from allie.core.value import Value
@@ -48,9 +48,9 @@ class _Ticking(Value):
     wanted: str  # why it is to be updated then; "" if it is not
 
     @property
-    def declared(self) -> Declared:
-        """What allie.conf says of it."""
-        return self.job.declared
+    def name(self) -> str:
+        """The system's."""
+        return self.job.declared.name
 
 
 def tend(base: System, settings: Settings) -> list[Outcome]:
@@ -73,7 +73,7 @@ def tend(base: System, settings: Settings) -> list[Outcome]:
         else:
             ticking.append(begun)
     ended = _wait(base, ticking)
-    outcomes += [_update(each, ended[each.declared.name]) for each in ticking]
+    outcomes += [_update(each, ended[each.name]) for each in ticking]
     return [
         each._replace(state="failing", words=f"{each.words}; {besides[each.name]}")
         if each.name in besides
@@ -100,14 +100,14 @@ def _fence(base: System, settings: Settings) -> dict[str, str]:
 
 
 def _tend(job: Job, besides: dict[str, str]) -> Outcome | _Ticking:
-    """Start what one system needs.
+    """Start what one system needs: its fetch, or its tick.
 
-    besides: what else is wrong with a system that is ticked all the same, by its name.
+    besides: takes what else is wrong with a system that is ticked all the same, by its name.
     """
     base, declared = job.base, job.declared
     name = declared.name
-    if other_systems.is_held(base, name):
-        share = arrival.progress(base, name)
+    if record.is_held(base, name):
+        share = record.progress(base, name)
         return Outcome(name, "waiting", f"being fetched, {share}" if share else "being fetched")
     with other_systems.opened(base, declared) as root:
         place = other_systems.in_place(declared, root)
@@ -120,7 +120,7 @@ def _tend(job: Job, besides: dict[str, str]) -> Outcome | _Ticking:
         if stands == other_systems.FOREIGN:
             return Outcome(name, "failing", why)
         if stands == other_systems.THERE:
-            other_systems.note_place(base, declared)
+            record.note_place(base, declared)
             arrival.finish(root)
             wanted = update_rollback.wants_update(base, declared, root)
             running = lock.is_running(open_system.open_system(root))
@@ -163,10 +163,9 @@ def _start(job: Job, verb: str, root: str, work: Callable[[], object]) -> Outcom
     """Have a system fetched or updated in the background, unless the disk was full and is."""
     base, name = job.base, job.declared.name
     free = _free(root)
-    trouble, away = arrival.trouble(base, name)
-    before = arrival.full_since(base, name)
-    if before and free < before * _MORE_ROOM:
-        return Outcome(name, "failing", f"not tried again before there is room: {trouble}")
+    last = record.trouble(base, name)
+    if last.free and free < last.free * _MORE_ROOM:
+        return Outcome(name, "failing", f"not tried again before there is room: {last.message}")
 
     def run() -> int:
         work()
@@ -174,8 +173,9 @@ def _start(job: Job, verb: str, root: str, work: Callable[[], object]) -> Outcom
 
     _launch(base, f"allie-fetch-{name}", ["system", verb, name], run, idle=True)
     doing = "fetch begun" if verb == "add" else f"update to {job.declared.image} begun"
-    state_now = "failing" if trouble and not away else "waiting"
-    return Outcome(name, state_now, f"{doing}; last time: {trouble}" if trouble else doing)
+    state_now = "failing" if last.message and not last.away else "waiting"
+    words = f"{doing}; last time: {last.message}" if last.message else doing
+    return Outcome(name, state_now, words)
 
 
 def _launch(
@@ -214,7 +214,7 @@ def _hand_over(job: Job, root: str) -> None:
 
 def _failure(base: System, name: str) -> str:
     """Where a tick that could not even begin says why."""
-    return f"{other_systems.book(base, name)}/tick"
+    return f"{bound_disks.book(base, name)}/tick"
 
 
 def _wait(base: System, ticking: list[_Ticking]) -> dict[str, Outcome]:
@@ -222,29 +222,27 @@ def _wait(base: System, ticking: list[_Ticking]) -> dict[str, Outcome]:
     deadline = time.monotonic() + _PATIENCE
     outcomes: dict[str, Outcome] = {}
     with ExitStack() as stack:
-        roots = [stack.enter_context(other_systems.opened(base, each.declared)) for each in ticking]
+        roots = {
+            each.name: stack.enter_context(other_systems.opened(base, each.job.declared))
+            for each in ticking
+        }
         while len(outcomes) < len(ticking) and time.monotonic() < deadline:
             time.sleep(_LOOK)
-            for each, root in zip(ticking, roots):
-                ended = _ended(base, each, root)
+            for each in ticking:
+                ended = _ended(base, each, roots[each.name])
                 if ended:
-                    outcomes[each.declared.name] = ended
-        silent = [
-            each.declared.name
-            for each, root in zip(ticking, roots)
-            if not lock.is_running(open_system.open_system(root))
-        ]
-    for name in [each.declared.name for each in ticking]:
-        late = Outcome(name, "there", "its tick goes on")
-        if name in silent:
-            late = Outcome(name, "failing", f"its tick does not begin; log: tick-{name}")
-        outcomes.setdefault(name, late)
+                    outcomes[ended.name] = ended
+        for name, root in roots.items():
+            late = Outcome(name, "there", "its tick goes on")
+            if not lock.is_running(open_system.open_system(root)):
+                late = Outcome(name, "failing", f"its tick does not begin; log: tick-{name}")
+            outcomes.setdefault(name, late)
     return outcomes
 
 
 def _ended(base: System, each: _Ticking, root: str) -> Outcome | None:
     """How a tick that we started ended; None while it has not."""
-    name = each.declared.name
+    name = each.name
     failure = atomic.read(_failure(base, name))
     if failure:
         return Outcome(name, "failing", f"cannot be ticked: {failure}")

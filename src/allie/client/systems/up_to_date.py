@@ -1,10 +1,11 @@
 """Ask whether a system is as the store has its image, before anything is made for an update.
 
-    rsync -n, itemised → what is this PC's own set aside → pristine files → hard links
+    rsync -n, itemised → what is this PC's own set aside → pristine files
 
 It changes nothing. What ALLiE placed is no difference, so long as what stood there before is still
 the image's; neither are logs, caches and temporary files. The first real difference ends the
-question: an update that has work to do pays next to nothing for it.
+question: an update that has work to do pays next to nothing for it. rsync does not say that two
+names of one file here are two equal files in the image: that alone is no difference.
 """
 
 from __future__ import annotations
@@ -25,58 +26,47 @@ from allie.machine.programs.process_groups import Bounds
 from allie.machine.roots import open_system
 from allie.machine.transfer import comparing, rsync
 
-SAME, OTHER = "same", "other"
-LINKS = "links"  # only that files here share an inode which the image has apart
 # What comes and goes in any system; an update brings it, but is not made for it
 _PASSING = ("tmp/*", "var/tmp/*", "var/cache/*", "var/log/*", "etc/resolv.conf")
 _LEFT_OUT = (*own_files.NEVER, *own_files.KEEP, *_PASSING)
 _PREFIXES = tuple(path[:-1] if path[-1] == "*" else path + "/" for path in _LEFT_OUT)
 
 
-def compare(job: Job, root: str, *, quick: bool = False) -> str:
-    """How a system stands to the image: SAME, OTHER or LINKS. Raises StoreError, Unreachable.
+def holds(job: Job, root: str, *, quick: bool = False) -> bool:
+    """Whether a system is as the store has its image. Raises StoreError, Unreachable.
 
     quick: a file of the same size and time is the same; else contents are compared.
     """
-    found = OTHER
 
-    def ask(store: str) -> None:
-        nonlocal found
-        found = _Question(job, root, store, quick).answer()
+    def ask(store: str) -> bool:
+        options = [] if quick else [rsync.BY_CONTENT]
+        return _Question(job, root, store, options).answer()
 
-    arrival.from_stores(job.settings, ask)
-    return found
+    return bool(arrival.from_stores(job.settings, ask))
 
 
 class _Question:
     """One system and one store; what the store's answer has said so far."""
 
-    def __init__(self, job: Job, root: str, store: str, quick: bool) -> None:
-        self.root, self.store, self.quick = root, store, quick
+    def __init__(self, job: Job, root: str, store: str, options: list[str]) -> None:
+        self.root, self.store = root, store
         self.here = open_system.open_system(root)
         self.placed: Mapping[str, Placed] = records.load_ledger(self.here).entries
         self.own = _own_directories(root)
-        self.able = rsync.limited_to(root, rsync.version(f"{job.base.state}/rsync"))
-        stall = job.settings.stall * rsync.PATIENCE
-        self.reach = rsync.transport(store, stall)
-        self.bounds = Bounds(stall)
-        self.wanted = rsync.sources(store, [f"images/{job.declared.image}"])[0]
+        self.what = arrival.way(job, root, store)._replace(options=options)
+        self.bounds = Bounds(job.stall)
         self.differs = False
         self.has: set[str] = set()  # of what ALLiE placed, what the image has, too
-        self.links = 0  # names in the image of files that have another name before
 
-    def answer(self) -> str:
-        excluded = [f"/{path}" for path in _LEFT_OUT]
-        able, quick = self.able, self.quick
-        argv = comparing.whole(able, self.reach, self.wanted, self.root, excluded, quick=quick)
+    def answer(self) -> bool:
+        """Whether nothing differs."""
+        argv = comparing.whole(self.what._replace(excluded=[f"/{path}" for path in _LEFT_OUT]))
         lines = listening.by_line(self._follow)
         done = process.run(argv, bounds=self.bounds, on_output=lines, only_reads=True)
         if self.differs:
-            return OTHER
+            return False
         rsync.check(done, self.store)
-        if not self._pristine_is_the_images():
-            return OTHER
-        return SAME if self.links == _links_in(self.root, self.placed) else LINKS
+        return self._pristine_is_the_images()
 
     def _follow(self, lines: bytes) -> bool:
         """Take in what rsync prints; whether that was enough."""
@@ -87,7 +77,6 @@ class _Question:
                 if not each.gone:
                     self.has.add(each.name)
                 continue
-            self.links += each.links
             if each.differs and not (each.gone and each.name in self.own):
                 self.differs = True
                 return True
@@ -111,8 +100,7 @@ class _Question:
         if not kept:
             return True
         with _laid_out(self.here, kept) as laid:
-            argv = comparing.some(self.able, self.reach, self.wanted, laid, quick=self.quick)
-            names = rsync.names(list(kept))
+            argv, names = comparing.some(self.what._replace(into=laid)), rsync.names(list(kept))
             done = process.run(argv, stdin=names, bounds=self.bounds, only_reads=True)
         rsync.check(done, self.store)
         return not any(map(comparing.parse, done.out.splitlines()))
@@ -147,25 +135,3 @@ def _own_directories(root: str) -> set[str]:
             path = path.rpartition("/")[0]
             found.add(path)
     return found
-
-
-def _links_in(root: str, placed: Mapping[str, Placed]) -> int:
-    """How many names there are of files that have another name, too, but for what is our own."""
-    files: set[tuple[int, int]] = set()
-    more = 0
-    pending = [""]
-    while pending:
-        above = pending.pop()
-        with os.scandir(f"{root}/{above}") as names:
-            for each in names:
-                path = above + each.name
-                if _is_left_out(path):
-                    continue
-                if each.is_dir(follow_symlinks=False):
-                    pending.append(path + "/")
-                    continue
-                st = each.stat(follow_symlinks=False)
-                if st.st_nlink > 1 and path not in placed:
-                    more += (st.st_dev, st.st_ino) in files
-                    files.add((st.st_dev, st.st_ino))
-    return more

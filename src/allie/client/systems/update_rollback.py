@@ -3,7 +3,7 @@
     NAME          the system: what people enter, and what is ticked
     .NAME.part    the next one in the making
     .NAME.other   ready and about to be switched to; afterwards the one before, for `rollback`
-    .NAME.old-N   earlier ones, for as long as somebody is inside (`earlier`); N grows
+    .NAME.old-N   earlier ones, for as long as somebody is inside (`earlier_trees`); N grows
 
 A system on a partition of its own has no beside: it is updated in place, on demand.
 """
@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import os
 
-from allie.client.situation import other_systems
+from allie.client.situation import bound_disks, other_systems
 from allie.client.situation.other_systems import IMAGE, READY, Note
-from allie.client.systems import arrival, earlier_trees, fence, own_files, up_to_date
+from allie.client.systems import arrival, earlier_trees, fence, own_files, record, up_to_date
 from allie.client.systems.arrival import Job
 from allie.core.conf.settings import Declared
-from allie.core.errors import PROTECTED, Busy, NotWritten, StateError, UsageError
+from allie.core.errors import Busy, NotWritten, StateError, UsageError
 from allie.core.system import System
 from allie.machine import console
 from allie.machine.disk import disks, tree_copies
 from allie.machine.files import atomic, lock, tree
 from allie.machine.roots import open_system
 
-_HELD = "held"  # in the base's book: the image that was rolled back from
 _PATIENCE = 600.0  # seconds
 
 
@@ -38,8 +37,8 @@ def wants_update(base: System, declared: Declared, root: str) -> str:
         if begun and begun.image == declared.image:
             return "an update was begun"
     present = other_systems.image_of(root)
-    held = (atomic.read(f"{base.systems}/{declared.name}/{_HELD}") or "").strip()
-    if not present or not declared.image or declared.image in (present, held):
+    left = record.image_rolled_back(base, declared.name)
+    if not present or not declared.image or declared.image in (present, left):
         return ""
     return f"allie.conf names the image {declared.image}, it has {present}"
 
@@ -55,44 +54,36 @@ def update(job: Job, *, in_place: bool = False, quick: bool = False) -> bool:
     with arrival.at_work(job) as root:
         if other_systems.in_place(declared, root):
             return _update_in_place(job, root, in_place, quick)
-        recover(base, declared, root, locked=True)
-        _must_be_there(declared, root)
-        _must_be_movable(declared, root)
+        _must_be_switchable(base, declared, root)
         part = other_systems.beside(root, "part")
         if not other_systems.note_of(part):  # else an earlier try goes on
-            found = up_to_date.compare(job, root, quick=quick)
-            if found == up_to_date.SAME:
+            if up_to_date.holds(job, root, quick=quick):
                 _stays(job, root)
                 return False
-            _begin(job, root, part, apart=found == up_to_date.LINKS)
-        _build(job, root, part)
+            _begin(job, root, part)
+        _build(job._replace(tree=part, like=root))
         _set_up(root, part)
         _switch(root, _PATIENCE)
-        atomic.remove(f"{other_systems.book(base, declared.name)}/{_HELD}")
+        record.note_rolled_back(base, declared.name, "")
         return True
 
 
 def rollback(base: System, declared: Declared) -> str:
     """Switch back to the tree before the last update, at once; the image that it has."""
-    with other_systems.held(base, declared.name), other_systems.opened(base, declared) as root:
+    with record.held(base, declared.name), other_systems.opened(base, declared) as root:
         if other_systems.in_place(declared, root):
-            raise UsageError(
-                f"{declared.name} lives in {declared.root}: there is no tree before it"
-            )
+            where = f"{declared.name} lives in {declared.root}"
+            raise UsageError(f"{where}: there is no tree before it")
         with fence.apart_from_users(declared, root):
-            recover(base, declared, root, locked=True)
-            _must_be_there(declared, root)
-            _must_be_movable(declared, root)
+            _must_be_switchable(base, declared, root)
             other = other_systems.beside(root, "other")
             if not os.path.isdir(other) or other_systems.name_in(other) != declared.name:
-                raise StateError(
-                    f"there is no tree of {declared.name} to go back to",
-                    "only an update leaves one",
-                )
+                missing = f"there is no tree of {declared.name} to go back to"
+                raise StateError(missing, "only an update leaves one")
             image = other_systems.image_of(root)
             with lock.held(open_system.open_system(root), "rollback"):
-                atomic.write(f"{other_systems.book(base, declared.name)}/{_HELD}", image + "\n")
-                _exchange(root, other)
+                record.note_rolled_back(base, declared.name, image)
+                atomic.swap(root, other, other_systems.beside(root, "away"))
             return other_systems.image_of(root)
 
 
@@ -101,13 +92,13 @@ def remove(base: System, declared: Declared) -> None:
 
     Raises Busy where a tick of it is running.
     """
-    with other_systems.held(base, declared.name):
+    with record.held(base, declared.name):
         if not declared.is_partition:
             with other_systems.opened(base, declared) as root:
                 with fence.apart_from_users(declared, root):
                     _remove_trees(declared, root)
                 fence.drop(base, declared, root)
-        tree.remove(other_systems.book(base, declared.name))
+        tree.remove(bound_disks.book(base, declared.name))
 
 
 def recover(base: System, declared: Declared, root: str, *, locked: bool = False) -> None:
@@ -118,7 +109,7 @@ def recover(base: System, declared: Declared, root: str, *, locked: bool = False
     if not _is_unsettled(root):
         return
     if not locked:
-        with other_systems.held(base, declared.name), fence.apart_from_users(declared, root):
+        with record.held(base, declared.name), fence.apart_from_users(declared, root):
             recover(base, declared, root, locked=True)
         return
     other, away = other_systems.beside(root, "other"), other_systems.beside(root, "away")
@@ -151,18 +142,15 @@ def _stays(job: Job, root: str) -> None:
     if other_systems.image_of(root) != job.declared.image:
         with lock.held(open_system.open_system(root), "update"):
             other_systems.record_image(root, job.declared.image)
-    atomic.remove(f"{other_systems.book(job.base, job.declared.name)}/{_HELD}")
+    record.note_rolled_back(job.base, job.declared.name, "")
 
 
-def _begin(job: Job, root: str, part: str, *, apart: bool) -> None:
-    """The tree to build in: a copy of the present one where that is free, else an empty one.
-
-    apart: an empty one in any case, since rsync leaves names together that are one file.
-    """
+def _begin(job: Job, root: str, part: str) -> None:
+    """The tree to build in: a copy of the present one where that is free, else an empty one."""
     tree_copies.discard(part)
     copy = other_systems.beside(root, "copy")
     tree_copies.discard(copy)
-    if not apart and tree_copies.copy(root, copy):
+    if tree_copies.copy(root, copy):
         atomic.sync_filesystem(copy)
         other_systems.write_note(copy, _note(job))
         os.rename(copy, part)
@@ -171,16 +159,16 @@ def _begin(job: Job, root: str, part: str, *, apart: bool) -> None:
     tree_copies.begin(part)
 
 
-def _build(job: Job, root: str, part: str) -> None:
-    """Make the new tree, without a copy of the present one where that is immutable in part."""
+def _build(job: Job) -> None:
+    """Make the new tree; without a copy of the present one where some of that cannot be changed."""
     try:
-        arrival.build(job, part, like=root)
+        arrival.build(job)
     except NotWritten as error:
         console.warn(f"{job.declared.name}: begun anew, without a copy: {error.message}")
-        tree_copies.discard(part)
-        tree_copies.begin(part)
-        other_systems.write_note(part, _note(job))
-        arrival.build(job, part, like=root)
+        tree_copies.discard(job.tree)
+        tree_copies.begin(job.tree)
+        other_systems.write_note(job.tree, _note(job))
+        arrival.build(job)
 
 
 def _note(job: Job) -> Note:
@@ -210,29 +198,8 @@ def _switch(root: str, patience: float = 0) -> None:
     with lock.held(open_system.open_system(root), "update", patience):
         own_files.keep(root, other, own_files.PEOPLES)
         atomic.sync_filesystem(other)
-        _exchange(root, other)
+        atomic.swap(root, other, other_systems.beside(root, "away"))
     other_systems.drop_note(root)
-
-
-def _exchange(root: str, other: str) -> None:
-    """Two trees change places: at once, or by renames that `recover` can end."""
-    if not atomic.exchange(root, other):
-        away = other_systems.beside(root, "away")
-        _rename(root, away)
-        try:
-            _rename(other, root)
-        except StateError:
-            os.rename(away, root)
-            raise
-        os.rename(away, other)
-        atomic.sync_directory(os.path.dirname(root))
-
-
-def _rename(tree: str, name: str) -> None:
-    try:
-        os.rename(tree, name)
-    except OSError as error:
-        raise StateError(f"cannot move {tree}: {error.strerror}", PROTECTED) from error
 
 
 def _update_in_place(job: Job, root: str, consent: bool, quick: bool) -> bool:
@@ -241,7 +208,7 @@ def _update_in_place(job: Job, root: str, consent: bool, quick: bool) -> bool:
     stands, _ = other_systems.standing(declared, root)
     if stands != other_systems.PARTIAL:
         _must_be_there(declared, root)
-        if up_to_date.compare(job, root, quick=quick) != up_to_date.OTHER:
+        if up_to_date.holds(job, root, quick=quick):
             _stays(job, root)
             return False
         if not consent:
@@ -250,12 +217,10 @@ def _update_in_place(job: Job, root: str, consent: bool, quick: bool) -> bool:
                 " and cannot be rolled back",
                 f"allie system update {declared.name} --in-place",
             )
-        inside = disks.users(root)
-        if inside:
-            raise StateError(f"{declared.name} is in use (pid {' '.join(map(str, inside[:5]))})")
+        _must_be_unused(root, declared.name)
         with lock.held(open_system.open_system(root), "update"):
             other_systems.write_note(root, _note(job))
-    arrival.build(job, root)
+    arrival.build(job._replace(tree=root))
     other_systems.drop_note(root)
     return True
 
@@ -263,13 +228,14 @@ def _update_in_place(job: Job, root: str, consent: bool, quick: bool) -> bool:
 def _must_be_there(declared: Declared, root: str) -> None:
     stands, why = other_systems.standing(declared, root)
     if stands != other_systems.THERE:
-        raise StateError(
-            f"{declared.name} is not there: {why}", f"allie system add {declared.name}"
-        )
+        name = declared.name
+        raise StateError(f"{name} is not there: {why}", f"allie system add {name}")
 
 
-def _must_be_movable(declared: Declared, root: str) -> None:
+def _must_be_switchable(base: System, declared: Declared, root: str) -> None:
     """Asked before an image is fetched that could never be switched to."""
+    recover(base, declared, root, locked=True)
+    _must_be_there(declared, root)
     if not tree_copies.can_move(root):
         raise StateError(
             f"{root} is in the lower layer of an overlayfs, where no directory can be moved",
@@ -277,26 +243,27 @@ def _must_be_movable(declared: Declared, root: str) -> None:
         )
 
 
+def _must_be_unused(root: str, name: str) -> None:
+    inside = disks.users(root)
+    if inside:
+        raise StateError(f"{name} is in use (pid {' '.join(map(str, inside[:5]))})")
+
+
 def _remove_trees(declared: Declared, root: str) -> None:
-    if os.path.isdir(root) and other_systems.standing(declared, root)[0] == other_systems.FOREIGN:
-        raise StateError(other_systems.standing(declared, root)[1], "nothing was removed")
+    stands, why = other_systems.standing(declared, root)
+    if os.path.isdir(root) and stands == other_systems.FOREIGN:
+        raise StateError(why, "nothing was removed")
     if other_systems.in_place(declared, root):
-        inside = disks.users(root)
-        if inside:
-            raise StateError(f"{root} is in use (pid {' '.join(map(str, inside[:5]))})")
+        _must_be_unused(root, root)
     if os.path.isdir(root) and lock.is_running(open_system.open_system(root)):
         raise Busy(f"a tick of {declared.name} is running", "try again")
     tree_copies.discard_aside(other_systems.beside(root, ""))
     gone = other_systems.beside(root, "gone")
     tree_copies.discard(gone)
-    trees = [
-        root,
-        *(other_systems.beside(root, each) for each in ("other", "part", "copy", "away")),
-    ]
-    there = filter(os.path.isdir, trees)
-    for each, moves in [
-        (each, tree_copies.can_move(each)) for each in there
-    ]:  # all are asked first
+    besides = ("other", "part", "copy", "away")
+    trees = [root, *(other_systems.beside(root, each) for each in besides)]
+    there = [(each, tree_copies.can_move(each)) for each in filter(os.path.isdir, trees)]
+    for each, moves in there:  # only now that all were asked
         if moves:
             os.rename(each, gone)  # a half removed tree is no system
         tree_copies.discard(gone)

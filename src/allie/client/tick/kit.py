@@ -10,7 +10,7 @@ import time
 
 from allie.client.state import records
 from allie.client.tick import part, report_text, whole_tick
-from allie.client.tick.whole_tick import Kit
+from allie.client.tick.whole_tick import Kit, Work
 from allie.core.change.report import Applied, Contact, Report
 from allie.core.errors import ATTENTION, DONE, FAULT, AllieError
 from allie.core.system import System
@@ -31,31 +31,17 @@ def do_part(here: System, name: str, *, ahead: bool = False) -> tuple[int, Appli
     return ATTENTION if done.problems or store.refused else DONE, done
 
 
-def overlay(here: System) -> int:
-    """00overlay, in the forked child of a tick."""
-    return _in_child(here, "overlay")
+def _work(part_name: str, *, ahead: bool = False) -> Work:
+    """Do a part in the forked child of a tick."""
+    return lambda here: _in_child(here, part_name, ahead=ahead)
 
 
-def overact(here: System) -> int:
-    """01overact, in the forked child of a tick."""
-    return _in_child(here, "overact")
-
-
-def _overlay_at_first(here: System) -> int:
-    """00overlay in the first tick of a system, whose overlays came with its image."""
-    return _in_child(here, "overlay", ahead=True)
-
-
-def _nothing(_: System) -> int:
-    """98systems in a system that another one looks after."""
-    return DONE
-
-
-PARTS = {"00overlay": overlay, "01overact": overact}
-_SYSTEMS = "98systems"
-_IDLE = {_SYSTEMS: lambda _: True}
-OF_ANOTHER = Kit({**PARTS, _SYSTEMS: _nothing}, _IDLE)
-_AT_FIRST = Kit({**OF_ANOTHER.work, "00overlay": _overlay_at_first}, _IDLE)
+# In a system that another one looks after, 98systems has nothing to do
+_SYSTEMS, _IDLE = {"98systems": lambda _: DONE}, {"98systems": lambda _: True}
+PARTS = {"00overlay": _work("overlay"), "01overact": _work("overact")}
+OF_ANOTHER = Kit({**PARTS, **_SYSTEMS}, _IDLE)
+# Its first tick: the overlays came with its image
+_AT_FIRST = Kit({**OF_ANOTHER.work, "00overlay": _work("overlay", ahead=True)}, _IDLE)
 
 
 def tick_of_another(here: System) -> int:
@@ -69,7 +55,7 @@ def first_tick_of_another(here: System) -> Report:
     return whole_tick.run(here, (), _AT_FIRST, first=True)
 
 
-def _in_child(here: System, name: str, *, ahead: bool = False) -> int:
+def _in_child(here: System, name: str, *, ahead: bool) -> int:
     try:
         return do_part(here, name, ahead=ahead)[0]
     except AllieError as error:

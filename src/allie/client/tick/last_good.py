@@ -1,6 +1,6 @@
 """The last good client: a copy of the archive with which a whole tick went well (RULES B9).
 
-Also the moment at which the unpacked code of older versions goes.
+After such a tick the unpacked code of older versions is removed, too.
 """
 
 from __future__ import annotations

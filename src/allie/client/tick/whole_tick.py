@@ -185,6 +185,8 @@ def _standing(
     if not due.due:
         why = due.why + _misread(headers)
         return Verdict(name, "satisfied", why, done.mtime if done else 0.0), None, headers
+    if done is None and headers.every != 0:
+        due = due._replace(why=done_files.cause(here, name) or due.why)
     keeps = known is not None and known.state in ("waiting", "failing", "satisfied")
     if keeps and known and (known.state != "satisfied" or headers.every == 0):
         return known._replace(state="due", why=due.why), script, headers
@@ -218,6 +220,8 @@ def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Ve
     except AllieError as error:
         ended = Ended(error.exit_code, 0.0, str(error))
     verdict = _verdict(tick, script, headers, ended)
+    cause = "" if work or verdict.state == "satisfied" else done_files.cause(here, name)
+    verdict = verdict._replace(why=f"{verdict.why}; {cause}") if cause else verdict
     if not (work and here.is_base):
         tick.pins.renew()
     try:
@@ -250,7 +254,7 @@ def _misread(headers: Headers) -> str:
 
 
 def _kit_work(tick: _Tick, script: Script) -> Work | None:
-    """The work of a stub, if the script is one, byte for byte, and root's; or should be one."""
+    """What a stub does, if the script is the kit's, byte for byte, and root's; or is damaged."""
     if script.name not in tick.kit.work:
         return None
     if _digest(script) not in stubs.DIGESTS:

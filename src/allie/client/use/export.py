@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import stat
 
 from allie.core.conf import settings
 from allie.core.errors import StateError
@@ -16,7 +15,6 @@ from allie.machine.confined import userland
 from allie.machine.files import atomic
 from allie.machine.roots import within
 
-_FOLDERS = ("usr/local/bin", "usr/bin", "bin", "usr/local/sbin", "usr/sbin", "sbin")
 _SIGN = "# made by: allie export "
 _SHIM = """\
 #!/bin/sh
@@ -31,14 +29,12 @@ def find_program(root: str, program: str) -> str:
 
     Raises StateError where it is not there.
     """
-    places = [program.lstrip("/")] if program.startswith("/") else []
-    places = places or [f"{folder}/{program}" for folder in _FOLDERS]
-    for place in places:
-        st = within.status(root, place)
-        if st and stat.S_ISREG(st.st_mode) and st.st_mode & 0o111:
-            return f"/{place}"
-    looked = program if program.startswith("/") else " ".join(f"/{each}" for each in _FOLDERS)
-    raise StateError(f"there is no program {program} in {root}", f"looked for: {looked}")
+    found = within.program(root, program)
+    if not found:
+        places = [program] if program.startswith("/") else [f"/{each}" for each in within.PROGRAMS]
+        hint = f"looked for: {' '.join(places)}"
+        raise StateError(f"there is no program {program} in {root}", hint)
+    return f"/{found}"
 
 
 def default_folder() -> str:
@@ -60,12 +56,7 @@ def write_shim(system: str, program: str, path: str) -> None:
             "--as NAME gives the program another name, --to DIR another place",
         )
     words = f"{system} {shlex.quote(program)}"
-    text = _SHIM.format(
-        sign=_SIGN,
-        words=words,
-        inside=userland.COMMAND,
-        system=system,
-        program=shlex.quote(program),
-    )
+    names = {"inside": userland.COMMAND, "system": system, "program": shlex.quote(program)}
+    text = _SHIM.format(sign=_SIGN, words=words, **names)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     atomic.write(path, text, 0o755)

@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from allie.client.boot import kernels
 from allie.client.situation import bound_disks
 from allie.client.use import enter
 from allie.core.conf import system_roots
@@ -26,7 +25,7 @@ from allie.machine.disk import disks, loop
 from allie.machine.files import atomic, lock, tree
 from allie.machine.mounts import mount_table
 from allie.machine.programs import process
-from allie.machine.roots import open_system, paths
+from allie.machine.roots import kernels, open_system, paths, within
 
 PROGRAM = "qemu-system-x86_64"
 PACKAGES = "qemu-system-x86 (apt, pacman), qemu-system-x86-core (dnf) or qemu-x86 (zypper)"
@@ -63,20 +62,16 @@ def argv(machine: VirtualMachine, accel: str) -> list[str]:
     """QEMU's command line: the serial console on this terminal, a network behind the host's."""
     cpu = "host" if accel == "kvm" else "qemu64"
     options = "root=/dev/vda rw fstab=no console=ttyS0"
+    layer = "off" if machine.keep else "on"
     return [
         *(PROGRAM, "-accel", "kvm" if accel == "kvm" else "tcg,thread=multi", "-cpu", cpu),
         *("-m", str(machine.memory), "-smp", str(machine.cpus), "-display", "none", "-no-reboot"),
-        *("-drive", _drive(machine)),
+        *("-drive", f"file={machine.disk},format=raw,if=virtio,snapshot={layer}"),
         *("-nic", "user,model=virtio-net-pci", "-device", "virtio-rng-pci"),
         *("-chardev", f"stdio,id=term,mux=on,signal=off,logfile={machine.log}"),
         *("-serial", "chardev:term", "-mon", "chardev=term"),
         *("-kernel", machine.kernel, "-initrd", machine.initrd, "-append", options),
     ]
-
-
-def _drive(machine: VirtualMachine) -> str:
-    layer = "off" if machine.keep else "on"
-    return f"file={machine.disk},format=raw,if=virtio,snapshot={layer}"
 
 
 def boot(name: str, memory: int, cpus: int, accel: str, *, keep: bool = False) -> int:
@@ -105,9 +100,8 @@ def _boot(source: FoundSystem, machine: VirtualMachine, name: str, accel: str) -
         disk = _hold(source.device) if keep else os.open(source.device, os.O_RDONLY | os.O_CLOEXEC)
     files = [disk, kernel, initrd, log]
     names = [f"/proc/self/fd/{each}" for each in files]
-    disk_name = source.device or names[0]
-    whole = machine._replace(disk=disk_name, kernel=names[1], initrd=names[2], log=names[3])
-    return _run(whole, files, accel)
+    at = machine._replace(disk=source.device or names[0], kernel=names[1], initrd=names[2])
+    return _run(at._replace(log=names[3]), files, accel)
 
 
 def find(name: str, stack: ExitStack) -> FoundSystem:
@@ -144,12 +138,12 @@ def _take_kernel(root: str, kernel: int, initrd: int) -> str:
         raise StateError(f"neither {root}/boot nor /boot holds a kernel with its initramfs")
     chosen = found[0]
     for path, target in ((chosen.vmlinuz, kernel), (chosen.initrd, initrd)):
-        with kernels.opened(root if own else "/", path) as source:
+        with within.opened(root if own else "/", path) as source:
             while data := os.read(source, _COPY):
                 os.write(target, data)
     if own:
         return ""
-    console.warn(f"no kernel in {root}: booting with {chosen.vmlinuz}")
+    console.warn(f"no kernel in {root}: booting with /{chosen.vmlinuz}")
     return f"{_MODULES}/{chosen.release}"
 
 

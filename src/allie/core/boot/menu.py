@@ -1,7 +1,8 @@
 """The boot menu as a value: its entries, and the variables that say which one is booted next.
 
-core.boot.grub renders them for GRUB, core.boot.boot_loader_spec for systemd-boot. The variables
-have the names that they have in GRUB's environment block, which GRUB and ALLiE both write:
+core.boot.grub_config renders them for GRUB, core.boot.boot_loader_spec for systemd-boot. The
+variables have the names that they have in GRUB's environment block, which GRUB and ALLiE both
+write:
 
     allie_default   the entry that is booted, by its id (system/release)
     allie_pin       the default, where a person chose this very kernel: it outlives newer ones

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from allie.core.errors import StateError
+from allie.core.errors import PROTECTED, StateError
 
 _CWD, _EXCHANGE = -100, 2  # linux/fcntl.h: AT_FDCWD, linux/fs.h: RENAME_EXCHANGE
 _MOST = 64 << 20  # bytes: a ledger of 100,000 paths takes 30 MB
@@ -114,6 +114,26 @@ def exchange(one: str, other: str) -> bool:
         return False
     sync_directory(os.path.dirname(one))
     return True
+
+
+def swap(one: str, other: str, away: str) -> None:
+    """Let two paths of one file system swap what they name, else by renames, `one` first to `away`.
+
+    Then nothing is at `one` for a moment. Killed between them, what was there is at `away`.
+    """
+    if exchange(one, other):
+        return
+    try:
+        os.rename(one, away)
+        try:
+            os.rename(other, one)
+        except OSError:
+            os.rename(away, one)
+            raise
+        os.rename(away, other)
+    except OSError as error:
+        raise StateError(f"cannot move {one}: {error.strerror}", PROTECTED) from error
+    sync_directory(os.path.dirname(one))
 
 
 def remove(path: str) -> bool:

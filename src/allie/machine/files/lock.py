@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from allie.core.errors import Busy, StateError
@@ -30,16 +30,29 @@ def held(system: System, verb: str, patience: float = 0) -> Iterator[int]:
     if is_inside(system):
         yield int(os.environ[INHERITED])
         return
-    descriptor = os.open(system.state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    if not take(descriptor, patience):
-        os.close(descriptor)
-        raise Busy(f"another tick of this system is running: {_holder(system)}", "wait for its end")
-    try:
+    with of_directory(system.state, lambda: _busy(system), patience=patience) as descriptor:
         _sign(system, verb)
         yield descriptor
+
+
+@contextmanager
+def of_directory(
+    path: str, busy: Callable[[], Busy], flags: int = 0, patience: float = 0
+) -> Iterator[int]:
+    """Hold the lock that a directory is: yields its descriptor. Raises what `busy` makes.
+
+    flags: more of them to open it with. patience: as for `held`.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | flags)
+    try:
+        if not take(descriptor, patience):
+            raise busy()
+        try:
+            yield descriptor
+        finally:
+            # A child that hangs in the kernel, and was left behind, has the same open directory.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
-        # A child that hangs in the kernel, and was left behind, has the same open directory.
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
@@ -116,10 +129,12 @@ def _sign(system: System, verb: str) -> None:
         pass
 
 
-def _holder(system: System) -> str:
+def _busy(system: System) -> Busy:
+    who = "its holder left no note"
     try:
         note = json.loads(atomic.read(f"{system.run}/holder") or "")
         since = time.strftime("%H:%M:%S", time.localtime(note["start"]))
-        return f"{note['verb']}, pid {note['pid']}, since {since}"
+        who = f"{note['verb']}, pid {note['pid']}, since {since}"
     except (ValueError, KeyError, TypeError):
-        return "its holder left no note"
+        pass
+    return Busy(f"another tick of this system is running: {who}", "wait for its end")

@@ -21,6 +21,7 @@ from allie.core.errors import PathRefused, StateError
 from allie.machine.files import atomic, tree
 from allie.machine.roots import clone, paths
 
+PROGRAMS = ("usr/local/bin", "usr/bin", "bin", "usr/local/sbin", "usr/sbin", "sbin")
 LARGEST = 1 << 20  # bytes of a file of settings
 _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -74,6 +75,19 @@ def is_file(top: str, path: str) -> bool:
     """Whether a path leads to a regular file in the tree."""
     st = status(top, path)
     return st is not None and _is_file(st)
+
+
+def program(top: str, name: str) -> str:
+    """Where a tree has a program, relative to its top; "" if it has none of that name.
+
+    name: as it is typed, or its whole path.
+    """
+    places = [name.lstrip("/")] if name[:1] == "/" else [f"{each}/{name}" for each in PROGRAMS]
+    for place in places:
+        st = status(top, place)
+        if st and _is_file(st) and st.st_mode & 0o111:
+            return place
+    return ""
 
 
 def names(top: str, path: str) -> list[str]:

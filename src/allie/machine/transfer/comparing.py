@@ -5,43 +5,29 @@ The argv builders and the reader of the answer are pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from allie.core.value import Value
 from allie.machine.transfer import rsync
-from allie.machine.transfer.rsync import Version
+from allie.machine.transfer.image_fetch import Transfer
 
 _WIDTH = 12  # of what stands before a name: %i and a space
 
 
-def whole(
-    able: Version,
-    reach: list[str],
-    wanted: str,
-    tree: str,
-    excluded: Sequence[str],
-    *,
-    quick: bool = False,
-) -> list[str]:
+def whole(what: Transfer) -> list[str]:
     """How does a tree differ from an image? A line for each thing in the image, equal or not.
 
-    A directory's time is no difference: it moves with whatever is placed there. quick: a file of
-    the same size and time is equal; else contents are compared.
+    A directory's time is no difference: it moves with whatever is placed there. A file of the same
+    size and time is equal, unless the options say BY_CONTENT.
     """
-    flags = [*rsync.archive_flags(able), "-O", "-n", "-ii", "--delete", "--outbuf=L"]
-    flags += ["--out-format=%i %n\t%L", *(f"--exclude={pattern}" for pattern in excluded)]
-    flags += [] if quick else [rsync.BY_CONTENT]
-    return ["rsync", *flags, *reach, "--", f"{wanted}/", f"{tree}/"]
+    flags = [*rsync.archive_flags(what.able), "-O", "-n", "-ii", "--delete", "--outbuf=L"]
+    flags += ["--out-format=%i %n\t%L", *(f"--exclude={pattern}" for pattern in what.excluded)]
+    return ["rsync", *flags, *what.options, *what.reach, "--", f"{what.source}/", f"{what.into}/"]
 
 
-def some(
-    able: Version, reach: list[str], wanted: str, tree: str, *, quick: bool = False
-) -> list[str]:
+def some(what: Transfer) -> list[str]:
     """The same of the names on standard input alone; no output where they are equal."""
-    flags = [*rsync.archive_flags(able), "-O", "-n", "--no-H", "--from0", "--files-from=-"]
+    flags = [*rsync.archive_flags(what.able), "-O", "-n", "--no-H", "--from0", "--files-from=-"]
     flags += ["--no-implied-dirs", "--out-format=%i %n\t%L"]
-    flags += [] if quick else [rsync.BY_CONTENT]
-    return ["rsync", *flags, *reach, "--", f"{wanted}/", f"{tree}/"]
+    return ["rsync", *flags, *what.options, *what.reach, "--", f"{what.source}/", f"{what.into}/"]
 
 
 class Compared(Value):
@@ -50,14 +36,13 @@ class Compared(Value):
     name: str  # relative to the tree
     differs: bool
     gone: bool  # the image does not have it
-    links: bool  # it is one more name of a file that was named before
 
 
 def parse(line: bytes) -> Compared | None:
     """Read one line; None if it is something else that rsync, or the server, had to say.
 
     >>> parse(b".f          etc/motd\\t")
-    Compared(name='etc/motd', differs=False, gone=False, links=False)
+    Compared(name='etc/motd', differs=False, gone=False)
     >>> parse(b"hf          b\\t => a").differs  # not yet the same file
     True
     """
@@ -67,4 +52,4 @@ def parse(line: bytes) -> Compared | None:
     item = named[:_WIDTH].rstrip()
     links, gone = item[:1] == b"h", item[:1] == b"*"
     differs = len(item) > len(b".f") or item[:1] not in (b".", b"h") or (links and bool(other))
-    return Compared(rsync.plain_name(named[_WIDTH:]), differs, gone, links)
+    return Compared(rsync.plain_name(named[_WIDTH:]), differs, gone)

@@ -11,7 +11,7 @@ from allie.core.errors import PathRefused, UsageError, did_you_mean
 from allie.core.names import facts
 from allie.core.value import Value
 from allie.machine.files import atomic, tree
-from allie.machine.roots import paths, within
+from allie.machine.roots import kernels, paths, within
 from allie.server.images import draft
 
 
@@ -85,7 +85,7 @@ def describe(store: str, name: str) -> Image:
         release.id,
         release.version,
         release.pretty or f"{release.id} {release.version}".strip(),
-        _kernels(top),
+        tuple(sorted(kernels.releases(top))),
     )
 
 
@@ -121,13 +121,3 @@ def mentions(store: str, name: str) -> list[str]:
     if os.path.isdir(f"{store}/overlays/{name}"):
         found.append(f"overlays/{name}")
     return found
-
-
-def _kernels(top: str) -> tuple[str, ...]:
-    """The versions of the kernels in an image, from their modules, else from /boot."""
-    start = "vmlinuz-"
-    there = within.names(top, "lib/modules")
-    there = there or [
-        name[len(start) :] for name in within.names(top, "boot") if name.startswith(start)
-    ]
-    return tuple(sorted(there))

@@ -55,10 +55,8 @@ def begun(store: str, name: str) -> Iterator[Draft]:
     _need_no_mount(top)
     os.makedirs(os.path.dirname(top), 0o700, exist_ok=True)
     os.makedirs(top, 0o700, exist_ok=True)
-    descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if not lock.take(descriptor):
-            raise Busy(f"somebody else is working on image {name}", "wait until that has ended")
+    busy = Busy(f"somebody else is working on image {name}", "wait until that has ended")
+    with lock.of_directory(top, lambda: busy):
         if not os.path.exists(f"{top}/boot"):
             atomic.write(f"{top}/boot", "", durable=False)
         try:
@@ -66,8 +64,6 @@ def begun(store: str, name: str) -> Iterator[Draft]:
             yield Draft(image, top, f"{top}/tree", f"{top}/old", f"{top}/source")
         finally:
             _tidy(top)
-    finally:
-        os.close(descriptor)
 
 
 def fresh(work: Draft) -> None:
@@ -102,11 +98,8 @@ def switch(work: Draft) -> None:
     os.chmod(work.tree, os.stat(work.tree).st_mode & 0o755 | 0o555)
     atomic.sync_filesystem(work.tree)
     if os.path.lexists(work.image):
-        if atomic.exchange(work.tree, work.image):
-            os.rename(work.tree, work.old)
-        else:  # for a moment there is no such image; a PC that asks just then asks again
-            os.rename(work.image, work.old)
-            os.rename(work.tree, work.image)
+        atomic.swap(work.image, work.tree, work.old)
+        os.rename(work.tree, work.old)
     else:
         os.rename(work.tree, work.image)
     atomic.sync_directory(os.path.dirname(work.image))

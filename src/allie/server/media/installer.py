@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from allie.core.boot import menu
 from allie.core.errors import Busy, StateError, UsageError
 from allie.core.value import Value
 from allie.machine import libc
@@ -28,8 +27,9 @@ from allie.machine.files import atomic, lock, tree
 from allie.machine.mounts import mount_call
 from allie.machine.mounts.mount_call import BIND, NEWIPC, NEWNET, NODEV, NOSUID, REMOUNT
 from allie.machine.programs import capabilities, process
-from allie.machine.roots import within
+from allie.machine.roots import kernels, within
 from allie.machine.transfer import image_fetch, rsync
+from allie.machine.transfer.image_fetch import Transfer
 from allie.server import kit
 from allie.server.images import catalogue
 from allie.server.media import iso
@@ -37,7 +37,6 @@ from allie.server.media import iso
 FILES = ("vmlinuz", "initrd", iso.NAME)
 _OWN = "allie-installer"  # our directory in the layer
 _TEXTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "initramfs")
-_PLACES = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
 
 # What must be in the image, and the package of Debian that has it.
 NEEDED = {
@@ -131,7 +130,7 @@ def lacking(there: set[str]) -> list[str]:
 
 def need_programs(image: str, name: str) -> None:
     """Raise StateError where the image lacks what an installer is made of."""
-    there = {each for each in NEEDED if _has(image, each)}
+    there = {each for each in NEEDED if within.program(image, each)}
     packages = lacking(there)
     if packages:
         hint = f"install in it: {' '.join(packages)}"
@@ -142,19 +141,14 @@ def need_programs(image: str, name: str) -> None:
 
 def _release(image: str, name: str) -> str:
     """The newest kernel that the image has with its modules."""
-    modules = within.names(image, "lib/modules")
-    releases = [each for each in modules if within.is_file(image, f"boot/vmlinuz-{each}")]
-    release = max(releases, key=menu.newest_first, default="")
-    if not release:
-        raise StateError(
-            f"image {name} has no kernel (boot/vmlinuz-* with its lib/modules)",
-            "install in it: linux-image-amd64; linux-image-cloud-amd64 is for virtual machines",
-        )
-    return release
-
-
-def _has(image: str, program: str) -> bool:
-    return any(within.is_file(image, f"{place}/{program}") for place in _PLACES)
+    for release in kernels.releases(image):
+        kernel, modules = f"boot/vmlinuz-{release}", f"lib/modules/{release}"
+        if within.is_file(image, kernel) and within.status(image, modules):
+            return release
+    raise StateError(
+        f"image {name} has no kernel (boot/vmlinuz-* with its lib/modules)",
+        "install in it: linux-image-amd64; linux-image-cloud-amd64 is for virtual machines",
+    )
 
 
 def _take(top: str, path: str, target: str) -> None:
@@ -226,7 +220,8 @@ def _inside(image: str, work: str, argv: list[str]) -> int:
     options = f"lowerdir={_plain(image)},upperdir={work}/upper,workdir={work}/layer"
     if not mount_call.mount("overlay", root, "overlay", NOSUID | NODEV, options):
         able = rsync.version(f"{work}/rsync")
-        process.run(image_fetch.bring(able, [], image, f"{work}/root"), check=True)
+        argv = image_fetch.command(Transfer(able, [], image, f"{work}/root"))
+        process.run(argv, check=True)
         mount_call.need(f"{work}/root", root, "", BIND)
         mount_call.need("none", root, "", BIND | REMOUNT | NOSUID | NODEV)
     within.remove(root, _OWN)
@@ -260,29 +255,21 @@ def _beside(target: str) -> Iterator[str]:
     os.makedirs(above, exist_ok=True)
     work = f"{above}/.{name}.part"
     os.makedirs(work, 0o700, exist_ok=True)
-    descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        if not lock.take(descriptor):
-            raise Busy(f"somebody else is making {target}", "wait until that has ended")
-        for each in os.listdir(work):
-            tree.remove(f"{work}/{each}")
-        yield work
-        tree.remove(work)
-    except BaseException:
-        if lock.take(descriptor):
+    busy = Busy(f"somebody else is making {target}", "wait until that has ended")
+    with lock.of_directory(work, lambda: busy, os.O_NOFOLLOW):
+        try:
+            for each in os.listdir(work):
+                tree.remove(f"{work}/{each}")
+            yield work
+        finally:
             tree.remove(work)
-        raise
-    finally:
-        os.close(descriptor)
 
 
 def _put(new: str, target: str) -> None:
     """Make the new directory the target, once it is on the disk."""
     atomic.sync_filesystem(new)
-    if not os.path.lexists(target):
+    if os.path.lexists(target):
+        atomic.swap(target, new, f"{new}.old")
+    else:
         os.rename(new, target)
-    elif not atomic.exchange(new, target):
-        old = f"{new}.old"
-        os.rename(target, old)
-        os.rename(new, target)
-    atomic.sync_directory(os.path.dirname(target))
+        atomic.sync_directory(os.path.dirname(target))

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from allie.core.boot import menu
-from allie.core.errors import AllieError, StateError
+from allie.core.errors import AllieError
 from allie.core.value import Value
 from allie.machine.roots import paths, within
 
@@ -36,41 +33,31 @@ _NEVER = ("rescue", "fallback")
 
 
 class Kernel(Value):
-    """A kernel of a system, and where its files are."""
+    """A kernel of a system, and where its files are: real paths, relative to the system's root."""
 
     release: str
     vmlinuz: str
     initrd: str
 
 
-@contextmanager
-def opened(root: str, path: str) -> Iterator[int]:
-    """A file of a root, by the path as `found` gives it: regular, reached through no link.
-
-    Raises StateError, PathRefused.
-    """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        with paths.parent_descriptor(root, path[len(root.rstrip("/")) + 1 :]) as (above, name):
-            file = os.open(name, flags, dir_fd=above)
-    except OSError as error:
-        raise StateError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise StateError(f"{path} is no regular file", "put the kernel there, or remove it")
-        yield file
-    finally:
-        os.close(file)
-
-
 def cmdline(root: str) -> str:
     """What a root's /etc/kernel/cmdline says; "" where it has none that can be read."""
-    inside = paths.Inside(root)
     try:
-        with opened(root, inside.prefix + inside.file("etc/kernel/cmdline")) as file:
+        with within.opened(root, "etc/kernel/cmdline") as file:
             return os.read(file, _MOST).decode(errors="surrogateescape")
     except (AllieError, OSError):
         return ""
+
+
+def releases(root: str) -> list[str]:
+    """Of which kernels a root has the modules, else which /boot names, newest first.
+
+    With or without an initramfs: `found` has those that can be booted as they are.
+    """
+    start = "vmlinuz-"
+    in_boot = (name for name in within.names(root, "boot") if name.startswith(start))
+    there = within.names(root, "lib/modules") or [name[len(start) :] for name in in_boot]
+    return sorted(there, key=menu.newest_first, reverse=True)
 
 
 def found(root: str) -> list[Kernel]:
@@ -124,9 +111,7 @@ def _kernel(root: str, release: str, vmlinuz: str, initrd: str) -> Kernel | None
     """A kernel, if both its files are there; links are followed inside the root."""
     if not all(within.is_file(root, each) for each in (vmlinuz, initrd)):
         return None
-    inside = paths.Inside(root)
-    files = [inside.prefix + inside.file(each) for each in (vmlinuz, initrd)]
-    return Kernel(release, *files)
+    return Kernel(release, *(paths.Inside(root).file(each) for each in (vmlinuz, initrd)))
 
 
 def _is_machine_id(name: str) -> bool:

@@ -1,17 +1,18 @@
-"""Put a boot loader on a disk, out of the parts that the installed system brings.
+"""GRUB: its menu on the boot partition, and GRUB itself on a disk, for BIOS and for UEFI.
 
-That is GRUB, for BIOS and for UEFI, or systemd-boot, for UEFI. What it boots is the menu on the
-boot partition (client.boot.menu_partition), which GRUB finds by its label, and which systemd-boot
-lies on. All that either needs is in one file, so it is installed once, and never again for a kernel
-or a system. It needs neither udev, grub-install nor bootctl, which look at the machine that runs
-now.
+GRUB finds the boot partition by its label. All that it needs to get there is in one file, which is
+made of the parts that the installed system brings: so it is installed once, and never again for a
+kernel or a system. It takes neither udev nor grub-install: they look at the machine that runs now.
 """
 
 from __future__ import annotations
 
 import os
 
-from allie.core.boot import disk_layout
+from allie.client.boot.boot_loader import BootLoader, Written
+from allie.client.boot.systemd_boot import FALLBACK, put
+from allie.core.boot import disk_layout, grub_config
+from allie.core.boot.menu import MenuEntry
 from allie.core.conf import system_roots
 from allie.core.errors import StateError
 from allie.core.system import System
@@ -19,8 +20,7 @@ from allie.machine.disk import disks
 from allie.machine.disk.disks import Partition
 from allie.machine.files import atomic
 from allie.machine.programs import process
-from allie.machine.roots import open_system, volume
-from allie.machine.roots.volume import Volume
+from allie.machine.roots import open_system, volume, within
 
 _MODULES = (
     "part_gpt ext2 fat search search_label search_fs_uuid loadenv configfile normal linux test echo"
@@ -29,13 +29,6 @@ _MODULES = (
 _EARLY = f"search --no-floppy --set=root --label {system_roots.BOOT_LABEL}\n" + (
     "set prefix=($root)/grub\nconfigfile ($root)/grub/grub.cfg\n"
 )
-_FALLBACK = "EFI/BOOT/BOOTX64.EFI"  # what every firmware tries (UEFI 3.5.1.1)
-SYSTEMD_PACKAGES = (
-    "put it in its image: systemd-boot-efi (since Debian 12 and Ubuntu 24.04), before that systemd;"
-    " in Fedora systemd-boot-unsigned"
-)
-_SYSTEMD = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
-_SYSTEMD_OWN = "EFI/systemd/systemd-bootx64.efi"  # where bootctl(1) looks for it
 _GRUB = ("usr/lib/grub", "usr/share/grub2", "usr/lib/grub2")  # SUSE's are the last two
 _SECTOR = 512
 # GRUB's include/grub/i386/pc/boot.h: what is written into the first sectors of its two parts
@@ -43,47 +36,55 @@ _KERNEL_SECTOR = slice(0x5C, 0x64)
 _DRIVE_CHECK = slice(0x66, 0x68)
 _BPB, _PARTITIONS = slice(0x03, 0x5A), slice(0x1B8, 0x1FE)  # of the sector that is there: kept
 _FIRST_BLOCK = slice(0x1F4, 0x1FC)
+_CFG, _ENV = "grub/grub.cfg", "grub/grubenv"
 
 
-def install(root: str, disk: str, esp: str) -> list[str]:
-    """Put GRUB on a disk that ALLiE laid out; for which firmware: "BIOS", "UEFI".
+class Grub(BootLoader):
+    """GRUB, on an ext4 of its own."""
 
-    root: the system whose GRUB is taken. esp: the device of the EFI system partition, or "".
-    Raises StateError where the root has no GRUB or the disk no place for it, ProgramFailed.
-    """
-    here = open_system.open_system(root)
-    done = []
-    spot = _spot(disk)
-    if spot and _modules(here, "i386-pc") and not (esp and no_bios(disk)):
-        core = _image(here, "i386-pc", ["biosdisk"])
-        boot = atomic.read_bytes(here.at(f"{_modules(here, 'i386-pc')}/boot.img")) or b""
-        _write_bios(disk, spot, boot, core)
-        done.append("BIOS")
-    if esp and _modules(here, "x86_64-efi"):
-        _write_esp(here, esp, _image(here, "x86_64-efi", ["efi_gop", "efi_uga"]))
-        done.append("UEFI")
-    if not done:
-        raise StateError(
-            f"the system in {root} has no GRUB for this disk",
-            "put grub-common with grub-pc-bin and grub-efi-amd64-bin (Debian's names) in its image",
-        )
-    return done
+    def read(self) -> Written:
+        cfg = self.boot.text(_CFG)
+        env = grub_config.parse_env(self.boot.read(_ENV) or b"")
+        return Written(tuple(grub_config.ids_in(cfg)), frozenset(grub_config.kernels_in(cfg)), env)
 
+    def write(self, entries: list[MenuEntry], env: dict[str, str]) -> bool:
+        self.boot.make("grub")
+        text = grub_config.config(entries)
+        changed = self.boot.text(_CFG) != text
+        if changed:
+            self.boot.write(_CFG, text)
+            self.settle()
+        return self.write_env(env) or changed
 
-def install_systemd_boot(root: str, boot: Volume) -> list[str]:
-    """Put systemd-boot on the mounted boot partition, which is FAT; for which firmware: "UEFI".
+    def write_env(self, env: dict[str, str]) -> bool:
+        block = grub_config.format_env(env)
+        if self.boot.read(_ENV) == block:
+            return False
+        self.boot.write(_ENV, block)
+        self.settle()
+        return True
 
-    root: the system whose systemd-boot is taken. Raises StateError where it has none.
-    """
-    image = atomic.read_bytes(open_system.open_system(root).at(_SYSTEMD))
-    if not image:
-        raise StateError(
-            f"the system in {root} has no systemd-boot: no {_SYSTEMD}", SYSTEMD_PACKAGES
-        )
-    for path in (_SYSTEMD_OWN, _FALLBACK):
-        _put(boot, path, image)
-    boot.sync()
-    return ["UEFI"]
+    def settle(self) -> None:
+        self.boot.settle()  # GRUB replays no journal
+
+    def install(self, root: str, disk: str, esp: str) -> list[str]:
+        here = open_system.open_system(root)
+        done = []
+        spot, modules = _spot(disk), _modules(here, "i386-pc")
+        if spot and modules and not (esp and no_bios(disk)):
+            boot = atomic.read_bytes(here.at(f"{modules}/boot.img")) or b""
+            _write_bios(disk, spot, boot, _image(here, "i386-pc", ["biosdisk"]))
+            done.append("BIOS")
+        if esp and _modules(here, "x86_64-efi"):
+            _write_esp(here, esp, _image(here, "x86_64-efi", ["efi_gop", "efi_uga"]))
+            done.append("UEFI")
+        if not done:
+            raise StateError(
+                f"the system in {root} has no GRUB for this disk",
+                "put grub-common with grub-pc-bin and grub-efi-amd64-bin (Debian's names) in its"
+                " image",
+            )
+        return done
 
 
 def with_start(core: bytes, sector: int) -> bytes:
@@ -118,9 +119,7 @@ def _modules(here: System, platform: str) -> str:
 
 def _image(here: System, platform: str, modules: list[str]) -> bytes:
     """GRUB in one file, made by the system's own grub-mkimage."""
-    program = (
-        "grub2-mkimage" if os.path.exists(here.at("usr/bin/grub2-mkimage")) else "grub-mkimage"
-    )
+    program = "grub2-mkimage" if within.program(here.root, "grub2-mkimage") else "grub-mkimage"
     os.makedirs(here.state, 0o700, exist_ok=True)
     early = f"{here.state}/grub.cfg"
     out = f"{here.state}/grub.img"
@@ -169,11 +168,5 @@ def _write_esp(here: System, esp: str, image: bytes) -> None:
     """Put GRUB where the firmware looks for it."""
     at, way = f"{here.run}/esp", disks.AS_FAT
     with disks.mounted(esp, at, way), volume.opened(at, way.flags) as there:
-        _put(there, _FALLBACK, image)
+        put(there, FALLBACK, image)
         there.sync()
-
-
-def _put(there: Volume, path: str, image: bytes) -> None:
-    """A program for the firmware, on an EFI system partition."""
-    there.make(os.path.dirname(path))
-    there.write(path, image)
