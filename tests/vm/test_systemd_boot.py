@@ -56,11 +56,13 @@ touch -d @1700000001 /boot/*
 for each in 1 2; do python3 - <<END
 import sys
 sys.path.insert(0, "/usr/local/bin/allie")
-from allie.client import bootmenu, systems
-from allie.machine import locate
-here = locate.open_system()
-with bootmenu.opened(here) as boot:
-    print("changed", bootmenu.refresh(here, systems.settings_of(here), boot).changed)
+from allie.client.boot import menu_partition
+from allie.client.situation import settings_in_force
+from allie.machine.roots import open_system
+here = open_system.open_system()
+with menu_partition.opened(here) as boot:
+    made = menu_partition.refresh(here, settings_in_force.settings_of(here), boot)
+    print("changed", made.changed)
 END
 done
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from allie.cli import options
 from allie.client.boot import loader_files, menu_partition
-from allie.client.situation import bound_disks, other_systems
+from allie.client.situation import bound_disks, settings_in_force
 from allie.core.boot import menu
 from allie.core.errors import DONE, UsageError, did_you_mean
 from allie.core.value import TYPE_CHECKING
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     with menu_partition.opened(here) as boot:
         if not args.system:
             return _list(boot, json=args.json)
-        made = menu_partition.refresh(here, other_systems.settings_of(here), boot)
+        made = menu_partition.refresh(here, settings_in_force.settings_of(here), boot)
         ids = [each.id for each in made.entries]
         entry = menu.find(ids, args.system)
         if not entry:

@@ -6,7 +6,7 @@ import os
 from types import ModuleType
 
 from allie.cli import options
-from allie.client.situation import other_systems
+from allie.client.situation import other_systems, settings_in_force
 from allie.core.errors import StateError
 from allie.core.value import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def run(module: ModuleType, args: argparse.Namespace) -> int:
     """Run a verb with the named system's root, which is mounted for it if it is a partition."""
     base = options.system_of(args)
-    declared = other_systems.find(other_systems.settings_of(base), args.sibling)
+    declared = other_systems.find(settings_in_force.settings_of(base), args.sibling)
     with other_systems.opened(base, declared) as root:
         stands, why = other_systems.standing(declared, root)
         if stands != other_systems.THERE:

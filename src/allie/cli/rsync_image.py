@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 
 from allie.cli import options
-from allie.client.mirror import generation
-from allie.client.situation import grounds
+from allie.client.situation import settings_in_force
 from allie.core.conf import settings as configuration
 from allie.core.errors import DONE, UsageError
 from allie.core.value import TYPE_CHECKING
@@ -19,7 +18,6 @@ from allie.machine import console
 from allie.machine.files import atomic
 from allie.machine.programs import process
 from allie.machine.programs.process_groups import Bounds
-from allie.machine.roots import open_system
 from allie.machine.transfer import image_fetch, rsync
 
 if TYPE_CHECKING:
@@ -49,8 +47,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.dir} is a system; an overlay is laid over it by its tick", hint)
     stall, store = configuration.DEFAULT_STALL, args.store
     if not store:
-        open_system.need_name(here)
-        settings = grounds.settings_now(here, generation.current(here))
+        settings = settings_in_force.settings_of(here)
         store, stall = settings.stores[0], settings.stall
     notes = f"{here.state}/rsync" if os.path.isdir(here.state) else f"{args.dir}/.rsync-version"
     able = rsync.version(notes)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 
 from allie.cli import options
-from allie.client.situation import bound_disks
+from allie.client.situation import bound_disks, settings_in_force
 from allie.client.situation import other_systems as others
 from allie.client.systems import arrival, roster, update_rollback
 from allie.client.systems.arrival import Job
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     if args.name == here.name:
         hint = f"`system {args.action}` is for the others: boot one of them first (allie boot)"
         raise UsageError(f"{args.name} is the system that runs now", hint)
-    settings = others.settings_of(here)
+    settings = settings_in_force.settings_of(here)
     orphans = roster.orphans(here, settings) if args.action == "remove" else []
     for orphan in [each for each in orphans if each.name == args.name]:
         update_rollback.remove(here, orphan)
@@ -105,13 +105,13 @@ def _list(here: System, json: bool) -> int:
 
 
 def _add(here: System, args: argparse.Namespace) -> int:
-    settings = others.settings_of(here)
+    settings = settings_in_force.settings_of(here)
     known = [each for each in settings.others if each.name == args.name]
     if not known or args.place or args.image or args.overlays:
         overlays = options.words(args.overlays)
         wanted = Declared(args.name, args.place, args.image, overlays)
         roster.declare(here, settings, wanted, comes=not args.trust)
-    declared = others.find(others.settings_of(here), args.name)
+    declared = others.find(settings_in_force.settings_of(here), args.name)
     _bind(here, declared, args)
     if args.trust and not (declared.image and declared.overlays):
         return DONE  # it comes from elsewhere; here it is booted, or entered
@@ -142,4 +142,4 @@ def _bind(here: System, declared: Declared, args: argparse.Namespace) -> None:
 
 
 def _job(here: System, declared: Declared) -> Job:
-    return Job(here, others.settings_of(here), declared)
+    return Job(here, settings_in_force.settings_of(here), declared)

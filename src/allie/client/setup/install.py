@@ -13,7 +13,7 @@ import os
 import time
 
 from allie.client.boot import install_loader, loader_files, menu_partition
-from allie.client.situation import bound_disks, other_systems
+from allie.client.situation import bound_disks, settings_in_force
 from allie.client.systems import arrival
 from allie.client.systems.arrival import Job
 from allie.client.tick import timer
@@ -133,7 +133,7 @@ def make_bootable(plan: Plan) -> list[str]:
         here = open_system.open_system(root)
         if os.path.exists(here.at("usr/bin/ssh-keygen")):
             process.run(["chroot", root, "ssh-keygen", "-A"])  # keys of its own, where it has none
-        settings = other_systems.settings_of(here)
+        settings = settings_in_force.settings_of(here)
         timer.install(here, settings.host)
         with menu_partition.opened(here, menu) as boot:
             menu_partition.refresh(here, settings, boot)

@@ -13,12 +13,12 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from allie.client.mirror import fetch
 from allie.client.mirror import generation as generations
-from allie.client.situation import gather_facts, other_systems
+from allie.client.mirror import stores
+from allie.client.situation import gather_facts, other_systems, settings_in_force
 from allie.client.situation.other_systems import IMAGE, READY, TICK, Note
 from allie.client.state import records
 from allie.client.systems import early_overlays, fence, own_files
@@ -176,7 +176,9 @@ def _image(job: Job, tree: str, note: Note, like: str) -> Note:
             nullcontext() if note.update else early_overlays.fetching(job.base, job.declared, tree)
         )
         with meanwhile:
-            from_stores(job.settings, lambda store: _transfer(job, tree, note, like, store))
+            stores.first_that_answers(
+                job.settings, lambda store: _transfer(job, tree, note, like, store)
+            )
         _check(tree, note.image)
         if like:
             own_files.keep(like, tree, (*own_files.KEEP, own_files.MIRROR))
@@ -184,7 +186,7 @@ def _image(job: Job, tree: str, note: Note, like: str) -> Note:
             own_files.give(job.base, job.declared, tree)
             early_overlays.take_over(job.base, job.declared, tree)
         own_files.identify(tree)
-        own_files.settle(tree, other_systems.settings_text(job.base))
+        own_files.settle(tree, settings_in_force.text_of(job.base))
         own_files.mount_points(tree)
         own_files.name_it(tree, job.declared, note.image)
         atomic.sync_filesystem(tree)
@@ -197,19 +199,6 @@ def _image(job: Job, tree: str, note: Note, like: str) -> Note:
     note = note._replace(phase=TICK)
     other_systems.write_note(tree, note)
     return note
-
-
-def from_stores(settings: Settings, work: Callable[[str], None]) -> None:
-    """Do something with the first store that answers."""
-    trouble: StoreError | None = None
-    for store in fetch.in_own_order(settings):
-        try:
-            work(store)
-            return
-        except StoreError as error:
-            trouble = trouble or error
-    assert trouble
-    raise trouble
 
 
 def _transfer(job: Job, tree: str, note: Note, like: str, store: str) -> None:

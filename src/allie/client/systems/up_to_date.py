@@ -13,8 +13,9 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from allie.client.mirror import stores
 from allie.client.state import records
-from allie.client.systems import arrival, own_files
+from allie.client.systems import own_files
 from allie.client.systems.arrival import Job
 from allie.core.boot import fstab
 from allie.core.change.ledger import NOTHING, UNKNOWN, Placed
@@ -38,14 +39,9 @@ def compare(job: Job, root: str, *, quick: bool = False) -> str:
 
     quick: a file of the same size and time is the same; else contents are compared.
     """
-    found = OTHER
-
-    def ask(store: str) -> None:
-        nonlocal found
-        found = _Question(job, root, store, quick).answer()
-
-    arrival.from_stores(job.settings, ask)
-    return found
+    return stores.first_that_answers(
+        job.settings, lambda store: _Question(job, root, store, quick).answer()
+    )
 
 
 class _Question:
