@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.mirror.fetch import in_own_order
+from allie.client.mirror.stores import in_own_order
 from allie.core.conf import settings
 from tests.worlds.one_pc import World
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.situation import other_systems
+from allie.client.situation import other_systems, settings_in_force
 from allie.client.systems import update_rollback
 from allie.client.systems.arrival import Job
 from allie.client.tick import kit
@@ -74,7 +74,7 @@ def test_a_tree_whose_overlays_were_not_laid_is_never_switched_to(
 ) -> None:
     _release(room, "two\n")
     here = open_system.open_system(str(pc.root))
-    settings = other_systems.settings_of(here)
+    settings = settings_in_force.settings_of(here)
     declared = other_systems.find(settings, "el7")
     failed = Verdict("00overlay", "failing", "exit 2", 0.0, 2, 0.1, "it went wrong")
     report = Report(1, "el7", "pc07", "0", 0.0, 0.0, scripts=(failed,))

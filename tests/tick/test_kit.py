@@ -64,7 +64,7 @@ def base(joined: Base) -> Iterator[Base]:
 
 def _broken(how: str) -> bytes:
     """A client that does not work, and where it fails."""
-    trouble = "trouble: StoreError | None = None"
+    lags = "lagging = _is_lagging("
     members = {
         "at start": ("allie/client/tick/whole_tick.py", "import time", "import time, nonsense"),
         "in another verb": ("allie/client/apply/undo.py", "import os", "import os, nonsense"),
@@ -73,7 +73,7 @@ def _broken(how: str) -> bytes:
             "def situation(",
             "def situated(",
         ),
-        "in the fetch": ("allie/client/mirror/fetch.py", trouble, f"{trouble}; trouble.fault"),
+        "in the fetch": ("allie/client/mirror/fetch.py", lags, f"{lags}nonsense, "),
         "in the tick": (
             "allie/client/tick/whole_tick.py",
             "began = time.time()",

@@ -135,7 +135,7 @@ def test_a_change_cut_short_is_gone_on_with(old: Tree, new: Tree, limit: int, fr
         assert dict(generations.names_in(after, "common")) == dict(
             generations.listing(f"{after.path}/common")
         )
-        assert not incremental.is_due(here)
+        assert not generations.unfinished(here)
         left = {"2", "current", "1.old", *(["1"] if frozen else [])}
         assert set(os.listdir(here.mirror)) <= left
 
@@ -172,6 +172,6 @@ def test_a_disk_that_does_not_take_a_change_is_named(tmp_path: Path) -> None:
         pytest.raises(StateError, match="No space left on device"),
     ):
         incremental.commit(here, part, gone)
-    assert incremental.is_due(here)
+    assert generations.unfinished(here)
     incremental.finish(here)
-    assert not incremental.is_due(here)
+    assert not generations.unfinished(here)

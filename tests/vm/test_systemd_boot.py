@@ -57,11 +57,12 @@ for each in 1 2; do python3 - <<END
 import sys
 sys.path.insert(0, "/usr/local/bin/allie")
 from allie.client.boot import menu_partition
-from allie.client.situation import other_systems
+from allie.client.situation import settings_in_force
 from allie.machine.roots import open_system
 here = open_system.open_system()
 with menu_partition.opened(here) as boot:
-    print("changed", menu_partition.refresh(here, other_systems.settings_of(here), boot).changed)
+    made = menu_partition.refresh(here, settings_in_force.settings_of(here), boot)
+    print("changed", made.changed)
 END
 done
 """

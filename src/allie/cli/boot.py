@@ -6,7 +6,7 @@ from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.client.boot import boot_loader, menu_partition
 from allie.client.boot.menu_partition import Menu
-from allie.client.situation import bound_disks, other_systems
+from allie.client.situation import bound_disks, settings_in_force
 from allie.core.boot import menu
 from allie.core.errors import DONE, UsageError, did_you_mean
 from allie.machine import console
@@ -47,7 +47,7 @@ def run(args: Namespace) -> int:
     with menu_partition.opened(here) as boot:
         if not args.system:
             return _list(boot, args)
-        made = menu_partition.refresh(here, other_systems.settings_of(here), boot)
+        made = menu_partition.refresh(here, settings_in_force.settings_of(here), boot)
         entry = _find(made, args.system)
         pin = "/" in args.system
         env = menu.choose(made.env, entry, once=args.once, pin=pin)

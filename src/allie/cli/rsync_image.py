@@ -11,8 +11,7 @@ import os
 
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
-from allie.client.mirror import generation
-from allie.client.situation import grounds
+from allie.client.situation import settings_in_force
 from allie.core.conf import settings as configuration
 from allie.core.errors import DONE, UsageError
 from allie.core.system import System
@@ -20,7 +19,6 @@ from allie.machine import console
 from allie.machine.files import atomic
 from allie.machine.programs import process
 from allie.machine.programs.process_groups import Bounds
-from allie.machine.roots import open_system
 from allie.machine.transfer import image_fetch, rsync
 from allie.machine.transfer.image_fetch import Transfer
 
@@ -41,8 +39,7 @@ def run(args: Namespace) -> int:
     _check_place(args)
     stall, store = configuration.DEFAULT_STALL, args.store
     if not store:
-        open_system.need_name(here)
-        settings = grounds.settings_now(here, generation.current(here))
+        settings = settings_in_force.settings_of(here)
         store, stall = settings.stores[0], settings.stall
     able = _rsync(here, args.dir)
     words, show = console.progress(f"{args.kind} {args.name}")

@@ -14,7 +14,7 @@ import os
 
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
-from allie.client.situation import bound_disks
+from allie.client.situation import bound_disks, settings_in_force
 from allie.client.situation import other_systems as others
 from allie.client.systems import arrival, roster, update_rollback
 from allie.client.systems.arrival import Job
@@ -63,7 +63,7 @@ def run(args: Namespace) -> int:
 
 
 def _update(here: System, args: Namespace) -> str:
-    declared = others.find(others.settings_of(here), args.name)
+    declared = others.find(settings_in_force.settings_of(here), args.name)
     job = _job(here, declared)
     made = update_rollback.update(job, in_place=args.in_place, quick=args.quick)
     words = "now the image {} as the store has it" if made else "already as the image {} has it"
@@ -71,13 +71,13 @@ def _update(here: System, args: Namespace) -> str:
 
 
 def _rollback(here: System, args: Namespace) -> str:
-    declared = others.find(others.settings_of(here), args.name)
+    declared = others.find(settings_in_force.settings_of(here), args.name)
     image = update_rollback.rollback(here, declared)
     return f"back to the tree before, image {image or 'unknown'}"
 
 
 def _remove(here: System, args: Namespace) -> str:
-    settings = others.settings_of(here)
+    settings = settings_in_force.settings_of(here)
     for orphan in roster.orphans(here, settings):
         if orphan.name == args.name:
             update_rollback.remove(here, orphan)
@@ -108,13 +108,13 @@ def _list(here: System, args: Namespace) -> int:
 
 
 def _add(here: System, args: Namespace) -> int:
-    settings = others.settings_of(here)
+    settings = settings_in_force.settings_of(here)
     known = [each for each in settings.others if each.name == args.name]
     if not known or args.place or args.image or args.overlays:
         overlays = options.words(args.overlays)
         wanted = Declared(args.name, args.place, args.image, overlays)
         roster.declare(here, settings, wanted, comes=not args.trust)
-    declared = others.find(others.settings_of(here), args.name)
+    declared = others.find(settings_in_force.settings_of(here), args.name)
     _bind(here, declared, args)
     if args.trust and not (declared.image and declared.overlays):
         return DONE  # it comes from elsewhere; here it is booted, or entered
@@ -145,4 +145,4 @@ def _bind(here: System, declared: Declared, args: Namespace) -> None:
 
 
 def _job(here: System, declared: Declared) -> Job:
-    return Job(here, others.settings_of(here), declared)
+    return Job(here, settings_in_force.settings_of(here), declared)

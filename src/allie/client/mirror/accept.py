@@ -2,13 +2,15 @@
 
 A generation that lost much, or grew by much, is refused whole: the server is more likely to be ill
 than its administrator to mean it (RULES A8, guard). No word of the store's lets an overlay grow
-beyond what a tick can handle, since the store may be hostile.
+beyond what a tick can handle, since the store may be hostile. Nearly every fetch finds nothing new,
+and does not load this (`client.mirror.fetch`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Iterable, Mapping
 
 from allie.client.mirror import generation as generations
 from allie.client.mirror import incremental
@@ -19,10 +21,11 @@ from allie.core.change.resolution import CONSENT, LARGE, MANY_NAMES, MOST_NAMES,
 from allie.core.conf.settings import Settings
 from allie.core.errors import StoreError, Unreachable
 from allie.core.system import System
+from allie.core.value import Value
 from allie.machine.files import atomic, tree
 from allie.machine.transfer.rsync import Answer
 
-_Trees = dict[str, list[Listed]]  # overlay → the names in it
+_Trees = Mapping[str, list[Listed]]  # overlay → the names in it
 _TIMES, _AT_LEAST = 10, 500  # or so many times as many as it had, and so many more
 
 
@@ -37,71 +40,85 @@ class Grown(StoreError):
         super().__init__(f"overlay {overlay} grew{was} {size}: nothing is taken", hint)
 
 
-def accept_whole(
-    here: System, settings: Settings, part: str, before: Generation | None, *, lagging: bool
-) -> tuple[Generation, tuple[str, ...]]:
-    """Switch to a part that holds all: the generation in force, and the files that are new in it.
+class Came(Value):
+    """What was fetched, beside the generation in force."""
 
-    lagging: this server stands in for another. Raises StoreError, and the present one stands.
+    before: Generation | None  # the one in force
+    after: Generation  # the one to come; its path is where all of it, or the change, was fetched to
+    old: _Trees
+    new: _Trees
+    fetched: _Trees  # those of the new names that were fetched
+    gone: Mapping[str, set[str]] | None = None  # by overlay, what is to leave; None: all is fetched
+
+
+def as_change(settings: Settings, before: Generation | None, asked: Answer | None) -> Answer | None:
+    """What the store says would change, if just that can be fetched; None: all is to be.
+
+    Raises Grown where its words alone tell that too much would come.
     """
-    after = Generation(_number(part), part, settings.overlays)
-    _need_directories(part, after.overlays)
-    new = {name: _listing(part, name) for name in after.overlays}
-    old = {name: generations.names_in(before, name) for name in before.overlays} if before else {}
-    _need_size(settings, old, new)
-    news = _compare(settings, old, new, new, lagging)
-    generations.note(after, new)
-    off_the_list = before.consents.difference(after.overlays) if before else ()
-    if off_the_list:
-        atomic.write(f"{part}/{CONSENTS}", "\n".join(off_the_list), durable=False)
-    atomic.sync_filesystem(part)
-    brought = [name for name in news if not before or not _is_one(before.path, part, name)]
+    if before is None or asked is None:
+        return None
+    if len(asked.changed) > _AT_LEAST:
+        old = _names(before)
+        come = {name: [Listed(each, False) for each in _below(name, asked.changed)] for name in old}
+        _need_size(settings, old, {name: changed(old[name], come[name], set()) for name in old})
+    return None if settings.ring or asked.links or _have_links(before, asked.changed) else asked
+
+
+def look(after: Generation, before: Generation | None, change: Answer | None) -> Came:
+    """Look at what was fetched. change: what the store said of it, if it is no more than that.
+
+    Raises StoreError where an overlay is no directory, or has more names than any may have.
+    """
+    present = [
+        name for name in after.overlays if not change or os.path.lexists(f"{after.path}/{name}")
+    ]
+    fetched = {name: _listing(f"{after.path}/{name}", name) for name in present}
+    old = _names(before) if before else {}
+    if not change:
+        return Came(before, after, old, fetched, fetched)
+    gone = {name: _below(name, change.gone) for name in old}
+    new = {name: changed(old[name], fetched.get(name, []), gone[name]) for name in old}
+    return Came(before, after, old, new, fetched, gone)
+
+
+def judge(came: Came, settings: Settings, *, lagging: bool) -> tuple[str, ...]:
+    """The files that are new or gone, as `overlay/path`, in order.
+
+    lagging: this server stands in for another. Raises StoreError where so much is lost, or has
+    come, that the store must be ill.
+    """
+    _need_size(settings, came.old, came.new)
+    lost = {name: _files(had) - _files(came.new.get(name, ())) for name, had in came.old.items()}
+    _need_few_lost(came, settings, lost, lagging=lagging)
+    news = {f"{overlay}/{path}" for overlay, has in came.fetched.items() for path in _files(has)}
+    if came.before and came.gone is None:
+        before, after = came.before.path, came.after.path
+        news = {name for name in news if not _is_one(f"{before}/{name}", f"{after}/{name}")}
+    news.update(f"{overlay}/{path}" for overlay, paths in lost.items() for path in paths)
+    return tuple(sorted(news))
+
+
+def put_in_force(here: System, came: Came) -> Generation:
+    """Make what was fetched the generation in force, by one rename."""
+    before, after = came.before, came.after
     path = f"{here.mirror}/{after.number}"
-    os.rename(part, path)
-    atomic.point(here.current, str(after.number))
-    tree.remove(f"{here.mirror}/left")
-    return after._replace(path=path), tuple(brought)
-
-
-def accept_change(
-    here: System,
-    settings: Settings,
-    part: str,
-    before: Generation,
-    left: tuple[str, ...],
-    *,
-    lagging: bool,
-) -> tuple[Generation, tuple[str, ...]]:
-    """The same for a part that holds just what changed. left: what is gone, as `overlay/path`."""
-    present = [name for name in before.overlays if os.path.lexists(f"{part}/{name}")]
-    _need_directories(part, present)
-    fresh = {name: _listing(part, name) for name in present}
-    old = {name: generations.names_in(before, name) for name in before.overlays}
-    gone = {name: _below(name, left) for name in before.overlays}
-    new = {name: changed(old[name], fresh.get(name, []), gone[name]) for name in before.overlays}
-    _need_size(settings, old, new)
-    news = _compare(settings, old, new, fresh, lagging)
-    after = Generation(_number(part), part, before.overlays)
-    generations.note(after, {name: new[name] for name in new if new[name] != old[name]})
-    came = frozenset(f"{overlay}/{path}" for overlay in fresh for path, _ in fresh[overlay])
-    generations.note_changes(after, Changes(before.number, new == old, came))
-    incremental.commit(
-        here, part, [n for each in old for n in _leaves(each, old[each], new[each], gone)]
-    )
-    tree.remove(f"{here.mirror}/left")
-    return after._replace(path=f"{here.mirror}/{after.number}"), tuple(news)
-
-
-def need_size(settings: Settings, before: Generation, asked: Answer) -> None:
-    """Raise Grown where the answer alone says that too much would come, before any of it does."""
-    if len(asked.changed) <= _AT_LEAST:
-        return
-    old = {name: generations.names_in(before, name) for name in before.overlays}
-    new = {
-        name: changed(names, [Listed(each, False) for each in _below(name, asked.changed)], set())
-        for name, names in old.items()
-    }
-    _need_size(settings, old, new)
+    if before and came.gone is not None:
+        differ = {name: has for name, has in came.new.items() if has != came.old[name]}
+        generations.note(after, differ)
+        files = frozenset(f"{name}/{each}" for name, has in came.fetched.items() for each, _ in has)
+        generations.note_changes(after, Changes(before.number, not differ, files))
+        incremental.commit(here, after.path, _leave(came, came.gone))
+    else:
+        generations.note(after, came.new)
+        off_the_list = before.consents.difference(after.overlays) if before else ()
+        if off_the_list:
+            atomic.write(f"{after.path}/{CONSENTS}", "\n".join(off_the_list), durable=False)
+        atomic.sync_filesystem(after.path)
+        os.rename(after.path, path)
+        atomic.point(here.current, str(after.number))
+    generations.forget_parts(here)
+    return after._replace(path=path)
 
 
 def changed(old: list[Listed], fresh: list[Listed], gone: set[str]) -> list[Listed]:
@@ -121,24 +138,61 @@ def changed(old: list[Listed], fresh: list[Listed], gone: set[str]) -> list[List
     return [Listed(*each) for each in {**kept, **now}.items()]
 
 
-def _number(part: str) -> int:
-    return int(os.path.basename(part).partition(".")[0])
+def _names(generation: Generation) -> _Trees:
+    return {name: generations.names_in(generation, name) for name in generation.overlays}
 
 
-def _need_directories(part: str, names: Sequence[str]) -> None:
-    for name in names:
-        st = tree.status(f"{part}/{name}")
-        if st is None or not tree.is_directory(st):
-            raise StoreError(f"overlay {name} of the store is not a directory: nothing is taken")
-
-
-def _listing(part: str, overlay: str) -> list[Listed]:
+def _listing(top: str, overlay: str) -> list[Listed]:
+    st = tree.status(top)
+    if st is None or not tree.is_directory(st):
+        raise StoreError(f"overlay {overlay} of the store is not a directory: nothing is taken")
     names = []
-    for each in tree.listing(f"{part}/{overlay}"):
+    for each in tree.listing(top):
         names.append(Listed._make(each))
         if len(names) > MOST_NAMES:
             raise Grown(overlay, 0, len(names))
     return names
+
+
+def _below(overlay: str, names: tuple[str, ...]) -> set[str]:
+    """The names in one overlay, of names that begin with an overlay's."""
+    top = overlay + "/"
+    return {name[len(top) :] for name in names if name.startswith(top)}
+
+
+def _have_links(generation: Generation, names: Iterable[str]) -> bool:
+    """Whether one of these, `overlay/path`, is a hard link or a symlink there.
+
+    The names of a hard link change together. And where a directory takes a symlink's place, rsync
+    has looked for what is to be in it behind the link.
+    """
+    stats = [tree.status(f"{generation.path}/{name}") for name in names]
+    links = [st for st in stats if st and not tree.is_directory(st)]
+    return any(st.st_nlink > 1 or stat.S_ISLNK(st.st_mode) for st in links)
+
+
+def _leave(came: Came, gone: Mapping[str, set[str]]) -> list[str]:
+    """What is to leave the tree, as `overlay/path`; what changes its kind does not.
+
+    Also what never was the store's, but somebody's who put it there: else the store's answer would
+    be at every tick that it is to go.
+    """
+    leave = []
+    for overlay, names in came.old.items():
+        stays, known = dict(came.new[overlay]), dict(names)
+        left = [name for name in known if name not in stays]
+        leave += [f"{overlay}/{name}" for name in (*left, *sorted(gone[overlay] - known.keys()))]
+    return leave
+
+
+def _files(names: Iterable[Listed]) -> set[str]:
+    return {path for path, is_dir in names if not is_dir and path not in (CONSENT, LARGE)}
+
+
+def _is_one(path: str, other: str) -> bool:
+    """Whether two names are one inode: rsync linked what did not change."""
+    st, of_other = tree.status(path), tree.status(other)
+    return st is not None and of_other is not None and st.st_ino == of_other.st_ino
 
 
 def _need_size(
@@ -154,63 +208,29 @@ def _need_size(
             raise Grown(overlay, had, has)
 
 
-def _below(overlay: str, names: tuple[str, ...]) -> set[str]:
-    """The names in one overlay, of names that begin with an overlay's."""
-    top = overlay + "/"
-    return {name[len(top) :] for name in names if name.startswith(top)}
-
-
-def _leaves(
-    overlay: str, old: list[Listed], new: list[Listed], gone: Mapping[str, set[str]]
-) -> list[str]:
-    """What is to leave the tree, as `overlay/path`; what changes its kind does not.
-
-    Also what never was the store's, but somebody's who put it there: else the store's answer would
-    be at every tick that it is to go.
-    """
-    stays, known = {each.spelling for each in new}, {each.spelling for each in old}
-    left = [name for name, _ in old if name not in stays]
-    return [f"{overlay}/{name}" for name in left + sorted(gone[overlay] - known)]
-
-
-def _files(names: list[Listed]) -> set[str]:
-    return {path for path, is_dir in names if not is_dir and path not in (CONSENT, LARGE)}
-
-
-def _is_one(before: str, part: str, name: str) -> bool:
-    """Whether a name is one inode in both: rsync linked what did not change."""
-    st, other = tree.status(f"{before}/{name}"), tree.status(f"{part}/{name}")
-    return st is not None and other is not None and st.st_ino == other.st_ino
-
-
-def _compare(
-    settings: Settings, old: _Trees, new: _Trees, fresh: _Trees, lagging: bool
-) -> list[str]:
-    """The files that are fresh or gone, as `overlay/path`, in order.
-
-    Raises StoreError where so much is lost that the server must be ill.
-    """
-    news = [f"{overlay}/{path}" for overlay in fresh for path in _files(fresh[overlay])]
+def _need_few_lost(
+    came: Came, settings: Settings, lost: Mapping[str, set[str]], *, lagging: bool
+) -> None:
+    """Raise StoreError where so many files are lost that the server must be ill."""
     all_lost = all_had = 0
-    for overlay, names in old.items():
-        had = _files(names)
-        lost = had - _files(new.get(overlay, []))
-        all_had += len(had)
-        if not lost:
+    for overlay, names in came.old.items():
+        had, gone = len(_files(names)), len(lost[overlay])
+        all_had += had
+        if not gone:
             continue
-        news += [f"{overlay}/{path}" for path in lost]
-        if lagging and overlay in new:
+        has = came.new.get(overlay)
+        if lagging and has is not None:
             raise Unreachable(
-                f"this server lacks {len(lost)} files of {overlay} that the usual one had",
+                f"this server lacks {gone} files of {overlay} that the usual one had",
                 "it is taken as lagging behind for 24 h",
             )
         released = settings.ring and overlay != stubs.KIT
-        if released or overlay not in new or Listed(CONSENT, False) in new[overlay]:
+        if released or has is None or Listed(CONSENT, False) in has:
             continue
-        all_lost += len(lost)
-        if not _files(new[overlay]) or staying.are_many(len(lost), len(had)):
+        all_lost += gone
+        if not _files(has) or staying.are_many(gone, had):
             raise StoreError(
-                f"overlay {overlay} lost {len(lost)} of its {len(had)} files: nothing is taken",
+                f"overlay {overlay} lost {gone} of its {had} files: nothing is taken",
                 f"is its disk mounted? If it is meant: touch overlays/{overlay}/{CONSENT}",
             )
     if staying.are_many(all_lost, all_had):
@@ -218,4 +238,3 @@ def _compare(
             f"the overlays lost {all_lost} of their {all_had} files: nothing is taken",
             f"are their disks mounted? If it is meant: touch overlays/NAME/{CONSENT}",
         )
-    return sorted(news)

@@ -1,36 +1,32 @@
 """Generations: complete copies of all overlays of one tick, in mirror/<number>/ (RULES A8).
 
-A generation never changes while it is in force; the next one may grow out of it (`fold`). Settings
-and classes are read from it and not from the root, so that one tick is enough for them to take
-effect (RULES B4).
+A generation never changes while it is in force; the next one may grow out of it (`incremental`).
+Settings and classes are read from it and not from the root, so that one tick is enough for them to
+take effect (RULES B4).
 """
 
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import suppress
 
 from allie.client.state import records
-from allie.core import system
 from allie.core.change import resolution
 from allie.core.change.resolution import CONSENT, Entry, Listed, Overlay, Resolution
-from allie.core.conf import settings
-from allie.core.conf.settings import Settings
-from allie.core.errors import SettingsError, StateError
+from allie.core.errors import StateError
 from allie.core.names import tags
 from allie.core.names.facts import Facts
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.files import atomic, tree
-from allie.machine.roots import open_system
 
 CONSENTS = ".consents"  # in a generation: overlays that left the list, and may be withdrawn
 LIST = ".overlays"  # in a generation: the overlays that it holds, in order
 NAMES = ".names-"  # … and, for each, the names in its tree, since every tick asks for them
-_FOLLOWED = "followed"  # in a system's state: the allie.conf from the store that is in force
 CHANGES = ".changes"  # … and, if it grew out of another: that one's number, and what was changed
+READY = ".ready"  # in the mirror, after a number: a change of it that is complete (`incremental`)
+_LEFT = "left"  # in the mirror: what a killed tick had fetched
 
 
 class Generation(Value):
@@ -49,14 +45,6 @@ class Generation(Value):
         """
         here = [each for each in self.overlays if os.path.lexists(f"{self.path}/{each}/{CONSENT}")]
         return frozenset(here).union((atomic.read(f"{self.path}/{CONSENTS}") or "").split())
-
-
-class InForce(Value):
-    """The settings of a system, and what came and is not followed yet."""
-
-    settings: Settings
-    text: str  # the allie.conf that says so
-    coming: str = ""  # another allie.conf, by which no fetch has succeeded yet
 
 
 class Changes(Value):
@@ -103,18 +91,7 @@ def names_in(generation: Generation, overlay: str) -> list[Listed]:
     ]
 
 
-def need_all(generation: Generation, names: Iterable[str]) -> bool:
-    """Whether one of these, `overlay/path`, is a hard link or a symlink there.
-
-    The names of a hard link change together. And where a directory takes a symlink's place, rsync
-    has looked for what is to be in it behind the link.
-    """
-    stats = [tree.status(f"{generation.path}/{name}") for name in names]
-    links = [st for st in stats if st and not tree.is_directory(st)]
-    return any(st.st_nlink > 1 or stat.S_ISLNK(st.st_mode) for st in links)
-
-
-def note(generation: Generation, names: dict[str, list[Listed]]) -> None:
+def note(generation: Generation, names: Mapping[str, list[Listed]]) -> None:
     """Note at the top of a finished generation which overlays it holds, and names in them."""
     for overlay, listed in names.items():
         text = "".join(path + "/\0" if is_dir else path + "\0" for path, is_dir in listed)
@@ -188,62 +165,6 @@ def _names_near(generation: Generation, overlay: str, path: str) -> list[Listed]
     return found
 
 
-def in_force(here: System, generation: Generation | None, facts: Facts) -> InForce:
-    """The settings: the generation's own allie.conf if it has one, else the root's.
-
-    One from the store counts once a fetch by it has succeeded: until then the one goes on that was
-    followed before, or a slip in a list of overlays would cut the PC off. So does the root's own
-    after one from the store was followed and has gone. Raises SettingsError where none can be used.
-    """
-    delivered = text_of(generation, system.SETTINGS, facts)
-    followed = atomic.read(f"{here.state}/{_FOLLOWED}")
-    if delivered is not None or followed is not None:
-        present = _usable(here, followed) or _usable(here, _own_text(here))
-        came = _usable(here, _own_text(here) if delivered is None else delivered) or present
-        if came and present and came.settings.fetch_key != present.settings.fetch_key:
-            return present._replace(coming=came.text)
-        if came:
-            return came
-    own = own_settings(here)
-    return InForce(settings.parse(own, here.name), own)
-
-
-def note_followed(here: System, text: str | None) -> None:
-    """Note the allie.conf from the store that is followed; None: from now on the root's own is."""
-    path = f"{here.state}/{_FOLLOWED}"
-    if text is None:
-        atomic.remove(path)
-    elif text != atomic.read(path):
-        atomic.write(path, text, 0o600)
-
-
-def keep_followed(here: System, generation: Generation, facts: Facts) -> None:
-    """Note the allie.conf that a generation brought, and that says what was followed anyhow."""
-    text = text_of(generation, system.SETTINGS, facts)
-    if _usable(here, text):
-        note_followed(here, text)
-
-
-def _usable(here: System, text: str | None) -> InForce | None:
-    """What an allie.conf says to this system; None if that cannot be used, or there is none."""
-    try:
-        return None if text is None else InForce(settings.parse(text, here.name), text)
-    except SettingsError:
-        return None  # the plan refuses that file by name
-
-
-def own_settings(here: System) -> str:
-    """The text of the root's own allie.conf. Raises SettingsError if there is none."""
-    text = _own_text(here)
-    if text is None:
-        raise SettingsError(f"{here.etc}/allie.conf is missing", open_system.how_to_join(here))
-    return text
-
-
-def _own_text(here: System) -> str | None:
-    return atomic.read(f"{here.etc}/allie.conf")
-
-
 def next_number(here: System) -> int:
     """The number of the generation to come; none comes back, also where the mirror was lost.
 
@@ -255,16 +176,19 @@ def next_number(here: System) -> int:
     return max([*numbers, records.contact(here).generation]) + 1
 
 
-def prepare(here: System, before: Generation | None) -> tuple[str, list[str]]:
-    """A new empty directory for the generation to come, and the trees that it may link to.
+def prepare(
+    here: System, before: Generation | None, overlays: tuple[str, ...]
+) -> tuple[Generation, list[str]]:
+    """The generation to come, as an empty directory, and the trees that it may link to.
 
-    A part that a killed tick left is a second source of links. It is never written into: rsync
+    What a killed tick had fetched is a second source of links. It is never written into: rsync
     would change the attributes of files that it shares with the present generation.
     """
-    part = f"{here.mirror}/{next_number(here)}.part"
+    number = next_number(here)
+    part = f"{here.mirror}/{number}.part"
+    left = f"{here.mirror}/{_LEFT}"
     try:
         os.makedirs(here.mirror, 0o700, exist_ok=True)
-        left = f"{here.mirror}/left"
         for name in _parts(here):
             tree.remove(left)
             with suppress(OSError):  # overlayfs moves no directory of its lower layer
@@ -273,14 +197,22 @@ def prepare(here: System, before: Generation | None) -> tuple[str, list[str]]:
         os.mkdir(part, 0o700)
     except OSError as error:
         raise StateError(f"cannot make {part}: {error.strerror}") from error
-    links = [before.path] if before else []
-    return part, links + ([left] if os.path.isdir(left) else [])
+    trees = [before.path] if before else []
+    return Generation(number, part, overlays), trees + [left] * os.path.isdir(left)
 
 
 def forget_parts(here: System) -> None:
-    """What was fetched and not taken is of no use once the store has what we have."""
-    for name in (*_parts(here), "left"):
+    """Remove what was fetched and is not a generation, or is part of one by now."""
+    for name in (*_parts(here), _LEFT):
         tree.remove(f"{here.mirror}/{name}")
+
+
+def unfinished(here: System) -> list[str]:
+    """The changes that a killed tick left, ready and not all in the generation in force."""
+    try:
+        return [name for name in os.listdir(here.mirror) if name.endswith(READY)]
+    except FileNotFoundError:
+        return []
 
 
 def _parts(here: System) -> list[str]:

@@ -19,7 +19,6 @@ from allie.machine.files import atomic, tree
 from allie.machine.roots import clone
 
 GONE = ".gone"  # in a change: the names that leave, NUL-ended
-READY = ".ready"
 OLD = ".old"
 BEGUN = ".begun"  # a generation in the making, where the present one cannot be renamed
 
@@ -28,18 +27,13 @@ def commit(here: System, part: str, gone: list[str]) -> None:
     """Call a fetched change ready, and bring it in. gone: what leaves, parents before children."""
     atomic.write(f"{part}/{GONE}", "".join(f"{name}\0" for name in gone), durable=False)
     atomic.sync_filesystem(part)
-    os.rename(part, part.rpartition(".")[0] + READY)
+    os.rename(part, part.rpartition(".")[0] + generations.READY)
     finish(here)
-
-
-def is_due(here: System) -> bool:
-    """Whether a killed tick left a change that is ready and not all in."""
-    return bool(_ready(here))
 
 
 def finish(here: System) -> None:
     """Bring in every change that is ready. Raises StateError where the disk does not take it."""
-    for name in _ready(here):
+    for name in generations.unfinished(here):
         try:
             _fold(here, f"{here.mirror}/{name}", name.rpartition(".")[0])
         except OSError as error:
@@ -55,13 +49,6 @@ def forget_replaced(here: System, oldest: int) -> None:
         number = name[: -len(OLD)]
         if name.endswith(OLD) and number.isdigit() and int(number) < oldest:
             tree.remove(f"{here.mirror}/{name}")
-
-
-def _ready(here: System) -> list[str]:
-    try:
-        return [name for name in os.listdir(here.mirror) if name.endswith(READY)]
-    except FileNotFoundError:
-        return []
 
 
 def _fold(here: System, ready: str, number: str) -> None:

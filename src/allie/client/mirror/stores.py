@@ -1,19 +1,63 @@
-"""What a store has, asked by rsync's listings."""
+"""The stores of a PC: in which order they are tried, where what is in one, and what it has."""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 
-from allie.core.conf import settings as configuration
+from allie.core import digest
+from allie.core.conf.settings import DEFAULT_STALL, Settings
 from allie.core.errors import StoreError, Unreachable, did_you_mean
 from allie.core.stubs import KIT
+from allie.core.value import TYPE_CHECKING
 from allie.machine.programs import process
 from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import Bounds
 from allie.machine.transfer import rsync
 
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    Got = TypeVar("Got")
+
 _NO_STORE = "`allie store init`, on the server, makes one; is its address right?"
-_ASKING = 300  # seconds for a listing
+_PATIENCE = 5  # times `stall`: for a listing, or a few small files
+
+
+def first_that_answers(settings: Settings, work: Callable[[str], Got]) -> Got:
+    """What `work` returns of the first store of which it does not raise StoreError.
+
+    Where all do: the last refusal, which says more than that a store is away.
+    """
+    trouble: StoreError | None = None
+    for store in in_own_order(settings):
+        try:
+            return work(store)
+        except StoreError as error:
+            trouble = trouble if trouble and isinstance(error, Unreachable) else error
+    assert trouble
+    raise trouble
+
+
+def in_own_order(settings: Settings) -> list[str]:
+    """The stores in this host's own order, so that a room of PCs spreads over the servers."""
+    if len(settings.stores) == 1:
+        return list(settings.stores)
+    name = settings.host or os.uname().nodename
+    return sorted(settings.stores, key=lambda store: digest.of(f"{name} {store}".encode()))
+
+
+def overlay_path(settings: Settings, overlay: str) -> str:
+    """Where an overlay stands in the store: its working tree, or the release of our ring."""
+    if settings.ring and overlay != KIT:
+        return f"releases/{overlay}/{settings.ring}/"
+    return f"overlays/{overlay}"
+
+
+def bounds(stall: int, disk: str = "") -> Bounds:
+    """What a listing, or a few small files, may take. disk: where the files go, if any come."""
+    return Bounds(stall, time.monotonic() + stall * _PATIENCE, disk)
 
 
 def overlays_of(
@@ -51,17 +95,15 @@ def need_image(store: str, image: str) -> None:
         raise StoreError(f"{store} has no image {image}", hint)
 
 
-def has(store: str, path: str) -> bool:
+def has(store: str, path: str, stall: int = DEFAULT_STALL) -> bool:
     """Whether a store has a file or directory. Raises StoreError if it does not answer."""
-    asked = _ask(store, path)
+    asked = _ask(store, path, stall)
     if asked.code == rsync.PARTIAL:
         return False
     rsync.check(asked, store)
     return True
 
 
-def _ask(store: str, path: str) -> Finished:
+def _ask(store: str, path: str, stall: int = DEFAULT_STALL) -> Finished:
     """Have rsync list a path."""
-    argv = rsync.list_only(store, path, configuration.DEFAULT_STALL)
-    until = time.monotonic() + _ASKING
-    return process.run(argv, bounds=Bounds(configuration.DEFAULT_STALL, until))
+    return process.run(rsync.list_only(store, path, stall), bounds=bounds(stall))

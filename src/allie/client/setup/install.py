@@ -13,7 +13,7 @@ import os
 import time
 
 from allie.client.boot import menu_partition
-from allie.client.situation import bound_disks, other_systems
+from allie.client.situation import bound_disks, settings_in_force
 from allie.client.systems import arrival
 from allie.client.systems.arrival import Job
 from allie.client.tick import timer
@@ -127,7 +127,7 @@ def make_bootable(plan: Installation) -> list[str]:
         here = open_system.open_system(root)
         if within.program(root, "ssh-keygen"):
             process.run(["chroot", root, "ssh-keygen", "-A"])  # keys of its own, where it has none
-        settings = other_systems.settings_of(here)
+        settings = settings_in_force.settings_of(here)
         timer.install(here, settings.host)
         with menu_partition.opened(here, menu) as boot:
             menu_partition.refresh(here, settings, boot)

@@ -6,7 +6,7 @@ import os
 
 from allie.client.mirror import generation as generations
 from allie.client.mirror import stores
-from allie.client.situation import gather_facts, grounds
+from allie.client.situation import gather_facts, grounds, settings_in_force
 from allie.client.systems import look_after
 from allie.client.tick import last_good, timer, whole_tick
 from allie.core import system
@@ -152,7 +152,7 @@ def _write(here: System, settings: Settings) -> None:
             raise UsageError("allie.conf comes from an overlay", hint)
         made = settings_text.render(settings)
         if source:
-            generations.note_followed(here, made)
+            settings_in_force.note_followed(here, made)
         else:
             atomic.write(path, made)
     if here.name != settings.system:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from allie.client.mirror import generation as generations
 from allie.client.mirror.generation import Generation
-from allie.client.situation import gather_facts
+from allie.client.situation import gather_facts, settings_in_force
 from allie.client.state import records
 from allie.core import system
 from allie.core.change.resolution import Entry, Problem, Resolution
@@ -39,26 +39,15 @@ class Situation(Value):
     resolution: Resolution
 
 
-def settings_now(here: System, generation: Generation | None) -> Settings:
-    """The settings in force; allie.conf is resolved without class tags."""
-    return generations.in_force(here, generation, own_facts(here)).settings
-
-
-def text_now(here: System, generation: Generation | None) -> str:
-    """The allie.conf in force, as text."""
-    return generations.in_force(here, generation, own_facts(here)).text
-
-
 def grounds(here: System) -> Grounds:
     """What there is to resolve. Raises StoreError if nothing was ever fetched."""
     generation = generations.current(here)
     if generation is None:
         trouble = records.contact(here).trouble or "no tick has fetched anything yet"
         raise StoreError(f"there are no overlays on this PC: {trouble}")
-    own = own_facts(here)
-    found = generations.in_force(here, generation, own)
+    found = settings_in_force.in_force(here, generation)
     all_facts = gather_facts.gather(here, found.settings, generation)
-    return Grounds(generation, found.settings, all_facts, own, found.coming)
+    return Grounds(generation, found.settings, all_facts, found.own, found.coming)
 
 
 def situation(here: System, known: Grounds | None = None) -> Situation:
@@ -67,15 +56,6 @@ def situation(here: System, known: Grounds | None = None) -> Situation:
     resolution = generations.resolve(known.generation, known.facts)
     usable = _without_unusable(here, known, resolution)
     return Situation(known.generation, known.settings, known.facts, usable)
-
-
-def own_facts(here: System) -> Facts:
-    """The facts by which allie.conf itself is chosen: the root's own host name and image."""
-    try:
-        own = configuration.parse(generations.own_settings(here), here.name)
-        return gather_facts.without_classes(here, own.host, own.image)
-    except SettingsError:
-        return gather_facts.without_classes(here)
 
 
 def delivered(here: System) -> str:

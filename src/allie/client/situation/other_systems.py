@@ -12,8 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from allie.client.mirror import generation as generations
-from allie.client.situation import bound_disks, grounds
+from allie.client.situation import bound_disks
 from allie.core.conf import system_roots
 from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import PathRefused, StateError, UsageError, did_you_mean
@@ -39,17 +38,6 @@ class Note(Value):
     image: str
     phase: str
     update: bool = False  # the tree was this system before: what is its own in it stays
-
-
-def settings_of(base: System) -> Settings:
-    """The settings in force on this PC, which declare its systems."""
-    open_system.need_name(base)
-    return grounds.settings_now(base, generations.current(base))
-
-
-def settings_text(base: System) -> str:
-    """The allie.conf in force on this PC, as text: what a new system begins with."""
-    return grounds.text_now(base, generations.current(base))
 
 
 def find(settings: Settings, name: str) -> Declared:

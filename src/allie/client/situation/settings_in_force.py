@@ -1,13 +1,16 @@
-"""Coming: settings that the store has for this PC count once a fetch by them has succeeded.
+"""Which settings are in force on this PC: which allie.conf counts, since when, and why.
+
+The root's own allie.conf counts where no overlay has one. One that comes from the store counts once
+a fetch by it has succeeded (it is *followed* then): until that, the one goes on that was followed
+before, or a slip in a list of overlays would cut the PC off. Which variant of it is this PC's is
+told by facts that are known without it.
 
     refused fetch → the store's own allie.conf ┐
     an allie.conf that came ───────────────────┴→ settle → fetch by it → followed
 
 An administrator may take an overlay off the list and remove it, or misspell one. So a PC whose
-fetch is refused looks at what allie.conf says in the store by now; and whatever came is tried
-first, while the settings that were followed before stay in force. Why it is not followed stands in
-the contact, and in the report, until the store is mended. Nearly every tick has nothing of the
-kind, and does not load this (`client.tick.part`).
+fetch is refused looks at what allie.conf says in the store by now. Why that one is not followed
+stands in the contact, and in the report, until the store is mended.
 """
 
 from __future__ import annotations
@@ -15,45 +18,105 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 
-from allie.client.mirror import fetch
+from allie.client.mirror import fetch, stores
 from allie.client.mirror import generation as generations
 from allie.client.mirror.fetch import Fetched
 from allie.client.mirror.generation import Generation
-from allie.client.situation import grounds
+from allie.client.situation import gather_facts
 from allie.client.state import records
 from allie.core import system
 from allie.core.change.resolution import CONSENT
 from allie.core.conf import settings as configuration
 from allie.core.conf.settings import Settings
-from allie.core.errors import SettingsError, StoreError, Unreachable
+from allie.core.errors import SettingsError, StoreError
 from allie.core.names.facts import Facts
 from allie.core.system import System
-from allie.machine.files import tree
+from allie.core.value import Value
+from allie.machine.files import atomic, tree
 from allie.machine.programs import process
-from allie.machine.programs.process_groups import Bounds
+from allie.machine.roots import open_system
 from allie.machine.transfer import rsync
 
-_PATIENCE = 5  # times `stall`: for a few small files
+_FOLLOWED = "followed"  # in a system's state: the allie.conf from the store that is in force
 _MOST_STEPS = 4  # from one allie.conf to the one that its own overlays bring
 
 
+class InForce(Value):
+    """The settings of a system, and what came and is not followed yet."""
+
+    settings: Settings
+    text: str  # the allie.conf that says so
+    own: Facts = Facts("")  # the facts by which allie.conf itself is chosen
+    coming: str = ""  # another allie.conf, by which no fetch has succeeded yet
+
+
+def settings_of(here: System) -> Settings:
+    """The settings in force on a system. Raises SettingsError where it has joined no store."""
+    open_system.need_name(here)
+    return in_force(here, generations.current(here)).settings
+
+
+def text_of(here: System) -> str:
+    """The allie.conf in force on a system, as text."""
+    return in_force(here, generations.current(here)).text
+
+
+def in_force(here: System, generation: Generation | None) -> InForce:
+    """The settings in force, the generation being this. Raises SettingsError if none can be used.
+
+    Where an allie.conf from the store was followed and has gone, the root's own is one that comes.
+    """
+    root_has = _usable(here, _own_text(here))
+    names = (root_has.settings.host, root_has.settings.image) if root_has else ()
+    own = gather_facts.without_classes(here, *names)
+    arrived = generations.text_of(generation, system.SETTINGS, own)
+    present = _usable(here, atomic.read(f"{here.state}/{_FOLLOWED}")) or root_has
+    came = (root_has if arrived is None else _usable(here, arrived)) or present
+    if came is None:
+        came = _parsed(here, own_text(here))  # says what is wrong with it
+    if present and came.settings.fetch_key != present.settings.fetch_key:
+        return present._replace(own=own, coming=came.text)
+    return came._replace(own=own)
+
+
+def own_text(here: System) -> str:
+    """The text of the root's own allie.conf. Raises SettingsError if there is none."""
+    text = _own_text(here)
+    if text is None:
+        raise SettingsError(f"{here.etc}/allie.conf is missing", open_system.how_to_join(here))
+    return text
+
+
+def note_followed(here: System, text: str | None) -> None:
+    """Note the allie.conf from the store that is followed; None: from now on the root's own is."""
+    path = f"{here.state}/{_FOLLOWED}"
+    if text is None:
+        atomic.remove(path)
+    elif text != atomic.read(path):
+        atomic.write(path, text, 0o600)
+
+
 def follow(here: System, settings: Settings, fetched: Fetched, *, routine: bool) -> None:
-    """Fetch by the settings that came, or that the store has, after a fetch by those in force.
+    """After a fetch by the settings in force: fetch by those that came, or that the store has.
 
     Raises nothing where that cannot be: why is noted, and what is in force stays.
     """
-    own = grounds.own_facts(here)
+    found = in_force(here, fetched.generation)
     refused = fetched.contact.refused
+    if not (found.coming or refused):
+        arrived = generations.text_of(fetched.generation, system.SETTINGS, found.own)
+        if _usable(here, arrived):
+            note_followed(here, arrived)
+        return
     try:
-        text = _in_store(here, settings, own) if refused else ""
-        text = text or generations.in_force(here, generations.current(here), own).coming
+        text = _in_store(here, settings, found.own) if refused else ""
+        text = text or found.coming
         if not text or _is_away(here, fetched, settings, text):
             return
-        wanted, delivered = _settled(here, text, own)
-        fetch.fetch(here, wanted, routine=routine, trial=True)
-        generations.note_followed(here, delivered)
+        wanted, delivered = _settled(here, text, found.own)
+        fetch.fetch_or_raise(here, wanted, routine=routine)
+        note_followed(here, delivered)
     except (SettingsError, StoreError) as error:
         contact = records.contact(here)
         if refused:
@@ -68,13 +131,30 @@ def consents(settings: Settings, names: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in names if _has_consent(settings, name))
 
 
+def _own_text(here: System) -> str | None:
+    return atomic.read(f"{here.etc}/allie.conf")
+
+
+def _parsed(here: System, text: str) -> InForce:
+    return InForce(configuration.parse(text, here.name), text)
+
+
+def _usable(here: System, text: str | None) -> InForce | None:
+    """What an allie.conf says to this system; None if that cannot be used, or there is none."""
+    try:
+        return None if text is None else _parsed(here, text)
+    except SettingsError:
+        return None  # the plan refuses that file by name
+
+
 def _has_consent(settings: Settings, overlay: str) -> bool:
-    for store in fetch.in_own_order(settings):
-        argv = rsync.list_only(store, f"overlays/{overlay}/{CONSENT}", settings.stall)
-        asked = process.run(argv, bounds=_bounds(settings, ""))
-        if asked.code in (0, rsync.PARTIAL):
-            return asked.code == 0
-    return False
+    path = f"overlays/{overlay}/{CONSENT}"
+    try:
+        return stores.first_that_answers(
+            settings, lambda store: stores.has(store, path, settings.stall)
+        )
+    except StoreError:
+        return False
 
 
 def _is_away(here: System, fetched: Fetched, settings: Settings, text: str) -> bool:
@@ -132,7 +212,7 @@ def _settled(here: System, text: str, own: Facts) -> tuple[Settings, str | None]
         found, missing = _peek(here, wanted, own)
         _need_all(wanted, missing)
         if found is None:
-            if text != generations.own_settings(here):
+            if text != own_text(here):
                 raise StoreError(
                     "none of the overlays that it names has an allie.conf",
                     "name the overlay, too, that it stands in",
@@ -145,11 +225,7 @@ def _settled(here: System, text: str, own: Facts) -> tuple[Settings, str | None]
 
 def _peek(here: System, settings: Settings, own: Facts) -> tuple[str | None, list[str]]:
     """The allie.conf of the store for this PC, and what the store does not have of its overlays."""
-    *others, last = fetch.in_own_order(settings)
-    for store in others:
-        with suppress(Unreachable):
-            return _look_into(here, store, settings, own)
-    return _look_into(here, last, settings, own)
+    return stores.first_that_answers(settings, lambda store: _look_into(here, store, settings, own))
 
 
 def _look_into(
@@ -162,21 +238,16 @@ def _look_into(
         tree.remove(into)
         for name in settings.overlays:
             os.makedirs(f"{into}/{name}", 0o700)
-            path = fetch.overlay_path(settings, name).rstrip("/")
+            path = stores.overlay_path(settings, name).rstrip("/")
             wanted = rsync.sources(store, [f"{path}/"])
             argv = rsync.fetch_near(reach, wanted, f"{into}/{name}", system.SETTINGS)
-            done = process.run(argv, bounds=_bounds(settings, here.state))
+            done = process.run(argv, bounds=stores.bounds(settings.stall, here.state))
             if done.code == rsync.PARTIAL and not os.listdir(f"{into}/{name}"):
                 missing[name] = path
             elif done.code != rsync.PARTIAL:  # what could not be read, the fetch itself will tell
                 rsync.check(done, store)
         names = tuple(name for name in settings.overlays if name not in missing)
-        return generations.text_of(Generation(0, into, names), system.SETTINGS, own), [
-            *missing.values()
-        ]
+        text = generations.text_of(Generation(0, into, names), system.SETTINGS, own)
+        return text, [*missing.values()]
     finally:
         tree.remove(into)
-
-
-def _bounds(settings: Settings, disk: str) -> Bounds:
-    return Bounds(settings.stall, time.monotonic() + settings.stall * _PATIENCE, disk)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from allie.client.mirror import fetch
 from allie.client.mirror import generation as generations
+from allie.client.mirror import stores
 from allie.client.situation import gather_facts, other_systems
 from allie.client.situation.other_systems import IMAGE, READY, TICK, Note
 from allie.client.systems import early_overlays, fence, own_files, record
@@ -130,18 +130,6 @@ def finish(root: str) -> None:
         other_systems.drop_note(root)
 
 
-def from_stores(settings: Settings, work: Callable[[str], object]) -> object:
-    """Do something with the first store that answers; what that returns."""
-    trouble: StoreError | None = None
-    for store in fetch.in_own_order(settings):
-        try:
-            return work(store)
-        except StoreError as error:
-            trouble = trouble or error
-    assert trouble
-    raise trouble
-
-
 @contextmanager
 def _naming_full_disk(job: Job) -> Iterator[None]:
     """Where the disk takes no more, say how much was free; and free what is beside a system."""
@@ -160,7 +148,7 @@ def _fetch(job: Job, note: Note) -> None:
     """Fetch the image, and the overlays of a new system meanwhile."""
     early = early_overlays.fetching(job.base, job.declared, job.tree)
     with nullcontext() if note.update else early:
-        from_stores(job.settings, lambda store: _transfer(job, note, store))
+        stores.first_that_answers(job.settings, lambda store: _transfer(job, note, store))
 
 
 def way(job: Job, tree: str, store: str) -> Transfer:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 from allie.client.mirror import fetch
 from allie.client.mirror import generation as generations
-from allie.client.situation import other_systems
+from allie.client.situation import other_systems, settings_in_force
 from allie.client.situation.bound_disks import book
 from allie.core import system
 from allie.core.conf import settings as configuration
@@ -95,7 +95,7 @@ def _beside_the_image(declared: Declared, new: str) -> System:
 def _fetch(base: System, declared: Declared, new: str) -> int:
     """Fetch, and unpack the client that came: it is tried before it is placed (RULES B9)."""
     here = _beside_the_image(declared, new)
-    settings = configuration.parse(other_systems.settings_text(base), declared.name)
+    settings = configuration.parse(settings_in_force.text_of(base), declared.name)
     came = fetch.fetch(here, settings, routine=False).generation
     client = f"{came.path}/kit/{system.ARCHIVE}" if came else ""
     if os.path.isfile(client):

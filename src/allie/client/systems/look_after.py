@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 
 from allie.client.boot import menu_unchanged
-from allie.client.mirror import generation
-from allie.client.situation import grounds
+from allie.client.situation import settings_in_force
 from allie.client.tick import kit
 from allie.client.tick.whole_tick import Kit
 from allie.core.conf.settings import Settings
@@ -33,8 +32,7 @@ def is_idle(here: System) -> bool:
     """Whether there is nothing to look after: no other system, no boot menu; or it is a sibling."""
     if os.environ.get("ALLIE_OFFLINE"):
         return True
-    open_system.need_name(here)
-    settings = grounds.settings_now(here, generation.current(here))
+    settings = settings_in_force.settings_of(here)
     if menu_unchanged.concerns(here):
         return menu_unchanged.holds(here, settings)
     return not settings.others or bool(settings.root and not here.is_base)
@@ -43,7 +41,7 @@ def is_idle(here: System) -> bool:
 def _tend(here: System) -> int:
     if is_idle(here):
         return DONE
-    settings = grounds.settings_now(here, generation.current(here))
+    settings = settings_in_force.settings_of(here)
     from allie.client.systems import siblings  # noqa: PLC0415 - see HACKING.md, start-up
 
     outcomes = siblings.tend(here, settings)

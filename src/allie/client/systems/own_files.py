@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from allie.client.situation import other_systems
+from allie.client.situation import other_systems, settings_in_force
 from allie.client.state import records
 from allie.core.boot import fstab
 from allie.core.conf.settings import Declared
@@ -97,7 +97,7 @@ def fit(
     elif not update:
         give(base, declared, new)
     identify(new)
-    settle(new, other_systems.settings_text(base))
+    settle(new, settings_in_force.text_of(base))
     mount_points(new)
     name_it(new, declared)
 

@@ -6,7 +6,7 @@ import os
 
 from allie.client.mirror import generation as generations
 from allie.client.mirror import stores
-from allie.client.situation import bound_disks, grounds, other_systems
+from allie.client.situation import bound_disks, grounds, other_systems, settings_in_force
 from allie.client.state import records
 from allie.client.systems import record
 from allie.core.conf import settings as configuration
@@ -38,7 +38,7 @@ class ListedSystem(Value):
 
 def survey(base: System) -> list[ListedSystem]:
     """How each system of this PC stands; the running one first."""
-    settings = other_systems.settings_of(base)
+    settings = settings_in_force.settings_of(base)
     report = records.last_report(base)
     own = ListedSystem(base.name, settings.root, settings.image, settings.overlays, "running")
     if report:
@@ -95,7 +95,7 @@ def declare(base: System, settings: Settings, wanted: Declared, *, comes: bool =
     if comes:
         stores.need_image(settings.stores[0], image)
     made = Declared(wanted.name, configuration.check_root(root, wanted.name), image, overlays)
-    text = settings_text.without(generations.own_settings(base), wanted.name)
+    text = settings_text.without(settings_in_force.own_text(base), wanted.name)
     changed = text.rstrip("\n") + "\n\n" + settings_text.section(made)
     configuration.parse(changed, base.name)
     atomic.write(f"{base.etc}/allie.conf", changed)
@@ -103,7 +103,7 @@ def declare(base: System, settings: Settings, wanted: Declared, *, comes: bool =
 
 def forget(base: System, name: str) -> None:
     """Take a system's section out of allie.conf."""
-    text = settings_text.without(generations.own_settings(base), name)
+    text = settings_text.without(settings_in_force.own_text(base), name)
     atomic.write(f"{base.etc}/allie.conf", text.rstrip("\n") + "\n")
 
 

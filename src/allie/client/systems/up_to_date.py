@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from allie.client.mirror import stores
 from allie.client.state import records
 from allie.client.systems import arrival, own_files
 from allie.client.systems.arrival import Job
@@ -42,7 +43,7 @@ def holds(job: Job, root: str, *, quick: bool = False) -> bool:
         options = [] if quick else [rsync.BY_CONTENT]
         return _Question(job, root, store, options).answer()
 
-    return bool(arrival.from_stores(job.settings, ask))
+    return stores.first_that_answers(job.settings, ask)
 
 
 class _Question:

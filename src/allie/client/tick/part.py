@@ -13,9 +13,9 @@ import time
 
 from allie.client.apply import unchanged
 from allie.client.mirror import generation as generations
-from allie.client.mirror import incremental
 from allie.client.mirror.fetch import fetch
-from allie.client.situation.grounds import Grounds, grounds, settings_now
+from allie.client.situation import settings_in_force
+from allie.client.situation.grounds import Grounds, grounds
 from allie.client.state import done_files, records
 from allie.core.change.report import Applied
 from allie.core.conf import settings as configuration
@@ -73,18 +73,11 @@ def bring(
     before: the grounds as they are; None if they are unknown. routine, exact: as for `fetch`.
     Returns what they are then.
     """
-    settings = before.settings if before else settings_now(here, generations.current(here))
+    settings = before.settings if before else settings_in_force.settings_of(here)
     fetched = fetch(here, settings, routine=routine, exact=exact)
     refused = fetched.contact.refused
     if before and fetched.generation == before.generation and not (before.coming or refused):
         return before
-    if fetched.generation and not refused:
-        after = grounds(here)
-        if not after.coming:
-            generations.keep_followed(here, after.generation, after.own)
-            return after
-    from allie.client.situation import settings_in_force  # noqa: PLC0415 - see HACKING.md, start-up
-
     settings_in_force.follow(here, settings, fetched, routine=routine)
     return grounds(here)
 
@@ -94,7 +87,7 @@ def _came_just_now(here: System, known: Grounds) -> bool:
     contact, now = records.contact(here), known.settings
     if known.coming or contact.trouble or not 0 <= time.time() - contact.good < JUST_NOW:
         return False
-    asked = configuration.parse(generations.own_settings(here), here.name)
+    asked = configuration.parse(settings_in_force.own_text(here), here.name)
     return (
         contact.generation == known.generation.number
         and known.generation.overlays == now.overlays
@@ -115,7 +108,7 @@ def _cut_short(here: System) -> bool:
 
     (A pause comes at any time.)
     """
-    if incremental.is_due(here):
+    if generations.unfinished(here):
         return True
     if os.path.lexists(f"{here.done}/{done_files.HALF}"):
         return True

@@ -8,7 +8,7 @@ import time
 
 from allie import __version__
 from allie.client.mirror import generation as generations
-from allie.client.situation import gather_facts, grounds
+from allie.client.situation import gather_facts, settings_in_force
 from allie.client.state import records
 from allie.core.change.report import Applied, Contact, Report
 from allie.core.errors import AllieError, StateError
@@ -57,4 +57,5 @@ def by_hand(here: System, verb: str, done: Applied, began: float) -> None:
 def facts(here: System) -> Facts:
     """The facts as they are now; an earlier script of this tick may have changed them."""
     generation = generations.current(here)
-    return gather_facts.gather(here, grounds.settings_now(here, generation), generation)
+    settings = settings_in_force.in_force(here, generation).settings
+    return gather_facts.gather(here, settings, generation)
