@@ -325,11 +325,3 @@ def test_the_archive_carries_the_manual() -> None:
         check=True,
     ).stdout.split()
     assert {f"allie/man/{path.name}" for path in MAN_PAGES} <= set(names)
-
-
-def test_the_internals_name_files_that_are_there() -> None:
-    text = "".join(page.read_text() for page in (DOCS / "internals").glob("*.md"))
-    named = set(re.findall(r"`(tests/[a-z_/0-9]+\.py)", text))
-    for each in re.findall(r"`((?:cli|client|core|machine|server)/[a-z_]+\.py)", text):
-        named.add(f"src/allie/{each}")
-    assert not sorted(each for each in named if not (TOP / each).exists())
