@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from allie.core.names import tags
 from tests.docs.pages import DOCS, TOP, headings
 from tests.test_structure import WINGS
 
 INTERNALS = DOCS / "internals"
 RULES = INTERNALS / "rules.md"
+HACKING = TOP / "HACKING.md"
 DECISIONS = INTERNALS / "decisions"
 _PAGE = r"(docs/[\w/-]+\.md|HACKING\.md|(?:rules|security|ordinary|packages|house)\.md)"
 _REFERENCE = re.compile(_PAGE + r'((?:(?:,| and|, and) "[^"]+")*)')
@@ -90,14 +92,14 @@ def _lines(rule: str) -> str:
     return re.sub(r" (\*Tests\.\*)", r"\n\1", rules()[rule])
 
 
-def test_the_internals_name_files_that_are_there() -> None:
+def test_pages_for_developers_name_files_that_are_there() -> None:
     names = {path.name for path in (*TOP.glob("src/**/*.py"), *TOP.glob("tests/**/*.py"))}
-    for page in INTERNALS.rglob("*.md"):
+    for page in (*INTERNALS.rglob("*.md"), HACKING):
         text = page.read_text()
         for name in re.findall(_NAMED, text):
             there = _file(name).exists() or (TOP / name).exists()
             assert there, f"{page.name}: {name}"
-        for name in re.findall(r"`(\w+\.py)`", text):
+        for name in set(re.findall(r"`(\w+\.py)`", text)) - {"util.py"}:  # not to be made
             assert name in names, f"{page.name}: {name}"
 
 
@@ -119,3 +121,14 @@ def test_every_decision_is_listed_and_short() -> None:
         text = (DECISIONS / name).read_text()
         assert f"\n{date}" in text
         assert 8 <= len(text.splitlines()) <= 25, name
+
+
+def test_the_first_change_is_yet_to_be_made() -> None:
+    """HACKING.md walks a newcomer through it; what it shows on the way is so."""
+    walk = HACKING.read_text().partition("## What make does")[0]
+    assert "##arch.x64" in walk
+    assert not tags.flaw(tags.parse("arch.x64"))
+    said = tags.flaw(tags.parse("arch.amd64"))
+    assert f"x64: {said.partition(': ')[2]}\n" in walk
+    assert "arch.amd64" in (TOP / "tests/server/test_lint.py").read_text()
+    assert "_ARCHS" in Path(tags.__file__).read_text()
