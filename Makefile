@@ -10,7 +10,8 @@ CHECKED := src tests $(sort $(patsubst %/,%,$(dir $(wildcard bench/*.py demo/*.p
 
 HISTORIES ?= 10000
 
-.PHONY: setup setup-demo setup-lint setup-test demo test deep kit bench lint docs clean
+.PHONY: setup setup-demo setup-lint setup-test demo test check deep kit bench lint docs clean
+.PHONY: ruff mypy unit  # parts of check and lint, which set up what they need
 
 setup:
 	@tools/setup run
@@ -37,9 +38,20 @@ bench: setup-test  ## writes bench/RESULTS.md, bench/ENTER.md and bench/IMAGES.m
 	$(PY) bench/run.py --install
 
 lint: setup-lint
+	@$(MAKE) --no-print-directory ruff mypy
+
+check: setup-test  ## what is run before a commit, in seconds: lint, tests/unit and the structure
+	@$(MAKE) --no-print-directory -j3 --output-sync=target --keep-going ruff mypy unit
+
+ruff:
 	$(PY) -m ruff check $(CHECKED)
 	$(PY) -m ruff format --check $(CHECKED)
+
+mypy:
 	$(PY) -m mypy $(CHECKED)
+
+unit:
+	$(PY) -m pytest -q -n $(WORKERS) tests/unit tests/test_structure.py $(ARGS)
 
 docs: setup
 	@tools/docs

@@ -83,10 +83,15 @@ def links(page: Path) -> list[str]:
     return _LINK.findall(prose(page))
 
 
+def headings(page: Path) -> list[str]:
+    """The headings of a page, as they stand on it."""
+    return _HEADING.findall(prose(page))
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as Markdown's readers make them."""
     found = set()
-    for heading in _HEADING.findall(prose(page)):
+    for heading in headings(page):
         plain = re.sub(r"[^\w\- ]", "", heading.lower())
         found.add(plain.replace(" ", "-"))
     return found
