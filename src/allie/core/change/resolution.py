@@ -80,7 +80,7 @@ class _Variant(Value):
     entry: Entry
 
 
-class _Growing:
+class _Unfinished:
     """The resolution in the making, while the overlays are laid one over the other."""
 
     def __init__(self) -> None:
@@ -112,45 +112,45 @@ class _Growing:
 
 def resolve(overlays: Iterable[Overlay], facts: Facts) -> Resolution:
     """Choose the winner of each path; the overlays come in the order they are laid."""
-    growing = _Growing()
+    unfinished = _Unfinished()
     refused: list[Problem] = []
     for overlay in overlays:
-        winners = _winners_within(overlay, facts, growing)
+        winners = _winners_within(overlay, facts, unfinished)
         for path in forbidden_paths.PLACES & winners.keys():
             why = forbidden_paths.wrong_kind(path, winners[path].is_dir)
             if why and winners[path].flag != "absent":
                 refused.append(Problem(path, f"{winners.pop(path).source}: {why}"))
-        for path in winners.keys() & (growing.entries.keys() | growing.problems.keys()):
-            _lay_over(winners[path], growing)
-        growing.entries.update(winners)
-    growing.leave_disputed()
+        for path in winners.keys() & (unfinished.entries.keys() | unfinished.problems.keys()):
+            _lay_over(winners[path], unfinished)
+        unfinished.entries.update(winners)
+    unfinished.leave_disputed()
     return Resolution(
-        growing.entries,
-        tuple(growing.losers),
-        (*refused, *(Problem(path, words) for path, words in sorted(growing.problems.items()))),
-        frozenset(growing.tagged),
+        unfinished.entries,
+        tuple(unfinished.losers),
+        (*refused, *(Problem(path, words) for path, words in sorted(unfinished.problems.items()))),
+        frozenset(unfinished.tagged),
     )
 
 
-def _lay_over(entry: Entry, growing: _Growing) -> None:
+def _lay_over(entry: Entry, unfinished: _Unfinished) -> None:
     """Note what loses to one overlay's winner of what the earlier overlays have."""
-    earlier = growing.entries.get(entry.path)
+    earlier = unfinished.entries.get(entry.path)
     if earlier:
         shadowed = earlier.is_dir != entry.is_dir
-        growing.lose(earlier, f"{'shadowed by' if shadowed else 'laid under'} {entry.overlay}")
-    disputed = growing.problems.pop(entry.path, None)
+        unfinished.lose(earlier, f"{'shadowed by' if shadowed else 'laid under'} {entry.overlay}")
+    disputed = unfinished.problems.pop(entry.path, None)
     if not entry.is_dir and (disputed or (earlier and earlier.is_dir)):
-        growing.drop_below(entry.path, f"shadowed by {entry.source}")
+        unfinished.drop_below(entry.path, f"shadowed by {entry.source}")
 
 
-def _winners_within(overlay: Overlay, facts: Facts, growing: _Growing) -> dict[str, Entry]:
+def _winners_within(overlay: Overlay, facts: Facts, unfinished: _Unfinished) -> dict[str, Entry]:
     """Each path's best variant within one overlay."""
     name = overlay.name
     winners = {}
     contested: dict[str, list[_Variant]] = {}
     for spelling, is_dir in overlay.listing:
         if tags.SIGN in spelling:
-            candidate = _candidate(name, spelling, is_dir, facts, growing)
+            candidate = _candidate(name, spelling, is_dir, facts, unfinished)
             if candidate:
                 contested.setdefault(candidate.entry.path, []).append(candidate)
         else:
@@ -158,7 +158,7 @@ def _winners_within(overlay: Overlay, facts: Facts, growing: _Growing) -> dict[s
     for path, candidates in contested.items():
         if path in winners:
             candidates.append(_Variant(tags.DEFAULT_RANK, winners[path]))
-        best = _best(candidates, growing)
+        best = _best(candidates, unfinished)
         if best:
             winners[path] = best
         else:
@@ -169,26 +169,26 @@ def _winners_within(overlay: Overlay, facts: Facts, growing: _Growing) -> dict[s
 
 
 def _candidate(
-    overlay: str, spelling: str, is_dir: bool, facts: Facts, growing: _Growing
+    overlay: str, spelling: str, is_dir: bool, facts: Facts, unfinished: _Unfinished
 ) -> _Variant | None:
     """A tagged name as a candidate for its path; None, and noted, where its tag does not fit."""
     path, tag = tags.unspell(spelling)
-    growing.tagged.add(path)
+    unfinished.tagged.add(path)
     entry = Entry(
         path, overlay, spelling, is_dir, "" if is_dir and tag.flag == "once" else tag.flag
     )
     rank = tags.rank(tag, facts)
     if rank is None:
-        growing.lose(entry, tags.failing(tag, facts))
+        unfinished.lose(entry, tags.failing(tag, facts))
         wrong = tags.parse_name(spelling).error
         if wrong:  # a slip of the pen, or a newer ALLiE's attribute: said once, at its own name
-            growing.problems[spelling] = f"in overlay {overlay} it never fits: {wrong}"
+            unfinished.problems[spelling] = f"in overlay {overlay} it never fits: {wrong}"
         return None
     # A directory tagged absent is a statement about the path, not a directory to make.
     return _Variant(rank, entry._replace(is_dir=is_dir and tag.flag != "absent"))
 
 
-def _best(candidates: list[_Variant], growing: _Growing) -> Entry | None:
+def _best(candidates: list[_Variant], unfinished: _Unfinished) -> Entry | None:
     """The winner of one path within one overlay; None, with a problem noted, if there is none."""
     candidates.sort(key=lambda each: (tuple(-n for n in each.rank), each.entry.spelling))
     first, rest = candidates[0], candidates[1:]
@@ -201,12 +201,12 @@ def _best(candidates: list[_Variant], growing: _Growing) -> Entry | None:
         tied = [each for each in candidates if each.rank == first.rank]
         wrong = _both("is a tie between", tied)
     if wrong:
-        growing.problems[path] = wrong
+        unfinished.problems[path] = wrong
         for each in candidates:
-            growing.lose(each.entry, "in dispute")
+            unfinished.lose(each.entry, "in dispute")
         return None
     for each in rest:
-        growing.lose(each.entry, tags.explain(first.rank, each.rank))
+        unfinished.lose(each.entry, tags.explain(first.rank, each.rank))
     return first.entry
 
 
