@@ -255,9 +255,8 @@ def _clear_the_way(present: Present, changes: dict[str, Change], problems: list[
     ledger = present.ledger.entries
     for change in [each for each in changes.values() if _replaces_directory(each)]:
         below = {real: old for real, old in ledger.items() if real.startswith(change.real + "/")}
-        unseen = [
-            real for real in below if real in present.left_alone or real not in present.standing
-        ]
+        known = present.standing.keys() - present.left_alone
+        unseen = [real for real in below if real not in known]
         going = {
             real: _withdraw(real, old, present.standing[real])
             for real, old in below.items()

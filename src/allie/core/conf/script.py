@@ -58,7 +58,7 @@ class Due(Value):
 
 
 class Verdict(Value):
-    """How a script stands after (or without) a run."""
+    """How a script stands, whether or not it ran."""
 
     name: str
     state: str  # satisfied, waiting, failing, test or due

@@ -15,7 +15,7 @@ from allie.core.stubs import KIT
 from allie.core.value import Value
 
 DEFAULT_STALL = 60
-KEYS = {
+KEYS = {  # by kind of section; `_values` reads them in this order
     "allie": ("store", "ring", "host", "stall", "bandwidth", "trusted"),
     "system": ("root", "image", "overlays"),
 }
@@ -83,28 +83,24 @@ def parse(text: str, system: str) -> Settings:
     if own is None:
         hint = "add it, with the overlays that this system follows"
         raise SettingsError(f"allie.conf has no section [system {system}]", hint)
-
-    def key(name: str) -> str:
-        return ini.get("allie", name, fallback="").strip()
-
-    stores = _words(key("store"))
+    store, ring, host, stall, bandwidth, trusted = _values(ini, "allie")
+    stores = _words(store)
     if not stores:
         raise SettingsError("allie.conf names no store", "set store in section [allie]")
     if not own.overlays:
         raise SettingsError(f"allie.conf names no overlays in section [system {system}]")
-    ring, host = key("ring"), key("host")
     return Settings(
         system=system,
         stores=tuple(map(check_store, stores)),
         overlays=own.overlays if KIT in own.overlays else (KIT, *own.overlays),
         image=own.image,
-        ring=check_name(ring, "ring") if ring else "",
-        host=check_host(host) if host else "",
-        stall=_seconds(key("stall")),
+        ring=ring and check_name(ring, "ring"),
+        host=host and check_host(host),
+        stall=_seconds(stall),
         root=own.root,
-        bandwidth=_bandwidth(key("bandwidth")),
+        bandwidth=_bandwidth(bandwidth),
         others=tuple(each for each in systems if each is not own),
-        trusted=tuple(map(_directory, _words(key("trusted")))),
+        trusted=tuple(map(_directory, _words(trusted))),
     )
 
 
@@ -204,14 +200,17 @@ def _declared(ini: configparser.ConfigParser) -> list[Declared]:
         if kind != "system" or not name.strip():
             continue
         name = check_name(name.strip(), "system")
-        root = ini.get(title, "root", fallback="").strip()
-        image = ini.get(title, "image", fallback="").strip()
-        names = _words(ini.get(title, "overlays", fallback=""))
-        overlays = tuple(check_name(each, "overlay") for each in names)
+        root, image, names = _values(ini, title)
+        overlays = tuple(check_name(each, "overlay") for each in _words(names))
         root = root and check_root(root, name)
-        image = image and check_name(image, "image")
-        found.append(Declared(name, root, image, overlays))
+        found.append(Declared(name, root, image and check_name(image, "image"), overlays))
     return found
+
+
+def _values(ini: configparser.ConfigParser, section: str) -> list[str]:
+    """What a section says for each of the KEYS of its kind; "" for one that it has not."""
+    keys = KEYS[section.partition(" ")[0]]
+    return [ini.get(section, key, fallback="").strip() for key in keys]
 
 
 def is_bandwidth(text: str) -> bool:

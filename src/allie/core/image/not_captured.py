@@ -65,7 +65,7 @@ def rows(wanted: tuple[str, ...]) -> list[Row]:
 
 
 def filters(chosen: list[Row]) -> list[str]:
-    """rsync's options for these rows; the first rule that matches a name decides."""
+    """rsync's options for these rows. The first rule that matches a name decides."""
     options = []
     for row in chosen:
         options += [f"--filter=+ {pattern}" for pattern in row.keep.split()]
@@ -90,7 +90,7 @@ def mounted(points: Iterable[str], wanted: tuple[str, ...] = ()) -> list[str]:
 def ways(wanted: tuple[str, ...]) -> list[str]:
     """rsync's options by which these paths, and the directories above them, come in any case.
 
-    They go before those that leave something out.
+    They must stand before those that leave something out.
     """
     found = []
     for path in wanted:

@@ -51,7 +51,7 @@ class Own(Value):
 
 
 def fstab(text: str, own: Own) -> str:
-    """File systems by label: the root's is the image's name, others' are made of their place.
+    """Name file systems by label: the root's is the image's name, others' are of their mount point.
 
     >>> fstab("UUID=1-2 /boot/efi vfat umask=77 0 1\\n", Own("el9"))
     'LABEL=EFI /boot/efi vfat umask=77 0 1\\n'
@@ -81,7 +81,7 @@ def fstab(text: str, own: Own) -> str:
 
 
 def crypttab(text: str, _own: Own) -> str:
-    """Encrypted disks by label, which is the name they are opened under."""
+    """Name encrypted disks by label: by the name that they are opened under."""
 
     def by_label(line: str) -> str:
         found = re.fullmatch(r"(\s*([^\s#]\S*)\s+)(\S+)(.*)", line, re.DOTALL)
@@ -125,7 +125,7 @@ def gone_if(pattern: str) -> Rewrite:
 def networkd(text: str, _own: Own) -> str:
     """systemd-networkd: what was for one card is for every wired one; no card takes its address.
 
-    Other sections name the addresses of others.
+    Addresses in other sections are those of other machines, and stay.
     """
     bound, told = r"\s*(Permanent)?MACAddress\s*=", r"\s*(Type|Name|SSID|WLANInterfaceType)\s*="
     is_told = any(at == "[Match]" and re.match(told, line) for at, line in _sections(text))
@@ -259,7 +259,7 @@ def _names_of(rows: list[list[str]], host: str) -> set[str]:
 
 
 def adjtime(text: str, _own: Own) -> str:
-    """The clock's own drift is forgotten; whether it shows UTC is not."""
+    """Forget the clock's drift, and keep whether it shows UTC."""
     lines = text.splitlines()
     return "\n".join(["0.0 0 0.0", "0", *lines[2:3]]) + "\n" if len(lines) > 1 else text
 
@@ -279,7 +279,7 @@ def allie_conf(text: str, _own: Own) -> str:
 
 
 def _is_bound(source: str) -> bool:
-    """Whether the first word of a line of fstab names this very disk."""
+    """Whether the first word of a line of fstab names a disk of this machine alone."""
     if re.match(r"\"?(PART)?UUID=|ID=", source):
         return True
     return source.startswith("/dev/") and not _ANYWHERE.match(source)

@@ -125,7 +125,7 @@ def _item(item: str) -> tuple[Condition | None, str, str]:
 
 
 def flaw(tag: Tag) -> str:
-    """Why no system, or hardly one that was meant, has what a tag wants; "" if nothing does."""
+    """Why a tag fits no system, or hardly one that was meant; "" if nothing speaks against it."""
     for each in sorted(tag.conditions):
         if each._replace(negated=not each.negated) in tag.conditions:
             return f"{each} and not: no system is both"
