@@ -203,10 +203,12 @@ def test_after_a_kill_9_of_ours_nothing_goes_on(
 ) -> None:
     """forks: the part of a tick, a process of ours between the one killed and the program."""
     note = tmp_path / "pids"
-    text = LEAVES.format(note=note, apart="", then=f"echo $$ >>{note}; wait")
+    # It begins once it is told to: what only reads is tied to us a moment after it has started.
+    text = "read go; " + LEAVES.format(note=note, apart="", then=f"echo $$ >>{note}; wait")
 
     def fetch() -> int:
-        process.run(["/bin/sh", "-c", text], bounds=Bounds(60), only_reads=only_reads)
+        argv = ["/bin/sh", "-c", text]
+        process.run(argv, stdin=b"go\n", bounds=Bounds(60), only_reads=only_reads)
         return 0
 
     null = os.open(os.devnull, os.O_RDWR)
