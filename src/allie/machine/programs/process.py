@@ -153,7 +153,7 @@ def _by_our_descriptors(argument: str) -> str:
 
 
 def _spawn(argv: Sequence[str], streams: tuple[int, int, int], lifeline: Lifeline) -> int:
-    """Start what only reads; its pid. Killed before it is tied, we leave it to its closed output."""
+    """Start what only reads; its pid. Killed before it is tied, we leave it to its closed pipe."""
     os.set_inheritable(lifeline.theirs, True)
     actions = [(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)]
     pid = os.posix_spawn(
