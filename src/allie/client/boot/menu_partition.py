@@ -195,7 +195,10 @@ def _copy(kernels_there: list[_KernelCopy], root: str, boot: Volume) -> bool:
     if not missing:
         return False
     with ExitStack() as stack:
-        files = [stack.enter_context(within.opened(root, source)) for source, _ in missing]
+        try:
+            files = [stack.enter_context(within.opened(root, source)) for source, _ in missing]
+        except OSError as error:
+            raise StateError(f"cannot read a kernel of {root}: {error.strerror}") from error
         free_space.need(boot.at, sum(os.fstat(each).st_size for each in files), 2 * len(missing))
         for file, (_, copy) in zip(files, missing):
             boot.make(os.path.dirname(copy))

@@ -122,6 +122,7 @@ def make_bootable(plan: Installation) -> list[str]:
     made = disks.partitions(plan.disk)
     nodes = {part.kind: each.node for part, each in zip(plan.parts, made)}
     menu = nodes.get(disk_layout.BOOT) or nodes[disk_layout.EFI_BOOT]
+    esp = nodes.get(disk_layout.ESP, "")
     own = _node(plan, plan.settings.root)
     with disks.passing(own, "/run/allie/installed", disks.AS_NEW) as root:
         here = open_system.open_system(root)
@@ -131,9 +132,7 @@ def make_bootable(plan: Installation) -> list[str]:
         timer.install(here, settings.host)
         with menu_partition.opened(here, menu) as boot:
             menu_partition.refresh(here, settings, boot)
-            firmware = menu_partition.loader_of(boot).install(
-                root, plan.disk, nodes.get(disk_layout.ESP, "")
-            )
+            firmware = menu_partition.loader_of(boot).install(root, plan.disk, esp)
         atomic.sync_filesystem(root)
     return firmware
 

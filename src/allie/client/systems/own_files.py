@@ -6,6 +6,7 @@ belongs to one tree and never goes into another (RULES B1, another root).
 
 from __future__ import annotations
 
+import fnmatch
 import os
 
 from allie.client.situation import other_systems, settings_in_force
@@ -187,13 +188,9 @@ def _present(root: str, patterns: tuple[str, ...]) -> list[str]:
         except PathRefused:
             continue
         if place.exists and inside.prefix + place.real not in elsewhere:
-            names = [each for each in within.names(root, place.real) if _fits(each, name)]
+            names = fnmatch.filter(within.names(root, place.real), name)
             found += [f"{place.real}/{each}" for each in names]
     return [path for path in found if inside.prefix + path not in elsewhere]
-
-
-def _fits(name: str, pattern: str) -> bool:
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 def _copy(base: System, path: str, new: str) -> None:

@@ -74,12 +74,11 @@ def tend(base: System, settings: Settings) -> list[Outcome]:
             ticking.append(begun)
     ended = _wait(base, ticking)
     outcomes += [_update(each, ended[each.name]) for each in ticking]
-    return [
-        each._replace(state="failing", words=f"{each.words}; {besides[each.name]}")
-        if each.name in besides
-        else each
-        for each in outcomes
-    ]
+    for place, each in enumerate(outcomes):
+        if each.name in besides:
+            words = f"{each.words}; {besides[each.name]}"
+            outcomes[place] = each._replace(state="failing", words=words)
+    return outcomes
 
 
 def _fence(base: System, settings: Settings) -> dict[str, str]:

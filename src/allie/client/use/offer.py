@@ -21,8 +21,15 @@ from allie.core.value import Value
 from allie.machine.disk import source
 from allie.machine.files import atomic
 from allie.machine.mounts import mount_call, mount_table
-from allie.machine.programs import capabilities as may
 from allie.machine.programs import process, process_groups
+from allie.machine.programs.capabilities import (
+    DAC_READ_SEARCH,
+    NET_BIND_SERVICE,
+    SETGID,
+    SETUID,
+    SYS_ADMIN,
+    SYS_CHROOT,
+)
 from allie.machine.transfer import rsync_daemon
 from allie.machine.transfer.rsync_daemon import Callers
 
@@ -31,7 +38,7 @@ _LOOK = 0.2  # seconds between two looks for the capture's end
 _START = 10.0  # seconds
 _MESSAGE = 200  # characters of the capture's own words
 # SYS_ADMIN: without it nobody can read attributes of the kind trusted.*
-_TO_READ_ALL = (may.DAC_READ_SEARCH, may.SYS_CHROOT, may.SETUID, may.SETGID, may.SYS_ADMIN)
+_CAPABILITIES = (DAC_READ_SEARCH, SYS_CHROOT, SETUID, SETGID, SYS_ADMIN, NET_BIND_SERVICE)
 
 
 class OpenOffer(Value):
@@ -86,7 +93,7 @@ def _served(top: str, work: str, hosts: str, port: int) -> Iterator[OpenOffer]:
     atomic.write(conf, text, 0o600, durable=False)
     argv = ["rsync", "--daemon", "--no-detach", f"--config={conf}"]
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    pid = rsync_daemon.start(argv, (null,) * 3, (*_TO_READ_ALL, may.NET_BIND_SERVICE), None)
+    pid = rsync_daemon.start(argv, (null, null, null), _CAPABILITIES, None)
     os.close(null)
     try:
         _need_start(pid, work)
