@@ -54,7 +54,7 @@ LATE_IMPORTERS = {
     "allie.client.tick.part": "nearly every tick finds that it has nothing to do",
     "allie.client.apply.placing": "only directories of users' have marks",
     "allie.machine.roots.stage": "only stages in directories of users' have marks",
-    "allie.machine.mounts.stuck": "only a child that hangs is freed by a mount of our own",
+    "allie.machine.mounts.fuse_waits": "only a child that hangs is freed by a mount of our own",
     "allie.machine.files.tree": "only what removes or walks another's tree must stay on its mount",
     "allie.machine.roots.reach": "only what changes something opens directories",
     "allie.machine.files.atomic": "only what changes a disk must sync it",

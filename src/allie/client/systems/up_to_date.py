@@ -20,10 +20,10 @@ from allie.core.boot import fstab
 from allie.core.change.ledger import NOTHING, UNKNOWN, Placed
 from allie.core.system import System
 from allie.machine.files import atomic, tree
-from allie.machine.programs import listening, process
+from allie.machine.programs import pipes, process
 from allie.machine.programs.process_groups import Bounds
 from allie.machine.roots import open_system
-from allie.machine.transfer import comparing, rsync
+from allie.machine.transfer import image_compare, rsync
 
 SAME, OTHER = "same", "other"
 LINKS = "links"  # only that files here share an inode which the image has apart
@@ -68,8 +68,8 @@ class _Question:
     def answer(self) -> str:
         excluded = [f"/{path}" for path in _LEFT_OUT]
         able, quick = self.able, self.quick
-        argv = comparing.whole(able, self.reach, self.wanted, self.root, excluded, quick=quick)
-        lines = listening.by_line(self._follow)
+        argv = image_compare.whole(able, self.reach, self.wanted, self.root, excluded, quick=quick)
+        lines = pipes.by_line(self._follow)
         done = process.run(argv, bounds=self.bounds, on_output=lines, only_reads=True)
         if self.differs:
             return OTHER
@@ -80,7 +80,7 @@ class _Question:
 
     def _follow(self, lines: bytes) -> bool:
         """Take in what rsync prints; whether that was enough."""
-        for each in map(comparing.parse, lines.split(b"\n")):
+        for each in map(image_compare.parse, lines.split(b"\n")):
             if each is None:
                 continue
             if each.name in self.placed:
@@ -111,11 +111,11 @@ class _Question:
         if not kept:
             return True
         with _laid_out(self.here, kept) as laid:
-            argv = comparing.some(self.able, self.reach, self.wanted, laid, quick=self.quick)
+            argv = image_compare.some(self.able, self.reach, self.wanted, laid, quick=self.quick)
             names = rsync.names(list(kept))
             done = process.run(argv, stdin=names, bounds=self.bounds, only_reads=True)
         rsync.check(done, self.store)
-        return not any(map(comparing.parse, done.out.splitlines()))
+        return not any(map(image_compare.parse, done.out.splitlines()))
 
 
 @contextmanager

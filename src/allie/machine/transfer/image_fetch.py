@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from allie.core.errors import PROTECTED, NotWritten
 from allie.machine import console
-from allie.machine.programs import listening, process
+from allie.machine.programs import pipes, process
 from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import Bounds
 from allie.machine.transfer import rsync
@@ -49,7 +49,7 @@ def fetch(
     Raises StoreError, Unreachable, or StateError for this PC's disk.
     """
     source = rsync.sources(store, [f"images/{image}"])[0]
-    lines = listening.by_line(follow or _ignore)
+    lines = pipes.by_line(follow or _ignore)
     for only_little in (False,) if update else (True, False):
         argv = bring(
             able,

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
-from allie.machine.confined import confining
-from allie.machine.confined.confining import View
+from allie.machine.confined import confined_daemon
+from allie.machine.confined.confined_daemon import View
 from allie.machine.programs import capabilities as powers
 from allie.machine.programs import process, process_groups
 
@@ -84,14 +84,14 @@ def start(
     def work() -> int:
         if view:
             try:
-                confining.see_only(view)
+                confined_daemon.see_only(view)
             except (StateError, OSError) as error:
                 words = f"allie: {argv[0]} is not kept to the store's directories: {error}\n"
                 os.write(2, words.encode(errors="replace"))
         powers.keep_only(*capabilities)
         return process.execute(argv, process.environment())
 
-    return confining.fork_first(work, streams)
+    return confined_daemon.fork_first(work, streams)
 
 
 class Callers:
