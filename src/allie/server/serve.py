@@ -72,11 +72,10 @@ def configuration(store: str, address: str, port: int, rules: Rules, lock: str) 
 
 
 def serve(store: str, address: str, port: int, began: Callable[[], None]) -> int:
-    """Be the daemon's keeper until it ends, or somebody presses Ctrl-C; the exit status.
+    """Run the daemon until it ends, or somebody presses Ctrl-C; the exit status.
 
-    began: called once it serves.
-    As root, rsync has what it needs to read the store and nothing else: no other files, none of
-    root's powers beyond reading, and no process of it outlives us.
+    began: called once it serves. Of root's power rsync has what it takes to read the store, it sees
+    no other files, and no process of it outlives us.
     """
     store = stores.need(store)
     rsync_daemon.need_port(address, port)

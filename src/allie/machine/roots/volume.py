@@ -2,8 +2,8 @@
 
 The boot partition is one: another system of the PC, or whoever had its disk in his hands, may have
 put a link there, a fifo, or a file without an end. So every path is opened below the mount, through
-no link and no other mount (machine.beneath); only regular files are read, to a bound, and never
-waited for; and what is written gets its name by a rename in a directory that is held open.
+no link and no other mount (machine.files.beneath); only regular files are read, to a bound, and
+never waited for; and what is written gets its name by a rename in a directory that is held open.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _REFUSED = {
 
 
 class Astray(AllieError):
-    """A way on it leads elsewhere, or to what is no file or directory: nothing was done there."""
+    """A path on it leads elsewhere, or to what is no file or directory: nothing was done there."""
 
 
 class Volume:

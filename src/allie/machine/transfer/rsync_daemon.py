@@ -1,7 +1,7 @@
-"""Run rsync's daemon, confined, and see to those who call it and then say nothing.
+"""Run rsync's daemon, confined, and end the connections of callers who say nothing.
 
-rsync itself bounds what goes on in a module (`timeout`, `max connections` of rsyncd.conf(5)). Who
-has not yet named one is bounded by nothing, and each call is a process of root's.
+rsync itself bounds what goes on in a module (`timeout`, `max connections` of rsyncd.conf(5)). A
+caller who has not named one yet is bounded by nothing, and each one is a process of root's.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Callers:
         self._looked = 0.0
 
     def look(self) -> None:
-        """Show those the door who say nothing; call it often, it looks seldom."""
+        """End the connections that have been silent for too long. To be called often."""
         now = time.monotonic()
         if now - self._looked < process_groups.LOOK:
             return
