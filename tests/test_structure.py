@@ -32,7 +32,7 @@ FLOORS = {
 # Of each floor, from the ground up: a wing is a package that only those after it import
 WINGS = {
     "core": "names conf change boot image".split(),
-    "machine": "programs mounts files roots confined transfer disk code".split(),
+    "machine": "programs mounts files roots namespaces transfer disk code".split(),
     "client": ("state mirror situation originals apply tick boot systems use setup".split()),
     "server": "images media".split(),
     "cli": [],

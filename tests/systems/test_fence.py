@@ -20,9 +20,9 @@ from allie.core.conf.settings import Declared
 from allie.core.errors import StateError
 from allie.core.system import System
 from allie.machine import libc
-from allie.machine.confined import processes_inside
 from allie.machine.disk import tree_copies
 from allie.machine.mounts.without_user_mounts import apart
+from allie.machine.namespaces import processes_inside
 from allie.machine.roots import open_system
 from tests import leftovers
 from tests.tick.site import needs_root

@@ -16,7 +16,7 @@ from allie.cli import enter as command
 from allie.client.use import enter, export
 from allie.core.conf import settings, system_roots
 from allie.core.errors import StateError, UsageError
-from allie.machine.confined import userland
+from allie.machine.namespaces import userland
 from allie.machine.programs import exec_program
 
 _CONF = """\

@@ -30,7 +30,7 @@ from allie.core import stubs
 from allie.core.errors import DONE
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
-from allie.machine.confined import sealed_run
+from allie.machine.namespaces import sealed_run
 
 if TYPE_CHECKING:
     import argparse

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from allie.core.errors import DONE, SettingsError, StateError, UsageError
 from allie.core.value import Value
-from allie.machine.confined.confined_daemon import SCRATCH, View
 from allie.machine.files import atomic
+from allie.machine.namespaces.confined_daemon import SCRATCH, View
 from allie.machine.programs import process, process_groups
 from allie.machine.programs.capabilities import (
     DAC_READ_SEARCH,

@@ -9,9 +9,9 @@ import os
 
 from allie.client.situation import other_systems
 from allie.core.errors import StateError
-from allie.machine.confined import processes_inside
 from allie.machine.disk import tree_copies
 from allie.machine.files import free_space, tree
+from allie.machine.namespaces import processes_inside
 
 _OLD = "old-"
 MOST = 3  # trees that are left to those inside

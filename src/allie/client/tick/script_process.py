@@ -126,7 +126,7 @@ def _become(here: System, script: Script, env: Mapping[str, str]) -> int:
     full.update(PATH=process.PATH, HOME="/root")
     argv = command(script)
     if not here.is_base:
-        from allie.machine.confined import sealed_run  # noqa: PLC0415 - see HACKING.md, start-up
+        from allie.machine.namespaces import sealed_run  # noqa: PLC0415 - see HACKING.md, start-up
 
         offline = {**full, "ALLIE_OFFLINE": "1", "SYSTEMD_OFFLINE": "1"}
         needs = rules.parse_headers(script.content).needs

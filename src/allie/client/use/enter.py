@@ -14,7 +14,7 @@ import sys
 from allie.core import stubs
 from allie.core.conf import system_roots
 from allie.core.errors import SettingsError, StateError, did_you_mean
-from allie.machine.confined import userland
+from allie.machine.namespaces import userland
 from allie.machine.programs import exec_program
 
 _ARCHIVE = "/usr/local/bin/allie"
@@ -104,7 +104,7 @@ def _complete(root: str) -> None:
     """Make what is mounted over for root, and old or bare systems do not have."""
     if os.path.isdir(f"{root}/run") and os.path.lexists(f"{root}/etc/resolv.conf"):
         return
-    from allie.machine.confined import sealed_run  # noqa: PLC0415 - hardly any system lacks them
+    from allie.machine.namespaces import sealed_run  # noqa: PLC0415 - hardly any system lacks them
     from allie.machine.roots import within  # noqa: PLC0415 - hardly any system lacks them
 
     if not os.path.lexists(f"{root}/run"):

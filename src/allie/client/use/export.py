@@ -12,8 +12,8 @@ import stat
 
 from allie.core.conf import settings
 from allie.core.errors import StateError
-from allie.machine.confined import userland
 from allie.machine.files import atomic
+from allie.machine.namespaces import userland
 from allie.machine.roots import within
 
 _FOLDERS = ("usr/local/bin", "usr/bin", "bin", "usr/local/sbin", "usr/sbin", "sbin")

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
-from allie.machine.confined import confined_daemon
-from allie.machine.confined.confined_daemon import View
+from allie.machine.namespaces import confined_daemon
+from allie.machine.namespaces.confined_daemon import View
 from allie.machine.programs import capabilities as powers
 from allie.machine.programs import process, process_groups
 

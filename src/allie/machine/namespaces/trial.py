@@ -26,8 +26,8 @@ from collections.abc import Sequence
 from allie.core.errors import AllieError
 from allie.core.value import Value
 from allie.machine import libc
-from allie.machine.confined import confined_daemon
 from allie.machine.mounts.mount_call import NEWIPC, NEWNET, NEWPID
+from allie.machine.namespaces import confined_daemon
 from allie.machine.programs import background, capabilities, process, process_groups
 
 _PDEATHSIG, _SUBREAPER = 1, 36  # linux/prctl.h
