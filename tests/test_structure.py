@@ -32,7 +32,7 @@ FLOORS = {
 # Of each floor, from the ground up: a wing is a package that only those after it import
 WINGS = {
     "core": "names conf change boot image".split(),
-    "machine": "programs mounts files roots confined transfer disk code".split(),
+    "machine": "programs mounts files roots namespaces transfer disk code".split(),
     "client": ("state mirror situation originals apply tick boot systems use setup".split()),
     "server": "images media".split(),
     "cli": [],
@@ -55,7 +55,7 @@ LATE_IMPORTERS = {
     "allie.client.tick.part": "nearly every tick finds that it has nothing to do",
     "allie.client.apply.placing": "only directories of users' have marks",
     "allie.machine.roots.stage": "only stages in directories of users' have marks",
-    "allie.machine.mounts.stuck": "only a child that hangs is freed by a mount of our own",
+    "allie.machine.mounts.fuse_waits": "only a child that hangs is freed by a mount of our own",
     "allie.machine.files.tree": "only what removes or walks another's tree must stay on its mount",
     "allie.machine.roots.reach": "only what changes something opens directories",
     "allie.machine.files.atomic": "only what changes a disk must sync it",

@@ -10,7 +10,7 @@ import pytest
 
 from allie.core.change import ledger
 from allie.core.change.ledger import NOTHING, Ledger, Placed
-from allie.server.images import unplaced
+from allie.server.images import without_overlays
 from tests.images.site import Store, things
 from tests.images.test_capture import offered
 from tests.worlds.busybox import busybox_root
@@ -96,7 +96,7 @@ def test_a_ledger_of_an_image_leads_nowhere_else(tmp_path: Path, real: str, pris
     make_tree(root, kept)
     text = ledger.encode(Ledger({real: _entry(pristine)}, {}, {}))
     (root / "var/lib/allie/ledger").write_text(text)
-    unplaced.take_back(str(root))
+    without_overlays.take_back(str(root))
     assert os.listdir(outside) == ["file"]
     assert os.listdir(root / "etc") == ["own"]
     assert os.listdir(root / "var/lib/allie") == []
@@ -105,5 +105,5 @@ def test_a_ledger_of_an_image_leads_nowhere_else(tmp_path: Path, real: str, pris
 @pytest.mark.parametrize("text", ["", "no ledger\n", "{}\n", json.dumps({"version": 2}) + "\n"])
 def test_what_is_no_ledger_changes_nothing(tmp_path: Path, text: str) -> None:
     make_tree(tmp_path / "root", {"var/lib/allie/ledger": text, "etc/own": "x\n"})
-    assert unplaced.take_back(str(tmp_path / "root")) == []
+    assert without_overlays.take_back(str(tmp_path / "root")) == []
     assert (tmp_path / "root/etc/own").exists()

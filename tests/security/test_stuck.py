@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.machine.mounts import stuck
+from allie.machine.mounts import fuse_waits
 from tests.security import fuse
 from tests.worlds.one_pc import World, injected
 from tests.worlds.toy import Dir, File, make_tree
@@ -23,10 +23,10 @@ ANNS = (4242, 4242)
 
 # As if the mount had come after the table of mounts was read; and who waits is freed sooner.
 TOO_LATE = """
-from allie.machine.mounts import stuck, user_mounts
+from allie.machine.mounts import fuse_waits, user_mounts
 user_mounts.below = lambda root: user_mounts.Mounts({}, {})
 user_mounts.closed_in = lambda root: {}
-stuck.LOOK, stuck.PATIENCE = 0.2, 1.0
+fuse_waits.LOOK, fuse_waits.PATIENCE = 0.2, 1.0
 """
 
 
@@ -96,6 +96,6 @@ def test_only_who_waits_is_freed(tmp_path: Path) -> None:
     world = World(tmp_path, {"etc/motd": "1\n"})
     make_tree(world.root, {"home/ann/m": Dir(owner=ANNS)})
     with fuse.hanging(world.at("home/ann/m")) as program:
-        stuck.free()
+        fuse_waits.free()
         time.sleep(0.5)
         assert program.poll() is None, "it ends as soon as its connection does"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from allie.client.mirror import accept
-from allie.machine.programs import listening
+from allie.machine.programs import pipes
 from tests.worlds import machine
 from tests.worlds.one_pc import World
 
@@ -105,7 +105,7 @@ def test_what_the_answer_tells_is_not_fetched(
     world.put(files(2000))
     began = world.state("mirror").stat().st_mtime_ns
     for most in (1 << 24, 1 << 16):
-        monkeypatch.setattr(listening, "_MOST_OUT", most)
+        monkeypatch.setattr(pipes, "_MOST_OUT", most)
         done = world.tick()
         assert done.rc == 1
         assert "overlay common grew" in done.out

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.mirror import fetch
-from allie.client.setup import join
-from allie.machine.programs import listening
+from allie.client.mirror import fetch, stores
+from allie.machine.programs import pipes
 from tests.worlds import forked, machine
 from tests.worlds.one_pc import World, snapshot
 
@@ -91,11 +90,11 @@ TALKS = {
 def test_what_it_says_is_bounded_and_plain(
     tmp_path: Path, talk: Talk, joined: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "_MOST_OUT", 1 << 18)  # rsync reads a welcome byte by byte
-    monkeypatch.setattr(listening, "_MOST_SAID", 1 << 18)
+    monkeypatch.setattr(pipes, "_MOST_OUT", 1 << 18)  # rsync reads a welcome byte by byte
+    monkeypatch.setattr(pipes, "_MOST_SAID", 1 << 18)
     # What rsync reads and passes on to nobody ends with the time that a fetch, or a question, has.
     monkeypatch.setattr(fetch, "_WHOLE", 2)
-    monkeypatch.setattr(join, "_ASKING", 4)
+    monkeypatch.setattr(stores, "_ASKING", 4)
     world = World(tmp_path, {"etc/motd": "one\n"})
     if joined:
         world.good()

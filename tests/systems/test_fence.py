@@ -19,9 +19,9 @@ from allie.core.conf.settings import Declared
 from allie.core.errors import StateError
 from allie.core.system import System
 from allie.machine import libc
-from allie.machine.confined import occupants
 from allie.machine.disk import tree_copies
-from allie.machine.mounts.apart import apart
+from allie.machine.mounts.without_user_mounts import apart
+from allie.machine.namespaces import processes_inside
 from allie.machine.roots import open_system
 from tests import leftovers
 from tests.tick.site import needs_root
@@ -266,14 +266,14 @@ def test_who_is_inside(base: System, way: str) -> None:
     with _inside(argv) as pid:
         _until_inside(str(top), pid)
         top.rename(top.with_name(".el7.other"))
-        assert pid in occupants.of(f"{base.root}/systems/.el7.other"), "wherever it goes"
-        assert pid not in occupants.of(f"{base.root}/etc")
-    assert occupants.of(f"{base.root}/systems/.el7.other") == []
+        assert pid in processes_inside.of(f"{base.root}/systems/.el7.other"), "wherever it goes"
+        assert pid not in processes_inside.of(f"{base.root}/etc")
+    assert processes_inside.of(f"{base.root}/systems/.el7.other") == []
 
 
 def _until_inside(top: str, pid: int) -> None:
     for _ in range(200):
-        if pid in occupants.of(top):
+        if pid in processes_inside.of(top):
             return
         subprocess.run(["sleep", "0.02"], check=True)
     raise AssertionError(f"{pid} is not inside {top}")

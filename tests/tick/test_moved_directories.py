@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from allie.core.errors import StateError
-from allie.machine.roots import open_system, pins
+from allie.machine.roots import open_places, open_system
 from tests.tick.site import lone_pc, needs_root, script
 from tests.worlds.toy import Dir, Link, Tree, make_tree
 
@@ -87,7 +87,7 @@ def test_what_is_pinned_is_said_by_its_name(tmp_path: Path) -> None:
     """No message, and no cache, shows by which descriptor a directory is reached."""
     root = _system(tmp_path / "root", {})
     here = open_system.open_system(root)
-    with pins.Pins(here, "test") as pinned:
+    with open_places.OpenPlaces(here, "test") as pinned:
         assert repr(pinned.here) == repr(here)
         assert pinned.here.state.startswith("/proc/self/fd/")
         for text in (f"{pinned.here.state}: full", f"{pinned.here.state}/ledger is odd"):
@@ -102,7 +102,7 @@ def test_what_is_pinned_stays_what_it_was(tmp_path: Path) -> None:
     root = _system(tmp_path / "root", {})
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    with pins.Pins(open_system.open_system(root), "test") as pinned:
+    with open_places.OpenPlaces(open_system.open_system(root), "test") as pinned:
         os.rename(f"{root}/var/log/allie", f"{root}/var/log/away")
         os.symlink(elsewhere, f"{root}/var/log/allie")
         Path(pinned.here.logs, "50a.log").write_text("said\n")
@@ -115,7 +115,7 @@ def test_a_link_out_of_the_root_is_resolved_in_it(tmp_path: Path) -> None:
     outside.mkdir()
     root = _system(tmp_path / "root", {"var/log": Link(str(outside)), "run": Dir()})
     make_tree(Path(root), {str(outside)[1:]: Dir()})
-    with pins.Pins(open_system.open_system(root), "test") as pinned:
+    with open_places.OpenPlaces(open_system.open_system(root), "test") as pinned:
         Path(pinned.here.logs, "50a.log").write_text("said\n")
     assert list(outside.iterdir()) == []
     assert Path(f"{root}{outside}", "allie/50a.log").read_text() == "said\n"
@@ -128,4 +128,4 @@ def test_a_directory_of_somebody_elses_is_not_written_in(tmp_path: Path, place: 
     root = _system(tmp_path / "root", {place: Dir()})
     os.chown(f"{root}/{place}", 4242, 4242)
     with pytest.raises(StateError, match=f"/{place} belongs to uid 4242"):
-        pins.Pins(open_system.open_system(root), "test").__enter__()
+        open_places.OpenPlaces(open_system.open_system(root), "test").__enter__()

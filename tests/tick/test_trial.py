@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from allie.machine.code import unpack
-from allie.machine.confined import trial
+from allie.machine.namespaces import trial
 from tests.tick.site import Site, archive, needs_root
 from tests.worlds.toy import File
 

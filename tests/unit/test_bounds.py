@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.machine.programs import listening, process, process_groups
+from allie.machine.programs import pipes, process, process_groups
 from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import AWAY, FULL, MUCH, Bounds
 
@@ -116,8 +116,8 @@ def test_some_of_the_disk_stays_free(
 def test_words_without_end_are_ended_and_not_kept(
     stream: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "_MOST_OUT", 1 << 20)
-    monkeypatch.setattr(listening, "_MOST_SAID", 1 << 20)
+    monkeypatch.setattr(pipes, "_MOST_OUT", 1 << 20)
+    monkeypatch.setattr(pipes, "_MOST_SAID", 1 << 20)
     code = f"import sys\nwhile 1: sys.{stream}.write('no such file\\n' * 99)"
     done = bounded(code, Bounds(60))
     assert done.cut
@@ -141,7 +141,7 @@ def test_a_line_without_end_is_not_kept() -> None:
         longest = max(longest, len(lines))
         return False
 
-    follow = listening.by_line(take)
+    follow = pipes.by_line(take)
     for _ in range(64):
         follow(b"x" * 65536)
     follow(b"end\nwhole\n")

@@ -16,8 +16,8 @@ from allie.cli import enter as command
 from allie.client.use import enter, export
 from allie.core.conf import settings, system_roots
 from allie.core.errors import StateError, UsageError
-from allie.machine.confined import userland
-from allie.machine.programs import becoming
+from allie.machine.namespaces import userland
+from allie.machine.programs import exec_program
 
 _CONF = """\
 # [system no]
@@ -166,7 +166,7 @@ def _elf(bits: int, order: Literal["little", "big"], loader: bytes) -> bytes:
     ],
 )
 def test_what_a_program_names_to_be_run_by(head: bytes, interpreter: str) -> None:
-    assert becoming.interpreter(head) == interpreter
+    assert exec_program.interpreter(head) == interpreter
 
 
 def test_a_program_is_found_inside_the_root(tmp_path: Path) -> None:

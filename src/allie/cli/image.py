@@ -28,7 +28,7 @@ from allie.server.images import (
     draft,
     from_archive,
     from_tree,
-    unplaced,
+    without_overlays,
 )
 from allie.server.images.draft import Draft
 from allie.server.images.from_archive import Recipe
@@ -154,7 +154,7 @@ def _need_root(work: Draft, args: Namespace) -> None:
 
 def _complete(work: Draft, args: Namespace) -> list[LeftOut]:
     """Make a tree that has come the image; what is not taken over into it."""
-    left = from_tree.without_swap(work) + unplaced.take_back(work.tree)
+    left = from_tree.without_swap(work) + without_overlays.take_back(work.tree)
     if args.blandify:
         blandify.apply(work.tree, blandify.own_of(work.tree, args.name))
     draft.switch(work)
@@ -201,7 +201,7 @@ def _blandify(top: str, args: Namespace) -> int:
     words = (golden.host, blandify.machine_id(image))
     with draft.begun(top, args.name) as work:
         from_tree.bring(work, [f"{image}/"], [], image)
-        left = unplaced.take_back(work.tree)
+        left = without_overlays.take_back(work.tree)
         done = blandify.apply(work.tree, golden)
         named = blandify.mentions(work.tree, words)
         if done or left:

@@ -220,9 +220,9 @@ def _hand_over() -> None:
     top = here[: -len(ARCHIVE)]
     for own in (f"{top}{each}" for each in (SERVERS_OWN, "usr/local/sbin/allie", "usr/bin/allie")):
         if os.path.exists(own) and os.path.realpath(own) != here:
-            from allie.machine.programs import becoming
+            from allie.machine.programs import exec_program
 
-            becoming.become([own, *sys.argv[1:]], dict(os.environ), (".",))
+            exec_program.become([own, *sys.argv[1:]], dict(os.environ), (".",))
 
 
 def _overview() -> str:

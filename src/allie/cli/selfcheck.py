@@ -15,7 +15,7 @@ from allie.client.systems import siblings
 from allie.core import stubs
 from allie.core.errors import DONE
 from allie.machine import console
-from allie.machine.confined import sealed_run
+from allie.machine.namespaces import sealed_run
 
 _COMMANDS = (
     "enter export join log manual on_sibling pause plan resume rsync_image run_conf status system"

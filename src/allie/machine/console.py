@@ -4,9 +4,8 @@ All that goes to a terminal goes through here, and nothing in it can drive the t
 files, what scripts print and what a store answers may hold anything. So whatever is no letter, sign
 or blank is shown escaped (`\\x1b`); the colours are ours, by a mark that nobody else can know.
 
-A line is out once it was said, so that who waits for it at the other end of a pipe has it. Where it
-cannot be (the reader has gone, the disk is full), what ALLiE does goes on, and only `finish` speaks
-of it.
+Each line is flushed at once, for whoever waits at the other end of a pipe. Where it cannot be
+written (the reader has gone, the disk is full) ALLiE goes on, and only `finish` speaks of it.
 """
 
 from __future__ import annotations

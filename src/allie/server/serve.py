@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from allie.core.errors import DONE, SettingsError, StateError, UsageError
 from allie.core.value import Value
-from allie.machine.confined.confining import SCRATCH, View
 from allie.machine.files import atomic
+from allie.machine.namespaces.confined_daemon import SCRATCH, View
 from allie.machine.programs import process, process_groups
 from allie.machine.programs.capabilities import (
     DAC_READ_SEARCH,
@@ -72,11 +72,10 @@ def configuration(store: str, address: str, port: int, rules: Rules, lock: str) 
 
 
 def serve(store: str, address: str, port: int, began: Callable[[], None]) -> int:
-    """Be the daemon's keeper until it ends, or somebody presses Ctrl-C; the exit status.
+    """Run the daemon until it ends, or somebody presses Ctrl-C; the exit status.
 
-    began: called once it serves.
-    As root, rsync has what it needs to read the store and nothing else: no other files, none of
-    root's powers beyond reading, and no process of it outlives us.
+    began: called once it serves. Of root's power rsync has what it takes to read the store, it sees
+    no other files, and no process of it outlives us.
     """
     store = stores.need(store)
     rsync_daemon.need_port(address, port)

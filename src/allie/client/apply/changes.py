@@ -188,7 +188,7 @@ def _why_broken(here: System, archive: str) -> str:
     st = os.lstat(archive)
     if not stat.S_ISREG(st.st_mode) or not st.st_mode & 0o100:
         return "it is no file that can be executed"
-    from allie.machine.confined import trial  # noqa: PLC0415 - see HACKING.md, start-up
+    from allie.machine.namespaces import trial  # noqa: PLC0415 - see HACKING.md, start-up
 
     # By its own path: the trial may not look at what we hold open.
     client = os.path.realpath(_ours_if_equal(archive))

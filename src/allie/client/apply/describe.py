@@ -172,6 +172,6 @@ def _installed(here: System, real: str, path: str) -> bool:
 
 def _mark(path: str) -> str:
     """What tells the directory at a path from any other of its file system."""
-    from allie.machine.files import inode  # noqa: PLC0415 - see HACKING.md, start-up
+    from allie.machine.files import directory_identity  # noqa: PLC0415 - see HACKING.md, start-up
 
-    return inode.mark_at(path)
+    return directory_identity.mark_at(path)

@@ -280,13 +280,13 @@ def may_adopt(reach: Reach, real: str, st: os.stat_result) -> bool:
 
 def mark_of(descriptor: int) -> str:
     """What tells an open directory from any other of its file system."""
-    from allie.machine.files import inode  # noqa: PLC0415 - see HACKING.md, start-up
+    from allie.machine.files import directory_identity  # noqa: PLC0415 - see HACKING.md, start-up
 
-    return inode.mark(descriptor)
+    return directory_identity.mark(descriptor)
 
 
 def mark_at(path: str) -> str:
     """What tells the directory at a path from any other of its file system."""
-    from allie.machine.files import inode  # noqa: PLC0415 - see HACKING.md, start-up
+    from allie.machine.files import directory_identity  # noqa: PLC0415 - see HACKING.md, start-up
 
-    return inode.mark_at(path)
+    return directory_identity.mark_at(path)

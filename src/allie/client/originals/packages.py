@@ -18,8 +18,8 @@ from allie.client.originals.dpkg import Record
 from allie.core.change.ledger import NOTHING, Placed, is_packages, pristine_name
 from allie.core.errors import PathRefused
 from allie.core.system import System
-from allie.machine.confined import sealed_run
 from allie.machine.files import tree
+from allie.machine.namespaces import sealed_run
 from allie.machine.programs import process
 from allie.machine.roots import paths
 from allie.machine.roots.reach import MOST_READ, Reach

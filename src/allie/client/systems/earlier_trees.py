@@ -9,9 +9,9 @@ import os
 
 from allie.client.situation import other_systems
 from allie.core.errors import StateError
-from allie.machine.confined import occupants
 from allie.machine.disk import tree_copies
 from allie.machine.files import free_space, tree
+from allie.machine.namespaces import processes_inside
 
 _OLD = "old-"
 MOST = 3  # trees that are left to those inside
@@ -44,7 +44,7 @@ def let_go(root: str) -> list[StateError]:
     stuck = []
     for each in trees(root):
         may_stay = kept < MOST and not each.endswith("gone") and not is_short_of_room(root)
-        if may_stay and occupants.of(each):
+        if may_stay and processes_inside.of(each):
             kept += 1
             continue
         try:

@@ -23,8 +23,8 @@ from allie.core.errors import Busy, StateError
 from allie.core.system import System
 from allie.machine.files import atomic, lock
 from allie.machine.mounts import mount_call, mount_table
-from allie.machine.mounts.apart import apart
 from allie.machine.mounts.mount_call import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REMOUNT
+from allie.machine.mounts.without_user_mounts import apart
 from allie.machine.roots import paths
 
 _STANDARD = (  # file-hierarchy(7): others put things there, perhaps later

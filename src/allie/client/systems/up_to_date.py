@@ -22,10 +22,10 @@ from allie.core.boot import fstab
 from allie.core.change.ledger import NOTHING, UNKNOWN, Placed
 from allie.core.system import System
 from allie.machine.files import atomic, tree
-from allie.machine.programs import listening, process
+from allie.machine.programs import pipes, process
 from allie.machine.programs.process_groups import Bounds
 from allie.machine.roots import open_system
-from allie.machine.transfer import comparing, rsync
+from allie.machine.transfer import image_compare, rsync
 
 # What comes and goes in any system; an update brings it, but is not made for it
 _PASSING = ("tmp/*", "var/tmp/*", "var/cache/*", "var/log/*", "etc/resolv.conf")
@@ -61,8 +61,8 @@ class _Question:
 
     def answer(self) -> bool:
         """Whether nothing differs."""
-        argv = comparing.whole(self.what._replace(excluded=[f"/{path}" for path in _LEFT_OUT]))
-        lines = listening.by_line(self._follow)
+        argv = image_compare.whole(self.what._replace(excluded=[f"/{path}" for path in _LEFT_OUT]))
+        lines = pipes.by_line(self._follow)
         done = process.run(argv, bounds=self.bounds, on_output=lines, only_reads=True)
         if self.differs:
             return False
@@ -71,7 +71,7 @@ class _Question:
 
     def _follow(self, lines: bytes) -> bool:
         """Take in what rsync prints; whether that was enough."""
-        for each in map(comparing.parse, lines.split(b"\n")):
+        for each in map(image_compare.parse, lines.split(b"\n")):
             if each is None:
                 continue
             if each.name in self.placed:
@@ -101,10 +101,10 @@ class _Question:
         if not kept:
             return True
         with _laid_out(self.here, kept) as laid:
-            argv, names = comparing.some(self.what._replace(into=laid)), rsync.names(list(kept))
+            argv, names = image_compare.some(self.what._replace(into=laid)), rsync.names(list(kept))
             done = process.run(argv, stdin=names, bounds=self.bounds, only_reads=True)
         rsync.check(done, self.store)
-        return not any(map(comparing.parse, done.out.splitlines()))
+        return not any(map(image_compare.parse, done.out.splitlines()))
 
 
 @contextmanager

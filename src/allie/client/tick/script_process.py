@@ -22,7 +22,7 @@ from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import console
 from allie.machine.files import atomic
-from allie.machine.mounts import stuck
+from allie.machine.mounts import fuse_waits
 from allie.machine.programs import process, process_groups
 
 _HALF = 500_000  # bytes of a log's head, and of its tail
@@ -80,7 +80,7 @@ def run(
         os.close(write_end)
         os.close(null)
         deadline = None if timeout is None else began + timeout
-        watch = stuck.StuckWatch(pid) if work else None
+        watch = fuse_waits.StuckWatch(pid) if work else None
         code, timed_out = _follow(pid, read_end, log, deadline, watch)
     except BaseException:  # whoever stops us stops the script: or the next tick would meet it
         process_groups.end(pid)
@@ -126,7 +126,7 @@ def _become(here: System, script: Script, env: Mapping[str, str]) -> int:
     full.update(PATH=process.PATH, HOME="/root")
     argv = command(script)
     if not here.is_base:
-        from allie.machine.confined import sealed_run  # noqa: PLC0415 - see HACKING.md, start-up
+        from allie.machine.namespaces import sealed_run  # noqa: PLC0415 - see HACKING.md, start-up
 
         offline = {**full, "ALLIE_OFFLINE": "1", "SYSTEMD_OFFLINE": "1"}
         needs = rules.parse_headers(script.content).needs
@@ -148,7 +148,7 @@ def _ordinary_priority() -> None:
 
 
 def _follow(
-    pid: int, output: int, log: _Log, deadline: float | None, watch: stuck.StuckWatch | None
+    pid: int, output: int, log: _Log, deadline: float | None, watch: fuse_waits.StuckWatch | None
 ) -> tuple[int, bool]:
     """Read a script's output until its process ends: (code, whether its time was up)."""
     poll = select.poll()
@@ -160,7 +160,7 @@ def _follow(
     timed_out = ended = False
     while code is None:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        pause = 100.0 if pidfd is None else stuck.LOOK * 1000 if watch else None
+        pause = 100.0 if pidfd is None else fuse_waits.LOOK * 1000 if watch else None
         waits = [each for each in (pause, None if left is None else left * 1000 + 1) if each]
         wait = min([*waits, _LONGEST_WAIT])
         for descriptor, _ in poll.poll(wait):
@@ -189,8 +189,8 @@ def _end_of(pid: int) -> int:
     have an end all the same.
     """
     code = process.wait_until(pid, time.monotonic() + _LET_GO)
-    if code is None and stuck.waits(pid):
-        stuck.free()
+    if code is None and fuse_waits.waits(pid):
+        fuse_waits.free()
         code = process.wait_until(pid, time.monotonic() + _LET_GO)
     return -signal.SIGKILL if code is None else code
 

@@ -28,7 +28,7 @@ from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.files import lock
 from allie.machine.roots import open_system
-from allie.machine.roots.pins import Pins
+from allie.machine.roots.open_places import OpenPlaces
 
 Work = Callable[[System], int]  # what a stub of the kit does; returns its exit status
 Idle = Callable[[System], bool]  # whether it would do nothing: then no child is forked for it
@@ -47,7 +47,7 @@ _PART_SECONDS = 45 * 60.0  # that a part may take in all: a fetch ends after hal
 class _Tick(Value):
     """What stays the same during one tick."""
 
-    pins: Pins  # the system's own directories, and its lock
+    pins: OpenPlaces  # the system's own directories, and its lock
     number: int
     began: float
     since: float  # time.monotonic
@@ -77,7 +77,7 @@ def run(
     disk takes no writes.
     """
     open_system.need_name(here)
-    with Pins(here, "run-conf") as pins:
+    with OpenPlaces(here, "run-conf") as pins:
         began, since = time.time(), time.monotonic()
         here = pins.here
         try:

@@ -14,8 +14,8 @@ import sys
 from allie.core import stubs
 from allie.core.conf import system_roots
 from allie.core.errors import SettingsError, StateError, did_you_mean
-from allie.machine.confined import userland
-from allie.machine.programs import becoming
+from allie.machine.namespaces import userland
+from allie.machine.programs import exec_program
 
 _ARCHIVE = "/usr/local/bin/allie"
 _MORE_PATH = ("/run/allie/bin", f"{userland.HOST}/usr/local/bin")  # where the base's shims are
@@ -86,11 +86,11 @@ def go(name: str, root: str, argv: list[str]) -> None:
         base = userland.base()
         home = env.get("HOME", "")
         userland.leave_for(root, name, _command(base), _own_names(base), home)
-    becoming.become(argv or [_shell(env)], env, (directory, env.get("HOME", "/"), "/"))
+    exec_program.become(argv or [_shell(env)], env, (directory, env.get("HOME", "/"), "/"))
 
 
 def _check(root: str) -> None:
-    barred = becoming.barred_way(f"{root}/usr")
+    barred = exec_program.barred_way(f"{root}/usr")
     if barred:
         raise StateError(f"{root}: {barred}", "as root: chmod a+x, if users are to enter it")
     for each in ("usr", "etc"):
@@ -104,7 +104,7 @@ def _complete(root: str) -> None:
     """Make what is mounted over for root, and old or bare systems do not have."""
     if os.path.isdir(f"{root}/run") and os.path.lexists(f"{root}/etc/resolv.conf"):
         return
-    from allie.machine.confined import sealed_run  # noqa: PLC0415 - hardly any system lacks them
+    from allie.machine.namespaces import sealed_run  # noqa: PLC0415 - hardly any system lacks them
     from allie.machine.roots import within  # noqa: PLC0415 - hardly any system lacks them
 
     if not os.path.lexists(f"{root}/run"):
@@ -151,7 +151,7 @@ def _directory(base: str, path: str, what: str) -> str:
     if base and not real.startswith(f"{base}/"):  # an absolute link of the base's
         real = base + real
     if not os.path.isdir(real):
-        barred = becoming.barred_way(real)
+        barred = exec_program.barred_way(real)
         raise StateError(f"{path} ({what}): {barred or 'there is no such directory'}")
     return real
 

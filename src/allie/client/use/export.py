@@ -11,8 +11,8 @@ import shlex
 
 from allie.core.conf import settings
 from allie.core.errors import StateError
-from allie.machine.confined import userland
 from allie.machine.files import atomic
+from allie.machine.namespaces import userland
 from allie.machine.roots import within
 
 _SIGN = "# made by: allie export "

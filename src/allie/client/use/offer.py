@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from allie.core.errors import StateError, UsageError
 from allie.core.image import offering
 from allie.core.value import Value
-from allie.machine.disk import source
+from allie.machine.disk import mounts_and_swap
 from allie.machine.files import atomic
 from allie.machine.mounts import mount_call, mount_table
 from allie.machine.programs import process, process_groups
@@ -85,7 +85,7 @@ def _served(top: str, work: str, hosts: str, port: int) -> Iterator[OpenOffer]:
     secret = os.urandom(12).hex()
     os.mkdir(f"{work}/{offering.MAILBOX}", 0o700)
     os.mkdir(f"{work}/{offering.ABOUT}", 0o700)
-    machine = json.dumps(source.here(top)._asdict())
+    machine = json.dumps(mounts_and_swap.here(top)._asdict())
     atomic.write(f"{work}/{offering.ABOUT}/{offering.MACHINE}", machine, durable=False)
     conf = f"{work}/rsyncd.conf"
     atomic.write(f"{work}/secrets", f"{offering.USER}:{secret}\n", 0o600, durable=False)

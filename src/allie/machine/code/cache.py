@@ -15,7 +15,7 @@ import stat
 import sys
 
 CODE = "/var/lib/allie-code"  # see machine.code.unpack
-HOST = "/run/host"  # where the base is seen inside another system: machine.confined.userland
+HOST = "/run/host"  # where the base is seen inside another system: machine.namespaces.userland
 _NOBODY = 65534
 _SIGINT = 2
 MODULES = f"modules.{sys.implementation.cache_tag}"

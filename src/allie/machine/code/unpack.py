@@ -55,8 +55,7 @@ def unpack(archive: str) -> str:
         with open(f"{temporary}/{MODULES}", "wb") as file:
             file.write(marshal.dumps(_compiled(temporary, place)))
         _make_readable(temporary)
-        with open(f"{temporary}/complete", "w", encoding="utf-8") as known:
-            known.write(mark + "\n")
+        atomic.write(f"{temporary}/complete", f"{mark}\n", durable=False)
         atomic.sync_filesystem(temporary)
         shutil.rmtree(place, ignore_errors=True)
         os.rename(temporary, place)
@@ -107,14 +106,9 @@ def _is_known(place: str, mark: str) -> bool:
 
     Its mark is then added, so that the next start finds it without reading the archive.
     """
-    try:
-        with open(f"{place}/complete", encoding="utf-8") as file:
-            known = file.read().splitlines()
-    except OSError:
+    known = (atomic.read(f"{place}/complete") or "").splitlines()
+    if not known or not is_roots(place) or not os.path.exists(f"{place}/{MODULES}"):
         return False
-    if not is_roots(place) or not os.path.exists(f"{place}/{MODULES}"):
-        return False
-    with open(f"{place}/complete.new", "w", encoding="utf-8") as file:
-        file.write("\n".join([*known[-_MOST_MARKS:], mark]) + "\n")
-    os.replace(f"{place}/complete.new", f"{place}/complete")
+    marks = "\n".join([*known[-_MOST_MARKS:], mark])
+    atomic.write(f"{place}/complete", f"{marks}\n", durable=False)
     return True

@@ -42,7 +42,7 @@ def is_snapshot(path: str) -> bool:
 def begin(path: str) -> None:
     """Have a tree to fetch into: an earlier one, or a new one with all directories above it.
 
-    Not one that overlayfs could never move to where it is to be seen.
+    An earlier one that overlayfs cannot rename is replaced: it could never take its place.
     """
     if os.path.isdir(path) and can_move(path):
         return
@@ -130,7 +130,7 @@ def _fill_gaps(directory: int, depth: int = 0) -> None:
 def discard(path: str) -> None:
     """Remove a whole tree of ours; what of it cannot be removed is set aside and named.
 
-    So the path is free afterwards. Raises StateError where something is mounted in it.
+    The path is free afterwards. Raises StateError where something is mounted in it.
     """
     if not os.path.lexists(path):
         return

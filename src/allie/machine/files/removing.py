@@ -1,4 +1,4 @@
-"""Remove whole trees of ours, as far as that can be: what cannot be removed stays, and is named.
+"""Remove whole trees of ours, as far as possible: what cannot be removed stays, and is named.
 
 Root's own rights do not reach everything: a file may be immutable or append-only (chattr(1)), since
 an administrator protected it from programs like this one, or a disk may refuse. Such a file must
@@ -36,7 +36,7 @@ def is_aside(path: str) -> bool:
 
 
 def remove(path: str, *, take: bool) -> list[OSError]:
-    """Remove a tree, however deep it is, whatever its people do meanwhile; why what stays does.
+    """Remove a tree, however deep it is; an error for each thing in it that stays.
 
     Nothing is removed through a link, nor what is on another mount. take: each directory becomes
     root's alone before it is emptied, so nobody adds anything; what stays is then root's, too.
@@ -63,7 +63,7 @@ def set_aside(path: str, stay: list[OSError]) -> None:
 
 
 class _Removal:
-    """One tree on its way out."""
+    """The removal of one tree."""
 
     def __init__(self, take: bool) -> None:
         self.stay: list[OSError] = []

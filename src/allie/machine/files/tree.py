@@ -19,7 +19,7 @@ _DEEP, _MOST_NAMES = 50, 20_000  # levels and names: what is walked of a tree th
 _LONGEST = 1800  # bytes of a directory's path in it: what is kept of it has a longer one
 _CWD, _NOREPLACE = -100, 1  # linux/fcntl.h: AT_FDCWD; linux/fs.h: RENAME_NOREPLACE
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# What lstat says of a path that no file can have just now
+# Of an lstat: nothing stands there, or can
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 NEITHER = "n"  # of a path: no directory, no symlink, perhaps nothing
 # Attributes that are the machine's own, not the file's: never compared, never carried (RULES B3).
@@ -89,7 +89,7 @@ def has_links(path: str) -> bool:
 
 
 def seen_of(st: os.stat_result) -> Seen:
-    """The part of an lstat that vouches for a file in the root."""
+    """What of an lstat tells whether a file in the root has changed since it was seen."""
     return (
         f"{st.st_ino} {st.st_ctime_ns} {st.st_size} {st.st_mtime_ns}"
         f" {st.st_mode:o} {st.st_uid} {st.st_gid}"
@@ -97,7 +97,7 @@ def seen_of(st: os.stat_result) -> Seen:
 
 
 def way_of(st: os.stat_result) -> str:
-    """The part of an lstat that tells where a path through here leads."""
+    """What of an lstat tells whether a path through here leads where it led before."""
     if stat.S_ISLNK(st.st_mode):
         return seen_of(st)
     return DIRECTORY if stat.S_ISDIR(st.st_mode) else NEITHER
@@ -178,7 +178,7 @@ def xattrs(path: str, *, follow: bool = False) -> dict[str, bytes]:
 
 
 def of_size(size: int) -> str:
-    """As content: a file known to be neither ours nor wanted by its size alone, and not read."""
+    """The content digest of a file that is not read: by its size it is neither ours nor wanted."""
     return f"f:of {size} bytes"
 
 

@@ -1,8 +1,8 @@
-"""File systems that nothing of root's enters: those of users (FUSE), and those that are silent.
+"""File systems that ALLiE does not enter: those of users (FUSE), and those that do not answer.
 
-One of a user's answers when he likes, with what he likes: even an lstat of it can wait for ever.
-So it can on one of root's that another machine or a program serves (NFS), once that is gone: it is
-asked by a child that need not come back, when somebody is about to enter it.
+A user's answers when he likes, with what he likes: even an lstat of it can wait for ever. So can
+one of root's that another machine or a program serves (NFS), once that is gone: when somebody is
+about to enter it, a child asks it first, and may be left waiting.
 
 /proc/self/mountinfo names them all without touching them (proc(5)). What is mounted after it was
 read is noticed where a directory is opened: it must lie on a mount that was known

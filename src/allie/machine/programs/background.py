@@ -1,4 +1,4 @@
-"""What goes on when we have ended, and how much of the PC it may have.
+"""Work that goes on in the background once we have ended, and its priority.
 
 Not for an ordinary tick: loading it costs (HACKING.md, start-up).
 """

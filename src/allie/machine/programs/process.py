@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from allie.core.errors import SPOKEN, AllieError
 from allie.core.value import Value
 from allie.machine import console
-from allie.machine.programs import listening, process_groups, signals
+from allie.machine.programs import pipes, process_groups, signals
 from allie.machine.programs.process_groups import Bounds, Cut, Lifeline
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -125,7 +125,7 @@ def run(
     watch = process_groups.Watch(pid, bounds, asks)
     try:
         ends = (in_write, out_read, err_read)
-        out, err = listening.converse(watch, ends, stdin, on_output)
+        out, err = pipes.converse(watch, ends, stdin, on_output)
     except BaseException:
         process_groups.end(pid)
         raise

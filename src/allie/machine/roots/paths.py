@@ -27,7 +27,7 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH  # the group's bits are the mask of 
 
 
 class _TooDeep(PathRefused):
-    """The links that are being followed just now are too many: no word about the path itself."""
+    """Too many links are being followed at this moment; the path itself may be a good one."""
 
 
 class Place(Value):

@@ -294,9 +294,9 @@ def _owner_of_made(stage: Stage) -> int:
 
 def _mark_of(descriptor: int) -> str:
     """What tells a stage from any other directory; "" where its file system has but numbers."""
-    from allie.machine.files import inode  # noqa: PLC0415 - see HACKING.md, start-up
+    from allie.machine.files import directory_identity  # noqa: PLC0415 - see HACKING.md, start-up
 
-    mark = inode.mark(descriptor)
+    mark = directory_identity.mark(descriptor)
     return "" if mark.endswith(" ") else mark
 
 

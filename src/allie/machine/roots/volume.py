@@ -37,7 +37,7 @@ _REFUSED = {
 
 
 class Astray(AllieError):
-    """A way on it leads elsewhere, or to what is no file or directory: nothing was done there."""
+    """A path on it leads elsewhere, or to what is no file or directory: nothing was done there."""
 
 
 class Volume:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from allie.core.errors import PROTECTED, NotWritten
 from allie.core.value import Value
 from allie.machine import console
-from allie.machine.programs import listening, process
+from allie.machine.programs import pipes, process
 from allie.machine.programs.process_groups import Bounds
 from allie.machine.transfer import rsync
 from allie.machine.transfer.rsync import Version
@@ -53,7 +53,7 @@ def fetch(
     updated in place, and so has no other tree to fall back to, what this PC does not let be written
     stays as it is, and is named.
     """
-    lines = listening.by_line(follow or _ignore)
+    lines = pipes.by_line(follow or _ignore)
     for only_little in (False,) if what.update else (True, False):
         bounds = Bounds(stall, disk=what.into)
         argv = command(what, only_little=only_little)

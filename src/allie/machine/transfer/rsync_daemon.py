@@ -1,7 +1,7 @@
-"""Run rsync's daemon, confined, and see to those who call it and then say nothing.
+"""Run rsync's daemon, confined, and end the connections of callers who say nothing.
 
-rsync itself bounds what goes on in a module (`timeout`, `max connections` of rsyncd.conf(5)). Who
-has not yet named one is bounded by nothing, and each call is a process of root's.
+rsync itself bounds what goes on in a module (`timeout`, `max connections` of rsyncd.conf(5)). A
+caller who has not named one yet is bounded by nothing, and each one is a process of root's.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
-from allie.machine.confined import confining
-from allie.machine.confined.confining import View
+from allie.machine.namespaces import confined_daemon
+from allie.machine.namespaces.confined_daemon import View
 from allie.machine.programs import capabilities as powers
 from allie.machine.programs import process, process_groups
 
@@ -84,14 +84,14 @@ def start(
     def work() -> int:
         if view:
             try:
-                confining.see_only(view)
+                confined_daemon.see_only(view)
             except (StateError, OSError) as error:
                 words = f"allie: {argv[0]} is not kept to the store's directories: {error}\n"
                 os.write(2, words.encode(errors="replace"))
         powers.keep_only(*capabilities)
         return process.execute(argv, process.environment())
 
-    return confining.fork_first(work, streams)
+    return confined_daemon.fork_first(work, streams)
 
 
 class Callers:
@@ -104,7 +104,7 @@ class Callers:
         self._looked = 0.0
 
     def look(self) -> None:
-        """Show those the door who say nothing; call it often, it looks seldom."""
+        """End the connections that have been silent for too long. To be called often."""
         now = time.monotonic()
         if now - self._looked < process_groups.LOOK:
             return

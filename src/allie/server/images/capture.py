@@ -13,7 +13,7 @@ import shlex
 from allie.core.errors import StoreError, UsageError
 from allie.core.image import not_captured, offering
 from allie.core.image.not_captured import LeftOut
-from allie.machine.disk.source import Machine, described
+from allie.machine.disk.mounts_and_swap import Machine, described
 from allie.machine.files import atomic
 from allie.machine.mounts import mount_table
 from allie.machine.programs import process

@@ -38,9 +38,7 @@ def passed_over(store: str) -> list[str]:
 
 
 def _there(store: str) -> list[str]:
-    top = f"{store}/images"
-    there = tree.names(top)
-    return sorted(name for name in there if name[0] != ".")
+    return sorted(name for name in tree.names(f"{store}/images") if name[0] != ".")
 
 
 def _is_image(store: str, name: str) -> bool:

@@ -139,7 +139,7 @@ def _holds_work(top: str) -> bool:
 
 
 def _tidy(top: str) -> None:
-    """Leave nothing where nothing was brought."""
+    """Remove a draft into which nothing was brought."""
     try:
         os.rmdir(f"{top}/tree")
     except OSError:

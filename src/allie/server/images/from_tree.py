@@ -13,7 +13,7 @@ from allie.core.errors import StateError, StoreError, UsageError
 from allie.core.image import not_captured
 from allie.core.image.not_captured import LeftOut
 from allie.machine import console
-from allie.machine.disk import source as machines
+from allie.machine.disk import mounts_and_swap as machines
 from allie.machine.disk import tree_copies
 from allie.machine.files import tree
 from allie.machine.programs import process

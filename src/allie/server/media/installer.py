@@ -22,10 +22,10 @@ from contextlib import contextmanager
 from allie.core.errors import Busy, StateError, UsageError
 from allie.core.value import Value
 from allie.machine import libc
-from allie.machine.confined import sealed_run
 from allie.machine.files import atomic, lock, tree
 from allie.machine.mounts import mount_call
 from allie.machine.mounts.mount_call import BIND, NEWIPC, NEWNET, NODEV, NOSUID, REMOUNT
+from allie.machine.namespaces import sealed_run
 from allie.machine.programs import capabilities, process
 from allie.machine.roots import kernels, within
 from allie.machine.transfer import image_fetch, rsync

@@ -26,8 +26,8 @@ from collections.abc import Sequence
 from allie.core.errors import AllieError
 from allie.core.value import Value
 from allie.machine import libc
-from allie.machine.confined import confining
 from allie.machine.mounts.mount_call import NEWIPC, NEWNET, NEWPID
+from allie.machine.namespaces import confined_daemon
 from allie.machine.programs import background, capabilities, process, process_groups
 
 _PDEATHSIG, _SUBREAPER = 1, 36  # linux/prctl.h
@@ -145,7 +145,9 @@ def _become(argv: Sequence[str], seconds: int, only: str) -> int:
     capabilities.keep_only(*([] if only else [capabilities.DAC_OVERRIDE]))
     if only:
         try:
-            confining.see_only(confining.View(_PYTHON, (only,), programs=_interpreter()))
+            confined_daemon.see_only(
+                confined_daemon.View(_PYTHON, (only,), programs=_interpreter())
+            )
         except (AllieError, OSError) as error:
             os.write(1, f"it cannot be tried apart from this system: {error}\n".encode())
             return 1

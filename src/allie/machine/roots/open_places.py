@@ -34,7 +34,7 @@ _PLAIN = ("", "mirror", "undo", "systems")  # of the state: what they hold are n
 _LINKS = ("mirror/current", "mirror/current.part")
 
 
-class Pins:
+class OpenPlaces:
     """The places of one system, pinned and locked: `here` is the system by its descriptors.
 
     Raises Busy where another tick has the lock, StateError where a place is not safe to write in.
@@ -47,7 +47,7 @@ class Pins:
         self._found: dict[str, tuple[int, int]] = {}  # place: its device and inode
         self._stack = ExitStack()
 
-    def __enter__(self) -> Pins:
+    def __enter__(self) -> OpenPlaces:
         try:
             self._pin(self.here)
         except BaseException:

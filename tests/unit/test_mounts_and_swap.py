@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from allie.core.image import not_captured
-from allie.machine.disk.source import Machine, described
+from allie.machine.disk.mounts_and_swap import Machine, described
 
 MOUNTS = b"""\
 22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw

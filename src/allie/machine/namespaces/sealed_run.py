@@ -2,9 +2,9 @@
 
 No mount or process of it is left when it ends; the base's files, processes and /run are out of its
 sight: the root is its whole tree, of which there is no outside. What of /proc and /sys changes the
-machine is read-only. It has root's powers within its system (`powers`), and others only where its
-header asks for them. Shared with the base are the network, as the base has set it up, and abstract
-sockets: docs/explanation/limits.md.
+machine is read-only. It has root's powers within its system (`capabilities`), and others only where
+its header asks for them. Shared with the base are the network, as the base has set it up, and
+abstract sockets: docs/explanation/limits.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Go on as another program, found as a shell would find it; or say what it is that cannot be run.
 
-The last step of `allie enter`, in the other system already: no module can be imported any more, and
-nothing but the error's number and the file itself tells why a program does not start.
+The last step of `allie enter`, in the other system already: no module can be imported any more.
+(`process.execute` does the same on an ordinary tick, with fewer words and less to load.)
 """
 
 from __future__ import annotations

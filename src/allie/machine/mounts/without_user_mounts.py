@@ -1,10 +1,10 @@
-"""Work on trees of ours apart from what others mount in them.
+"""Walk through trees of ours without the file systems that users have mounted in them.
 
-A user may mount FUSE on a directory of his in another system's tree, and then answer no question:
-whoever looks at it as root waits for him. So what walks through such a tree does so in a mount
-namespace of its own, from which the users' mounts have gone, and in which nothing else that is
-mounted below the directory of the trees is seen, nor what is mounted later. Removing a directory
-takes away what is mounted on it in any other namespace (the kernel does that since 3.18).
+A user may mount FUSE on a directory of his in another system's tree, and let every question wait:
+root, too, would wait for him. So whoever walks through such a tree does so in a mount namespace of
+his own, from which users' mounts are taken, and in which nothing else that is mounted below the
+directory of the trees is seen, nor what is mounted later. Removing a directory takes away what is
+mounted on it in any other namespace (the kernel does that since 3.18).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from allie.machine import libc
 from allie.machine.mounts import mount_call, mount_table
 from allie.machine.mounts.mount_call import BIND, NEWNS
 
-_DETACH, _NOFOLLOW = 2, 8  # umount2(2)
+_DETACH, _NOFOLLOW = 2, 8  # linux/fs.h: of umount2(2)
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TRIES = 20  # a user may move the directory of his mount while we are on the way to it
 

@@ -1,1 +1,0 @@
-"""Programs that are not trusted, in namespaces and without powers."""
