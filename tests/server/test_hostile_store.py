@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.mirror import fetch
-from allie.client.setup import join
+from allie.client.mirror import fetch, stores
 from allie.machine.programs import listening
 from tests.worlds import forked, machine
 from tests.worlds.one_pc import World, snapshot
@@ -95,7 +94,7 @@ def test_what_it_says_is_bounded_and_plain(
     monkeypatch.setattr(listening, "_MOST_SAID", 1 << 18)
     # What rsync reads and passes on to nobody ends with the time that a fetch, or a question, has.
     monkeypatch.setattr(fetch, "_WHOLE", 2)
-    monkeypatch.setattr(join, "_ASKING", 4)
+    monkeypatch.setattr(stores, "_PATIENCE", 0.1)
     world = World(tmp_path, {"etc/motd": "one\n"})
     if joined:
         world.good()

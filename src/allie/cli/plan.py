@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     here = options.system_of(args)
     open_system.need_name(here)
     options.tell_if_running(here)
-    known = grounds.situation(here)
+    known = grounds.resolve(here)
     ledger = records.load_ledger(here)
     plans = [part_work.decide(here, name, known, ledger)[1] for name in PARTS]
     if args.json:

@@ -52,6 +52,6 @@ def run(args: argparse.Namespace) -> int:
     """Everything is imported by now; what is left is to read what is there."""
     here = options.system_of(args)
     if here.name and generation.current(here):
-        grounds.situation(here)
+        grounds.resolve(here)
     console.say(stubs.WORKS)
     return DONE

@@ -40,8 +40,7 @@ _WHOLE = 30
 class Fetched(Value):
     """What a fetch came to."""
 
-    generation: Generation | None
-    names: tuple[str, ...]  # what it brought or changed, `overlay/path`
+    generation: Generation | None  # the one in force now
     contact: Contact
 
 
@@ -76,7 +75,7 @@ def fetch(
         contact = records.contact(here).after_trouble(str(error), time.time(), refused)
         records.save_contact(here, contact)
         _note_names(here, ())
-        return Fetched(generations.current(here), (), contact)
+        return Fetched(generations.current(here), contact)
 
 
 def fetch_or_raise(
@@ -103,7 +102,7 @@ def fetch_or_raise(
         if not same or abs(met.good - contact.good) > 60:
             records.save_contact(here, met)
         _note_names(here, names)
-        return Fetched(after, names, met)
+        return Fetched(after, met)
 
     return stores.first_that_answers(settings, bring_from)
 
