@@ -3,7 +3,8 @@
     Resolution + Ledger + root  →  Present
 
 Nearly every path takes one lstat: where that is as the ledger has it, and the generation has the
-same file still, nothing is read. Rules: RULES A6, A7, A9, B1, B4, B7, B8.
+same file still, nothing is read.
+docs/internals/rules.md, "What vouches for a file" and "Hard links go together".
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def look(
 
 
 class _Looking:
-    """What was seen so far, path by path."""
+    """What is gathered while looking, path by path."""
 
     def __init__(
         self, part: str, generation: Generation, changes: Changes, describe: Describer
@@ -208,7 +209,7 @@ class _Looking:
         self.standing[real] = standing
 
     def groups(self, mine: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-        """Sets of paths that are one inode in the generation (RULES B8); variants join none."""
+        """Sets of paths that are one inode in the generation; variants join none."""
         if not any(tree.has_links(offer.path) for offer in self.offers.values()):
             return ()
         by_inode: dict[int, list[str]] = {}

@@ -2,8 +2,11 @@
 
     Resolution + this root's symlinks  →  Claims
 
-Two names in the overlays can be one file on this PC (`lib/x` and `usr/lib/x`); here that is settled
-(RULES A6, A7). Everything after this goes by real paths.
+Two names in the overlays can be one file on this PC (`lib/x` and `usr/lib/x`); here that is
+settled. Everything after this goes by real paths.
+
+docs/internals/rules.md, "Symlinked parents are followed, never replaced", "Two names may be one
+file" and "Two parts, two transactions".
 """
 
 from __future__ import annotations
@@ -33,12 +36,12 @@ class Claims:
         self.overact: set[str] = set()  # real paths that some overlay spells with a tag
 
     def belongs(self, path: str, part: str) -> bool:
-        """Whether a path, real or as an overlay spells it, is this part's to see to (RULES B4)."""
+        """Whether a path, real or as an overlay spells it, is this part's to see to."""
         return (path in self.overact or tags.SIGN in path) == (part == "overact")
 
 
 def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Claims:
-    """Give every winner its real path; two winners of one real path are settled (RULES A7)."""
+    """Give every winner its real path; two winners of one real path are settled."""
     claims = Claims()
     claims.overact = real_paths_of(inside, resolution.tagged)
     order = {name: place for place, name in enumerate(generation.overlays)}
@@ -63,7 +66,10 @@ def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Cla
 def bounds(
     here: System, ledger: Ledger, resolution: Resolution, trusted: tuple[str, ...]
 ) -> Bounds:
-    """Whose links are followed in this root (trusted: by allie.conf), and what is not entered."""
+    """Whose links are followed in this root, and which places are not entered.
+
+    trusted: absolute paths, as allie.conf has them.
+    """
     placed = ((real, each.content) for real, each in ledger.entries.items())
     links = {real: content[2:] for real, content in placed if content[:2] == "l:"}
     entries = resolution.entries

@@ -1,4 +1,7 @@
-"""Undo: put back what ticks replaced (B16)."""
+"""Undo: put back what ticks replaced.
+
+docs/internals/rules.md, "Undo is followed by a pause".
+"""
 
 from __future__ import annotations
 

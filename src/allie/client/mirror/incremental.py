@@ -4,7 +4,9 @@
 
 Once a change is called ready it counts: after a kill the next tick goes on with it until all of it
 is in. What it replaces is kept until the ledger speaks of the new generation: the number of an
-inode that the ledger names must not be given to another file meanwhile (RULES B1).
+inode that the ledger names must not be given to another file meanwhile.
+
+docs/internals/rules.md, "What vouches for a file".
 """
 
 from __future__ import annotations

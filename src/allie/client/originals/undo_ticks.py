@@ -1,6 +1,8 @@
-"""The ticks that can be undone: what each keeps of what it replaced, and for how long (RULES B16).
+"""The ticks that can be undone: what each keeps of what it replaced, and for how long.
 
 It puts nothing back: `client.apply.undo` does.
+
+docs/internals/rules.md, "What stood there first is kept once".
 """
 
 from __future__ import annotations
