@@ -28,7 +28,7 @@ PARTS = ("overlay", "overact")
 def holds(world: World) -> dict[str, bool]:
     """For each part, whether it would do with a glance."""
     here = open_system.open_system(str(world.root))
-    known = grounds.grounds(here)
+    known = grounds.gather(here)
     return {each: unchanged.holds(here, each, known) for each in PARTS}
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.originals import undoable
+from allie.client.originals import undo_ticks
 from allie.client.originals.undo_copies import Backup
 from allie.core.change.intent import NOTHING_THERE, Step
 from allie.core.change.ledger import DIRECTORY
@@ -139,7 +139,7 @@ def test_no_mount_is_emptied_whenever_it_comes(tmp_path: Path, disk: str, trick:
                 with pytest.MonkeyPatch.context() as monkeypatch:
                     count = at_moment(monkeypatch, number, act)
                     taking()
-                    undoable.remove(taking.place)
+                    undo_ticks.remove(taking.place)
                     moments = count[0]
                 os.close(inside)
                 assert thesis.read_text() == "his\n", f"moment {number}"

@@ -70,8 +70,8 @@ def _broken(how: str) -> bytes:
         "in another verb": ("allie/client/apply/undo.py", "import os", "import os, nonsense"),
         "when it resolves": (
             "allie/client/situation/grounds.py",
-            "def situation(",
-            "def situated(",
+            "def resolve(",
+            "def resolved(",
         ),
         "in the fetch": ("allie/client/mirror/fetch.py", lags, f"{lags}nonsense, "),
         "in the tick": (

@@ -158,9 +158,9 @@ def test_what_a_change_replaces_is_kept_while_the_ledger_speaks_of_it(tmp_path: 
     inode = os.lstat(f"{first.path}/common/a").st_ino
     incremental.commit(here, *_part(here, {"a": "old", "b": "goes"}, {"a": "new"}))
     assert str(inode) in os.listdir(f"{here.mirror}/1.old")
-    incremental.forget_replaced(here, 1)
+    generations.remove_old(here, {1, 2})
     assert os.path.isdir(f"{here.mirror}/1.old")
-    incremental.forget_replaced(here, 2)
+    generations.remove_old(here, {2})
     assert not os.path.exists(f"{here.mirror}/1.old")
 
 

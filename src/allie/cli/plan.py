@@ -23,7 +23,7 @@ def run(args: Namespace) -> int:
     """Plan both parts and print them; 1 if a path is refused."""
     here = options.joined_system(args)
     options.tell_if_running(here)
-    known = grounds.situation(here)
+    known = grounds.resolve(here)
     ledger = records.load_ledger(here)
     plans = [part_work.decide(here, name, known, ledger)[1] for name in PARTS]
     lines = [line for each in plans for line in report_text.plan(each)] or ["nothing to do"]

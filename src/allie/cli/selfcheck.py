@@ -31,6 +31,6 @@ def run(args: Namespace) -> int:
     """Read what is there; all that was to be imported is imported by now."""
     here = options.system_of(args)
     if here.name and generation.current(here):
-        grounds.situation(here)
+        grounds.resolve(here)
     console.say(stubs.WORKS)
     return DONE

@@ -28,7 +28,7 @@ def run(args: Namespace) -> int:
     here = options.joined_system(args)
     # On the running system a path is read as everywhere else; in another root, from its top.
     path = (os.path.abspath(args.path) if here.is_base else args.path).strip("/")
-    known = grounds.situation(here)
+    known = grounds.resolve(here)
     books = records.load_ledger(here)
     trusted = known.settings.trusted
     inside = paths.Inside(here.root, real_paths.bounds(here, books, known.resolution, trusted))
@@ -39,7 +39,7 @@ def run(args: Namespace) -> int:
     return DONE
 
 
-def _as_spelled(inside: paths.Inside, path: str, known: grounds.Situation) -> str:
+def _as_spelled(inside: paths.Inside, path: str, known: grounds.Resolved) -> str:
     """The overlays' own name for a path: they may say lib/x where people say usr/lib/x."""
     if path in known.resolution.entries:
         return path

@@ -1,4 +1,4 @@
-"""Apply: carry out a plan (or take one back) as a transaction.
+"""Apply: carry out a plan as a transaction.
 
 Plan  →  Intent  →  transaction  →  Applied
 """
@@ -81,7 +81,7 @@ def apply(
 
 
 def offer_of(path: str, most: int = 0) -> Offer:
-    """What a file of ours (in pristine/ or undo/) offers.
+    """A file that we kept (in pristine/ or undo/), as an offer.
 
     most: bytes (0: any) of a file that others may have a second name for, and write to. Raises
     OSError, and PathRefused where it has more.
@@ -127,7 +127,7 @@ def _steps(
 
 
 def _with_remarks(here: System, plan: Plan, renewals: dict[str, str]) -> Plan:
-    """Say of what comes back that it is not what one would want there by now."""
+    """Say so where what comes back is not what one would want there by now."""
     kept = {each.real: each.old.pristine for each in plan.of(RESTORE) if each.old}
     kept = {real: name for real, name in kept.items() if real not in renewals}
     if not kept:
@@ -140,9 +140,9 @@ def _with_remarks(here: System, plan: Plan, renewals: dict[str, str]) -> Plan:
 
 
 def _forget_sources(present: Present, plan: Plan, held: set[str]) -> Ledger:
-    """A path that is left as it is was not compared with this generation: compare next time.
+    """The ledger, by which paths that are left as they are will be compared at the next tick.
 
-    The very same ledger where there is nothing to forget.
+    The very same ledger where there are none.
     """
     ledger = present.ledger
     left = held | present.left_alone | {problem.path for problem in plan.problems}

@@ -1,6 +1,8 @@
 """Describe what stands at one path of the root, as far as a plan needs to know it.
 
-What may be a user's is read only so far: he could make it large, deep, or never ending.
+What may be a user's is read with limits: he could make it large, deep, or never ending.
+
+docs/internals/packages.md.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
+from allie.client.apply.placing import mark_at
 from allie.client.apply.real_paths import Claims
 from allie.core.change.ledger import DIRECTORY, NOTHING, Ledger, Placed, size_and_mtime
 from allie.core.change.present import Offer, Standing
@@ -23,7 +26,7 @@ _WHOLE_TREE = 100 * 2**20  # bytes: a directory larger than this is never made a
 
 
 class Describer:
-    """Describes paths of one root. full: vouch for nothing, compare all by content."""
+    """Describes paths of one root. full: compare all by content, whatever the ledger says."""
 
     def __init__(
         self,
@@ -71,16 +74,13 @@ class Describer:
         return Standing(content, attrs, seen, st.st_size, packaged=packaged)
 
     def _is_another(self, real: str, path: str, old: Placed, attrs: str) -> bool:
-        """Whether a directory is not the one that ALLiE made, where others may have swapped it.
-
-        One that has just what ours has needs nothing, and passes for ours.
-        """
+        """Whether others have swapped a directory that ALLiE made for one with other attributes."""
         if old.content != DIRECTORY or attrs == old.attrs or not self.is_tainted(real):
             return False
-        return self.ledger.marks.get(real) != _mark(path)
+        return self.ledger.marks.get(real) != mark_at(path)
 
     def ask_packages(self, standing: dict[str, Standing]) -> None:
-        """What is to come back was a package's, perhaps, which has another one by now, or none."""
+        """Ask what packages have by now at paths where something is to come back."""
         entries, by_real = self.ledger.entries, self.claims.by_real
         going = {
             real: entries[real]
@@ -97,10 +97,7 @@ class Describer:
             standing[real] = standing[real]._replace(astray=astray)
 
     def comes_anew(self, real: str) -> bool:
-        """Whether a path is below a link that gives way to a directory: nothing stands there yet.
-
-        What its name leads to now lies behind the link, and has nothing to do with it.
-        """
+        """Whether a path is below a link that gives way to a directory: nothing is there yet."""
         going = self.inside.bounds.going
         return bool(going) and any(real.startswith(f"{link}/") for link in going)
 
@@ -121,7 +118,7 @@ class Describer:
             return ""
         known, old = self.ledger.marks.get(real), self.ledger.entries.get(real)
         path = self.reach.path(real)
-        if old and (known == _mark(path) or tree.attributes_digest(path, st) == old.attrs):
+        if old and (known == mark_at(path) or tree.attributes_digest(path, st) == old.attrs):
             return ""  # ours, or as ours was: what it lacks is put right, or refused when laid
         return paths.LIES_OPEN if paths.lies_open(wanted, st) else ""
 
@@ -130,8 +127,8 @@ class Describer:
     ) -> str:
         """The digest, unless the size alone tells that it is neither ours nor what is wanted.
 
-        What is taken over for the first time is read: should the tick be killed, it must be told
-        from what was put there since. But for what a user made larger than anybody would keep.
+        What is taken over for the first time is read: after a kill it must be told from what was
+        put there since. But for what a user made larger than anybody would keep.
         """
         sizes = [
             size_and_mtime(source)[0]
@@ -164,14 +161,7 @@ class Describer:
 
 
 def _installed(here: System, real: str, path: str) -> bool:
-    """Whether a file that is neither ours nor wanted is the package manager's (RULES B2)."""
+    """Whether a file that is neither ours nor wanted is the package manager's."""
     from allie.client.originals import packages  # noqa: PLC0415 - see HACKING.md, start-up
 
     return packages.installed(here, real, path)
-
-
-def _mark(path: str) -> str:
-    """What tells the directory at a path from any other of its file system."""
-    from allie.machine.files import directory_identity  # noqa: PLC0415 - see HACKING.md, start-up
-
-    return directory_identity.mark_at(path)

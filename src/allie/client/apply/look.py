@@ -1,10 +1,10 @@
-"""Look: map the resolution onto this root, and describe what stands where it matters.
+"""Look at this root: describe what stands at each path that the overlays or the ledger name.
 
     Resolution + Ledger + root  →  Present
 
-At an ordinary tick this is one lstat for each path and nothing more: where that lstat is the one
-that the ledger vouches for, and the generation still has the same file, nothing is read.
-Rules: RULES A6, A7, A9, B1, B4, B7, B8.
+Nearly every path takes one lstat: where that is as the ledger has it, and the generation has the
+same file still, nothing is read.
+docs/internals/rules.md, "What vouches for a file" and "Hard links go together".
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from contextlib import contextmanager
 
 from allie.client.apply.describe import Describer
 from allie.client.apply.real_paths import (
-    Claims,
     bounds,
     claim,
-    follow_on,
     missing_above,
-    rekeyed,
+    rekey,
+    vouch_for_overact,
     withheld,
 )
 from allie.client.mirror import generation as generations
 from allie.client.mirror.generation import Changes, Generation
+from allie.client.situation.grounds import Resolved
+from allie.core import stubs
 from allie.core.change import staying
 from allie.core.change.ledger import (
     DIRECTORY,
@@ -37,7 +38,7 @@ from allie.core.change.ledger import (
     size_and_mtime,
 )
 from allie.core.change.present import Offer, Present, Standing
-from allie.core.change.resolution import Entry, Problem, Resolution
+from allie.core.change.resolution import Entry, Problem
 from allie.core.errors import PathRefused
 from allie.core.system import System
 from allie.machine.files import tree
@@ -46,37 +47,29 @@ from allie.machine.roots.reach import Reach
 
 
 def look(
-    here: System,
-    part: str,
-    generation: Generation,
-    resolution: Resolution,
-    ledger: Ledger,
-    *,
-    full: bool = False,
-    trusted: tuple[str, ...] = (),
+    here: System, part: str, known: Resolved, ledger: Ledger, *, full: bool = False
 ) -> Present:
-    """Describe the root for one part. full: compare all by content, vouch for nothing.
-
-    trusted: directories below which links are followed whoever made them.
-    """
-    inside = Inside(here.root, bounds(here, ledger, resolution, trusted))
-    claims = claim(inside, resolution, generation)
-    ledger = rekeyed(ledger, claims, inside)
+    """Describe the root for one part. full: compare all by content, vouch for nothing."""
+    generation, settings = known.generation, known.settings
+    inside = Inside(here.root, bounds(here, ledger, known.resolution, settings.trusted))
+    claims = claim(inside, known.resolution, generation)
+    ledger = rekey(ledger, claims, inside)
     mine = tuple(sorted(real for real in claims.by_real if claims.belongs(real, part)))
     if part == "overlay":
         mine = tuple(sorted({*mine, *missing_above(here, claims, mine)}))
     changes = generations.changes(generation)
     if part == "overlay":
-        ledger = follow_on(ledger, generation, changes, claims, inside)
+        ledger = vouch_for_overact(ledger, generation, changes, claims, inside)
     with Reach(here.root) as reach:
-        view = _Looking(here, part, generation, ledger, claims, changes, inside, reach, full)
+        describe = Describer(here, ledger, claims, inside, reach, full)
+        view = _Looking(part, generation, changes, describe)
         view.look_at_claims(mine)
         view.look_at_the_rest()
     mine = tuple(real for real in mine if real not in view.unseen and not view.is_shut_in(real))
     problems = [each for each in claims.problems if claims.belongs(each.path, part)]
     problems += [Problem(real, words) for real, words in view.unseen.items()]
-    known = {*claims.by_real, *ledger.entries} if view.shut else ()
-    shut_in = {real for real in known if view.is_shut_in(real)}
+    all_paths = {*claims.by_real, *ledger.entries} if view.shut else ()
+    shut_in = {real for real in all_paths if view.is_shut_in(real)}
     return Present(
         part=part,
         generation=generation.number,
@@ -90,9 +83,10 @@ def look(
         left_alone=frozenset(claims.held | view.withheld | view.unseen.keys() | shut_in),
         problems=tuple(problems),
         consent=generation.consents,
+        released=frozenset(generation.overlays if settings.ring else ()) - {stubs.KIT},
         met={**inside.met, **view.met},
-        today=view.describe.today,
-        renewals=view.describe.renewals,
+        today=describe.today,
+        renewals=describe.renewals,
     )
 
 
@@ -100,33 +94,20 @@ class _Looking:
     """What is gathered while looking, path by path."""
 
     def __init__(
-        self,
-        here: System,
-        part: str,
-        generation: Generation,
-        ledger: Ledger,
-        claims: Claims,
-        changes: Changes,
-        inside: Inside,
-        reach: Reach,
-        full: bool,
+        self, part: str, generation: Generation, changes: Changes, describe: Describer
     ) -> None:
-        self.here = here
         self.part = part
-        self.inside = inside
-        self.reach = reach
-        self.describe = Describer(here, ledger, claims, inside, reach, full)
-        self.unseen: dict[str, str] = {}  # what cannot be looked at, or is refused, and why
         self.generation = generation
-        self.ledger = ledger
-        self.claims = claims
-        self.full = full
-        self.changed = changes.since(generation, ledger.generations.get(part, 0))
+        self.describe = describe
+        self.here, self.inside, self.reach = describe.here, describe.inside, describe.reach
+        self.ledger, self.claims, self.full = describe.ledger, describe.claims, describe.full
+        self.changed = changes.since(generation, self.ledger.generations.get(part, 0))
+        self.unseen: dict[str, str] = {}  # what cannot be looked at, or is refused, and why
         self.vouched: set[str] = set()
         self.standing: dict[str, Standing] = {}
         self.offers: dict[str, Offer] = {}
         self.met: dict[str, str] = {}
-        self.withheld = withheld(ledger, claims)
+        self.withheld = withheld(self.ledger, self.claims)
         self.shut = self._shut()
 
     def _shut(self) -> tuple[str, ...]:
@@ -150,11 +131,8 @@ class _Looking:
         return any(f"{real}/".startswith(f"{each}/") for each in self.shut)
 
     def look_at_claims(self, mine: tuple[str, ...]) -> None:
-        """Every path that this part is to see to; nearly all are vouched for by one lstat."""
-        entries, by_real = self.ledger.entries, self.claims.by_real
-        changed = self.changed
-        trusts = changed is not None and not self.full
-        prefix = self.inside.prefix
+        """Every path that this part is to see to; for nearly all of them one lstat will do."""
+        entries, by_real, prefix = self.ledger.entries, self.claims.by_real, self.inside.prefix
         for real in mine:
             if self.shut and self.is_shut_in(real):
                 continue
@@ -163,45 +141,33 @@ class _Looking:
                 # By its path, and so of whatever stands there now: it may be something else when
                 # it comes to be used, which is for those to see who use it.
                 st = None if self.describe.comes_anew(real) else tree.status(prefix + real)
-            except OSError as error:
-                self.unseen[real] = f"cannot be looked at: {error.strerror}"
-                continue
-            if (
-                trusts
-                and st
-                and old
-                and old.seen == tree.seen_of(st)
-                and old.spelling == entry.spelling
-                and old.overlay == entry.overlay
-                and old.source
-                and old.part == self.part
-                and old.flag == entry.flag
-                and not (changed and entry.source in changed)
-            ):
-                self.vouched.add(real)
-            else:
-                with self._noting(real):
+                if old and not self.full and self._is_as_placed(entry, old, st):
+                    self.vouched.add(real)
+                else:
                     self._look_at_claim(real, entry, old, st)
+            except (OSError, PathRefused) as error:
+                self._note(real, error)
 
     @contextmanager
     def _noting(self, real: str) -> Iterator[None]:
         """Note what cannot be looked at; all other paths go on."""
         try:
             yield
-        except OSError as error:
+        except (OSError, PathRefused) as error:
+            self._note(real, error)
+
+    def _note(self, real: str, error: OSError | PathRefused) -> None:
+        if isinstance(error, PathRefused):
+            self.unseen[real] = error.message
+        else:
             self.unseen[real] = f"cannot be looked at: {error.strerror}"
-        except PathRefused as refused:
-            self.unseen[real] = refused.message
 
     def _look_at_claim(
         self, real: str, entry: Entry, old: Placed | None, st: os.stat_result | None
     ) -> None:
-        """A path that needs a second look."""
+        """A path that is not as the ledger has it."""
         if old is None and entry.is_dir and st and stat.S_ISDIR(st.st_mode):
             self.vouched.add(real)  # a directory that we did not make keeps what it has
-            return
-        if old and not self.full and self._untouched(old, st) and self._same_source(entry, old):
-            self.vouched.add(real)
             return
         if entry.flag == "once" and st and (old is None or old.flag == "once"):
             self.vouched.add(real)  # it is the user's now
@@ -243,7 +209,7 @@ class _Looking:
         self.standing[real] = standing
 
     def groups(self, mine: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-        """Sets of paths that are one inode in the generation (RULES B8); variants join none."""
+        """Sets of paths that are one inode in the generation; variants join none."""
         if not any(tree.has_links(offer.path) for offer in self.offers.values()):
             return ()
         by_inode: dict[int, list[str]] = {}
@@ -261,21 +227,16 @@ class _Looking:
             self.offers[real] = self._offer(self.claims.by_real[real], old)
         return found
 
-    def _untouched(self, old: Placed, st: os.stat_result | None) -> bool:
-        if st is None:
-            return old.content == NOTHING
-        return old.seen == tree.seen_of(st)
-
-    def _same_source(self, entry: Entry, old: Placed) -> bool:
-        """Whether the generation still offers exactly what the ledger says we placed."""
-        if (old.overlay, old.spelling, old.flag) != (entry.overlay, entry.spelling, entry.flag):
+    def _is_as_placed(self, entry: Entry, old: Placed, st: os.stat_result | None) -> bool:
+        """Whether what stands there, and what the generation offers, are as the ledger has them."""
+        if old.seen != tree.seen_of(st) if st else old.content != NOTHING:
             return False
-        if old.part != self.part:
+        if old.spelling != entry.spelling or old.overlay != entry.overlay:
             return False
-        if entry.flag:
-            return True
-        if not old.source:
+        if old.flag != entry.flag or old.part != self.part:
             return False
+        if entry.flag or not old.source:
+            return bool(entry.flag)
         if self.changed is not None and entry.source not in self.changed:
             return True
         path = f"{self.generation.path}/{entry.source}"

@@ -1,12 +1,14 @@
-"""Lay: put what a transaction places into the root.
+"""Placing: put what a transaction brings into the root.
 
     directories → each file on its stage → on disk → what stands there to undo → rename
 
 Up to the first rename no file of the root has changed, and what is renamed is on disk, so that a
-file is the old one or the new one after a power cut, too. All that is to have an owner and a mode
-has them before it comes where others could swap it (`machine.roots.stage`). Nothing leads out of
-the root: each directory is reached through no link (`machine.roots.reach`). Why this is not left to
-rsync, which fetches all that is laid here: docs/explanation/power-off.md.
+file is the old one or the new one after a power cut, too. What comes has its owner and mode before
+it is where others could swap it (`machine.roots.stage`). Nothing leads out of the root: each
+directory is reached through no link (`machine.roots.reach`). Why this is not left to rsync, which
+fetches all of it: docs/explanation/power-off.md.
+
+docs/internals/rules.md, "What was seen is put right".
 """
 
 from __future__ import annotations
@@ -32,20 +34,18 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)  # no other path on that disk will fare bet
 
 
 class Laid(Value):
-    """What was made for a path: which inode, the attributes that it holds, and (of a directory
-    where others may change names) its mark, by which it is known again.
-    """
+    """What was made for a path."""
 
     inode: tuple[int, int]  # (st_dev, st_ino)
-    attrs: str
-    mark: str = ""
+    attrs: str  # as its file system can hold them
+    mark: str = ""  # of a directory where others may change names: it is known again by this
 
 
 class Layer:
-    """Lays the steps of one transaction.
+    """Places what the steps of one transaction bring.
 
-    problems: what could not be, by real path. laid: what was made, by real path. marks: of the
-    directories that ALLiE has made below taint, as the ledger has them.
+    problems: what could not be placed, and why, by real path. laid: what was made, by real path.
+    marks: of directories of ALLiE's where others may change names, as the ledger has them.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Layer:
         self._full: dict[Stage, str] = {}  # stages whose disk is full, or fails, and how
 
     def lay(self, steps: list[Step], labels: dict[str, bytes]) -> None:
-        """Carry out the steps that write, parents before children; problems are left out.
+        """Carry out the steps that write, parents before children, but for those with problems.
 
         labels: the SELinux labels that new files are to have. Raises StateError where a disk does
         not take what was written.
@@ -108,10 +108,7 @@ class Layer:
 
     @contextmanager
     def _noting(self, real: str) -> Iterator[None]:
-        """Note what goes wrong with one path; the others go on, but where the state's disk is full.
-
-        Raises StateError.
-        """
+        """Note what goes wrong with one path. Raises StateError where the state's disk is full."""
         try:
             yield
         except OSError as error:
@@ -129,8 +126,8 @@ class Layer:
     def _need_closed(self, step: Step) -> None:
         """Raise PathRefused where a path would lie open to others, and does not in the overlay.
 
-        Asked of the open directory into which it is renamed next, and of those above that one as
-        they really are (`..`): a user may have put others there since they were looked at.
+        The open directory is asked into which it is renamed next, and those really above that one
+        (`..`): a user may have put others there since they were looked at.
         """
         above = step.real.rpartition("/")[0]
         if not step.after or not step.after.source:  # what undo brings back is in no overlay
@@ -163,7 +160,7 @@ class Layer:
         self._bring(step)
 
     def _describe_directory(self, step: Step, source: str) -> None:
-        """Have an existing directory follow the overlay: the very one that ALLiE has made."""
+        """Give a directory that is there the overlay's owner and mode; among users only ours."""
         parent, name = self._reach.parent(step.real)
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(name, flags, dir_fd=parent)
@@ -185,7 +182,7 @@ class Layer:
             os.close(descriptor)
 
     def _is_ours(self, step: Step, mark: str, path: str) -> bool:
-        """Whether a directory is the one that we made; older ledgers know its number alone."""
+        """Whether a directory is the one that we made; an older ledger has no mark of it."""
         known, old = self._marks.get(step.real), step.old
         if known or old is None:
             return known == mark
@@ -196,7 +193,7 @@ class Layer:
         return as_it_was and may_adopt(self._reach, step.real, st)
 
     def _write(self, step: Step, stage: Stage) -> None:
-        """Make what is to come, with all that it is to have."""
+        """Make a path's new file or directory on a stage, complete."""
         if stage in self._full:
             raise PathRefused(f"cannot be put in place: {self._full[stage]}")
         stage.refuse_secret(self._offers[step.real].path)
@@ -216,7 +213,7 @@ class Layer:
         self.laid[real] = Laid((st.st_dev, st.st_ino), attrs, mark)
 
     def _link_twin(self, step: Step, stage: Stage, name: str) -> bool:
-        """Make a file the same one as its twin in the overlay; whether it has one on this stage.
+        """Hard-link a file to the one it is a hard link to in the overlay; whether that is here.
 
         A variant never shares an inode with a path of another name.
         """
@@ -244,10 +241,10 @@ class Layer:
             raise
 
     def _bring(self, step: Step) -> None:
-        """From its stage to its place, by one rename.
+        """Move it from its stage to its place, by one rename.
 
-        One file system may be several for renames (a quota of a project). Then it is made anew on
-        a stage in the directory itself, which has that quota, too.
+        A project quota divides a file system for renames: then it is made anew on a stage in the
+        directory itself, which has that quota, too.
         """
         try:
             self._rename(step.real)
@@ -263,17 +260,16 @@ class Layer:
             self._rename(step.real)
 
     def _rename(self, real: str) -> None:
-        """From the stage to its place. Whether it still stands there is for `confirm` to see."""
         stage, name = self._staged[real]
         parent, last = self._reach.parent(real)
         os.rename(name, last, src_dir_fd=stage.descriptor, dst_dir_fd=parent)
 
 
 def may_adopt(reach: Reach, real: str, st: os.stat_result) -> bool:
-    """Whether a directory below taint that stands as ours did may pass for ours.
+    """Whether a directory that is as ours was, where others may change names, may pass for ours.
 
-    Not where it is root's in a directory of a user's: he can have moved there what root had left
-    with him, and would then have its mode changed. Raises PathRefused, OSError.
+    Not root's in a user's directory: he can have moved there what root had left with him, to have
+    its mode changed. Raises PathRefused, OSError.
     """
     return st.st_uid != 0 or os.fstat(reach.directory(real.rpartition("/")[0])).st_uid == 0
 

@@ -1,9 +1,12 @@
-"""Claims: the resolution's winners by real path, which is what everything after it is keyed by.
+"""Real paths: which file of the overlays claims which path of this root, symlinks followed.
 
     Resolution + this root's symlinks  →  Claims
 
-Two names in the overlays can be one file on this PC (`lib/x` and `usr/lib/x`); here that is settled
-(RULES A6, A7).
+Two names in the overlays can be one file on this PC (`lib/x` and `usr/lib/x`); here that is
+settled. Everything after this goes by real paths.
+
+docs/internals/rules.md, "Symlinked parents are followed, never replaced", "Two names may be one
+file" and "Two parts, two transactions".
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from allie.machine.roots.paths import Inside, LinkBounds
 
 
 class Claims:
-    """The winners by real path, and the paths that nobody may touch."""
+    """The entries that win, by real path; and the paths that are left as they are."""
 
     def __init__(self) -> None:
         self.by_real: dict[str, Entry] = {}
@@ -33,14 +36,14 @@ class Claims:
         self.overact: set[str] = set()  # real paths that some overlay spells with a tag
 
     def belongs(self, path: str, part: str) -> bool:
-        """Whether a path, real or as an overlay spells it, is this part's to see to (RULES B4)."""
+        """Whether a path, real or as an overlay spells it, is this part's to see to."""
         return (path in self.overact or tags.SIGN in path) == (part == "overact")
 
 
 def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Claims:
-    """Give every winner its real path; two winners of one real path are settled (RULES A7)."""
+    """Give every winner its real path; two winners of one real path are settled."""
     claims = Claims()
-    claims.overact = reals(inside, resolution.tagged)
+    claims.overact = real_paths_of(inside, resolution.tagged)
     order = {name: place for place, name in enumerate(generation.overlays)}
     for path, entry in resolution.entries.items():
         try:
@@ -56,7 +59,7 @@ def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Cla
             _settle(real, rival, entry, order, claims)
     for problem in resolution.problems:
         claims.problems.append(problem)
-        claims.held.update(reals(inside, [problem.path]))
+        claims.held.update(real_paths_of(inside, [problem.path]))
     return claims
 
 
@@ -112,8 +115,8 @@ def withheld(ledger: Ledger, claims: Claims) -> set[str]:
     return {real for real, spelling in spelled if tags.unspell(spelling)[0] in claims.held}
 
 
-def reals(inside: Inside, paths: Iterable[str]) -> set[str]:
-    """The real paths of these, as far as they have one; of a directory's name both readings."""
+def real_paths_of(inside: Inside, paths: Iterable[str]) -> set[str]:
+    """The real paths of these names, as files and as directories; the name where it has none."""
     found = set()
     for path in paths:
         try:
@@ -124,13 +127,12 @@ def reals(inside: Inside, paths: Iterable[str]) -> set[str]:
     return found
 
 
-def rekeyed(ledger: Ledger, claims: Claims, inside: Inside) -> Ledger:
+def rekey(ledger: Ledger, claims: Claims, inside: Inside) -> Ledger:
     """The ledger by today's real paths: a directory may have become a symlink since.
 
-    Only where all of today's way is root's: by a link of his own a user could have what is
-    another's pass for what ALLiE has placed. And only where what stands there is what we placed,
-    moved: else a file of somebody's would be taken for ours, and withdrawn. An entry that is there
-    already stays.
+    Only where all of today's way is root's: by his own link a user could pass off another's file
+    as one that ALLiE placed. And only where the very file that we placed stands there: else
+    somebody's would be taken for ours, and withdrawn. An entry that is there already stays.
     """
     moved = {}
     for real in ledger.entries.keys() - claims.by_real.keys():
@@ -163,28 +165,27 @@ def _is_what_we_placed(placed: Placed, st: os.stat_result | None) -> bool:
     return placed.seen.split(" ", 2)[2:] == tree.seen_of(st).split(" ", 2)[2:]
 
 
-def follow_on(
+def vouch_for_overact(
     ledger: Ledger, generation: Generation, changes: Changes, claims: Claims, inside: Inside
 ) -> Ledger:
-    """The ledger, which speaks of this generation for 01overact, too, if that has all it wants.
+    """The ledger; it says that 01overact has all of this generation where nothing of that is new.
 
-    Where no name is another, the same variants win; what is left to ask is whether one of them is
-    among what changed.
+    Where all names are the same, the same variants win: none of those may be what changed.
     """
     behind = ledger.generations.get("overact", 0)
     if not behind or behind != changes.before or not changes.same_names:
         return ledger
     changed = [name.partition("/")[2] for name in changes.files]
-    if any(tags.SIGN in path for path in changed) or claims.overact & reals(inside, changed):
+    tagged = any(tags.SIGN in path for path in changed)
+    if tagged or claims.overact & real_paths_of(inside, changed):
         return ledger
     return ledger._replace(generations={**ledger.generations, "overact": generation.number})
 
 
 def missing_above(here: System, claims: Claims, mine: tuple[str, ...]) -> list[str]:
-    """Directories with variants that are yet to be made, where plain files are to come below.
+    """Directories with variants that are to be made, since plain files are to come below them.
 
-    Else the part with the plain files would make them bare, and 01overact then take them for the
-    PC's own.
+    Else 00overlay would make them without owner and mode, and 01overact take them for the PC's own.
     """
     return [
         real

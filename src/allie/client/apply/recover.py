@@ -1,6 +1,8 @@
-"""Recover: sort out what a killed tick left, before anything else is done (RULES A10, A11).
+"""Recover: sort out what a killed tick left, before anything else is done.
 
-Each path of the left intent is old or new, never half; which of the two is read from the root.
+Each path of the intent that was left is old or new, never half; the root tells which of the two.
+
+docs/internals/rules.md, "A killed tick, and a full disk" and "What stood there first is kept once".
 """
 
 from __future__ import annotations
@@ -21,21 +23,15 @@ from allie.machine.roots import stage
 from allie.machine.roots.reach import Reach
 
 
-def recover(here: System) -> int:
-    """Finish the books of every part that was cut short; how many paths that concerned."""
+def recover(here: System) -> None:
+    """Finish every change and part that was cut short, and remove what was half written."""
     incremental.finish(here)
     left = [intent for intent in (transaction.read_intent(here, part) for part in PARTS) if intent]
     with Reach(here.root) as reach:
         stage.remove_left(here.state, reach, (step.real for each in left for step in each.steps))
     for intent in left:
         _recover(here, intent)
-    _remove_half_written(here)
-    return sum(len(intent.steps) for intent in left)
-
-
-def _remove_half_written(here: System) -> None:
-    """What `atomic.write` and `pristine.take` were about to finish; a pause comes at any time."""
-    for name in os.listdir(here.state):
+    for name in os.listdir(here.state):  # but for a pause, which may be written at any time
         if name.endswith(".part") and name != "paused.part":
             tree.remove(f"{here.state}/{name}")
     for name in (done_files.HALF, rearm_scripts.ASIDE):
@@ -57,7 +53,7 @@ def _recover(here: System, intent: Intent) -> None:
 
 
 def _take_back_half_trees(here: System, reach: Reach, intent: Intent) -> None:
-    """A directory that was coming back as a whole comes back as a whole, at the next try, or not.
+    """Remove what has come back of a directory of which not all has: the next try brings it all.
 
     Its own entry is all that the ledger knows of it: were half of it taken for done, nobody would
     bring the other half.
@@ -93,10 +89,10 @@ def _stands(here: System, reach: Reach, step: Step) -> State | None:
 
 
 def sizes_of(here: System, step: Step) -> set[int]:
-    """The sizes of the files that may stand at a path, as before or as wanted.
+    """The sizes of the files that may stand at a path, as before or as wanted; none: not known.
 
-    Empty where one of them is not known. What a user has made of it since has any other, mostly,
-    and need not be read. Never from undo/: that may be a hard link to a file that is his still.
+    What a user has made of it since has another, mostly, and need not be read. Never from undo/:
+    that may be a hard link to a file that is his still.
     """
     old, after = step.old, step.after
     sizes = {size_and_mtime(each.source)[0] for each in (old, after) if each and each.source}
@@ -114,7 +110,7 @@ def sizes_of(here: System, step: Step) -> set[int]:
 def _drop_untaken(here: System, reach: Reach, intent: Intent, came_true: set[str]) -> None:
     """Remove from undo what was about to be replaced and was not: a hard link to the live file.
 
-    Through no link there either: undo may have a user's tree as he left it.
+    Through no symlink in there: undo may have a user's tree as he left it.
     """
     with Reach(f"{transaction.undo_place(here, intent)}/files") as kept:
         for step in intent.steps:
@@ -131,29 +127,23 @@ def _judge(here: System, reach: Reach, intent: Intent, step: Step) -> Step | Non
 
     None as well where it cannot be reached, or read: the tick that follows will say so.
     """
-    try:
-        return _as_far_as_it_came(here, reach, intent, step)
-    except (OSError, PathRefused):
-        return None
-
-
-def _as_far_as_it_came(here: System, reach: Reach, intent: Intent, step: Step) -> Step | None:
-    sizes = sizes_of(here, step)
-    stands = reach.describe(step.real, sizes)
-    if stands == step.wanted:
-        return step._replace(after=_compare_next_time(step.after))
-    if step.before[0] == DIRECTORY and stands == intents.NOTHING_THERE:
-        # It made way, and what was to come did not: to undo that is to bring the directory back.
-        after = _compare_next_time(step.after or step.old)
-        return step._replace(wanted=intents.NOTHING_THERE, after=after)
-    if step.old or step.after is None or reach.is_state(step.real, step.before, sizes):
-        return None
-    kept = f"{transaction.undo_place(here, intent)}/files/{step.real}"
-    if step.before[0] not in (NOTHING, DIRECTORY) and not os.path.lexists(kept):
-        return None  # edited before we came to it
-    # Placed by us for the first time, and edited since: it is ours, and drifted. Were it not
-    # entered, the edit would be taken for what stood there before us.
-    return step._replace(after=_compare_next_time(step.after))
+    with suppress(OSError, PathRefused):
+        sizes = sizes_of(here, step)
+        stands = reach.describe(step.real, sizes)
+        if stands == step.wanted:
+            return step._replace(after=_compare_next_time(step.after))
+        if step.before[0] == DIRECTORY and stands == intents.NOTHING_THERE:
+            # It made way, and what was to come did not: undo is to bring the directory back.
+            after = _compare_next_time(step.after or step.old)
+            return step._replace(wanted=intents.NOTHING_THERE, after=after)
+        if step.old or step.after is None or reach.is_state(step.real, step.before, sizes):
+            return None
+        kept = f"{transaction.undo_place(here, intent)}/files/{step.real}"
+        if step.before[0] in (NOTHING, DIRECTORY) or os.path.lexists(kept):
+            # Placed by us for the first time, and edited since: it is ours, and drifted. Were it
+            # not entered, the edit would be taken for what stood there before us.
+            return step._replace(after=_compare_next_time(step.after))
+    return None
 
 
 def _compare_next_time(after: Placed | None) -> Placed | None:

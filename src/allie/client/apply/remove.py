@@ -1,6 +1,6 @@
 """Remove: take out of the root what a transaction withdraws, or makes absent.
 
-What goes moves to undo; only directories that ALLiE made, and that are empty, are simply removed.
+It moves to undo; just the empty directories that ALLiE made are removed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Mover:
         self._gone: set[str] = set()
 
     def clear_the_way(self, intent: Intent) -> None:
-        """Empty and remove the directories that a file is to replace; nothing else forces one."""
+        """Empty and remove the directories that a file is to replace."""
         tops = [
             step.real
             for step in intent.steps
@@ -78,11 +78,10 @@ class Mover:
             self._problems[step.real] = f"cannot be removed: {words}"
 
     def _take(self, step: Step) -> None:
-        """Move a path to undo.
+        """Move a path to undo, by way of its stage where its file system cannot do that (EXDEV).
 
-        One file system may be several for renames (EXDEV). With a quota of a project there is a
-        stage in the directory itself, which has that quota, too. overlayfs moves no directory of
-        its lower layer anywhere: it is removed where it is, once undo has a copy.
+        With a project quota that is a stage in the directory itself, which has that quota, too.
+        overlayfs moves no directory of its lower layer: it is removed there, once undo has a copy.
         """
         above = step.real.rpartition("/")[0]
         for stage_of in (self._stages.for_directory, self._stages.in_place, None):
@@ -103,7 +102,7 @@ class Mover:
 
 
 def _rmdir(name: str, parent: int) -> None:
-    """A directory that we made goes if it is empty; else it stays, and is no longer ours."""
+    """Remove a directory that we made if it is empty; else it stays, and is no longer ours."""
     try:
         os.rmdir(name, dir_fd=parent)
     except OSError as error:

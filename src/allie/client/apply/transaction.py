@@ -74,8 +74,10 @@ def _change(
     """Change the root as the steps say; what was laid, and what was made due before."""
     writes = [step for step in intent.steps if intents.writes(step)]
     problems.update(without_room(here, reach, writes, offers))
-    _make_undo(here, intent)
-    backup = Backup(undo_place(here, intent), free_space.Allowance(here.undo), here.root)
+    place = undo_place(here, intent)
+    os.makedirs(here.undo, 0o700, exist_ok=True)  # 0700 is for the last directory alone
+    os.makedirs(f"{place}/files", 0o700, exist_ok=True)
+    backup = Backup(place, free_space.Allowance(here.undo), here.root)
     _keep_directories(reach, intent, backup, problems)
     atomic.write(here.intent(intent.part), intents.encode(intent), 0o600)
     due = rearm_scripts.before(here, intent.steps, problems)
@@ -118,7 +120,7 @@ def conclude(
 
 
 def _retire_pristines(here: System, steps: list[Step], place: str) -> None:
-    """Where a file that was edited here is left, what stood there before us moves to undo."""
+    """Move to undo what stood before us at a path that is left as somebody edited it."""
     for step in steps:
         if step.after or not step.old or step.tombstone:
             continue
@@ -135,15 +137,10 @@ def undo_place(here: System, intent: Intent) -> str:
     return f"{here.undo}/{intent.tick}/{intent.part}"
 
 
-def _make_undo(here: System, intent: Intent) -> None:
-    os.makedirs(here.undo, 0o700, exist_ok=True)  # 0700 is for the last one alone
-    os.makedirs(f"{undo_place(here, intent)}/files", 0o700, exist_ok=True)
-
-
 def _drop_undo(place: str) -> None:
-    """Remove the place of a transaction that changed nothing, unless something was kept there.
+    """Remove the undo directory of a transaction that changed nothing, if nothing is kept there.
 
-    It would count as one of the ticks that can be undone, and another one would go for it.
+    It would count as one of the ticks that can be undone.
     """
     try:
         kept = [*tree.survey(f"{place}/files")] if os.path.isdir(f"{place}/files") else None
@@ -218,10 +215,10 @@ def _directory_above(reach: Reach, real: str) -> int:
 def sync(
     here: System, reach: Reach, steps: Iterable[Step], stages: Iterable[Stage] = ()
 ) -> dict[str, str]:
-    """Once for each disk that was touched: only then may the ledger speak of it.
+    """Have all on each disk that was touched: only then may the ledger speak of it.
 
-    By directories, since what a name leads to may be another disk by now. Returns the paths on
-    disks that did not take the data, and why; raises StateError where it is the state's disk.
+    By open directories: a name may lead to another disk by now. Returns the paths on disks that did
+    not take the data, and why; raises StateError where it is the state's disk.
     """
     own = os.stat(here.state).st_dev
     said: dict[int, str] = {}  # by st_dev: "" where it is on the disk

@@ -1,15 +1,14 @@
-"""Glance: tell by lstat alone that a part has nothing to do, as at nearly every tick.
+"""Unchanged: tell by lstat alone that a part has nothing to do, as at nearly every tick.
 
     note (its name; paths, and what stood there) + root  →  nothing has changed, or else: look
 
 What a part finds to do follows from a few things that make the note's name (this client, the
 generation, settings, facts, the ledger), and from what lstat says of the paths that it looks at.
-While nothing differs it reads nothing else. So where a part ended with nothing to do, all those
-paths are noted with what lstat said, every directory and symlink on the way to them included. If
-name and paths are the same at the next tick, the part would do as it did: nothing.
+So where a part ended with nothing to do, all those paths are noted with what lstat said, every
+directory and symlink on the way to them included. While all is the same, there is nothing to do.
 
-A note is a cache: whatever is odd about it means "look". The tick that compares all by content does
-not glance; views never do.
+A note is a cache: whatever is odd about it means "look". The weekly tick that compares all by
+content does not ask it, nor do `plan` and `why`.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from allie.core.system import System
 from allie.machine.files import atomic, tree
 from allie.machine.mounts import user_mounts
 
-_FRESH = 20_000_000  # ns; a change within the clock's grain of our look would go unseen
+FRESH = 20_000_000  # ns; a change within the clock's grain of our look would go unseen
 
 
 def name_of(here: System, part: str, known: object) -> str:
     """The name of a note: all that the outcome of a part follows from, but for the root itself.
 
-    known: a value whose repr tells apart whatever a resolution follows from.
+    known: the grounds (`situation.grounds`); any value whose repr tells them apart.
     """
     return repr((allie.__version__, allie.__file__, here, part, _lstat(here.ledger), known))
 
@@ -38,7 +37,7 @@ def note(here: System, part: str, known: object, present: Present) -> None:
     """Note what a part looked at that ended with nothing to do."""
     stood = dict(present.met)
     newest = max((ctime_of(each) for each in stood.values() if _is_whole(each)), default=0)
-    if present.standing or newest > time.time_ns() - _FRESH:
+    if present.standing or newest > time.time_ns() - FRESH:
         return
     for real in present.mine:
         old = present.ledger.entries.get(real)
@@ -49,7 +48,7 @@ def note(here: System, part: str, known: object, present: Present) -> None:
 
 
 def carry_over(here: System, part: str, name: str, known: object) -> None:
-    """Let a note stand on other grounds: they were found to make no difference to the part."""
+    """Rename a note for other grounds, which were found to make no difference to the part."""
     stood, _, rest = (atomic.read(_path(here, part)) or "").partition("\0")
     if stood == name:
         name = name_of(here, part, known)
@@ -73,7 +72,7 @@ def holds(here: System, part: str, known: object) -> bool:
 
 
 def _lstat(path: str, was: str = "") -> str:
-    """What lstat says of a path, in as many words as it was said in before."""
+    """What lstat says of a path; as much of it as `was` has, if that is given."""
     try:
         st = tree.status(path)
     except OSError:
@@ -84,7 +83,7 @@ def _lstat(path: str, was: str = "") -> str:
 
 
 def _is_whole(stood: str) -> bool:
-    """Whether it is a whole lstat, or one word of it."""
+    """Whether a note has all that lstat said, and not one word of it."""
     return len(stood) > 1
 
 

@@ -1,4 +1,7 @@
-"""Undo: put back what a tick replaced (B16)."""
+"""Undo: put back what ticks replaced.
+
+docs/internals/rules.md, "Undo is followed by a pause".
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 from allie.client.apply import changes as applying
 from allie.client.apply import transaction
 from allie.client.apply.recover import recover, sizes_of
-from allie.client.originals import undoable
+from allie.client.originals import undo_ticks
 from allie.client.state import records
 from allie.core import stubs
 from allie.core.change import intent as intents
@@ -31,7 +34,7 @@ def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], dict[s
     """
     with lock.held(here, "undo"):
         recover(here)
-        known = [number for number in records.kept_ticks(here) if undoable.manifests(here, number)]
+        known = [each for each in records.kept_ticks(here) if undo_ticks.manifests(here, each)]
         wanted = known[-1:] if tick is None else [number for number in known if number >= tick]
         if not known:
             raise UsageError("there is nothing to undo", "`allie log` shows what ticks did")
@@ -42,7 +45,7 @@ def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], dict[s
         # Before anything else: were we killed in the middle, the next tick would do it all again.
         records.set_pause(here, records.Pause(f"tick {wanted[0]} was undone"))
         way = _WayBack(here)
-        manifests = [each for number in wanted for each in undoable.manifests(here, number)]
+        manifests = [each for number in wanted for each in undo_ticks.manifests(here, number)]
         with Reach(here.root) as reach:
             for manifest in reversed(manifests):
                 way.add(manifest, reach)
@@ -51,15 +54,12 @@ def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], dict[s
         again = {tick for tick, real in steps if real in way.refused}
         for number in wanted:
             if number not in again:
-                undoable.remove(f"{here.undo}/{number}")
+                undo_ticks.remove(f"{here.undo}/{number}")
         return back, way.left, bool(way.kit)
 
 
 class _WayBack:
-    """The steps that take back several transactions at once.
-
-    All in one, since hard links that a killed tick parted come back from two of them.
-    """
+    """The steps that take back several transactions, as one: hard links may come from several."""
 
     def __init__(self, here: System) -> None:
         self.here = here
@@ -70,7 +70,7 @@ class _WayBack:
         self.kit: set[str] = set()  # paths of it that stay
 
     def add(self, manifest: Intent, reach: Reach) -> None:
-        """Go on with the transaction before those that were added already."""
+        """Take back one more transaction, the one before those that were added already."""
         place = transaction.undo_place(self.here, manifest)
         for step in manifest.steps:
             if _brought_the_kit(step):
@@ -98,9 +98,10 @@ class _WayBack:
 
     def go(self, tick: int, first: int) -> dict[str, bool]:
         """Do it, as a transaction of its own: the paths put back, whether something is there."""
-        above = {f"{real}/" for real, step in self.steps.items() if _goes_if_empty(step)}
-        for real in {*self.kit, *self.left}:  # not empty, and ours still
-            for each in [each for each in above if real.startswith(each)]:
+        go = [each for each in self.steps.values() if each.verb == REMOVE]
+        directories = {f"{each.real}/" for each in go if each.before[0] == DIRECTORY}
+        for real in {*self.kit, *self.left}:  # what has these in it is not empty, and ours still
+            for each in [each for each in directories if real.startswith(each)]:
                 self.steps.pop(each[:-1], None)
         steps = tuple(self.steps[real] for real in sorted(self.steps))
         books = records.load_ledger(self.here)
@@ -145,7 +146,7 @@ class _WayBack:
 
 
 def _came_meanwhile(place: str, real: str) -> bool:
-    """Whether something came to a path between the look and the rename, and so was kept."""
+    """Whether something came to a path between the look and the rename, and so is in undo."""
     kept = f"{place}/files/{real}"
     try:
         return tree.is_plain_way(f"{place}/files", real) and (
@@ -156,20 +157,13 @@ def _came_meanwhile(place: str, real: str) -> bool:
 
 
 def _brought_the_kit(step: Step) -> bool:
-    """Whether a step put a file of the kit where none of it was: that stays.
-
-    Without the kit no tick would come any more, not even after `resume`.
-    """
+    """Whether a step first placed a file of the kit: without it no tick would come any more."""
     before, after = step.old, step.after
     was = before is not None and before.overlay == stubs.KIT
     return after is not None and after.overlay == stubs.KIT and not was
 
 
-def _goes_if_empty(step: Step) -> bool:
-    return step.verb == REMOVE and step.before[0] == DIRECTORY
-
-
 def _back(step: Step, verb: str, wanted: intents.State) -> Step:
-    """A step the other way round: the ledger says again what it said before."""
+    """A step taken back: the ledger says again what it said before."""
     after = step.old._replace(seen="", source="") if step.old else None
     return Step(step.real, verb, "undone", step.wanted, wanted, step.after, after)

@@ -1,8 +1,8 @@
-"""Confirm: look whether each step of a transaction came true, and note what vouches for it.
+"""Verify: look whether each step of a transaction came true, and note the lstat that says so.
 
 This comes after all is in place or removed, and before the ledger is written. It changes nothing:
-what is not what was laid is that path's problem, and is never repaired here. Whoever put it there
-would be given its owner and mode.
+where something else stands, that is the path's problem, and never repaired here. Whoever put it
+there would be given the overlay's owner and mode.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable
 
 from allie.client.apply.placing import Laid, mark_at, may_adopt
+from allie.client.apply.unchanged import FRESH
 from allie.core.change import intent as intents
 from allie.core.change.intent import Step
 from allie.core.change.ledger import DIRECTORY, Ledger, ctime_of, size_and_mtime
@@ -22,8 +23,6 @@ from allie.core.errors import PathRefused
 from allie.machine.files import tree
 from allie.machine.roots.reach import Reach
 
-_FRESH = 20_000_000  # ns; a change within the clock's grain of our look would go unseen
-
 
 def confirm(
     reach: Reach,
@@ -32,7 +31,7 @@ def confirm(
     laid: dict[str, Laid],
     problems: dict[str, str],
 ) -> list[Step]:
-    """The steps that came true, with what the ledger needs to vouch for them from now on.
+    """The steps that came true, with the lstat by which the ledger knows them from now on.
 
     laid: what was made. Those that did not come true are added to problems, by real path.
     """
@@ -52,8 +51,8 @@ def confirm(
         if step.after and step.after.seen:
             newest = max(newest, ctime_of(step.after.seen))
         confirmed.append(step)
-    if time.time_ns() - newest < _FRESH:
-        time.sleep(_FRESH / 1e9)
+    if time.time_ns() - newest < FRESH:
+        time.sleep(FRESH / 1e9)
         confirmed = [_if_still(reach, step) for step in confirmed]
     return confirmed
 
@@ -63,8 +62,8 @@ def marks_of(
 ) -> dict[str, str]:
     """The marks of directories of ours where others may change names, by real path.
 
-    One that stands as it is wanted, and has none yet, is taken for ours: after a restore, or where
-    an older ALLiE made it. But for root's: its user may have moved one there.
+    One that is as it is wanted, and has no mark yet, is taken for ours (but see `may_adopt`): after
+    a restore, or where an older ALLiE made it.
     """
     marks = {real: each.mark for real, each in laid.items() if each.mark}
     for step in steps:
@@ -111,12 +110,12 @@ def _confirmed(reach: Reach, step: Step, offers: dict[str, Offer], laid: dict[st
 
 
 def _still_holds(step: Step, problems: Iterable[str]) -> bool:
-    """Whether a directory of ours that was to go holds what could not be removed: it stays ours."""
+    """Whether a directory of ours that was to go still holds what could not be removed."""
     return step.verb == REMOVE and any(real.startswith(f"{step.real}/") for real in problems)
 
 
 def _is_there(reach: Reach, real: str) -> bool:
-    """Whether something stands at a path; not where a link has come in above it."""
+    """Whether something stands at a path, with no link above it."""
     try:
         return reach.status(real) is not None
     except PathRefused:
@@ -124,9 +123,9 @@ def _is_there(reach: Reach, real: str) -> bool:
 
 
 def as_held(step: Step, attrs: str) -> Step:
-    """The step as its file system can hold it: a mode or owner that vfat has not is not wanted.
+    """The step with the attributes that its file system can hold: vfat has no owner or mode.
 
-    Else it would be drift at every tick, and written again in vain.
+    Else that would be drift at every tick, and written again in vain.
     """
     if attrs == step.wanted[1]:
         return step
@@ -136,7 +135,7 @@ def as_held(step: Step, attrs: str) -> Step:
 
 
 def _is_unwritten(reach: Reach, step: Step) -> bool:
-    """Whether the path is as it was before: a call's word alone is not enough."""
+    """Whether the path is as it was before, although no call failed."""
     return step.before != step.wanted and reach.is_state(step.real, step.before)
 
 
@@ -151,7 +150,7 @@ def _as_offered(reach: Reach, step: Step, st: os.stat_result, offers: dict[str, 
 
 
 def _if_still(reach: Reach, step: Step) -> Step:
-    """The step, vouched for only if the path stood still while we looked."""
+    """The step; without its lstat (compare next time) where that has changed meanwhile."""
     if step.after is None or not step.after.seen:
         return step
     try:

@@ -4,8 +4,11 @@
 
 What is fetched is just what the answer names, if that can be: the cost of a change follows the
 change, and not the size of the overlays. A generation is in force whole or not at all, and what a
-switch replaces is kept for as long as the ledger speaks of it (RULES A8, B17; `incremental`). The
-store may be hostile: what it takes of time, memory and disk is bounded (`process_groups.Bounds`).
+switch replaces is kept for as long as the ledger speaks of it (`incremental`). The store may be
+hostile: what it takes of time, memory and disk is bounded (`process_groups.Bounds`).
+
+docs/internals/rules.md, "A mirror may be a mixture", "A second server may lag behind" and "A ring
+stays within its module".
 """
 
 from __future__ import annotations
@@ -40,8 +43,7 @@ _WHOLE = 30
 class Fetched(Value):
     """What a fetch came to."""
 
-    generation: Generation | None
-    names: tuple[str, ...]  # what it brought or changed, `overlay/path`
+    generation: Generation | None  # the one in force now
     contact: Contact
 
 
@@ -76,7 +78,7 @@ def fetch(
         contact = records.contact(here).after_trouble(str(error), time.time(), refused)
         records.save_contact(here, contact)
         _note_names(here, ())
-        return Fetched(generations.current(here), (), contact)
+        return Fetched(generations.current(here), contact)
 
 
 def fetch_or_raise(
@@ -103,7 +105,7 @@ def fetch_or_raise(
         if not same or abs(met.good - contact.good) > 60:
             records.save_contact(here, met)
         _note_names(here, names)
-        return Fetched(after, names, met)
+        return Fetched(after, met)
 
     return stores.first_that_answers(settings, bring_from)
 

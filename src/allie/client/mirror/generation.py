@@ -1,8 +1,10 @@
-"""Generations: complete copies of all overlays of one tick, in mirror/<number>/ (RULES A8).
+"""Generations: complete copies of all overlays of one tick, in mirror/<number>/.
 
 A generation never changes while it is in force; the next one may grow out of it (`incremental`).
 Settings and classes are read from it and not from the root, so that one tick is enough for them to
-take effect (RULES B4).
+take effect.
+
+docs/internals/rules.md, "A mirror may be a mixture" and "Two parts, two transactions".
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ LIST = ".overlays"  # in a generation: the overlays that it holds, in order
 NAMES = ".names-"  # … and, for each, the names in its tree, since every tick asks for them
 CHANGES = ".changes"  # … and, if it grew out of another: that one's number, and what was changed
 READY = ".ready"  # in the mirror, after a number: a change of it that is complete (`incremental`)
+OLD = ".old"  # in the mirror, after a number: what a change has replaced of that generation
 _LEFT = "left"  # in the mirror: what a killed tick had fetched
 
 
@@ -75,13 +78,14 @@ def current(here: System) -> Generation | None:
     return Generation(int(name), path, tuple(names.split()), tree.seen_of(st))
 
 
-def overlays(generation: Generation) -> list[Overlay]:
-    """The trees of a generation, as lists of names."""
-    return [Overlay(name, names_in(generation, name)) for name in generation.overlays]
+def resolve(generation: Generation, facts: Facts) -> Resolution:
+    """What the overlays of a generation say about a system with these facts."""
+    overlays = [Overlay(name, names_in(generation, name)) for name in generation.overlays]
+    return resolution.resolve(overlays, facts)
 
 
 def names_in(generation: Generation, overlay: str) -> list[Listed]:
-    """The tree of one overlay, as a list of names: NUL-ended, a directory's with a slash."""
+    """The names in the tree of one overlay; in the note of them a directory's ends in a slash."""
     text = atomic.read(f"{generation.path}/{NAMES}{overlay}")
     if text is None:
         return listing(f"{generation.path}/{overlay}")
@@ -117,13 +121,8 @@ def changes(generation: Generation) -> Changes:
 
 
 def listing(top: str) -> list[Listed]:
-    """The tree below a directory, parents before children."""
+    """The names in a directory's tree, parents before children."""
     return [Listed._make(each) for each in tree.listing(top)]
-
-
-def resolve(generation: Generation, facts: Facts) -> Resolution:
-    """What the overlays of a generation say about a system with these facts."""
-    return resolution.resolve(overlays(generation), facts)
 
 
 def text_of(generation: Generation | None, path: str, facts: Facts) -> str | None:
@@ -141,7 +140,7 @@ def entry_of(generation: Generation, path: str, facts: Facts) -> Entry | None:
 
 
 def content_of(generation: Generation, entry: Entry | None) -> str | None:
-    """The content of one of them; None where it is nothing, a directory, or to be absent."""
+    """The content of an entry; None where it is nothing, a directory, or to be absent."""
     if entry is None or entry.is_dir or entry.flag == "absent":
         return None
     return atomic.read(f"{generation.path}/{entry.source}")
@@ -165,8 +164,8 @@ def _names_near(generation: Generation, overlay: str, path: str) -> list[Listed]
     return found
 
 
-def next_number(here: System) -> int:
-    """The number of the generation to come; none comes back, also where the mirror was lost.
+def _next_number(here: System) -> int:
+    """The number of the generation to come: none that ever was, also where the mirror was lost.
 
     The ledger would take it for the one that it speaks of, and trust in what is not there.
     """
@@ -184,7 +183,7 @@ def prepare(
     What a killed tick had fetched is a second source of links. It is never written into: rsync
     would change the attributes of files that it shares with the present generation.
     """
-    number = next_number(here)
+    number = _next_number(here)
     part = f"{here.mirror}/{number}.part"
     left = f"{here.mirror}/{_LEFT}"
     try:
@@ -222,7 +221,9 @@ def _parts(here: System) -> list[str]:
 
 
 def remove_old(here: System, keep: set[int]) -> None:
-    """Remove the generations that no ledger entry speaks of any more."""
+    """Remove the generations, and what changes replaced, that the ledger does not speak of."""
     for name in tree.names(here.mirror):
-        if name.isdigit() and int(name) not in keep:
+        number = name.partition(".")[0]
+        replaced = number.isdigit() and name == number + OLD and int(number) < min(keep)
+        if replaced or (name.isdigit() and int(name) not in keep):
             tree.remove(f"{here.mirror}/{name}")

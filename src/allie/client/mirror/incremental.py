@@ -1,10 +1,12 @@
-"""Fold: bring what was fetched of a change into the present generation, which so becomes the next.
+"""Move a change that was fetched into the present generation, which so becomes the next.
 
     N.ready (complete and on disk) + generation N-1  →  generation N
 
-The change counts from the moment that it is called ready: it is then redone, by whoever finds it,
-until all of it is in. What it replaces is kept until the ledger speaks of the new generation: an
-inode that the ledger names must not be given to another file meanwhile (RULES B1).
+Once a change is called ready it counts: after a kill the next tick goes on with it until all of it
+is in. What it replaces is kept until the ledger speaks of the new generation: the number of an
+inode that the ledger names must not be given to another file meanwhile.
+
+docs/internals/rules.md, "What vouches for a file".
 """
 
 from __future__ import annotations
@@ -19,12 +21,11 @@ from allie.machine.files import atomic, tree
 from allie.machine.roots import clone
 
 GONE = ".gone"  # in a change: the names that leave, NUL-ended
-OLD = ".old"
 BEGUN = ".begun"  # a generation in the making, where the present one cannot be renamed
 
 
 def commit(here: System, part: str, gone: list[str]) -> None:
-    """Call a fetched change ready, and bring it in. gone: what leaves, parents before children."""
+    """Call a fetched change ready, and move it in. gone: what leaves, parents before children."""
     atomic.write(f"{part}/{GONE}", "".join(f"{name}\0" for name in gone), durable=False)
     atomic.sync_filesystem(part)
     os.rename(part, part.rpartition(".")[0] + generations.READY)
@@ -32,10 +33,10 @@ def commit(here: System, part: str, gone: list[str]) -> None:
 
 
 def finish(here: System) -> None:
-    """Bring in every change that is ready. Raises StateError where the disk does not take it."""
+    """Move in every change that is ready. Raises StateError where the disk does not take it."""
     for name in generations.unfinished(here):
         try:
-            _fold(here, f"{here.mirror}/{name}", name.rpartition(".")[0])
+            _move_in(here, f"{here.mirror}/{name}", name.rpartition(".")[0])
         except OSError as error:
             raise StateError(
                 f"cannot bring in {here.mirror}/{name}: {error.strerror} ({error.filename})",
@@ -43,20 +44,12 @@ def finish(here: System) -> None:
             ) from error
 
 
-def forget_replaced(here: System, oldest: int) -> None:
-    """Remove what changes replaced, up to the oldest generation that the ledger speaks of."""
-    for name in os.listdir(here.mirror):
-        number = name[: -len(OLD)]
-        if name.endswith(OLD) and number.isdigit() and int(number) < oldest:
-            tree.remove(f"{here.mirror}/{name}")
-
-
-def _fold(here: System, ready: str, number: str) -> None:
-    """One change. Each step may have been done before: then it finds nothing to do."""
+def _move_in(here: System, ready: str, number: str) -> None:
+    """Move in one change. A step that was done before a kill finds nothing to do."""
     grown = f"{here.mirror}/{number}"
     if not os.path.isdir(grown):
         present = f"{here.mirror}/{os.readlink(here.current)}"
-        replaced = present + OLD
+        replaced = present + generations.OLD
         os.makedirs(replaced, 0o700, exist_ok=True)
         gone = (atomic.read(f"{ready}/{GONE}") or "").split("\0")[:-1]
         for name in reversed(gone):
@@ -78,9 +71,8 @@ def _fold(here: System, ready: str, number: str) -> None:
 def _become(present: str, grown: str) -> None:
     """Give the present generation its new number, at once.
 
-    overlayfs renames no directory of its lower layer (EXDEV). Then a directory is made there whose
-    files are links to the same ones; the present generation stands until that is complete, and
-    goes with those that nothing speaks of any more (`generation.remove_old`).
+    overlayfs renames no directory of its lower layer (EXDEV). Then a directory of links to the same
+    files is made; the present generation stands until `generation.remove_old` removes it.
     """
     try:
         os.rename(present, grown)

@@ -1,8 +1,7 @@
-"""What package managers know of a path: whether a file is the one that they installed, and what
-they have there now, where ours lay over it while they upgraded or removed it.
+"""What package managers know of a path: whether a file is theirs, and what they have there now.
 
-docs/internals/packages.md tells what comes back when. dpkg's lists are read as files, from any
-root; rpm's database by the rpm of that root.
+Ours may have lain over it while they upgraded or removed it: docs/internals/packages.md tells what
+comes back when. dpkg's lists are read as files, from any root; rpm's database by that root's rpm.
 """
 
 from __future__ import annotations
@@ -52,10 +51,10 @@ def all_installed(here: System, reach: Reach, reals: Iterable[str]) -> set[str]:
 
 
 def remarks(here: System, kept: Mapping[str, str]) -> dict[str, str]:
-    """What is to be said of paths to which something comes back that is from another time.
+    """What is to be said of paths to which something outdated comes back.
 
-    kept: by real path, its name in pristine/. That a file is older than its package's is said of
-    those that administrators change only where it was the package's own when it was kept.
+    kept: by real path, its name in pristine/. Of a file that administrators change it is said only
+    where it was the package's own when it was kept.
     """
     found = {}
     for real, record in records(here, kept).items():
@@ -83,9 +82,9 @@ def today(
     """What comes back where paths are withdrawn that were their packages', or nobody's, before us.
 
     A package may have been upgraded, installed or removed while ours lay there. It then left its
-    new file beside ours, or has none any more. Returns by real path what else is to be its entry;
-    where what comes back is yet to be taken from; and the paths where ours is just what the package
-    has, and stays. Nothing is said of what cannot be told.
+    new file beside ours, or has none any more. Returns, by real path, the entry that is to be in
+    the ledger instead; where what comes back is to be copied from; and the paths where ours is just
+    what the package has, and stays. What cannot be told is in none of them.
     """
     asked = [real for real, old in going.items() if is_packages(old.pristine, or_none=True)]
     entries, sources, stays = {}, {}, set()

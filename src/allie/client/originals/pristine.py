@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
-from allie.client.originals.undo_copies import only_roots
+from allie.client.originals.undo_copies import only_roots, size_of
 from allie.core.change.ledger import DIRECTORY, NOTHING, UNKNOWN, pristine_name
 from allie.core.change.plan import LOST, TAKE, Change
 from allie.core.errors import PathRefused, words_of
@@ -55,8 +55,7 @@ def take(here: System, changes: list[Change]) -> tuple[dict[str, str], dict[str,
 def renew(here: System, changes: list[Change], renewals: dict[str, str]) -> dict[str, str]:
     """Copy what packages have by now at paths where that is to come back; why it could not be.
 
-    renewals: by real path, where the package has put it. What was kept before it says which owner
-    and mode it gets.
+    renewals: by real path, where the package has put it. It gets owner and mode of what was kept.
     """
     copies = [
         _Copy(change.real, renewals[change.real], change.old.pristine, like=change.old.pristine)
@@ -79,7 +78,7 @@ def _of_packages(here: System, changes: list[Change]) -> set[str]:
 
 
 def _like(change: Change) -> str:
-    """dpkg gives its new conffile the mode and owner of what stands there: ours. It had others."""
+    """The name in pristine/ that has owner and mode: dpkg gives a new conffile those of ours."""
     old = change.old
     ours = old is not None and change.standing.attrs == old.attrs
     return old.pristine if ours and old and old.pristine not in (NOTHING, UNKNOWN) else ""
@@ -131,9 +130,7 @@ def _copy_one(
     if copy.whole:
         found += [each for _, each in tree.survey(path)]
     ours = not tainted and st.st_uid == 0 and only_roots(found)
-    size = sum(each.st_blocks * 512 for each in found)
-    if not ours:
-        size = sum(max(each.st_size, each.st_blocks * 512) for each in found)
+    size = sum(size_of(each, ours=ours) for each in found)
     allowance.spend(size, True, ours=ours, names=len(found))
     if copy.whole:
         clones.whole(path, kept, most=size)

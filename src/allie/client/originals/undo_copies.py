@@ -1,7 +1,7 @@
-"""Backup: keep in undo/ what a transaction replaces or removes.
+"""Undo copies: keep in undo/ what a transaction replaces or removes.
 
-It comes right before each rename or removal, so that an edit made since the plan is kept, too.
-On one disk it is a hard link, or the thing itself; else a copy.
+Right before each rename or removal, so that an edit made since the plan is kept, too. On one disk
+it is a hard link, or the thing itself; else a copy.
 
 What lies in a user's directory can be another thing by the time that it is taken away, such as a
 directory that holds a mount of root's. So what was taken is looked at once more where nobody else
@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 
 from allie.core.change.intent import Step
@@ -23,7 +24,7 @@ from allie.machine.mounts import mount_table
 from allie.machine.roots import clone, paths
 from allie.machine.roots.reach import Reach
 
-NOTE = "bytes"  # beside `files`: what was kept, counted when it was (`client.originals.undoable`)
+NOTE = "bytes"  # beside `files`: how much was kept, counted when it was (`undo_ticks`)
 
 At = tuple[int, str]  # an open directory, and a name in it
 
@@ -41,7 +42,7 @@ class Backup:
         self._kept = [0, 0, 0, 0]  # bytes and names of ours, and of others'
 
     def keep(self, at: At, step: Step) -> None:
-        """Have what stands there, if anything does, and leave it where it is.
+        """Keep what stands there, if anything does, and leave it where it is.
 
         at: its open directory and its name there. Raises PathRefused where it is too large to keep,
         else OSError; then nothing is kept of it.
@@ -52,7 +53,7 @@ class Backup:
         except FileNotFoundError:
             return
         ours = self._is_ours(step, st)
-        size = _size(st, ours=ours)
+        size = size_of(st, ours=ours)
         target = self._target(step.real)
         copied = False
         try:
@@ -66,7 +67,7 @@ class Backup:
         except (OSError, PathRefused):
             tree.remove(target)
             raise
-        self._count(_size(st, ours=False), 1, ours)
+        self._count(size_of(st, ours=False), 1, ours)
 
     def drop(self, real: str) -> None:
         """Forget what was kept of a path that was not replaced after all."""
@@ -90,7 +91,7 @@ class Backup:
         if stat.S_ISDIR(st.st_mode):
             found += [each for _, each in tree.survey(source)]
         ours = self._is_ours(step, st) and only_roots(found)
-        sizes = [_size(each, ours=ours) for each in found]
+        sizes = [size_of(each, ours=ours) for each in found]
         target = self._target(step.real)
         copied = os.stat(self.files).st_dev != os.fstat(parent).st_dev
         self._allowance.spend(sum(sizes), copied, ours=ours, names=len(sizes))
@@ -107,13 +108,11 @@ class Backup:
             self._copy_and_remove(at, target, away, st, sum(sizes))
         else:
             _send_back_another(target, at, st)
-        self._count(sum(_size(each, ours=False) for each in found), len(found), ours)
+        self._count(sum(size_of(each, ours=False) for each in found), len(found), ours)
 
     def note(self) -> None:
         """Write down how much was kept: what others have a second name for can grow in undo."""
-        with suppress(StateError):  # then it is counted as it is found
-            text = " ".join(map(str, self._kept))
-            atomic.write(f"{self._place}/{NOTE}", text, 0o600, durable=False)
+        note_counts(self._place, self._kept)
 
     def _copy_and_remove(
         self, at: At, target: str, away: At | None, st: os.stat_result, size: int
@@ -151,7 +150,7 @@ class Backup:
     def _is_tainted(self, above: str) -> bool:
         """Whether others can change the names in a directory; what cannot be told counts as yes.
 
-        By a way of its own: that of the caller may let go of the directory that he holds.
+        By a Reach of its own: the caller's would let go of the directory that it holds open.
         """
         known = self._tainted.get(above)
         if known is None:
@@ -162,7 +161,7 @@ class Backup:
         return known
 
     def make_directory(self, real: str) -> str:
-        """Have a directory where that of a real path is kept, with all above it: its path.
+        """Make the directory in undo/ for a real path, with all above it: its path.
 
         Not by os.makedirs, which calls itself at each level, and follows links. Raises PathRefused
         where a link, or another thing that was replaced by a directory, is kept on the way.
@@ -183,6 +182,12 @@ class Backup:
         target = f"{self.make_directory(above)}/{name}"
         tree.remove(target)  # of a try before
         return target
+
+
+def note_counts(place: str, counts: Iterable[int]) -> None:
+    """Note bytes and names of ours, and of others', that a transaction keeps."""
+    with suppress(StateError):  # then it is counted as it is found
+        atomic.write(f"{place}/{NOTE}", " ".join(map(str, counts)), 0o600, durable=False)
 
 
 def only_roots(found: list[os.stat_result]) -> bool:
@@ -227,6 +232,6 @@ def _is_same(now: os.stat_result, st: os.stat_result) -> bool:
     return same and not stat.S_ISDIR(st.st_mode)
 
 
-def _size(st: os.stat_result, *, ours: bool) -> int:
-    """The bytes that it counts for: what is not ours, its holes, too, since they are read again."""
+def size_of(st: os.stat_result, *, ours: bool) -> int:
+    """The bytes that a file counts for; of others' files holes count, too: a copy reads them."""
     return st.st_blocks * 512 if ours else max(st.st_size, st.st_blocks * 512)

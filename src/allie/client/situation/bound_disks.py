@@ -29,7 +29,7 @@ from allie.machine.files import atomic
 from allie.machine.roots import open_system, volume
 
 _BOOT = f"LABEL={system_roots.BOOT_LABEL}"
-_NONE = "{}\n"  # in a book that was begun without a binding, and not before there were any
+_NONE = "{}\n"  # the binding of a new system; it has no such file if it is older than bindings
 
 
 class NotBound(StateError):
@@ -52,7 +52,7 @@ def book(base: System, name: str) -> str:
     try:
         os.makedirs(new, 0o700, exist_ok=True)
         atomic.write(f"{new}/binding", _NONE, 0o600)
-        os.rename(new, place)  # never seen without: it would pass for one of before
+        os.rename(new, place)  # never seen without: it would pass for one older than bindings
     except OSError as error:
         if not os.path.isdir(place):  # else another process was quicker
             raise StateError(f"cannot make {place}: {error.strerror}") from error
@@ -115,7 +115,7 @@ def trust(
 
 
 def renew(base: System, declared: Declared) -> None:
-    """Publish what a system is bound to that no tick mounts, once a boot: it is only entered."""
+    """Once a boot, publish what a system is bound to that no tick mounts: one only entered."""
     place = f"{base.systems}/{declared.name}/binding"
     if base.is_base and os.path.exists(place) and not os.path.exists(_public(base, declared.name)):
         try:
@@ -157,8 +157,7 @@ def boot_pinned(base: System, device: str = "") -> Iterator[Candidate]:
 def hand_over(base: System, settings: Settings, declared: Declared, root: str) -> None:
     """Tell another system of this PC what is bound, for the day that it is booted.
 
-    It is root of this PC then; until then nobody reads what stands there. Nothing is written by a
-    link that its scripts may have made.
+    Nothing is written by a link that its scripts may have made.
     """
     if not base.is_base or not declared.is_partition:
         return

@@ -69,18 +69,14 @@ def _classes(here: System, generation: Generation | None, known: Facts) -> tuple
 
 def _names(here: System, host: str) -> tuple[str, str]:
     """(short name, FQDN or ""); no name server is asked."""
-    name = host
-    if not name and here.is_base:
-        name = os.uname().nodename
-    if not name:
-        etc = paths.real_location(here.root, "etc")
-        name = facts.parse_hostname(atomic.read(f"{etc}/hostname") or "") or os.uname().nodename
-    name = name.rstrip(".")  # of a full name to the very root of DNS
-    short = name.partition(".")[0]
-    if "." in name:
-        return short, name
     etc = paths.real_location(here.root, "etc")
-    return short, hosts.full_name(short, atomic.read(f"{etc}/hosts") or "")
+    name = host
+    if not (name or here.is_base):
+        name = facts.parse_hostname(atomic.read(f"{etc}/hostname") or "")
+    name = (name or os.uname().nodename).rstrip(".")  # of a full name to the very root of DNS
+    short = name.partition(".")[0]
+    full = name if "." in name else hosts.full_name(short, atomic.read(f"{etc}/hosts") or "")
+    return short, full
 
 
 def _virt() -> str:

@@ -1,6 +1,6 @@
-"""Grounds: what a resolution follows from, and the resolution of the present generation.
+"""What a tick decides by (generation, settings, facts), and what the overlays say by that.
 
-It is gathered before a plan, by a tick and by the views alike, and touches nothing.
+It is gathered before a plan, by a tick and by `why` and `plan` alike, and changes nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Grounds(Value):
     coming: str = ""  # an allie.conf that came, and by which no fetch has succeeded yet
 
 
-class Situation(Value):
-    """Everything that is known before a plan: what `why` and `plan` are views of."""
+class Resolved(Value):
+    """What the overlays say about this system, and by what: `why` and `plan` are views of it."""
 
     generation: Generation
     settings: Settings
@@ -39,7 +39,7 @@ class Situation(Value):
     resolution: Resolution
 
 
-def grounds(here: System) -> Grounds:
+def gather(here: System) -> Grounds:
     """What there is to resolve. Raises StoreError if nothing was ever fetched."""
     generation = generations.current(here)
     if generation is None:
@@ -50,17 +50,17 @@ def grounds(here: System) -> Grounds:
     return Grounds(generation, found.settings, all_facts, found.own, found.coming)
 
 
-def situation(here: System, known: Grounds | None = None) -> Situation:
+def resolve(here: System, known: Grounds | None = None) -> Resolved:
     """Resolve the present generation for this system. Raises StoreError if there is none."""
-    known = known or grounds(here)
+    known = known or gather(here)
     resolution = generations.resolve(known.generation, known.facts)
     usable = _without_unusable(here, known, resolution)
-    return Situation(known.generation, known.settings, known.facts, usable)
+    return Resolved(known.generation, known.settings, known.facts, usable)
 
 
 def delivered(here: System) -> str:
     """The overlay file that allie.conf comes from; "" if it was written by join alone."""
-    entry = situation(here).resolution.entries.get("etc/allie/allie.conf")
+    entry = resolve(here).resolution.entries.get("etc/allie/allie.conf")
     return entry.source if entry else ""
 
 

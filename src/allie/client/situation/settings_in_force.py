@@ -67,7 +67,7 @@ def in_force(here: System, generation: Generation | None) -> InForce:
 
     Where an allie.conf from the store was followed and has gone, the root's own is one that comes.
     """
-    root_has = _usable(here, _own_text(here))
+    root_has = _usable(here, atomic.read(f"{here.etc}/allie.conf"))
     names = (root_has.settings.host, root_has.settings.image) if root_has else ()
     own = gather_facts.without_classes(here, *names)
     arrived = generations.text_of(generation, system.SETTINGS, own)
@@ -82,7 +82,7 @@ def in_force(here: System, generation: Generation | None) -> InForce:
 
 def own_text(here: System) -> str:
     """The text of the root's own allie.conf. Raises SettingsError if there is none."""
-    text = _own_text(here)
+    text = atomic.read(f"{here.etc}/allie.conf")
     if text is None:
         raise SettingsError(f"{here.etc}/allie.conf is missing", open_system.how_to_join(here))
     return text
@@ -131,10 +131,6 @@ def consents(settings: Settings, names: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in names if _has_consent(settings, name))
 
 
-def _own_text(here: System) -> str | None:
-    return atomic.read(f"{here.etc}/allie.conf")
-
-
 def _parsed(here: System, text: str) -> InForce:
     return InForce(configuration.parse(text, here.name), text)
 
@@ -171,10 +167,7 @@ def _in_store(here: System, settings: Settings, own: Facts) -> str:
     """
     try:
         text, missing = _peek(here, settings, own)
-        if (
-            text is not None
-            and configuration.parse(text, here.name).fetch_key != settings.fetch_key
-        ):
+        if text is not None and _parsed(here, text).settings.fetch_key != settings.fetch_key:
             return text
     except (SettingsError, StoreError):
         return ""  # why the fetch was refused says more

@@ -45,7 +45,7 @@ def load_ledger(system: System) -> Ledger:
 
 
 def begin_ledger(system: System) -> None:
-    """Have a ledger before the first pristine file, or a kill between looks like a lost one."""
+    """Have a ledger before the first pristine file: a kill between would look like a lost one."""
     if not os.path.lexists(system.ledger) and not os.path.isdir(system.pristine):
         save_ledger(system, ledgers.empty())
 
@@ -67,8 +67,8 @@ def this_tick(system: System) -> int:
 def last_tick(system: System) -> int:
     """The number of the tick, or undo, that was begun last; 0 before the first.
 
-    It is not below any of which copies are kept in undo: the counter may be lost, damaged, or come
-    from a backup, and two ticks of one number would overwrite each other's.
+    The counter may be lost, damaged, or come from a backup. So it is not below any that undo has:
+    two ticks of one number would overwrite each other's copies.
     """
     counted = _number((atomic.read(f"{system.state}/tick") or "").strip())
     if counted is None:
@@ -169,7 +169,7 @@ def set_pause(system: System, value: Pause | None) -> None:
 
 
 def save_report(system: System, report: Report) -> None:
-    """Make this the system's status, and a line of its history if anything happened."""
+    """Make this the system's status, and add it to the history if anything happened."""
     text = json.dumps(reports.to_json(report))
     atomic.write(f"{system.state}/report", text, 0o644, durable=False)
     add_to_history(system, report)

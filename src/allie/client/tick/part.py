@@ -14,8 +14,8 @@ import time
 from allie.client.apply import unchanged
 from allie.client.mirror import generation as generations
 from allie.client.mirror.fetch import fetch
-from allie.client.situation import settings_in_force
-from allie.client.situation.grounds import Grounds, grounds
+from allie.client.situation import grounds, settings_in_force
+from allie.client.situation.grounds import Grounds
 from allie.client.state import done_files, records
 from allie.core.change.report import Applied
 from allie.core.conf import settings as configuration
@@ -41,45 +41,49 @@ def run(here: System, part: str, *, ahead: bool = False) -> Applied:
     with lock.held(here, "00overlay" if part == "overlay" else "01overact"):
         tick = records.this_tick(here)
         full = tick % FULL_EVERY == 0
-        if _cut_short(here):
-            _sort_out(here)
+        if _was_cut_short(here):
+            from allie.client.tick import part_work  # noqa: PLC0415 - see HACKING.md, start-up
+
+            part_work.sort_out(here)
         if part == "overlay":
-            before = _last_grounds(here)
-            if ahead and before and _came_just_now(here, before):
-                known = before
-            else:
-                exact = full or ROUTINE not in os.environ
-                known = bring(here, before, routine=_is_routine(tick), exact=exact)
+            before = known = _before_a_fetch(here)
+            if not (ahead and known and _came_just_now(here, known)):
+                known = _fetch(here, before, tick)
         else:
-            before = known = grounds(here)
+            before = known = grounds.gather(here)
         if full or records.pause(here) or not unchanged.holds(here, part, known):
-            done = _look_and_apply(here, part, before, known, tick, full=full)
+            from allie.client.tick import part_work  # noqa: PLC0415 - see HACKING.md, start-up
+
+            done = part_work.look_and_apply(here, part, before, known, tick, full=full)
         else:
             done = Applied(tick, part, known.generation.number)
         records.save_applied(here, done)
         return done
 
 
-def _is_routine(tick: int) -> bool:
-    """Whether the store is asked the cheaper question; a person who asks gets the whole answer."""
-    return ROUTINE in os.environ and tick % THOROUGH_EVERY != 0
+def _before_a_fetch(here: System) -> Grounds | None:
+    """The grounds before a fetch; None if it is the first one, or is to correct them."""
+    try:
+        return grounds.gather(here)
+    except (StoreError, SettingsError):
+        return None
 
 
-def bring(
-    here: System, before: Grounds | None, *, routine: bool = False, exact: bool = False
-) -> Grounds:
-    """Fetch by the settings in force; and by others that came, or that the store has by now.
+def _fetch(here: System, before: Grounds | None, tick: int) -> Grounds:
+    """Fetch by the settings in force, and by others that came: the grounds after that.
 
-    before: the grounds as they are; None if they are unknown. routine, exact: as for `fetch`.
-    Returns what they are then.
+    A tick that nobody watches asks the store the cheaper question; a person gets the whole answer.
     """
+    nobody_watches = ROUTINE in os.environ
+    routine = nobody_watches and tick % THOROUGH_EVERY != 0
+    exact = not nobody_watches or tick % FULL_EVERY == 0
     settings = before.settings if before else settings_in_force.settings_of(here)
     fetched = fetch(here, settings, routine=routine, exact=exact)
     refused = fetched.contact.refused
     if before and fetched.generation == before.generation and not (before.coming or refused):
         return before
     settings_in_force.follow(here, settings, fetched, routine=routine)
-    return grounds(here)
+    return grounds.gather(here)
 
 
 def _came_just_now(here: System, known: Grounds) -> bool:
@@ -95,40 +99,15 @@ def _came_just_now(here: System, known: Grounds) -> bool:
     )
 
 
-def _last_grounds(here: System) -> Grounds | None:
-    """The grounds before a fetch; None if it is the first one, or is to correct them."""
-    try:
-        return grounds(here)
-    except (StoreError, SettingsError):
-        return None
-
-
-def _cut_short(here: System) -> bool:
+def _was_cut_short(here: System) -> bool:
     """Whether a killed tick left an intent, a change to fold in, or a file half written.
 
-    (A pause comes at any time.)
+    Not that of a pause, which may be written at any time.
     """
-    if generations.unfinished(here):
+    if generations.unfinished(here) or os.path.lexists(f"{here.done}/{done_files.HALF}"):
         return True
-    if os.path.lexists(f"{here.done}/{done_files.HALF}"):
-        return True
-    names = os.listdir(here.state)
     begun = ("intent-", "stage-")
-    left = [name for name in names if name.startswith(begun) or name.endswith(".part")]
-    return any(name != "paused.part" for name in left)
-
-
-def _sort_out(here: System) -> None:
-    """Finish the books of what a killed tick left."""
-    from allie.client.tick import part_work  # noqa: PLC0415 - see HACKING.md, start-up
-
-    part_work.sort_out(here)
-
-
-def _look_and_apply(
-    here: System, part: str, before: Grounds | None, known: Grounds, tick: int, *, full: bool
-) -> Applied:
-    """Look, plan and apply. What that takes is not loaded by a part that has nothing to do."""
-    from allie.client.tick import part_work  # noqa: PLC0415 - see HACKING.md, start-up
-
-    return part_work.look_and_apply(here, part, before, known, tick, full=full)
+    return any(
+        name.startswith(begun) or (name.endswith(".part") and name != "paused.part")
+        for name in os.listdir(here.state)
+    )

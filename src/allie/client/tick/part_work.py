@@ -10,12 +10,10 @@ from allie.client.apply.changes import apply
 from allie.client.apply.look import look
 from allie.client.apply.recover import recover
 from allie.client.mirror import generation as generations
-from allie.client.mirror import incremental
-from allie.client.originals import undoable
-from allie.client.situation import settings_in_force
-from allie.client.situation.grounds import Grounds, Situation, situation
+from allie.client.originals import undo_ticks
+from allie.client.situation import grounds, settings_in_force
+from allie.client.situation.grounds import Grounds, Resolved
 from allie.client.state import records
-from allie.core import stubs
 from allie.core.change.ledger import Ledger
 from allie.core.change.plan import Plan, plan
 from allie.core.change.present import Present
@@ -32,7 +30,7 @@ def look_and_apply(
     before: the grounds of the last tick.
     """
     saved = records.load_ledger(here)
-    present, the_plan = decide(here, part, situation(here, known), saved, full=full)
+    present, the_plan = decide(here, part, grounds.resolve(here, known), saved, full=full)
     left = set(the_plan.guarded).difference(known.generation.overlays)
     if left:  # what the store says of an overlay that is off the list was not fetched
         meant = settings_in_force.consents(known.settings, left)
@@ -50,8 +48,10 @@ def look_and_apply(
     done, books = apply(here, the_plan, present, saved, tick)
     if before and others and _leave_others_alone(before, known, books):
         unchanged.carry_over(here, "overact", others, known)
+    if not the_plan.is_nothing:
+        undo_ticks.prune(here, books)
     if not (the_plan.is_nothing and settled):
-        _tidy(here, books, pruning=not the_plan.is_nothing)
+        generations.remove_old(here, {known.generation.number, *books.generations.values()})
     return done
 
 
@@ -63,15 +63,10 @@ def _leave_others_alone(before: Grounds, known: Grounds, books: Ledger) -> bool:
 
 
 def decide(
-    here: System, part: str, known: Situation, ledger: Ledger, *, full: bool = False
+    here: System, part: str, known: Resolved, ledger: Ledger, *, full: bool = False
 ) -> tuple[Present, Plan]:
     """Look at the root and plan one part."""
-    trusted = known.settings.trusted
-    present = look(
-        here, part, known.generation, known.resolution, ledger, full=full, trusted=trusted
-    )
-    released = known.generation.overlays if known.settings.ring else ()
-    present = present._replace(released=frozenset(released) - {stubs.KIT})
+    present = look(here, part, known, ledger, full=full)
     return present, plan(present)
 
 
@@ -79,14 +74,3 @@ def sort_out(here: System) -> None:
     """Sort out what a killed tick left."""
     process.die_with_parent()
     recover(here)
-
-
-def _tidy(here: System, books: Ledger, *, pruning: bool) -> None:
-    """Remove the generations and (pruning) undo copies that nothing needs any more."""
-    if pruning:
-        undoable.prune(here, books)
-    current = generations.current(here)
-    if current:
-        keep = {current.number, *books.generations.values()}
-        generations.remove_old(here, keep)
-        incremental.forget_replaced(here, min(keep))

@@ -1,6 +1,8 @@
-"""The copies that ticks keep of what they replaced: which there are, and for how long (RULES B16).
+"""The ticks that can be undone: what each keeps of what it replaced, and for how long.
 
-It puts nothing back: that is undo's.
+It puts nothing back: `client.apply.undo` does.
+
+docs/internals/rules.md, "What stood there first is kept once".
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from allie.client.state import records
 from allie.core.change import intent as intents
 from allie.core.change.intent import Intent
 from allie.core.change.ledger import PARTS, UNKNOWN, Ledger
-from allie.core.errors import PathRefused, StateError
+from allie.core.errors import PathRefused
 from allie.core.system import System
 from allie.machine.files import atomic, tree
 
@@ -27,10 +29,10 @@ Counts = tuple[int, ...]  # bytes and names of ALLiE's and root's own, and of wh
 
 
 def prune(here: System, books: Ledger) -> None:
-    """Keep the last ten ticks, thirty days, 200 MB; the newest always. And no orphaned pristine.
+    """Remove ticks beyond ten, thirty days or 200 MB, but the newest; and pristine files of none.
 
-    What others made has limits of its own, beyond which the tick that has it goes, and no other: a
-    user could throw away what the administrator would take back.
+    What others made has limits of its own, beyond which just the tick that has it goes: else a user
+    could throw away what the administrator would take back.
     """
     total: Counts = (0, 0, 0, 0)
     for age, number in enumerate(reversed(records.kept_ticks(here))):
@@ -47,9 +49,9 @@ def prune(here: System, books: Ledger) -> None:
 
 
 def remove(place: str) -> None:
-    """Remove what a tick kept. Where that cannot be, it is no longer a tick that can be undone.
+    """Remove what a tick kept; where something is mounted in it, at least it cannot be undone.
 
-    A user can have moved a directory with a mount of root's into his tree while it was kept.
+    A user can have moved a directory with a mount of root's into his tree before it was kept.
     """
     for part in PARTS:
         with suppress(OSError):
@@ -59,25 +61,19 @@ def remove(place: str) -> None:
 
 
 def _counts(place: str, *, changes: bool) -> Counts:
-    """What a tick keeps, as it was counted when it was kept.
-
-    changes: it may not be all yet, so that nothing is noted.
-    """
+    """What a tick keeps, counted when it was kept. changes: it may not be all, so note nothing."""
     total: Counts = (0, 0, 0, 0)
     for part in PARTS:
         top = f"{place}/{part}"
         if not os.path.isdir(top):
             continue
-        note = f"{top}/{undo_copies.NOTE}"
-        noted = (atomic.read(note) or "").split()
+        noted = (atomic.read(f"{top}/{undo_copies.NOTE}") or "").split()
         if len(noted) == 4 and all(each.isdigit() for each in noted):
             counts = tuple(map(int, noted))
         else:  # of a tick that was killed, or of an older ALLiE
             counts = (0, 0, *_found(f"{top}/files"))
             if not changes:
-                with suppress(StateError):
-                    text = " ".join(map(str, counts))
-                    atomic.write(note, text, 0o600, durable=False)
+                undo_copies.note_counts(top, counts)
         total = _sum(_sum(total, counts), (*_found(f"{top}/pristine"), 0, 0))
     return total
 
@@ -87,7 +83,7 @@ def _sum(one: Counts, other: Counts) -> Counts:
 
 
 def _found(top: str) -> tuple[int, int]:
-    """The bytes and names below a directory, as they are now; without holes, that anybody makes."""
+    """The bytes and names below a directory now; holes, which anybody can make, do not count."""
     size = names = 0
     try:
         for _, st in tree.survey(top) if os.path.isdir(top) else ():
@@ -98,7 +94,7 @@ def _found(top: str) -> tuple[int, int]:
 
 
 def _remove_orphans(here: System, books: Ledger) -> None:
-    """Remove the pristine files that neither ledger, tombstone nor undo speaks of."""
+    """Remove the pristine files that no ledger entry, tombstone or undo copy names."""
     kept = set(tree.names(here.pristine))
     known = [*books.entries.values(), *(each.placed for each in books.tombstones.values())]
     used = {placed.pristine for placed in known}
@@ -114,7 +110,7 @@ def _remove_orphans(here: System, books: Ledger) -> None:
 
 
 def manifests(here: System, tick: int) -> list[Intent]:
-    """What a tick's parts changed; what an undo itself did is not undone."""
+    """What the parts of a tick changed, but for an undo: that is not undone."""
     found = []
     for part in PARTS:
         text = atomic.read(f"{here.undo}/{tick}/{part}/manifest")
