@@ -26,6 +26,8 @@ _PAGE = r"(docs/[\w/-]+\.md|HACKING\.md|(?:rules|security|ordinary|packages|hous
 _REFERENCE = re.compile(_PAGE + r'((?:(?:,| and|, and) "[^"]+")*)')
 _NAMED = r"`((?:cli|client|core|machine|server|stub|tests|src|bench|demo)/[\w/-]+\.(?:py|sh|md))`"
 _PLACES = re.compile(r"`([\w/.-]+\.\w+)`(?:\s+\(((?:`\w+`(?:,\s+)?)+)\))?")
+# What is kept elsewhere is of no use to who has this repository alone
+_OUTSIDE = re.compile(r"\bRULES [A-G]\d|\((?:RULES )?[AB]\d{1,2}\)|\bDESIGN\b|\bissue \d")
 _PARTS = ("Why", "Seen", "Rule", "Where", "Tests")
 
 
@@ -67,6 +69,17 @@ def test_every_reference_leads_to_a_heading() -> None:
         assert page.exists(), f"{path.relative_to(TOP)} refers to {page.name}"
         there = not heading or heading in headings(page)
         assert there, f'{path.relative_to(TOP)} refers to {page.name}, "{heading}"'
+
+
+def test_nothing_refers_to_what_is_not_here() -> None:
+    for path, text in sources().items():
+        outside = _OUTSIDE.search(text) if path != Path(__file__) else None
+        assert not outside, f"{path.relative_to(TOP)} refers to {outside and outside.group()}"
+
+
+def test_every_rule_is_referred_to_where_it_is_held() -> None:
+    known = {heading for path, _, heading in references() if TOP / "src" in path.parents}
+    assert not rules().keys() - known
 
 
 @pytest.mark.parametrize("rule", rules())

@@ -94,6 +94,6 @@ def _text(text: str) -> str:
 
 
 def tell_if_running(here: System) -> None:
-    """A view does not wait for a tick; it says that what it shows may change (RULES A2)."""
+    """A view does not wait for a tick; it says that what it shows may change."""
     if lock.is_running(here):
         console.warn("a tick is running now: what follows may change")

@@ -1,8 +1,10 @@
-"""Tell the stub whether this client works: a file stands for "no" (RULES B9).
+"""Tell the stub whether this client works: a file stands for "no".
 
 The stub makes it and passes its name; a client that has started well removes it, and one that
 then shows a fault of its own makes it again. Whatever happens, where the file stands in the end
 the stub has the last good client do the tick, so that no client can stop the next fetch.
+
+docs/internals/rules.md, "A new client is tried first".
 """
 
 from __future__ import annotations

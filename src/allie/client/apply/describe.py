@@ -1,6 +1,8 @@
 """Describe what stands at one path of the root, as far as a plan needs to know it.
 
 What may be a user's is read only so far: he could make it large, deep, or never ending.
+
+docs/internals/packages.md.
 """
 
 from __future__ import annotations
@@ -164,7 +166,7 @@ class Describer:
 
 
 def _installed(here: System, real: str, path: str) -> bool:
-    """Whether a file that is neither ours nor wanted is the package manager's (RULES B2)."""
+    """Whether a file that is neither ours nor wanted is the package manager's."""
     from allie.client.originals import packages  # noqa: PLC0415 - see HACKING.md, start-up
 
     return packages.installed(here, real, path)

@@ -4,7 +4,10 @@
 
 At an ordinary tick this is one lstat for each path and nothing more: where that lstat is the one
 that the ledger vouches for, and the generation still has the same file, nothing is read.
-Rules: RULES A6, A7, A9, B1, B4, B7, B8.
+
+docs/internals/rules.md, "Symlinked parents are followed, never replaced", "Two names may be one
+file", "A directory makes way only if all in it is ours", "What vouches for a file", "Two parts, two
+transactions", "Directories that we made, and others" and "Hard links go together".
 """
 
 from __future__ import annotations
@@ -243,7 +246,7 @@ class _View:
         self.standing[real] = standing
 
     def groups(self, mine: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-        """Sets of paths that are one inode in the generation (RULES B8); variants join none."""
+        """Sets of paths that are one inode in the generation; variants join none."""
         if not any(tree.has_links(offer.path) for offer in self.offers.values()):
             return ()
         by_inode: dict[int, list[str]] = {}

@@ -7,6 +7,8 @@ file is the old one or the new one after a power cut, too. All that is to have a
 has them before it comes where others could swap it (`machine.roots.stage`). Nothing leads out of
 the root: each directory is reached through no link (`machine.roots.reach`). Why this is not left to
 rsync, which fetches all that is laid here: docs/explanation/power-off.md.
+
+docs/internals/rules.md, "What was seen is put right".
 """
 
 from __future__ import annotations

@@ -2,8 +2,11 @@
 
     Resolution + this root's symlinks  →  Claims
 
-Two names in the overlays can be one file on this PC (`lib/x` and `usr/lib/x`); here that is settled
-(RULES A6, A7).
+Two names in the overlays can be one file on this PC (`lib/x` and `usr/lib/x`); here that is
+settled.
+
+docs/internals/rules.md, "Symlinked parents are followed, never replaced", "Two names may be one
+file" and "Two parts, two transactions".
 """
 
 from __future__ import annotations
@@ -33,12 +36,12 @@ class Claims:
         self.overact: set[str] = set()  # real paths that some overlay spells with a tag
 
     def belongs(self, path: str, part: str) -> bool:
-        """Whether a path, real or as an overlay spells it, is this part's to see to (RULES B4)."""
+        """Whether a path, real or as an overlay spells it, is this part's to see to."""
         return (path in self.overact or tags.SIGN in path) == (part == "overact")
 
 
 def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Claims:
-    """Give every winner its real path; two winners of one real path are settled (RULES A7)."""
+    """Give every winner its real path; two winners of one real path are settled."""
     claims = Claims()
     claims.overact = reals(inside, resolution.tagged)
     order = {name: place for place, name in enumerate(generation.overlays)}

@@ -1,6 +1,8 @@
-"""Recover: sort out what a killed tick left, before anything else is done (RULES A10, A11).
+"""Recover: sort out what a killed tick left, before anything else is done.
 
 Each path of the left intent is old or new, never half; which of the two is read from the root.
+
+docs/internals/rules.md, "A killed tick, and a full disk" and "What stood there first is kept once".
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Undo: put back what a tick replaced (B16)."""
+"""Undo: put back what a tick replaced.
+
+docs/internals/rules.md, "Undo is followed by a pause".
+"""
 
 from __future__ import annotations
 

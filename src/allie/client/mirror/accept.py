@@ -1,8 +1,10 @@
 """Accept: judge what was fetched, and make it the generation in force by one rename.
 
 A generation that lost much, or grew by much, is refused whole: the server is more likely to be ill
-than its administrator to mean it (RULES A8, guard). No word of the store's lets an overlay grow
+than its administrator to mean it. No word of the store's lets an overlay grow
 beyond what a tick can handle, since the store may be hostile.
+
+docs/internals/rules.md, "A store may be empty by accident".
 """
 
 from __future__ import annotations

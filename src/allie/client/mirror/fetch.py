@@ -4,8 +4,11 @@
 
 What is fetched is just what the answer names, if that can be: the cost of a change follows the
 change, and not the size of the overlays. A generation is in force whole or not at all, and what a
-switch replaces is kept for as long as the ledger speaks of it (RULES A8, B17; `fold`). The store
+switch replaces is kept for as long as the ledger speaks of it (`fold`). The store
 may be hostile: what it takes of time, memory and disk is bounded (`groups.Bounds`).
+
+docs/internals/rules.md, "A mirror may be a mixture", "A second server may lag behind" and "A ring
+stays within its module".
 """
 
 from __future__ import annotations

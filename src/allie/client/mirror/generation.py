@@ -1,8 +1,10 @@
-"""Generations: complete copies of all overlays of one tick, in mirror/<number>/ (RULES A8).
+"""Generations: complete copies of all overlays of one tick, in mirror/<number>/.
 
 A generation never changes while it is in force; the next one may grow out of it (`fold`). Settings
 and classes are read from it and not from the root, so that one tick is enough for them to take
-effect (RULES B4).
+effect.
+
+docs/internals/rules.md, "A mirror may be a mixture" and "Two parts, two transactions".
 """
 
 from __future__ import annotations

@@ -4,7 +4,9 @@
 
 The change counts from the moment that it is called ready: it is then redone, by whoever finds it,
 until all of it is in. What it replaces is kept until the ledger speaks of the new generation: an
-inode that the ledger names must not be given to another file meanwhile (RULES B1).
+inode that the ledger names must not be given to another file meanwhile.
+
+docs/internals/rules.md, "What vouches for a file".
 """
 
 from __future__ import annotations

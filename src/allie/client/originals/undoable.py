@@ -1,6 +1,8 @@
-"""The copies that ticks keep of what they replaced: which there are, and for how long (RULES B16).
+"""The copies that ticks keep of what they replaced: which there are, and for how long.
 
 It puts nothing back: that is undo's.
+
+docs/internals/rules.md, "What stood there first is kept once".
 """
 
 from __future__ import annotations

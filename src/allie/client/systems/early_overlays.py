@@ -7,6 +7,8 @@ Beside the image, in a directory that rsync leaves alone: whatever the image has
 there yet. It is a help and no more: the first tick fetches what this did not bring, and tells what
 is wrong with the store. It never writes into what the image brings, nor into a directory of that
 name that it did not make: links in there could lead anywhere.
+
+docs/internals/rules.md, "A new client is tried first".
 """
 
 from __future__ import annotations
@@ -93,7 +95,7 @@ def _beside_the_image(declared: Declared, new: str) -> System:
 
 
 def _fetch(base: System, declared: Declared, new: str) -> int:
-    """Fetch, and unpack the client that came: it is tried before it is placed (RULES B9)."""
+    """Fetch, and unpack the client that came: it is tried before it is placed."""
     here = _beside_the_image(declared, new)
     settings = configuration.parse(other_systems.settings_text(base), declared.name)
     came = fetch.fetch(here, settings, routine=False).generation

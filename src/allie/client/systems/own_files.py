@@ -1,7 +1,9 @@
 """Make a fetched tree fit for this PC: what is the PC's own, and what is the system's own.
 
 A new system gets the PC's own things from the base. An update keeps them from the tree before it.
-What is ALLiE's state belongs to one tree and never goes into another (RULES B1, another root).
+What is ALLiE's state belongs to one tree and never goes into another.
+
+docs/internals/rules.md, "A ledger speaks of one tree".
 """
 
 from __future__ import annotations

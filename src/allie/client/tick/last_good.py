@@ -1,6 +1,8 @@
-"""The last good client: a copy of the archive with which a whole tick went well (RULES B9).
+"""The last good client: a copy of the archive with which a whole tick went well.
 
 Also the moment at which the unpacked code of older versions goes.
+
+docs/internals/rules.md, "A new client is tried first".
 """
 
 from __future__ import annotations

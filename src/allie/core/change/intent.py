@@ -1,7 +1,9 @@
 """The intent: what a transaction is about to do, written down before it does it.
 
-A tick that was killed is finished, or taken back, from the intent that it left (RULES A11). What
+A tick that was killed is finished, or taken back, from the intent that it left. What
 was confirmed of it afterwards is the manifest by which `undo` puts things back.
+
+docs/internals/rules.md, "What stood there first is kept once".
 """
 
 from __future__ import annotations

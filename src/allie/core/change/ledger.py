@@ -1,7 +1,9 @@
-"""The ledger: what ALLiE has placed in a system, keyed by real path (RULES B1).
+"""The ledger: what ALLiE has placed in a system, keyed by real path.
 
 It lets the next tick tell an untouched file without reading it, tell drift from a change in the
 store, and take a file back. It speaks of one tree and is never copied into another.
+
+docs/internals/rules.md, "What vouches for a file" and "A ledger speaks of one tree".
 """
 
 from __future__ import annotations

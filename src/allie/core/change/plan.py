@@ -2,8 +2,12 @@
 
     Present (with its ledger)  →  Plan
 
-A Plan is a value: `allie plan` prints it, `client.apply.changes` carries it out.
-Rules: RULES A7, A9, B1, B2, B6, B7, B8; the table is tested row by row.
+A Plan is a value: `allie plan` prints it, `client.apply.changes` carries it out. The table is
+tested row by row.
+
+docs/internals/rules.md, "Two names may be one file", "A directory makes way only if all in it is
+ours", "What vouches for a file", "Absent and once", "Directories that we made, and others" and
+"Hard links go together"; docs/internals/packages.md.
 """
 
 from __future__ import annotations
@@ -145,7 +149,7 @@ def _for_once(
 def _for_directory(
     real: str, entry: Entry, offer: Offer, old: Placed | None, standing: Standing
 ) -> Change | None:
-    """A directory that ALLiE did not make keeps its own mode and owner (RULES B7)."""
+    """A directory that ALLiE did not make keeps its own mode and owner."""
     if standing.content != DIRECTORY:
         why = _cause(old, standing)
         return Change(real, PLACE, why, entry, offer, old, standing, _pristine(old))
@@ -196,7 +200,7 @@ def _pristine(old: Placed | None) -> str:
 
 
 def _join_groups(present: Present, changes: dict[str, Change], refused: set[str]) -> None:
-    """Hard links are placed together, or their link would be lost (RULES B8)."""
+    """Hard links are placed together, or their link would be lost."""
     for links in present.groups:
         group = [real for real in links if real not in refused]
         inodes = {inode_of(_standing(real, present).seen) for real in group}

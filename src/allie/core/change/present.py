@@ -1,7 +1,9 @@
 """What `look` finds: how the overlays' paths map onto this root, and what stands there now.
 
-Paths here are *real* paths: free of symlinks, relative to the root (RULES A6). Only paths for which
+Paths here are *real* paths: free of symlinks, relative to the root. Only paths for which
 the ledger cannot vouch are described; the rest are `vouched`, and nothing of them was read.
+
+docs/internals/rules.md, "Symlinked parents are followed, never replaced".
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     listing of each overlay + Facts  →  Resolution
 
-Within one overlay the tags choose; between overlays the later in the list wins (DESIGN section 5).
+Within one overlay the tags choose; between overlays the later in the list wins.
 This knows names only: what the trees hold, and what stands on the PC, is not its business.
 """
 
