@@ -4,10 +4,7 @@
 
 At an ordinary tick this is one lstat for each path and nothing more: where that lstat is the one
 that the ledger vouches for, and the generation still has the same file, nothing is read.
-
-docs/internals/rules.md, "Symlinked parents are followed, never replaced", "Two names may be one
-file", "A directory makes way only if all in it is ours", "What vouches for a file", "Two parts, two
-transactions", "Directories that we made, and others" and "Hard links go together".
+docs/internals/rules.md, "What vouches for a file" and "Hard links go together".
 """
 
 from __future__ import annotations
