@@ -122,6 +122,17 @@ def test_the_house_has_the_wings_of_the_page() -> None:
         assert [wing for above, wing in table if above == floor] == wings
 
 
+def test_the_values_of_its_picture_are_classes() -> None:
+    part = (INTERNALS / "house.md").read_text().partition("## From the fetch")[2]
+    picture = "".join(re.findall(r"^    .*\n", part.partition("\n## ")[0], re.M))
+    code = "".join(path.read_text() for path in (TOP / "src").rglob("*.py"))
+    words = set(re.findall(r"\b[A-Z][a-z]+\b", picture))
+    assert len(words) > 15
+    assert not [
+        each for each in words if not re.search(rf"^class {each[:-1]}{each[-1]}?\b", code, re.M)
+    ]
+
+
 def test_every_decision_is_listed_and_short() -> None:
     listed = re.findall(
         r"^\| ([\d-]+) \| \[.+\]\((.+)\)", (DECISIONS / "README.md").read_text(), re.M
