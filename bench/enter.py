@@ -22,7 +22,7 @@ from tests.use.world import UID, USER, Base, busybox_system, possible
 from tests.worlds.debian import debian_root
 
 TOP = Path(__file__).resolve().parents[1]
-BUDGET = 50.0  # ms more than chroot, of DESIGN's table
+BUDGET = 50.0  # ms more than chroot, that it may take
 ENTER, CHROOT = "allie enter", "chroot"
 _BARE = "bwrap --bind /srv/deb / --dev-bind /dev /dev --bind /proc /proc --bind /tmp /tmp"
 # name → (command, as the user)

@@ -41,7 +41,7 @@ def figure(results: Results, name: str, case: str, what: str) -> float | None:
 
 
 def budgets(found: Found) -> list[Budget]:
-    """The budgets of images in DESIGN's table, each from this run alone."""
+    """The budgets of images, each from this run alone."""
 
     def of(name: str, case: str, what: str) -> float | None:
         return figure(found.results, name, case, what)

@@ -1,4 +1,7 @@
-"""RULES B6: `absent` and `once`."""
+"""`absent` and `once`.
+
+docs/internals/rules.md, "Absent and once".
+"""
 
 from __future__ import annotations
 

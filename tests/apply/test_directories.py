@@ -1,4 +1,7 @@
-"""RULES B7: directories that ALLiE made follow the overlay; the others keep what they have."""
+"""Directories that ALLiE made follow the overlay; the others keep what they have.
+
+docs/internals/rules.md, "Directories that we made, and others".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""RULES B13: paths that an overlay must not hold."""
+"""Paths that an overlay must not hold.
+
+docs/internals/rules.md, "Paths that no overlay may hold".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""RULES B8: paths that are one inode in the store are placed, kept and undone together."""
+"""Paths that are one inode in the store are placed, kept and undone together.
+
+docs/internals/rules.md, "Hard links go together".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""RULES A10: what a killed tick leaves goes, and a full disk is never filled further."""
+"""What a killed tick leaves goes, and a full disk is never filled further.
+
+docs/internals/rules.md, "A killed tick, and a full disk".
+"""
 
 from __future__ import annotations
 

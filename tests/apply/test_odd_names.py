@@ -1,4 +1,7 @@
-"""Every odd thing that a tree can hold, through the whole flow (RULES A5, C)."""
+"""Every odd thing that a tree can hold, through the whole flow.
+
+docs/internals/rules.md, "rsync reads names as comments".
+"""
 
 from __future__ import annotations
 

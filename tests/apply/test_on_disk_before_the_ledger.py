@@ -1,4 +1,7 @@
-"""RULES A12: the ledger is written only once each touched disk has taken the data."""
+"""The ledger is written only once each touched disk has taken the data.
+
+docs/internals/rules.md, "The disk may have the name and not the content".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""RULES A5: what putting files in place must do, for drift and for odd names."""
+"""What putting files in place must do, for drift and for odd names.
+
+docs/internals/rules.md, "What was seen is put right".
+"""
 
 from __future__ import annotations
 

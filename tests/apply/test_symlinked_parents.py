@@ -1,4 +1,7 @@
-"""RULES A6: symlinked parents are followed inside the root, never replaced, never left."""
+"""Symlinked parents are followed inside the root, never replaced, never left.
+
+docs/internals/rules.md, "Symlinked parents are followed, never replaced".
+"""
 
 from __future__ import annotations
 

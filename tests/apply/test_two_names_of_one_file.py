@@ -1,4 +1,7 @@
-"""RULES A7: two names in the overlays that are one file on the PC."""
+"""Two names in the overlays that are one file on the PC.
+
+docs/internals/rules.md, "Two names may be one file".
+"""
 
 from __future__ import annotations
 

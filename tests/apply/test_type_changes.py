@@ -1,4 +1,7 @@
-"""RULES A9: type changes; a directory makes way only if all in it is ours, a mount never."""
+"""Type changes; a directory makes way only if all in it is ours, a mount never.
+
+docs/internals/rules.md, "A directory makes way only if all in it is ours".
+"""
 
 from __future__ import annotations
 

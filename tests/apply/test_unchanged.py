@@ -1,4 +1,7 @@
-"""RULES B1: a part that had nothing to do tells by lstat alone that it has nothing to do again."""
+"""A part that had nothing to do tells by lstat alone that it has nothing to do again.
+
+docs/internals/rules.md, "What vouches for a file".
+"""
 
 from __future__ import annotations
 

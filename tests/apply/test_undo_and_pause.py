@@ -1,4 +1,7 @@
-"""RULES B16: undo, pause and resume."""
+"""Undo, pause and resume.
+
+docs/internals/rules.md, "Undo is followed by a pause".
+"""
 
 from __future__ import annotations
 

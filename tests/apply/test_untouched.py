@@ -1,4 +1,7 @@
-"""RULES B1: what the ledger vouches for, what is drift, and what only moved."""
+"""What the ledger vouches for, what is drift, and what only moved.
+
+docs/internals/rules.md, "What vouches for a file" and "A ledger speaks of one tree".
+"""
 
 from __future__ import annotations
 

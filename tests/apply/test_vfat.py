@@ -1,6 +1,8 @@
-"""RULES B1 where the file system has no owners and no modes, as vfat in /boot/efi.
+"""What vouches for a file where the file system has no owners and no modes, as vfat in /boot/efi.
 
 bindfs shows a directory as such a one: modes are passed over, owners refused.
+
+docs/internals/rules.md, "What vouches for a file".
 """
 
 from __future__ import annotations

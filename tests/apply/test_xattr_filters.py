@@ -1,4 +1,7 @@
-"""RULES B3: attributes that are the machine's own neither travel nor count."""
+"""Attributes that are the machine's own neither travel nor count.
+
+docs/internals/rules.md, "Labels are the machine's own".
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 *first*: a tick that lays everything over files that stand there already. *second*: the store has
 changed in every way that it can, and somebody has edited files on the PC.
+
+docs/internals/rules.md, "A directory makes way only if all in it is ours".
 """
 
 from __future__ import annotations
@@ -106,7 +108,7 @@ WITHDRAWN = (
     "more/etc/leaves##host.pc*",
 )
 EDITS: Tree = {"etc/drift": "an edit of somebody's\n", "etc/turned": Link("elsewhere")}
-# Between a directory and a file there is a moment with neither (RULES A9).
+# Between a directory and a file there is a moment with neither.
 NOT_ATOMIC = ("etc/dir-to-file", "etc/dir-to-file/in it")
 # What a run leaves that is not of the root itself
 OURS = ("var/lib/allie", "var/log/allie", "run")

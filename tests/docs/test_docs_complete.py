@@ -256,7 +256,7 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 
 
 def test_the_tutorial_stays_short() -> None:
-    """DESIGN has it: init, three files, serve; one rsync, one join. And a look at the result."""
+    """What is promised: init, three files, serve; one rsync, one join. And a look at the result."""
     page = DOCS / "tutorial.md"
     typed = [(command.machine, command.text) for command in sessions(page)]
     server = [text for machine, text in typed if machine == "server"]

@@ -26,6 +26,8 @@ _PAGE = r"(docs/[\w/-]+\.md|HACKING\.md|(?:rules|security|ordinary|packages|hous
 _REFERENCE = re.compile(_PAGE + r'((?:(?:,| and|, and) "[^"]+")*)')
 _NAMED = r"`((?:cli|client|core|machine|server|stub|tests|src|bench|demo)/[\w/-]+\.(?:py|sh|md))`"
 _PLACES = re.compile(r"`([\w/.-]+\.\w+)`(?:\s+\(((?:`\w+`(?:,\s+)?)+)\))?")
+# What is kept elsewhere is of no use to who has this repository alone
+_OUTSIDE = re.compile(r"\bRULES [A-G]\d|\((?:RULES )?[AB]\d{1,2}\)|\bDESIGN\b|\bissue \d")
 _PARTS = ("Why", "Seen", "Rule", "Where", "Tests")
 
 
@@ -69,6 +71,17 @@ def test_every_reference_leads_to_a_heading() -> None:
         assert there, f'{path.relative_to(TOP)} refers to {page.name}, "{heading}"'
 
 
+def test_nothing_refers_to_what_is_not_here() -> None:
+    for path, text in sources().items():
+        outside = _OUTSIDE.search(text) if path != Path(__file__) else None
+        assert not outside, f"{path.relative_to(TOP)} refers to {outside and outside.group()}"
+
+
+def test_every_rule_is_referred_to_where_it_is_held() -> None:
+    known = {heading for path, _, heading in references() if TOP / "src" in path.parents}
+    assert not rules().keys() - known
+
+
 @pytest.mark.parametrize("rule", rules())
 def test_a_rule_has_a_reason_a_place_and_a_test(rule: str) -> None:
     parts = dict(re.findall(r"^\*(\w+)\.\* (.*?)(?=^\*\w+\.\*|\Z)", _lines(rule), re.M | re.S))
@@ -107,6 +120,17 @@ def test_the_house_has_the_wings_of_the_page() -> None:
     table = re.findall(r"^\| `(\w+)/(\w+)` \|", (INTERNALS / "house.md").read_text(), re.M)
     for floor, wings in WINGS.items():
         assert [wing for above, wing in table if above == floor] == wings
+
+
+def test_the_values_of_its_picture_are_classes() -> None:
+    part = (INTERNALS / "house.md").read_text().partition("## From the fetch")[2]
+    picture = "".join(re.findall(r"^    .*\n", part.partition("\n## ")[0], re.M))
+    code = "".join(path.read_text() for path in (TOP / "src").rglob("*.py"))
+    words = set(re.findall(r"\b[A-Z][a-z]+\b", picture))
+    assert len(words) > 15
+    assert not [
+        each for each in words if not re.search(rf"^class {each[:-1]}{each[-1]}?\b", code, re.M)
+    ]
 
 
 def test_every_decision_is_listed_and_short() -> None:

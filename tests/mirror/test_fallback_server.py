@@ -1,4 +1,7 @@
-"""RULES B17: a second server that lags behind takes nothing away."""
+"""A second server that lags behind takes nothing away.
+
+docs/internals/rules.md, "A second server may lag behind".
+"""
 
 from __future__ import annotations
 

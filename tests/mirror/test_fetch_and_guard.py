@@ -1,4 +1,7 @@
-"""RULES A8: a generation is complete or not there, and an ill server takes nothing away."""
+"""A generation is complete or not there, and an ill server takes nothing away.
+
+docs/internals/rules.md, "A mirror may be a mixture" and "A store may be empty by accident".
+"""
 
 from __future__ import annotations
 

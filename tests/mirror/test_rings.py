@@ -1,4 +1,7 @@
-"""RULES A4: a ring is a link within its own module, served by a daemon as by a path."""
+"""A ring is a link within its own module, served by a daemon as by a path.
+
+docs/internals/rules.md, "A ring stays within its module".
+"""
 
 from __future__ import annotations
 

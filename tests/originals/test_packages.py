@@ -1,4 +1,7 @@
-"""RULES B2: a package's newer file is not drift but the new pristine."""
+"""A package's newer file is not drift but the new pristine.
+
+docs/internals/packages.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""RULES A11: what stood there before comes back, whatever was killed in between."""
+"""What stood there before comes back, whatever was killed in between.
+
+docs/internals/rules.md, "What stood there first is kept once".
+"""
 
 from __future__ import annotations
 

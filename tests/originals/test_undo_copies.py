@@ -1,4 +1,7 @@
-"""RULES A11: undo keeps the last ten ticks that changed something, 30 days and 200 MB at most."""
+"""Undo keeps the last ten ticks that changed something, 30 days and 200 MB at most.
+
+docs/internals/rules.md, "What stood there first is kept once".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A system that is declared and missing arrives by itself, whole or not at all."""
+"""A system that is declared and missing arrives by itself, whole or not at all.
+
+docs/internals/rules.md, "The disk may have the name and not the content".
+"""
 
 from __future__ import annotations
 
@@ -202,7 +205,7 @@ def test_how_far_it_is_can_be_seen_and_what_it_may_take_is_held(room: Room) -> N
 
 
 def test_after_a_power_failure_hollow_files_are_found(room: Room) -> None:
-    """Size and time may have reached the disk, and the content not (RULES A8)."""
+    """Size and time may have reached the disk, and the content not."""
     room.heavy_image("el7", 6)
     room.declare(section("el7"), allie="bandwidth = 2M")
     pc = room.pc("pc07")

@@ -1,4 +1,8 @@
-"""Siblings are ticked by the base, and keep their troubles to themselves."""
+"""Siblings are ticked by the base, and keep their troubles to themselves.
+
+docs/internals/rules.md, "A script ends with its process" and "A root says itself which system it
+is".
+"""
 
 from __future__ import annotations
 
@@ -164,7 +168,7 @@ def test_a_quiet_tick_is_quiet_and_leaves_nothing(pc: TickPC) -> None:
 
 
 def test_systemd_is_given_units_of_their_own(tmp_path: Path) -> None:
-    """Where systemd runs: RULES B14. The program is a stand-in that notes how it was called."""
+    """Where systemd runs: the program is a stand-in that notes how it was called."""
     calls = tmp_path / "calls"
     fake = tmp_path / "bin/systemd-run"
     make_tree(tmp_path, {"bin/systemd-run": script(f'echo "$@" >>{calls}')})

@@ -1,4 +1,7 @@
-"""The kit that updates itself: a new client, a broken one, and the stub between them (RULES B9)."""
+"""The kit that updates itself: a new client, a broken one, and the stub between them.
+
+docs/internals/rules.md, "A new client is tried first" and "Stubs are known by their digest".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One tick at a time; and where the disk takes no writes, none at all."""
+"""One tick at a time; and where the disk takes no writes, none at all.
+
+docs/internals/rules.md, "One tick at a time".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Scripts of another root: chrooted, in namespaces of their own, without a trace (RULES B11)."""
+"""Scripts of another root: chrooted, in namespaces of their own, without a trace.
+
+docs/internals/rules.md, "Another root's scripts see that root alone".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""RULES B4: two parts, each a transaction of its own; facts of the store from the generation."""
+"""Two parts, each a transaction of its own; facts of the store from the generation.
+
+docs/internals/rules.md, "Two parts, two transactions".
+"""
 
 from __future__ import annotations
 

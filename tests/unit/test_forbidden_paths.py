@@ -1,4 +1,7 @@
-"""Paths that an overlay must not hold: RULES B6 and B13."""
+"""Paths that an overlay must not hold.
+
+docs/internals/rules.md, "Absent and once" and "Paths that no overlay may hold".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Host patterns: one row a sentence of DESIGN section 5 and RULES B5."""
+"""Host patterns: one row for each thing that docs/reference/tags.md says.
+
+docs/internals/rules.md, "More specific is not more conditions".
+"""
 
 from __future__ import annotations
 

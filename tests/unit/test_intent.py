@@ -1,4 +1,8 @@
-"""What a planned change means for root and ledger, and the books afterwards: RULES A11, B1, B6."""
+"""What a planned change means for root and ledger, and the books afterwards.
+
+docs/internals/rules.md, "What stood there first is kept once", "What vouches for a file" and
+"Absent and once".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The ledger as text and back: RULES B1."""
+"""The ledger as text and back.
+
+docs/internals/rules.md, "What vouches for a file".
+"""
 
 from __future__ import annotations
 

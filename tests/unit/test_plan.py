@@ -1,4 +1,10 @@
-"""What is to be done: the rows of RULES A7, A9, B1, B2, B4, B6, B7 and B8."""
+"""What is to be done: the rules, row by row.
+
+docs/internals/rules.md, "Two names may be one file", "A directory makes way only if all in it is
+ours", "What vouches for a file", "Two parts, two transactions", "Absent and once", "Directories
+that we made, and others", "Hard links go together" and "A store may be empty by accident";
+docs/internals/packages.md.
+"""
 
 from __future__ import annotations
 
@@ -573,7 +579,7 @@ def test_a_withdrawn_path_that_the_overlays_want_again_is_placed_again(
     assert changes(found) == {P: expected}
 
 
-# --- a file takes a directory's place (A9) -----------------------------------------------------
+# --- a file takes a directory's place ----------------------------------------------------------
 
 
 def becomes_file(below: dict[str, tuple[Placed, Standing]]) -> Plan:
@@ -636,7 +642,7 @@ def test_a_directory_that_stays_one_leaves_what_is_below_alone() -> None:
     assert changes(found) == {"opt/x": (PLACE, "changed")}
 
 
-# --- hard links (B8) ---------------------------------------------------------------------------
+# --- hard links --------------------------------------------------------------------------------
 
 A, B = "etc/a", "etc/b"
 
@@ -692,7 +698,7 @@ def test_a_link_that_was_refused_is_not_placed_with_the_others() -> None:
     assert [problem.path for problem in found.problems] == [B]
 
 
-# --- the guard (A8) ----------------------------------------------------------------------------
+# --- the guard ---------------------------------------------------------------------------------
 
 
 def withdrawing(

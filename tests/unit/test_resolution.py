@@ -1,4 +1,7 @@
-"""Which variant of which overlay wins a path: DESIGN section 5, RULES B4 and B5."""
+"""Which variant of which overlay wins a path.
+
+docs/internals/rules.md, "Two parts, two transactions" and "More specific is not more conditions".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""rsync's command lines and what its exits mean: RULES A5, A8, B3 and B15."""
+"""rsync's command lines and what its exits mean.
+
+docs/internals/rules.md, "rsync reads names as comments", "A mirror may be a mixture", "Labels are
+the machine's own" and "One call for one server".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Conf scripts: names, headers, when one is due. DESIGN section 4, RULES A1 and A3."""
+"""Conf scripts: names, headers, when one is due.
+
+docs/internals/rules.md, "A done-file names what it satisfied".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""allie.conf: DESIGN section 9."""
+"""allie.conf, as docs/reference/settings.md tells it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from allie.core.conf.settings import (
 from allie.core.conf.settings_text import render, section, without
 from allie.core.errors import SettingsError
 
-DESIGN = """\
+EXAMPLE = """\
 [allie]
 store = rsync://images.example.org         ; or ssh://host/srv/allie, or /srv/allie
 ring =                                     ; none: the working trees
@@ -40,14 +40,14 @@ def conf(allie: str = "store = /srv", system: str = "overlays = kit") -> str:
 
 
 def test_the_example_of_the_design() -> None:
-    assert parse(DESIGN, "debian12") == Settings(
+    assert parse(EXAMPLE, "debian12") == Settings(
         system="debian12",
         stores=("rsync://images.example.org",),
         overlays=("kit", "common", "debian12"),
         image="debian12",
         root="LABEL=debian12",
     )
-    assert unknown_keys(DESIGN) == []
+    assert unknown_keys(EXAMPLE) == []
 
 
 SEVERAL = """\

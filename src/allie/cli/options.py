@@ -126,6 +126,6 @@ def _text(text: str) -> str:
 
 
 def tell_if_running(here: System) -> None:
-    """Say that a tick is running: a view does not wait for its end (RULES A2)."""
+    """Say that a tick is running: a view does not wait for its end."""
     if lock.is_running(here):
         console.warn("a tick is running now: what follows may change")

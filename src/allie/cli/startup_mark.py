@@ -1,8 +1,10 @@
-"""Tell the stub whether this client works: it does not while a file, the mark, stands (RULES B9).
+"""Tell the stub whether this client works: it does not while a file, the mark, stands.
 
 The stub makes the mark and passes its name. A client that has started well removes it, and makes it
 again if it shows a fault of its own later. If the mark is there in the end, the stub has the last
 good client do the tick: so no client, however broken, can stop the next fetch.
+
+docs/internals/rules.md, "A new client is tried first".
 """
 
 from __future__ import annotations

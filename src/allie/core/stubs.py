@@ -1,6 +1,8 @@
 """The kit's stubs: the same few lines under several names; the name says what to do.
 
-`run-conf` knows a stub by its digest and does its work itself, in a forked child (RULES B10).
+`run-conf` knows a stub by its digest and does its work itself, in a forked child.
+
+docs/internals/rules.md, "Stubs are known by their digest".
 """
 
 from __future__ import annotations

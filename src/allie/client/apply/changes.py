@@ -1,6 +1,8 @@
 """Apply: carry out a plan as a transaction.
 
 Plan  →  Intent  →  transaction  →  Applied
+
+docs/internals/rules.md, "A new client is tried first".
 """
 
 from __future__ import annotations
@@ -162,7 +164,7 @@ def _reload_units(here: System, placed: list[str]) -> None:
 
 
 def _without_a_broken_kit(here: System, plan: Plan) -> tuple[Plan, set[str]]:
-    """A new client is tried before it is placed; if it fails, the whole kit stays as it is (B9)."""
+    """A new client is tried before it is placed; if it fails, the whole kit stays as it is."""
     archives = [each for each in plan.of(PLACE) if each.real == system.ARCHIVE and each.offer]
     if not archives or not archives[0].offer:
         return plan, set()

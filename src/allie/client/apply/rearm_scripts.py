@@ -1,10 +1,12 @@
-"""Make scripts due again *before* the change that they wait for is made (RULES A3, B16).
+"""Make scripts due again *before* the change that they wait for is made.
 
     before → the change → after
 
 So no crash can lose it: a script that runs once too often is harmless, one that never runs is not.
 Until it is known whether the change came true, the done-file is put aside. Where nothing came of
 it, it comes back as it was: else a place that refuses would have the script run at every tick.
+
+docs/internals/rules.md, "A done-file names what it satisfied".
 """
 
 from __future__ import annotations

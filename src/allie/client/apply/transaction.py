@@ -2,7 +2,11 @@
 
     free space → intent → done-files → files → removals → sync → verify → ledger
 
-Apply and undo are both this. RULES A9, A10, A11, A12 have the reasons for the order.
+Apply and undo are both this.
+
+docs/internals/rules.md, "A directory makes way only if all in it is ours", "A killed tick, and a
+full disk", "What stood there first is kept once" and "The disk may have the name and not the
+content".
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 A tree is a complete system if its /etc/allie/system says which, and no *note* of a fetch is in it.
 The note is there from a fetch's beginning to its end, so that a killed one goes on where it was,
 and so that nothing foreign is ever taken for a fetch of ours.
+
+docs/internals/rules.md, "A root says itself which system it is".
 """
 
 from __future__ import annotations
@@ -166,7 +168,7 @@ def drop_note(root: str) -> None:
 
 
 def _not_ours(base: System, declared: Declared, root: str) -> None:
-    """The running system is never its own sibling, whatever allie.conf calls it (RULES B11)."""
+    """The running system is never its own sibling, whatever allie.conf calls it."""
     if not os.path.isdir(root):
         return
     if os.path.samefile(base.root, root) or disks.is_running(root):

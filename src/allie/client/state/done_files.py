@@ -1,4 +1,7 @@
-"""Done-files: what a script that is satisfied leaves in /root/done (RULES A3)."""
+"""Done-files: what a script that is satisfied leaves in /root/done.
+
+docs/internals/rules.md, "A done-file names what it satisfied".
+"""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def _beside_the_image(declared: Declared, new: str) -> System:
 
 
 def _fetch(base: System, declared: Declared, new: str) -> int:
-    """Fetch, and unpack the client that came: it is tried before it is placed (RULES B9)."""
+    """Fetch, and unpack the client that came: it is tried before it is placed."""
     here = _beside_the_image(declared, new)
     settings = configuration.parse(settings_in_force.text_of(base), declared.name)
     came = fetch.fetch(here, settings, routine=False).generation

@@ -1,7 +1,9 @@
 """Make a fetched tree fit for this PC: give it the files that are the PC's and the system's own.
 
 A new system gets them from the base. An update keeps them from the tree before it. ALLiE's state
-belongs to one tree and never goes into another (RULES B1, another root).
+belongs to one tree and never goes into another.
+
+docs/internals/rules.md, "A ledger speaks of one tree".
 """
 
 from __future__ import annotations

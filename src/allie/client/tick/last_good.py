@@ -1,4 +1,4 @@
-"""The last good client: a copy of the archive with which a whole tick went well (RULES B9).
+"""The last good client: a copy of the archive with which a whole tick went well.
 
 After such a tick the unpacked code of older versions is removed, too.
 """

@@ -3,7 +3,9 @@
     00overlay  recover → fetch → resolve → look → plan → apply
     01overact  recover         → resolve → look → plan → apply
 
-Nothing passes from one to the other but the mirror and the ledger (RULES B4).
+Nothing passes from one to the other but the mirror and the ledger.
+
+docs/internals/rules.md, "Two parts, two transactions".
 """
 
 from __future__ import annotations

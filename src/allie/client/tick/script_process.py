@@ -5,6 +5,8 @@ nice 0, no signal ignored, and ALLIE_SYSTEM ALLIE_HOST ALLIE_CLASSES ALLIE_FETCH
 output goes to a log of at most 1 MB (head and tail). It has ended when its process has, whatever it
 left in the background. Who stops the tick stops the script. Where the tick is killed, the script
 goes on: a note in /run has the next tick start none beside it.
+
+docs/internals/rules.md, "A script ends with its process".
 """
 
 from __future__ import annotations
@@ -136,7 +138,7 @@ def _become(here: System, script: Script, env: Mapping[str, str]) -> int:
 
 
 def _ordinary_priority() -> None:
-    """The tick runs low; what a script restarts shall not inherit that (RULES B14)."""
+    """The tick runs low; what a script restarts shall not inherit that."""
     try:
         if os.getpriority(os.PRIO_PROCESS, 0) > 0:
             os.setpriority(os.PRIO_PROCESS, 0, 0)

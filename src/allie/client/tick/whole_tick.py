@@ -4,7 +4,9 @@
 
 The directory is read again after each script, since 00overlay may bring new ones. The kit's own
 stubs are done in a forked child of this process: the same process boundary, exit code and output
-as a program's, without starting another interpreter (RULES B10).
+as a program's, without starting another interpreter.
+
+docs/internals/rules.md, "Stubs are known by their digest".
 """
 
 from __future__ import annotations

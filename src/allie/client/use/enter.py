@@ -1,7 +1,7 @@
 """`allie enter`: find the system's root, and go on as a program in it, as the calling user.
 
-It is what people start all day, from menus and scripts: so it loads nothing that it does not need
-(RULES B9), reads what it wants of allie.conf by itself, and leaves no process of ours behind.
+It is what people start all day, from menus and scripts: so it loads nothing that it does not need,
+reads what it wants of allie.conf by itself, and leaves no process of ours behind.
 """
 
 from __future__ import annotations

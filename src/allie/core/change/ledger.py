@@ -1,4 +1,4 @@
-"""The ledger: what ALLiE has placed in a system, keyed by real path (RULES B1).
+"""The ledger: what ALLiE has placed in a system, keyed by real path.
 
 By it the next tick knows an untouched file without reading it, tells an edit here from a change in
 the store, and can take a file back. It is about one tree, and is never copied into another.

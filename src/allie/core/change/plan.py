@@ -2,8 +2,12 @@
 
     Present (with its ledger)  →  Plan
 
-A Plan is a value: `allie plan` prints it, `client.apply.changes` carries it out.
-Rules: RULES A7, A9, B1, B2, B6, B7, B8; the table is tested row by row.
+A Plan is a value: `allie plan` prints it, `client.apply.changes` carries it out. The table is
+tested row by row.
+
+docs/internals/rules.md, "Two names may be one file", "A directory makes way only if all in it is
+ours", "What vouches for a file", "Absent and once", "Directories that we made, and others" and
+"Hard links go together"; docs/internals/packages.md.
 """
 
 from __future__ import annotations
@@ -140,7 +144,7 @@ def _for_once(case: Change) -> Change | None:
 
 
 def _for_directory(case: Change) -> Change | None:
-    """A directory that ALLiE did not make keeps its own mode and owner (RULES B7)."""
+    """A directory that ALLiE did not make keeps its own mode and owner."""
     old, standing, offer = case.old, case.standing, case.offer
     if standing.content != DIRECTORY:
         return case.to(PLACE, _cause(case), _pristine(old))
@@ -189,7 +193,7 @@ def _pristine(old: Placed | None) -> str:
 
 
 def _join_groups(present: Present, changes: dict[str, Change], refused: set[str]) -> None:
-    """Place hard links together: one that is placed alone would lose its link (RULES B8)."""
+    """Place hard links together: one that is placed alone would lose its link."""
     for links in present.groups:
         group = [real for real in links if real not in refused]
         inodes = {inode_of(_standing(real, present).seen) for real in group}

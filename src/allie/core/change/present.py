@@ -1,8 +1,10 @@
 """What `look` finds: how the overlays' paths map onto this root, and what stands there now.
 
-Paths here are *real* paths: free of symlinks, relative to the root (RULES A6). Only those are
+Paths here are *real* paths: free of symlinks, relative to the root. Only those are
 described that are not as the ledger has them; the others are `vouched`, and nothing was read of
 them but an lstat.
+
+docs/internals/rules.md, "Symlinked parents are followed, never replaced".
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     listing of each overlay + Facts  →  Resolution
 
-Within one overlay the tags choose; between overlays the later in the list wins (DESIGN section 5).
+Within one overlay the tags choose; between overlays the later in the list wins.
 It looks at names alone, not at what is in the files nor at what stands on the PC.
 """
 

@@ -1,6 +1,8 @@
 """Conf scripts: their names, their headers, when one is due, and what its exit means.
 
-DESIGN section 4 (Scripts), RULES A1 and A3. Pure: the clock and the files come in as values.
+Pure: the clock and the files come in as values.
+
+docs/internals/rules.md, "A done-file names what it satisfied".
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Paths that an overlay must not hold (RULES B13); asked at the plan and by `overlay lint`."""
+"""Paths that an overlay must not hold; asked at the plan and by `overlay lint`.
+
+docs/internals/rules.md, "Paths that no overlay may hold".
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,9 @@
     motd##class.lab,~virt.none        for virtual machines of the class lab
     rc.local##absent                  the path must not exist
 
-The spelling is that of yadm's alternates. Rules: DESIGN section 5, RULES B5.
+The spelling is that of yadm's alternates. What counts is told in docs/reference/tags.md.
+
+docs/internals/rules.md, "More specific is not more conditions".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Unpack the client archive once for each version, and load its modules from there (RULES B9).
+"""Unpack the client archive once for each version, and load its modules from there.
 
     /var/lib/allie-code/<sha256 of the archive>/   written by root alone, readable by all
         allie/                                     the sources, for tracebacks, and the man pages
@@ -9,6 +9,8 @@ An archive that is broken, or that would unpack to more than a client is, is not
 
 Compiling the sources at each start would double a tick's cost, and a file for each module would add
 5 ms. Not root, no room, a read-only disk: the code runs from the archive itself, only slower.
+
+docs/internals/rules.md, "A new client is tried first".
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Small files written so that each is old or new, whatever happens."""
+"""Small files written so that each is old or new, whatever happens.
+
+docs/internals/rules.md, "The disk may have the name and not the content".
+"""
 
 from __future__ import annotations
 
@@ -157,7 +160,7 @@ def sync_directory(path: str) -> None:
 def sync_filesystem(path: str) -> None:
     """syncfs(2) on the file system of `path`: all its data is on disk, or StateError.
 
-    rsync exits 0 when its data never reached the disk; this is what tells (RULES A12).
+    rsync exits 0 when its data never reached the disk; this is what tells.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

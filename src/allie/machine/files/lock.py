@@ -1,6 +1,8 @@
-"""One tick at a time in each system: flock on its state directory (RULES A2).
+"""One tick at a time in each system: flock on its state directory.
 
 A directory's descriptor can be locked on a read-only or full disk, and vanishes with its holder.
+
+docs/internals/rules.md, "One tick at a time".
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Trees and the files in them: list, describe, digest, remove."""
+"""Trees and the files in them: list, describe, digest, remove.
+
+docs/internals/rules.md, "Labels are the machine's own".
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Of an lstat: nothing stands there, or can
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 NEITHER = "n"  # of a path: no directory, no symlink, perhaps nothing
-# Attributes that are the machine's own, not the file's: never compared, never carried (RULES B3).
+# Attributes that are the machine's own, not the file's: never compared, never carried.
 FOREIGN_XATTRS = ("security.selinux", "security.ima")
 FOREIGN_XATTR_PREFIX = "trusted.overlay."
 

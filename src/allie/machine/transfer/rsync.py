@@ -2,6 +2,7 @@
 
 Works with rsync 3.1 and newer. What an older or smaller build lacks (ACLs, xattrs) is left out;
 docs/reference/rsync-versions.md says what that costs.
+docs/internals/rules.md, "rsync reads names as comments" and "One call for one server".
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Make the next version of an image from an archive (tar, OCI), or of packages (mmdebstrap).
 
 These begin anew each time; one that fails or is killed leaves nothing worth keeping.
+
+docs/internals/rules.md, "Labels are the machine's own".
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from allie.server.images.draft import Draft
 from allie.server.images.oci import Wanted
 
 DEBIAN = "mmdebstrap:"
-# As everywhere (RULES B3): these are the machine's, not the file's.
+# As everywhere: these are the machine's, not the file's.
 _FOREIGN = ("security.selinux", "security.ima", "trusted.overlay.*")
 
 
