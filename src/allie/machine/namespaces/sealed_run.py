@@ -5,6 +5,8 @@ sight: the root is its whole tree, of which there is no outside. What of /proc a
 machine is read-only. It has root's powers within its system (`capabilities`), and others only where
 its header asks for them. Shared with the base are the network, as the base has set it up, and
 abstract sockets: docs/explanation/limits.md.
+
+docs/internals/rules.md, "Another root's scripts see that root alone".
 """
 
 from __future__ import annotations
