@@ -91,7 +91,9 @@ class History:
         }
         self.root = busybox_root(roots.before(kind, top), {**ROOT, **ours})
         self.overlays: Overlays = {name: {} for name in OVERLAYS}
-        self.came: list[Overlays] = []  # what the PC may have of the store
+        self.came: list[Overlays | None] = [
+            None
+        ]  # what the PC may have of the store; None: nothing
         self.folder = {name: name for name in OVERLAYS}
         (self.store / "overlays/kit").mkdir(parents=True)  # followed also where it is not named
         for name in OVERLAYS:
@@ -113,6 +115,7 @@ class History:
         self.swapped = self.paused = self.killed = False
         self.clock = 1_500_000_000
         self.directories: set[str] = set()
+        self.astray: set[str] = set()
 
     # --- in the store ---------------------------------------------------------------------------
 
@@ -282,7 +285,7 @@ class History:
         """A place begins to refuse: it is immutable, mounted read-only, or a dead mount."""
         path = self.root / place
         if not self.shut and not self.swapped and os.path.lexists(path) and roots.shut(how, path):
-            self.shut = Shut(how, place)
+            self.shut = Shut(how, self._real(place))
 
     def open(self) -> None:
         """No place refuses any more."""
@@ -409,7 +412,7 @@ class History:
 
     def kill(self, step: int, victim: str) -> None:
         """A tick that is killed at a step (or not, if it has fewer)."""
-        before = self.may
+        before = self._before()
         ptrace.trace(work(self.root, "run-conf"), step, victim, below=self.root)
         if self.online:
             self.came = [*self.came, copy.deepcopy(self.overlays)]
@@ -424,7 +427,7 @@ class History:
         """A whole tick, after which there is no doubt left about what stands there."""
         if self.online:
             self.came = [copy.deepcopy(self.overlays)]
-        before = self.may
+        before = self._before()
         check = self._scripts()
         done = allie(self.root, "run-conf")
         assert "Traceback" not in done.out
@@ -433,6 +436,12 @@ class History:
         self._note(before)
         check(done)
         self.killed = self.killed and self.paused
+
+    def _before(self) -> dict[str, set[State]]:
+        """What is to be known of the root before a tick."""
+        parents = {path: (self.root / path).parent for path in PLACES}
+        self.astray = {path for path, parent in parents.items() if not os.path.isdir(parent)}
+        return self.may
 
     def _note(self, before: dict[str, set[State]]) -> None:
         """Remember what the tick did that is the newest to be undone; None where it is in doubt."""
@@ -505,12 +514,16 @@ class History:
         for path, states in self.may.items():
             spelled = self._spelled(path)
             package = self.packages.get(path)
-            made[path] = set(states) if self.is_closed(path) or not self.came else set()
+            made[path] = set(states) if self.is_closed(path) or None in self.came else set()
             if self._hides(path):
                 continue
-            for came in self.came:
+            for came in filter(None, self.came):
                 winner = winner_of(came, spelled, facts) if spelled else None
                 made[path] |= {ticked(each, winner, package) for each in states}
+                if winner is None and not os.path.isdir((self.root / path).parent):
+                    made[path].add(
+                        (None, None)
+                    )  # what stood in a directory that is gone stays away
         return made
 
     def look(self, what: str, but: list[str] | None = None) -> None:

@@ -34,7 +34,9 @@ def ticked(state: State, winner: Any, package: str | None = None) -> State:
         return state
     if winner is None:
         assert mine
-        return (mine.pristine if stands in (mine.placed, None) else stands), None
+        ours = stands in (mine.placed, None)
+        is_packages = stands and stands[:2] == ("f", package)  # it would stand there without us
+        return (mine.pristine if ours and not is_packages else stands), None
     flag, node = winner
     if mine and stands != mine.placed and stands and stands[:2] == ("f", package):
         mine = mine._replace(pristine=stands)  # the package's newer file: superseded

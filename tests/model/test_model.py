@@ -84,6 +84,17 @@ def _put(node: Node, tag: str = "", overlay: str = "one", path: str = PATH) -> D
         ],
         # A half-written done-file was left where the kill had left no intent.
         [_put(A), TICK, ("clock_moves", -7200), ("kill", 74, "caller"), ("withdraw", "one", 0)],
+        # What stood in a directory that is gone stays away, and what a package has stays.
+        [
+            ("edit", "etc/sub/b", B),
+            _put(A, path="etc/sub/b"),
+            TICK,
+            ("wipe", "etc/sub"),
+            ("withdraw", "one", 0),
+        ],
+        [_put(A), TICK, ("package", PATH, "A", True), ("withdraw", "one", 0)],
+        # Killed before anything came, and then the store is away.
+        [_put(A), ("kill", 9, "caller"), ("misset",), TICK],
         # Before the first tick there is no state directory.
         [("pause",), TICK, ("resume",)],
     ],
