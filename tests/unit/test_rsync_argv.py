@@ -382,7 +382,7 @@ def test_what_this_pc_refuses_is_not_the_stores_fault(err: bytes, here: bool) ->
     ended = finished(23, err + _END)
     assert rsync.is_refused_here(ended) == here
     if here:
-        with pytest.raises(StoreError, match="this PC lets it not be written"):
+        with pytest.raises(StoreError, match="cannot be written on this PC"):
             rsync.check(ended, "rsync://h")
         assert not rsync.is_refused_here(finished(24, err))
 

@@ -96,10 +96,14 @@ class StateError(AllieError):
     """This PC's own disk or state stopped us; nothing was begun, or it can be gone on with."""
 
 
-class DiskFull(StateError):
-    """The disk took no more; `free` bytes were free when the fetch began."""
+class NoRoom(StateError):
+    """A disk of this PC takes no more."""
 
-    def __init__(self, error: StateError, free: int) -> None:
+
+class DiskFull(NoRoom):
+    """The disk took no more of an image; `free` bytes were free when its fetch began."""
+
+    def __init__(self, error: NoRoom, free: int) -> None:
         super().__init__(error.message, error.hint)
         self.free = free
 
@@ -109,7 +113,7 @@ class NotWritten(StateError):
 
 
 class Busy(AllieError):
-    """Another tick of this system is running."""
+    """ALLiE is at work in this system already: a tick, an undo, an update."""
 
     exit_code = TEMPFAIL
 

@@ -9,6 +9,7 @@ what is fine here is taken there.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import stat
@@ -19,7 +20,7 @@ from allie.core.change import resolution
 from allie.core.change.resolution import Listed, Overlay
 from allie.core.conf import script
 from allie.core.errors import PathRefused
-from allie.core.names import forbidden_paths, leavings, tags
+from allie.core.names import forbidden_paths, globs, hosts, leavings, tags
 from allie.machine.roots import paths, within
 from allie.server import lint_settings, overlays
 from allie.server.lint_settings import Finding, Site
@@ -235,10 +236,10 @@ def _tie(one: tags.Tag, other: tags.Tag) -> str:
     if one.conditions == other.conditions:
         return "ties always with"
     differing = one.conditions ^ other.conditions
-    if all(condition.attribute == "class" for condition in differing):
+    if all(each.attribute == "class" and not each.negated for each in differing):
         return "ties, on hosts in both classes, with"
-    patterns = any(condition.attribute in ("host", "image") for condition in differing)
-    return "ties, where both patterns fit, with" if patterns and _overlap(differing) else ""
+    met = itertools.permutations(one.conditions | other.conditions, 2)
+    return "ties, where both fit, with" if all(itertools.starmap(_agree, met)) else ""
 
 
 def _weight(tag: tags.Tag) -> list[int]:
@@ -246,9 +247,21 @@ def _weight(tag: tags.Tag) -> list[int]:
     return sorted(tags.place(condition) for condition in tag.conditions)
 
 
-def _overlap(differing: frozenset[tags.Condition]) -> bool:
-    """Whether two patterns can fit one host: only a glob or a range can."""
-    return all(any(sign in condition.value for sign in "*?[") for condition in differing)
+def _agree(one: tags.Condition, other: tags.Condition) -> bool:
+    """Whether one PC can meet both, as far as `one` says.
+
+    A PC is taken to be of one distribution: which are like one another (ID_LIKE) is not known here.
+    """
+    if one.negated or one.attribute != other.attribute or one.attribute == "class":
+        return one.negated or other != one._replace(negated=True)
+    if any(sign in one.value for sign in "*?["):
+        return True
+    fits = one.value == other.value
+    if one.attribute == "host":
+        fits = hosts.matches(other.value, [one.value])
+    elif one.attribute == "image":
+        fits = globs.of_name(other.value).matches(one.value)
+    return fits != other.negated
 
 
 def _over_symlinks(store: str, overlay: Overlay, image: str) -> list[Finding]:

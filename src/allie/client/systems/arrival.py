@@ -23,7 +23,7 @@ from allie.client.tick import kit, timer
 from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import (
     DiskFull,
-    NotWritten,
+    NoRoom,
     SettingsError,
     StateError,
     StoreError,
@@ -136,9 +136,7 @@ def _naming_full_disk(job: Job) -> Iterator[None]:
     free = free_space.free(job.tree)
     try:
         yield
-    except NotWritten:
-        raise
-    except StateError as error:
+    except NoRoom as error:
         if not other_systems.in_place(job.declared, job.tree):
             tree_copies.discard(job.tree)
         raise DiskFull(error, free) from error

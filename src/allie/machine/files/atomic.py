@@ -5,10 +5,11 @@ docs/internals/rules.md, "The disk may have the name and not the content".
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
-from allie.core.errors import PROTECTED, StateError
+from allie.core.errors import PROTECTED, NoRoom, StateError
 
 _CWD, _EXCHANGE = -100, 2  # linux/fcntl.h: AT_FDCWD, linux/fs.h: RENAME_EXCHANGE
 _MOST = 64 << 20  # bytes: a ledger of 100,000 paths takes 30 MB
@@ -42,7 +43,8 @@ def write(
         if durable:
             sync_directory(os.path.dirname(path))
     except OSError as error:
-        raise StateError(f"cannot write {path}: {error.strerror}") from error
+        kind = NoRoom if error.errno in (errno.ENOSPC, errno.EDQUOT) else StateError
+        raise kind(f"cannot write {path}: {error.strerror}") from error
 
 
 def _new(path: str, mode: int) -> int:

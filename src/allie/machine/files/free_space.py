@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from allie.core.errors import PathRefused, StateError
+from allie.core.errors import NoRoom, PathRefused
 from allie.core.value import Value
 
 _SPARE = 1 << 20  # bytes that stay free on each disk
@@ -63,10 +63,10 @@ def lack(where: str, size: int, files: int, called: str = "") -> str:
 
 
 def need(where: str, size: int, files: int) -> None:
-    """Raise StateError unless the disk of a directory takes so many bytes in so many files."""
+    """Raise NoRoom unless the disk of a directory takes so many bytes in so many files."""
     words = lack(where, size, files)
     if words:
-        raise StateError(f"{words}: nothing was begun", "make room")
+        raise NoRoom(f"{words}: nothing was begun", "make room")
 
 
 class Allowance:

@@ -139,4 +139,4 @@ def _busy(system: System) -> Busy:
         who = f"{note['verb']}, pid {note['pid']}, since {since}"
     except (ValueError, KeyError, TypeError):
         pass
-    return Busy(f"another tick of this system is running: {who}", "wait for its end")
+    return Busy(f"ALLiE is at work in this system: {who}", "wait for its end")

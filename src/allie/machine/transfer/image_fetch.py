@@ -64,7 +64,7 @@ def fetch(
             image = what.source.rpartition("/")[2]
             console.warn(f"{image}: left as it was on this PC: {rsync.reason(done)}")
         else:
-            words = f"this PC lets it not be written: {rsync.reason(done)}"
+            words = f"cannot be written on this PC: {rsync.reason(done)}"
             raise NotWritten(words, PROTECTED)
 
 

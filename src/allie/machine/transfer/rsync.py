@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Sequence
 
-from allie.core.errors import PROTECTED, StateError, StoreError, Unreachable
+from allie.core.errors import PROTECTED, NoRoom, StateError, StoreError, Unreachable
 from allie.core.names import leavings
 from allie.core.value import Value
 from allie.machine.files import atomic
@@ -241,19 +241,20 @@ def parse_listing(out: bytes) -> list[str]:
 
 
 def check(finished: Finished, store: str) -> None:
-    """Raise Unreachable or StoreError unless a fetch from `store` ended well."""
+    """Raise an error unless a fetch from `store` ended well: the store's, or this PC's disk's."""
     cut = finished.cut
     if finished.code == 0 and not cut:
         return
     if cut and cut.kind == FULL:
-        raise StateError(cut.words, "make room, or look at what the store has")
+        raise NoRoom(cut.words, "make room, or look at what the store has")
     if cut and cut.kind == MUCH:
         raise StoreError(f"{store} {cut.words}: nothing is taken", "look at what it serves")
     words = reason(finished)
     if finished.code == process.NOT_FOUND:
         raise no_rsync()
     if finished.code == 11 or finished.full_disk:  # which may come with code 23, too
-        raise StateError(f"this PC's disk: {words}", "make room, or look at the disk")
+        error = NoRoom if finished.full_disk else StateError
+        raise error(f"this PC's disk: {words}", "make room, or look at the disk")
     if cut:
         raise Unreachable(f"{store} {cut.words}")
     if finished.code in _AWAY and re.match(_NOT_SERVED, words):
@@ -269,7 +270,7 @@ def check(finished: Finished, store: str) -> None:
         hint = f"allie {kind} list, on the server" if kind else "is it the address of a store?"
         raise StoreError(f"{store} has no {what}", hint)
     if is_refused_here(finished):
-        raise StoreError(f"this PC lets it not be written: {words}", PROTECTED)
+        raise StoreError(f"cannot be written on this PC: {words}", PROTECTED)
     if finished.code in _CHANGED:
         raise StoreError(f"{store} is being edited, or cannot be read: {words}")
     raise StoreError(f"fetching from {store} failed: {words}", finished.command)
