@@ -189,7 +189,7 @@ def test_a_wing_has_few_rooms_and_says_what_it_is(floor: str) -> None:
 
 
 def test_a_flat_floor_is_not_built_again() -> None:
-    """The rooms of a floor that stand in no wing are what all of its wings need."""
+    """Few rooms of a floor stand in no wing."""
     for floor in ("core", "machine", "client", "server"):
         rooms = [
             each.name

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core.errors import AllieError, StateError, StoreError, Unreachable
+from allie.core.errors import AllieError, NoRoom, StateError, StoreError, Unreachable
 from allie.core.names import leavings
 from allie.machine.programs import process
 from allie.machine.programs.process import Finished
@@ -268,7 +268,7 @@ def test_a_store_that_does_not_answer_is_unreachable(code: int) -> None:
 
 @pytest.mark.parametrize("code", [0, 20, 23, -15])
 @pytest.mark.parametrize(
-    ("kind", "error"), [(AWAY, Unreachable), (MUCH, StoreError), (FULL, StateError)]
+    ("kind", "error"), [(AWAY, Unreachable), (MUCH, StoreError), (FULL, NoRoom)]
 )
 def test_a_transfer_that_we_ended_is_told_by_why_we_did(
     code: int, kind: str, error: type[AllieError]

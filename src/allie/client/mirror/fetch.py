@@ -179,7 +179,9 @@ def _fetch_change(pull: _Pull, asked: Answer, part: str, trees: list[str]) -> No
     gone = {"", *asked.gone}
     names = [name for name in dict.fromkeys([*asked.changed, *emptier]) if name not in gone]
     words, show = _progress(pull)
-    words += [rsync.BY_CONTENT]  # else a file that we have, of the same time, would do
+    words += [
+        rsync.BY_CONTENT
+    ]  # else our old file of the same size and time would pass for the new one
     top = rsync.sources(pull.store, ["overlays"])[0]
     argv = rsync.fetch_some(pull.able, pull.options + words, top, part, trees)
     _run(argv, pull, show=show, names=rsync.names(names), disk=pull.here.mirror)

@@ -29,7 +29,7 @@ Counts = tuple[int, ...]  # bytes and names of ALLiE's and root's own, and of wh
 
 
 def prune(here: System, books: Ledger) -> None:
-    """Remove ticks beyond ten, thirty days or 200 MB, but the newest; and pristine files of none.
+    """Remove ticks beyond ten, thirty days or 200 MB, but the newest; and unused pristine files.
 
     What others made has limits of its own, beyond which just the tick that has it goes: else a user
     could throw away what the administrator would take back.

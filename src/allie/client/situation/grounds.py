@@ -21,7 +21,7 @@ from allie.core.value import Value
 
 
 class Grounds(Value):
-    """What a resolution follows from, and nothing else does."""
+    """All that a resolution depends on."""
 
     generation: Generation
     settings: Settings

@@ -107,7 +107,7 @@ def need_free_place(declared: Declared, root: str) -> None:
 
 
 def is_empty(root: str) -> bool:
-    """Whether a tree has nothing of a system in it; what is ours is a link in none of ours."""
+    """Whether a tree holds no more than our own files; a link by the name of one is foreign."""
     names = os.listdir(root)
     return set(names) <= set(_OURS) and not any(os.path.islink(f"{root}/{each}") for each in names)
 

@@ -65,7 +65,7 @@ def text_of(here: System) -> str:
 def in_force(here: System, generation: Generation | None) -> InForce:
     """The settings in force, the generation being this. Raises SettingsError if none can be used.
 
-    Where an allie.conf from the store was followed and has gone, the root's own is one that comes.
+    If the allie.conf that was followed has left the store, the root's own counts as one that came.
     """
     root_has = _usable(here, atomic.read(f"{here.etc}/allie.conf"))
     names = (root_has.settings.host, root_has.settings.image) if root_has else ()
@@ -224,7 +224,7 @@ def _peek(here: System, settings: Settings, own: Facts) -> tuple[str | None, lis
 def _look_into(
     here: System, store: str, settings: Settings, own: Facts
 ) -> tuple[str | None, list[str]]:
-    into = f"{here.state}/settings.part"  # a killed one goes as all that is half written there
+    into = f"{here.state}/settings.part"  # after a kill, recover removes it
     reach = rsync.transport(store, settings.stall)
     missing: dict[str, str] = {}
     try:

@@ -44,8 +44,8 @@ function allie_count {
 def for_grub(word: str) -> str:
     """A word as GRUB is to be given it, so that it means the same to the kernel.
 
-    GRUB puts a word with a blank in quotes by itself, and a backslash before a quote in one, which
-    the kernel would take for part of it. So the quotes go that the kernel takes off, too.
+    GRUB quotes a word with a blank by itself, and escapes the quotes in it, which the kernel would
+    keep. So the quotes that the kernel would take off are taken off here.
 
     >>> for_grub('dyndbg="file a.c +p"'), for_grub('"a b"')
     ('dyndbg=file a.c +p', 'a b')

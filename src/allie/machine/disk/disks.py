@@ -1,4 +1,4 @@
-"""Make and mount file systems of this PC's disks: the one door to what lies on them.
+"""Mount file systems of this PC's disks, and make them for `system add`.
 
 A mount is seen by this process and its children only, and goes with the last of them. Nothing here
 decides whether a disk may be mounted: that is client.situation.bound_disks's, which every command

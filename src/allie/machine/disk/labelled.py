@@ -24,7 +24,7 @@ _LINKS = {"UUID": "by-uuid", "PARTUUID": "by-partuuid"}
 
 @contextmanager
 def pinned(where: str, device: str = "") -> Iterator[list[Candidate]]:
-    """What LABEL= or PARTLABEL= names, each held open: until then its number is no other disk's.
+    """What LABEL= or PARTLABEL= names, each held open, so that no other disk gets its number.
 
     device: only this one, whatever its label.
     """

@@ -13,8 +13,8 @@ import os
 from allie.core.boot.partition_choice import Disk
 from allie.machine.mounts import mount_table
 
-# By their names in /sys/devices/virtual/block. Of those that lie on others (device mapper, md,
-# bcache) the others tell, and a namespace of NVMe with several ways is not there.
+# By their names in /sys/devices/virtual/block. Those that lie on others (device mapper, md, bcache)
+# are judged by the others; multipath NVMe is in /sys/devices/virtual/nvme-subsystem, not there.
 _VIRTUAL = {
     "loop": "a loop device",
     "nbd": "a disk by network (nbd)",

@@ -1,4 +1,4 @@
-"""Confine a daemon that answers the network: processes, capabilities and files of its own.
+"""Give a forked child processes of its own, and a view of few files: for what answers the network.
 
 Whoever finds a fault in rsync's daemon then has what it needs to do its work, and no more. Not for
 an ordinary tick: loading it costs (HACKING.md, start-up).

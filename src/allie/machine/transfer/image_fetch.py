@@ -30,8 +30,8 @@ class Transfer(Value):
     source: str
     into: str  # an interrupted transfer goes on from what is there
     like: str = ""  # a tree that is much the same: what is equal is copied from it
-    # `into` was a system before. So little comes that it is compressed on the wire, by the best
-    # that both ends know: it costs the server five times the CPU.
+    # `into` was a system before. Little comes then, so that compressing it pays, though it costs
+    # the server five times the CPU.
     update: bool = False
     fresh: bool = False  # no file of the image is there
     excluded: Sequence[str] = ()  # paths that stay as they are, and are not brought

@@ -41,7 +41,7 @@ _LISTED_BY = {"overlays": "overlay", "images": "image"}
 _NOT_SERVED = r"Unknown module|access denied to"
 # What stands before a name in an answer (%i); rsync has other things to say, too
 _ITEM = rb"([<>ch.][fdLDS][^ ]{9}|\*deleting  ) (.*)"
-_LISTED = rb"^([d-])\S+\s+[0-9,.]+\s+\S+\s+\S+\s(.*)$"
+_LISTED = rb"(?m)^d\S+ +[0-9,.]+ +\S+ +\S+ (.*)$"  # a directory
 
 
 class Version(Value):
@@ -235,9 +235,7 @@ def list_only(store: str, path: str, stall: int) -> list[str]:
 
 def parse_listing(out: bytes) -> list[str]:
     """The directories in the output of `list_only`."""
-    found = (re.match(_LISTED, line) for line in out.splitlines())
-    directories = (each.group(2) for each in found if each and each.group(1) == b"d")
-    return [os.fsdecode(name) for name in directories if name != b"."]
+    return [os.fsdecode(name) for name in re.findall(_LISTED, out) if name != b"."]
 
 
 def check(finished: Finished, store: str) -> None:
