@@ -322,6 +322,19 @@ def test_a_tick_starts_light() -> None:
     assert not NOT_IN_A_TICK & loaded_by("allie.cli.run_conf")
 
 
+def test_a_new_client_is_tried_with_all_that_a_tick_may_load_late() -> None:
+    """A fault in it, or a replaced archive, would else be met in the middle of a tick."""
+    late = {
+        name
+        for importer in LATE_IMPORTERS
+        for function in functions(modules()[importer])
+        for name in imports(modules()[importer], function)
+        if name in modules()
+    }
+    before_any_verb = {"allie.cli.parsing", "allie.machine.code.unpack"}
+    assert late - before_any_verb <= loaded_by("allie.cli.selfcheck")
+
+
 def test_enter_starts_lighter_still() -> None:
     foreign = {name for name in loaded_by("allie.cli.enter") if name.split(".")[0] != "allie"}
     assert foreign <= IN_ENTER

@@ -9,20 +9,24 @@ import importlib
 
 from allie.cli import options
 from allie.cli.options import Namespace
-from allie.client.mirror import generation
+from allie.client.boot import menu_partition
+from allie.client.mirror import accept, generation
+from allie.client.originals import packages
 from allie.client.situation import grounds
 from allie.client.systems import siblings
 from allie.core import stubs
 from allie.core.errors import DONE
 from allie.machine import console
-from allie.machine.namespaces import sealed_run
+from allie.machine.files import directory_identity
+from allie.machine.namespaces import sealed_run, trial
 
 _COMMANDS = (
-    "enter export join log manual on_sibling pause plan resume rsync_image run_conf status system"
-    " undo why"
+    "enter export join kit_scripts log manual on_sibling pause plan resume rsync_image run_conf"
+    " status system undo why"
 ).split()
 CHECKED = [importlib.import_module(f"allie.cli.{name}") for name in _COMMANDS]
-READ_LATE = (sealed_run, siblings)  # a tick loads them only where it needs them
+# A tick loads them only where it needs them
+READ_LATE = (accept, directory_identity, menu_partition, packages, sealed_run, siblings, trial)
 
 add_arguments = options.add_root
 

@@ -26,7 +26,7 @@ class System(Value):
     logs: str  # …/var/log/allie
     run: str  # …/run/allie
     state: str  # …/var/lib/allie
-    # The names of state, done, logs and run where these are open descriptors (machine.roots.pins)
+    # Of state, done, logs and run, where these are open descriptors (machine.roots.open_places)
     names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

@@ -29,7 +29,7 @@ from allie.core import system
 from allie.core.change.resolution import CONSENT
 from allie.core.conf import settings as configuration
 from allie.core.conf.settings import Settings
-from allie.core.errors import SettingsError, StoreError
+from allie.core.errors import SettingsError, StateError, StoreError
 from allie.core.names.facts import Facts
 from allie.core.system import System
 from allie.core.value import Value
@@ -149,7 +149,7 @@ def _has_consent(settings: Settings, overlay: str) -> bool:
         return stores.first_that_answers(
             settings, lambda store: stores.has(store, path, settings.stall)
         )
-    except StoreError:
+    except (StoreError, StateError):
         return False
 
 

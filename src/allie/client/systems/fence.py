@@ -104,7 +104,7 @@ def before(base: System, declared: Declared, root: str) -> None:
     """
     try:
         put_up(base, declared, root)
-    except StateError:  # of which each tick says so
+    except (StateError, Busy, OSError):  # of which each tick says so
         if not os.path.isdir(root) or other_systems.is_empty(root):
             raise
 

@@ -43,8 +43,13 @@ def write(
         if durable:
             sync_directory(os.path.dirname(path))
     except OSError as error:
-        kind = NoRoom if error.errno in (errno.ENOSPC, errno.EDQUOT) else StateError
-        raise kind(f"cannot write {path}: {error.strerror}") from error
+        raise refused(f"cannot write {path}", error) from error
+
+
+def refused(what: str, error: OSError) -> StateError:
+    """The error of a disk that does not take something: NoRoom where it is full."""
+    kind = NoRoom if error.errno in (errno.ENOSPC, errno.EDQUOT) else StateError
+    return kind(f"{what}: {error.strerror}")
 
 
 def _new(path: str, mode: int) -> int:
@@ -179,6 +184,4 @@ def sync_descriptor(descriptor: int, path: str = "") -> None:
         libc.call("syncfs", descriptor)
     except OSError as error:
         where = path or os.readlink(f"/proc/self/fd/{descriptor}")
-        raise StateError(
-            f"the disk under {where} did not take the data: {error.strerror}"
-        ) from error
+        raise refused(f"the disk under {where} did not take the data", error) from error

@@ -200,9 +200,10 @@ def remove(path: str) -> None:
 
         for error in removing.remove(path, take=False):
             name = error.filename[len(path) + 1 :]
-            raise OSError(
-                error.errno, f"{name} in it: {error.strerror}" if name else error.strerror
-            )
+            number = error.errno or 0
+            number = {errno.EXDEV: errno.EBUSY}.get(number, number)  # a mount in it
+            words = os.strerror(number)
+            raise OSError(number, f"{name} in it: {words}" if name else words, path)
 
 
 def _open_below(directory: int, name: str) -> int:

@@ -33,7 +33,8 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
 def need(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     """The same, where nothing goes on without it: raises StateError."""
     if not mount(source, target, kind, flags, options):
-        raise StateError(f"cannot mount {target}: {libc.last_error()}", "run this as root")
+        hint = "" if os.geteuid() == 0 else "run this as root"
+        raise StateError(f"cannot mount {target}: {libc.last_error()}", hint)
 
 
 def unmount(target: str) -> bool:

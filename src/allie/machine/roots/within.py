@@ -17,7 +17,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from allie.core.errors import PathRefused, StateError
+from allie.core.errors import PathRefused
 from allie.machine.files import atomic, tree
 from allie.machine.roots import clone, paths
 
@@ -156,7 +156,7 @@ def write(top: str, real: str, body: bytes, mode: int | None = 0o644) -> None:
                 _free(above, new)
                 raise
     except OSError as error:
-        raise StateError(f"cannot write {top}/{real}: {error.strerror}") from error
+        raise atomic.refused(f"cannot write {top}/{real}", error) from error
 
 
 def _fill(above: int, new: str, body: bytes, mode: int | None) -> None:
