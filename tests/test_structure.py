@@ -31,7 +31,7 @@ FLOORS = {
 }
 # Of each floor, from the ground up: a wing is a package that only those after it import
 WINGS = {
-    "core": "names conf change boot image".split(),
+    "core": "conf change boot image".split(),
     "machine": "programs mounts files roots namespaces transfer disk code".split(),
     "client": ("state mirror situation originals apply tick boot systems use setup".split()),
     "server": "images media".split(),
@@ -43,7 +43,7 @@ CORE_MAY_IMPORT = set(
     "posixpath re stat typing _sha2 _sha256".split()
 )
 MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 26_600
-WING_ROOMS, OWN_ROOMS = 12, 6
+WING_ROOMS = OWN_ROOMS = 12
 # Who may import inside a function, and why
 LATE_IMPORTERS = {
     "allie.cli.main": "imports only the module of the verb that was asked for",
@@ -88,12 +88,12 @@ class Module(NamedTuple):
 
     @property
     def floor(self) -> str:
-        """`core` for allie.core.names.tags; empty for allie itself."""
+        """`core` for allie.core.tags; empty for allie itself."""
         return self.name.split(".")[1] if "." in self.name else ""
 
     @property
     def wing(self) -> str:
-        """`names` for allie.core.names.tags; empty for a room of the floor's own."""
+        """`names` for allie.core.tags; empty for a room of the floor's own."""
         parts = self.name.split(".")[2:]
         is_wing = self.path.name == "__init__.py"
         return parts[0] if len(parts) > 1 or (parts and is_wing) else ""

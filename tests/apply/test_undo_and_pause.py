@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from allie.client.state import records
-from allie.core.names import forbidden_paths
+from allie.core import forbidden_paths
 from allie.machine.roots.open_system import open_system
 from allie.server import kit
 from tests.worlds.one_pc import World, mounted, plain, snapshot

@@ -15,10 +15,9 @@ import pytest
 
 from allie.cli import main, manual, parsing
 from allie.client.systems import own_files
-from allie.core import errors
-from allie.core.conf import script, settings
+from allie.core import errors, forbidden_paths, script, tags
+from allie.core.conf import settings
 from allie.core.conf.settings import Settings
-from allie.core.names import forbidden_paths, tags
 from allie.machine.programs import signals
 from tests.docs.pages import DOCS, MAN, TOP, anchors, links, pages, sessions
 

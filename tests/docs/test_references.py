@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.core.names import tags
+from allie.core import tags
 from tests.docs.pages import DOCS, TOP, headings
 from tests.test_structure import WINGS
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from allie.core import facts
 from allie.core.errors import SettingsError
-from allie.core.names import facts
-from allie.core.names.facts import (
+from allie.core.facts import (
     Facts,
     OsRelease,
     classes_of,

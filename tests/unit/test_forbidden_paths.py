@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from allie.core.names import forbidden_paths
+from allie.core import forbidden_paths
 
 
 @pytest.mark.parametrize(

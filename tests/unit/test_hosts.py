@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from allie.core.names import globs, hosts
+from allie.core import globs, hosts
 
 PC07 = ("pc07", "pc07.example.org")
 

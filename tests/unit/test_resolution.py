@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.core.change.resolution import Entry, Listed, Overlay, Problem, Resolution, resolve
-from allie.core.names.facts import Facts
+from allie.core.facts import Facts
 
 PC07 = Facts(host="pc07", classes=("lab", "vm"), image="debian12", virt="kvm", version="12")
 

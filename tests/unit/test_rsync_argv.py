@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from allie.core import leavings
 from allie.core.errors import AllieError, NoRoom, StateError, StoreError, Unreachable
-from allie.core.names import leavings
 from allie.machine.programs import process
 from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import AWAY, FULL, MUCH, Cut

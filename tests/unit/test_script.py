@@ -13,7 +13,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from allie.core.conf.script import (
+from allie.core import globs
+from allie.core.script import (
     DEFAULT_TIMEOUT,
     FUTURE,
     Done,
@@ -26,7 +27,6 @@ from allie.core.conf.script import (
     state_after,
     wants,
 )
-from allie.core.names import globs
 
 DIGEST, OTHER = "0123456789abcdef" * 4, "f" * 64
 HOUR, DAY = 3600, 86400

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from allie.core import forbidden_paths
 from allie.core.change import staying
 from allie.core.change.ledger import DIRECTORY, Ledger, Placed
 from allie.core.change.present import Present
 from allie.core.change.resolution import Entry
-from allie.core.names import forbidden_paths
 
 
 def placed(overlay: str, content: str = "f:x") -> Placed:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core.names import tags
-from allie.core.names.facts import Facts
-from allie.core.names.tags import DEFAULT_RANK, NO_TAG, Condition, Tag
+from allie.core import tags
+from allie.core.facts import Facts
+from allie.core.tags import DEFAULT_RANK, NO_TAG, Condition, Tag
 
 PC07 = Facts(
     host="pc07",

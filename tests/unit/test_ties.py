@@ -6,9 +6,9 @@ from itertools import combinations, product
 
 import pytest
 
-from allie.core.names import tags
-from allie.core.names.facts import Facts
-from allie.core.names.tags import Tag
+from allie.core import tags
+from allie.core.facts import Facts
+from allie.core.tags import Tag
 from allie.server import lint
 
 # What tags may say, and systems that differ in all of it; of one distribution alone

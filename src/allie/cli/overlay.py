@@ -14,7 +14,7 @@ from allie.cli.options import ArgumentParser, Namespace
 from allie.cli.store import add_store
 from allie.cli.why import explain
 from allie.core.errors import ATTENTION, DONE, UsageError, did_you_mean
-from allie.core.names.facts import Facts
+from allie.core.facts import Facts
 from allie.core.stubs import KIT
 from allie.machine import console
 from allie.server import lint, lint_settings, overlays, store

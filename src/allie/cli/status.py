@@ -9,8 +9,8 @@ from allie.cli.options import Namespace
 from allie.client.state import records
 from allie.client.tick import report_text, whole_tick
 from allie.core.change.report import Report
-from allie.core.conf.script import Verdict
 from allie.core.errors import ATTENTION, DONE
+from allie.core.script import Verdict
 from allie.machine.files import lock
 
 add_arguments = options.add_view

@@ -2,8 +2,8 @@
 
     names and files of an overlay → findings
 
-What a PC reads is read here by the same parsers (`core.names.tags`, `core.names.hosts`,
-`core.conf.script`, and, in `server.lint_settings`, `core.conf.settings` and `core.names.facts`):
+What a PC reads is read here by the same parsers (`core.tags`, `core.hosts`,
+`core.script`, and, in `server.lint_settings`, `core.conf.settings` and `core.facts`):
 what is fine here is taken there.
 """
 
@@ -15,12 +15,10 @@ import re
 import stat
 from collections.abc import Sequence
 
-from allie.core import stubs, system
+from allie.core import forbidden_paths, globs, hosts, leavings, script, stubs, system, tags
 from allie.core.change import resolution
 from allie.core.change.resolution import Listed, Overlay
-from allie.core.conf import script
 from allie.core.errors import PathRefused
-from allie.core.names import forbidden_paths, globs, hosts, leavings, tags
 from allie.machine.roots import paths, within
 from allie.server import lint_settings, overlays
 from allie.server.lint_settings import Finding, Site

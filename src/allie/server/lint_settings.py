@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 
-from allie.core import system
+from allie.core import facts, hosts, leavings, system, tags
 from allie.core.change.resolution import Listed, Overlay
 from allie.core.conf import settings
 from allie.core.errors import SettingsError
-from allie.core.names import facts, hosts, leavings, tags
 from allie.core.stubs import KIT
 from allie.core.value import Value
 from allie.server import overlays

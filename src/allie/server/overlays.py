@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from allie.core import system
+from allie.core import facts, leavings, system
 from allie.core.change import resolution
 from allie.core.change.resolution import Listed, Overlay, Resolution
-from allie.core.names import facts, leavings
-from allie.core.names.facts import Facts
+from allie.core.facts import Facts
 from allie.machine.files import tree
 from allie.machine.roots import within
 

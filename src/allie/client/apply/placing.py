@@ -23,7 +23,7 @@ from allie.core.change.intent import Step
 from allie.core.change.ledger import DIRECTORY, inode_of
 from allie.core.change.present import Offer
 from allie.core.errors import PathRefused, StateError
-from allie.core.names.tags import SIGN
+from allie.core.tags import SIGN
 from allie.core.value import Value
 from allie.machine.files import atomic, selinux, tree
 from allie.machine.roots import clone, paths

@@ -16,10 +16,10 @@ import stat
 from collections.abc import Iterable
 
 from allie.client.mirror.generation import Changes, Generation
+from allie.core import tags
 from allie.core.change.ledger import DIRECTORY, NOTHING, Ledger, Placed, inode_of
 from allie.core.change.resolution import Entry, Problem, Resolution
 from allie.core.errors import PathRefused
-from allie.core.names import tags
 from allie.core.system import System
 from allie.machine.files import tree
 from allie.machine.mounts import user_mounts

@@ -16,11 +16,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from allie.client.state import conf_scripts, done_files, records
+from allie.core import script, tags
 from allie.core.change.intent import Step
-from allie.core.conf import script
-from allie.core.conf.script import Headers
 from allie.core.errors import PathRefused, StateError
-from allie.core.names import tags
+from allie.core.script import Headers
 from allie.core.system import System
 from allie.machine import console
 from allie.machine.files import atomic, tree

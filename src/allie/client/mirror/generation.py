@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from allie.client.state import records
+from allie.core import tags
 from allie.core.change import resolution
 from allie.core.change.resolution import CONSENT, Entry, Listed, Overlay, Resolution
 from allie.core.errors import StateError
-from allie.core.names import tags
-from allie.core.names.facts import Facts
+from allie.core.facts import Facts
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.files import atomic, tree

@@ -6,11 +6,10 @@ import os
 
 from allie.client.mirror import generation as generations
 from allie.client.mirror.generation import Generation
-from allie.core import system
+from allie.core import facts, hosts, system
 from allie.core.conf.settings import Settings
 from allie.core.errors import SettingsError, StateError
-from allie.core.names import facts, hosts
-from allie.core.names.facts import Facts
+from allie.core.facts import Facts
 from allie.core.system import System
 from allie.machine.files import atomic
 from allie.machine.programs import process

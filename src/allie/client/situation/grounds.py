@@ -9,13 +9,12 @@ from allie.client.mirror import generation as generations
 from allie.client.mirror.generation import Generation
 from allie.client.situation import gather_facts, settings_in_force
 from allie.client.state import records
-from allie.core import system
+from allie.core import facts, system
 from allie.core.change.resolution import Entry, Problem, Resolution
 from allie.core.conf import settings as configuration
 from allie.core.conf.settings import Settings
 from allie.core.errors import SettingsError, StoreError
-from allie.core.names import facts
-from allie.core.names.facts import Facts
+from allie.core.facts import Facts
 from allie.core.system import System
 from allie.core.value import Value
 

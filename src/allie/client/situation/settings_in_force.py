@@ -30,7 +30,7 @@ from allie.core.change.resolution import CONSENT
 from allie.core.conf import settings as configuration
 from allie.core.conf.settings import Settings
 from allie.core.errors import SettingsError, StateError, StoreError
-from allie.core.names.facts import Facts
+from allie.core.facts import Facts
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.files import atomic, tree

@@ -10,8 +10,8 @@ from contextlib import suppress
 
 from allie.client.state.conf_scripts import Script
 from allie.core import digest
-from allie.core.conf.script import Done, Headers, Verdict
 from allie.core.errors import StateError
+from allie.core.script import Done, Headers, Verdict
 from allie.core.system import System
 from allie.machine.files import atomic
 

@@ -21,14 +21,7 @@ from allie.client.situation.other_systems import IMAGE, READY, TICK, Note
 from allie.client.systems import early_overlays, fence, own_files, record
 from allie.client.tick import kit, timer
 from allie.core.conf.settings import Declared, Settings
-from allie.core.errors import (
-    DiskFull,
-    NoRoom,
-    SettingsError,
-    StateError,
-    StoreError,
-    Unreachable,
-)
+from allie.core.errors import DiskFull, NoRoom, SettingsError, StateError, StoreError, Unreachable
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.disk import tree_copies

@@ -12,7 +12,7 @@ from allie.client.situation import gather_facts, settings_in_force
 from allie.client.state import records
 from allie.core.change.report import Applied, Contact, Report
 from allie.core.errors import AllieError, StateError
-from allie.core.names.facts import Facts
+from allie.core.facts import Facts
 from allie.core.system import System
 from allie.machine.files import atomic
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from allie.client.state.conf_scripts import Script
-from allie.core.conf import script as rules
+from allie.core import script as rules
 from allie.core.errors import StateError
 from allie.core.system import System
 from allie.core.value import Value

@@ -21,11 +21,11 @@ from allie.client.state.conf_scripts import Script
 from allie.client.tick import part, reporting, script_process
 from allie.client.tick.script_process import Ended
 from allie.core import digest, stubs
+from allie.core import script as rules
 from allie.core.change.report import Report
-from allie.core.conf import script as rules
-from allie.core.conf.script import Headers, Verdict
 from allie.core.errors import AllieError, StateError, UsageError, did_you_mean
-from allie.core.names.facts import Facts
+from allie.core.facts import Facts
+from allie.core.script import Headers, Verdict
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.files import lock

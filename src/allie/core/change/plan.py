@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from allie.core import forbidden_paths
 from allie.core.change import staying
 from allie.core.change.ledger import DIRECTORY, NOTHING, UNKNOWN, Placed, inode_of
 from allie.core.change.present import Offer, Present, Standing
 from allie.core.change.resolution import Entry, Problem
-from allie.core.names import forbidden_paths
 from allie.core.value import Value
 
 # verbs

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from allie.core.names import forbidden_paths, tags
-from allie.core.names.facts import Facts
+from allie.core import forbidden_paths, tags
+from allie.core.facts import Facts
 from allie.core.value import Value
 
 # Empty files at an overlay's top, by which somebody says that something is meant; never placed

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from allie.core import stubs
+from allie.core import forbidden_paths, stubs
 from allie.core.change.ledger import DIRECTORY, PARTS, Placed
 from allie.core.change.present import Present
 from allie.core.change.resolution import CONSENT, Entry, Problem
-from allie.core.names import forbidden_paths
 
 _MANY = 10  # files; no more than this are withdrawn without asking
 _NO_KIT = (

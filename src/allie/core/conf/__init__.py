@@ -1,1 +1,1 @@
-"""What is written for a PC to read: allie.conf, and the headers of conf scripts."""
+"""allie.conf: what it says, how ALLiE writes it, and where the systems of a PC are by it."""

@@ -12,8 +12,8 @@ import os
 import re
 from collections.abc import Sequence
 
+from allie.core import leavings
 from allie.core.errors import PROTECTED, NoRoom, StateError, StoreError, Unreachable
-from allie.core.names import leavings
 from allie.core.value import Value
 from allie.machine.files import atomic
 from allie.machine.programs import process

@@ -6,9 +6,9 @@ import configparser
 import glob
 import os
 
+from allie.core import facts
 from allie.core.conf import settings
 from allie.core.errors import PathRefused, UsageError, did_you_mean
-from allie.core.names import facts
 from allie.core.value import Value
 from allie.machine.files import atomic, tree
 from allie.machine.roots import kernels, paths, within

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from allie.core.names import globs
+from allie.core import globs
 from allie.core.value import Value
 
 NAME = re.compile(r"[0-9][0-9][A-Za-z0-9._-]*")

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import re
 
-from allie.core.names import globs, hosts
-from allie.core.names.facts import Facts
+from allie.core import globs, hosts
+from allie.core.facts import Facts
 from allie.core.value import Value
 
 SIGN = "##"

@@ -7,9 +7,9 @@ are whole systems, and are copied with all that they have.
 
 from __future__ import annotations
 
-from allie.core.names import globs
+from allie.core import globs
 
-# Names of files or directories, as globs that rsync and `core.names.globs` read alike. Each is
+# Names of files or directories, as globs that rsync and `core.globs` read alike. Each is
 # compared with every name of every overlay at every fetch, so the list is short.
 PATTERNS = (
     ".git .hg .svn .bzr CVS .gitkeep"  # version control

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
+from allie.core import hosts
 from allie.core.errors import SettingsError
-from allie.core.names import hosts
 from allie.core.value import Value
 
 _CLASS = r"[A-Za-z0-9][A-Za-z0-9._-]*"
