@@ -202,8 +202,8 @@ def remove(path: str) -> None:
             name = error.filename[len(path) + 1 :]
             number = error.errno or 0
             number = {errno.EXDEV: errno.EBUSY}.get(number, number)  # a mount in it
-            words = os.strerror(number)
-            raise OSError(number, f"{name} in it: {words}" if name else words, path)
+            words = f"{name} in it: {error.strerror}" if name else error.strerror
+            raise OSError(number, words, path)
 
 
 def _open_below(directory: int, name: str) -> int:
