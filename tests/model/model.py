@@ -35,8 +35,9 @@ def ticked(state: State, winner: Any, package: str | None = None) -> State:
     if winner is None:
         assert mine
         ours = stands in (mine.placed, None)
-        is_packages = stands and stands[:2] == ("f", package)  # it would stand there without us
-        return (mine.pristine if ours and not is_packages else stands), None
+        if stands and stands[:2] == ("f", package) and not mine.pristine:
+            return stands, None  # a package's file, which would stand there without us
+        return (mine.pristine if ours else stands), None
     flag, node = winner
     if mine and stands != mine.placed and stands and stands[:2] == ("f", package):
         mine = mine._replace(pristine=stands)  # the package's newer file: superseded

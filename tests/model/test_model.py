@@ -92,7 +92,12 @@ def _put(node: Node, tag: str = "", overlay: str = "one", path: str = PATH) -> D
             ("wipe", "etc/sub"),
             ("withdraw", "one", 0),
         ],
-        [_put(A), TICK, ("package", PATH, "A", True), ("withdraw", "one", 0)],
+        [
+            _put(A, path="etc/sub/b"),
+            TICK,
+            ("package", "etc/sub/b", "A", True),
+            ("withdraw", "one", 0),
+        ],
         # Killed before anything came, and then the store is away.
         [_put(A), ("kill", 9, "caller"), ("misset",), TICK],
         # Before the first tick there is no state directory.

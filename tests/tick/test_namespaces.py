@@ -189,7 +189,7 @@ def test_the_root_is_all_that_there_is(pc: TickPC) -> None:
 
 def _argv(folder: Path) -> str:
     try:
-        return (folder / "cmdline").read_bytes().decode().replace("\0", " ").strip()
+        return (folder / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").strip()
     except OSError:
         return ""
 

@@ -52,10 +52,10 @@ def note(here: System, script: Script, verdict: Verdict, headers: Headers, began
             os.makedirs(here.done, 0o700, exist_ok=True)
         except OSError as error:
             raise StateError(f"cannot make {here.done}: {error.strerror}") from error
-        atomic.sync_filesystem(here.root)  # or a power cut leaves it satisfied, and its work undone
-        atomic.write(path, digest.of(script.content) + "\n", temporary=f"{here.done}/{HALF}")
         with suppress(OSError):  # a script's name may leave no room for more
             atomic.remove(cause_path(here, script.name))
+        atomic.sync_filesystem(here.root)  # or a power cut leaves it satisfied, and its work undone
+        atomic.write(path, digest.of(script.content) + "\n", temporary=f"{here.done}/{HALF}")
         if headers.every:
             os.utime(path, (began, began))
     elif verdict.state != "satisfied":
