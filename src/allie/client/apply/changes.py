@@ -27,8 +27,8 @@ from allie.core.errors import PathRefused
 from allie.core.system import System
 from allie.machine.files import atomic, tree
 from allie.machine.programs import process
+from allie.machine.roots import open_system
 
-_SYSTEMD_RUNS = "/run/systemd/system"  # there while systemd is, see sd_booted(3)
 _TRIAL = 20.0  # seconds for a new client's selfcheck, which takes less than one
 _TRIAL_OUTPUT = 65536  # bytes; it prints one line
 
@@ -159,7 +159,7 @@ def _reload_units(here: System, placed: list[str]) -> None:
     If it does not, it says so itself in `systemctl status`, and reads them at the next boot.
     """
     ours = {f"{stubs.UNITS}/{name}" for name in (*stubs.TIMERS, stubs.SERVICE)}
-    if here.is_base and not ours.isdisjoint(placed) and os.path.isdir(_SYSTEMD_RUNS):
+    if not ours.isdisjoint(placed) and open_system.runs_systemd(here):
         process.run(["systemctl", "daemon-reload"])
 
 

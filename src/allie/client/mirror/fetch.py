@@ -145,12 +145,11 @@ def _ask(pull: _Pull) -> Answer | None:
     gone: list[str] = []
     links = False
     able = pull.able.plain if pull.routine else pull.able
-    for wanted, into in _sources(pull):
-        argv = rsync.ask(able, pull.options, wanted, into.format(before.path))
+    for wanted, below in _sources(pull):
+        argv = rsync.ask(able, pull.options, wanted, before.path + below)
         done = _run(argv, pull, only_reads=True)
         answer = rsync.parse_answer(done.out)
-        above = into.format("")[1:]
-        above += "/" * bool(above)
+        above = below and f"{below[1:]}/"
         changed += [above + name for name in answer.changed]
         gone += [above + name for name in answer.gone]
         links = links or answer.links or bool(done.cut)
@@ -165,10 +164,10 @@ def _fetch_whole(pull: _Pull, part: str, trees: list[str]) -> None:
     """
     words, show = _progress(pull)
     words += [rsync.BY_CONTENT] * bool(pull.settings.ring and trees)
-    for wanted, into in _sources(pull):
-        target = into.format(part)
+    for wanted, below in _sources(pull):
+        target = part + below
         os.makedirs(target, 0o700, exist_ok=True)
-        links = [into.format(each) for each in trees]
+        links = [each + below for each in trees]
         argv = rsync.fetch(pull.able, pull.options + words, wanted, target, links)
         _run(argv, pull, show=show, disk=pull.here.mirror)
 
@@ -179,9 +178,7 @@ def _fetch_change(pull: _Pull, asked: Answer, part: str, trees: list[str]) -> No
     gone = {"", *asked.gone}
     names = [name for name in dict.fromkeys([*asked.changed, *emptier]) if name not in gone]
     words, show = _progress(pull)
-    words += [
-        rsync.BY_CONTENT
-    ]  # else our old file of the same size and time would pass for the new one
+    words += [rsync.BY_CONTENT]  # else our old file, of the same size and time, passes for the new
     top = rsync.sources(pull.store, ["overlays"])[0]
     argv = rsync.fetch_some(pull.able, pull.options + words, top, part, trees)
     _run(argv, pull, show=show, names=rsync.names(names), disk=pull.here.mirror)
@@ -192,15 +189,15 @@ def _progress(pull: _Pull) -> tuple[list[str], Callable[[bytes], None] | None]:
 
 
 def _sources(pull: _Pull) -> list[tuple[list[str], str]]:
-    """The rsync calls that bring all overlays: (sources, pattern of the target directory).
+    """The rsync calls that bring all overlays: (sources, where below a tree they go: "", "/NAME").
 
     All working trees come in one call; a ring's target differs from its name, so each has its own.
     """
     paths = {name: stores.overlay_path(pull.settings, name) for name in pull.settings.overlays}
     together = [path for path in paths.values() if not path.endswith("/")]
-    calls = [(rsync.sources(pull.store, together), "{}")] if together else []
+    calls = [(rsync.sources(pull.store, together), "")] if together else []
     return calls + [
-        (rsync.sources(pull.store, [path]), "{}/" + name)
+        (rsync.sources(pull.store, [path]), f"/{name}")
         for name, path in paths.items()
         if path.endswith("/")
     ]

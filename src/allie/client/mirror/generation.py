@@ -1,9 +1,8 @@
 """Generations: complete copies of all overlays of one tick, in mirror/<number>/.
 
 A tick applies none but a complete one. Where little changed, the change is moved into the one in
-force, under the lock, and finished after a kill (`incremental`).
-Settings and classes are read from it and not from the root, so that one tick is enough for them to
-take effect.
+force, under the lock, and finished after a kill (`incremental`). Settings and classes are read from
+it and not from the root, so that one tick is enough for them to take effect.
 
 docs/internals/rules.md, "A mirror may be a mixture" and "Two parts, two transactions".
 """

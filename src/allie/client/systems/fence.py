@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from allie.client.situation import other_systems
+from allie.core import stubs
 from allie.core.conf.settings import Declared
 from allie.core.errors import Busy, StateError
 from allie.core.system import System
@@ -35,7 +36,6 @@ _BESIDE = ("part", "copy", "other", "away", "gone")
 _PLAIN = "/._+@:-"  # beside letters and digits, what is special to neither systemd nor a shell
 _OPTIONS = NOSUID | NODEV
 _PATIENCE = 60.0  # seconds; what another one does takes parts of one
-_UNITS = "etc/systemd/system"
 _UNIT = """\
 # Written by ALLiE: see "Who may do what" in its reference of systems.
 [Unit]
@@ -226,7 +226,7 @@ def _at_boot(base: System, place: str) -> None:
         _write(unit, _UNIT.format(place=below, condition=condition, bind=bind), 0o644)
         os.makedirs(os.path.dirname(link), exist_ok=True)
         if not os.path.lexists(link):
-            os.symlink(f"/{_UNITS}/{os.path.basename(unit)}", link)
+            os.symlink(f"/{stubs.UNITS}/{os.path.basename(unit)}", link)
     elif os.path.isdir(os.path.dirname(level)):
         bind = f"mount -o bind {below} {below} && " * binds
         _write(script, _OPENRC.format(place=below, bind=bind), 0o755)
@@ -239,7 +239,7 @@ def _files(base: System, place: str) -> tuple[str, str, str, str]:
     inside = paths.Inside(base.root)
     below = _below(base, place).strip("/")
     name = "allie-fence-" + "".join(each if each.isalnum() else "-" for each in below)
-    units, etc = (inside.prefix + inside.directory(each).real for each in (_UNITS, "etc"))
+    units, etc = (inside.prefix + inside.directory(each).real for each in (stubs.UNITS, "etc"))
     return (
         f"{units}/{name}.service",
         f"{units}/sysinit.target.wants/{name}.service",

@@ -181,7 +181,7 @@ def _launch(
     base: System, unit: str, words: list[str], work: Callable[[], int], *, idle: bool = False
 ) -> None:
     """Have something done that outlives us: by systemd where it runs, else by a process."""
-    if base.is_base and os.path.isdir("/run/systemd/system"):
+    if open_system.runs_systemd(base):
         low = ["-p", "Nice=19", "-p", "IOSchedulingClass=idle"] if idle else ["-p", "Nice=10"]
         argv = ["systemd-run", f"--unit={unit}", "--collect", "--quiet", *low]
         argv += ["-p", "SuccessExitStatus=1 75 143", f"/{system.ARCHIVE}", *words]

@@ -13,9 +13,8 @@ from allie.core.stubs import TIMERS, UNITS
 from allie.core.system import System
 from allie.machine.files import atomic
 from allie.machine.programs import process
-from allie.machine.roots import paths
+from allie.machine.roots import open_system, paths
 
-_RUNNING = "/run/systemd/system"  # there while systemd is, see sd_booted(3)
 _CRON = """\
 # Written by `allie join`: ALLiE's tick, at boot and hourly at a minute of this host's own.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -37,7 +36,7 @@ def install(here: System, host: str) -> str:
     inside = paths.Inside(here.root)
     if _has(inside, "usr/lib/systemd/systemd", "lib/systemd/systemd"):
         _link_units(inside)
-        if here.is_base and os.path.isdir(_RUNNING):
+        if open_system.runs_systemd(here):
             process.run(["systemctl", "daemon-reload"], check=True)
             # The boot's own would elapse at once, and get in the way of the tick that follows.
             process.run(["systemctl", "start", TIMERS[0]], check=True)

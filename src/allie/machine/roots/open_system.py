@@ -55,3 +55,8 @@ def need_name(here: System) -> str:
 def how_to_join(here: System) -> str:
     """The command by which a system comes to follow a store."""
     return f"allie join rsync://server{'' if here.is_base else f' --root {here.root}'}"
+
+
+def runs_systemd(here: System) -> bool:
+    """Whether this is the running system, and systemd runs it (sd_booted(3))."""
+    return here.is_base and os.path.isdir("/run/systemd/system")
