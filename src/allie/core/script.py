@@ -142,9 +142,14 @@ def due(headers: Headers, digest: str, done: Done | None, now: float) -> Due:
         return Due(False, "satisfied")
     if done.mtime > now + FUTURE:
         return Due(True, "its done-file lies in the future: the clock went back")
-    if now - done.mtime >= headers.every - min(headers.every * _EARLY, _EARLIEST):
+    if now >= due_at(headers.every, done):
         return Due(True, f"its time has come again (every {span_text(headers.every)})")
     return Due(False, f"satisfied; due again in {span_text(done.mtime + headers.every - now)}")
+
+
+def due_at(every: int, done: Done) -> float:
+    """When a script that is to run so often is due again, in seconds since the epoch."""
+    return done.mtime + every - min(every * _EARLY, _EARLIEST)
 
 
 def state_after(code: int) -> str:

@@ -23,7 +23,7 @@ python=/usr/bin/python3
     echo "allie: needs Python 3.9 or newer: install the package python3" >&2
     exit 2
 }}
-exec "$python" {stubs.START} "$0" "$@"
+exec "$python" {stubs.BEGIN} "$0" "$@"
 """.encode()
 _MAIN = b"from start import main\nmain()\n"  # for `python3 ARCHIVE`
 # The end of start.py, after the text of machine/code/cache.py: only that can load the rest.

@@ -8,21 +8,33 @@ So where a part ended with nothing to do, all those paths are noted with what ls
 directory and symlink on the way to them included. While all is the same, there is nothing to do.
 
 A note is a cache: whatever is odd about it means "look". The weekly tick that compares all by
-content does not ask it, nor do `plan` and `why`.
+content does not ask it, nor do `plan` and `why`. A quick tick reads the same notes.
 """
 
 from __future__ import annotations
 
+import os
 import time
 
 import allie
-from allie.core.change.ledger import NOTHING, ctime_of
+from allie.client.state import quick_tick
+from allie.client.state.quick_tick import DIRECTORY, NEITHER, NOTHING
+from allie.core.change import ledger as ledgers
+from allie.core.change.ledger import ctime_of
 from allie.core.change.present import Present
+from allie.core.errors import spoken
 from allie.core.system import System
+from allie.core.value import TYPE_CHECKING
 from allie.machine.files import atomic, tree
 from allie.machine.mounts import user_mounts
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from allie.client.state.quick_tick import Stood
+
 FRESH = 20_000_000  # ns; a change within the clock's grain of our look would go unseen
+_WORDS = {ledgers.NOTHING: NOTHING, ledgers.DIRECTORY: DIRECTORY, tree.NEITHER: NEITHER}
 
 
 def name_of(here: System, part: str, known: object) -> str:
@@ -30,62 +42,75 @@ def name_of(here: System, part: str, known: object) -> str:
 
     known: the grounds (`situation.grounds`); any value whose repr tells them apart.
     """
-    return repr((allie.__version__, allie.__file__, here, part, _lstat(here.ledger), known))
+    ledger = tree.status(here.ledger)
+    books = tree.seen_of(ledger) if ledger else ""
+    return spoken(repr((allie.__version__, allie.__file__, here, part, books, known)))
 
 
 def note(here: System, part: str, known: object, present: Present) -> None:
     """Note what a part looked at that ended with nothing to do."""
     stood = dict(present.met)
-    newest = max((ctime_of(each) for each in stood.values() if _is_whole(each)), default=0)
+    newest = max((ctime_of(each) for each in stood.values() if len(each) > 1), default=0)
     if present.standing or newest > time.time_ns() - FRESH:
         return
     for real in present.mine:
         old = present.ledger.entries.get(real)
-        if old and not _is_whole(stood.get(real, "")):  # then it is the ledger that vouches for it
-            stood[real] = old.seen or NOTHING
-    fields = [name_of(here, part, known), str(len(stood)), *stood, *stood.values()]
-    atomic.write(_path(here, part), "\0".join(fields), 0o600, durable=False)
+        if old and len(stood.get(real, "")) < 2:  # then it is the ledger that vouches for it
+            stood[real] = old.seen or ledgers.NOTHING
+    write(here, part, name_of(here, part, known), tuple(stood), tuple(map(_told, stood.values())))
+
+
+def write(
+    here: System, part: str, name: str, paths: tuple[str, ...], stood: tuple[Stood, ...]
+) -> None:
+    """Write a note."""
+    os.makedirs(f"{here.state}/quick", 0o700, exist_ok=True)
+    text = quick_tick.pack({"name": name, "paths": paths, "stood": stood})
+    atomic.write(_path(here, part), text, 0o600, durable=False)
 
 
 def carry_over(here: System, part: str, name: str, known: object) -> None:
     """Rename a note for other grounds, which were found to make no difference to the part."""
-    stood, _, rest = (atomic.read(_path(here, part)) or "").partition("\0")
-    if stood == name:
-        name = name_of(here, part, known)
-        atomic.write(_path(here, part), f"{name}\0{rest}", 0o600, durable=False)
+    found = _read(here, part)
+    if found.get("name") == name:
+        write(here, part, name_of(here, part, known), found["paths"], found["stood"])
 
 
 def holds(here: System, part: str, known: object) -> bool:
     """Whether there is a note on these grounds, and everything stands as it did then."""
-    name, _, rest = (atomic.read(_path(here, part)) or "").partition("\0")
-    if name != name_of(here, part, known):
+    found = _read(here, part)
+    if found.get("name") != name_of(here, part, known):
         return False
-    count, *fields = rest.split("\0")
-    paths, stood = fields[: len(fields) // 2], fields[len(fields) // 2 :]
-    if count != str(len(paths)) or len(paths) != len(stood):
-        return False  # cut short by a power failure
-    closed = user_mounts.closed_in(here.root)
-    if closed.any_of(paths):
+    if user_mounts.closed_in(here.root).any_of(found["paths"]):
         return False  # not even an lstat may cross what a user has mounted, or what is silent
     prefix = "/" if here.root == "/" else here.root + "/"
-    return all(_lstat(prefix + path, was) == was for path, was in zip(paths, stood))
+    return quick_tick.all_stand(prefix, found["paths"], found["stood"])
 
 
-def _lstat(path: str, was: str = "") -> str:
-    """What lstat says of a path; as much of it as `was` has, if that is given."""
+def is_noted(here: System, part: str, known: object) -> int:
+    """What tells the note of a part on these grounds from any other; 0 if there is none."""
     try:
-        st = tree.status(path)
-    except OSError:
-        return ""  # no note says this, so it counts as changed
-    if st is None:
-        return tree.NEITHER if was == tree.NEITHER else NOTHING
-    return tree.seen_of(st) if _is_whole(was) or not was else tree.way_of(st)
+        found, check = quick_tick.read(_path(here, part))
+    except (OSError, ValueError):
+        return 0
+    return check if found["name"] == name_of(here, part, known) else 0
 
 
-def _is_whole(stood: str) -> bool:
-    """Whether a note has all that lstat said, and not one word of it."""
-    return len(stood) > 1
+def _read(here: System, part: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = quick_tick.read(_path(here, part))[0]
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _told(seen: str) -> Stood:
+    """What stood at a path, in the words of the quick tick."""
+    if len(seen) < 2:
+        return _WORDS.get(seen, "")  # "" stands nowhere, so it always counts as changed
+    inode, ctime, size, mtime, mode, *owners = seen.split()
+    return (int(inode), int(ctime), int(size), int(mtime), int(mode, 8), *map(int, owners))
 
 
 def _path(here: System, part: str) -> str:
-    return f"{here.state}/glance-{part}"
+    return f"{here.state}/quick/{part}"

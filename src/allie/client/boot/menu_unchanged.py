@@ -32,12 +32,23 @@ def write(here: System, settings: Settings) -> None:
     atomic.write(_path(here), _known(here, settings), 0o600, durable=False)
 
 
+def follows(here: System) -> list[str]:
+    """The paths that this follows from, beside the settings."""
+    noted = [_path(here), here.at("etc/machine-id"), *_places(here)] if concerns(here) else []
+    return [_DEVICE, *noted]
+
+
 def _known(here: System, settings: Settings) -> str:
+    return repr((settings.system, settings.root, *map(_seen, _places(here))))
+
+
+def _places(here: System) -> list[str]:
+    """Where machine.roots.kernels looks."""
     machine = (atomic.read(here.at("etc/machine-id")) or "").strip()
-    # Where machine.roots.kernels looks
-    places = ("boot", f"boot/{machine}", "usr/lib/modules", "etc/kernel/cmdline")
-    seen = [_seen(here.at(path)) for path in places]
-    return repr((settings.system, settings.root, *seen))
+    return [
+        here.at(path)
+        for path in ("boot", f"boot/{machine}", "usr/lib/modules", "etc/kernel/cmdline")
+    ]
 
 
 def _seen(path: str) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Got = TypeVar("Got")
 
 _NO_STORE = "`allie store init`, on the server, makes one; is its address right?"
-_PATIENCE = 5  # times `stall`: for a listing, or a few small files
+PATIENCE = 5  # times `stall`: for a listing, or a few small files
 
 
 def first_that_answers(settings: Settings, work: Callable[[str], Got]) -> Got:
@@ -57,7 +57,7 @@ def overlay_path(settings: Settings, overlay: str) -> str:
 
 def bounds(stall: int, disk: str = "") -> Bounds:
     """What a listing, or a few small files, may take. disk: where the files go, if any come."""
-    return Bounds(stall, time.monotonic() + stall * _PATIENCE, disk)
+    return Bounds(stall, time.monotonic() + stall * PATIENCE, disk)
 
 
 def overlays_of(

@@ -7,6 +7,7 @@ import os
 import time
 from contextlib import suppress
 
+from allie.client.state import quick_tick
 from allie.core.change import ledger as ledgers
 from allie.core.change import report as reports
 from allie.core.change.ledger import Ledger
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _HISTORY_BYTES = 2_000_000  # history is cut to half of this when it grows beyond
 _TICK = "ALLIE_TICK"
 _DIGITS = 15  # of a tick's number; more are no number that was counted
-_ROOM, _FILES = 1 << 20, 16  # bytes and files that a tick's own books may need
+ROOM, FILES = 1 << 20, 16  # bytes and files that a tick's own books may need
 
 
 class Pause(Value):
@@ -74,14 +75,27 @@ def last_tick(system: System) -> int:
     if counted is None:
         reported = last_report(system)
         counted = reported.tick if reported else 0
-    return max([counted, *kept_ticks(system)])
+    quick = _since_whole_tick(system)
+    return max([counted, quick[0] if quick else 0, *kept_ticks(system)])
 
 
 def next_tick(system: System) -> int:
-    """Begin a tick: its number. Raises StateError where the disk takes no write."""
+    """Begin a whole tick: its number. Raises StateError where the disk takes no write.
+
+    What quick ticks have noted since the last one counts no more from now on, and so is kept.
+    """
     number = last_tick(system) + 1
+    if _since_whole_tick(system):
+        save_contact(system, contact(system))
     atomic.write(f"{system.state}/tick", f"{number}\n", durable=False)
     return number
+
+
+def _since_whole_tick(system: System) -> tuple[int, float, float, float] | None:
+    """What the last quick tick has noted, if it came after the last whole one."""
+    last = quick_tick.read_last(system.state)
+    whole = _number((atomic.read(f"{system.state}/tick") or "").strip())
+    return last if last and last[0] > (whole or 0) else None
 
 
 def kept_ticks(system: System) -> list[int]:
@@ -111,10 +125,7 @@ def need_room(system: System) -> None:
                 f"{place} cannot be written: nothing was begun",
                 "a read-only disk? or immutable (chattr -i)?",
             )
-        disk = os.statvfs(place)
-        # A file system that does not count says 0 of 0: ramfs, some of FUSE; btrfs of inodes.
-        no_blocks = disk.f_blocks and disk.f_bfree * disk.f_frsize < _ROOM
-        if no_blocks or (disk.f_files and disk.f_ffree < _FILES):
+        if not quick_tick.has_room(place, ROOM, FILES):
             raise StateError(f"the disk under {place} is full: nothing was begun", "make room")
 
 
@@ -129,7 +140,9 @@ def read_json(path: str) -> Any:
 def contact(system: System) -> Contact:
     """How we stand with the store."""
     value = read_json(f"{system.state}/contact")
-    return reports.contact_from_json(value) if isinstance(value, dict) else Contact()
+    found = reports.contact_from_json(value) if isinstance(value, dict) else Contact()
+    quick = _since_whole_tick(system)
+    return found._replace(good=quick[3], answered=quick[3]) if quick else found
 
 
 def save_contact(system: System, value: Contact) -> None:
@@ -191,12 +204,22 @@ def add_to_history(system: System, report: Report) -> None:
 
 def last_report(system: System) -> Report | None:
     """The last tick's report; the one on /run if the disk was full or read-only."""
-    found = [read_json(f"{place}/report") for place in (system.state, system.run)]
+    found = [read_json(f"{place}/report") for place in (system.run, system.state)]
     known = []
     for value in found:
         with suppress(AttributeError, TypeError, ValueError):  # damaged, as by a power failure
             known += [reports.from_json(value)] if isinstance(value, dict) else []
+    quick = quick_tick.read_last(system.state)
+    if known and quick and quick[0] > known[-1].tick > 0:
+        known[-1] = _renewed(known[-1], *quick)
     return max(known, key=lambda report: report.began, default=None)
+
+
+def _renewed(report: Report, number: int, began: float, seconds: float, answered: float) -> Report:
+    """A report after a quick tick, which found that nothing had changed since."""
+    contact = report.contact._replace(good=answered, answered=answered)
+    same = tuple(each._replace(tick=number) for each in report.applied)
+    return report._replace(tick=number, began=began, seconds=seconds, contact=contact, applied=same)
 
 
 def history(system: System) -> list[Report]:

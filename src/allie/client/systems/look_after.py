@@ -79,4 +79,4 @@ def _boots(here: System, settings: Settings) -> bool:
     return True
 
 
-KIT = Kit({**kit.PARTS, "98systems": work}, {"98systems": is_idle})
+KIT = Kit({**kit.PARTS, "98systems": work}, {"98systems": is_idle}, menu_unchanged.follows)

@@ -16,13 +16,13 @@ import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from allie.client.state import conf_scripts, done_files, records
+from allie.client.state import conf_scripts, done_files, quick_tick, records
 from allie.client.state.conf_scripts import Script
-from allie.client.tick import part, reporting, script_process
+from allie.client.tick import part, quick_note, reporting, script_process
 from allie.client.tick.script_process import Ended
 from allie.core import digest, stubs
 from allie.core import script as rules
-from allie.core.change.report import Report
+from allie.core.change.report import Applied, Report
 from allie.core.errors import AllieError, StateError, UsageError, did_you_mean
 from allie.core.facts import Facts
 from allie.core.script import Headers, Verdict
@@ -37,10 +37,14 @@ Idle = Callable[[System], bool]  # whether it would do nothing: then no child is
 
 
 class Kit(Value):
-    """What the stubs of the kit do, by their names; of some, whether there is anything to do."""
+    """What the stubs of the kit do, by their names; of some, whether there is anything to do.
+
+    follows: the paths that this follows from, beside the settings.
+    """
 
     work: Mapping[str, Work]
     idle: Mapping[str, Idle]
+    follows: Callable[[System], list[str]] = lambda _: []
 
 
 _PART_SECONDS = 45 * 60.0  # that a part may take in all: a fetch ends after half an hour
@@ -57,6 +61,7 @@ class _Tick(Value):
     before: dict[str, Verdict]  # the last tick's
     echo: bool
     first: bool
+    spared: int  # the generation in force, if both parts are known to have nothing to do; else 0
 
     @property
     def here(self) -> System:
@@ -82,6 +87,10 @@ def run(
     with OpenPlaces(here, "run-conf") as pins:
         began, since = time.time(), time.monotonic()
         here = pins.here
+        routine = not (names or echo or first)
+        if routine and quick_tick.tick(here.root, here.state, quick_note.client(), os.environ):
+            return records.last_report(here) or reporting.report_of(here, 0, began)
+        spared = _spared(here) if routine else 0
         try:
             records.need_room(here)
             number = records.next_tick(here)
@@ -91,7 +100,7 @@ def run(
         last = records.last_report(here)
         before = {verdict.name: verdict for verdict in last.scripts} if last else {}
         _read_ahead(here)
-        tick = _Tick(pins, number, began, since, kit, before, echo, first)
+        tick = _Tick(pins, number, began, since, kit, before, echo, first, spared)
         verdicts = _named(tick, names) if names else _all_due(tick)
         report = _report(tick, verdicts, tuple(names))
         try:
@@ -99,6 +108,9 @@ def run(
         except StateError as error:
             reporting.elsewhere(tick.here, began, error)
             raise
+        if routine and report.is_quiet and not report.paused:
+            idle = {name for name, is_idle in kit.idle.items() if is_idle(here)}
+            quick_note.write(tick.here, report, idle, kit.follows(here))
         return report
 
 
@@ -108,6 +120,19 @@ def _read_ahead(here: System) -> None:
         reporting.facts(here)
     except AllieError:
         pass  # who needs them will say so
+
+
+def _spared(here: System) -> int:
+    """The generation in force, if a quick tick found that both parts have nothing to do; else 0.
+
+    It may have been begun by the archive's first lines, and have let go of the lock since.
+    """
+    note = quick_tick.spared
+    if not note or not quick_tick.still_on(note):
+        return 0
+    contact = records.contact(here)
+    records.save_contact(here, contact._replace(good=note["answered"], answered=note["answered"]))
+    return contact.generation
 
 
 def survey(here: System) -> list[Verdict]:
@@ -138,6 +163,8 @@ def _all_due(tick: _Tick) -> list[Verdict]:
             work = _kit_work(tick, script)
             verdict = _run(tick, script, headers._replace(every=0) if work else headers, work)
             names = _names(tick.here)
+            if not work:
+                tick = tick._replace(spared=0)  # it may have changed anything
         verdicts.append(verdict)
 
 
@@ -206,10 +233,10 @@ def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Ve
         if work and not (tick.echo or tick.first):
             env[part.ROUTINE] = "1"
         job = None if work is None else (lambda: _in_child(here, env, work))
-        if work and name in tick.kit.idle and tick.kit.idle[name](here):
+        is_part = work is not None and name in stubs.PARTS
+        if tick.spared if is_part else work and _is_idle(tick, name):
             ended = Ended(0, 0.0, "")
         else:
-            is_part = work is not None and name in stubs.PARTS
             ended = script_process.run(
                 here,
                 script,
@@ -232,6 +259,10 @@ def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Ve
     except StateError as error:
         verdict = verdict._replace(state="failing", why=str(error))
     return verdict
+
+
+def _is_idle(tick: _Tick, name: str) -> bool:
+    return name in tick.kit.idle and tick.kit.idle[name](tick.here)
 
 
 def _verdict(tick: _Tick, script: Script, headers: Headers, ended: Ended) -> Verdict:
@@ -303,5 +334,9 @@ def _digest(script: Script) -> str:
 def _report(tick: _Tick, verdicts: list[Verdict], named: tuple[str, ...]) -> Report:
     parts = [records.applied(tick.here, part) for part in stubs.PARTS.values()]
     applied = tuple(each for each in parts if each and (named or each.tick == tick.number))
+    if tick.spared:
+        did = {each.part for each in applied}
+        nothing = (Applied(tick.number, part, tick.spared) for part in stubs.PARTS.values())
+        applied += tuple(each for each in nothing if each.part not in did)
     report = reporting.report_of(tick.here, tick.number, tick.began)
     return report._replace(applied=applied, scripts=tuple(verdicts), named=named)

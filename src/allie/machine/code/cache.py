@@ -16,9 +16,15 @@ import sys
 
 CODE = "/var/lib/allie-code"  # see machine.code.unpack
 HOST = "/run/host"  # where the base is seen inside another system: machine.namespaces.userland
+QUICK = "code-"  # so begin the names of the quick tick's code
 _NOBODY = 65534
 _SIGINT = 2
 MODULES = f"modules.{sys.implementation.cache_tag}"
+
+
+def quick_name(archive: str) -> str:
+    """The file in the state's `quick/` that an archive begins with: see `stubs.BEGIN`."""
+    return f"{QUICK}{mark_of(archive).replace(' ', '-')}"
 
 
 def mark_of(archive: str) -> str:

@@ -22,7 +22,7 @@ from allie.machine.mounts import mount_table
 
 # Kinds that another machine, or a program, answers for
 _SERVED = "afs beegfs ceph cifs coda fuse fuseblk gfs2 lustre ncpfs nfs nfs4 ocfs2 smb3 9p".split()
-_KINDS = tuple(f" - {kind}" for kind in _SERVED)
+KINDS = tuple(f" - {kind}" for kind in _SERVED)
 _SILENT = 10.0  # seconds
 _heard: dict[str, bool] = {}  # by path: whether it answered; a part of a tick asks once
 
@@ -73,7 +73,7 @@ def below(root: str) -> Mounts:
 def closed_in(root: str) -> Closed:
     """The mount points below a root that are not entered; nearly always none."""
     table = _read()
-    return _sort(root, table).closed if any(kind in table for kind in _KINDS) else Closed()
+    return _sort(root, table).closed if any(kind in table for kind in KINDS) else Closed()
 
 
 def mount_of(descriptor: int) -> str:

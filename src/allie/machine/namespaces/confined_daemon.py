@@ -17,7 +17,7 @@ from allie.machine.files import atomic
 from allie.machine.mounts import mount_call, mount_table
 from allie.machine.mounts.mount_call import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REC, REMOUNT
 from allie.machine.programs import process
-from allie.machine.programs.process_groups import Lifeline
+from allie.machine.programs.lifeline import Lifeline
 
 _PDEATHSIG = 1  # linux/prctl.h
 _AT = "/run/allie"  # what is mounted there, in a namespace of the daemon's, becomes its root

@@ -6,7 +6,6 @@ them, too (rsync: generator, receiver, and its ssh).
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import time
@@ -93,51 +92,6 @@ def start_of(pid: int) -> str:
     except OSError:
         return ""
     return "" if fields[0] == b"Z" else fields[19].decode()
-
-
-class Lifeline:
-    """Has the kernel kill a whole process group when we end, however that comes, or when we say so.
-
-    It is a pipe: the group has the one end, we alone have the other. As soon as that is closed, the
-    kernel sends the "input is possible" signal of fcntl(2), for which we choose SIGKILL, to the
-    group. A parent-death signal (prctl(2)) reaches a single process and none that it has forked.
-    """
-
-    def __init__(self) -> None:
-        self.theirs, self._ours = os.pipe()
-
-    def tie(self, group: int) -> None:
-        """From now on they end with us. The group must exist."""
-        fcntl.fcntl(self.theirs, fcntl.F_SETOWN, -group)
-        fcntl.fcntl(self.theirs, fcntl.F_SETSIG, signal.SIGKILL)
-        flags = fcntl.fcntl(self.theirs, fcntl.F_GETFL)
-        fcntl.fcntl(self.theirs, fcntl.F_SETFL, flags | fcntl.FASYNC)
-
-    def tie_ourselves(self) -> None:
-        """In a forked child: end, with our own group, when our parent does."""
-        os.close(self._ours)
-        self.tie(os.getpid())
-        try:
-            os.set_blocking(self.theirs, False)
-            if not os.read(self.theirs, 1):  # nobody has the other end any more
-                os._exit(2)
-        except BlockingIOError:
-            pass
-
-    def forget(self) -> None:
-        """In a forked child: this one is our parent's, and another child's."""
-        os.close(self._ours)
-        os.close(self.theirs)
-
-    def cut(self) -> None:
-        """End whatever is left of the group."""
-        os.close(self._ours)
-        os.close(self.theirs)
-
-    def let_go(self) -> None:
-        """The group may go on without us: a program that puts itself into the background."""
-        fcntl.fcntl(self.theirs, fcntl.F_SETOWN, 0)
-        self.cut()
 
 
 class Watch:

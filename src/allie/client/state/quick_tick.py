@@ -1,0 +1,380 @@
+"""The quick tick: tell for next to nothing that there is nothing to do, as at nearly every tick.
+
+    lock → the note of the last whole tick → clock, host, disk, paths → ask the store → `last`
+
+It knows no rule. A whole tick that had nothing to do notes what that followed from
+(`client.tick.quick_note`); while all of that is the same, there is nothing to do again. What is not
+the same, or cannot be told, is for a whole tick, which goes on from here and uses what was found.
+All that a quick tick changes is the 96 bytes of `last`.
+
+The client archive's first lines run this module and `lifeline` before anything else of ALLiE. So
+it imports only what costs the interpreter nothing: os instead of posix would add a tenth.
+
+docs/internals/rules.md, "A quick tick knows no rule".
+"""
+
+import _signal  # type: ignore[import-not-found]
+import fcntl
+import marshal
+import posix
+import time
+from binascii import crc32
+
+from allie.machine.programs.lifeline import Lifeline
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from typing import Any, NoReturn, Optional, Union
+
+    Stood = Union[tuple[int, ...], str, None]
+    Told = tuple[int, bytes, bytes]
+
+STARTING = "ALLIE_STARTING"  # see cli.startup_mark
+STATE = "\0"  # in a question: the state directory, which each process may know by another path
+# What stood at a path: all that lstat said, as numbers; or the one thing that matters of it
+NOTHING, DIRECTORY, NEITHER = None, "d", "n"  # NEITHER: no directory, no symlink, perhaps nothing
+_LINK = "l"  # of which all is noted
+_BASE = "/var/lib/allie"  # the running system's state
+_MAGIC = b"ALLiE quick note 1\n"
+_MOST = 64 << 20  # bytes of a note; 100,000 paths take 15 MB
+_MUCH = 1 << 16  # bytes of an answer: a longer one is for a whole tick
+_LAST = 96  # bytes of `last`
+_NOWHERE = (2, 20, 36, 40)  # ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP: nothing stands there, or can
+_OPEN = posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
+_RENEWED = (  # what Python or our caller may ignore, and rsync should not
+    _signal.SIGPIPE,
+    _signal.SIGXFSZ,
+    _signal.SIGINT,
+    _signal.SIGTERM,
+    _signal.SIGHUP,
+)
+
+tried = False  # once in a process
+answers: "dict[tuple[str, ...], Told]" = {}  # by question: exit status, output, errors
+spared: "dict[str, Any]" = {}  # the note by which the parts have nothing to do, but a script has
+
+
+def begin(client: str) -> None:
+    """Where the archive begins: a tick of the running system, if it is a quick one; then we end.
+
+    Else this returns, and a whole tick is to follow. client: what tells this code from any other.
+    """
+    if posix.isatty(1) or posix.isatty(2):
+        return  # somebody watches, and wants to be told
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    try:
+        environment = {name.decode(): value.decode() for name, value in posix.environ.items()}
+        lock = posix.open(_BASE, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if tick("/", _BASE, client, environment):
+            if STARTING in environment:
+                posix.unlink(environment[STARTING])
+            posix._exit(0)
+        posix.close(lock)
+    except (OSError, UnicodeDecodeError):
+        pass
+
+
+def tick(root: str, state: str, client: str, environment: "Mapping[str, str]") -> bool:
+    """One tick of a system whose lock the caller has; False where a whole one is to follow.
+
+    Then `answers` and `spared` have what was found. root: as in the note; state: its state
+    directory; client: what tells this code from any other; environment: the caller's.
+    """
+    global tried
+    if tried:
+        return False
+    tried = True
+    began, clock = time.time(), time.monotonic()
+    try:
+        note, last = read(f"{state}/quick/note")[0], read_last(state)
+        if not last or not _applies(note, (root, client), last[0] + 1, environment):
+            return False
+        parts = [read(f"{state}/quick/{name}") for name in note["parts"]]
+        if [each[1] for each in parts] != list(note["parts"].values()):
+            return False
+        if not all(is_at_rest(root, part, note["served"]) for part, _ in parts):
+            return False
+        scripts_rest = _scripts_rest(note, began)
+        if not _has_nothing_new(note, state, environment):
+            return False
+        if not scripts_rest:
+            spared.update(note, answered=time.time())
+            return False
+        write_last(state, (last[0] + 1, began, time.monotonic() - clock, time.time()))
+        return True
+    except (OSError, KeyError, TypeError, ValueError, EOFError):  # no note, or not one of ours
+        return False
+
+
+def is_at_rest(root: str, part: "Mapping[str, Any]", served: "Collection[str]") -> bool:
+    """Whether all that a part of a tick looked at stands as it did.
+
+    served: kinds of file systems that somebody answers for; not even an lstat may cross one, since
+    he may let us wait (`machine.mounts.user_mounts`).
+    """
+    prefix = "/" if root == "/" else root + "/"
+    return not _crosses(prefix, part["paths"], served) and all_stand(
+        prefix, part["paths"], part["stood"]
+    )
+
+
+def still_on(note: "Mapping[str, Any]") -> bool:
+    """Whether what both parts follow from is still as in this note."""
+    return all_stand("", *note["grounds"])
+
+
+def all_stand(
+    prefix: str,
+    paths: "Sequence[str]",
+    stood: "Sequence[Stood]",
+    look: "Callable[[str], posix.stat_result]" = posix.lstat,
+) -> bool:
+    """Whether at each of these paths stands what stood there."""
+    for path, was in zip(paths, stood):
+        try:
+            st = look(prefix + path)
+        except OSError as error:
+            if error.errno in _NOWHERE and (was is NOTHING or was == NEITHER):
+                continue
+            return False
+        now = _all_of(st)
+        if now != was and _way(st) != was:
+            return False
+    return True
+
+
+def standing(path: str, look: "Callable[[str], posix.stat_result]" = posix.lstat) -> "Stood":
+    """What stands at a path, for a note. Raises OSError where nobody can tell."""
+    try:
+        return _all_of(look(path))
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return NOTHING
+        raise
+
+
+def way(path: str) -> "Stood":
+    """What of a path decides where a path through it leads."""
+    try:
+        st = posix.lstat(path)
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return NEITHER
+        raise
+    return _all_of(st) if _way(st) == _LINK else _way(st)
+
+
+def _all_of(st: "posix.stat_result") -> "tuple[int, ...]":
+    return (
+        st.st_ino,
+        st.st_ctime_ns,
+        st.st_size,
+        st.st_mtime_ns,
+        st.st_mode,
+        st.st_uid,
+        st.st_gid,
+    )
+
+
+def _way(st: "posix.stat_result") -> str:
+    kind = st.st_mode & 0o170000
+    return DIRECTORY if kind == 0o040000 else _LINK if kind == 0o120000 else NEITHER
+
+
+def has_room(place: str, least: int, files: int) -> bool:
+    """Whether a disk takes so many bytes and files more."""
+    disk = posix.statvfs(place)
+    # A file system that does not count says 0 of 0: ramfs, some of FUSE; btrfs of inodes.
+    no_blocks = disk.f_blocks and disk.f_bfree * disk.f_frsize < least
+    return not (no_blocks or (disk.f_files and disk.f_ffree < files))
+
+
+def host() -> "tuple[str, str]":
+    """What a tick goes by of this host: its name, and its kind of machine."""
+    names = posix.uname()
+    return names.nodename, names.machine
+
+
+def settings_of(environment: "Mapping[str, str]") -> "dict[str, str]":
+    """What is set for ALLiE itself in an environment, but for the stub's mark."""
+    ours = {name: value for name, value in environment.items() if name.startswith("ALLIE_")}
+    ours.pop(STARTING, None)
+    return ours
+
+
+def question(argv: "Sequence[str]", state: str) -> "tuple[str, ...]":
+    """An rsync command line that asks the store, as notes have it."""
+    return tuple([each.replace(f"{state}/", f"{STATE}/") for each in argv])
+
+
+def pack(value: "Any") -> bytes:
+    """A note, as it is written."""
+    body = marshal.dumps(value, 4)
+    return _MAGIC + crc32(body).to_bytes(4, "big") + body
+
+
+def read(path: str) -> "tuple[Any, int]":
+    """A note, and what tells it from any other. Raises OSError or ValueError if there is none."""
+    text = _read(path)
+    body = text[len(_MAGIC) + 4 :]
+    check = crc32(body)
+    if text[: len(_MAGIC)] != _MAGIC or text[len(_MAGIC) :][:4] != check.to_bytes(4, "big"):
+        raise ValueError(path)
+    return marshal.loads(body), check
+
+
+def read_last(state: str) -> "Optional[tuple[int, float, float, float]]":
+    """The last quick tick: its number, when it began, its seconds, when the store answered.
+
+    Or, where there was none since, the whole tick that wrote the note.
+    """
+    try:
+        body, _, check = _read(f"{state}/quick/last").strip().rpartition(b" ")
+        if int(check, 16) != crc32(body):
+            return None
+        number, *times = body.split()
+        began, seconds, answered = map(float, times)
+        return int(number), began, seconds, answered
+    except (OSError, ValueError):
+        return None
+
+
+def last_text(last: "tuple[int, float, float, float]") -> bytes:
+    """The text of `last`."""
+    body = b"%d %.6f %.3f %.6f" % last
+    return (b"%s %08x" % (body, crc32(body))).ljust(_LAST - 1) + b"\n"
+
+
+def write_last(state: str, last: "tuple[int, float, float, float]") -> None:
+    """Write `last` in place. Raises OSError where it is not as we made it."""
+    descriptor = posix.open(f"{state}/quick/last", posix.O_WRONLY | _OPEN)
+    try:
+        st = posix.fstat(descriptor)
+        if (st.st_mode & 0o170000, st.st_nlink, st.st_size) != (0o100000, 1, _LAST):
+            raise OSError("not as we made it")
+        posix.pwrite(descriptor, last_text(last), 0)
+    finally:
+        posix.close(descriptor)
+
+
+def _read(path: str) -> bytes:
+    descriptor = posix.open(path, posix.O_RDONLY | _OPEN)
+    try:
+        size = posix.fstat(descriptor).st_size
+        return posix.read(descriptor, min(size, _MOST))
+    finally:
+        posix.close(descriptor)
+
+
+def _applies(
+    note: "Mapping[str, Any]", of: "tuple[str, str]", number: int, environment: "Mapping[str, str]"
+) -> bool:
+    """Whether a note is this system's, and its grounds are as they were."""
+    return (
+        note["of"] == of
+        and number < note["until"]
+        and note["after"] <= time.time()
+        and note["host"] == host()
+        and note["settings"] == settings_of(environment)
+        and all(posix.access(each[0], posix.W_OK) and has_room(*each) for each in note["room"])
+        and still_on(note)
+    )
+
+
+def _scripts_rest(note: "Mapping[str, Any]", now: float) -> bool:
+    """Whether none of the conf scripts is due; where the note does not say, one is."""
+    return (
+        now < note["before"]
+        and all_stand("", *note["scripts"])
+        and all_stand("", note["followed"][0], note["followed"][1], posix.stat)
+    )
+
+
+def _crosses(prefix: str, paths: "Sequence[str]", served: "Collection[str]") -> bool:
+    """Whether one of the paths is a mount point that somebody answers for, or may be."""
+    try:
+        descriptor = posix.open("/proc/self/mountinfo", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return False  # as user_mounts has it
+    table = b""
+    while piece := posix.read(descriptor, 1 << 16):
+        table += piece
+    posix.close(descriptor)
+    kinds = [kind.encode() for kind in served if kind.encode() in table]
+    if not kinds:
+        return False
+    points = [line.split()[4] for line in table.splitlines() if any(each in line for each in kinds)]
+    ours = {(prefix + path).encode("utf-8", "surrogateescape") for path in paths}
+    return any(b"\\" in point or point in ours for point in points)
+
+
+def _has_nothing_new(
+    note: "Mapping[str, Any]", state: str, environment: "Mapping[str, str]"
+) -> bool:
+    """Ask the store; its answers are kept for a whole tick."""
+    env = dict(note["environment"])
+    env.update((name, environment[name]) for name in note["passed"] if name in environment)
+    where = state.replace("/proc/self/", f"/proc/{posix.getpid()}/", 1)
+    for each in note["questions"]:
+        answers[each] = _ask([word.replace(STATE, where) for word in each], env, note["patience"])
+        if answers[each][:2] != (0, b""):
+            return False
+    return True
+
+
+def _ask(argv: "list[str]", env: "dict[str, str]", patience: int) -> "Told":
+    """Run a program to its end. Raises OSError where it takes too long, or says too much."""
+    out, out_end = posix.pipe2(posix.O_CLOEXEC)
+    err, err_end = posix.pipe2(posix.O_CLOEXEC)
+    lifeline = Lifeline()
+    posix.set_inheritable(lifeline.theirs, True)
+    before = _signal.signal(_signal.SIGALRM, _give_up)
+    pid = 0
+    try:
+        _signal.alarm(patience)
+        pid = posix.posix_spawn(
+            argv[0],
+            argv,
+            env,
+            file_actions=[
+                (posix.POSIX_SPAWN_OPEN, 0, "/dev/null", posix.O_RDONLY, 0),
+                (posix.POSIX_SPAWN_DUP2, out_end, 1),
+                (posix.POSIX_SPAWN_DUP2, err_end, 2),
+            ],
+            setsid=True,
+            setsigdef=_RENEWED,
+            setsigmask=(),
+        )
+        lifeline.tie(pid)
+        posix.close(out_end)
+        posix.close(err_end)
+        out_end = err_end = -1
+        said, complaints = _all(out), _all(err)
+        status = posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
+        pid = 0
+        return status, said, complaints
+    finally:
+        _signal.alarm(0)
+        lifeline.cut()  # which ends it, if it has not ended
+        if pid:
+            posix.waitpid(pid, 0)
+        _signal.signal(_signal.SIGALRM, before)
+        for each in (out, err, out_end, err_end):
+            if each >= 0:
+                posix.close(each)
+
+
+def _all(descriptor: int) -> bytes:
+    said = b""
+    while piece := posix.read(descriptor, _MUCH):
+        said += piece
+        if len(said) > _MUCH:
+            raise OSError("too much")
+    return said
+
+
+def _give_up(_number: int, _frame: object) -> "NoReturn":
+    raise TimeoutError

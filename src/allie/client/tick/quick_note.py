@@ -1,0 +1,185 @@
+"""Note what a quick tick may go by: all that it followed from that this tick had nothing to do.
+
+Written at the end of a whole tick, in a directory of its own (`quick/`), so that the state
+directory's own lstat vouches for all else in there: an intent, a pause, what a killed tick left.
+In two parts: what 00overlay and 01overact follow from, and what the conf scripts do. Where a script
+runs at every tick, the parts at least are spared.
+
+docs/internals/rules.md, "A quick tick knows no rule".
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+import time
+from collections.abc import Iterable
+
+import allie
+from allie.client.apply import unchanged
+from allie.client.mirror import fetch, stores
+from allie.client.situation import grounds
+from allie.client.situation.grounds import Grounds
+from allie.client.state import conf_scripts, done_files, quick_tick, records
+from allie.client.state.conf_scripts import Script
+from allie.core import script as rules
+from allie.core import stubs, system
+from allie.core.change.report import Report
+from allie.core.errors import AllieError, spoken
+from allie.core.system import System
+from allie.core.value import TYPE_CHECKING
+from allie.machine.code import cache
+from allie.machine.files import atomic, tree
+from allie.machine.mounts import user_mounts
+from allie.machine.programs import process
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from allie.client.state.quick_tick import Stood
+
+THOROUGH_EVERY = (
+    24  # ticks, a day of hours: a quick tick asks the store only what a routine one does
+)
+_GRAIN = 0.02  # seconds: a change within the clock's grain of our look would go unseen
+_QUICK = ("allie.machine.programs.lifeline", "allie.client.state.quick_tick")
+_SETTLED = ("satisfied", "test")
+_Standing = tuple[list[str], list["Stood"]]
+
+
+def write(here: System, report: Report, idle: Iterable[str], followed: Iterable[str]) -> None:
+    """Note what this tick followed from, if its parts had nothing to do; the tick has the lock.
+
+    idle: the kit's scripts that had nothing to do; followed: other paths that this followed from.
+    """
+    try:
+        known = grounds.gather(here)
+        checks = {part: unchanged.is_noted(here, part, known) for part in stubs.PARTS.values()}
+        contact = report.contact
+        wanted = stores.in_own_order(known.settings)[0]
+        current = (known.generation.number, "", "", "")
+        stands = (contact.generation, contact.trouble, contact.unfollowed, known.coming)
+        if not all(checks.values()) or stands != current or contact.server != wanted:
+            return
+        time.sleep(_GRAIN)
+        note = _note_of(here, known, report, wanted, checks)
+        note.update(_scripts_of(here, report, set(idle), tuple(followed)))
+        last = (report.tick, report.began, report.seconds, contact.good)
+        atomic.write(f"{here.state}/quick/last", quick_tick.last_text(last), 0o600, durable=False)
+        path, text = f"{here.state}/quick/note", quick_tick.pack(note)
+        atomic.write(path, text, 0o600, durable=False)
+    except (AllieError, OSError):
+        pass  # then the next tick is a whole one, too
+
+
+def client() -> str:
+    """What tells this client from any other, where it does not begin as an archive does."""
+    return f"{allie.__version__} {allie.__file__}"
+
+
+def _note_of(
+    here: System, known: Grounds, report: Report, store: str, checks: dict[str, int]
+) -> dict[str, Any]:
+    """What both parts follow from, and how the store is asked."""
+    asked = fetch.questions(here, known.settings, known.generation, store)
+    rsync = process.program("rsync")
+    places = process.environment()["PATH"].split(":")
+    earlier = [os.path.realpath(rsync)] + [
+        f"{place}/rsync" for place in places[: places.index(os.path.dirname(rsync)) + 1]
+    ]
+    state, run = here.names[0], here.names[3]
+    etc = [here.at(path) for path in ("etc/hosts", "etc/hostname", "etc/os-release")]
+    single = [*etc, here.at("usr/lib/os-release"), "/run/allie/virt", f"{run}/report", *earlier]
+    mirror, generation = f"{state}/mirror", f"{state}/mirror/{known.generation.number}"
+    open_ones = [(state, here.state), (mirror, here.mirror), (generation, known.generation.path)]
+    listed = [(name, path, tree.names(path)) for name, path in open_ones]
+    listed += [(here.etc, here.etc, tree.names(here.etc)), (f"{state}/undo", here.undo, [])]
+    for name, _, below in listed:
+        single += [name, *(f"{name}/{each}" for each in below if (name, each) != (state, "quick"))]
+    return {
+        "of": (here.root, _code_of(here) or client()),
+        "until": (report.tick // THOROUGH_EVERY + 1) * THOROUGH_EVERY,
+        "after": time.time(),
+        "host": quick_tick.host(),
+        "settings": quick_tick.settings_of(os.environ),
+        "room": [(place, records.ROOM, records.FILES) for place in here.names[:2]],
+        "grounds": _with_ways(
+            single, [*here.names, here.conf, here.etc, f"{here.at('usr')}/lib/x"]
+        ),
+        "served": user_mounts.KINDS,
+        "parts": checks,
+        "questions": [quick_tick.question([rsync, *argv[1:]], here.state) for argv in asked],
+        "environment": {**process.environment({}), "HOME": "/root"},
+        "passed": (*process.PASSED_ON, "HOME"),
+        "patience": known.settings.stall * stores.PATIENCE,
+    }
+
+
+def _scripts_of(
+    here: System, report: Report, idle: set[str], followed: tuple[str, ...]
+) -> dict[str, Any]:
+    """What it follows from that no script is due; that one is, where one was at work or failed."""
+    deadline, scripts = float("inf"), [here.conf, here.names[1]]
+    settled = not report.needs_attention
+    for verdict in report.scripts:
+        script = conf_scripts.read(here, verdict.name)
+        kits = verdict.name in idle or verdict.name in stubs.PARTS
+        settled = settled and script is not None and verdict.state in _SETTLED
+        if script and not kits:
+            settled = settled and verdict.code is None
+            deadline = min(deadline, _due_at(here, script))
+    scripts += [f"{here.conf}/{name}" for name in tree.names(here.conf)]
+    scripts += [f"{here.names[1]}/{name}" for name in tree.names(here.done)]
+    links = [path for path in scripts if os.path.islink(path)]
+    archive = [here.at(system.ARCHIVE)] if here.is_base else []
+    return {
+        "before": deadline if settled else 0.0,
+        "scripts": _standing(scripts),
+        "followed": _standing([*map(spoken, followed), *links, *archive], follow=True),
+    }
+
+
+def _due_at(here: System, script: Script) -> float:
+    """When a script that is satisfied will be due again; never is infinity."""
+    headers, done = rules.parse_headers(script.content), done_files.read(here, script.name)
+    if headers.every == 0:
+        return 0.0
+    return rules.due_at(headers.every, done) if headers.every and done else float("inf")
+
+
+def _standing(paths: Iterable[str], *, follow: bool = False) -> _Standing:
+    unique = list(dict.fromkeys(paths))
+    look = os.stat if follow else os.lstat
+    return unique, [quick_tick.standing(path, look) for path in unique]
+
+
+def _with_ways(paths: list[str], ends: list[str]) -> _Standing:
+    """What stands at paths; and of all that is above them, and above `ends`, where it leads."""
+    found, stood = _standing(paths)
+    above: dict[str, None] = {}
+    for path in [*found, *(f"{end}/" for end in ends)]:
+        while path := path.rpartition("/")[0]:
+            above[path] = None
+    ways = [path for path in above if path not in found]
+    return found + ways, stood + [quick_tick.way(path) for path in ways]
+
+
+def _code_of(here: System) -> str:
+    """The name of the quick tick's code, by which the archive in place begins; "" for another's.
+
+    It is made here, from the code that is running, and so is tried before it is needed.
+    """
+    archive = here.at(system.ARCHIVE)
+    running = os.path.dirname(os.path.dirname(allie.__file__))
+    if not here.is_base or not running or cache.find(os.path.realpath(archive)) != running:
+        return ""
+    name = cache.quick_name(archive)
+    if not os.path.exists(f"{here.state}/quick/{name}"):
+        for old in tree.names(f"{here.state}/quick"):
+            if old.startswith(cache.QUICK):
+                os.unlink(f"{here.state}/quick/{old}")
+        table = sys.modules[unchanged.__name__].__spec__.loader.table  # type: ignore[union-attr]
+        code = [(module, marshal.loads(table[module][2])) for module in _QUICK]
+        atomic.write(f"{here.state}/quick/{name}", marshal.dumps(code), 0o600)
+    return name
