@@ -1,14 +1,16 @@
-"""Medians of the samples, and the tables of them in Markdown."""
+"""One figure for the samples of many rounds, and the tables of them in Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from statistics import median
+from collections.abc import Callable, Sequence
+from statistics import quantiles
 
 from bench.overlay import EDITS
-from bench.peers import RSYNC
+from bench.peers import PYTHON, RSYNC
 from bench.sample import Sample
-from bench.world import CASES, Results
+from bench.world import CASES, Key, Results
+
+Figure = Callable[[Sample], float]
 
 TITLES = {
     "first": "first run on a fresh root",
@@ -16,17 +18,30 @@ TITLES = {
     "no-op": "no-op",
     "changed": f"{EDITS} files changed on the server",
     "drifted": f"{EDITS} files changed on the PC",
+    "updated": "no-op, after an update of the client",
 }
 
 
-def cpu(results: Results, files: int, peer: str, case: str) -> float | None:
-    good = _good(results.get((files, peer, case), []))
-    return median(sample.cpu for sample in good) if good else None
+def cpu(sample: Sample) -> float:
+    return sample.cpu
 
 
-def wall(results: Results, files: int, peer: str, case: str) -> float | None:
-    good = _good(results.get((files, peer, case), []))
-    return median(sample.wall for sample in good) if good else None
+def wall(sample: Sample) -> float:
+    return sample.wall
+
+
+def figure(results: Results, what: Figure, key: Key) -> float | None:
+    """The first quartile over the rounds; bench/README.md says why."""
+    values = [what(sample) for sample in _good(results.get(key, []))]
+    if len(values) < 2:
+        return values[0] if values else None
+    return quantiles(values, n=4, method="inclusive")[0]
+
+
+def ratio(results: Results, what: Figure, key: Key, floor: Key) -> float | None:
+    """A figure in times another of the same run."""
+    value, unit = figure(results, what, key), figure(results, what, floor)
+    return value / unit if value is not None and unit else None
 
 
 def _good(samples: Sequence[Sample]) -> list[Sample]:
@@ -39,34 +54,39 @@ def overview(results: Results, names: Sequence[str], sizes: Sequence[int]) -> st
     lines = [_row(["CPU, ms", *(f"{case}, {files}" for files, case in columns)])]
     lines.append(_row(["---", *("---:" for _ in columns)]))
     for name in names:
-        cells = [_number(cpu(results, files, name, case)) for files, case in columns]
+        cells = [_number(figure(results, cpu, (files, name, case))) for files, case in columns]
         if any(cells):
             lines.append(_row([name, *cells]))
     return "\n".join(lines)
 
 
 def detail(results: Results, names: Sequence[str], files: int, case: str) -> str:
-    """One case: CPU, wall and memory of every peer, and their ratios to plain rsync's."""
-    heads = ["CPU ms", "x rsync", "wall ms", "x rsync", "peak MB", "runs"]
+    """One case: CPU, wall and memory of every peer, and their ratios to Python's and rsync's."""
+    heads = ["CPU ms", "x python3", "x rsync", "wall ms", "x rsync", "peak MB", "runs"]
     lines = [_row([f"{TITLES[case]}, {files:,} files", *heads, "result"])]
     lines.append(_row(["---", *("---:" for _ in heads), "---"]))
     for name in names:
         samples = results.get((files, name, case), [])
         if samples:
-            lines.append(_row([name, *_cells(results, files, name, case), _verdict(samples, case)]))
+            cells = _cells(results, (files, name, case))
+            lines.append(_row([name, *cells, _verdict(samples, case)]))
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
-def _cells(results: Results, files: int, name: str, case: str) -> list[str]:
-    samples = results[files, name, case]
-    figures = (cpu(results, files, name, case), wall(results, files, name, case))
-    floors = (cpu(results, files, RSYNC, case), wall(results, files, RSYNC, case))
-    cells = []
-    for figure, floor in zip(figures, floors):
-        cells += [_number(figure), f"{figure / floor:.1f}" if figure and floor else ""]
-    good = _good(samples)
-    peak = f"{max(sample.rss for sample in good):.0f}" if good else ""
-    return [*cells, peak, str(len(samples))]
+def _cells(results: Results, key: Key) -> list[str]:
+    files, _, case = key
+    python, rsync = (files, PYTHON, "no-op"), (files, RSYNC, case)
+    if rsync not in results:
+        rsync = (files, RSYNC, "no-op")
+    good = _good(results[key])
+    return [
+        _number(figure(results, cpu, key)),
+        *(_number(ratio(results, cpu, key, floor)) for floor in (python, rsync)),
+        _number(figure(results, wall, key)),
+        _number(ratio(results, wall, key, rsync)),
+        f"{max(sample.rss for sample in good):.0f}" if good else "",
+        str(len(results[key])),
+    ]
 
 
 def _verdict(samples: Sequence[Sample], case: str) -> str:
@@ -114,8 +134,8 @@ def document(
     tables = [detail(results, names, files, case) for files in sizes for case in CASES]
     parts = [
         "# ALLiE's tick and its peers",
-        "Written by `bench/run.py`; README.md beside this file says how to read it. Medians of\n"
-        "interleaved rounds; CPU is user and system time with children.",
+        "Written by `bench/run.py`; README.md beside this file says how to read it. First\n"
+        "quartiles of interleaved rounds; CPU is user and system time with children.",
         "\n".join(f"- {line}" for line in about),
         "## Budgets",
         budgets,
