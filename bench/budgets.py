@@ -118,7 +118,7 @@ def _work(results: Results) -> list[Budget]:
 
 
 def _of_python(results: Results, key: tuple[int, str, str]) -> float | None:
-    return ratio(results, cpu, key, (key[0], PYTHON, "no-op"))
+    return ratio(results, cpu, key, (key[0], PYTHON, key[2]))
 
 
 def table(budgets: list[Budget]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from statistics import quantiles
+from statistics import median
 
 from bench.overlay import EDITS
 from bench.peers import PYTHON, RSYNC
@@ -31,17 +31,20 @@ def wall(sample: Sample) -> float:
 
 
 def figure(results: Results, what: Figure, key: Key) -> float | None:
-    """The first quartile over the rounds; bench/README.md says why."""
-    values = [what(sample) for sample in _good(results.get(key, []))]
-    if len(values) < 2:
-        return values[0] if values else None
-    return quantiles(values, n=4, method="inclusive")[0]
+    """The median of all runs."""
+    good = _good(results.get(key, []))
+    return median(map(what, good)) if good else None
 
 
 def ratio(results: Results, what: Figure, key: Key, floor: Key) -> float | None:
-    """A figure in times another of the same run."""
-    value, unit = figure(results, what, key), figure(results, what, floor)
-    return value / unit if value is not None and unit else None
+    """The median of what each round says: a run in times the other peer's of the same round.
+
+    The machine is not equally fast all the time: what slows one run mostly slows the next one too.
+    """
+    units = {sample.round: what(sample) for sample in _good(results.get(floor, []))}
+    good = _good(results.get(key, []))
+    found = [what(each) / units[each.round] for each in good if units.get(each.round)]
+    return median(found) if found else None
 
 
 def _good(samples: Sequence[Sample]) -> list[Sample]:
@@ -75,9 +78,7 @@ def detail(results: Results, names: Sequence[str], files: int, case: str) -> str
 
 def _cells(results: Results, key: Key) -> list[str]:
     files, _, case = key
-    python, rsync = (files, PYTHON, "no-op"), (files, RSYNC, case)
-    if rsync not in results:
-        rsync = (files, RSYNC, "no-op")
+    python, rsync = (files, PYTHON, case), (files, RSYNC, case)
     good = _good(results[key])
     return [
         _number(figure(results, cpu, key)),
@@ -134,8 +135,8 @@ def document(
     tables = [detail(results, names, files, case) for files in sizes for case in CASES]
     parts = [
         "# ALLiE's tick and its peers",
-        "Written by `bench/run.py`; README.md beside this file says how to read it. First\n"
-        "quartiles of interleaved rounds; CPU is user and system time with children.",
+        "Written by `bench/run.py`; README.md beside this file says how to read it. Medians of\n"
+        "interleaved rounds; CPU is user and system time with children.",
         "\n".join(f"- {line}" for line in about),
         "## Budgets",
         budgets,

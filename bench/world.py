@@ -50,9 +50,10 @@ class World:
         """One case of one round, with every peer that has it."""
         if case == "changed":
             self._edit()
-        peers = [peer for peer in self.peers if _has(peer, case)]
+        peers = self.peers
         if case == "updated":
-            self._settle(peers)
+            peers = [peer for peer in self.peers if peer.ours or peer.result == "nothing"]
+            self._settle([peer for peer in peers if peer.ours])
         turn = number % max(1, len(peers))
         for peer in [*peers[turn:], *peers[:turn]]:
             sample = self._run(peer, case, number)
@@ -60,24 +61,29 @@ class World:
             self._judge(peer, sample, case)
 
     def _run(self, peer: Peer, case: str, number: int) -> Sample:
-        site = self.sites[peer.name]
+        site, drifted = self.sites[peer.name], []
+        if peer.result == "nothing":
+            return replace(self._measured(peer, case), round=number)
         if case == "first":
             _renew(peer, site)
-        plain = overlay.plain_paths(self.tree)
-        drifted = root.drift(site.root, plain, number) if case == "drifted" else []
+        if case == "drifted":
+            drifted = root.drift(site.root, overlay.plain_paths(self.tree), number)
+        sample = self._measured(peer, case)
+        wrong = [] if sample.late else self._wrong(peer, site)
+        root.repair(site.root, self._expected(peer), wrong)
+        if wrong and not set(wrong) <= set(drifted):
+            print(f"{peer.name}, {case} of {self.files}: wrong: {wrong[:5]}", file=sys.stderr)
+        return replace(sample, missed=len(wrong), round=number)
+
+    def _measured(self, peer: Peer, case: str) -> Sample:
+        site = self.sites[peer.name]
         log = site.state / "log"
         sample = measure(peer.argv(site, case), peer.environment(site), log, self.limit)
         if sample.status != 0 and not sample.late:
             tail = log.read_text(errors="replace")[-800:]
-            print(
-                f"{peer.name}, {case} of {self.files}: exit {sample.status}\n{tail}",
-                file=sys.stderr,
-            )
-        wrong = [] if sample.late or peer.result == "nothing" else self._wrong(peer, site)
-        root.repair(site.root, self._expected(peer), wrong)
-        if wrong and not set(wrong) <= set(drifted):
-            print(f"{peer.name}, {case} of {self.files}: wrong: {wrong[:5]}", file=sys.stderr)
-        return replace(sample, missed=len(wrong))
+            said = f"{peer.name}, {case} of {self.files}: exit {sample.status}\n{tail}"
+            print(said, file=sys.stderr)
+        return sample
 
     def _expected(self, peer: Peer) -> Tree:
         return self.tree if peer.result == "raw" else overlay.resolved(self.tree)
@@ -99,8 +105,7 @@ class World:
         overlay.touch_archive(self.directory / "store/overlays/kit/usr/local/bin/allie")
         for _ in range(3):  # fetched by the old one, tried, looked at all
             for peer in peers:
-                site = self.sites[peer.name]
-                measure(peer.argv(site, "no-op"), peer.environment(site), site.state / "log", None)
+                self._measured(peer, "no-op")
 
     def _judge(self, peer: Peer, sample: Sample, case: str) -> None:
         """Over the limit: no further case. A no-op that takes long: no further round (rest)."""
@@ -113,11 +118,9 @@ class World:
 
     def server_cost(self, peer: Peer, server: int, pulls: int) -> float:
         """What no-op runs of a peer cost its server: CPU in ms, of all of them."""
-        site = self.sites[peer.name]
-        argv, env = peer.argv(site, "no-op"), peer.environment(site)
         before = daemon.cpu(server)
         for _ in range(pulls):
-            measure(argv, env, site.state / "log", self.limit)
+            self._measured(peer, "no-op")
         time.sleep(0.2)  # the daemon waits for its last child
         return daemon.cpu(server) - before
 
@@ -142,12 +145,6 @@ class World:
     def rest(self) -> None:
         """Let the slow ones go, after their one round."""
         self.peers = [peer for peer in self.peers if peer.name not in self.slow]
-
-
-def _has(peer: Peer, case: str) -> bool:
-    if case == "updated":
-        return peer.ours
-    return case == "no-op" or peer.result != "nothing"
 
 
 def _renew(peer: Peer, site: Site) -> None:
