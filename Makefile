@@ -31,11 +31,12 @@ deep: setup-test  ## HISTORIES=10000 random histories; it may be stopped, and go
 kit: setup  ## the client archive, build/kit/usr/local/bin/allie
 	$(PY) -m allie.server.kit build/kit
 
-bench: setup-test  ## writes bench/RESULTS.md, bench/ENTER.md and bench/IMAGES.md
-	$(PY) -m bench.enter
-	$(PY) -m bench.install
-	$(PY) bench/images.py --install
-	$(PY) bench/run.py --install
+# All are run, and fail in the end if one did; bench/README.md
+BENCHES := '-m bench.enter' '-m bench.install' 'bench/images.py --install' 'bench/run.py --install'
+
+bench: setup-test  ## writes bench/*.md; ARGS='--quick --files 500' is bench/run.py alone, so
+	@failed=0; for each in $(if $(ARGS),'bench/run.py $(ARGS)',$(BENCHES)); do \
+		$(PY) $$each || failed=1; done; exit $$failed
 
 lint: setup-lint
 	@$(MAKE) --no-print-directory ruff mypy

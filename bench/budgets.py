@@ -1,14 +1,24 @@
-"""The budgets of the tick, each held as a figure of this run against others of the same run."""
+"""What each tick may cost: a table of limits, each a ratio to something else in the same run.
+
+No limit is in milliseconds: those say as much of the machine as of ALLiE.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.peers import ALLIE, PYTHON, RSYNC
-from bench.results import cpu, wall
+from bench.peers import ALLIE, CF_MTIME, PYTHON, RSYNC, SEED
+from bench.results import cpu, ratio, wall
 from bench.world import Results
 
-WORK = {"changed": "5 changed", "drifted": "5 drifted", "after": "the first no-op after a change"}
+# CPU of a tick, in times that of a Python which does nothing
+NO_OP = {50: 2.5, 500: 3.0, 5000: 8.0}
+NO_OP_CHEAP = {5000: 6.0}  # where it asks its store without --delete
+NO_OP_RING = {5000: 4.8}  # where it asks for a ring's head alone
+CHANGED, DRIFTED = 9.0, 8.0  # with 500 files
+JOIN = 12.0  # in times a plain pull's, with 500 files
+SERVER = 1.1  # in times a plain pull's: no more than that, and 10 % for the noise
 
 
 @dataclass(frozen=True)
@@ -16,7 +26,6 @@ class Server:
     """CPU of the server, in ms, for one pull or one no-op tick."""
 
     plain: float
-    whole: float  # of a pull with ACLs and attributes, which a tick asks for once a day
     allie: float
 
 
@@ -35,88 +44,92 @@ class Budget:
     def met(self) -> bool:
         return self.value is not None and self.limit is not None and self.value <= self.limit
 
-    def line(self) -> str:
+    @property
+    def figures(self) -> tuple[str, str]:
+        """What was measured, and what may be, in words."""
         if self.value is None or self.limit is None:
-            return f"| {self.what} | | | not measured |"
-        digits = 2 if self.unit == " s" else 1
-        figures = f"{self.value:.{digits}f}{self.unit} | {self.limit:.{digits}f}{self.unit}"
-        return f"| {self.what} | {figures} | {'met' if self.met else 'NOT met'} |"
+            return "", ""
+        digits = 1 if self.unit == " MB" else 2
+        value, limit = (f"{each:.{digits}f}{self.unit}" for each in (self.value, self.limit))
+        return value, limit
+
+    def line(self) -> str:
+        verdict = "not measured" if not self.measured else "met" if self.met else "NOT met"
+        return f"| {self.what} | {' | '.join(self.figures)} | {verdict} |"
 
 
-def all_budgets(results: Results, server: Server | None) -> list[Budget]:
-    return [*_no_op(results), *_growth(results), *_work(results), *_server(server)]
-
-
-def _ratio(value: float | None, floor: float | None) -> float | None:
-    return value / floor if value is not None and floor else None
-
-
-def _no_op(results: Results) -> list[Budget]:
-    tick = cpu(results, 500, ALLIE, "no-op")
-    python, rsync = cpu(results, 500, PYTHON, "no-op"), cpu(results, 500, RSYNC, "no-op")
-    waited, pulled = wall(results, 500, ALLIE, "no-op"), wall(results, 500, RSYNC, "no-op")
+def all_budgets(
+    results: Results, server: Server | None, questions: Mapping[int, Sequence[str]]
+) -> list[Budget]:
+    """Every budget of the tick. questions: the rsync that a no-op tick runs, by files."""
+    sizes = [files for files in NO_OP if any(key[0] == files for key in results)]
     return [
-        Budget("no-op tick, 500 files: CPU", tick, 100, " ms"),
-        Budget("the same against `python3 -I -S -c pass`", _ratio(tick, python), 9, " x"),
-        Budget("the same against plain `rsync -a`", _ratio(tick, rsync), 9, " x"),
-        Budget("no-op tick, 500 files: wall, against plain `rsync -a`", waited, pulled, " ms"),
-    ]
-
-
-def _growth(results: Results) -> list[Budget]:
-    """Linear: what a file costs from 500 to 5,000 is at most twice what it costs from 50 to 500.
-
-    The small difference is near the noise, so 5 microseconds a file are allowed on top.
-    """
-    ticks = [cpu(results, files, ALLIE, "no-op") for files in (50, 500, 5000)]
-    floors = [cpu(results, 5000, name, "no-op") for name in (PYTHON, RSYNC)]
-    few = _slope(ticks[0], ticks[1], 450)
-    return [
-        Budget("no-op tick, 5,000 files: CPU", ticks[2], 200, " ms"),
-        Budget("the same against `python3 -I -S -c pass`", _ratio(ticks[2], floors[0]), 18, " x"),
-        Budget("the same against plain `rsync -a`", _ratio(ticks[2], floors[1]), 8, " x"),
+        *(each for files in sizes for each in _no_op(results, files, questions.get(files, ()))),
+        *_work(results),
         Budget(
-            "no-op tick: CPU a file, 500 to 5,000 against 50 to 500",
-            _slope(ticks[1], ticks[2], 4500),
-            None if few is None else 2 * max(few, 0) + 5,
-            " us",
+            "server's CPU for a no-op tick, 500 files, against a plain pull's",
+            server.allie / server.plain if server else None,
+            SERVER,
+            " x",
         ),
     ]
 
 
-def _slope(small: float | None, large: float | None, files: int) -> float | None:
-    return (large - small) * 1000 / files if small is not None and large is not None else None
+def no_op_limit(files: int, question: Sequence[str]) -> tuple[float, str]:
+    """What a no-op tick may cost that asks its store so, and how it asks, in words."""
+    if any("/heads/" in word for word in question):
+        return NO_OP_RING.get(files, NO_OP[files]), ", on a ring"
+    if question and "--delete" not in question:
+        return NO_OP_CHEAP.get(files, NO_OP[files]), ", asked without --delete"
+    return NO_OP[files], ""
+
+
+def _no_op(results: Results, files: int, question: Sequence[str]) -> list[Budget]:
+    limit, asked = no_op_limit(files, question)
+    tick = (files, ALLIE, "no-op")
+    what = f"no-op tick, {files:,} files{asked}: CPU, against"
+    found = [Budget(f"{what} Python's start", _of_python(results, tick), limit, " x")]
+    for peer in (CF_MTIME, SEED):
+        against = ratio(results, cpu, tick, (files, peer, "no-op"))
+        found.append(Budget(f"{what} {peer}", against, 1.0, " x"))
+    waited = ratio(results, wall, tick, (files, RSYNC, "no-op"))
+    words = f"no-op tick, {files:,} files: wall, against plain `rsync -a`"
+    return [*found, Budget(words, waited, 1.0, " x")]
 
 
 def _work(results: Results) -> list[Budget]:
-    """A tick that has work: against what a no-op tick may take, and against this run's.
-
-    The second gets harder to meet with every millisecond that the no-op tick gets faster.
-    """
-    found = []
-    for files, limit, pythons in ((500, 1.5, 9), (5000, 2.0, 18)):
-        idle = cpu(results, files, ALLIE, "no-op")
-        python = cpu(results, files, PYTHON, "no-op")
-        for case, what in WORK.items():
-            busy = cpu(results, files, ALLIE, case)
-            allowed = python * pythons * limit if python else None
-            words = f"{what}, {files:,} files: CPU, against {limit} x what a no-op tick may take"
-            found.append(Budget(words, busy, allowed, " ms"))
-            found.append(Budget("the same against this run's", _ratio(busy, idle), limit, " x"))
-    return found
-
-
-def _server(server: Server | None) -> list[Budget]:
-    what = "server CPU per no-op tick, against one plain pull and 15 % for noise"
-    whole = "the same against one pull with ACLs and attributes (`-aHAX`)"
-    if server is None:
-        return [Budget(what, None, None), Budget(whole, None, None)]
-    return [
-        Budget(what, server.allie, server.plain * 1.15, " ms"),
-        Budget(whole, server.allie, server.whole * 1.15, " ms"),
+    """Ticks that have something to do, with 500 files."""
+    first = ratio(results, cpu, (500, ALLIE, "first"), (500, RSYNC, "first"))
+    limits = {
+        "changed": ("5 files changed on the server", CHANGED),
+        "drifted": ("5 files changed on the PC", DRIFTED),
+        "updated": ("no-op tick after an update of the client", NO_OP[500]),
+    }
+    found = [
+        Budget(
+            f"{words}, 500 files: CPU, against Python's start",
+            _of_python(results, (500, ALLIE, case)),
+            limit,
+            " x",
+        )
+        for case, (words, limit) in limits.items()
     ]
+    return [*found, Budget("join, 500 files: CPU, against a plain pull's", first, JOIN, " x")]
+
+
+def _of_python(results: Results, key: tuple[int, str, str]) -> float | None:
+    return ratio(results, cpu, key, (key[0], PYTHON, key[2]))
 
 
 def table(budgets: list[Budget]) -> str:
     head = ["| budget | measured | at most | |", "| --- | ---: | ---: | --- |"]
     return "\n".join([*head, *(budget.line() for budget in budgets)])
+
+
+def broken(budgets: list[Budget], *, full: bool) -> list[str]:
+    """A line for each that is not met; full: nor one that was not measured may pass."""
+    return [
+        f"{each.what}: {'{}, at most {}'.format(*each.figures) if each.measured else 'no figure'}"
+        for each in budgets
+        if not each.met and (each.measured or full)
+    ]

@@ -19,12 +19,13 @@ from pathlib import Path
 from bench import budgets, daemon, machine, overlay, results, root
 from bench.budgets import Server
 from bench.peer import Peer, Site
-from bench.peers import ALLIE, ALLIE_ROOT, RSYNC, RSYNC_WHOLE, all_peers
+from bench.peers import ALLIE, PYTHON, RSYNC, all_peers, named
 from bench.world import SLOW, Results, World
 
 TOP = Path(__file__).resolve().parents[1]
 SIZES = (50, 500, 5000)
-ROUND = ("first", "after", "no-op", "changed", "drifted", "after", "no-op")
+WORK = ("first", "after", "changed", "drifted", "after")
+WORK_EVERY = 3  # rounds: before the no-op of all of them
 
 
 @dataclass(frozen=True)
@@ -52,23 +53,24 @@ def main() -> int:
             running = start(args, peers, work, stack)
             found = play(running, args.rounds)
             server = server_cost(running, 2 if args.quick else 4)
+            questions = {world.files: world.question(ALLIE) for world in running.worlds}
     except (subprocess.CalledProcessError, RuntimeError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     finally:
         if not args.keep:
             root.remove(work)
-    return conclude(args, about, running, found, server)
+    return conclude(args, about, running, found, server, questions)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="ALLiE's tick against its peers, in one run")
-    parser.add_argument("--rounds", type=int, help="rounds of each case; 5, quick 3")
+    parser.add_argument("--rounds", type=int, help="rounds; 15, quick 9")
     parser.add_argument("--quick", action="store_true", help="50 and 500 files, no peer over 10 s")
     parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="peers with such a word in their name"
+        "--only", metavar="NAME,…", help="these peers, or with such words in a name"
     )
-    parser.add_argument("--sizes", nargs="+", type=int, metavar="N", help="overlays of N files")
+    parser.add_argument("--files", metavar="N,…", help="overlays of N files; 50,500,5000")
     parser.add_argument("--install", action="store_true", help="install missing peers with apt-get")
     parser.add_argument("--allie", default=TOP / ".venv/bin/allie", type=Path, metavar="PROGRAM")
     parser.add_argument("--dir", default=TOP / "build/bench", metavar="DIR", help="where to work")
@@ -77,23 +79,20 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--keep", action="store_true", help="leave the roots and stores in DIR")
     args = parser.parse_args()
-    args.full = not (args.quick or args.only or args.sizes or args.rounds)
+    args.full = not (args.quick or args.only or args.files or args.rounds)
     args.allie = args.allie.absolute()
-    args.rounds = args.rounds or (3 if args.quick else 5)
-    args.sizes = sorted(args.sizes or (SIZES[:2] if args.quick else SIZES))
+    args.rounds = args.rounds or (9 if args.quick else 15)
+    sizes = [int(word) for word in args.files.split(",")] if args.files else SIZES
+    args.sizes = sorted(sizes[:2] if args.quick else sizes)
     args.out = args.out or (TOP / "bench" if args.full else Path(args.dir)) / "RESULTS.md"
     return args
 
 
 def chosen(args: argparse.Namespace) -> list[Peer]:
-    """The peers asked for; plain rsync is always there, since the ratios are to it."""
-    words = [word.lower() for word in args.only or [""]]
+    """The peers asked for, and the two that the budgets are ratios to."""
     peers = all_peers(args.allie)
-    return [
-        p
-        for p in peers
-        if p.name in (RSYNC, RSYNC_WHOLE) or any(word in p.name.lower() for word in words)
-    ]
+    words = [*args.only.split(","), PYTHON, RSYNC] if args.only else [""]
+    return named(words, peers)
 
 
 def start(args: argparse.Namespace, peers: Sequence[Peer], work: Path, stack: ExitStack) -> Running:
@@ -122,7 +121,7 @@ def build(
     store.mkdir(parents=True)
     ports = {RSYNC: daemon.free_port()}
     argv = {RSYNC: daemon.plain_argv(store, work, ports[RSYNC])}
-    if any(peer.name in (ALLIE, ALLIE_ROOT) for peer in peers):
+    if any(peer.ours for peer in peers):
         subprocess.run(
             [allie, "store", "init", "--store", store], check=True, stdout=subprocess.DEVNULL
         )
@@ -135,17 +134,15 @@ def build(
         name: stack.enter_context(daemon.serving(argv[name], port, work / f"{port}.log"))
         for name, port in ports.items()
     }
-    sites = {peer.name: site(work, number, peer, ports) for number, peer in enumerate(peers)}
+    sites = {peer.name: site(work, number, ports) for number, peer in enumerate(peers)}
     return World(files, work, list(peers), sites, limit, tree), pids
 
 
-def site(work: Path, number: int, peer: Peer, ports: dict[str, int]) -> Site:
+def site(work: Path, number: int, ports: dict[str, int]) -> Site:
     own = work / f"pc{number:02}"
     (own / "state").mkdir(parents=True)
-    base = own / "root"
-    pc = base / "srv/pc" if peer.nested else base
     plain, allie = ports[RSYNC], ports.get(ALLIE, 0)
-    return Site(pc, base, own / "state", work / "store", work / "source", plain, allie)
+    return Site(own / "root", own / "state", work / "store", work / "source", plain, allie)
 
 
 def play(running: Running, rounds: int) -> Results:
@@ -153,9 +150,8 @@ def play(running: Running, rounds: int) -> Results:
     for number in range(rounds):
         for world in running.worlds:
             began = time.monotonic()
-            for case in ROUND:
-                if case != "first" or number == 0 or world.files <= 500:
-                    world.play(number, case, found)
+            for case in cases(number, world.files):
+                world.play(number, case, found)
             world.rest()
             spent = time.monotonic() - began
             print(
@@ -165,19 +161,27 @@ def play(running: Running, rounds: int) -> Results:
     return found
 
 
+def cases(number: int, files: int) -> list[str]:
+    """What is played in a round, with so many files."""
+    fresh = number == 0 or files <= 500
+    found = [case for case in WORK if fresh or case != "first"] if number % WORK_EVERY == 0 else []
+    # A PC stays in the state after an update until it is made afresh.
+    last = files <= 500 and number % WORK_EVERY == WORK_EVERY - 1
+    return [*found, "no-op", *(["updated"] if last else [])]
+
+
 def server_cost(running: Running, blocks: int) -> Server | None:
     """The server's CPU for a no-op: blocks of pulls by ALLiE and by plain rsync, in turns."""
     if ALLIE not in running.servers:
         return None
     world = next(world for world in running.worlds if world.files == 500)
-    pulls, spent = 20, {RSYNC: 0.0, RSYNC_WHOLE: 0.0, ALLIE: 0.0}
+    pulls, spent = 20, {RSYNC: 0.0, ALLIE: 0.0}
     for _ in range(blocks):
         for peer in world.peers:
             if peer.name in spent:
-                served_by = running.servers[ALLIE if peer.name == ALLIE else RSYNC]
+                served_by = running.servers[peer.name]
                 spent[peer.name] += world.server_cost(peer, served_by, pulls)
-    names = (RSYNC, RSYNC_WHOLE, ALLIE)
-    return Server(*(spent[name] / (blocks * pulls) for name in names))
+    return Server(*(spent[name] / (blocks * pulls) for name in (RSYNC, ALLIE)))
 
 
 def conclude(
@@ -186,9 +190,10 @@ def conclude(
     running: Running,
     found: Results,
     server: Server | None,
+    questions: dict[int, list[str]],
 ) -> int:
     """Print and write the results; 1 if a budget is not met, or ALLiE did not do its work."""
-    held = budgets.all_budgets(found, server)
+    held = budgets.all_budgets(found, server, questions)
     sizes = [(world.files, overlay.size(world.tree) / 1e6) for world in running.worlds]
     trees = ", ".join(f"{files:,} files ({megabytes:.1f} MB)" for files, megabytes in sizes)
     text = results.document(
@@ -204,7 +209,9 @@ def conclude(
     print(text)
     if ALLIE not in running.names:
         return 0
-    broken = [b for b in held if not b.met and (b.measured or args.full)]
+    broken = budgets.broken(held, full=args.full)
+    for line in broken:
+        print(f"bench: not met: {line}", file=sys.stderr)
     return 1 if broken or ALLIE in running.missing or not results.honest(found, ALLIE) else 0
 
 
@@ -216,15 +223,8 @@ def versions(peers: Sequence[Peer]) -> str:
 def notes(running: Running, server: Server | None) -> list[str]:
     found = [f"{name}: not installed, or does not run" for name in running.missing]
     for world in running.worlds:
-        for name, seconds in world.slow.items():
-            place = "left out" if world.limit else "one round only"
-            found.append(
-                f"{name}: {seconds:.0f} s or more a run at {world.files} files, {place} there"
-            )
+        found += [f"{name}: {words}" for name, words in world.slow.items()]
     if server:
-        figures = (
-            f"plain `rsync -a` {server.plain:.1f} ms, `rsync -aHAX` {server.whole:.1f} ms,"
-            f" ALLiE {server.allie:.1f} ms"
-        )
+        figures = f"plain `rsync -a` {server.plain:.1f} ms, ALLiE {server.allie:.1f} ms"
         found.append(f"server CPU for one no-op with 500 files: {figures}")
     return found

@@ -14,7 +14,6 @@ class Site:
     """Where one peer works, with one overlay."""
 
     root: Path  # the PC's root
-    base: Path  # the system in which the peer's program runs; mostly the root itself
     state: Path  # the peer's own files
     store: Path
     source: Path  # the resolved tree
@@ -45,7 +44,7 @@ class Peer:
     package: str = ""  # the Debian package that brings it
     result: str = "resolved"  # what it leaves in the root: resolved, raw (with the tags) or nothing
     living: bool = False  # runs in the PC's root: chooses variants itself and runs the conf scripts
-    nested: bool = False  # runs in a system of its own, on the PC's root
+    ours: bool = False  # is ALLiE, and takes updates of it
 
     def argv(self, site: Site, case: str) -> list[str]:
         return self.first(site) if self.first and case == "first" else self.tick(site)

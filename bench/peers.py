@@ -7,36 +7,34 @@ they neither choose variants nor touch the network.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
+from bench import root
 from bench.overlay import HOST
-from bench.peer import PATH, Peer, Site
+from bench.peer import PATH, Argv, Peer, Site
 
 PYTHON, RSYNC, SEED = "python3 -c pass", "rsync -a", "seed in shell"
-RSYNC_WHOLE = "rsync -aHAX"
-ALLIE, ALLIE_ROOT = "ALLiE", "ALLiE --root"
+CF_MTIME = "cf-agent by mtime"
+ALLIE, SIBLING, EVERY_TICK = "ALLiE", "ALLiE, two systems", "ALLiE, a script every tick"
 _SEED = Path(__file__).with_name("seed.sh")
 _CLIENT = "usr/local/bin/allie"
+_SECOND = "srv/second"
 
 # rsync, the seed, ALLiE
 
 
 def _python(_: Site) -> list[str]:
-    return ["/usr/bin/python3", "-I", "-S", "-c", "pass"]
+    return ["/usr/bin/python3", "-I", "-S", "-B", "-c", "pass"]
 
 
 def _rsync(site: Site) -> list[str]:
     url = f"rsync://127.0.0.1:{site.plain_port}/overlays/common/"
     return ["rsync", "-a", url, f"{site.root}/"]
-
-
-def _rsync_whole(site: Site) -> list[str]:
-    """With everything that a file has, as ALLiE asks for it."""
-    url = f"rsync://127.0.0.1:{site.plain_port}/overlays/common/"
-    return ["rsync", "-aHAX", "--numeric-ids", url, f"{site.root}/"]
 
 
 def _seed_prepare(site: Site) -> None:
@@ -49,12 +47,13 @@ def _seed(site: Site) -> list[str]:
 
 
 def _allie_prepare(site: Site) -> None:
-    shutil.copy2(site.store / "overlays/kit" / _CLIENT, site.base / _CLIENT)
+    shutil.copy2(site.store / "overlays/kit" / _CLIENT, site.root / _CLIENT)
 
 
-def _join(site: Site) -> list[str]:
+def _join(site: Site, *more: str) -> list[str]:
+    """The arguments that make a PC of a fresh root."""
     url = f"rsync://127.0.0.1:{site.allie_port}"
-    return ["join", url, "--overlays", "kit,common", "--host", HOST, "--no-timer"]
+    return ["join", url, "--overlays", "kit,common", "--host", HOST, "--no-timer", *more]
 
 
 def _allie_first(site: Site) -> list[str]:
@@ -65,22 +64,29 @@ def _allie(site: Site) -> list[str]:
     return ["chroot", str(site.root), "/root/conf/run-conf"]
 
 
-def _other_root(site: Site) -> list[str]:
-    return [
-        "chroot",
-        str(site.base),
-        f"/{_CLIENT}",
-        "--root",
-        f"/{site.root.relative_to(site.base)}",
+def _every_tick_prepare(site: Site) -> None:
+    _allie_prepare(site)
+    script = site.root / "root/conf/90always"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\n# allie: every tick\n:\n")
+    script.chmod(0o755)
+
+
+def _sibling_prepare(site: Site) -> None:
+    """A second system in a directory of the PC."""
+    _allie_prepare(site)
+    root.make(site.root / _SECOND, True)
+
+
+def _sibling_first(site: Site) -> list[str]:
+    """Both join, and the base is told of the other."""
+    lines = [
+        f"/{_CLIENT} {shlex.join(_join(site))}",
+        f"/{_CLIENT} --root /{_SECOND} {shlex.join(_join(site, '--system', 'second'))}",
+        f"cat >>/etc/allie/allie.conf <<'END'\n[system second]\nroot = /{_SECOND}",
+        "overlays = kit, common\nEND\n/root/conf/run-conf",
     ]
-
-
-def _allie_root_first(site: Site) -> list[str]:
-    return [*_other_root(site), *_join(site)]
-
-
-def _allie_root(site: Site) -> list[str]:
-    return [*_other_root(site), "run-conf"]
+    return ["chroot", str(site.root), "/bin/sh", "-ec", "\n".join(lines)]
 
 
 # cf-agent
@@ -169,29 +175,32 @@ def _play(site: Site) -> list[str]:
 
 def all_peers(allie: Path) -> list[Peer]:
     """Every peer, in the order of the tables; allie is the program that knows the store's verbs."""
-    return [*_pulling(allie), *_copying()]
-
-
-def _pulling(allie: Path) -> list[Peer]:
     rsync = ("rsync", "--version")
-    ours = (str(allie), "--version")
     return [
         Peer(PYTHON, _python, "/usr/bin/python3", ("/usr/bin/python3", "-V"), result="nothing"),
         Peer(RSYNC, _rsync, "rsync", rsync, package="rsync", result="raw"),
-        Peer(RSYNC_WHOLE, _rsync_whole, "rsync", rsync, package="rsync", result="raw"),
-        Peer(ALLIE, _allie, str(allie), ours, _allie_first, _allie_prepare, living=True),
-        Peer(
-            ALLIE_ROOT,
-            _allie_root,
-            str(allie),
-            ours,
-            _allie_root_first,
-            _allie_prepare,
-            living=True,
-            nested=True,
-        ),
+        _ours(ALLIE, allie, _allie_first, _allie_prepare),
+        _ours(EVERY_TICK, allie, _allie_first, _every_tick_prepare),
+        _ours(SIBLING, allie, _sibling_first, _sibling_prepare),
         Peer(SEED, _seed, "rsync", rsync, prepare=_seed_prepare, package="rsync", living=True),
+        *_copying(),
     ]
+
+
+def named(words: Sequence[str], peers: Sequence[Peer]) -> list[Peer]:
+    """Those that have one of these names; a word that nobody has for a name is part of some."""
+    names = {peer.name.lower() for peer in peers}
+
+    def fits(peer: Peer, word: str) -> bool:
+        name = peer.name.lower()
+        return word == name or (word not in names and word in name)
+
+    return [peer for peer in peers if any(fits(peer, word.lower()) for word in words)]
+
+
+def _ours(name: str, allie: Path, first: Argv, prepare: Callable[[Site], None]) -> Peer:
+    program, version = str(allie), (str(allie), "--version")
+    return Peer(name, _allie, program, version, first, prepare, living=True, ours=True)
 
 
 def _copying() -> list[Peer]:

@@ -1,14 +1,16 @@
-"""Medians of the samples, and the tables of them in Markdown."""
+"""One figure for the samples of many rounds, and the tables of them in Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 
 from bench.overlay import EDITS
-from bench.peers import RSYNC
+from bench.peers import PYTHON, RSYNC
 from bench.sample import Sample
-from bench.world import CASES, Results
+from bench.world import CASES, Key, Results
+
+Figure = Callable[[Sample], float]
 
 TITLES = {
     "first": "first run on a fresh root",
@@ -16,17 +18,33 @@ TITLES = {
     "no-op": "no-op",
     "changed": f"{EDITS} files changed on the server",
     "drifted": f"{EDITS} files changed on the PC",
+    "updated": "no-op, after an update of the client",
 }
 
 
-def cpu(results: Results, files: int, peer: str, case: str) -> float | None:
-    good = _good(results.get((files, peer, case), []))
-    return median(sample.cpu for sample in good) if good else None
+def cpu(sample: Sample) -> float:
+    return sample.cpu
 
 
-def wall(results: Results, files: int, peer: str, case: str) -> float | None:
-    good = _good(results.get((files, peer, case), []))
-    return median(sample.wall for sample in good) if good else None
+def wall(sample: Sample) -> float:
+    return sample.wall
+
+
+def figure(results: Results, what: Figure, key: Key) -> float | None:
+    """The median of all runs."""
+    good = _good(results.get(key, []))
+    return median(map(what, good)) if good else None
+
+
+def ratio(results: Results, what: Figure, key: Key, floor: Key) -> float | None:
+    """The median of what each round says: a run in times the other peer's of the same round.
+
+    The machine is not equally fast all the time: what slows one run mostly slows the next one too.
+    """
+    units = {sample.round: what(sample) for sample in _good(results.get(floor, []))}
+    good = _good(results.get(key, []))
+    found = [what(each) / units[each.round] for each in good if units.get(each.round)]
+    return median(found) if found else None
 
 
 def _good(samples: Sequence[Sample]) -> list[Sample]:
@@ -39,34 +57,37 @@ def overview(results: Results, names: Sequence[str], sizes: Sequence[int]) -> st
     lines = [_row(["CPU, ms", *(f"{case}, {files}" for files, case in columns)])]
     lines.append(_row(["---", *("---:" for _ in columns)]))
     for name in names:
-        cells = [_number(cpu(results, files, name, case)) for files, case in columns]
+        cells = [_number(figure(results, cpu, (files, name, case))) for files, case in columns]
         if any(cells):
             lines.append(_row([name, *cells]))
     return "\n".join(lines)
 
 
 def detail(results: Results, names: Sequence[str], files: int, case: str) -> str:
-    """One case: CPU, wall and memory of every peer, and their ratios to plain rsync's."""
-    heads = ["CPU ms", "x rsync", "wall ms", "x rsync", "peak MB", "runs"]
+    """One case: CPU, wall and memory of every peer, and their ratios to Python's and rsync's."""
+    heads = ["CPU ms", "x python3", "x rsync", "wall ms", "x rsync", "peak MB", "runs"]
     lines = [_row([f"{TITLES[case]}, {files:,} files", *heads, "result"])]
     lines.append(_row(["---", *("---:" for _ in heads), "---"]))
     for name in names:
         samples = results.get((files, name, case), [])
         if samples:
-            lines.append(_row([name, *_cells(results, files, name, case), _verdict(samples, case)]))
+            cells = _cells(results, (files, name, case))
+            lines.append(_row([name, *cells, _verdict(samples, case)]))
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
-def _cells(results: Results, files: int, name: str, case: str) -> list[str]:
-    samples = results[files, name, case]
-    figures = (cpu(results, files, name, case), wall(results, files, name, case))
-    floors = (cpu(results, files, RSYNC, case), wall(results, files, RSYNC, case))
-    cells = []
-    for figure, floor in zip(figures, floors):
-        cells += [_number(figure), f"{figure / floor:.1f}" if figure and floor else ""]
-    good = _good(samples)
-    peak = f"{max(sample.rss for sample in good):.0f}" if good else ""
-    return [*cells, peak, str(len(samples))]
+def _cells(results: Results, key: Key) -> list[str]:
+    files, _, case = key
+    python, rsync = (files, PYTHON, case), (files, RSYNC, case)
+    good = _good(results[key])
+    return [
+        _number(figure(results, cpu, key)),
+        *(_number(ratio(results, cpu, key, floor)) for floor in (python, rsync)),
+        _number(figure(results, wall, key)),
+        _number(ratio(results, wall, key, rsync)),
+        f"{max(sample.rss for sample in good):.0f}" if good else "",
+        str(len(results[key])),
+    ]
 
 
 def _verdict(samples: Sequence[Sample], case: str) -> str:

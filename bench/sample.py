@@ -31,6 +31,7 @@ class Sample:
     status: int  # exit status; minus the signal's number
     late: bool = False  # ended by us, at the limit
     missed: int = 0  # files that were not as they must be afterwards
+    round: int = 0  # in which it ran
 
 
 def adopt_orphans() -> None:

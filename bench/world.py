@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,9 +21,10 @@ from bench.peer import Peer, Site
 from bench.sample import Sample, measure
 
 SLOW = 30.0  # seconds: slower peers are measured with the smallest overlay only,
-LONG = 10.0  # and from here in one round
-CASES = ("first", "after", "no-op", "changed", "drifted")
-Results = dict[tuple[int, str, str], list[Sample]]  # by files, peer, case
+LONG = 1.0  # and whose no-op takes longer than this, in one round
+CASES = ("first", "after", "no-op", "changed", "drifted", "updated")
+Key = tuple[int, str, str]  # files, peer, case
+Results = dict[Key, list[Sample]]
 
 
 @dataclass
@@ -34,9 +36,7 @@ class World:
     limit: float | None  # seconds that a run may take here; None: any
     tree: Tree
     edits: int = 0
-    slow: dict[str, float] = field(
-        default_factory=dict
-    )  # peers that took longer, and their seconds
+    slow: dict[str, str] = field(default_factory=dict)  # peers, and what became of them
 
     @property
     def common(self) -> Path:
@@ -47,36 +47,43 @@ class World:
         return self.directory / "source"
 
     def play(self, number: int, case: str, results: Results) -> None:
-        """One case of one round, with every peer."""
+        """One case of one round, with every peer that has it."""
         if case == "changed":
             self._edit()
-        turn = number % max(1, len(self.peers))
-        for peer in [*self.peers[turn:], *self.peers[:turn]]:
-            if peer.result == "nothing" and case != "no-op":
-                continue
+        peers = self.peers
+        if case == "updated":
+            peers = [peer for peer in self.peers if peer.ours or peer.result == "nothing"]
+            self._settle([peer for peer in peers if peer.ours])
+        turn = number % max(1, len(peers))
+        for peer in [*peers[turn:], *peers[:turn]]:
             sample = self._run(peer, case, number)
             results.setdefault((self.files, peer.name, case), []).append(sample)
-            self._judge(peer, sample)
+            self._judge(peer, sample, case)
 
     def _run(self, peer: Peer, case: str, number: int) -> Sample:
-        site = self.sites[peer.name]
+        site, drifted = self.sites[peer.name], []
+        if peer.result == "nothing":
+            return replace(self._measured(peer, case), round=number)
         if case == "first":
             _renew(peer, site)
-        plain = overlay.plain_paths(self.tree)
-        drifted = root.drift(site.root, plain, number) if case == "drifted" else []
+        if case == "drifted":
+            drifted = root.drift(site.root, overlay.plain_paths(self.tree), number)
+        sample = self._measured(peer, case)
+        wrong = [] if sample.late else self._wrong(peer, site)
+        root.repair(site.root, self._expected(peer), wrong)
+        if wrong and not set(wrong) <= set(drifted):
+            print(f"{peer.name}, {case} of {self.files}: wrong: {wrong[:5]}", file=sys.stderr)
+        return replace(sample, missed=len(wrong), round=number)
+
+    def _measured(self, peer: Peer, case: str) -> Sample:
+        site = self.sites[peer.name]
         log = site.state / "log"
         sample = measure(peer.argv(site, case), peer.environment(site), log, self.limit)
         if sample.status != 0 and not sample.late:
             tail = log.read_text(errors="replace")[-800:]
-            print(
-                f"{peer.name}, {case} of {self.files}: exit {sample.status}\n{tail}",
-                file=sys.stderr,
-            )
-        wrong = [] if sample.late or peer.result == "nothing" else self._wrong(peer, site)
-        root.repair(site.root, self._expected(peer), wrong)
-        if wrong and not set(wrong) <= set(drifted):
-            print(f"{peer.name}, {case} of {self.files}: wrong: {wrong[:5]}", file=sys.stderr)
-        return replace(sample, missed=len(wrong))
+            said = f"{peer.name}, {case} of {self.files}: exit {sample.status}\n{tail}"
+            print(said, file=sys.stderr)
+        return sample
 
     def _expected(self, peer: Peer) -> Tree:
         return self.tree if peer.result == "raw" else overlay.resolved(self.tree)
@@ -93,22 +100,47 @@ class World:
         overlay.write(self.tree, self.common, before)
         overlay.write(overlay.resolved(self.tree), self.source, overlay.resolved(before))
 
-    def _judge(self, peer: Peer, sample: Sample) -> None:
-        """Over the limit: no further case. Long, where there is none: no further round (rest)."""
+    def _settle(self, peers: Sequence[Peer]) -> None:
+        """Give the PCs a client that differs, and the ticks until they are at rest with it."""
+        overlay.touch_archive(self.directory / "store/overlays/kit/usr/local/bin/allie")
+        for _ in range(3):  # fetched by the old one, tried, looked at all
+            for peer in peers:
+                self._measured(peer, "no-op")
+
+    def _judge(self, peer: Peer, sample: Sample, case: str) -> None:
+        """Over the limit: no further case. A no-op that takes long: no further round (rest)."""
+        seconds = f"{sample.wall / 1000:.0f} s or more a run at {self.files} files"
         if sample.late:
             self.peers = [other for other in self.peers if other is not peer]
-        if sample.late or (self.limit is None and sample.wall > LONG * 1000):
-            self.slow[peer.name] = sample.wall / 1000
+            self.slow[peer.name] = f"{seconds}, left out there"
+        elif case == "no-op" and sample.wall > LONG * 1000:
+            self.slow[peer.name] = f"{seconds}, one round only there"
 
     def server_cost(self, peer: Peer, server: int, pulls: int) -> float:
         """What no-op runs of a peer cost its server: CPU in ms, of all of them."""
-        site = self.sites[peer.name]
-        argv, env = peer.argv(site, "no-op"), peer.environment(site)
         before = daemon.cpu(server)
         for _ in range(pulls):
-            measure(argv, env, site.state / "log", self.limit)
+            self._measured(peer, "no-op")
         time.sleep(0.2)  # the daemon waits for its last child
         return daemon.cpu(server) - before
+
+    def question(self, name: str) -> list[str]:
+        """The rsync that a peer of ours starts in a no-op run; empty if it is not played."""
+        peer = next((peer for peer in self.peers if peer.name == name), None)
+        if peer is None:
+            return []
+        site = self.sites[name]
+        found: list[str] = []
+        run = subprocess.Popen(
+            peer.argv(site, "no-op"),
+            env=peer.environment(site),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while run.poll() is None:
+            found = found or daemon.command_line(f":{site.allie_port}/")
+        return found
 
     def rest(self) -> None:
         """Let the slow ones go, after their one round."""
@@ -120,8 +152,6 @@ def _renew(peer: Peer, site: Site) -> None:
     if site.state.exists():
         shutil.rmtree(site.state)
     site.state.mkdir(parents=True)
-    if peer.nested:
-        root.make(site.base, True)
     root.make(site.root, peer.living)
     peer.prepare(site)
     os.sync()
