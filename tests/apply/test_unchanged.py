@@ -155,12 +155,12 @@ def _image(world: World) -> None:
 
 
 def _cut(world: World) -> None:
-    for path in world.state("").glob("glance-*"):
+    for path in world.state("").glob("quick/over*"):
         path.write_bytes(b"\0".join(path.read_bytes().split(b"\0")[:-2]))
 
 
 def _zero(world: World) -> None:
-    for path in world.state("").glob("glance-*"):
+    for path in world.state("").glob("quick/over*"):
         name, _, rest = path.read_bytes().partition(b"\0")
         path.write_bytes(name + b"\0" * (1 + len(rest)))
 
@@ -170,7 +170,7 @@ def _lost(world: World) -> None:
 
 
 def _forgotten(world: World) -> None:
-    for path in world.state("").glob("glance-*"):
+    for path in world.state("").glob("quick/over*"):
         path.unlink()
 
 
@@ -270,6 +270,6 @@ def test_a_glance_reads_no_ledger_and_lists_no_overlay(
     env = {**world.pc.env, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     subprocess.run([*argv, *world.pc.argv(name)], check=True, capture_output=True, env=env)
     opened = trace.read_text()
-    assert "/var/lib/allie/glance-" in opened
+    assert "/var/lib/allie/quick/over" in opened
     assert "/var/lib/allie/ledger" not in opened
     assert "/.names-" not in opened

@@ -249,9 +249,7 @@ def books(root: Path) -> dict[str, Any]:
     said.update({f"tombstone {real}": True for real in known.tombstones})
     said.update({f"pristine {path.name}": facts(path) for path in (state / "pristine").iterdir()})
     said["state"] = sorted(
-        path.name
-        for path in state.iterdir()
-        if path.name not in ("history", "fetched") and not path.name.startswith("glance-")
+        path.name for path in state.iterdir() if path.name not in ("history", "fetched", "quick")
     )
     said["mirror"] = sorted(
         path.name if not path.name.isdigit() else "N" for path in (state / "mirror").iterdir()

@@ -17,8 +17,7 @@ import os
 import time
 
 import allie
-from allie.client.state import quick_tick
-from allie.client.state.quick_tick import DIRECTORY, NEITHER, NOTHING
+from allie.client.state import quick_files
 from allie.core.change import ledger as ledgers
 from allie.core.change.ledger import ctime_of
 from allie.core.change.present import Present
@@ -26,12 +25,13 @@ from allie.core.errors import spoken
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
 from allie.machine.files import atomic, tree
+from allie.machine.files.stood import DIRECTORY, NEITHER, NOTHING, all_stand
 from allie.machine.mounts import user_mounts
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from allie.client.state.quick_tick import Stood
+    from allie.machine.files.stood import Stood
 
 FRESH = 20_000_000  # ns; a change within the clock's grain of our look would go unseen
 _WORDS = {ledgers.NOTHING: NOTHING, ledgers.DIRECTORY: DIRECTORY, tree.NEITHER: NEITHER}
@@ -65,7 +65,7 @@ def write(
 ) -> None:
     """Write a note."""
     os.makedirs(f"{here.state}/quick", 0o700, exist_ok=True)
-    text = quick_tick.pack({"name": name, "paths": paths, "stood": stood})
+    text = quick_files.pack({"name": name, "paths": paths, "stood": stood})
     atomic.write(_path(here, part), text, 0o600, durable=False)
 
 
@@ -84,13 +84,13 @@ def holds(here: System, part: str, known: object) -> bool:
     if user_mounts.closed_in(here.root).any_of(found["paths"]):
         return False  # not even an lstat may cross what a user has mounted, or what is silent
     prefix = "/" if here.root == "/" else here.root + "/"
-    return quick_tick.all_stand(prefix, found["paths"], found["stood"])
+    return all_stand(prefix, found["paths"], found["stood"])
 
 
 def is_noted(here: System, part: str, known: object) -> int:
     """What tells the note of a part on these grounds from any other; 0 if there is none."""
     try:
-        found, check = quick_tick.read(_path(here, part))
+        found, check = quick_files.read(_path(here, part))
     except (OSError, ValueError):
         return 0
     return check if found["name"] == name_of(here, part, known) else 0
@@ -98,7 +98,7 @@ def is_noted(here: System, part: str, known: object) -> int:
 
 def _read(here: System, part: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = quick_tick.read(_path(here, part))[0]
+        found: dict[str, Any] = quick_files.read(_path(here, part))[0]
     except (OSError, ValueError):
         return {}
     return found

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from allie.client.mirror import generation as generations
 from allie.client.mirror import stores
 from allie.client.mirror.generation import Generation
-from allie.client.state import quick_tick, records
+from allie.client.state import quick_files, quick_tick, records
 from allie.core.change.report import Contact
 from allie.core.conf.settings import Settings
 from allie.core.errors import StateError, StoreError, Unreachable
@@ -236,7 +236,7 @@ def _run(
     """
     bounds = Bounds(pull.settings.stall, pull.until, disk)
 
-    asked = quick_tick.question(argv, pull.here.state)
+    asked = (pull.here.root, *quick_files.question(argv[1:], pull.here.state))
 
     def once() -> Finished:
         if asked in quick_tick.answers:  # a moment ago

@@ -15,33 +15,23 @@ docs/internals/rules.md, "A quick tick knows no rule".
 
 import _signal  # type: ignore[import-not-found]
 import fcntl
-import marshal
 import posix
 import time
-from binascii import crc32
 
+from allie.client.state.quick_files import STATE, read, read_last, write_last
+from allie.machine.files.stood import all_stand, has_room
 from allie.machine.programs.lifeline import Lifeline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-    from typing import Any, NoReturn, Optional, Union
+    from collections.abc import Collection, Mapping, Sequence
+    from typing import Any, NoReturn
 
-    Stood = Union[tuple[int, ...], str, None]
     Told = tuple[int, bytes, bytes]
 
 STARTING = "ALLIE_STARTING"  # see cli.startup_mark
-STATE = "\0"  # in a question: the state directory, which each process may know by another path
-# What stood at a path: all that lstat said, as numbers; or the one thing that matters of it
-NOTHING, DIRECTORY, NEITHER = None, "d", "n"  # NEITHER: no directory, no symlink, perhaps nothing
-_LINK = "l"  # of which all is noted
 _BASE = "/var/lib/allie"  # the running system's state
-_MAGIC = b"ALLiE quick note 1\n"
-_MOST = 64 << 20  # bytes of a note; 100,000 paths take 15 MB
 _MUCH = 1 << 16  # bytes of an answer: a longer one is for a whole tick
-_LAST = 96  # bytes of `last`
-_NOWHERE = (2, 20, 36, 40)  # ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP: nothing stands there, or can
-_OPEN = posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
 _RENEWED = (  # what Python or our caller may ignore, and rsync should not
     _signal.SIGPIPE,
     _signal.SIGXFSZ,
@@ -50,8 +40,8 @@ _RENEWED = (  # what Python or our caller may ignore, and rsync should not
     _signal.SIGHUP,
 )
 
-tried = False  # once in a process
-answers: "dict[tuple[str, ...], Told]" = {}  # by question: exit status, output, errors
+tried: "set[str]" = set()  # the roots for which it was tried, once in a process
+answers: "dict[tuple[str, ...], Told]" = {}  # by root and words: exit, output, errors
 spared: "dict[str, Any]" = {}  # the note by which the parts have nothing to do, but a script has
 
 
@@ -83,10 +73,9 @@ def tick(root: str, state: str, client: str, environment: "Mapping[str, str]") -
     Then `answers` and `spared` have what was found. root: as in the note; state: its state
     directory; client: what tells this code from any other; environment: the caller's.
     """
-    global tried
-    if tried:
+    if root in tried:
         return False
-    tried = True
+    tried.add(root)
     began, clock = time.time(), time.monotonic()
     try:
         note, last = read(f"{state}/quick/note")[0], read_last(state)
@@ -126,72 +115,6 @@ def still_on(note: "Mapping[str, Any]") -> bool:
     return all_stand("", *note["grounds"])
 
 
-def all_stand(
-    prefix: str,
-    paths: "Sequence[str]",
-    stood: "Sequence[Stood]",
-    look: "Callable[[str], posix.stat_result]" = posix.lstat,
-) -> bool:
-    """Whether at each of these paths stands what stood there."""
-    for path, was in zip(paths, stood):
-        try:
-            st = look(prefix + path)
-        except OSError as error:
-            if error.errno in _NOWHERE and (was is NOTHING or was == NEITHER):
-                continue
-            return False
-        now = _all_of(st)
-        if now != was and _way(st) != was:
-            return False
-    return True
-
-
-def standing(path: str, look: "Callable[[str], posix.stat_result]" = posix.lstat) -> "Stood":
-    """What stands at a path, for a note. Raises OSError where nobody can tell."""
-    try:
-        return _all_of(look(path))
-    except OSError as error:
-        if error.errno in _NOWHERE:
-            return NOTHING
-        raise
-
-
-def way(path: str) -> "Stood":
-    """What of a path decides where a path through it leads."""
-    try:
-        st = posix.lstat(path)
-    except OSError as error:
-        if error.errno in _NOWHERE:
-            return NEITHER
-        raise
-    return _all_of(st) if _way(st) == _LINK else _way(st)
-
-
-def _all_of(st: "posix.stat_result") -> "tuple[int, ...]":
-    return (
-        st.st_ino,
-        st.st_ctime_ns,
-        st.st_size,
-        st.st_mtime_ns,
-        st.st_mode,
-        st.st_uid,
-        st.st_gid,
-    )
-
-
-def _way(st: "posix.stat_result") -> str:
-    kind = st.st_mode & 0o170000
-    return DIRECTORY if kind == 0o040000 else _LINK if kind == 0o120000 else NEITHER
-
-
-def has_room(place: str, least: int, files: int) -> bool:
-    """Whether a disk takes so many bytes and files more."""
-    disk = posix.statvfs(place)
-    # A file system that does not count says 0 of 0: ramfs, some of FUSE; btrfs of inodes.
-    no_blocks = disk.f_blocks and disk.f_bfree * disk.f_frsize < least
-    return not (no_blocks or (disk.f_files and disk.f_ffree < files))
-
-
 def host() -> "tuple[str, str]":
     """What a tick goes by of this host: its name, and its kind of machine."""
     names = posix.uname()
@@ -203,70 +126,6 @@ def settings_of(environment: "Mapping[str, str]") -> "dict[str, str]":
     ours = {name: value for name, value in environment.items() if name.startswith("ALLIE_")}
     ours.pop(STARTING, None)
     return ours
-
-
-def question(argv: "Sequence[str]", state: str) -> "tuple[str, ...]":
-    """An rsync command line that asks the store, as notes have it."""
-    return tuple([each.replace(f"{state}/", f"{STATE}/") for each in argv])
-
-
-def pack(value: "Any") -> bytes:
-    """A note, as it is written."""
-    body = marshal.dumps(value, 4)
-    return _MAGIC + crc32(body).to_bytes(4, "big") + body
-
-
-def read(path: str) -> "tuple[Any, int]":
-    """A note, and what tells it from any other. Raises OSError or ValueError if there is none."""
-    text = _read(path)
-    body = text[len(_MAGIC) + 4 :]
-    check = crc32(body)
-    if text[: len(_MAGIC)] != _MAGIC or text[len(_MAGIC) :][:4] != check.to_bytes(4, "big"):
-        raise ValueError(path)
-    return marshal.loads(body), check
-
-
-def read_last(state: str) -> "Optional[tuple[int, float, float, float]]":
-    """The last quick tick: its number, when it began, its seconds, when the store answered.
-
-    Or, where there was none since, the whole tick that wrote the note.
-    """
-    try:
-        body, _, check = _read(f"{state}/quick/last").strip().rpartition(b" ")
-        if int(check, 16) != crc32(body):
-            return None
-        number, *times = body.split()
-        began, seconds, answered = map(float, times)
-        return int(number), began, seconds, answered
-    except (OSError, ValueError):
-        return None
-
-
-def last_text(last: "tuple[int, float, float, float]") -> bytes:
-    """The text of `last`."""
-    body = b"%d %.6f %.3f %.6f" % last
-    return (b"%s %08x" % (body, crc32(body))).ljust(_LAST - 1) + b"\n"
-
-
-def write_last(state: str, last: "tuple[int, float, float, float]") -> None:
-    """Write `last` in place. Raises OSError where it is not as we made it."""
-    descriptor = posix.open(f"{state}/quick/last", posix.O_WRONLY | _OPEN)
-    try:
-        st = posix.fstat(descriptor)
-        if (st.st_mode & 0o170000, st.st_nlink, st.st_size) != (0o100000, 1, _LAST):
-            raise OSError("not as we made it")
-        posix.pwrite(descriptor, last_text(last), 0)
-    finally:
-        posix.close(descriptor)
-
-
-def _read(path: str) -> bytes:
-    descriptor = posix.open(path, posix.O_RDONLY | _OPEN)
-    try:
-        size = posix.fstat(descriptor).st_size
-        return posix.read(descriptor, min(size, _MOST))
-    finally:
-        posix.close(descriptor)
 
 
 def _applies(
@@ -319,8 +178,9 @@ def _has_nothing_new(
     env.update((name, environment[name]) for name in note["passed"] if name in environment)
     where = state.replace("/proc/self/", f"/proc/{posix.getpid()}/", 1)
     for each in note["questions"]:
-        answers[each] = _ask([word.replace(STATE, where) for word in each], env, note["patience"])
-        if answers[each][:2] != (0, b""):
+        told = _ask([word.replace(STATE, where) for word in each], env, note["patience"])
+        answers[note["of"][:1] + each[1:]] = told
+        if told[:2] != (0, b""):
             return False
     return True
 

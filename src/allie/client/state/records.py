@@ -7,7 +7,7 @@ import os
 import time
 from contextlib import suppress
 
-from allie.client.state import quick_tick
+from allie.client.state import quick_files
 from allie.core.change import ledger as ledgers
 from allie.core.change import report as reports
 from allie.core.change.ledger import Ledger
@@ -15,7 +15,7 @@ from allie.core.change.report import Applied, Contact, Report
 from allie.core.errors import StateError
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING, Value
-from allie.machine.files import atomic, lock
+from allie.machine.files import atomic, lock, stood
 
 if TYPE_CHECKING:
     from typing import Any
@@ -93,7 +93,7 @@ def next_tick(system: System) -> int:
 
 def _since_whole_tick(system: System) -> tuple[int, float, float, float] | None:
     """What the last quick tick has noted, if it came after the last whole one."""
-    last = quick_tick.read_last(system.state)
+    last = quick_files.read_last(system.state)
     whole = _number((atomic.read(f"{system.state}/tick") or "").strip())
     return last if last and last[0] > (whole or 0) else None
 
@@ -125,7 +125,7 @@ def need_room(system: System) -> None:
                 f"{place} cannot be written: nothing was begun",
                 "a read-only disk? or immutable (chattr -i)?",
             )
-        if not quick_tick.has_room(place, ROOM, FILES):
+        if not stood.has_room(place, ROOM, FILES):
             raise StateError(f"the disk under {place} is full: nothing was begun", "make room")
 
 
@@ -209,7 +209,7 @@ def last_report(system: System) -> Report | None:
     for value in found:
         with suppress(AttributeError, TypeError, ValueError):  # damaged, as by a power failure
             known += [reports.from_json(value)] if isinstance(value, dict) else []
-    quick = quick_tick.read_last(system.state)
+    quick = quick_files.read_last(system.state)
     if known and quick and quick[0] > known[-1].tick > 0:
         known[-1] = _renewed(known[-1], *quick)
     return max(known, key=lambda report: report.began, default=None)

@@ -21,7 +21,7 @@ from allie.client.apply import unchanged
 from allie.client.mirror import fetch, stores
 from allie.client.situation import grounds
 from allie.client.situation.grounds import Grounds
-from allie.client.state import conf_scripts, done_files, quick_tick, records
+from allie.client.state import conf_scripts, done_files, quick_files, quick_tick, records
 from allie.client.state.conf_scripts import Script
 from allie.core import script as rules
 from allie.core import stubs, system
@@ -30,20 +30,25 @@ from allie.core.errors import AllieError, spoken
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
 from allie.machine.code import cache
-from allie.machine.files import atomic, tree
+from allie.machine.files import atomic, stood, tree
 from allie.machine.mounts import user_mounts
 from allie.machine.programs import process
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from allie.client.state.quick_tick import Stood
+    from allie.machine.files.stood import Stood
 
 THOROUGH_EVERY = (
     24  # ticks, a day of hours: a quick tick asks the store only what a routine one does
 )
 _GRAIN = 0.02  # seconds: a change within the clock's grain of our look would go unseen
-_QUICK = ("allie.machine.programs.lifeline", "allie.client.state.quick_tick")
+_QUICK = (
+    "allie.machine.programs.lifeline",
+    "allie.machine.files.stood",
+    "allie.client.state.quick_files",
+    "allie.client.state.quick_tick",
+)
 _SETTLED = ("satisfied", "test")
 _Standing = tuple[list[str], list["Stood"]]
 
@@ -66,11 +71,24 @@ def write(here: System, report: Report, idle: Iterable[str], followed: Iterable[
         note = _note_of(here, known, report, wanted, checks)
         note.update(_scripts_of(here, report, set(idle), tuple(followed)))
         last = (report.tick, report.began, report.seconds, contact.good)
-        atomic.write(f"{here.state}/quick/last", quick_tick.last_text(last), 0o600, durable=False)
-        path, text = f"{here.state}/quick/note", quick_tick.pack(note)
+        atomic.write(f"{here.state}/quick/last", quick_files.last_text(last), 0o600, durable=False)
+        path, text = f"{here.state}/quick/note", quick_files.pack(note)
         atomic.write(path, text, 0o600, durable=False)
     except (AllieError, OSError):
         pass  # then the next tick is a whole one, too
+
+
+def spared(here: System) -> int:
+    """The generation in force, if a quick tick found that both parts have nothing to do; else 0.
+
+    It may have been begun by the archive's first lines, and have let go of the lock since.
+    """
+    note = quick_tick.spared
+    if not note or note["of"][0] != here.root or not quick_tick.still_on(note):
+        return 0
+    contact = records.contact(here)
+    records.save_contact(here, contact._replace(good=note["answered"], answered=note["answered"]))
+    return contact.generation
 
 
 def client() -> str:
@@ -88,13 +106,14 @@ def _note_of(
     earlier = [os.path.realpath(rsync)] + [
         f"{place}/rsync" for place in places[: places.index(os.path.dirname(rsync)) + 1]
     ]
-    state, run = here.names[0], here.names[3]
+    state, done, _, run = here.names
     etc = [here.at(path) for path in ("etc/hosts", "etc/hostname", "etc/os-release")]
     single = [*etc, here.at("usr/lib/os-release"), "/run/allie/virt", f"{run}/report", *earlier]
+    single.append(f"{done}/{done_files.HALF}")
     mirror, generation = f"{state}/mirror", f"{state}/mirror/{known.generation.number}"
     open_ones = [(state, here.state), (mirror, here.mirror), (generation, known.generation.path)]
     listed = [(name, path, tree.names(path)) for name, path in open_ones]
-    listed += [(here.etc, here.etc, tree.names(here.etc)), (f"{state}/undo", here.undo, [])]
+    listed += [(here.etc, here.etc, tree.names(here.etc)), (f"{state}/undo", here.undo, tree.names(here.undo))]
     for name, _, below in listed:
         single += [name, *(f"{name}/{each}" for each in below if (name, each) != (state, "quick"))]
     return {
@@ -109,7 +128,7 @@ def _note_of(
         ),
         "served": user_mounts.KINDS,
         "parts": checks,
-        "questions": [quick_tick.question([rsync, *argv[1:]], here.state) for argv in asked],
+        "questions": [quick_files.question([rsync, *argv[1:]], here.state) for argv in asked],
         "environment": {**process.environment({}), "HOME": "/root"},
         "passed": (*process.PASSED_ON, "HOME"),
         "patience": known.settings.stall * stores.PATIENCE,
@@ -151,18 +170,18 @@ def _due_at(here: System, script: Script) -> float:
 def _standing(paths: Iterable[str], *, follow: bool = False) -> _Standing:
     unique = list(dict.fromkeys(paths))
     look = os.stat if follow else os.lstat
-    return unique, [quick_tick.standing(path, look) for path in unique]
+    return unique, [stood.standing(path, look) for path in unique]
 
 
 def _with_ways(paths: list[str], ends: list[str]) -> _Standing:
     """What stands at paths; and of all that is above them, and above `ends`, where it leads."""
-    found, stood = _standing(paths)
+    found, seen = _standing(paths)
     above: dict[str, None] = {}
     for path in [*found, *(f"{end}/" for end in ends)]:
         while path := path.rpartition("/")[0]:
             above[path] = None
     ways = [path for path in above if path not in found]
-    return found + ways, stood + [quick_tick.way(path) for path in ways]
+    return found + ways, seen + [stood.way(path) for path in ways]
 
 
 def _code_of(here: System) -> str:

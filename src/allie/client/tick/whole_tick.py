@@ -90,7 +90,7 @@ def run(
         routine = not (names or echo or first)
         if routine and quick_tick.tick(here.root, here.state, quick_note.client(), os.environ):
             return records.last_report(here) or reporting.report_of(here, 0, began)
-        spared = _spared(here) if routine else 0
+        spared = quick_note.spared(here) if routine else 0
         try:
             records.need_room(here)
             number = records.next_tick(here)
@@ -108,7 +108,7 @@ def run(
         except StateError as error:
             reporting.elsewhere(tick.here, began, error)
             raise
-        if routine and report.is_quiet and not report.paused:
+        if routine and not (report.paused or report.problems or report.changed):
             idle = {name for name, is_idle in kit.idle.items() if is_idle(here)}
             quick_note.write(tick.here, report, idle, kit.follows(here))
         return report
@@ -120,19 +120,6 @@ def _read_ahead(here: System) -> None:
         reporting.facts(here)
     except AllieError:
         pass  # who needs them will say so
-
-
-def _spared(here: System) -> int:
-    """The generation in force, if a quick tick found that both parts have nothing to do; else 0.
-
-    It may have been begun by the archive's first lines, and have let go of the lock since.
-    """
-    note = quick_tick.spared
-    if not note or not quick_tick.still_on(note):
-        return 0
-    contact = records.contact(here)
-    records.save_contact(here, contact._replace(good=note["answered"], answered=note["answered"]))
-    return contact.generation
 
 
 def survey(here: System) -> list[Verdict]:
@@ -234,7 +221,8 @@ def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Ve
             env[part.ROUTINE] = "1"
         job = None if work is None else (lambda: _in_child(here, env, work))
         is_part = work is not None and name in stubs.PARTS
-        if tick.spared if is_part else work and _is_idle(tick, name):
+        idle = tick.spared if is_part else name in tick.kit.idle and tick.kit.idle[name](here)
+        if work and idle:
             ended = Ended(0, 0.0, "")
         else:
             ended = script_process.run(
@@ -259,10 +247,6 @@ def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Ve
     except StateError as error:
         verdict = verdict._replace(state="failing", why=str(error))
     return verdict
-
-
-def _is_idle(tick: _Tick, name: str) -> bool:
-    return name in tick.kit.idle and tick.kit.idle[name](tick.here)
 
 
 def _verdict(tick: _Tick, script: Script, headers: Headers, ended: Ended) -> Verdict:
@@ -334,9 +318,7 @@ def _digest(script: Script) -> str:
 def _report(tick: _Tick, verdicts: list[Verdict], named: tuple[str, ...]) -> Report:
     parts = [records.applied(tick.here, part) for part in stubs.PARTS.values()]
     applied = tuple(each for each in parts if each and (named or each.tick == tick.number))
-    if tick.spared:
-        did = {each.part for each in applied}
-        nothing = (Applied(tick.number, part, tick.spared) for part in stubs.PARTS.values())
-        applied += tuple(each for each in nothing if each.part not in did)
+    if tick.spared and not applied:
+        applied = tuple(Applied(tick.number, each, tick.spared) for each in stubs.PARTS.values())
     report = reporting.report_of(tick.here, tick.number, tick.began)
     return report._replace(applied=applied, scripts=tuple(verdicts), named=named)

@@ -92,6 +92,11 @@ class Report(Value):
         return [each for each in ours if each.state != "due"]
 
     @property
+    def changed(self) -> bool:
+        """Whether its parts changed anything."""
+        return any(each.changed for each in self.own)
+
+    @property
     def needs_attention(self) -> bool:
         """Whether somebody should look: a script fails, a path was refused, the store says no."""
         failing = any(verdict.state == "failing" for verdict in self.scripts)
@@ -107,7 +112,7 @@ class Report(Value):
             for each in self.ran
         )
         attention = self.needs_attention and not self.named
-        return not (ran or attention or any(each.changed for each in self.own))
+        return not (ran or attention or self.changed)
 
 
 def applied_of(tick: int, plan: Plan, changes: list[Change], problems: list[Problem]) -> Applied:

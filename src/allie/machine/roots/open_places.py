@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PLACES = {"state": 0o700, "done": 0o700, "logs": 0o755, "run": 0o755}  # … and their modes
 _CANNOT_MAKE = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
-_PLAIN = ("", "mirror", "undo", "systems")  # of the state: what they hold are no links
+_PLAIN = ("", "mirror", "quick", "undo", "systems")  # of the state: what they hold are no links
 # Links that are ours: the one to the present generation, and it on its way (`atomic.point`)
 _LINKS = ("mirror/current", "mirror/current.part")
 

@@ -1,0 +1,91 @@
+"""The files by which one tick tells the next quick ones what they may go by (`quick/`).
+
+    note             what it follows from that there is nothing to do (client.tick.quick_note)
+    overlay, overact the paths that a part looked at, and what stood there (client.apply.unchanged)
+    last             96 bytes, written in place: the last quick tick
+    code-…           the quick tick itself, compiled
+
+A note is a cache: one that is missing, cut short, or of another version is none. Also run by the
+quick tick before anything else of ALLiE, so it imports only what the interpreter has built in.
+"""
+
+import marshal
+import posix
+from binascii import crc32
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Optional
+
+    Last = tuple[int, float, float, float]
+
+STATE = "\0"  # in a question: the state directory, which each process may know by another path
+_MAGIC = b"ALLiE quick note 1\n"
+_MOST = 64 << 20  # bytes of a note; 100,000 paths take 15 MB
+_LAST = 96  # bytes of `last`
+_OPEN = posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
+
+
+def question(argv: "Sequence[str]", state: str) -> "tuple[str, ...]":
+    """An rsync command line that asks the store, as notes have it."""
+    return tuple([each.replace(f"{state}/", f"{STATE}/") for each in argv])
+
+
+def pack(value: "Any") -> bytes:
+    """A note, as it is written."""
+    body = marshal.dumps(value, 4)
+    return _MAGIC + crc32(body).to_bytes(4, "big") + body
+
+
+def read(path: str) -> "tuple[Any, int]":
+    """A note, and what tells it from any other. Raises OSError or ValueError if there is none."""
+    text = _read(path)
+    body = text[len(_MAGIC) + 4 :]
+    check = crc32(body)
+    if text[: len(_MAGIC)] != _MAGIC or text[len(_MAGIC) :][:4] != check.to_bytes(4, "big"):
+        raise ValueError(path)
+    return marshal.loads(body), check
+
+
+def read_last(state: str) -> "Optional[tuple[int, float, float, float]]":
+    """The last quick tick: its number, when it began, its seconds, when the store answered.
+
+    Or, where there was none since, the whole tick that wrote the note.
+    """
+    try:
+        body, _, check = _read(f"{state}/quick/last").strip().rpartition(b" ")
+        if int(check, 16) != crc32(body):
+            return None
+        number, *times = body.split()
+        began, seconds, answered = map(float, times)
+        return int(number), began, seconds, answered
+    except (OSError, ValueError):
+        return None
+
+
+def last_text(last: "tuple[int, float, float, float]") -> bytes:
+    """The text of `last`."""
+    body = b"%d %.6f %.3f %.6f" % last
+    return (b"%s %08x" % (body, crc32(body))).ljust(_LAST - 1) + b"\n"
+
+
+def write_last(state: str, last: "tuple[int, float, float, float]") -> None:
+    """Write `last` in place. Raises OSError where it is not as we made it."""
+    descriptor = posix.open(f"{state}/quick/last", posix.O_WRONLY | _OPEN)
+    try:
+        st = posix.fstat(descriptor)
+        if (st.st_mode & 0o170000, st.st_nlink, st.st_size) != (0o100000, 1, _LAST):
+            raise OSError("not as we made it")
+        posix.pwrite(descriptor, last_text(last), 0)
+    finally:
+        posix.close(descriptor)
+
+
+def _read(path: str) -> bytes:
+    descriptor = posix.open(path, posix.O_RDONLY | _OPEN)
+    try:
+        size = posix.fstat(descriptor).st_size
+        return posix.read(descriptor, min(size, _MOST))
+    finally:
+        posix.close(descriptor)
