@@ -85,7 +85,7 @@ def histories(draw: st.DrawFn) -> tuple[str, list[Deed]]:
         ],
     }
     rare = st.sampled_from(sorted(kinds)) if draw(st.booleans()) else some(sorted(kinds), 2)
-    often = [put, put, edit, withdraw, kill, deed("tick"), deed("tick")]
+    often = [put, put, edit, withdraw, kill, deed("tick"), deed("rest")]
     seldom = rare.flatmap(lambda kind: st.one_of(*kinds[kind]))
     deeds = draw(st.lists(st.one_of(*often, seldom, seldom), min_size=10, max_size=24))
     return draw(st.sampled_from(["disk", *roots.KINDS])), deeds
