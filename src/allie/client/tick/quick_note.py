@@ -113,7 +113,10 @@ def _note_of(
     mirror, generation = f"{state}/mirror", f"{state}/mirror/{known.generation.number}"
     open_ones = [(state, here.state), (mirror, here.mirror), (generation, known.generation.path)]
     listed = [(name, path, tree.names(path)) for name, path in open_ones]
-    listed += [(here.etc, here.etc, tree.names(here.etc)), (f"{state}/undo", here.undo, tree.names(here.undo))]
+    listed += [
+        (here.etc, here.etc, tree.names(here.etc)),
+        (f"{state}/undo", here.undo, tree.names(here.undo)),
+    ]
     for name, _, below in listed:
         single += [name, *(f"{name}/{each}" for each in below if (name, each) != (state, "quick"))]
     return {
