@@ -13,7 +13,7 @@ from allie.client.boot import menu_partition
 from allie.client.mirror import accept, generation
 from allie.client.originals import packages
 from allie.client.situation import grounds
-from allie.client.systems import siblings
+from allie.client.systems import bring_and_tick
 from allie.core import stubs
 from allie.core.errors import DONE
 from allie.machine import console
@@ -26,7 +26,15 @@ _COMMANDS = (
 ).split()
 CHECKED = [importlib.import_module(f"allie.cli.{name}") for name in _COMMANDS]
 # A tick loads them only where it needs them
-READ_LATE = (accept, directory_identity, menu_partition, packages, sealed_run, siblings, trial)
+READ_LATE = (
+    accept,
+    bring_and_tick,
+    directory_identity,
+    menu_partition,
+    packages,
+    sealed_run,
+    trial,
+)
 
 add_arguments = options.add_root
 

@@ -3,8 +3,8 @@
     check → partition → file systems → image → fit → first tick → boot loader and menu
 
 It runs on any live Linux. A directory in /run stands for the PC that is to be: the system is
-brought to it as a PC brings a further one (`systems.arrival`). Each step looks at what is there, so
-the same command goes on after a failure. It writes on the named disk alone.
+brought to it as a PC brings a further one (`systems.new_system`). Each step looks at what is there,
+so the same command goes on after a failure. It writes on the named disk alone.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import time
 
 from allie.client.boot import menu_partition
 from allie.client.situation import bound_disks, settings_in_force
-from allie.client.systems import arrival
-from allie.client.systems.arrival import Job
+from allie.client.systems import new_system
+from allie.client.systems.new_system import Job
 from allie.client.tick import timer
 from allie.core.boot import disk_layout
 from allie.core.boot.disk_layout import PlannedPartition
@@ -24,7 +24,8 @@ from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import StateError, UsageError
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine.disk import disks, labelled
+from allie.machine.disk import file_systems, labelled, partition_table
+from allie.machine.disk.partition_table import Partition
 from allie.machine.files import atomic, tree
 from allie.machine.mounts import mount_table
 from allie.machine.programs import process
@@ -80,7 +81,7 @@ def plan(disk: str, text: str, settings: Settings, host: str) -> Installation:
     _check_unused(disk, sysfs)
     mib = int(atomic.read(f"{sysfs}/size") or "0") >> 11
     parts = disk_layout.fit(text, mib)
-    present = disks.partitions(disk)
+    present = partition_table.read(disk)
     _check_names(disk, present, parts)
     if any(each.kind in (disk_layout.ESP, disk_layout.EFI_BOOT) for each in parts):
         _need_fat()
@@ -95,13 +96,13 @@ def plan(disk: str, text: str, settings: Settings, host: str) -> Installation:
 def partition(plan: Installation) -> None:
     """Divide the disk, and make the file systems that are not there yet."""
     if not plan.goes_on:
-        there = _there(disks.partitions(plan.disk))
+        there = _there(partition_table.read(plan.disk))
         process.run(["wipefs", "--all", "--quiet", *there, plan.disk], check=True)
         argv = ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "always"]
         argv += ["--wipe-partitions", "always", plan.disk]
         process.run(argv, stdin=disk_layout.script(plan.parts).encode(), check=True)
     _have_nodes(plan)
-    for part, made in zip(plan.parts, disks.partitions(plan.disk)):
+    for part, made in zip(plan.parts, partition_table.read(plan.disk)):
         _make(part, made)
 
 
@@ -111,7 +112,7 @@ def bring(plan: Installation) -> None:
     try:
         pc = _stand_in(plan)
         bound_disks.trust(pc, plan.own, _node(plan, plan.settings.root))
-        arrival.bring(Job(pc, plan.settings, plan.own))
+        new_system.bring(Job(pc, plan.settings, plan.own))
     finally:
         if not mount_table.at_or_below(_HERE + "/"):
             tree.remove(_HERE)
@@ -119,12 +120,12 @@ def bring(plan: Installation) -> None:
 
 def make_bootable(plan: Installation) -> list[str]:
     """Put the boot loader and the menu on the disk; for which firmware it boots now."""
-    made = disks.partitions(plan.disk)
+    made = partition_table.read(plan.disk)
     nodes = {part.kind: each.node for part, each in zip(plan.parts, made)}
     menu = nodes.get(disk_layout.BOOT) or nodes[disk_layout.EFI_BOOT]
     esp = nodes.get(disk_layout.ESP, "")
     own = _node(plan, plan.settings.root)
-    with disks.passing(own, "/run/allie/installed", disks.AS_NEW) as root:
+    with file_systems.passing(own, "/run/allie/installed", file_systems.AS_NEW) as root:
         here = open_system.open_system(root)
         if within.program(root, "ssh-keygen"):
             process.run(["chroot", root, "ssh-keygen", "-A"])  # keys of its own, where it has none
@@ -139,7 +140,7 @@ def make_bootable(plan: Installation) -> list[str]:
 
 def _node(plan: Installation, where: str) -> str:
     """The device of a partition of the disk, by its place: others may have the label."""
-    pairs = zip(plan.parts, disks.partitions(plan.disk))
+    pairs = zip(plan.parts, partition_table.read(plan.disk))
     return next(made.node for part, made in pairs if part.where == where)
 
 
@@ -161,14 +162,14 @@ def _stand_in(plan: Installation) -> System:
 
 def _need_fat() -> None:
     """Raise StateError where this Linux cannot mount what UEFI boots from."""
-    if not disks.can_mount("vfat"):
+    if not file_systems.can_mount("vfat"):
         raise StateError(
             "this Linux has no vfat, which the EFI system partition is",
             "start another medium; or, for a PC that boots by BIOS, a layout without esp: --layout",
         )
 
 
-def _there(partitions: list[disks.Partition]) -> list[str]:
+def _there(partitions: list[Partition]) -> list[str]:
     """Of a disk's partitions the device files that the kernel has made."""
     return [each.node for each in partitions if os.path.exists(each.node)]
 
@@ -194,9 +195,7 @@ def _check_unused(disk: str, sysfs: str) -> None:
             )
 
 
-def _check_names(
-    disk: str, present: list[disks.Partition], parts: tuple[PlannedPartition, ...]
-) -> None:
+def _check_names(disk: str, present: list[Partition], parts: tuple[PlannedPartition, ...]) -> None:
     """Raise StateError where another disk has a label of ours: nobody could tell them apart.
 
     All of them: what is mounted as /home, or swapped to, is found by its label as well.
@@ -216,7 +215,7 @@ def _content(nodes: list[str]) -> str:
     """What a disk and its partitions hold, in words; "" if nothing."""
     found = []
     for node in nodes:
-        words = disks.contents(node)
+        words = file_systems.contents(node)
         what = words.get("TYPE") or words.get("PTTYPE")
         if what:
             found.append(f"{node}: {what} {words.get('LABEL', '')}".rstrip())
@@ -227,7 +226,7 @@ def _have_nodes(plan: Installation) -> None:
     """Have the kernel know the partitions, and wait for their device files."""
     process.run(["partx", "--update", plan.disk], check=True)
     deadline = time.monotonic() + _NODES
-    wanted = [each.node for each in disks.partitions(plan.disk)]
+    wanted = [each.node for each in partition_table.read(plan.disk)]
     while not all(map(os.path.exists, wanted)):
         if time.monotonic() > deadline:
             missing = f"the partitions of {plan.disk} do not appear in /dev"
@@ -243,7 +242,7 @@ def fat_options(sectors: int) -> list[str]:
     return ["-F", "32"] if sectors >= _FAT32 else []
 
 
-def _make(part: PlannedPartition, made: disks.Partition) -> None:
+def _make(part: PlannedPartition, made: Partition) -> None:
     """Make a file system where there is none."""
     node = made.node
     fat = ["mkfs.vfat", *fat_options(made.size), "-n", part.label]
@@ -252,5 +251,5 @@ def _make(part: PlannedPartition, made: disks.Partition) -> None:
         disk_layout.EFI_BOOT: fat,
         disk_layout.SWAP: ["mkswap", "-q", "-L", part.label],
     }.get(part.kind, ["mkfs.ext4", "-q", "-F", *(["-L", part.label] if part.label else [])])
-    if part.kind != disk_layout.BIOS and "TYPE" not in disks.contents(node):
+    if part.kind != disk_layout.BIOS and "TYPE" not in file_systems.contents(node):
         process.run([*argv, node], check=True)

@@ -30,3 +30,25 @@ def of(path: str) -> list[int]:
         if is_in or inside[namespace]:
             found.append(int(pid))
     return sorted(found)
+
+
+def entered(root: str) -> list[int]:
+    """The processes that run in a root, chrooted or otherwise entered: its programs are theirs."""
+    marks = set()
+    for name in ("", "usr", "bin"):
+        try:
+            st = os.stat(f"{root}/{name}", follow_symlinks=not name)
+            marks.add((st.st_dev, st.st_ino))
+        except OSError:
+            continue
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        for name in ("", "/usr", "/bin"):
+            try:
+                st = os.stat(f"/proc/{pid}/root{name or '/'}", follow_symlinks=not name)
+            except OSError:
+                continue  # it ended, or has no such directory
+            if (st.st_dev, st.st_ino) in marks:
+                found.append(int(pid))
+                break
+    return found
