@@ -50,7 +50,7 @@ def apply(
         return Applied(tick, plan.part, plan.generation, problems=plan.problems), books
     plan = _with_remarks(here, plan, present.renewals)
     records.begin_ledger(here)
-    pristines, lost = pristine.take(here, [change for change in plan.changes if change.entry])
+    pristines, lost = pristine.copy(here, [change for change in plan.changes if change.entry])
     lost.update(pristine.renew(here, plan.of(RESTORE), present.renewals))
     unkept = tuple(Problem(real, words) for real, words in sorted(lost.items()))
     changes = tuple(change for change in plan.changes if change.real not in lost)

@@ -119,7 +119,7 @@ class Describer:
         known, old = self.ledger.marks.get(real), self.ledger.entries.get(real)
         path = self.reach.path(real)
         if old and (known == mark_at(path) or tree.attributes_digest(path, st) == old.attrs):
-            return ""  # ours, or as ours was: what it lacks is put right, or refused when laid
+            return ""  # ours, or as ours was: what it lacks is put right, or refused when placed
         return paths.LIES_OPEN if paths.lies_open(wanted, st) else ""
 
     def _content(

@@ -249,7 +249,7 @@ class _Looking:
         known = old if old and old.source == source else None
         if known and not self.full:
             return Offer(path, source, known.content, known.attrs, st.st_size)
-        # Attributes as they were placed: vfat holds no owners and modes (see confirm.as_held).
+        # Attributes as they were placed: vfat holds no owners and modes (see verify.as_stored).
         attrs = known.attrs if known else tree.attributes_digest(path, st)
         content = tree.content_digest(path, st)
         return Offer(path, source, content, attrs, st.st_size)

@@ -33,7 +33,7 @@ from allie.machine.roots.stage import Stage, Stages
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # no other path on that disk will fare better
 
 
-class Laid(Value):
+class MadePath(Value):
     """What was made for a path."""
 
     inode: tuple[int, int]  # (st_dev, st_ino)
@@ -41,10 +41,10 @@ class Laid(Value):
     mark: str = ""  # of a directory where others may change names: it is known again by this
 
 
-class Layer:
+class Placer:
     """Places what the steps of one transaction bring.
 
-    problems: what could not be placed, and why, by real path. laid: what was made, by real path.
+    problems: what could not be placed, and why, by real path. made: what was made, by real path.
     marks: of directories of ALLiE's where others may change names, as the ledger has them.
     """
 
@@ -57,7 +57,7 @@ class Layer:
         problems: dict[str, str],
         marks: dict[str, str],
     ) -> None:
-        self.laid: dict[str, Laid] = {}
+        self.made: dict[str, MadePath] = {}
         self._reach = reach
         self._stages = stages
         self._offers = offers
@@ -69,7 +69,7 @@ class Layer:
         self._labels: dict[str, bytes] = {}
         self._full: dict[Stage, str] = {}  # stages whose disk is full, or fails, and how
 
-    def lay(self, steps: list[Step], labels: dict[str, bytes]) -> None:
+    def place(self, steps: list[Step], labels: dict[str, bytes]) -> None:
         """Carry out the steps that write, parents before children, but for those with problems.
 
         labels: the SELinux labels that new files are to have. Raises StateError where a disk does
@@ -155,7 +155,7 @@ class Layer:
         self._write(step, self._stage_of(real))  # a new one comes with all that it has
         parent, name = self._reach.parent(real)
         if st:
-            self._backup.keep((parent, name), step)
+            self._backup.link((parent, name), step)
             os.unlink(name, dir_fd=parent)
         self._bring(step)
 
@@ -177,7 +177,7 @@ class Layer:
             clone.describe_as(source, path)
             st = os.fstat(descriptor)
             attrs = tree.attributes_digest(path, st)
-            self.laid[step.real] = Laid((st.st_dev, st.st_ino), attrs, mark)
+            self.made[step.real] = MadePath((st.st_dev, st.st_ino), attrs, mark)
         finally:
             os.close(descriptor)
 
@@ -210,7 +210,7 @@ class Layer:
         if step.wanted[0] == DIRECTORY and not stage.plain:
             above = real.rpartition("/")[0]
             mark = mark_at(stage.path(name)) if self._reach.is_tainted(above) else ""
-        self.laid[real] = Laid((st.st_dev, st.st_ino), attrs, mark)
+        self.made[real] = MadePath((st.st_dev, st.st_ino), attrs, mark)
 
     def _link_twin(self, step: Step, stage: Stage, name: str) -> bool:
         """Hard-link a file to the one it is a hard link to in the overlay; whether that is here.
@@ -233,7 +233,7 @@ class Layer:
     def _take_its_place(self, step: Step) -> None:
         real = step.real
         self._need_closed(step)
-        self._backup.keep(self._reach.parent(real), step)
+        self._backup.link(self._reach.parent(real), step)
         try:
             self._bring(step)
         except (OSError, PathRefused):

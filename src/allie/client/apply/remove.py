@@ -19,7 +19,7 @@ from allie.machine.roots.reach import Reach
 from allie.machine.roots.stage import Stages
 
 
-class Mover:
+class Remover:
     """Removes for one transaction; what could not be is added to problems, by real path."""
 
     def __init__(
@@ -88,7 +88,7 @@ class Mover:
             stage = stage_of(above) if stage_of else None
             away = (stage.descriptor, stage.new_name()) if stage else None
             try:
-                self._backup.take(self._reach.parent(step.real), step, away)
+                self._backup.move(self._reach.parent(step.real), step, away)
                 return
             except OSError as error:
                 if error.errno != errno.EXDEV or not stage:

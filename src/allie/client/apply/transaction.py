@@ -18,8 +18,8 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 
 from allie.client.apply import rearm_scripts
-from allie.client.apply.placing import Laid, Layer
-from allie.client.apply.remove import Mover
+from allie.client.apply.placing import MadePath, Placer
+from allie.client.apply.remove import Remover
 from allie.client.apply.verify import confirm, marks_of
 from allie.client.originals.undo_copies import Backup
 from allie.client.state import records
@@ -55,14 +55,14 @@ def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Led
     problems: dict[str, str] = {}
     marks: dict[str, str] = {}
     with Reach(here.root) as reach:
-        laid: dict[str, Laid] = {}
+        made: dict[str, MadePath] = {}
         due: rearm_scripts.Due = {}
         if any(step.before != step.wanted or intents.writes(step) for step in intent.steps):
-            laid, due = _change(here, reach, intent, offers, books, problems)
+            made, due = _change(here, reach, intent, offers, books, problems)
             reach.close()  # from here on by name anew: what is confirmed is what stands there
-        confirmed = confirm(reach, intent.steps, offers, laid, problems)
+        confirmed = confirm(reach, intent.steps, offers, made, problems)
         rearm_scripts.after(here, reach, due, confirmed)
-        marks = marks_of(reach, confirmed, laid, books)
+        marks = marks_of(reach, confirmed, made, books)
     told = tuple(Problem(real, words) for real, words in sorted(problems.items()))
     return Transacted(tuple(confirmed), told, conclude(here, intent, confirmed, books, marks))
 
@@ -74,8 +74,8 @@ def _change(
     offers: dict[str, Offer],
     books: Ledger,
     problems: dict[str, str],
-) -> tuple[dict[str, Laid], rearm_scripts.Due]:
-    """Change the root as the steps say; what was laid, and what was made due before."""
+) -> tuple[dict[str, MadePath], rearm_scripts.Due]:
+    """Change the root as the steps say; what was made, and which scripts were made due before."""
     writes = [step for step in intent.steps if intents.writes(step)]
     problems.update(without_room(here, reach, writes, offers))
     place = undo_place(here, intent)
@@ -86,14 +86,14 @@ def _change(
     atomic.write(here.intent(intent.part), intents.encode(intent), 0o600)
     due = rearm_scripts.before(here, intent.steps, problems)
     with Stages(here.state, reach) as stages:
-        layer = Layer(reach, stages, offers, backup, problems, books.marks)
-        mover = Mover(reach, stages, backup, problems)
-        mover.clear_the_way(intent)
-        layer.lay(writes, selinux.labels(here, {each.real: each.wanted[0] for each in writes}))
-        mover.remove(intent)
+        placer = Placer(reach, stages, offers, backup, problems, books.marks)
+        remover = Remover(reach, stages, backup, problems)
+        remover.clear_the_way(intent)
+        placer.place(writes, selinux.labels(here, {each.real: each.wanted[0] for each in writes}))
+        remover.remove(intent)
         failed = sync(here, reach, intent.steps, stages.all())
         problems.update({real: why for real, why in failed.items() if real not in problems})
-    return layer.laid, due
+    return placer.made, due
 
 
 def conclude(
@@ -190,7 +190,7 @@ def without_room(
                     ways[device] = os.dup(directory)
                     stack.callback(os.close, ways[device])
             except (OSError, PathRefused):
-                continue  # laying it will say so
+                continue  # placing it will say so
             size, reals = needed.setdefault(device, (0, []))
             needed[device] = (size + offers[step.real].size + 4096, [*reals, step.real])
         for device, (size, reals) in needed.items():

@@ -10,7 +10,7 @@ docs/internals/rules.md, "A mirror may be a mixture" and "Two parts, two transac
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from allie.client.state import records
@@ -66,16 +66,25 @@ class Changes(Value):
 
 def current(here: System) -> Generation | None:
     """The generation in force; None before the first fetch."""
-    try:
-        name = os.readlink(here.current)
-    except OSError:
-        return None
-    path = f"{here.mirror}/{name}"
-    st = tree.status(f"{path}/{LIST}")
-    if st is None or not name.isdigit():
-        return None
-    names = atomic.read(f"{path}/{LIST}") or ""
-    return Generation(int(name), path, tuple(names.split()), tree.seen_of(st))
+    with suppress(OSError):
+        for name in _numbers_in_force(here):
+            path = f"{here.mirror}/{name}"
+            st = tree.status(f"{path}/{LIST}")
+            if st is not None and name.isdigit():
+                names = atomic.read(f"{path}/{LIST}") or ""
+                return Generation(int(name), path, tuple(names.split()), tree.seen_of(st))
+    return None
+
+
+def _numbers_in_force(here: System) -> Iterator[str]:
+    """The number in force; and where no generation has that, the one that has just taken its place.
+
+    A change renames the present generation, and then the link: in between, or after a kill there,
+    the change that is not removed yet says the new number; just after, the link does.
+    """
+    yield os.readlink(here.current)
+    yield from (name[: -len(READY)] for name in unfinished(here))
+    yield os.readlink(here.current)
 
 
 def resolve(generation: Generation, facts: Facts) -> Resolution:

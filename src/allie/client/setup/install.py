@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 
 from allie.client.boot import menu_partition
 from allie.client.situation import bound_disks, settings_in_force
@@ -50,8 +51,8 @@ class Installation(Value):
 
     disk: str
     mib: int
-    parts: tuple[PlannedPartition, ...]
-    holds: str  # what would be lost; "" for an empty disk, or where an earlier try goes on
+    partitions: tuple[PlannedPartition, ...]
+    content: str  # what would be lost; "" for an empty disk, or where an earlier try goes on
     goes_on: bool  # the disk is divided like this already
     settings: Settings
     host: str
@@ -80,17 +81,23 @@ def plan(disk: str, text: str, settings: Settings, host: str) -> Installation:
         raise UsageError(f"{disk} is a partition", "name the whole disk")
     _check_unused(disk, sysfs)
     mib = int(atomic.read(f"{sysfs}/size") or "0") >> 11
-    parts = disk_layout.fit(text, mib)
+    planned = disk_layout.fit(text, mib)
     present = partition_table.read(disk)
-    _check_names(disk, present, parts)
-    if any(each.kind in (disk_layout.ESP, disk_layout.EFI_BOOT) for each in parts):
+    _check_names(disk, present, planned)
+    if any(each.kind in (disk_layout.ESP, disk_layout.EFI_BOOT) for each in planned):
         _need_fat()
-    first = next(each for each in parts if each.kind == disk_layout.SYSTEM)
-    wanted = [(each.name, each.mib) for each in parts]
+    first = next(each for each in planned if each.kind == disk_layout.SYSTEM)
+    wanted = [(each.name, each.mib) for each in planned]
     goes_on = [(each.name, each.mib) for each in present] == wanted
-    holds = "" if goes_on else _content([disk, *_there(present)])
+    content = "" if goes_on else _content([disk, *_there(present)])
     settings = settings._replace(root=first.where)
-    return Installation(disk, mib, parts, holds, goes_on, settings, host)
+    return Installation(disk, mib, planned, content, goes_on, settings, host)
+
+
+def need_consent(plan: Installation, *, erase: bool) -> None:
+    """Raise StateError where the disk holds something, and nobody has said that it may go."""
+    if plan.content and not erase:
+        raise StateError(f"{plan.disk} holds something: {plan.content}", "if it may go: --erase")
 
 
 def partition(plan: Installation) -> None:
@@ -100,10 +107,10 @@ def partition(plan: Installation) -> None:
         process.run(["wipefs", "--all", "--quiet", *there, plan.disk], check=True)
         argv = ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "always"]
         argv += ["--wipe-partitions", "always", plan.disk]
-        process.run(argv, stdin=disk_layout.script(plan.parts).encode(), check=True)
+        process.run(argv, stdin=disk_layout.script(plan.partitions).encode(), check=True)
     _have_nodes(plan)
-    for part, made in zip(plan.parts, partition_table.read(plan.disk)):
-        _make(part, made)
+    for planned, made in zip(plan.partitions, partition_table.read(plan.disk)):
+        _make(planned, made)
 
 
 def bring(plan: Installation) -> None:
@@ -121,7 +128,7 @@ def bring(plan: Installation) -> None:
 def make_bootable(plan: Installation) -> list[str]:
     """Put the boot loader and the menu on the disk; for which firmware it boots now."""
     made = partition_table.read(plan.disk)
-    nodes = {part.kind: each.node for part, each in zip(plan.parts, made)}
+    nodes = {planned.kind: each.node for planned, each in zip(plan.partitions, made)}
     menu = nodes.get(disk_layout.BOOT) or nodes[disk_layout.EFI_BOOT]
     esp = nodes.get(disk_layout.ESP, "")
     own = _node(plan, plan.settings.root)
@@ -140,8 +147,8 @@ def make_bootable(plan: Installation) -> list[str]:
 
 def _node(plan: Installation, where: str) -> str:
     """The device of a partition of the disk, by its place: others may have the label."""
-    pairs = zip(plan.parts, partition_table.read(plan.disk))
-    return next(made.node for part, made in pairs if part.where == where)
+    pairs = zip(plan.partitions, partition_table.read(plan.disk))
+    return next(made.node for planned, made in pairs if planned.where == where)
 
 
 def _stand_in(plan: Installation) -> System:
@@ -150,7 +157,7 @@ def _stand_in(plan: Installation) -> System:
     texts = {
         "etc/hostname": f"{plan.host}\n",
         "etc/hosts": hosts,
-        "etc/fstab": disk_layout.fstab(plan.parts),
+        "etc/fstab": disk_layout.fstab(plan.partitions),
         "etc/allie/allie.conf": settings_text.render(plan.settings),
         "etc/allie/system": f"{plan.settings.system}\n",
     }
@@ -175,7 +182,7 @@ def _there(partitions: list[Partition]) -> list[str]:
 
 
 def _check_unused(disk: str, sysfs: str) -> None:
-    """Raise StateError if the disk, or a partition of it, is mounted or held by something."""
+    """Raise StateError if the disk, or a partition of it, is mounted or used by something."""
     own = [sysfs, *(f"{sysfs}/{name}" for name in os.listdir(sysfs))]
     own = [each for each in own if os.path.exists(f"{each}/dev")]
     numbers = {(atomic.read(f"{each}/dev") or "").strip() for each in own}
@@ -195,13 +202,13 @@ def _check_unused(disk: str, sysfs: str) -> None:
             )
 
 
-def _check_names(disk: str, present: list[Partition], parts: tuple[PlannedPartition, ...]) -> None:
+def _check_names(disk: str, present: list[Partition], wanted: Iterable[PlannedPartition]) -> None:
     """Raise StateError where another disk has a label of ours: nobody could tell them apart.
 
     All of them: what is mounted as /home, or swapped to, is found by its label as well.
     """
     own = [disk, *(each.node for each in present)]
-    for each in parts:
+    for each in wanted:
         if each.kind != disk_layout.BIOS:  # which nobody looks for
             others = [node for node in labelled.names(each.where) if node not in own]
             if others:
@@ -242,14 +249,14 @@ def fat_options(sectors: int) -> list[str]:
     return ["-F", "32"] if sectors >= _FAT32 else []
 
 
-def _make(part: PlannedPartition, made: Partition) -> None:
+def _make(planned: PlannedPartition, made: Partition) -> None:
     """Make a file system where there is none."""
-    node = made.node
-    fat = ["mkfs.vfat", *fat_options(made.size), "-n", part.label]
+    node, label = made.node, planned.label
+    fat = ["mkfs.vfat", *fat_options(made.size), "-n", label]
     argv = {
         disk_layout.ESP: fat,
         disk_layout.EFI_BOOT: fat,
-        disk_layout.SWAP: ["mkswap", "-q", "-L", part.label],
-    }.get(part.kind, ["mkfs.ext4", "-q", "-F", *(["-L", part.label] if part.label else [])])
-    if part.kind != disk_layout.BIOS and "TYPE" not in file_systems.contents(node):
+        disk_layout.SWAP: ["mkswap", "-q", "-L", label],
+    }.get(planned.kind, ["mkfs.ext4", "-q", "-F", *(["-L", label] if label else [])])
+    if planned.kind != disk_layout.BIOS and "TYPE" not in file_systems.contents(node):
         process.run([*argv, node], check=True)

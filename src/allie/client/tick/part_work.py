@@ -10,8 +10,9 @@ from allie.client.apply.changes import apply
 from allie.client.apply.look import look
 from allie.client.apply.recover import recover
 from allie.client.mirror import generation as generations
+from allie.client.mirror import stores
 from allie.client.originals import undo_ticks
-from allie.client.situation import grounds, settings_in_force
+from allie.client.situation import grounds
 from allie.client.situation.grounds import Grounds, Resolved
 from allie.client.state import records
 from allie.core.change.ledger import Ledger
@@ -33,7 +34,7 @@ def look_and_apply(
     present, the_plan = decide(here, part, grounds.resolve(here, known), saved, full=full)
     left = set(the_plan.guarded).difference(known.generation.overlays)
     if left:  # what the store says of an overlay that is off the list was not fetched
-        meant = settings_in_force.consents(known.settings, left)
+        meant = stores.consents(known.settings, left)
         present = present._replace(consent=present.consent | meant)
         the_plan = plan(present)
     if records.pause(here):
