@@ -72,7 +72,7 @@ class Verdict(Value):
 
 
 def is_name(name: str) -> bool:
-    """Whether a file of /root/conf takes part in the sequence."""
+    """Whether a file of /root/conf belongs to the sequence."""
     return bool(NAME.fullmatch(name)) and not _LEFTOVER.search(name)
 
 

@@ -80,7 +80,7 @@ def look(
         standing=view.standing,
         offers=view.offers,
         groups=view.groups(mine),
-        left_alone=frozenset(claims.held | view.withheld | view.unseen.keys() | shut_in),
+        left_alone=frozenset(claims.left_alone | view.withheld | view.unseen.keys() | shut_in),
         problems=tuple(problems),
         consent=generation.consents,
         released=frozenset(generation.overlays if settings.ring else ()) - {stubs.KIT},

@@ -178,7 +178,7 @@ def without_room(
 ) -> dict[str, str]:
     """What a full disk does not take, and why. Raises StateError where it is the state's own."""
     needed: dict[int, tuple[int, list[str]]] = {}
-    ways: dict[int, int] = {}  # to each disk, held open: a directory may be another one soon
+    ways: dict[int, int] = {}  # to each disk, kept open: a directory may be another one soon
     own = os.stat(here.state).st_dev
     problems: dict[str, str] = {}
     with ExitStack() as stack:

@@ -1,7 +1,7 @@
 """GRUB: its menu on the boot partition, and GRUB itself on a disk, for BIOS and for UEFI.
 
 GRUB finds the boot partition by its label. All that it needs to get there is in one file, which is
-made of the parts that the installed system brings: so it is installed once, and never again for a
+made of what the installed system brings: so it is installed once, and never again for a
 kernel or a system. It takes neither udev nor grub-install: they look at the machine that runs now.
 """
 

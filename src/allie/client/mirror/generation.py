@@ -193,25 +193,25 @@ def prepare(
     would change the attributes of files that it shares with the present generation.
     """
     number = _next_number(here)
-    part = f"{here.mirror}/{number}.part"
+    beside = f"{here.mirror}/{number}.part"
     left = f"{here.mirror}/{_LEFT}"
     try:
         os.makedirs(here.mirror, 0o700, exist_ok=True)
-        for name in _parts(here):
+        for name in _half_fetched(here):
             tree.remove(left)
             with suppress(OSError):  # overlayfs moves no directory of its lower layer
                 os.rename(f"{here.mirror}/{name}", left)
             tree.remove(f"{here.mirror}/{name}")
-        os.mkdir(part, 0o700)
+        os.mkdir(beside, 0o700)
     except OSError as error:
-        raise StateError(f"cannot make {part}: {error.strerror}") from error
+        raise StateError(f"cannot make {beside}: {error.strerror}") from error
     trees = [before.path] if before else []
-    return Generation(number, part, overlays), trees + [left] * os.path.isdir(left)
+    return Generation(number, beside, overlays), trees + [left] * os.path.isdir(left)
 
 
-def forget_parts(here: System) -> None:
-    """Remove what was fetched and is not a generation, or is part of one by now."""
-    for name in (*_parts(here), _LEFT):
+def forget_half_fetched(here: System) -> None:
+    """Remove what was fetched and is no generation, or has gone into one by now."""
+    for name in (*_half_fetched(here), _LEFT):
         tree.remove(f"{here.mirror}/{name}")
 
 
@@ -223,7 +223,7 @@ def unfinished(here: System) -> list[str]:
         return []
 
 
-def _parts(here: System) -> list[str]:
+def _half_fetched(here: System) -> list[str]:
     """The generations in the mirror that are not complete; not the link to the present one."""
     names = os.listdir(here.mirror)
     return [name for name in names if name.endswith(".part") and name != "current.part"]

@@ -24,11 +24,11 @@ GONE = ".gone"  # in a change: the names that leave, NUL-ended
 BEGUN = ".begun"  # a generation in the making, where the present one cannot be renamed
 
 
-def commit(here: System, part: str, gone: list[str]) -> None:
+def commit(here: System, change: str, gone: list[str]) -> None:
     """Call a fetched change ready, and move it in. gone: what leaves, parents before children."""
-    atomic.write(f"{part}/{GONE}", "".join(f"{name}\0" for name in gone), durable=False)
-    atomic.sync_filesystem(part)
-    os.rename(part, part.rpartition(".")[0] + generations.READY)
+    atomic.write(f"{change}/{GONE}", "".join(f"{name}\0" for name in gone), durable=False)
+    atomic.sync_filesystem(change)
+    os.rename(change, change.rpartition(".")[0] + generations.READY)
     finish(here)
 
 

@@ -70,7 +70,7 @@ def mounted(base: System, declared: Declared, at: str, way: Way) -> Iterator[str
 
 @contextmanager
 def pinned(base: System, declared: Declared) -> Iterator[Candidate]:
-    """A system's partition, held open, and bound now if that can be. Raises StateError."""
+    """A system's partition, kept open, and bound now if that can be. Raises StateError."""
     name, where = declared.name, declared.root
     noted, known = _noted(base, name, where)
     with labelled.pinned(where) as found:
@@ -133,7 +133,7 @@ def trust_boot(base: System) -> str:
 
 @contextmanager
 def boot_pinned(base: System, device: str = "") -> Iterator[Candidate]:
-    """The boot partition, held open. device: the one that was made just now.
+    """The boot partition, kept open. device: the one that was made just now.
 
     Raises NoPartition where none has its label, NotBound where it is not this PC's.
     """

@@ -25,6 +25,8 @@ from allie.core.value import Value
 from allie.machine import console
 from allie.machine.files import atomic, lock, tree
 
+_ROLLED_BACK = "held"  # a file, and no lock: PCs have it under this name
+
 
 class Trouble(Value):
     """How the last try to fetch or update a system failed."""
@@ -102,12 +104,12 @@ def progress(base: System, name: str) -> str:
 
 def image_rolled_back(base: System, name: str) -> str:
     """The image that somebody rolled back from, and that no update brought since; "" if none."""
-    return (atomic.read(f"{base.systems}/{name}/held") or "").strip()
+    return (atomic.read(f"{base.systems}/{name}/{_ROLLED_BACK}") or "").strip()
 
 
 def note_rolled_back(base: System, name: str, image: str) -> None:
     """Note that; "" forgets it."""
-    place = f"{book(base, name)}/held"
+    place = f"{book(base, name)}/{_ROLLED_BACK}"
     if image:
         atomic.write(place, f"{image}\n")
     else:

@@ -54,7 +54,7 @@ def _by_kernel(dirfd: int, path: str, flags: int, mode: int) -> int:
 
 
 def _by_hand(dirfd: int, path: str, flags: int, mode: int) -> int:
-    """The same, a component at a time, each of them held open before the next is looked for."""
+    """The same, a component at a time, each of them kept open before the next is looked for."""
     *above, name = [each for each in path.split("/") if each not in ("", ".")] or ["."]
     mount = mount_of(dirfd)
     here = os.dup(dirfd)

@@ -127,7 +127,7 @@ def _held_open(path: str) -> int:
 
 
 def _show(path: str, flags: int, source: int | None = None) -> None:
-    """Bind a directory into the view, each file system in it read-only. source: it, held open."""
+    """Bind a directory into the view, each file system in it read-only. source: it, kept open."""
     at = _AT + path
     os.makedirs(at, exist_ok=True)
     way = path if source is None else f"/proc/self/fd/{source}"

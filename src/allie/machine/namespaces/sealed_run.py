@@ -204,7 +204,7 @@ def _furnish(root: str, devices: int) -> None:
 
 
 def _mount_point(root: str, name: str) -> int | None:
-    """A real directory right below the root, held open; None where there is none."""
+    """A real directory right below the root, kept open; None where there is none."""
     try:
         flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(f"{root}/{name}", flags)

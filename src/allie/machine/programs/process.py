@@ -145,7 +145,7 @@ def _become(argv: Sequence[str], lifeline: Lifeline) -> int:
 
 
 def _by_our_descriptors(argument: str) -> str:
-    """An argument that names a path in a directory held open by us, as another process sees it."""
+    """An argument that names a path in a directory kept open by us, as another process sees it."""
     for path in SPOKEN:
         ours = path.replace("self", str(os.getpid()))
         argument = argument.replace(f"{path}/", f"{ours}/")
