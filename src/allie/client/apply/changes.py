@@ -1,6 +1,6 @@
-"""Apply: carry out a plan as a transaction.
+"""Make the changes of a plan, as one transaction.
 
-Plan  →  Intent  →  transaction  →  Applied
+    Plan  →  Intent  →  transaction  →  Applied
 
 docs/internals/rules.md, "A new client is tried first".
 """
@@ -142,9 +142,9 @@ def _with_remarks(here: System, plan: Plan, renewals: dict[str, str]) -> Plan:
 
 
 def _forget_sources(present: Present, plan: Plan, left_out: set[str]) -> Ledger:
-    """The ledger, by which paths that are left as they are will be compared at the next tick.
+    """The ledger without the sources of paths that are left as they are: they are compared anew.
 
-    The very same ledger where there are none.
+    The very same ledger where there is none.
     """
     ledger = present.ledger
     left = left_out | present.left_alone | {problem.path for problem in plan.problems}

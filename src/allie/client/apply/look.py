@@ -197,7 +197,7 @@ class _Looking:
                         self._look_at_old(real, old)
 
     def _look_at_old(self, real: str, old: Placed) -> None:
-        """A path that no overlay has any more. What it led to may lie behind another's link now."""
+        """A path that no overlay has any more. A symlink may have come into the way to it since."""
         if self.inside.entry(real) != real:
             astray = "a symlink is on its way now"
             self.standing[real] = Standing(astray=astray)

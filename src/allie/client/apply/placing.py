@@ -37,7 +37,7 @@ class MadePath(Value):
     """What was made for a path."""
 
     inode: tuple[int, int]  # (st_dev, st_ino)
-    attrs: str  # as its file system can hold them
+    attrs: str  # as its file system can store them
     mark: str = ""  # of a directory where others may change names: it is known again by this
 
 
@@ -124,10 +124,10 @@ class Placer:
             self._problems[real] = refused.message
 
     def _need_closed(self, step: Step) -> None:
-        """Raise PathRefused where a path would lie open to others, and does not in the overlay.
+        """Raise PathRefused where others could reach a file here that they cannot in the overlay.
 
-        The open directory is asked into which it is renamed next, and those really above that one
-        (`..`): a user may have put others there since they were looked at.
+        What is asked is the open directory into which it is renamed next, and those really above
+        that (`..`): a user may have put others there since they were looked at.
         """
         above = step.real.rpartition("/")[0]
         if not step.after or not step.after.source:  # what undo brings back is in no overlay

@@ -68,7 +68,7 @@ class Remover:
             if step.before[0] == DIRECTORY and step.after is None:
                 _rmdir(name, parent)
                 return
-            self._take(step)
+            self._move_to_undo(step)
         except (OSError, PathRefused) as error:
             words = words_of(error)
             if isinstance(error, FileNotFoundError):
@@ -77,7 +77,7 @@ class Remover:
                 words = "something in it went while it was taken away"
             self._problems[step.real] = f"cannot be removed: {words}"
 
-    def _take(self, step: Step) -> None:
+    def _move_to_undo(self, step: Step) -> None:
         """Move a path to undo, by way of its stage where its file system cannot do that (EXDEV).
 
         With a project quota that is a stage in the directory itself, which has that quota, too.

@@ -2,7 +2,7 @@
 
     free space → intent → done-files → files → removals → sync → verify → ledger
 
-Apply and undo are both this.
+A tick and `allie undo` both change the root by this alone.
 
 docs/internals/rules.md, "A directory makes way only if all in it is ours", "A killed tick, and a
 full disk", "What stood there first is kept once" and "The disk may have the name and not the
@@ -176,7 +176,7 @@ def _keep_directories(
 def without_room(
     here: System, reach: Reach, writes: list[Step], offers: dict[str, Offer]
 ) -> dict[str, str]:
-    """What a full disk does not take, and why. Raises StateError where it is the state's own."""
+    """The paths that a full disk would not take, and why; StateError if it is the state's own."""
     needed: dict[int, tuple[int, list[str]]] = {}
     ways: dict[int, int] = {}  # to each disk, kept open: a directory may be another one soon
     own = os.stat(here.state).st_dev
@@ -219,10 +219,10 @@ def _directory_above(reach: Reach, real: str) -> int:
 def sync(
     here: System, reach: Reach, steps: Iterable[Step], stages: Iterable[Stage] = ()
 ) -> dict[str, str]:
-    """Have all on each disk that was touched: only then may the ledger speak of it.
+    """Have all data on disk, of each file system that was touched: then the ledger may speak of it.
 
-    By open directories: a name may lead to another disk by now. Returns the paths on disks that did
-    not take the data, and why; raises StateError where it is the state's disk.
+    Each is synced by an open directory: a name may lead to another disk by now. Returns the paths
+    on disks that did not take the data, and why; raises StateError where it is the state's disk.
     """
     own = os.stat(here.state).st_dev
     said: dict[int, str] = {}  # by st_dev: "" where it is on the disk
@@ -251,7 +251,10 @@ def sync(
 
 
 def _synced(descriptor: int, own: bool) -> str:
-    """Have all data of a file system on its disk; else why not, or (own) StateError."""
+    """Sync a file system: "", or why its disk did not take the data.
+
+    own: it is the state's, without which nothing goes on: raises StateError instead.
+    """
     try:
         atomic.sync_descriptor(descriptor)
         return ""

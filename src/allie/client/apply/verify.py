@@ -1,8 +1,8 @@
 """Verify: look whether each step of a transaction came true, and note the lstat that says so.
 
-This comes after all is in place or removed, and before the ledger is written. It changes nothing:
-where something else stands, that is the path's problem, and never repaired here. Whoever put it
-there would be given the overlay's owner and mode.
+This comes after all is in place or removed, and before the ledger is written. It changes nothing.
+Where something else stands by now, that is noted as the path's problem, and not repaired: what
+somebody has put there would get the overlay's owner and mode.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _confirmed(
 
 
 def _still_holds(step: Step, problems: Iterable[str]) -> bool:
-    """Whether a directory of ours that was to go still holds what could not be removed."""
+    """Whether a directory of ours that was to go still has something in it that could not be."""
     return step.verb == REMOVE and any(real.startswith(f"{step.real}/") for real in problems)
 
 
@@ -125,7 +125,7 @@ def _is_there(reach: Reach, real: str) -> bool:
 
 
 def as_stored(step: Step, attrs: str) -> Step:
-    """The step with the attributes that its file system can hold: vfat has no owner or mode.
+    """The step with the attributes that its file system can store: vfat has no owner or mode.
 
     Else that would be drift at every tick, and written again in vain.
     """

@@ -161,9 +161,7 @@ def _path(place: str, top: str) -> str:
     below = place[len(f"{top}/devices/") :]
     for each in (below if below.startswith("virtual/") else os.path.dirname(below)).split("/"):
         bare = each.rstrip("0123456789")
-        if bare in _COUNTED or (
-            each.count(":") == 1 and "-" in each
-        ):  # an interface of a USB device
+        if bare in _COUNTED or (each.count(":") == 1 and "-" in each):  # (a USB interface)
             continue
         port = each.partition("-")
         if port[0].isdigit() and port[2][:1].isdigit():  # a USB port: its bus is counted

@@ -124,7 +124,8 @@ def ask(
 def _close_all(env: Mapping[str, str]) -> tuple[int, int] | None:
     """Close all but standard input and output: from a directory of the base's `..` leads to its /.
 
-    Which directory it was by which a script knows that it is in a tick (`machine.files.lock`).
+    Returns which directory it was by which a script knows that it is in a tick
+    (`machine.files.lock`), as device and inode.
     """
     number = env.get(lock.INHERITED, "")
     inside = None
@@ -139,7 +140,7 @@ def _close_all(env: Mapping[str, str]) -> tuple[int, int] | None:
 
 
 def _open_again(env: Mapping[str, str], inside: tuple[int, int] | None) -> dict[str, str]:
-    """Open the state directory as it is seen from here, under its number; else do not speak of it.
+    """Open the state directory as it is seen from here, under its number; else drop the variable.
 
     Links on the way are the system's own, and lead nowhere but within it.
     """
