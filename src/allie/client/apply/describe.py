@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import stat
 
-from allie.client.apply.placing import mark_at
 from allie.client.apply.real_paths import Claims
 from allie.core.change.ledger import DIRECTORY, NOTHING, Ledger, Placed, size_and_mtime
 from allie.core.change.present import Offer, Standing
 from allie.core.errors import PathRefused
 from allie.core.system import System
 from allie.machine.files import tree
+from allie.machine.files.directory_identity import mark_at
 from allie.machine.mounts import mount_table
 from allie.machine.roots import paths
 from allie.machine.roots.paths import Inside

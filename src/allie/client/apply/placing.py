@@ -25,7 +25,7 @@ from allie.core.change.present import Offer
 from allie.core.errors import PathRefused, StateError
 from allie.core.tags import SIGN
 from allie.core.value import Value
-from allie.machine.files import atomic, selinux, tree
+from allie.machine.files import atomic, directory_identity, selinux, tree
 from allie.machine.roots import clone, paths
 from allie.machine.roots.reach import Reach
 from allie.machine.roots.stage import Stage, Stages
@@ -168,7 +168,7 @@ class Placer:
             path = f"{paths.through(descriptor)}/."
             mark = ""
             if self._reach.is_tainted(step.real.rpartition("/")[0]):
-                mark = mark_of(descriptor)
+                mark = directory_identity.mark(descriptor)
                 if not self._is_ours(step, mark, path):
                     raise PathRefused(
                         "another directory than the one that ALLiE made stands there, and is not"
@@ -209,7 +209,8 @@ class Placer:
         mark = ""
         if step.wanted[0] == DIRECTORY and not stage.plain:
             above = real.rpartition("/")[0]
-            mark = mark_at(stage.path(name)) if self._reach.is_tainted(above) else ""
+            if self._reach.is_tainted(above):
+                mark = directory_identity.mark_at(stage.path(name))
         self.made[real] = MadePath((st.st_dev, st.st_ino), attrs, mark)
 
     def _link_twin(self, step: Step, stage: Stage, name: str) -> bool:
@@ -272,17 +273,3 @@ def may_adopt(reach: Reach, real: str, st: os.stat_result) -> bool:
     its mode changed. Raises PathRefused, OSError.
     """
     return st.st_uid != 0 or os.fstat(reach.directory(real.rpartition("/")[0])).st_uid == 0
-
-
-def mark_of(descriptor: int) -> str:
-    """What tells an open directory from any other of its file system."""
-    from allie.machine.files import directory_identity  # noqa: PLC0415 - see HACKING.md, start-up
-
-    return directory_identity.mark(descriptor)
-
-
-def mark_at(path: str) -> str:
-    """What tells the directory at a path from any other of its file system."""
-    from allie.machine.files import directory_identity  # noqa: PLC0415 - see HACKING.md, start-up
-
-    return directory_identity.mark_at(path)

@@ -12,7 +12,7 @@ import stat
 import time
 from collections.abc import Iterable
 
-from allie.client.apply.placing import MadePath, mark_at, may_adopt
+from allie.client.apply.placing import MadePath, may_adopt
 from allie.client.apply.unchanged import FRESH
 from allie.core.change import intent as intents
 from allie.core.change.intent import Step
@@ -21,6 +21,7 @@ from allie.core.change.plan import FORGET, NOTE, REMOVE
 from allie.core.change.present import Offer
 from allie.core.errors import PathRefused
 from allie.machine.files import tree
+from allie.machine.files.directory_identity import mark_at
 from allie.machine.roots.reach import Reach
 
 

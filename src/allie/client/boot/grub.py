@@ -1,8 +1,8 @@
 """GRUB: its menu on the boot partition, and GRUB itself on a disk, for BIOS and for UEFI.
 
 GRUB finds the boot partition by its label. All that it needs to get there is in one file, which is
-made of what the installed system brings: so it is installed once, and never again for a
-kernel or a system. It takes neither udev nor grub-install: they look at the machine that runs now.
+made of what the installed system brings: so it is installed once, and never again for a kernel or a
+system. It takes neither udev nor grub-install: they look at the machine that runs now.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _EARLY = f"search --no-floppy --set=root --label {system_roots.BOOT_LABEL}\n" + 
 )
 _GRUB = ("usr/lib/grub", "usr/share/grub2", "usr/lib/grub2")  # SUSE's are the last two
 _SECTOR = 512
-# GRUB's include/grub/i386/pc/boot.h: what is written into the first sectors of its two parts
+# GRUB's include/grub/i386/pc/boot.h: what is written into the first sectors of its two stages
 _KERNEL_SECTOR = slice(0x5C, 0x64)
 _DRIVE_CHECK = slice(0x66, 0x68)
 _BPB, _PARTITIONS = slice(0x03, 0x5A), slice(0x1B8, 0x1FE)  # of the sector that is there: kept

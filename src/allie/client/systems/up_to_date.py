@@ -87,7 +87,7 @@ class _Question:
         """Whether what stood where ALLiE placed something is what the image has there."""
         kept = {}
         for real, placed in self.placed.items():
-            if _is_left_out(real):
+            if f"{real}/".startswith(_PREFIXES):  # of what is not asked for
                 continue
             has = real in self.has
             if placed.pristine in (NOTHING, UNKNOWN):
@@ -119,11 +119,6 @@ def _laid_out(here: System, kept: Mapping[str, str]) -> Iterator[str]:
         yield top
     finally:
         tree.remove(top)
-
-
-def _is_left_out(path: str) -> bool:
-    """Whether a path is none of those that are asked for."""
-    return f"{path}/".startswith(_PREFIXES)
 
 
 def _own_directories(root: str) -> set[str]:

@@ -1,9 +1,9 @@
 """`allie vm`: boot a system of this PC in QEMU, on a layer that is thrown away.
 
 A partition is read through QEMU's own copy-on-write layer; only with `keep` is it written to, and
-held meanwhile, so that nobody can mount it. A directory is first copied into the
-image of a file system. The image, the console's record and the kernel's copy are files without a
-name, and QEMU dies with us: however we end, nothing stays. The running system is never booted.
+nobody can mount it meanwhile. A directory is first copied into the image of a file system. The
+image, the console's record and the kernel's copy are files without a name, and QEMU dies with us:
+however we end, nothing stays. The running system is never booted.
 """
 
 from __future__ import annotations
@@ -221,19 +221,16 @@ def _start(
     """Run QEMU to its end; None where it is watched and made no progress."""
     line, log = argv(machine, accel), files[-1]
     pid = process.fork(lambda: process.execute(line, process.environment()), (0, 1, 2), keep=files)
-    ended = False
+    code = None
     try:
         if watched:
             code = process.wait_until(pid, time.monotonic() + PATIENCE)
-            ended = code is not None
             if not os.fstat(log).st_size and code != 0:
                 return None
-            if ended:
-                return code
-        code = process.wait(pid)
-        ended = True
+        if code is None:
+            code = process.wait(pid)
         return code
     finally:
-        if not ended:
+        if code is None:
             os.kill(pid, signal.SIGKILL)
             process.wait(pid)

@@ -31,14 +31,8 @@ def read(disk: str) -> list[Partition]:
         return []
     table = json.loads(finished.out)["partitiontable"]
     sector = table.get("sectorsize", 512)
-    return [
-        Partition(
-            each["node"],
-            each.get("name", ""),
-            each["type"].upper(),
-            each["start"],
-            each["size"],
-            sector,
-        )
-        for each in table.get("partitions", ())
-    ]
+    found = []
+    for each in table.get("partitions", ()):
+        node, name, kind = each["node"], each.get("name", ""), each["type"].upper()
+        found.append(Partition(node, name, kind, each["start"], each["size"], sector))
+    return found

@@ -7,6 +7,7 @@ question. A process that only has its directory or an open file there is not ins
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from allie.machine.mounts import mount_table
 
@@ -34,21 +35,16 @@ def of(path: str) -> list[int]:
 
 def entered(root: str) -> list[int]:
     """The processes that run in a root, chrooted or otherwise entered: its programs are theirs."""
-    marks = set()
+    own = _directories(root)
+    pids = filter(str.isdigit, os.listdir("/proc"))
+    return [int(pid) for pid in pids if not own.isdisjoint(_directories(f"/proc/{pid}/root"))]
+
+
+def _directories(root: str) -> set[tuple[int, int]]:
+    """By which a root is known again: device and inode of itself, and of its programs."""
+    found = set()
     for name in ("", "usr", "bin"):
-        try:
+        with suppress(OSError):  # the process has ended, or there is no such directory
             st = os.stat(f"{root}/{name}", follow_symlinks=not name)
-            marks.add((st.st_dev, st.st_ino))
-        except OSError:
-            continue
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        for name in ("", "/usr", "/bin"):
-            try:
-                st = os.stat(f"/proc/{pid}/root{name or '/'}", follow_symlinks=not name)
-            except OSError:
-                continue  # it ended, or has no such directory
-            if (st.st_dev, st.st_ino) in marks:
-                found.append(int(pid))
-                break
+            found.add((st.st_dev, st.st_ino))
     return found

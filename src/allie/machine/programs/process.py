@@ -199,7 +199,7 @@ def fork(
     try:
         os.setsid()
         while _lifelines:
-            _lifelines.popitem()[1].forget()
+            _lifelines.popitem()[1].cut()  # our parent has them, too
         if lifeline:
             lifeline.tie_ourselves()
         _forked_by[:] = [] if dies_with_us is False else [parent]

@@ -124,13 +124,8 @@ class Lifeline:
         except BlockingIOError:
             pass
 
-    def forget(self) -> None:
-        """In a forked child: this one is our parent's, and another child's."""
-        os.close(self._ours)
-        os.close(self.theirs)
-
     def cut(self) -> None:
-        """End whatever is left of the group."""
+        """End whatever is left of the group; in a forked child only close what our parent has."""
         os.close(self._ours)
         os.close(self.theirs)
 
