@@ -1,4 +1,4 @@
-"""Fold: a change cut short at any of its steps, and gone on with, makes the tree that was meant."""
+"""A change cut short at any of its steps, and gone on with, makes the tree that was meant."""
 
 from __future__ import annotations
 

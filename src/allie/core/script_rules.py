@@ -1,4 +1,4 @@
-"""Conf scripts: their names, their headers, when one is due, and what its exit means.
+"""The rules of conf scripts: their names and headers, when one is due, what its exit means.
 
 Pure: the clock and the files come in as values.
 

@@ -1,4 +1,4 @@
-"""Bring a system that this PC is to have: fetch its image, make it fit, run its first tick.
+"""A new system for this PC: fetch its image, make it fit, run its first tick.
 
     note → image    → fit → sync → first tick → sync → visible
            overlays
