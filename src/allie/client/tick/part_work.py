@@ -1,4 +1,4 @@
-"""The work of a part that has something to do: look, plan, apply, and sort out what was cut short.
+"""The work of a part that has something to do: look, plan, and apply.
 
 Nearly every tick finds that it has nothing to do, and does not load this (`client.tick.part`).
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from allie.client.apply import unchanged
 from allie.client.apply.changes import apply
 from allie.client.apply.look import look
-from allie.client.apply.recover import recover
 from allie.client.mirror import generation as generations
 from allie.client.mirror import stores
 from allie.client.originals import undo_ticks
@@ -69,9 +68,3 @@ def decide(
     """Look at the root and plan one part."""
     present = look(here, part, known, ledger, full=full)
     return present, plan(present)
-
-
-def sort_out(here: System) -> None:
-    """Sort out what a killed tick left."""
-    process.die_with_parent()
-    recover(here)
