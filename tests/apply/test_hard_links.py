@@ -99,11 +99,11 @@ def test_links_are_undone_together(tmp_path: Path) -> None:
 LAYS_ONE = """
 import os, signal
 from allie.client.apply import placing
-real = placing.Layer._take_its_place
+real = placing.Placer._take_its_place
 def one(*args):
     real(*args)
     os.kill(os.getpid(), signal.SIGKILL)
-placing.Layer._take_its_place = one
+placing.Placer._take_its_place = one
 """
 
 

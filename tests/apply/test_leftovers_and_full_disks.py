@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.real, pytest.mark.root]
 KILLED = """
 import os, signal
 from allie.client.apply import placing
-placing.Layer._take_its_place = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+placing.Placer._take_its_place = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -163,12 +163,12 @@ def test_a_fetch_that_fills_the_disk_gives_it_back(tmp_path: Path) -> None:
 
 FILLS_UP = """
 from allie.client.apply import placing
-real = placing.Layer._write_all
-def fills(layer, *more):
-    with open(layer._reach.path("srv/hog"), "wb") as hog:
+real = placing.Placer._write_all
+def fills(placer, *more):
+    with open(placer._reach.path("srv/hog"), "wb") as hog:
         hog.write(bytes(3_950_000))
-    real(layer, *more)
-placing.Layer._write_all = fills
+    real(placer, *more)
+placing.Placer._write_all = fills
 """
 
 

@@ -130,11 +130,11 @@ def test_what_came_while_a_tick_worked_comes_back_with_undo(tmp_path: Path) -> N
     world = World(tmp_path, {"etc/a": "1\n"})
     code = f"""
 from allie.client.apply import placing
-real = placing.Layer._take_its_place
+real = placing.Placer._take_its_place
 def one(*args):
     open({str(world.at("etc/a"))!r}, "w").write("mine\\n")
     real(*args)
-placing.Layer._take_its_place = one
+placing.Placer._take_its_place = one
 """
     world.pc.run("00overlay", env=injected(tmp_path / "fault", code)).ok()
     assert world.read("etc/a") == "1\n"

@@ -75,7 +75,7 @@ def test_files_that_no_overlay_names_are_never_touched(tmp_path: Path) -> None:
 
 RENAMES_NOTHING = """
 from allie.client.apply import placing
-placing.Layer._take_its_place = lambda *args: None
+placing.Placer._take_its_place = lambda *args: None
 """
 
 

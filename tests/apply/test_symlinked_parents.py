@@ -229,9 +229,9 @@ def swapped(world: World, part: str, where: str) -> Path:
 
 
 WHILE_WRITING = [
-    "apply.placing.Layer._write",
-    "apply.placing.Layer._link_twin",
-    "apply.placing.Layer._take_its_place",
+    "apply.placing.Placer._write",
+    "apply.placing.Placer._link_twin",
+    "apply.placing.Placer._take_its_place",
     "apply.transaction.confirm",
 ]
 

@@ -29,7 +29,7 @@ PARTS = ("overlay", "overact")
 
 
 def holds(world: World) -> dict[str, bool]:
-    """For each part, whether it would do with a glance."""
+    """For each part, whether its note still holds."""
     here = open_system.open_system(str(world.root))
     known = grounds.gather(here)
     return {each: unchanged.holds(here, each, known) for each in PARTS}
@@ -42,7 +42,7 @@ def settle(world: World) -> None:
         if all(holds(world).values()):
             return
         time.sleep(0.03)
-    pytest.fail(f"no glance: {holds(world)}")
+    pytest.fail(f"the notes do not hold: {holds(world)}")
 
 
 @pytest.fixture

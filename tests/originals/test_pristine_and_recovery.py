@@ -34,12 +34,12 @@ EDITOR = """
 import sys
 from allie.cli.main import main
 from allie.client.apply import placing
-real = placing.Layer._take_its_place
+real = placing.Placer._take_its_place
 def edits(*args):
     open({path!r}, "w").write("edited at the last moment\\n")
-    placing.Layer._take_its_place = real
+    placing.Placer._take_its_place = real
     return real(*args)
-placing.Layer._take_its_place = edits
+placing.Placer._take_its_place = edits
 sys.exit(main())
 """
 
@@ -57,10 +57,10 @@ def killed_at(world: World, where: str, *, after: bool = False, verb: str = "00o
 
 
 POINTS = [
-    ("apply.placing.Layer._write_all", False),
-    ("apply.placing.Layer._write_all", True),
-    ("apply.placing.Layer._take_its_place", True),
-    ("apply.placing.Layer.lay", True),
+    ("apply.placing.Placer._write_all", False),
+    ("apply.placing.Placer._write_all", True),
+    ("apply.placing.Placer._take_its_place", True),
+    ("apply.placing.Placer.place", True),
     ("apply.transaction.confirm", False),
     ("state.records.save_ledger", True),
     ("apply.transaction._retire_pristines", True),
@@ -118,7 +118,7 @@ def test_a_re_arm_is_not_lost_by_a_kill(tmp_path: Path) -> None:
     script = "#!/bin/sh\n# allie: on-change /etc/a\n"
     world = World(tmp_path, {"etc/a": "2\n"}, root={"root/conf/50x": File(script, 0o755)})
     make_tree(world.root, {"root/done/50x": "done\n", "root/done/51y": "done\n"})
-    killed_at(world, "apply.placing.Layer.lay", after=True)
+    killed_at(world, "apply.placing.Placer.place", after=True)
     assert not world.there("root/done/50x")
     assert world.there("root/done/51y")
 
@@ -302,7 +302,7 @@ def test_a_directory_that_made_way_before_the_kill_is_not_forgotten(tmp_path: Pa
     before = plain(snapshot(world.root))
     world.take("etc/d/f")
     world.put({"etc/d": "a file\n", "srv/empty": "a file\n"})
-    killed_at(world, "apply.placing.Layer._write_all")
+    killed_at(world, "apply.placing.Placer._write_all")
     assert not world.there("etc/d")
     assert not world.there("srv/empty")
     first = world.state("tick").read_text().strip()

@@ -30,7 +30,7 @@ import os, signal
 from allie.client.apply import placing, transaction
 {what} = lambda *args, **more: os.kill(os.getpid(), signal.SIGKILL)
 """
-PLACED, NOT_YET = "transaction.confirm", "placing.Layer._take_its_place"
+PLACED, NOT_YET = "transaction.confirm", "placing.Placer._take_its_place"
 
 
 def killed(world: World, folder: Path, where: str) -> None:

@@ -43,13 +43,13 @@ KINDS = ["file", "directory", "roots", "link", "fifo"]
 SWAPS = """
 import os
 from allie.client.apply import placing
-real = placing.Layer._rename
-def rename(layer, path):
-    real(layer, path)
+real = placing.Placer._rename
+def rename(placer, path):
+    real(placer, path)
     if path == {path!r}:
         os.rename({root!r} + "/" + path, {root!r} + "/home/ann/taken")
         os.rename({root!r} + "/home/ann/ready/{kind}", {root!r} + "/" + path)
-placing.Layer._rename = rename
+placing.Placer._rename = rename
 """
 # The same where a directory is made, before it is opened.
 SWAPS_STAGE = """
@@ -131,13 +131,13 @@ def test_a_stage_that_is_swapped_is_not_used(tmp_path: Path, kind: str) -> None:
 SWAPS_BEFORE = """
 import os
 from allie.client.apply import placing
-real = placing.Layer._directory
-def directory(layer, step):
+real = placing.Placer._directory
+def directory(placer, step):
     if step.real == "home/ann/d/sub":
         os.rename({root!r} + "/home/ann/d/sub", {root!r} + "/home/ann/taken")
         os.rename({root!r} + "/home/ann/ready/{kind}", {root!r} + "/home/ann/d/sub")
-    real(layer, step)
-placing.Layer._directory = directory
+    real(placer, step)
+placing.Placer._directory = directory
 """
 
 
@@ -205,13 +205,13 @@ def test_what_lies_closed_in_the_overlay_never_lies_open(
 SWAPS_PARENT = """
 import os
 from allie.client.apply import placing
-real = placing.Layer._write_all
-def write_all(layer, files):
-    real(layer, files)
-    layer._reach.close()
+real = placing.Placer._write_all
+def write_all(placer, files):
+    real(placer, files)
+    placer._reach.close()
     os.rename({root!r} + "/home/ann/d/sub", {root!r} + "/home/ann/taken")
     os.rename({root!r} + "/home/ann/ready/{kind}", {root!r} + "/home/ann/d/sub")
-placing.Layer._write_all = write_all
+placing.Placer._write_all = write_all
 """
 
 

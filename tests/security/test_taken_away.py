@@ -77,7 +77,7 @@ class Taking:
         home = os.open(self.home, os.O_PATH)
         stage = os.open(self.stage, os.O_RDONLY)
         try:
-            self.backup.take((home, "bad"), self.step, (stage, "1"))
+            self.backup.move((home, "bad"), self.step, (stage, "1"))
             return ""
         except (OSError, PathRefused) as error:
             return str(error)
@@ -361,7 +361,7 @@ def test_a_path_of_a_thousand_levels_is_kept(tmp_path: Path) -> None:
     above = os.open(tmp_path, os.O_PATH)
     real = "a/" * 1100 + "conf"
     step = Step(real, REMOVE, "", ("f:", ""), NOTHING_THERE, None, None)
-    backup.keep((above, "conf"), step)
+    backup.link((above, "conf"), step)
     os.close(above)
     assert Path(f"{backup.files}/{real}").read_text() == "his\n"
     tree.remove(str(tmp_path / "undo"))

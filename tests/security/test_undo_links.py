@@ -20,17 +20,17 @@ ANN = 4242
 PUTS = """
 import os
 from allie.client.apply import placing
-real_directory, real_rename = placing.Layer._directory, placing.Layer._rename
+real_directory, real_rename = placing.Placer._directory, placing.Placer._rename
 where = {root!r} + "/home/ann/d"
-def directory(layer, step):
+def directory(placer, step):
     if step.real == "home/ann/d":
         os.symlink({outside!r}, where)
-    real_directory(layer, step)
-def rename(layer, path):
-    real_rename(layer, path)
+    real_directory(placer, step)
+def rename(placer, path):
+    real_rename(placer, path)
     if path == "home/ann/{last}":
         with open(where + "/{target}", "w") as file: file.write("ann's")
-placing.Layer._directory, placing.Layer._rename = directory, rename
+placing.Placer._directory, placing.Placer._rename = directory, rename
 """
 
 

@@ -200,7 +200,7 @@ from allie.client.apply import {module}
 """
 
 
-@pytest.mark.parametrize("where", ["transaction.confirm", "placing.Layer._take_its_place"])
+@pytest.mark.parametrize("where", ["transaction.confirm", "placing.Placer._take_its_place"])
 def test_recovery_does_nothing_through_a_users_link(
     world: World, tmp_path: Path, where: str
 ) -> None:

@@ -175,11 +175,12 @@ def test_systemd_is_given_units_of_their_own(tmp_path: Path) -> None:
     code = (
         "import os, sys; os.environ['ALLIE_PATH'] = sys.argv[2] + ':' + os.environ['PATH'];"
         "sys.path.insert(0, sys.argv[1]);"
-        "from allie.client.systems import siblings; from allie.machine.roots import open_system;"
+        "from allie.client.systems import bring_and_tick;"
+        "from allie.machine.roots import open_system;"
         "real = os.path.isdir;"
         "os.path.isdir = lambda path: path == '/run/systemd/system' or real(path);"
         "here = open_system.open_system('/');"
-        "siblings._launch(here, 'allie-fetch-el7', ['system', 'add', 'el7'], None, idle=True)"
+        "bring_and_tick._launch(here, 'allie-fetch-el7', ['system', 'add', 'el7'], None, idle=True)"
     )
     argv = ["python3", "-c", code, str(archive()), str(fake.parent)]
     assert os.spawnvp(os.P_WAIT, "python3", argv) == 0

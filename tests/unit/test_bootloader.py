@@ -11,8 +11,8 @@ from allie.client.boot.grub import boot_sector, with_start
 from allie.client.setup import install
 from allie.core.boot import disk_layout
 from allie.core.errors import StateError
-from allie.machine.disk import disks
-from allie.machine.disk.disks import Partition
+from allie.machine.disk import partition_table
+from allie.machine.disk.partition_table import Partition
 from allie.machine.files import atomic
 from allie.machine.roots.volume import Volume
 
@@ -73,7 +73,7 @@ def test_for_which_firmware(
         (tmp_path / folder / each / "modinfo.sh").touch()
     spot = Partition("/dev/x1", "allie-bios", disk_layout.TYPES[disk_layout.BIOS], 256, 256, sector)
     (tmp_path / "disk").write_bytes(b"\0" * 512)
-    monkeypatch.setattr(disks, "partitions", lambda _: [spot])
+    monkeypatch.setattr(partition_table, "read", lambda _: [spot])
     monkeypatch.setattr(grub, "_image", lambda _here, platform, _modules: platform.encode())
     monkeypatch.setattr(atomic, "read_bytes", lambda _: b"\0" * 512)
     written: list[str] = []

@@ -1,4 +1,4 @@
-"""Fold: a change cut short at any of its steps, and gone on with, makes the tree that was meant."""
+"""A change cut short at any of its steps, and gone on with, makes the tree that was meant."""
 
 from __future__ import annotations
 
@@ -125,6 +125,7 @@ def test_a_change_cut_short_is_gone_on_with(old: Tree, new: Tree, limit: int, fr
             except KeyboardInterrupt:
                 pass
             patches.close()
+            assert generations.current(here), "nobody finds that there are no overlays"
             if os.path.isdir(part):  # it was never ready: what stands is the old
                 assert _read(Path(here.mirror) / "1/common") == old
                 return

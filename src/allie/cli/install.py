@@ -51,10 +51,11 @@ def run(args: Namespace) -> int:
     _need_loader(plan)
     _show(plan)
     _warn_of_image(plan)
-    _need_consent(plan, args)
+    install.need_consent(plan, erase=args.erase)
+    _ask(plan, args)
     firmware = _carry_out(plan)
     why = grub.no_bios(plan.disk)
-    if why and disk_layout.BIOS in [each.kind for each in plan.parts]:
+    if why and disk_layout.BIOS in [each.kind for each in plan.partitions]:
         console.say(f"GRUB for BIOS was left out: {why}")
     console.say(
         f"{plan.settings.system} is installed on {plan.disk}, which boots by"
@@ -95,7 +96,7 @@ def _settings(args: Namespace) -> Settings:
 
 def _need_loader(plan: Installation) -> None:
     """Ask whether the image has systemd-boot, where the layout wants it: nothing is written yet."""
-    if all(each.kind != disk_layout.EFI_BOOT for each in plan.parts):
+    if all(each.kind != disk_layout.EFI_BOOT for each in plan.partitions):
         return
     if not _in_image(plan.settings, "usr/lib/systemd/boot/efi"):
         image = plan.settings.image
@@ -129,7 +130,7 @@ def _show(plan: Installation) -> None:
     """What will be done, to the last partition."""
     own = plan.settings
     console.say(f"{plan.disk} ({plan.mib >> 10} GiB){', to be gone on with' * plan.goes_on}:")
-    for each in plan.parts:
+    for each in plan.partitions:
         use = _USES.get(each.kind, each.kind)
         if each.where == own.root:
             use = f"the system {own.system}: image {own.image} of {own.stores[0]}"
@@ -137,12 +138,10 @@ def _show(plan: Installation) -> None:
     console.say(f"the PC is {plan.host}; overlays: {', '.join(own.overlays)}")
 
 
-def _need_consent(plan: Installation, args: Namespace) -> None:
-    """Raise where what the disk holds may not go (--erase), or the person says no (--yes)."""
-    if plan.holds and not args.erase:
-        raise StateError(f"{plan.disk} holds something: {plan.holds}", "if it may go: --erase")
-    if plan.holds:
-        console.warn(f"what {plan.disk} holds will be LOST: {plan.holds}")
+def _ask(plan: Installation, args: Namespace) -> None:
+    """Raise UsageError where the person says no, or nobody is there to be asked (--yes)."""
+    if plan.content:
+        console.warn(f"what {plan.disk} holds will be LOST: {plan.content}")
     if args.yes:
         return
     if not sys.stdin.isatty():

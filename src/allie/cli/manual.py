@@ -103,11 +103,11 @@ def _words(text: str) -> list[tuple[int, str]]:
     """The words of a text, with how wide each is on the screen."""
     words = [(0, "")]
     for piece, look in _pieces(text):
-        for number, part in enumerate(piece.split(" ")):
+        for number, plain in enumerate(piece.split(" ")):
             if number:
                 words.append((0, ""))
             width, word = words[-1]
-            words[-1] = width + len(part), word + (console.paint(part, look) if part else "")
+            words[-1] = width + len(plain), word + (console.paint(plain, look) if plain else "")
     return [each for each in words if each[0]]
 
 

@@ -9,24 +9,22 @@ import importlib
 
 from allie.cli import options
 from allie.cli.options import Namespace
-from allie.client.boot import menu_partition
-from allie.client.mirror import accept, generation
-from allie.client.originals import packages
+from allie.client.mirror import generation
 from allie.client.situation import grounds
-from allie.client.systems import siblings
 from allie.core import stubs
 from allie.core.errors import DONE
 from allie.machine import console
-from allie.machine.files import directory_identity
-from allie.machine.namespaces import sealed_run, trial
 
 _COMMANDS = (
     "enter export join kit_scripts log manual on_sibling pause plan resume rsync_image run_conf"
     " status system undo why"
 ).split()
-CHECKED = [importlib.import_module(f"allie.cli.{name}") for name in _COMMANDS]
-# A tick loads them only where it needs them
-READ_LATE = (accept, directory_identity, menu_partition, packages, sealed_run, siblings, trial)
+_READ_LATE = (  # by a tick that needs them
+    "client.boot.menu_partition client.mirror.accept client.originals.packages"
+    " client.systems.bring_and_tick machine.namespaces.sealed_run machine.namespaces.trial"
+).split()
+for _name in (*(f"cli.{each}" for each in _COMMANDS), *_READ_LATE):
+    importlib.import_module(f"allie.{_name}")
 
 add_arguments = options.add_root
 

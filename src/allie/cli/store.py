@@ -37,7 +37,7 @@ def run(args: Namespace) -> int:
         return serve.serve(args.store, args.address, args.port, lambda: console.warn(words))
     for path in store.init(args.store):
         console.say(f"wrote {args.store}/{path}")
-    url = serve.addresses(args.port)
+    url = serve.address_of(args.port)
     console.say_text(f"""
 The store is {os.path.realpath(args.store)}. What you put below overlays/common lands on every PC.
 Serve it:      allie store serve{_options(args)}

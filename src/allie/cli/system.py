@@ -16,13 +16,13 @@ from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.client.situation import bound_disks, settings_in_force
 from allie.client.situation import other_systems as others
-from allie.client.systems import arrival, roster, update_rollback
-from allie.client.systems.arrival import Job
+from allie.client.systems import declared_systems, new_system, update_rollback
+from allie.client.systems.new_system import Job
 from allie.core.conf.settings import Declared
 from allie.core.errors import DONE, UsageError
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
-from allie.machine.disk import disks
+from allie.machine.disk import file_systems
 
 if TYPE_CHECKING:
     from allie.core.system import System
@@ -78,14 +78,14 @@ def _rollback(here: System, args: Namespace) -> str:
 
 def _remove(here: System, args: Namespace) -> str:
     settings = settings_in_force.settings_of(here)
-    for orphan in roster.orphans(here, settings):
+    for orphan in declared_systems.orphans(here, settings):
         if orphan.name == args.name:
             update_rollback.remove(here, orphan)
             return f"removed{_left(orphan)}"
     declared = others.find(settings, args.name)
-    roster.may_change(here)
+    declared_systems.may_change(here)
     update_rollback.remove(here, declared)
-    roster.forget(here, declared.name)
+    declared_systems.forget(here, declared.name)
     return f"removed, and [system {declared.name}] of allie.conf{_left(declared)}"
 
 
@@ -97,7 +97,7 @@ def _left(declared: Declared) -> str:
 
 
 def _list(here: System, args: Namespace) -> int:
-    found = roster.survey(here)
+    found = declared_systems.survey(here)
     lines = (
         f"{each.name:<16} {each.state:<9} {each.image or 'unnamed':<16} {each.root or '-'}"
         f"  {each.words}"
@@ -113,12 +113,12 @@ def _add(here: System, args: Namespace) -> int:
     if not known or args.place or args.image or args.overlays:
         overlays = options.words(args.overlays)
         wanted = Declared(args.name, args.place, args.image, overlays)
-        roster.declare(here, settings, wanted, comes=not args.trust)
+        declared_systems.declare(here, settings, wanted, comes=not args.trust)
     declared = others.find(settings_in_force.settings_of(here), args.name)
     _bind(here, declared, args)
     if args.trust and not (declared.image and declared.overlays):
         return DONE  # it comes from elsewhere; here it is booted, or entered
-    arrival.bring(_job(here, declared))
+    new_system.bring(_job(here, declared))
     console.say(f"{declared.name}: there, in {declared.root}")
     return DONE
 
@@ -133,7 +133,7 @@ def _bind(here: System, declared: Declared, args: Namespace) -> None:
             "leave out --format and --trust",
         )
     if args.format:
-        disks.make(args.format, declared.root)
+        file_systems.make(args.format, declared.root)
 
     def look(root: str) -> None:
         others.need_free_place(declared, root)

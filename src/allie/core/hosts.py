@@ -85,7 +85,7 @@ def flaw(pattern: str) -> str:
 
 
 def _flaw_of_glob(piece: str) -> str:
-    """What is wrong with a part of a pattern in which no range of numbers is left."""
+    """What is wrong with a piece of a pattern in which no range of numbers is left."""
     for body in re.findall(_SET, piece):
         if re.search(r"[0-9]{2}|[0-9]-$|^-[0-9]|\.\.|[^\w.!-]", body):
             return f"[{body[:40]}] is no range of numbers, and so stands for one letter"

@@ -38,13 +38,18 @@ def call(name: str, *arguments: object) -> int:
     """
     result = int(_Function(_ctypes.dlsym(_LIBRARY, name))(*arguments))
     if result == -1:
-        raise OSError(_ctypes.get_errno(), last_error())
+        raise OSError(last_errno(), last_error())
     return result
 
 
+def last_errno() -> int:
+    """Why the last call that failed did (errno(3))."""
+    return _ctypes.get_errno()
+
+
 def last_error() -> str:
-    """Why the last call that failed did, in the C library's words."""
-    return os.strerror(_ctypes.get_errno())
+    """The same in the C library's words."""
+    return os.strerror(last_errno())
 
 
 def buffer(size: int) -> ctypes.Array[ctypes.c_char]:

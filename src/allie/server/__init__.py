@@ -1,1 +1,1 @@
-"""Floor 3b, the store on the central server. Never part of the client archive."""
+"""Floor 3b, the store on the central server. Never in the client archive."""

@@ -3,7 +3,7 @@
     names and files of an overlay → findings
 
 What a PC reads is read here by the same parsers (`core.tags`, `core.hosts`,
-`core.script`, and, in `server.lint_settings`, `core.conf.settings` and `core.facts`):
+`core.script_rules`, and, in `server.lint_settings`, `core.conf.settings` and `core.facts`):
 what is fine here is taken there.
 """
 
@@ -15,7 +15,7 @@ import re
 import stat
 from collections.abc import Sequence
 
-from allie.core import forbidden_paths, globs, hosts, leavings, script, stubs, system, tags
+from allie.core import forbidden_paths, globs, hosts, leavings, script_rules, stubs, system, tags
 from allie.core.change import resolution
 from allie.core.change.resolution import Listed, Overlay
 from allie.core.errors import PathRefused
@@ -126,13 +126,13 @@ def _of_script(
     if directory != system.CONF or name == "run-conf":
         return []
     if listed.is_dir:
-        is_script = script.is_name(name)
+        is_script = script_rules.is_name(name)
         return [Finding(shown, "is no file: no script of this name runs")] if is_script else []
-    if not script.is_name(name):
+    if not script_rules.is_name(name):
         words = "is no name for a conf script (two digits first): it never runs"
         return [Finding(shown, words, False)]
     content = within.read(store, shown, overlays.LARGEST) or b""
-    headers = script.parse_headers(content)
+    headers = script_rules.parse_headers(content)
     findings = [Finding(shown, f"not understood: {error}") for error in headers.errors]
     findings += [Finding(shown, words) for words in _of_first_line(content)]
     for pattern in headers.on_change:
@@ -142,7 +142,7 @@ def _of_script(
         words = words or (f"{odd[0]} stands for itself" if odd else "")
         if words:
             findings.append(Finding(shown, f"on-change {pattern} never comes: {words}", False))
-    for line in script.unread_headers(content, _MEANT_AS_HEADER):
+    for line in script_rules.unread_headers(content, _MEANT_AS_HEADER):
         findings.append(Finding(shown, f"is no header, and not read: {line}", False))
     if not content.startswith(b"#!") and st.st_mode & 0o111:
         findings.append(Finding(shown, "has no #! line; it is run by /bin/sh", False))

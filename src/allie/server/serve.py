@@ -132,7 +132,7 @@ def _number(ini: configparser.ConfigParser, key: str, default: int) -> int:
     return int(value)
 
 
-def addresses(port: int) -> str:
+def address_of(port: int) -> str:
     """The address by which PCs know this server."""
     suffix = "" if port == PORT else f":{port}"
     return f"rsync://{os.uname().nodename}{suffix}"

@@ -1,6 +1,6 @@
-"""Apply: carry out a plan as a transaction.
+"""Make the changes of a plan, as one transaction.
 
-Plan  →  Intent  →  transaction  →  Applied
+    Plan  →  Intent  →  transaction  →  Applied
 
 docs/internals/rules.md, "A new client is tried first".
 """
@@ -40,8 +40,8 @@ def apply(
 
     saved: the ledger as it is on disk; nothing is written where it already says everything.
     """
-    plan, kit_held = _without_a_broken_kit(here, plan)
-    books = _forget_sources(present, plan, kit_held)
+    plan, left_out = _without_a_broken_kit(here, plan)
+    books = _forget_sources(present, plan, left_out)
     if plan.is_nothing:
         if books is not saved or books.generations.get(plan.part) != plan.generation:
             generations = {**books.generations, plan.part: plan.generation}
@@ -50,12 +50,12 @@ def apply(
         return Applied(tick, plan.part, plan.generation, problems=plan.problems), books
     plan = _with_remarks(here, plan, present.renewals)
     records.begin_ledger(here)
-    pristines, lost = pristine.take(here, [change for change in plan.changes if change.entry])
+    pristines, lost = pristine.copy(here, [change for change in plan.changes if change.entry])
     lost.update(pristine.renew(here, plan.of(RESTORE), present.renewals))
     unkept = tuple(Problem(real, words) for real, words in sorted(lost.items()))
     changes = tuple(change for change in plan.changes if change.real not in lost)
     plan = plan._replace(changes=changes, problems=(*plan.problems, *unkept))
-    books = _forget_sources(present, plan, kit_held) if lost else books
+    books = _forget_sources(present, plan, left_out) if lost else books
     steps: list[Step] = []
     offers: dict[str, Offer] = {}
     stuck = []
@@ -141,13 +141,13 @@ def _with_remarks(here: System, plan: Plan, renewals: dict[str, str]) -> Plan:
     return plan._replace(changes=tuple(changes))
 
 
-def _forget_sources(present: Present, plan: Plan, held: set[str]) -> Ledger:
-    """The ledger, by which paths that are left as they are will be compared at the next tick.
+def _forget_sources(present: Present, plan: Plan, left_out: set[str]) -> Ledger:
+    """The ledger without the sources of paths that are left as they are: they are compared anew.
 
-    The very same ledger where there are none.
+    The very same ledger where there is none.
     """
     ledger = present.ledger
-    left = held | present.left_alone | {problem.path for problem in plan.problems}
+    left = left_out | present.left_alone | {problem.path for problem in plan.problems}
     stale = {real: ledger.entries.get(real) for real in left}
     blank = {real: each._replace(source="") for real, each in stale.items() if each and each.source}
     return ledger._replace(entries={**ledger.entries, **blank}) if blank else ledger
@@ -171,15 +171,15 @@ def _without_a_broken_kit(here: System, plan: Plan) -> tuple[Plan, set[str]]:
     words = _why_broken(here, archives[0].offer.path)
     if not words:
         return plan, set()
-    held = {
+    left_out = {
         change.real
         for change in plan.changes
         if change is archives[0] or (change.entry and change.entry.overlay == stubs.KIT)
     }
     words = f"the new client does not work here, the kit stays as it is: {words}"
     problem = Problem(system.ARCHIVE, words)
-    kept = tuple(change for change in plan.changes if change.real not in held)
-    return plan._replace(changes=kept, problems=(*plan.problems, problem)), held
+    kept = tuple(change for change in plan.changes if change.real not in left_out)
+    return plan._replace(changes=kept, problems=(*plan.problems, problem)), left_out
 
 
 def _why_broken(here: System, archive: str) -> str:
@@ -192,7 +192,7 @@ def _why_broken(here: System, archive: str) -> str:
         return "it is no file that can be executed"
     from allie.machine.namespaces import trial  # noqa: PLC0415 - see HACKING.md, start-up
 
-    # By its own path: the trial may not look at what we hold open.
+    # By its own path: the trial may not look at what we keep open.
     client = os.path.realpath(_ours_if_equal(archive))
     argv = [sys.executable, "-I", client, "--root", here.root, "selfcheck"]
     # What is not our own may be what another system's root has made of it.

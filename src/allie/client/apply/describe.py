@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import stat
 
-from allie.client.apply.placing import mark_at
 from allie.client.apply.real_paths import Claims
 from allie.core.change.ledger import DIRECTORY, NOTHING, Ledger, Placed, size_and_mtime
 from allie.core.change.present import Offer, Standing
 from allie.core.errors import PathRefused
 from allie.core.system import System
 from allie.machine.files import tree
+from allie.machine.files.directory_identity import mark_at
 from allie.machine.mounts import mount_table
 from allie.machine.roots import paths
 from allie.machine.roots.paths import Inside
@@ -119,7 +119,7 @@ class Describer:
         known, old = self.ledger.marks.get(real), self.ledger.entries.get(real)
         path = self.reach.path(real)
         if old and (known == mark_at(path) or tree.attributes_digest(path, st) == old.attrs):
-            return ""  # ours, or as ours was: what it lacks is put right, or refused when laid
+            return ""  # ours, or as ours was: what it lacks is put right, or refused when placed
         return paths.LIES_OPEN if paths.lies_open(wanted, st) else ""
 
     def _content(

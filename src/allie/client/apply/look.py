@@ -14,15 +14,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from allie.client.apply import real_paths
 from allie.client.apply.describe import Describer
-from allie.client.apply.real_paths import (
-    bounds,
-    claim,
-    missing_above,
-    rekey,
-    vouch_for_overact,
-    withheld,
-)
 from allie.client.mirror import generation as generations
 from allie.client.mirror.generation import Changes, Generation
 from allie.client.situation.grounds import Resolved
@@ -51,15 +44,15 @@ def look(
 ) -> Present:
     """Describe the root for one part. full: compare all by content, vouch for nothing."""
     generation, settings = known.generation, known.settings
-    inside = Inside(here.root, bounds(here, ledger, known.resolution, settings.trusted))
-    claims = claim(inside, known.resolution, generation)
-    ledger = rekey(ledger, claims, inside)
+    inside = Inside(here.root, real_paths.bounds(here, ledger, known.resolution, settings.trusted))
+    claims = real_paths.claim(inside, known.resolution, generation)
+    ledger = real_paths.rekey(ledger, claims, inside)
     mine = tuple(sorted(real for real in claims.by_real if claims.belongs(real, part)))
     if part == "overlay":
-        mine = tuple(sorted({*mine, *missing_above(here, claims, mine)}))
+        mine = tuple(sorted({*mine, *real_paths.missing_above(here, claims, mine)}))
     changes = generations.changes(generation)
     if part == "overlay":
-        ledger = vouch_for_overact(ledger, generation, changes, claims, inside)
+        ledger = real_paths.vouch_for_overact(ledger, generation, changes, claims, inside)
     with Reach(here.root) as reach:
         describe = Describer(here, ledger, claims, inside, reach, full)
         view = _Looking(part, generation, changes, describe)
@@ -80,7 +73,7 @@ def look(
         standing=view.standing,
         offers=view.offers,
         groups=view.groups(mine),
-        left_alone=frozenset(claims.held | view.withheld | view.unseen.keys() | shut_in),
+        left_alone=frozenset(claims.left_alone | view.withheld | view.unseen.keys() | shut_in),
         problems=tuple(problems),
         consent=generation.consents,
         released=frozenset(generation.overlays if settings.ring else ()) - {stubs.KIT},
@@ -107,7 +100,7 @@ class _Looking:
         self.standing: dict[str, Standing] = {}
         self.offers: dict[str, Offer] = {}
         self.met: dict[str, str] = {}
-        self.withheld = withheld(self.ledger, self.claims)
+        self.withheld = real_paths.withheld(self.ledger, self.claims)
         self.shut = self._shut()
 
     def _shut(self) -> tuple[str, ...]:
@@ -197,7 +190,7 @@ class _Looking:
                         self._look_at_old(real, old)
 
     def _look_at_old(self, real: str, old: Placed) -> None:
-        """A path that no overlay has any more. What it led to may lie behind another's link now."""
+        """A path that no overlay has any more. A symlink may have come into the way to it since."""
         if self.inside.entry(real) != real:
             astray = "a symlink is on its way now"
             self.standing[real] = Standing(astray=astray)
@@ -249,7 +242,7 @@ class _Looking:
         known = old if old and old.source == source else None
         if known and not self.full:
             return Offer(path, source, known.content, known.attrs, st.st_size)
-        # Attributes as they were placed: vfat holds no owners and modes (see confirm.as_held).
+        # Attributes as they were placed: vfat holds no owners and modes (see verify.as_stored).
         attrs = known.attrs if known else tree.attributes_digest(path, st)
         content = tree.content_digest(path, st)
         return Offer(path, source, content, attrs, st.st_size)

@@ -25,7 +25,7 @@ from allie.core.change.present import Offer
 from allie.core.errors import PathRefused, StateError
 from allie.core.tags import SIGN
 from allie.core.value import Value
-from allie.machine.files import atomic, selinux, tree
+from allie.machine.files import atomic, directory_identity, selinux, tree
 from allie.machine.roots import clone, paths
 from allie.machine.roots.reach import Reach
 from allie.machine.roots.stage import Stage, Stages
@@ -33,18 +33,18 @@ from allie.machine.roots.stage import Stage, Stages
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # no other path on that disk will fare better
 
 
-class Laid(Value):
+class MadePath(Value):
     """What was made for a path."""
 
     inode: tuple[int, int]  # (st_dev, st_ino)
-    attrs: str  # as its file system can hold them
+    attrs: str  # as its file system can store them
     mark: str = ""  # of a directory where others may change names: it is known again by this
 
 
-class Layer:
+class Placer:
     """Places what the steps of one transaction bring.
 
-    problems: what could not be placed, and why, by real path. laid: what was made, by real path.
+    problems: what could not be placed, and why, by real path. made: what was made, by real path.
     marks: of directories of ALLiE's where others may change names, as the ledger has them.
     """
 
@@ -57,7 +57,7 @@ class Layer:
         problems: dict[str, str],
         marks: dict[str, str],
     ) -> None:
-        self.laid: dict[str, Laid] = {}
+        self.made: dict[str, MadePath] = {}
         self._reach = reach
         self._stages = stages
         self._offers = offers
@@ -69,7 +69,7 @@ class Layer:
         self._labels: dict[str, bytes] = {}
         self._full: dict[Stage, str] = {}  # stages whose disk is full, or fails, and how
 
-    def lay(self, steps: list[Step], labels: dict[str, bytes]) -> None:
+    def place(self, steps: list[Step], labels: dict[str, bytes]) -> None:
         """Carry out the steps that write, parents before children, but for those with problems.
 
         labels: the SELinux labels that new files are to have. Raises StateError where a disk does
@@ -124,10 +124,10 @@ class Layer:
             self._problems[real] = refused.message
 
     def _need_closed(self, step: Step) -> None:
-        """Raise PathRefused where a path would lie open to others, and does not in the overlay.
+        """Raise PathRefused where others could reach a file here that they cannot in the overlay.
 
-        The open directory is asked into which it is renamed next, and those really above that one
-        (`..`): a user may have put others there since they were looked at.
+        What is asked is the open directory into which it is renamed next, and those really above
+        that (`..`): a user may have put others there since they were looked at.
         """
         above = step.real.rpartition("/")[0]
         if not step.after or not step.after.source:  # what undo brings back is in no overlay
@@ -155,7 +155,7 @@ class Layer:
         self._write(step, self._stage_of(real))  # a new one comes with all that it has
         parent, name = self._reach.parent(real)
         if st:
-            self._backup.keep((parent, name), step)
+            self._backup.link((parent, name), step)
             os.unlink(name, dir_fd=parent)
         self._bring(step)
 
@@ -168,7 +168,7 @@ class Layer:
             path = f"{paths.through(descriptor)}/."
             mark = ""
             if self._reach.is_tainted(step.real.rpartition("/")[0]):
-                mark = mark_of(descriptor)
+                mark = directory_identity.mark(descriptor)
                 if not self._is_ours(step, mark, path):
                     raise PathRefused(
                         "another directory than the one that ALLiE made stands there, and is not"
@@ -177,7 +177,7 @@ class Layer:
             clone.describe_as(source, path)
             st = os.fstat(descriptor)
             attrs = tree.attributes_digest(path, st)
-            self.laid[step.real] = Laid((st.st_dev, st.st_ino), attrs, mark)
+            self.made[step.real] = MadePath((st.st_dev, st.st_ino), attrs, mark)
         finally:
             os.close(descriptor)
 
@@ -209,8 +209,9 @@ class Layer:
         mark = ""
         if step.wanted[0] == DIRECTORY and not stage.plain:
             above = real.rpartition("/")[0]
-            mark = mark_at(stage.path(name)) if self._reach.is_tainted(above) else ""
-        self.laid[real] = Laid((st.st_dev, st.st_ino), attrs, mark)
+            if self._reach.is_tainted(above):
+                mark = directory_identity.mark_at(stage.path(name))
+        self.made[real] = MadePath((st.st_dev, st.st_ino), attrs, mark)
 
     def _link_twin(self, step: Step, stage: Stage, name: str) -> bool:
         """Hard-link a file to the one it is a hard link to in the overlay; whether that is here.
@@ -233,7 +234,7 @@ class Layer:
     def _take_its_place(self, step: Step) -> None:
         real = step.real
         self._need_closed(step)
-        self._backup.keep(self._reach.parent(real), step)
+        self._backup.link(self._reach.parent(real), step)
         try:
             self._bring(step)
         except (OSError, PathRefused):
@@ -272,17 +273,3 @@ def may_adopt(reach: Reach, real: str, st: os.stat_result) -> bool:
     its mode changed. Raises PathRefused, OSError.
     """
     return st.st_uid != 0 or os.fstat(reach.directory(real.rpartition("/")[0])).st_uid == 0
-
-
-def mark_of(descriptor: int) -> str:
-    """What tells an open directory from any other of its file system."""
-    from allie.machine.files import directory_identity  # noqa: PLC0415 - see HACKING.md, start-up
-
-    return directory_identity.mark(descriptor)
-
-
-def mark_at(path: str) -> str:
-    """What tells the directory at a path from any other of its file system."""
-    from allie.machine.files import directory_identity  # noqa: PLC0415 - see HACKING.md, start-up
-
-    return directory_identity.mark_at(path)

@@ -32,7 +32,7 @@ class Claims:
     def __init__(self) -> None:
         self.by_real: dict[str, Entry] = {}
         self.problems: list[Problem] = []
-        self.held: set[str] = set()
+        self.left_alone: set[str] = set()
         self.overact: set[str] = set()  # real paths that some overlay spells with a tag
 
     def belongs(self, path: str, part: str) -> bool:
@@ -50,7 +50,7 @@ def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Cla
             real = inside.directory(path).real if entry.is_dir else inside.entry(path)
         except PathRefused as refused:
             claims.problems.append(Problem(path, refused.message))
-            claims.held.add(path)
+            claims.left_alone.add(path)
             continue
         rival = claims.by_real.get(real)
         if rival is None:
@@ -59,7 +59,7 @@ def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Cla
             _settle(real, rival, entry, order, claims)
     for problem in resolution.problems:
         claims.problems.append(problem)
-        claims.held.update(real_paths_of(inside, [problem.path]))
+        claims.left_alone.update(real_paths_of(inside, [problem.path]))
     return claims
 
 
@@ -99,7 +99,7 @@ def _settle(real: str, one: Entry, other: Entry, order: dict[str, int], claims: 
         claims.by_real[real] = one if one.path == real else other
     else:
         del claims.by_real[real]
-        claims.held.add(real)
+        claims.left_alone.add(real)
         message = f"is one file on this PC, and two in overlay {one.overlay}: "
         claims.problems.append(Problem(real, f"{message}{one.spelling} and {other.spelling}"))
 
@@ -109,10 +109,10 @@ def withheld(ledger: Ledger, claims: Claims) -> set[str]:
 
     Where that name leads is not known, so nothing that came by it may be taken for withdrawn.
     """
-    if not claims.held:
+    if not claims.left_alone:
         return set()
     spelled = ((real, placed.spelling) for real, placed in ledger.entries.items())
-    return {real for real, spelling in spelled if tags.unspell(spelling)[0] in claims.held}
+    return {real for real, spelling in spelled if tags.unspell(spelling)[0] in claims.left_alone}
 
 
 def real_paths_of(inside: Inside, paths: Iterable[str]) -> set[str]:

@@ -15,11 +15,11 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 
-from allie.client.state import conf_scripts, done_files, records
-from allie.core import script, tags
+from allie.client.state import done_files, records, script_files
+from allie.core import script_rules, tags
 from allie.core.change.intent import Step
 from allie.core.errors import PathRefused, StateError
-from allie.core.script import Headers
+from allie.core.script_rules import Headers
 from allie.core.system import System
 from allie.machine import console
 from allie.machine.files import atomic, tree
@@ -90,11 +90,12 @@ def _is_changed(reach: Reach, step: Step) -> bool:
 def _made_due(here: System, steps: list[Step]) -> Due:
     """The scripts with a done-file that these steps make due."""
     due: Due = {}
-    headers = {name: _headers(here, name) for name in os.listdir(here.done) if script.is_name(name)}
+    done = filter(script_rules.is_name, os.listdir(here.done))
+    headers = {name: _headers(here, name) for name in done}
     for step in steps if headers else ():
         path, names = here.at(step.real), _names(step)
         for name, each in headers.items():
-            if path == f"{here.conf}/{name}" or script.wants(each, names):
+            if path == f"{here.conf}/{name}" or script_rules.wants(each, names):
                 due.setdefault(name, []).append(step)
     return due
 
@@ -108,7 +109,7 @@ def _names(step: Step) -> tuple[str, ...]:
 def _headers(here: System, name: str) -> Headers:
     """What a conf script says of itself, wherever a link of its name leads."""
     try:
-        found = conf_scripts.read(here, name)
+        found = script_files.read(here, name)
     except StateError:
         found = None  # its own tick says that it cannot be read
-    return script.parse_headers(found.content) if found else Headers()
+    return script_rules.parse_headers(found.content) if found else Headers()

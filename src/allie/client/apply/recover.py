@@ -53,10 +53,10 @@ def _recover(here: System, intent: Intent) -> None:
 
 
 def _take_back_half_trees(here: System, reach: Reach, intent: Intent) -> None:
-    """Remove what has come back of a directory of which not all has: the next try brings it all.
+    """Where half of a directory had come back, remove that half: the next try brings all of it.
 
-    Its own entry is all that the ledger knows of it: were half of it taken for done, nobody would
-    bring the other half.
+    The ledger has one entry for the whole directory: were that made now, nobody would ever bring
+    the other half.
     """
     for top in intent.steps:
         if not intents.writes(top) or (top.before[0], top.wanted[0]) != (NOTHING, DIRECTORY):
@@ -89,10 +89,10 @@ def _stands(here: System, reach: Reach, step: Step) -> State | None:
 
 
 def sizes_of(here: System, step: Step) -> set[int]:
-    """The sizes of the files that may stand at a path, as before or as wanted; none: not known.
+    """The sizes that a file at a path can have, as before or as wanted; empty: they are not known.
 
-    What a user has made of it since has another, mostly, and need not be read. Never from undo/:
-    that may be a hard link to a file that is his still.
+    A file of any other size was changed since, and need not be read. The copy in undo/ is not
+    asked: it may be a hard link to a file that a user still writes to.
     """
     old, after = step.old, step.after
     sizes = {size_and_mtime(each.source)[0] for each in (old, after) if each and each.source}

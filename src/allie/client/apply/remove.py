@@ -19,7 +19,7 @@ from allie.machine.roots.reach import Reach
 from allie.machine.roots.stage import Stages
 
 
-class Mover:
+class Remover:
     """Removes for one transaction; what could not be is added to problems, by real path."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Mover:
             if step.before[0] == DIRECTORY and step.after is None:
                 _rmdir(name, parent)
                 return
-            self._take(step)
+            self._move_to_undo(step)
         except (OSError, PathRefused) as error:
             words = words_of(error)
             if isinstance(error, FileNotFoundError):
@@ -77,7 +77,7 @@ class Mover:
                 words = "something in it went while it was taken away"
             self._problems[step.real] = f"cannot be removed: {words}"
 
-    def _take(self, step: Step) -> None:
+    def _move_to_undo(self, step: Step) -> None:
         """Move a path to undo, by way of its stage where its file system cannot do that (EXDEV).
 
         With a project quota that is a stage in the directory itself, which has that quota, too.
@@ -88,7 +88,7 @@ class Mover:
             stage = stage_of(above) if stage_of else None
             away = (stage.descriptor, stage.new_name()) if stage else None
             try:
-                self._backup.take(self._reach.parent(step.real), step, away)
+                self._backup.move(self._reach.parent(step.real), step, away)
                 return
             except OSError as error:
                 if error.errno != errno.EXDEV or not stage:

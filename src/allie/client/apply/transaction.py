@@ -2,7 +2,7 @@
 
     free space → intent → done-files → files → removals → sync → verify → ledger
 
-Apply and undo are both this.
+A tick and `allie undo` both change the root by this alone.
 
 docs/internals/rules.md, "A directory makes way only if all in it is ours", "A killed tick, and a
 full disk", "What stood there first is kept once" and "The disk may have the name and not the
@@ -18,8 +18,8 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 
 from allie.client.apply import rearm_scripts
-from allie.client.apply.placing import Laid, Layer
-from allie.client.apply.remove import Mover
+from allie.client.apply.placing import MadePath, Placer
+from allie.client.apply.remove import Remover
 from allie.client.apply.verify import confirm, marks_of
 from allie.client.originals.undo_copies import Backup
 from allie.client.state import records
@@ -55,14 +55,14 @@ def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Led
     problems: dict[str, str] = {}
     marks: dict[str, str] = {}
     with Reach(here.root) as reach:
-        laid: dict[str, Laid] = {}
+        made: dict[str, MadePath] = {}
         due: rearm_scripts.Due = {}
         if any(step.before != step.wanted or intents.writes(step) for step in intent.steps):
-            laid, due = _change(here, reach, intent, offers, books, problems)
+            made, due = _change(here, reach, intent, offers, books, problems)
             reach.close()  # from here on by name anew: what is confirmed is what stands there
-        confirmed = confirm(reach, intent.steps, offers, laid, problems)
+        confirmed = confirm(reach, intent.steps, offers, made, problems)
         rearm_scripts.after(here, reach, due, confirmed)
-        marks = marks_of(reach, confirmed, laid, books)
+        marks = marks_of(reach, confirmed, made, books)
     told = tuple(Problem(real, words) for real, words in sorted(problems.items()))
     return Transacted(tuple(confirmed), told, conclude(here, intent, confirmed, books, marks))
 
@@ -74,8 +74,8 @@ def _change(
     offers: dict[str, Offer],
     books: Ledger,
     problems: dict[str, str],
-) -> tuple[dict[str, Laid], rearm_scripts.Due]:
-    """Change the root as the steps say; what was laid, and what was made due before."""
+) -> tuple[dict[str, MadePath], rearm_scripts.Due]:
+    """Change the root as the steps say; what was made, and which scripts were made due before."""
     writes = [step for step in intent.steps if intents.writes(step)]
     problems.update(without_room(here, reach, writes, offers))
     place = undo_place(here, intent)
@@ -86,14 +86,14 @@ def _change(
     atomic.write(here.intent(intent.part), intents.encode(intent), 0o600)
     due = rearm_scripts.before(here, intent.steps, problems)
     with Stages(here.state, reach) as stages:
-        layer = Layer(reach, stages, offers, backup, problems, books.marks)
-        mover = Mover(reach, stages, backup, problems)
-        mover.clear_the_way(intent)
-        layer.lay(writes, selinux.labels(here, {each.real: each.wanted[0] for each in writes}))
-        mover.remove(intent)
+        placer = Placer(reach, stages, offers, backup, problems, books.marks)
+        remover = Remover(reach, stages, backup, problems)
+        remover.clear_the_way(intent)
+        placer.place(writes, selinux.labels(here, {each.real: each.wanted[0] for each in writes}))
+        remover.remove(intent)
         failed = sync(here, reach, intent.steps, stages.all())
         problems.update({real: why for real, why in failed.items() if real not in problems})
-    return layer.laid, due
+    return placer.made, due
 
 
 def conclude(
@@ -176,9 +176,9 @@ def _keep_directories(
 def without_room(
     here: System, reach: Reach, writes: list[Step], offers: dict[str, Offer]
 ) -> dict[str, str]:
-    """What a full disk does not take, and why. Raises StateError where it is the state's own."""
+    """The paths that a full disk would not take, and why; StateError if it is the state's own."""
     needed: dict[int, tuple[int, list[str]]] = {}
-    ways: dict[int, int] = {}  # to each disk, held open: a directory may be another one soon
+    ways: dict[int, int] = {}  # to each disk, kept open: a directory may be another one soon
     own = os.stat(here.state).st_dev
     problems: dict[str, str] = {}
     with ExitStack() as stack:
@@ -190,7 +190,7 @@ def without_room(
                     ways[device] = os.dup(directory)
                     stack.callback(os.close, ways[device])
             except (OSError, PathRefused):
-                continue  # laying it will say so
+                continue  # placing it will say so
             size, reals = needed.setdefault(device, (0, []))
             needed[device] = (size + offers[step.real].size + 4096, [*reals, step.real])
         for device, (size, reals) in needed.items():
@@ -219,10 +219,10 @@ def _directory_above(reach: Reach, real: str) -> int:
 def sync(
     here: System, reach: Reach, steps: Iterable[Step], stages: Iterable[Stage] = ()
 ) -> dict[str, str]:
-    """Have all on each disk that was touched: only then may the ledger speak of it.
+    """Have all data on disk, of each file system that was touched: then the ledger may speak of it.
 
-    By open directories: a name may lead to another disk by now. Returns the paths on disks that did
-    not take the data, and why; raises StateError where it is the state's disk.
+    Each is synced by an open directory: a name may lead to another disk by now. Returns the paths
+    on disks that did not take the data, and why; raises StateError where it is the state's disk.
     """
     own = os.stat(here.state).st_dev
     said: dict[int, str] = {}  # by st_dev: "" where it is on the disk
@@ -251,7 +251,10 @@ def sync(
 
 
 def _synced(descriptor: int, own: bool) -> str:
-    """Have all data of a file system on its disk; else why not, or (own) StateError."""
+    """Sync a file system: "", or why its disk did not take the data.
+
+    own: it is the state's, without which nothing goes on: raises StateError instead.
+    """
     try:
         atomic.sync_descriptor(descriptor)
         return ""

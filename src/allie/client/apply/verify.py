@@ -1,8 +1,8 @@
 """Verify: look whether each step of a transaction came true, and note the lstat that says so.
 
-This comes after all is in place or removed, and before the ledger is written. It changes nothing:
-where something else stands, that is the path's problem, and never repaired here. Whoever put it
-there would be given the overlay's owner and mode.
+This comes after all is in place or removed, and before the ledger is written. It changes nothing.
+Where something else stands by now, that is noted as the path's problem, and not repaired: what
+somebody has put there would get the overlay's owner and mode.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import stat
 import time
 from collections.abc import Iterable
 
-from allie.client.apply.placing import Laid, mark_at, may_adopt
+from allie.client.apply.placing import MadePath, may_adopt
 from allie.client.apply.unchanged import FRESH
 from allie.core.change import intent as intents
 from allie.core.change.intent import Step
@@ -21,6 +21,7 @@ from allie.core.change.plan import FORGET, NOTE, REMOVE
 from allie.core.change.present import Offer
 from allie.core.errors import PathRefused
 from allie.machine.files import tree
+from allie.machine.files.directory_identity import mark_at
 from allie.machine.roots.reach import Reach
 
 
@@ -28,12 +29,12 @@ def confirm(
     reach: Reach,
     steps: tuple[Step, ...],
     offers: dict[str, Offer],
-    laid: dict[str, Laid],
+    made: dict[str, MadePath],
     problems: dict[str, str],
 ) -> list[Step]:
     """The steps that came true, with the lstat by which the ledger knows them from now on.
 
-    laid: what was made. Those that did not come true are added to problems, by real path.
+    made: what was placed. Those that did not come true are added to problems, by real path.
     """
     confirmed = []
     newest = 0
@@ -41,7 +42,7 @@ def confirm(
         if step.real in problems or _still_holds(step, problems):
             continue
         try:
-            step = _confirmed(reach, step, offers, laid)
+            step = _confirmed(reach, step, offers, made)
         except PathRefused as refused:
             problems[step.real] = refused.message
             continue
@@ -58,14 +59,14 @@ def confirm(
 
 
 def marks_of(
-    reach: Reach, steps: list[Step], laid: dict[str, Laid], books: Ledger
+    reach: Reach, steps: list[Step], made: dict[str, MadePath], books: Ledger
 ) -> dict[str, str]:
     """The marks of directories of ours where others may change names, by real path.
 
     One that is as it is wanted, and has no mark yet, is taken for ours (but see `may_adopt`): after
     a restore, or where an older ALLiE made it.
     """
-    marks = {real: each.mark for real, each in laid.items() if each.mark}
+    marks = {real: each.mark for real, each in made.items() if each.mark}
     for step in steps:
         unknown = step.verb == NOTE and step.after and step.after.content == DIRECTORY
         if not unknown or step.before != step.wanted or step.after is None or not step.after.seen:
@@ -82,7 +83,9 @@ def marks_of(
     return marks
 
 
-def _confirmed(reach: Reach, step: Step, offers: dict[str, Offer], laid: dict[str, Laid]) -> Step:
+def _confirmed(
+    reach: Reach, step: Step, offers: dict[str, Offer], made: dict[str, MadePath]
+) -> Step:
     """The step, if it came true. Raises PathRefused."""
     if step.verb == REMOVE:
         if step.before[0] != DIRECTORY and _is_there(reach, step.real):
@@ -93,12 +96,12 @@ def _confirmed(reach: Reach, step: Step, offers: dict[str, Offer], laid: dict[st
     if not intents.writes(step):
         return step
     st = reach.status(step.real)
-    made = laid.get(step.real)
-    is_it = st is not None and made is not None and (st.st_dev, st.st_ino) == made.inode
+    own = made.get(step.real)
+    is_it = st is not None and own is not None and (st.st_dev, st.st_ino) == own.inode
     if not is_it and reach.is_tainted(step.real.rpartition("/")[0]):
         raise PathRefused("something else stands there as soon as it was put in place")
-    if made:
-        step = as_held(step, made.attrs)
+    if own:
+        step = as_stored(step, own.attrs)
     seen = tree.seen_of(st) if st and _as_offered(reach, step, st, offers) else ""
     if not seen and _is_unwritten(reach, step):
         raise PathRefused("it was put in place, and yet it does not stand there")
@@ -110,7 +113,7 @@ def _confirmed(reach: Reach, step: Step, offers: dict[str, Offer], laid: dict[st
 
 
 def _still_holds(step: Step, problems: Iterable[str]) -> bool:
-    """Whether a directory of ours that was to go still holds what could not be removed."""
+    """Whether a directory of ours that was to go still has something in it that could not be."""
     return step.verb == REMOVE and any(real.startswith(f"{step.real}/") for real in problems)
 
 
@@ -122,8 +125,8 @@ def _is_there(reach: Reach, real: str) -> bool:
         return False
 
 
-def as_held(step: Step, attrs: str) -> Step:
-    """The step with the attributes that its file system can hold: vfat has no owner or mode.
+def as_stored(step: Step, attrs: str) -> Step:
+    """The step with the attributes that its file system can store: vfat has no owner or mode.
 
     Else that would be drift at every tick, and written again in vain.
     """

@@ -1,8 +1,8 @@
 """GRUB: its menu on the boot partition, and GRUB itself on a disk, for BIOS and for UEFI.
 
 GRUB finds the boot partition by its label. All that it needs to get there is in one file, which is
-made of the parts that the installed system brings: so it is installed once, and never again for a
-kernel or a system. It takes neither udev nor grub-install: they look at the machine that runs now.
+made of what the installed system brings: so it is installed once, and never again for a kernel or a
+system. It takes neither udev nor grub-install: they look at the machine that runs now.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from allie.core.boot.menu import MenuEntry
 from allie.core.conf import system_roots
 from allie.core.errors import StateError
 from allie.core.system import System
-from allie.machine.disk import disks
-from allie.machine.disk.disks import Partition
+from allie.machine.disk import file_systems, partition_table
+from allie.machine.disk.partition_table import Partition
 from allie.machine.files import atomic
 from allie.machine.programs import process
 from allie.machine.roots import open_system, volume, within
@@ -31,7 +31,7 @@ _EARLY = f"search --no-floppy --set=root --label {system_roots.BOOT_LABEL}\n" + 
 )
 _GRUB = ("usr/lib/grub", "usr/share/grub2", "usr/lib/grub2")  # SUSE's are the last two
 _SECTOR = 512
-# GRUB's include/grub/i386/pc/boot.h: what is written into the first sectors of its two parts
+# GRUB's include/grub/i386/pc/boot.h: what is written into the first sectors of its two stages
 _KERNEL_SECTOR = slice(0x5C, 0x64)
 _DRIVE_CHECK = slice(0x66, 0x68)
 _BPB, _PARTITIONS = slice(0x03, 0x5A), slice(0x1B8, 0x1FE)  # of the sector that is there: kept
@@ -106,7 +106,7 @@ def boot_sector(boot: bytes, present: bytes, sector: int) -> bytes:
 
 def no_bios(disk: str) -> str:
     """Why no BIOS can boot from a disk; "" if one can."""
-    sectors = {each.sector for each in disks.partitions(disk)}
+    sectors = {each.sector for each in partition_table.read(disk)}
     large = [str(each) for each in sorted(sectors) if each != _SECTOR]
     return f"{disk} has sectors of {large[0]} bytes: no BIOS boots it" if large else ""
 
@@ -137,7 +137,7 @@ def _image(here: System, platform: str, modules: list[str]) -> bytes:
 
 def _spot(disk: str) -> Partition | None:
     """The disk's BIOS boot partition; None if it has none."""
-    present = disks.partitions(disk)
+    present = partition_table.read(disk)
     if not present:
         raise StateError(f"{disk} has no partition table that can be read", f"sfdisk --list {disk}")
     return next(
@@ -166,7 +166,7 @@ def _write_bios(disk: str, spot: Partition, boot: bytes, core: bytes) -> None:
 
 def _write_esp(here: System, esp: str, image: bytes) -> None:
     """Put GRUB where the firmware looks for it."""
-    at, way = f"{here.run}/esp", disks.AS_FAT
-    with disks.mounted(esp, at, way), volume.opened(at, way.flags) as there:
+    at, way = f"{here.run}/esp", file_systems.AS_FAT
+    with file_systems.mounted(esp, at, way), volume.opened(at, way.flags) as there:
         put(there, FALLBACK, image)
         there.sync()

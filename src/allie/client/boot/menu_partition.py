@@ -24,7 +24,7 @@ from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import PathRefused, StateError
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine.disk import disks
+from allie.machine.disk import file_systems
 from allie.machine.files import free_space
 from allie.machine.roots import kernels, volume, within
 from allie.machine.roots.kernels import Kernel
@@ -60,12 +60,12 @@ def opened(base: System, device: str = "") -> Iterator[Volume]:
     """
     with ExitStack() as stack:
         with bound_disks.boot_pinned(base, device) as found:
-            kind = found.kind or disks.kind_of(found.device)
-            way = disks.AS_FAT if kind in disks.FAT else disks.AS_FILES
+            kind = found.kind or file_systems.kind_of(found.device)
+            way = file_systems.AS_FAT if kind in file_systems.FAT else file_systems.AS_FILES
             at = f"{base.run}/boot"
-            stack.enter_context(disks.mounted(found.device, at, way, kind))
+            stack.enter_context(file_systems.mounted(found.device, at, way, kind))
         boot = stack.enter_context(volume.opened(at, way.flags))
-        if way is disks.AS_FAT:
+        if way is file_systems.AS_FAT:
             systemd_boot.claim(boot)
         yield boot
 

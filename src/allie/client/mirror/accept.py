@@ -119,7 +119,7 @@ def put_in_force(here: System, came: Came) -> Generation:
         atomic.sync_filesystem(after.path)
         os.rename(after.path, path)
         atomic.point(here.current, str(after.number))
-    generations.forget_parts(here)
+    generations.forget_half_fetched(here)
     return after._replace(path=path)
 
 

@@ -134,22 +134,22 @@ def _bring(pull: _Pull) -> tuple[Generation, tuple[str, ...]]:
     """Bring everything from one store: the generation then in force, and what is new in it."""
     asked = _ask(pull)
     if pull.before and asked and not (asked.changed or asked.gone):
-        generations.forget_parts(pull.here)
+        generations.forget_half_fetched(pull.here)
         return pull.before, ()
     from allie.client.mirror import accept  # noqa: PLC0415 - see HACKING.md, start-up
 
     change = accept.as_change(pull.settings, pull.before, asked)
-    part, trees = generations.prepare(pull.here, pull.before, pull.settings.overlays)
+    after, trees = generations.prepare(pull.here, pull.before, pull.settings.overlays)
     try:
         if change:
-            _fetch_change(pull, change, part.path, trees)
+            _fetch_change(pull, change, after.path, trees)
         else:
-            _fetch_whole(pull, part.path, trees)
-        came = accept.look(part, pull.before, change)
+            _fetch_whole(pull, after.path, trees)
+        came = accept.look(after, pull.before, change)
         names = accept.judge(came, pull.settings, lagging=pull.lagging)
         return accept.put_in_force(pull.here, came), names
     except (StateError, accept.Grown):  # a full disk gets its room back at once
-        generations.forget_parts(pull.here)
+        generations.forget_half_fetched(pull.here)
         raise
 
 
@@ -174,7 +174,7 @@ def _ask(pull: _Pull) -> Answer | None:
     return Answer(tuple(changed), tuple(gone), links)
 
 
-def _fetch_whole(pull: _Pull, part: str, trees: list[str]) -> None:
+def _fetch_whole(pull: _Pull, into: str, trees: list[str]) -> None:
     """Fetch all; what did not change is linked to the same file in one of the trees.
 
     A ring is always fetched so: between a question and its answer it may come to mean another
@@ -183,14 +183,14 @@ def _fetch_whole(pull: _Pull, part: str, trees: list[str]) -> None:
     words, show = _progress(pull)
     words += [rsync.BY_CONTENT] * bool(pull.settings.ring and trees)
     for wanted, below in _sources(pull):
-        target = part + below
+        target = into + below
         os.makedirs(target, 0o700, exist_ok=True)
         links = [each + below for each in trees]
         argv = rsync.fetch(pull.able, pull.options + words, wanted, target, links)
         _run(argv, pull, show=show, disk=pull.here.mirror)
 
 
-def _fetch_change(pull: _Pull, asked: Answer, part: str, trees: list[str]) -> None:
+def _fetch_change(pull: _Pull, asked: Answer, into: str, trees: list[str]) -> None:
     """Fetch just what changed, with the directories that stand above it."""
     emptier = [os.path.dirname(name) for name in asked.gone]  # their time is another now
     gone = {"", *asked.gone}
@@ -198,7 +198,7 @@ def _fetch_change(pull: _Pull, asked: Answer, part: str, trees: list[str]) -> No
     words, show = _progress(pull)
     words += [rsync.BY_CONTENT]  # else our old file, of the same size and time, passes for the new
     top = rsync.sources(pull.store, ["overlays"])[0]
-    argv = rsync.fetch_some(pull.able, pull.options + words, top, part, trees)
+    argv = rsync.fetch_some(pull.able, pull.options + words, top, into, trees)
     _run(argv, pull, show=show, names=rsync.names(names), disk=pull.here.mirror)
 
 

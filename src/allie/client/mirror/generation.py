@@ -10,7 +10,7 @@ docs/internals/rules.md, "A mirror may be a mixture" and "Two parts, two transac
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from allie.client.state import records
@@ -66,16 +66,25 @@ class Changes(Value):
 
 def current(here: System) -> Generation | None:
     """The generation in force; None before the first fetch."""
-    try:
-        name = os.readlink(here.current)
-    except OSError:
-        return None
-    path = f"{here.mirror}/{name}"
-    st = tree.status(f"{path}/{LIST}")
-    if st is None or not name.isdigit():
-        return None
-    names = atomic.read(f"{path}/{LIST}") or ""
-    return Generation(int(name), path, tuple(names.split()), tree.seen_of(st))
+    with suppress(OSError):
+        for name in _numbers_in_force(here):
+            path = f"{here.mirror}/{name}"
+            st = tree.status(f"{path}/{LIST}")
+            if st is not None and name.isdigit():
+                names = atomic.read(f"{path}/{LIST}") or ""
+                return Generation(int(name), path, tuple(names.split()), tree.seen_of(st))
+    return None
+
+
+def _numbers_in_force(here: System) -> Iterator[str]:
+    """The number in force; and where no generation has that, the one that has just taken its place.
+
+    A change renames the present generation, and then the link: in between, or after a kill there,
+    the change that is not removed yet says the new number; just after, the link does.
+    """
+    yield os.readlink(here.current)
+    yield from (name[: -len(READY)] for name in unfinished(here))
+    yield os.readlink(here.current)
 
 
 def resolve(generation: Generation, facts: Facts) -> Resolution:
@@ -184,25 +193,25 @@ def prepare(
     would change the attributes of files that it shares with the present generation.
     """
     number = _next_number(here)
-    part = f"{here.mirror}/{number}.part"
+    beside = f"{here.mirror}/{number}.part"
     left = f"{here.mirror}/{_LEFT}"
     try:
         os.makedirs(here.mirror, 0o700, exist_ok=True)
-        for name in _parts(here):
+        for name in _half_fetched(here):
             tree.remove(left)
             with suppress(OSError):  # overlayfs moves no directory of its lower layer
                 os.rename(f"{here.mirror}/{name}", left)
             tree.remove(f"{here.mirror}/{name}")
-        os.mkdir(part, 0o700)
+        os.mkdir(beside, 0o700)
     except OSError as error:
-        raise StateError(f"cannot make {part}: {error.strerror}") from error
+        raise StateError(f"cannot make {beside}: {error.strerror}") from error
     trees = [before.path] if before else []
-    return Generation(number, part, overlays), trees + [left] * os.path.isdir(left)
+    return Generation(number, beside, overlays), trees + [left] * os.path.isdir(left)
 
 
-def forget_parts(here: System) -> None:
-    """Remove what was fetched and is not a generation, or is part of one by now."""
-    for name in (*_parts(here), _LEFT):
+def forget_half_fetched(here: System) -> None:
+    """Remove what was fetched and is no generation, or has gone into one by now."""
+    for name in (*_half_fetched(here), _LEFT):
         tree.remove(f"{here.mirror}/{name}")
 
 
@@ -214,7 +223,7 @@ def unfinished(here: System) -> list[str]:
         return []
 
 
-def _parts(here: System) -> list[str]:
+def _half_fetched(here: System) -> list[str]:
     """The generations in the mirror that are not complete; not the link to the present one."""
     names = os.listdir(here.mirror)
     return [name for name in names if name.endswith(".part") and name != "current.part"]

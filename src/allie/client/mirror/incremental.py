@@ -24,11 +24,11 @@ GONE = ".gone"  # in a change: the names that leave, NUL-ended
 BEGUN = ".begun"  # a generation in the making, where the present one cannot be renamed
 
 
-def commit(here: System, part: str, gone: list[str]) -> None:
+def commit(here: System, change: str, gone: list[str]) -> None:
     """Call a fetched change ready, and move it in. gone: what leaves, parents before children."""
-    atomic.write(f"{part}/{GONE}", "".join(f"{name}\0" for name in gone), durable=False)
-    atomic.sync_filesystem(part)
-    os.rename(part, part.rpartition(".")[0] + generations.READY)
+    atomic.write(f"{change}/{GONE}", "".join(f"{name}\0" for name in gone), durable=False)
+    atomic.sync_filesystem(change)
+    os.rename(change, change.rpartition(".")[0] + generations.READY)
     finish(here)
 
 
@@ -58,7 +58,7 @@ def _move_in(here: System, ready: str, number: str) -> None:
         brought = [each for each in tree.listing(ready) if each[0] != GONE]
         times = {name: os.lstat(f"{ready}/{name}") for name, is_dir in brought if is_dir}
         for name, is_dir in brought:
-            _bring(f"{ready}/{name}", f"{present}/{name}", is_dir, replaced)
+            _bring(name, is_dir, ready, present, replaced)
         for name, st in reversed(times.items()):  # after all is in, and out of where it came from
             clone.describe_as(f"{ready}/{name}", f"{present}/{name}", times=False)
             os.utime(f"{present}/{name}", ns=(st.st_atime_ns, st.st_mtime_ns))
@@ -95,18 +95,19 @@ def _become(present: str, grown: str) -> None:
     os.rename(begun, grown)
 
 
-def _bring(source: str, target: str, is_dir: bool, replaced: str) -> None:
+def _bring(name: str, is_dir: bool, ready: str, present: str, replaced: str) -> None:
+    target = f"{present}/{name}"
     st = tree.status(target)
     if st and tree.is_directory(st):
         if is_dir:
             return
         tree.remove(target)  # what it held left before
-    elif st:
+    elif st and "/" in name:  # a note at the top is no ledger's, and must not be away for a moment
         _keep_replaced(target, replaced)
     if is_dir:
         os.mkdir(target, 0o700)
     else:
-        os.rename(source, target)
+        os.rename(f"{ready}/{name}", target)
 
 
 def _keep_replaced(path: str, replaced: str) -> None:

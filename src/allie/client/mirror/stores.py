@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from allie.core import digest
+from allie.core.change.resolution import CONSENT
 from allie.core.conf.settings import DEFAULT_STALL, Settings
-from allie.core.errors import StoreError, Unreachable, did_you_mean
+from allie.core.errors import StateError, StoreError, Unreachable, did_you_mean
 from allie.core.stubs import KIT
 from allie.core.value import TYPE_CHECKING
 from allie.machine.programs import process
@@ -102,6 +103,19 @@ def has(store: str, path: str, stall: int = DEFAULT_STALL) -> bool:
         return False
     rsync.check(asked, store)
     return True
+
+
+def consents(settings: Settings, names: Iterable[str]) -> frozenset[str]:
+    """Which of some overlays, that are not on the list, the store says may be withdrawn."""
+    return frozenset(name for name in names if _has_consent(settings, name))
+
+
+def _has_consent(settings: Settings, overlay: str) -> bool:
+    path = f"overlays/{overlay}/{CONSENT}"
+    try:
+        return first_that_answers(settings, lambda store: has(store, path, settings.stall))
+    except (StoreError, StateError):
+        return False
 
 
 def _ask(store: str, path: str, stall: int = DEFAULT_STALL) -> Finished:

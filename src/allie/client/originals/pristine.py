@@ -30,7 +30,7 @@ class _Copy(Value):
     like: str = ""  # a name in pristine/ whose owner, mode and attributes it gets
 
 
-def take(here: System, changes: list[Change]) -> tuple[dict[str, str], dict[str, str]]:
+def copy(here: System, changes: list[Change]) -> tuple[dict[str, str], dict[str, str]]:
     """Copy what stands at the paths taken over for the first time.
 
     Returns (real path → pristine, real path → why it could not be kept, so that nothing may take
@@ -49,7 +49,7 @@ def take(here: System, changes: list[Change]) -> tuple[dict[str, str], dict[str,
         else:
             taken[change.real] = UNKNOWN if change.pristine == LOST else NOTHING
     os.makedirs(here.pristine, 0o700, exist_ok=True)
-    return taken, _copy(here, copies) if copies else {}
+    return taken, _copy_all(here, copies) if copies else {}
 
 
 def renew(here: System, changes: list[Change], renewals: dict[str, str]) -> dict[str, str]:
@@ -62,7 +62,7 @@ def renew(here: System, changes: list[Change], renewals: dict[str, str]) -> dict
         for change in changes
         if change.old and change.real in renewals
     ]
-    return _copy(here, copies) if copies else {}
+    return _copy_all(here, copies) if copies else {}
 
 
 def _of_packages(here: System, changes: list[Change]) -> set[str]:
@@ -84,7 +84,7 @@ def _like(change: Change) -> str:
     return old.pristine if ours and old and old.pristine not in (NOTHING, UNKNOWN) else ""
 
 
-def _copy(here: System, copies: list[_Copy]) -> dict[str, str]:
+def _copy_all(here: System, copies: list[_Copy]) -> dict[str, str]:
     """Copy all that can be; why the others could not."""
     beside = f"{here.state}/pristine.part"
     tree.remove(beside)

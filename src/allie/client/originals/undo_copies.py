@@ -41,8 +41,8 @@ class Backup:
         self._tainted: dict[str, bool] = {}
         self._kept = [0, 0, 0, 0]  # bytes and names of ours, and of others'
 
-    def keep(self, at: At, step: Step) -> None:
-        """Keep what stands there, if anything does, and leave it where it is.
+    def link(self, at: At, step: Step) -> None:
+        """Keep a second name, else a copy, of what stands there, if anything does; it stays there.
 
         at: its open directory and its name there. Raises PathRefused where it is too large to keep,
         else OSError; then nothing is kept of it.
@@ -74,7 +74,7 @@ class Backup:
         if tree.is_plain_way(self.files, real):
             tree.remove(f"{self.files}/{real}")
 
-    def take(self, at: At, step: Step, away: At | None) -> None:
+    def move(self, at: At, step: Step, away: At | None) -> None:
         """Move what stands there, a file or a whole tree; silent if nothing does.
 
         away: a directory of root's alone on its disk, and a free name there; None: it cannot be

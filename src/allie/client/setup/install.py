@@ -3,19 +3,20 @@
     check → partition → file systems → image → fit → first tick → boot loader and menu
 
 It runs on any live Linux. A directory in /run stands for the PC that is to be: the system is
-brought to it as a PC brings a further one (`systems.arrival`). Each step looks at what is there, so
-the same command goes on after a failure. It writes on the named disk alone.
+brought to it as a PC brings a further one (`systems.new_system`). Each step looks at what is there,
+so the same command goes on after a failure. It writes on the named disk alone.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 
 from allie.client.boot import menu_partition
 from allie.client.situation import bound_disks, settings_in_force
-from allie.client.systems import arrival
-from allie.client.systems.arrival import Job
+from allie.client.systems import new_system
+from allie.client.systems.new_system import Job
 from allie.client.tick import timer
 from allie.core.boot import disk_layout
 from allie.core.boot.disk_layout import PlannedPartition
@@ -24,7 +25,8 @@ from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import StateError, UsageError
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine.disk import disks, labelled
+from allie.machine.disk import file_systems, labelled, partition_table
+from allie.machine.disk.partition_table import Partition
 from allie.machine.files import atomic, tree
 from allie.machine.mounts import mount_table
 from allie.machine.programs import process
@@ -49,8 +51,8 @@ class Installation(Value):
 
     disk: str
     mib: int
-    parts: tuple[PlannedPartition, ...]
-    holds: str  # what would be lost; "" for an empty disk, or where an earlier try goes on
+    partitions: tuple[PlannedPartition, ...]
+    content: str  # what would be lost; "" for an empty disk, or where an earlier try goes on
     goes_on: bool  # the disk is divided like this already
     settings: Settings
     host: str
@@ -79,30 +81,36 @@ def plan(disk: str, text: str, settings: Settings, host: str) -> Installation:
         raise UsageError(f"{disk} is a partition", "name the whole disk")
     _check_unused(disk, sysfs)
     mib = int(atomic.read(f"{sysfs}/size") or "0") >> 11
-    parts = disk_layout.fit(text, mib)
-    present = disks.partitions(disk)
-    _check_names(disk, present, parts)
-    if any(each.kind in (disk_layout.ESP, disk_layout.EFI_BOOT) for each in parts):
+    planned = disk_layout.fit(text, mib)
+    present = partition_table.read(disk)
+    _check_names(disk, present, planned)
+    if any(each.kind in (disk_layout.ESP, disk_layout.EFI_BOOT) for each in planned):
         _need_fat()
-    first = next(each for each in parts if each.kind == disk_layout.SYSTEM)
-    wanted = [(each.name, each.mib) for each in parts]
+    first = next(each for each in planned if each.kind == disk_layout.SYSTEM)
+    wanted = [(each.name, each.mib) for each in planned]
     goes_on = [(each.name, each.mib) for each in present] == wanted
-    holds = "" if goes_on else _content([disk, *_there(present)])
+    content = "" if goes_on else _content([disk, *_there(present)])
     settings = settings._replace(root=first.where)
-    return Installation(disk, mib, parts, holds, goes_on, settings, host)
+    return Installation(disk, mib, planned, content, goes_on, settings, host)
+
+
+def need_consent(plan: Installation, *, erase: bool) -> None:
+    """Raise StateError where the disk holds something, and nobody has said that it may go."""
+    if plan.content and not erase:
+        raise StateError(f"{plan.disk} holds something: {plan.content}", "if it may go: --erase")
 
 
 def partition(plan: Installation) -> None:
     """Divide the disk, and make the file systems that are not there yet."""
     if not plan.goes_on:
-        there = _there(disks.partitions(plan.disk))
+        there = _there(partition_table.read(plan.disk))
         process.run(["wipefs", "--all", "--quiet", *there, plan.disk], check=True)
         argv = ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "always"]
         argv += ["--wipe-partitions", "always", plan.disk]
-        process.run(argv, stdin=disk_layout.script(plan.parts).encode(), check=True)
+        process.run(argv, stdin=disk_layout.script(plan.partitions).encode(), check=True)
     _have_nodes(plan)
-    for part, made in zip(plan.parts, disks.partitions(plan.disk)):
-        _make(part, made)
+    for planned, made in zip(plan.partitions, partition_table.read(plan.disk)):
+        _make(planned, made)
 
 
 def bring(plan: Installation) -> None:
@@ -111,7 +119,7 @@ def bring(plan: Installation) -> None:
     try:
         pc = _stand_in(plan)
         bound_disks.trust(pc, plan.own, _node(plan, plan.settings.root))
-        arrival.bring(Job(pc, plan.settings, plan.own))
+        new_system.bring(Job(pc, plan.settings, plan.own))
     finally:
         if not mount_table.at_or_below(_HERE + "/"):
             tree.remove(_HERE)
@@ -119,12 +127,12 @@ def bring(plan: Installation) -> None:
 
 def make_bootable(plan: Installation) -> list[str]:
     """Put the boot loader and the menu on the disk; for which firmware it boots now."""
-    made = disks.partitions(plan.disk)
-    nodes = {part.kind: each.node for part, each in zip(plan.parts, made)}
+    made = partition_table.read(plan.disk)
+    nodes = {planned.kind: each.node for planned, each in zip(plan.partitions, made)}
     menu = nodes.get(disk_layout.BOOT) or nodes[disk_layout.EFI_BOOT]
     esp = nodes.get(disk_layout.ESP, "")
     own = _node(plan, plan.settings.root)
-    with disks.passing(own, "/run/allie/installed", disks.AS_NEW) as root:
+    with file_systems.passing(own, "/run/allie/installed", file_systems.AS_NEW) as root:
         here = open_system.open_system(root)
         if within.program(root, "ssh-keygen"):
             process.run(["chroot", root, "ssh-keygen", "-A"])  # keys of its own, where it has none
@@ -139,8 +147,8 @@ def make_bootable(plan: Installation) -> list[str]:
 
 def _node(plan: Installation, where: str) -> str:
     """The device of a partition of the disk, by its place: others may have the label."""
-    pairs = zip(plan.parts, disks.partitions(plan.disk))
-    return next(made.node for part, made in pairs if part.where == where)
+    pairs = zip(plan.partitions, partition_table.read(plan.disk))
+    return next(made.node for planned, made in pairs if planned.where == where)
 
 
 def _stand_in(plan: Installation) -> System:
@@ -149,7 +157,7 @@ def _stand_in(plan: Installation) -> System:
     texts = {
         "etc/hostname": f"{plan.host}\n",
         "etc/hosts": hosts,
-        "etc/fstab": disk_layout.fstab(plan.parts),
+        "etc/fstab": disk_layout.fstab(plan.partitions),
         "etc/allie/allie.conf": settings_text.render(plan.settings),
         "etc/allie/system": f"{plan.settings.system}\n",
     }
@@ -161,20 +169,20 @@ def _stand_in(plan: Installation) -> System:
 
 def _need_fat() -> None:
     """Raise StateError where this Linux cannot mount what UEFI boots from."""
-    if not disks.can_mount("vfat"):
+    if not file_systems.can_mount("vfat"):
         raise StateError(
             "this Linux has no vfat, which the EFI system partition is",
             "start another medium; or, for a PC that boots by BIOS, a layout without esp: --layout",
         )
 
 
-def _there(partitions: list[disks.Partition]) -> list[str]:
+def _there(partitions: list[Partition]) -> list[str]:
     """Of a disk's partitions the device files that the kernel has made."""
     return [each.node for each in partitions if os.path.exists(each.node)]
 
 
 def _check_unused(disk: str, sysfs: str) -> None:
-    """Raise StateError if the disk, or a partition of it, is mounted or held by something."""
+    """Raise StateError if the disk, or a partition of it, is mounted or used by something."""
     own = [sysfs, *(f"{sysfs}/{name}" for name in os.listdir(sysfs))]
     own = [each for each in own if os.path.exists(f"{each}/dev")]
     numbers = {(atomic.read(f"{each}/dev") or "").strip() for each in own}
@@ -194,15 +202,13 @@ def _check_unused(disk: str, sysfs: str) -> None:
             )
 
 
-def _check_names(
-    disk: str, present: list[disks.Partition], parts: tuple[PlannedPartition, ...]
-) -> None:
+def _check_names(disk: str, present: list[Partition], wanted: Iterable[PlannedPartition]) -> None:
     """Raise StateError where another disk has a label of ours: nobody could tell them apart.
 
     All of them: what is mounted as /home, or swapped to, is found by its label as well.
     """
     own = [disk, *(each.node for each in present)]
-    for each in parts:
+    for each in wanted:
         if each.kind != disk_layout.BIOS:  # which nobody looks for
             others = [node for node in labelled.names(each.where) if node not in own]
             if others:
@@ -216,7 +222,7 @@ def _content(nodes: list[str]) -> str:
     """What a disk and its partitions hold, in words; "" if nothing."""
     found = []
     for node in nodes:
-        words = disks.contents(node)
+        words = file_systems.contents(node)
         what = words.get("TYPE") or words.get("PTTYPE")
         if what:
             found.append(f"{node}: {what} {words.get('LABEL', '')}".rstrip())
@@ -227,7 +233,7 @@ def _have_nodes(plan: Installation) -> None:
     """Have the kernel know the partitions, and wait for their device files."""
     process.run(["partx", "--update", plan.disk], check=True)
     deadline = time.monotonic() + _NODES
-    wanted = [each.node for each in disks.partitions(plan.disk)]
+    wanted = [each.node for each in partition_table.read(plan.disk)]
     while not all(map(os.path.exists, wanted)):
         if time.monotonic() > deadline:
             missing = f"the partitions of {plan.disk} do not appear in /dev"
@@ -243,14 +249,14 @@ def fat_options(sectors: int) -> list[str]:
     return ["-F", "32"] if sectors >= _FAT32 else []
 
 
-def _make(part: PlannedPartition, made: disks.Partition) -> None:
+def _make(planned: PlannedPartition, made: Partition) -> None:
     """Make a file system where there is none."""
-    node = made.node
-    fat = ["mkfs.vfat", *fat_options(made.size), "-n", part.label]
+    node, label = made.node, planned.label
+    fat = ["mkfs.vfat", *fat_options(made.size), "-n", label]
     argv = {
         disk_layout.ESP: fat,
         disk_layout.EFI_BOOT: fat,
-        disk_layout.SWAP: ["mkswap", "-q", "-L", part.label],
-    }.get(part.kind, ["mkfs.ext4", "-q", "-F", *(["-L", part.label] if part.label else [])])
-    if part.kind != disk_layout.BIOS and "TYPE" not in disks.contents(node):
+        disk_layout.SWAP: ["mkswap", "-q", "-L", label],
+    }.get(planned.kind, ["mkfs.ext4", "-q", "-F", *(["-L", label] if label else [])])
+    if planned.kind != disk_layout.BIOS and "TYPE" not in file_systems.contents(node):
         process.run([*argv, node], check=True)

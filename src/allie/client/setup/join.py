@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from allie.client.mirror import generation as generations
 from allie.client.mirror import stores
 from allie.client.situation import gather_facts, grounds, settings_in_force
 from allie.client.systems import look_after
@@ -146,10 +145,9 @@ def _write(here: System, settings: Settings) -> None:
     path = f"{here.etc}/allie.conf"
     text = atomic.read(path)
     if text is None or configuration.parse(text, settings.system) != settings:
-        source = generations.current(here) and grounds.delivered(here)
+        source = grounds.delivered(here)
         if source and text and configuration.parse(text, settings.system).stores == settings.stores:
-            hint = f"change it in the store: {source}"
-            raise UsageError("allie.conf comes from an overlay", hint)
+            raise grounds.must_change_in_store(source)
         made = settings_text.render(settings)
         if source:
             settings_in_force.note_followed(here, made)

@@ -23,8 +23,8 @@ from allie.core.conf import system_roots
 from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import StateError
 from allie.core.system import System
-from allie.machine.disk import disks, labelled, physical
-from allie.machine.disk.disks import Way
+from allie.machine.disk import file_systems, labelled, physical
+from allie.machine.disk.file_systems import TO_READ, Way
 from allie.machine.files import atomic
 from allie.machine.roots import open_system, volume
 
@@ -64,13 +64,13 @@ def mounted(base: System, declared: Declared, at: str, way: Way) -> Iterator[str
     """Mount a system's partition, for us alone. Raises StateError where it is not bound."""
     with ExitStack() as stack:
         with pinned(base, declared) as found:  # until it is mounted: then its number is taken
-            root = stack.enter_context(disks.mounted(found.device, at, way, found.kind))
+            root = stack.enter_context(file_systems.mounted(found.device, at, way, found.kind))
         yield root
 
 
 @contextmanager
 def pinned(base: System, declared: Declared) -> Iterator[Candidate]:
-    """A system's partition, held open, and bound now if that can be. Raises StateError."""
+    """A system's partition, kept open, and bound now if that can be. Raises StateError."""
     name, where = declared.name, declared.root
     noted, known = _noted(base, name, where)
     with labelled.pinned(where) as found:
@@ -107,7 +107,7 @@ def trust(
     with labelled.pinned(where, device) as found:
         if look and len(found) == 1:
             at = f"{base.run}/roots/{declared.name}"
-            with disks.mounted(found[0].device, at, disks.TO_READ, found[0].kind) as root:
+            with file_systems.mounted(found[0].device, at, TO_READ, found[0].kind) as root:
                 look(root)
         bound = _bind(place, where, found)
         _publish(base, declared.name, found[0])
@@ -133,7 +133,7 @@ def trust_boot(base: System) -> str:
 
 @contextmanager
 def boot_pinned(base: System, device: str = "") -> Iterator[Candidate]:
-    """The boot partition, held open. device: the one that was made just now.
+    """The boot partition, kept open. device: the one that was made just now.
 
     Raises NoPartition where none has its label, NotBound where it is not this PC's.
     """

@@ -13,7 +13,7 @@ from allie.core import facts, system
 from allie.core.change.resolution import Entry, Problem, Resolution
 from allie.core.conf import settings as configuration
 from allie.core.conf.settings import Settings
-from allie.core.errors import SettingsError, StoreError
+from allie.core.errors import SettingsError, StoreError, UsageError
 from allie.core.facts import Facts
 from allie.core.system import System
 from allie.core.value import Value
@@ -59,8 +59,16 @@ def resolve(here: System, known: Grounds | None = None) -> Resolved:
 
 def delivered(here: System) -> str:
     """The overlay file that allie.conf comes from; "" if it was written by join alone."""
+    if generations.current(here) is None:
+        return ""
     entry = resolve(here).resolution.entries.get("etc/allie/allie.conf")
     return entry.source if entry else ""
+
+
+def must_change_in_store(source: str) -> UsageError:
+    """What is said where such an allie.conf was to be changed: the next tick would undo that."""
+    hint = f"change it in the store: {source}; then, after a tick, again"
+    return UsageError("allie.conf comes from an overlay", hint)
 
 
 def _without_unusable(here: System, known: Grounds, resolution: Resolution) -> Resolution:

@@ -20,7 +20,7 @@ from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import PathRefused, StateError, UsageError, did_you_mean
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine.disk import disks
+from allie.machine.disk import file_systems
 from allie.machine.files import atomic
 from allie.machine.mounts import mount_table
 from allie.machine.roots import open_system, paths
@@ -72,11 +72,11 @@ def opened(base: System, declared: Declared) -> Iterator[str]:
     with ExitStack() as stack:
         if declared.is_partition:
             at = f"{base.run}/roots/{declared.name}"
-            mounted = bound_disks.mounted(base, declared, at, disks.AS_SYSTEM)
+            mounted = bound_disks.mounted(base, declared, at, file_systems.AS_SYSTEM)
             root = stack.enter_context(mounted)
         else:
             root = directory_of(base, declared)
-        _not_ours(base, declared, root)
+        _refuse_running_system(base, declared, root)
         yield root
 
 
@@ -167,11 +167,11 @@ def drop_note(root: str) -> None:
         atomic.sync_directory(root)
 
 
-def _not_ours(base: System, declared: Declared, root: str) -> None:
+def _refuse_running_system(base: System, declared: Declared, root: str) -> None:
     """The running system is never its own sibling, whatever allie.conf calls it."""
     if not os.path.isdir(root):
         return
-    if os.path.samefile(base.root, root) or disks.is_running(root):
+    if any(os.path.samefile(running, root) for running in (base.root, "/")):
         raise StateError(
             f"{declared.root} is the system that runs now, not {declared.name}",
             f"correct [system {declared.name}] in allie.conf",

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
 
 from allie.client.mirror import fetch, stores
 from allie.client.mirror import generation as generations
@@ -26,10 +25,9 @@ from allie.client.mirror.generation import Generation
 from allie.client.situation import gather_facts
 from allie.client.state import records
 from allie.core import system
-from allie.core.change.resolution import CONSENT
 from allie.core.conf import settings as configuration
 from allie.core.conf.settings import Settings
-from allie.core.errors import SettingsError, StateError, StoreError
+from allie.core.errors import SettingsError, StoreError
 from allie.core.facts import Facts
 from allie.core.system import System
 from allie.core.value import Value
@@ -102,14 +100,14 @@ def follow(here: System, settings: Settings, fetched: Fetched, *, routine: bool)
 
     Raises nothing where that cannot be: why is noted, and what is in force stays.
     """
-    found = in_force(here, fetched.generation)
     refused = fetched.contact.refused
-    if not (found.coming or refused):
-        arrived = generations.text_of(fetched.generation, system.SETTINGS, found.own)
-        if _usable(here, arrived):
-            note_followed(here, arrived)
-        return
     try:
+        found = in_force(here, fetched.generation)
+        if not (found.coming or refused):
+            arrived = generations.text_of(fetched.generation, system.SETTINGS, found.own)
+            if _usable(here, arrived):
+                note_followed(here, arrived)
+            return
         text = _in_store(here, settings, found.own) if refused else ""
         text = text or found.coming
         if not text or _is_away(here, fetched, settings, text):
@@ -126,11 +124,6 @@ def follow(here: System, settings: Settings, fetched: Fetched, *, routine: bool)
         records.save_contact(here, contact)
 
 
-def consents(settings: Settings, names: Iterable[str]) -> frozenset[str]:
-    """Which of some overlays, that are not on the list, the store says may be withdrawn."""
-    return frozenset(name for name in names if _has_consent(settings, name))
-
-
 def _parsed(here: System, text: str) -> InForce:
     return InForce(configuration.parse(text, here.name), text)
 
@@ -141,16 +134,6 @@ def _usable(here: System, text: str | None) -> InForce | None:
         return None if text is None else _parsed(here, text)
     except SettingsError:
         return None  # the plan refuses that file by name
-
-
-def _has_consent(settings: Settings, overlay: str) -> bool:
-    path = f"overlays/{overlay}/{CONSENT}"
-    try:
-        return stores.first_that_answers(
-            settings, lambda store: stores.has(store, path, settings.stall)
-        )
-    except (StoreError, StateError):
-        return False
 
 
 def _is_away(here: System, fetched: Fetched, settings: Settings, text: str) -> bool:

@@ -46,7 +46,7 @@ def load_ledger(system: System) -> Ledger:
 
 
 def begin_ledger(system: System) -> None:
-    """Have a ledger before the first pristine file: a kill between would look like a lost one."""
+    """Write an empty ledger before the first pristine file: those without one mean it was lost."""
     if not os.path.lexists(system.ledger) and not os.path.isdir(system.pristine):
         save_ledger(system, ledgers.empty())
 

@@ -35,7 +35,7 @@ _STANDARD = (  # file-hierarchy(7): others put things there, perhaps later
 _BESIDE = ("part", "copy", "other", "away", "gone")
 _PLAIN = "/._+@:-"  # beside letters and digits, what is special to neither systemd nor a shell
 _OPTIONS = NOSUID | NODEV
-_PATIENCE = 60.0  # seconds; what another one does takes parts of one
+_PATIENCE = 60.0  # seconds; what another one does takes a fraction of one
 _UNIT = """\
 # Written by ALLiE: see "Who may do what" in its reference of systems.
 [Unit]
@@ -77,7 +77,7 @@ def put_up(base: System, declared: Declared, root: str) -> None:
         place = root if root in mount_table.points() else os.path.dirname(root)
         if place != root:
             _make(base, place)
-        if not _has_options(place):
+        if os.statvfs(place).f_flag & _OPTIONS != _OPTIONS:
             if place != root:
                 _must_be_ours(base, place, declared)
             _give_options(base, place)
@@ -127,10 +127,6 @@ def apart_from_users(declared: Declared, root: str) -> Iterator[None]:
         return
     with apart(os.path.dirname(root)):
         yield
-
-
-def _has_options(place: str) -> bool:
-    return os.statvfs(place).f_flag & _OPTIONS == _OPTIONS
 
 
 def _give_options(base: System, place: str) -> None:

@@ -42,9 +42,9 @@ def _tend(here: System) -> int:
     if is_idle(here):
         return DONE
     settings = settings_in_force.settings_of(here)
-    from allie.client.systems import siblings  # noqa: PLC0415 - see HACKING.md, start-up
+    from allie.client.systems import bring_and_tick  # noqa: PLC0415 - see HACKING.md, start-up
 
-    outcomes = siblings.tend(here, settings)
+    outcomes = bring_and_tick.all_others(here, settings)
     for each in outcomes:
         say = console.warn if each.state == "failing" else console.say
         say(f"{each.name}: {each.words}")

@@ -6,7 +6,7 @@ whoever fetches, updates, rolls back or removes the system holds it.
     root       where the system lives, for when allie.conf does not name it any more
     trouble    why the last try failed; progress: how much of its image came in this one
     held       the image that was rolled back from: no tick goes to it again by itself
-    tick       why a tick of it could not even begin (`siblings`)
+    tick       why a tick of it could not even begin (`bring_and_tick`)
     ahead      which directory has its early overlays (`early_overlays`)
 """
 
@@ -24,6 +24,8 @@ from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import console
 from allie.machine.files import atomic, lock, tree
+
+_ROLLED_BACK = "held"  # a file, and no lock: PCs have it under this name
 
 
 class Trouble(Value):
@@ -102,12 +104,12 @@ def progress(base: System, name: str) -> str:
 
 def image_rolled_back(base: System, name: str) -> str:
     """The image that somebody rolled back from, and that no update brought since; "" if none."""
-    return (atomic.read(f"{base.systems}/{name}/held") or "").strip()
+    return (atomic.read(f"{base.systems}/{name}/{_ROLLED_BACK}") or "").strip()
 
 
 def note_rolled_back(base: System, name: str, image: str) -> None:
     """Note that; "" forgets it."""
-    place = f"{book(base, name)}/held"
+    place = f"{book(base, name)}/{_ROLLED_BACK}"
     if image:
         atomic.write(place, f"{image}\n")
     else:

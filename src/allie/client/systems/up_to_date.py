@@ -16,8 +16,8 @@ from contextlib import contextmanager
 
 from allie.client.mirror import stores
 from allie.client.state import records
-from allie.client.systems import arrival, own_files
-from allie.client.systems.arrival import Job
+from allie.client.systems import new_system, own_files
+from allie.client.systems.new_system import Job
 from allie.core.boot import fstab
 from allie.core.change.ledger import NOTHING, UNKNOWN, Placed
 from allie.core.system import System
@@ -54,7 +54,7 @@ class _Question:
         self.here = open_system.open_system(root)
         self.placed: Mapping[str, Placed] = records.load_ledger(self.here).entries
         self.own = _own_directories(root)
-        self.what = arrival.way(job, root, store)._replace(options=options)
+        self.what = new_system.way(job, root, store)._replace(options=options)
         self.bounds = Bounds(job.stall)
         self.differs = False
         self.has: set[str] = set()  # of what ALLiE placed, what the image has, too
@@ -87,7 +87,7 @@ class _Question:
         """Whether what stood where ALLiE placed something is what the image has there."""
         kept = {}
         for real, placed in self.placed.items():
-            if _is_left_out(real):
+            if f"{real}/".startswith(_PREFIXES):  # of what is not asked for
                 continue
             has = real in self.has
             if placed.pristine in (NOTHING, UNKNOWN):
@@ -119,11 +119,6 @@ def _laid_out(here: System, kept: Mapping[str, str]) -> Iterator[str]:
         yield top
     finally:
         tree.remove(top)
-
-
-def _is_left_out(path: str) -> bool:
-    """Whether a path is none of those that are asked for."""
-    return f"{path}/".startswith(_PREFIXES)
 
 
 def _own_directories(root: str) -> set[str]:

@@ -14,14 +14,15 @@ import os
 
 from allie.client.situation import bound_disks, other_systems
 from allie.client.situation.other_systems import IMAGE, READY, Note
-from allie.client.systems import arrival, earlier_trees, fence, own_files, record, up_to_date
-from allie.client.systems.arrival import Job
+from allie.client.systems import earlier_trees, fence, new_system, own_files, record, up_to_date
+from allie.client.systems.new_system import Job
 from allie.core.conf.settings import Declared
 from allie.core.errors import Busy, NotWritten, StateError, UsageError
 from allie.core.system import System
 from allie.machine import console
-from allie.machine.disk import disks, tree_copies
+from allie.machine.disk import tree_copies
 from allie.machine.files import atomic, lock, tree
+from allie.machine.namespaces import processes_inside
 from allie.machine.roots import open_system
 
 _PATIENCE = 600.0  # seconds
@@ -51,7 +52,7 @@ def update(job: Job, *, in_place: bool = False, quick: bool = False) -> bool:
     Raises Busy, UsageError, StateError, StoreError; the system is then as it was.
     """
     base, declared = job.base, job.declared
-    with arrival.at_work(job) as root:
+    with new_system.at_work(job) as root:
         if other_systems.in_place(declared, root):
             return _update_in_place(job, root, in_place, quick)
         _must_be_switchable(base, declared, root)
@@ -119,7 +120,7 @@ def recover(base: System, declared: Declared, root: str, *, locked: bool = False
         if os.path.lexists(away):
             os.rename(away, other)
     if os.path.lexists(root):
-        arrival.finish(root)
+        new_system.finish(root)
     if _is_ready(other):
         _switch(root)
     earlier_trees.let_go(root)
@@ -162,13 +163,13 @@ def _begin(job: Job, root: str, part: str) -> None:
 def _build(job: Job) -> None:
     """Make the new tree; without a copy of the present one where some of that cannot be changed."""
     try:
-        arrival.build(job)
+        new_system.build(job)
     except NotWritten as error:
         console.warn(f"{job.declared.name}: begun anew, without a copy: {error.message}")
         tree_copies.discard(job.tree)
         tree_copies.begin(job.tree)
         other_systems.write_note(job.tree, _note(job))
-        arrival.build(job)
+        new_system.build(job)
 
 
 def _note(job: Job) -> Note:
@@ -220,7 +221,7 @@ def _update_in_place(job: Job, root: str, consent: bool, quick: bool) -> bool:
         _must_be_unused(root, declared.name)
         with lock.held(open_system.open_system(root), "update"):
             other_systems.write_note(root, _note(job))
-    arrival.build(job._replace(tree=root))
+    new_system.build(job._replace(tree=root))
     other_systems.drop_note(root)
     return True
 
@@ -244,7 +245,7 @@ def _must_be_switchable(base: System, declared: Declared, root: str) -> None:
 
 
 def _must_be_unused(root: str, name: str) -> None:
-    inside = disks.users(root)
+    inside = processes_inside.entered(root)
     if inside:
         raise StateError(f"{name} is in use (pid {' '.join(map(str, inside[:5]))})")
 

@@ -24,6 +24,7 @@ from allie.core.conf import settings as configuration
 from allie.core.errors import SettingsError, StoreError
 from allie.core.system import System
 from allie.machine.files import lock
+from allie.machine.programs import process
 from allie.machine.roots import open_system
 
 FULL_EVERY = 168  # ticks, a week of hours: then everything is compared by content
@@ -44,9 +45,10 @@ def run(here: System, part: str, *, ahead: bool = False) -> Applied:
         tick = records.this_tick(here)
         full = tick % FULL_EVERY == 0
         if _was_cut_short(here):
-            from allie.client.tick import part_work  # noqa: PLC0415 - see HACKING.md, start-up
+            from allie.client.apply.recover import recover  # noqa: PLC0415 - see HACKING.md, start-up
 
-            part_work.sort_out(here)
+            process.die_with_parent()
+            recover(here)
         if part == "overlay":
             before = known = _before_a_fetch(here)
             if not (ahead and known and _came_just_now(here, known)):
@@ -102,7 +104,7 @@ def _came_just_now(here: System, known: Grounds) -> bool:
 
 
 def _was_cut_short(here: System) -> bool:
-    """Whether a killed tick left an intent, a change to fold in, or a file half written.
+    """Whether a killed tick left an intent, a change to move in, or a file half written.
 
     Not that of a pause, which may be written at any time.
     """

@@ -1,4 +1,4 @@
-"""The work of a part that has something to do: look, plan, apply, and sort out what was cut short.
+"""The work of a part that has something to do: look, plan, and apply.
 
 Nearly every tick finds that it has nothing to do, and does not load this (`client.tick.part`).
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from allie.client.apply import unchanged
 from allie.client.apply.changes import apply
 from allie.client.apply.look import look
-from allie.client.apply.recover import recover
 from allie.client.mirror import generation as generations
+from allie.client.mirror import stores
 from allie.client.originals import undo_ticks
-from allie.client.situation import grounds, settings_in_force
+from allie.client.situation import grounds
 from allie.client.situation.grounds import Grounds, Resolved
 from allie.client.state import records
 from allie.core.change.ledger import Ledger
@@ -33,7 +33,7 @@ def look_and_apply(
     present, the_plan = decide(here, part, grounds.resolve(here, known), saved, full=full)
     left = set(the_plan.guarded).difference(known.generation.overlays)
     if left:  # what the store says of an overlay that is off the list was not fetched
-        meant = settings_in_force.consents(known.settings, left)
+        meant = stores.consents(known.settings, left)
         present = present._replace(consent=present.consent | meant)
         the_plan = plan(present)
     if records.pause(here):
@@ -68,9 +68,3 @@ def decide(
     """Look at the root and plan one part."""
     present = look(here, part, known, ledger, full=full)
     return present, plan(present)
-
-
-def sort_out(here: System) -> None:
-    """Sort out what a killed tick left."""
-    process.die_with_parent()
-    recover(here)

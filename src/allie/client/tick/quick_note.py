@@ -21,9 +21,9 @@ from allie.client.apply import unchanged
 from allie.client.mirror import fetch, stores
 from allie.client.situation import grounds
 from allie.client.situation.grounds import Grounds
-from allie.client.state import conf_scripts, done_files, quick_files, quick_tick, records
-from allie.client.state.conf_scripts import Script
-from allie.core import script as rules
+from allie.client.state import done_files, quick_files, quick_tick, records, script_files
+from allie.client.state.script_files import Script
+from allie.core import script_rules as rules
 from allie.core import stubs, system
 from allie.core.change.report import Report
 from allie.core.errors import AllieError, spoken
@@ -145,7 +145,7 @@ def _scripts_of(
     deadline, scripts = float("inf"), [here.conf, here.names[1]]
     settled = not report.needs_attention
     for verdict in report.scripts:
-        script = conf_scripts.read(here, verdict.name)
+        script = script_files.read(here, verdict.name)
         kits = verdict.name in idle or verdict.name in stubs.PARTS
         settled = settled and script is not None and verdict.state in _SETTLED
         if script and not kits:

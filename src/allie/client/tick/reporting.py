@@ -10,7 +10,8 @@ from allie import __version__
 from allie.client.mirror import generation as generations
 from allie.client.situation import gather_facts, settings_in_force
 from allie.client.state import records
-from allie.core.change.report import Applied, Contact, Report
+from allie.core.change import report as reports
+from allie.core.change.report import Applied, Report
 from allie.core.errors import AllieError, StateError
 from allie.core.facts import Facts
 from allie.core.system import System
@@ -43,7 +44,7 @@ def elsewhere(here: System, began: float, error: StateError) -> None:
     report = Report(0, here.name, os.uname().nodename, __version__, began, 0.0, notes=(str(error),))
     try:
         os.makedirs(here.run, exist_ok=True)
-        atomic.write(f"{here.run}/report", json.dumps(report._replace(contact=Contact())._asdict()))
+        atomic.write(f"{here.run}/report", json.dumps(reports.to_json(report)))
     except (OSError, StateError):
         pass
 

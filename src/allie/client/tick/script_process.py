@@ -17,8 +17,8 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 
-from allie.client.state.conf_scripts import Script
-from allie.core import script as rules
+from allie.client.state.script_files import Script
+from allie.core import script_rules as rules
 from allie.core.errors import StateError
 from allie.core.system import System
 from allie.core.value import Value

@@ -16,16 +16,16 @@ import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from allie.client.state import conf_scripts, done_files, quick_tick, records
-from allie.client.state.conf_scripts import Script
+from allie.client.state import done_files, quick_tick, records, script_files
+from allie.client.state.script_files import Script
 from allie.client.tick import part, quick_note, reporting, script_process
 from allie.client.tick.script_process import Ended
 from allie.core import digest, stubs
-from allie.core import script as rules
+from allie.core import script_rules as rules
 from allie.core.change.report import Applied, Report
 from allie.core.errors import AllieError, StateError, UsageError, did_you_mean
 from allie.core.facts import Facts
-from allie.core.script import Headers, Verdict
+from allie.core.script_rules import Headers, Verdict
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.files import lock
@@ -162,7 +162,7 @@ def _named(tick: _Tick, names: Sequence[str]) -> list[Verdict]:
         for each in survey(tick.here)
     }
     for name in names:
-        script = conf_scripts.read(tick.here, name) if rules.is_name(name) else None
+        script = script_files.read(tick.here, name) if rules.is_name(name) else None
         if script is None:
             meant = did_you_mean(name, verdicts)
             raise UsageError(f"there is no script {tick.here.conf}/{name}", meant or "allie status")
@@ -187,7 +187,7 @@ def _standing(
     known = before.get(name)
     why = "is not a regular file"
     try:
-        script = conf_scripts.read(here, name)
+        script = script_files.read(here, name)
     except StateError as error:
         script, why = None, str(error)
     if script is None:

@@ -1,9 +1,9 @@
 """`allie vm`: boot a system of this PC in QEMU, on a layer that is thrown away.
 
 A partition is read through QEMU's own copy-on-write layer; only with `keep` is it written to, and
-held meanwhile, so that nobody can mount it. A directory is first copied into the
-image of a file system. The image, the console's record and the kernel's copy are files without a
-name, and QEMU dies with us: however we end, nothing stays. The running system is never booted.
+nobody can mount it meanwhile. A directory is first copied into the image of a file system. The
+image, the console's record and the kernel's copy are files without a name, and QEMU dies with us:
+however we end, nothing stays. The running system is never booted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from allie.core.conf.settings import Declared
 from allie.core.errors import StateError
 from allie.core.value import Value
 from allie.machine import console
-from allie.machine.disk import disks, loop
+from allie.machine.disk import file_systems, loop
+from allie.machine.disk.file_systems import AS_SYSTEM, TO_READ
 from allie.machine.files import atomic, lock, tree
 from allie.machine.mounts import mount_table
 from allie.machine.programs import process
@@ -94,7 +95,7 @@ def _boot(source: FoundSystem, machine: VirtualMachine, name: str, accel: str) -
     if source.root:
         disk = _copy(source.root, _take_kernel(source.root, kernel, initrd))
     else:
-        with disks.passing(source.device, _MOUNT, disks.TO_READ) as root:
+        with file_systems.passing(source.device, _MOUNT, TO_READ) as root:
             if _take_kernel(root, kernel, initrd):
                 console.warn("without its modules, which only a copy of a directory can be given")
         disk = _hold(source.device) if keep else os.open(source.device, os.O_RDONLY | os.O_CLOEXEC)
@@ -119,7 +120,7 @@ def find(name: str, stack: ExitStack) -> FoundSystem:
             raise
         found = stack.enter_context(bound_disks.pinned(open_system.open_system(), declared))
         return FoundSystem("", found.device)
-    if disks.is_running(root):
+    if os.path.samefile("/", root):
         raise StateError(f"{name} is the system that runs now", "boot one of the others")
     below = mount_table.at_or_below(f"{root.rstrip('/')}/")
     if below and below != root:
@@ -194,7 +195,7 @@ def _extent(trees: Sequence[str]) -> tuple[int, int]:
 
 def _add_modules(image: int, modules: str) -> None:
     """Copy modules to where the programs that load them look."""
-    with loop.device(image) as device, disks.passing(device, _MOUNT, disks.AS_SYSTEM) as at:
+    with loop.device(image) as device, file_systems.passing(device, _MOUNT, AS_SYSTEM) as at:
         inside = paths.Inside(at)
         target = inside.prefix + inside.directory(_MODULES.lstrip("/")).real
         os.makedirs(target, 0o755, exist_ok=True)
@@ -220,19 +221,16 @@ def _start(
     """Run QEMU to its end; None where it is watched and made no progress."""
     line, log = argv(machine, accel), files[-1]
     pid = process.fork(lambda: process.execute(line, process.environment()), (0, 1, 2), keep=files)
-    ended = False
+    code = None
     try:
         if watched:
             code = process.wait_until(pid, time.monotonic() + PATIENCE)
-            ended = code is not None
             if not os.fstat(log).st_size and code != 0:
                 return None
-            if ended:
-                return code
-        code = process.wait(pid)
-        ended = True
+        if code is None:
+            code = process.wait(pid)
         return code
     finally:
-        if not ended:
+        if code is None:
             os.kill(pid, signal.SIGKILL)
             process.wait(pid)

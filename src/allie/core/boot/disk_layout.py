@@ -74,12 +74,12 @@ class PlannedPartition(Value):
 def fit(text: str, disk: int) -> tuple[PlannedPartition, ...]:
     """The partitions of a layout on a disk of so many MiB. Raises SettingsError."""
     wanted, loader = _read(text)
-    parts = [PlannedPartition(BIOS, "allie-bios", 1)] if loader == GRUB else []
+    planned = [PlannedPartition(BIOS, "allie-bios", 1)] if loader == GRUB else []
     rest = [name for name, size in wanted.items() if size == "rest"]
     if len(rest) > 1:
         raise SettingsError(f"the layout gives the rest of the disk to {' and '.join(rest)}")
     sizes = {name: _mib(name, size, disk) for name, size in wanted.items() if size != "rest"}
-    left = disk - _EDGES - len(parts) - sum(sizes.values())
+    left = disk - _EDGES - len(planned) - sum(sizes.values())
     for name in wanted:
         kind = name if name in _KINDS else SYSTEM
         kind = EFI_BOOT if kind == BOOT and loader == SYSTEMD_BOOT else kind
@@ -88,13 +88,13 @@ def fit(text: str, disk: int) -> tuple[PlannedPartition, ...]:
             words = f"the disk has {disk} MiB: {max(mib, 0)} MiB for {name} are too little"
             hint = "give a layout with fewer or smaller partitions: --layout FILE"
             raise SettingsError(f"{words} ({_LEAST[kind]} at least)", hint)
-        parts.append(PlannedPartition(kind, name if kind == SYSTEM else f"allie-{name}", mib))
+        planned.append(PlannedPartition(kind, name if kind == SYSTEM else f"allie-{name}", mib))
     if left < 0:
         raise SettingsError(f"the layout needs {disk - left} MiB, and the disk has {disk}")
-    return tuple(parts)
+    return tuple(planned)
 
 
-def script(parts: tuple[PlannedPartition, ...]) -> str:
+def script(partitions: tuple[PlannedPartition, ...]) -> str:
     """What sfdisk(8) is told.
 
     >>> print(script((PlannedPartition("system", "system1", 900),)), end="")
@@ -103,19 +103,19 @@ def script(parts: tuple[PlannedPartition, ...]) -> str:
     """
     lines = [
         f'size={each.mib}MiB, type={TYPES.get(each.kind, _LINUX)}, name="{each.name}"'
-        for each in parts
+        for each in partitions
     ]
     return "\n".join(["label: gpt", *lines]) + "\n"
 
 
-def fstab(parts: tuple[PlannedPartition, ...]) -> str:
+def fstab(partitions: tuple[PlannedPartition, ...]) -> str:
     """What every system of the PC mounts beside its own root."""
     lines = {
         SWAP: "LABEL=swap none swap sw,nofail 0 0",
         HOME: "LABEL=home /home ext4 defaults,nofail 0 2",
         SHARE: "LABEL=share /share ext4 defaults,nofail 0 2",
     }
-    return "".join(f"{lines[each.kind]}\n" for each in parts if each.kind in lines)
+    return "".join(f"{lines[each.kind]}\n" for each in partitions if each.kind in lines)
 
 
 def _read(text: str) -> tuple[dict[str, str], str]:

@@ -1,7 +1,7 @@
 """The intent: what a transaction is about to do, written down before it does it.
 
-A tick that was killed is finished, or taken back, from the intent that it left. The
-steps that came true are what `undo` later takes back.
+A tick that was killed is finished, or taken back, from the intent that it left. The steps that came
+true are what `undo` later takes back.
 
 docs/internals/rules.md, "What stood there first is kept once".
 """

@@ -35,7 +35,7 @@ LOST = "lost"  # the ledger was lost: nobody knows what stood there
 
 
 class Change(Value):
-    """One path's part of a plan."""
+    """What a plan has for one path."""
 
     real: str
     verb: str

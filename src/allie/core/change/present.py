@@ -1,8 +1,7 @@
 """What `look` finds: how the overlays' paths map onto this root, and what stands there now.
 
-Paths here are *real* paths: free of symlinks, relative to the root. Only those are
-described that are not as the ledger has them; the others are `vouched`, and nothing was read of
-them but an lstat.
+Paths here are *real* paths: free of symlinks, relative to the root. Only those are described that
+are not as the ledger has them; the others are `vouched`, and nothing but an lstat was read of them.
 
 docs/internals/rules.md, "Symlinked parents are followed, never replaced".
 """

@@ -1,4 +1,4 @@
-"""Resolve: for each path, which variant of which overlay wins, and why the others lost.
+"""The resolution: for each path, which variant of which overlay wins, and why the others lost.
 
     listing of each overlay + Facts  →  Resolution
 

@@ -18,13 +18,13 @@ from allie.core.conf import system_roots
 from allie.machine.disk import loop, physical
 from allie.machine.programs import process, process_groups
 
-_PATIENCE = 60.0  # seconds without a byte: a disk that answers nothing holds no tick
+_PATIENCE = 60.0  # seconds without a byte: a disk that answers nothing delays no tick
 _LINKS = {"UUID": "by-uuid", "PARTUUID": "by-partuuid"}
 
 
 @contextmanager
 def pinned(where: str, device: str = "") -> Iterator[list[Candidate]]:
-    """What LABEL= or PARTLABEL= names, each held open, so that no other disk gets its number.
+    """What LABEL= or PARTLABEL= names, each kept open, so that no other disk gets its number.
 
     device: only this one, whatever its label.
     """

@@ -107,7 +107,7 @@ def _why(place: str, top: str) -> str:
 
 
 def _why_here(place: str) -> str:
-    """Why what hangs on this part of the way may be pulled out: a bus for that, a port, a drive."""
+    """Why what hangs here may be pulled out: it is a bus for that, a port, or a drive."""
     name = os.path.basename(place)
     if name.startswith("usb") and name[3:].isdigit():
         return "a USB disk"
@@ -161,7 +161,7 @@ def _path(place: str, top: str) -> str:
     below = place[len(f"{top}/devices/") :]
     for each in (below if below.startswith("virtual/") else os.path.dirname(below)).split("/"):
         bare = each.rstrip("0123456789")
-        if bare in _COUNTED or (each.count(":") == 1 and "-" in each):  # a part of a USB device
+        if bare in _COUNTED or (each.count(":") == 1 and "-" in each):  # (a USB interface)
             continue
         port = each.partition("-")
         if port[0].isdigit() and port[2][:1].isdigit():  # a USB port: its bus is counted
@@ -175,7 +175,7 @@ def _path(place: str, top: str) -> str:
 
 
 def _with_the_same_btrfs(name: str, top: str) -> list[str]:
-    """The devices of the btrfs that a device is part of; the device alone if of none."""
+    """The devices of the btrfs that a device belongs to; the device alone if of none."""
     for each in _names(f"{top}/fs/btrfs"):
         members = _names(f"{top}/fs/btrfs/{each}/devices")
         if name in members:

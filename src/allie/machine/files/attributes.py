@@ -1,4 +1,4 @@
-"""What a file system holds of a file: ACLs and extended attributes, and the mode without an ACL.
+"""What a file system stores of a file: ACLs and extended attributes, and the mode without an ACL.
 
 Some have neither (vfat, ramfs, NFS, much of FUSE); older kernels have no attributes of users on
 tmpfs. Whether one has them is tried, since no list of kinds is right everywhere.
@@ -25,7 +25,7 @@ def tried(directory: str) -> tuple[bool, bool, bool]:
         os.getxattr(directory, ACL)
         acls = True
     except OSError as error:
-        # One that says no more than the mode is not kept, only taken.
+        # An ACL that says no more than the mode is taken, and not stored: so only trying tells.
         acls = error.errno == errno.ENODATA and _takes(directory, ACL, of_mode(mode))
     return acls, _takes(directory, "trusted.allie"), _takes(directory, "user.allie")
 
@@ -37,7 +37,7 @@ def of_mode(mode: int) -> bytes:
 
 
 def mode_without(acl: bytes, mode: int) -> int:
-    """The mode of a file whose ACL cannot be held: nobody may do more by it than by the ACL.
+    """The mode of a file whose ACL cannot be stored: nobody may do more by it than by the ACL.
 
     With an ACL the group's bits of a mode are the mask of all that the ACL names, and not what the
     file's own group may do.

@@ -54,7 +54,7 @@ def _by_kernel(dirfd: int, path: str, flags: int, mode: int) -> int:
 
 
 def _by_hand(dirfd: int, path: str, flags: int, mode: int) -> int:
-    """The same, a component at a time, each of them held open before the next is looked for."""
+    """The same, a component at a time, each of them kept open before the next is looked for."""
     *above, name = [each for each in path.split("/") if each not in ("", ".")] or ["."]
     mount = mount_of(dirfd)
     here = os.dup(dirfd)
@@ -84,7 +84,7 @@ def _step(here: int, component: str, path: str, mount: str) -> int:
 
 
 def _probed(here: int, name: str, path: str, mount: str, flags: int) -> int:
-    """What a name stands for, held unopened: no link (unless it is wanted), no other mount."""
+    """What a name stands for, by O_PATH: no link (unless one is wanted), no other mount."""
     found = os.open(name, _PROBE, dir_fd=here)
     wants_link = flags & os.O_PATH and flags & os.O_NOFOLLOW
     if stat.S_ISLNK(os.fstat(found).st_mode) and not wants_link:

@@ -11,8 +11,6 @@ import fcntl
 import os
 import sys
 
-from allie.machine import libc
-
 _GETVERSION = 0x80087601  # linux/fs.h
 _AT_EMPTY_PATH, _BTIME = 0x1000, 0x800  # linux/fcntl.h; linux/stat.h: STATX_BTIME
 _SIZE = 256  # bytes of a struct statx
@@ -42,6 +40,8 @@ def mark_at(path: str) -> str:
 
 def _birth(descriptor: int) -> str:
     """When it was made; "" where its file system does not say."""
+    from allie.machine import libc  # noqa: PLC0415 - see HACKING.md, start-up
+
     found = libc.buffer(_SIZE)
     try:
         libc.call("statx", descriptor, b"\0", _AT_EMPTY_PATH, _BTIME, found)

@@ -131,7 +131,7 @@ class _Removal:
             self.stay.append(OSError(error.errno, why, path))
 
     def _opened(self, path: str, above: int | None = None) -> int:
-        """A directory held open, which becomes root's alone where it is to be taken."""
+        """A directory kept open, which becomes root's alone where it is to be taken."""
         if above is None:
             descriptor = os.open(path, _OPEN)
         else:

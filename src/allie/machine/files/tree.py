@@ -160,11 +160,11 @@ def attributes_digest(path: str, st: os.stat_result) -> str:
     extended = xattrs(path)
     if not extended:
         return text
-    parts = [
+    each_with_its_value = [
         f"{name}\0{len(value)}\0".encode(errors="surrogateescape") + value
         for name, value in sorted(extended.items())
     ]
-    return f"{text} {digest.of(b''.join(parts))[:16]}"
+    return f"{text} {digest.of(b''.join(each_with_its_value))[:16]}"
 
 
 def xattrs(path: str, *, follow: bool = False) -> dict[str, bytes]:

@@ -27,8 +27,8 @@ _TRIES = 20  # a user may move the directory of his mount while we are on the wa
 def apart(directory: str) -> Iterator[None]:
     """Within the block, a directory is seen without mounts in it, by this process and its children.
 
-    What is mounted in it itself keeps its options, as nosuid. Where we are not root, or may make no
-    namespaces, all stays as it is: no user of the system is hindered by our rights then either.
+    What is mounted on the directory itself keeps its options, as nosuid. Where we are not root, or
+    may make no namespaces, all stays as it is.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC
     places = [os.open(each, flags) for each in ("/proc/self/ns/mnt", "/", ".")]

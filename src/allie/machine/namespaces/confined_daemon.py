@@ -79,16 +79,16 @@ def see_only(view: View) -> None:
     """In a forked child: from now on see what `view` shows, read-only, and nothing else.
 
     What is mounted in its directories later is seen, too, where the system shares its mounts, as
-    under systemd; not read-only, if it was not mounted so. Raises StateError or
-    OSError where the kernel does not let us; then we see what everybody sees.
+    under systemd; not read-only, if it was not mounted so. Raises StateError or OSError where the
+    kernel does not let us; then we see what everybody sees.
     """
     libc.call("unshare", mount_call.NEWNS)
     mount_call.need("none", "/", "", REC | mount_call.SLAVE)
     os.makedirs(_AT, 0o755, exist_ok=True)
     # What is shown may lie below the very place that is mounted over next.
     own = () if view.program.split("/")[1] in _PROGRAMS else (os.path.dirname(view.program),)
-    programs = [(path, _held_open(path)) for path in (*own, *view.programs)]
-    shown = [(path, _held_open(path)) for path in view.shown if os.path.isdir(path)]
+    programs = [(path, _kept_open(path)) for path in (*own, *view.programs)]
+    shown = [(path, _kept_open(path)) for path in view.shown if os.path.isdir(path)]
     flags = NOSUID | NODEV | NOEXEC
     mount_call.need("tmpfs", _AT, "tmpfs", flags, "mode=0755,size=16m")
     scratch = _AT + SCRATCH
@@ -122,12 +122,12 @@ def _show_program_directory(name: str) -> None:
         _show(f"/{name}", NOSUID | NODEV)
 
 
-def _held_open(path: str) -> int:
+def _kept_open(path: str) -> int:
     return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _show(path: str, flags: int, source: int | None = None) -> None:
-    """Bind a directory into the view, each file system in it read-only. source: it, held open."""
+    """Bind a directory into the view, each file system in it read-only. source: it, kept open."""
     at = _AT + path
     os.makedirs(at, exist_ok=True)
     way = path if source is None else f"/proc/self/fd/{source}"

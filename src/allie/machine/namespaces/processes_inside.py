@@ -7,6 +7,7 @@ question. A process that only has its directory or an open file there is not ins
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from allie.machine.mounts import mount_table
 
@@ -30,3 +31,20 @@ def of(path: str) -> list[int]:
         if is_in or inside[namespace]:
             found.append(int(pid))
     return sorted(found)
+
+
+def entered(root: str) -> list[int]:
+    """The processes that run in a root, chrooted or otherwise entered: its programs are theirs."""
+    own = _directories(root)
+    pids = filter(str.isdigit, os.listdir("/proc"))
+    return [int(pid) for pid in pids if not own.isdisjoint(_directories(f"/proc/{pid}/root"))]
+
+
+def _directories(root: str) -> set[tuple[int, int]]:
+    """By which a root is known again: device and inode of itself, and of its programs."""
+    found = set()
+    for name in ("", "usr", "bin"):
+        with suppress(OSError):  # the process has ended, or there is no such directory
+            st = os.stat(f"{root}/{name}", follow_symlinks=not name)
+            found.add((st.st_dev, st.st_ino))
+    return found

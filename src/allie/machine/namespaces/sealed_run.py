@@ -59,7 +59,7 @@ def execute(
 ) -> int:
     """In a forked child: run argv inside `root` and return its exit status.
 
-    needs: what it may do beyond the ordinary, of core.script.POWERS.
+    needs: what it may do beyond the ordinary, of core.script_rules.POWERS.
     Raises StateError where the kernel does not let us (not root, no namespaces).
     """
     try:
@@ -124,7 +124,8 @@ def ask(
 def _close_all(env: Mapping[str, str]) -> tuple[int, int] | None:
     """Close all but standard input and output: from a directory of the base's `..` leads to its /.
 
-    Which directory it was by which a script knows that it is in a tick (`machine.files.lock`).
+    Returns which directory it was by which a script knows that it is in a tick
+    (`machine.files.lock`), as device and inode.
     """
     number = env.get(lock.INHERITED, "")
     inside = None
@@ -139,7 +140,7 @@ def _close_all(env: Mapping[str, str]) -> tuple[int, int] | None:
 
 
 def _open_again(env: Mapping[str, str], inside: tuple[int, int] | None) -> dict[str, str]:
-    """Open the state directory as it is seen from here, under its number; else do not speak of it.
+    """Open the state directory as it is seen from here, under its number; else drop the variable.
 
     Links on the way are the system's own, and lead nowhere but within it.
     """
@@ -204,7 +205,7 @@ def _furnish(root: str, devices: int) -> None:
 
 
 def _mount_point(root: str, name: str) -> int | None:
-    """A real directory right below the root, held open; None where there is none."""
+    """A real directory right below the root, kept open; None where there is none."""
     try:
         flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(f"{root}/{name}", flags)

@@ -140,8 +140,8 @@ def _become(argv: Sequence[str], seconds: int, only: str) -> int:
             score.write("1000")
     except OSError:
         pass  # no such file, as in a chroot without /proc
-    # The files of overlays belong to anybody; of another system's only that are looked at which
-    # anybody may.
+    # A client in an overlay may be anybody's file; in another system's tree only what all may read
+    # is read.
     capabilities.keep_only(*([] if only else [capabilities.DAC_OVERRIDE]))
     if only:
         try:

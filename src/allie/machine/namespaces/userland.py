@@ -270,7 +270,8 @@ def _write(path: str, text: str, mode: int = 0o644) -> None:
 
 def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
     if not _try_mount(source, target, kind, flags, data):
-        raise OSError(0, libc.last_error(), target if source == "none" else source)
+        at = target if source == "none" else source
+        raise OSError(libc.last_errno(), libc.last_error(), at)
 
 
 def _try_mount(

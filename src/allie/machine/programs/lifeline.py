@@ -38,13 +38,8 @@ class Lifeline:
         except BlockingIOError:
             pass
 
-    def forget(self) -> None:
-        """In a forked child: this one is our parent's, and another child's."""
-        posix.close(self._ours)
-        posix.close(self.theirs)
-
     def cut(self) -> None:
-        """End whatever is left of the group."""
+        """End whatever is left of the group; in a forked child only close what our parent has."""
         posix.close(self._ours)
         posix.close(self.theirs)
 

@@ -146,7 +146,7 @@ def _become(argv: Sequence[str], lifeline: Lifeline) -> int:
 
 
 def _by_our_descriptors(argument: str) -> str:
-    """An argument that names a path in a directory held open by us, as another process sees it."""
+    """An argument that names a path in a directory kept open by us, as another process sees it."""
     for path in SPOKEN:
         ours = path.replace("self", str(os.getpid()))
         argument = argument.replace(f"{path}/", f"{ours}/")
@@ -200,7 +200,7 @@ def fork(
     try:
         os.setsid()
         while _lifelines:
-            _lifelines.popitem()[1].forget()
+            _lifelines.popitem()[1].cut()  # our parent has them, too
         if lifeline:
             lifeline.tie_ourselves()
         _forked_by[:] = [] if dies_with_us is False else [parent]

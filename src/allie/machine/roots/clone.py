@@ -27,7 +27,7 @@ _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC
 class Clones:
     """Clones several things, of which those that are one inode come out as one inode.
 
-    They are to be kept, and to come back as they were: what the disk cannot hold is an error.
+    They are to be kept, and to come back as they were: what the disk cannot store is an error.
     """
 
     def __init__(self) -> None:
@@ -73,8 +73,8 @@ def make(
 
     given: whether it gets the owner, mode, ACLs and attributes, too. most: bytes that it may take
     on the disk. exact: also where its file system has no ACLs or attributes: that is an error then.
-    Raises OSError, and leaves nothing of it then: FileExistsError where something
-    stands at `target`, else what the disk said.
+    Raises OSError, and leaves nothing of it then: FileExistsError where something stands at
+    `target`, else what the disk said.
     """
     st = os.lstat(source)
     if stat.S_ISREG(st.st_mode):
@@ -194,11 +194,11 @@ def _describe(
     times: bool = True,
     exact: bool = False,
 ) -> None:
-    """target: the way through a descriptor of it, so that a symlink is what is described itself.
+    """Give owner, mode, attributes and times, in this order.
 
-    The owner first: a change of it takes away capabilities and the set-user-id bit. What the file
-    system has none of (owners, modes, ACLs, attributes) is passed over, unless exact; what it can
-    hold is asked afterwards.
+    A change of the owner takes away capabilities and the set-user-id bit. What the file system has
+    none of (owners, modes, ACLs, attributes) is passed over, unless exact; what it stored is looked
+    at afterwards. target: the way through a descriptor, so that a symlink itself is described.
     """
     with suppress(PermissionError):  # vfat has no owners
         os.chown(target, st.st_uid, st.st_gid)

@@ -276,5 +276,5 @@ def status(root: str, real: str) -> os.stat_result:
 
 
 def through(descriptor: int) -> str:
-    """A path that leads into a directory held open, for what takes no descriptor (a program)."""
+    """A path that leads into a directory kept open, for what takes no descriptor (a program)."""
     return f"/proc/self/fd/{descriptor}"

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from allie.core.errors import PathRefused
-from allie.machine.files import atomic, tree
+from allie.machine.files import atomic, directory_identity, tree
 from allie.machine.mounts.user_mounts import mount_of
 from allie.machine.roots import paths
 from allie.machine.roots.reach import Reach
@@ -294,8 +294,6 @@ def _owner_of_made(stage: Stage) -> int:
 
 def _mark_of(descriptor: int) -> str:
     """What tells a stage from any other directory; "" where its file system has but numbers."""
-    from allie.machine.files import directory_identity  # noqa: PLC0415 - see HACKING.md, start-up
-
     mark = directory_identity.mark(descriptor)
     return "" if mark.endswith(" ") else mark
 

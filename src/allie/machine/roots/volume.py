@@ -3,7 +3,7 @@
 The boot partition is one: another system of the PC, or whoever had its disk in his hands, may have
 put a link there, a fifo, or a file without an end. So every path is opened below the mount, through
 no link and no other mount (machine.files.beneath); only regular files are read, to a bound, and
-never waited for; and what is written gets its name by a rename in a directory that is held open.
+never waited for; and what is written gets its name by a rename in a directory that is kept open.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Astray(AllieError):
 
 
 class Volume:
-    """What is mounted at a directory, for as long as it is held open."""
+    """What is mounted at a directory, for as long as it is kept open."""
 
     def __init__(self, at: str, flags: int = 0) -> None:
         self.at = at
@@ -139,12 +139,12 @@ class Volume:
     def _new(self, path: str, mode: int) -> Iterator[IO[bytes]]:
         """A file to be written beside a path, whose name it gets after that. Raises StateError."""
         with self._parent(path) as (place, name):
-            part = f"{name}.part"
+            beside = f"{name}.part"
             try:
-                _unlink(part, place)
-                with os.fdopen(os.open(part, _NEW, mode, dir_fd=place), "wb") as file:
+                _unlink(beside, place)
+                with os.fdopen(os.open(beside, _NEW, mode, dir_fd=place), "wb") as file:
                     yield file
-                os.rename(part, name, src_dir_fd=place, dst_dir_fd=place)
+                os.rename(beside, name, src_dir_fd=place, dst_dir_fd=place)
                 os.fsync(place)
             except OSError as error:
                 raise self._failed(path, error) from error

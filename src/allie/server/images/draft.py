@@ -4,7 +4,7 @@
     earlier.N/   attempts that were cut short: what they have is linked, and not brought again
     source/      an archive's content on its way
     old/         what was the image until a moment ago, on its way out
-    boot         made with the first attempt: it shows whether the disk keeps parts of seconds
+    boot         made with the first attempt: it shows whether the disk keeps fractions of a second
 
 So an image is complete or absent. The name begins with a dot: it is no image's name, and no PC
 sees it (`serve`). Files of tree/ may be hard links to the present version's: they are replaced,

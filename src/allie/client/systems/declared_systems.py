@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from allie.client.mirror import generation as generations
 from allie.client.mirror import stores
 from allie.client.situation import bound_disks, grounds, other_systems, settings_in_force
 from allie.client.state import records
@@ -18,8 +17,6 @@ from allie.core.value import Value
 from allie.machine.disk import tree_copies
 from allie.machine.files import atomic
 from allie.machine.roots import open_system
-
-_DELIVERED = "allie.conf comes from an overlay"
 
 
 class ListedSystem(Value):
@@ -109,9 +106,9 @@ def forget(base: System, name: str) -> None:
 
 def may_change(base: System) -> None:
     """Raise UsageError where allie.conf is the store's: the next tick would put it right again."""
-    source = grounds.delivered(base) if generations.current(base) else ""
+    source = grounds.delivered(base)
     if source:
-        raise UsageError(_DELIVERED, f"change it in the store: {source}; then, after a tick, again")
+        raise grounds.must_change_in_store(source)
 
 
 def _entry(base: System, declared: Declared) -> ListedSystem:

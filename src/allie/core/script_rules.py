@@ -1,4 +1,4 @@
-"""Conf scripts: their names, their headers, when one is due, and what its exit means.
+"""The rules of conf scripts: their names and headers, when one is due, what its exit means.
 
 Pure: the clock and the files come in as values.
 
@@ -72,7 +72,7 @@ class Verdict(Value):
 
 
 def is_name(name: str) -> bool:
-    """Whether a file of /root/conf takes part in the sequence."""
+    """Whether a file of /root/conf belongs to the sequence."""
     return bool(NAME.fullmatch(name)) and not _LEFTOVER.search(name)
 
 

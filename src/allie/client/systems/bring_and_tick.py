@@ -14,8 +14,8 @@ from contextlib import ExitStack
 
 from allie.client.situation import bound_disks, other_systems
 from allie.client.state import records
-from allie.client.systems import arrival, fence, record, update_rollback
-from allie.client.systems.arrival import Job
+from allie.client.systems import fence, new_system, record, update_rollback
+from allie.client.systems.new_system import Job
 from allie.client.tick import kit
 from allie.core import system
 from allie.core.conf.settings import Settings
@@ -53,7 +53,7 @@ class _Ticking(Value):
         return self.job.declared.name
 
 
-def tend(base: System, settings: Settings) -> list[Outcome]:
+def all_others(base: System, settings: Settings) -> list[Outcome]:
     """Look after every other system of this PC."""
     outcomes = []
     ticking = []
@@ -120,11 +120,11 @@ def _tend(job: Job, besides: dict[str, str]) -> Outcome | _Ticking:
             return Outcome(name, "failing", why)
         if stands == other_systems.THERE:
             record.note_place(base, declared)
-            arrival.finish(root)
+            new_system.finish(root)
             wanted = update_rollback.wants_update(base, declared, root)
             running = lock.is_running(open_system.open_system(root))
         else:
-            return _start(job, "add", root, lambda: arrival.bring(job))
+            return _start(job, "add", root, lambda: new_system.bring(job))
     if running:
         late = Outcome(name, "there", "its last tick is still at work")
         return _update(_Ticking(job, 0, wanted), late)

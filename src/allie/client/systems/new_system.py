@@ -1,4 +1,4 @@
-"""Bring a system that this PC is to have: fetch its image, make it fit, run its first tick.
+"""A new system for this PC: fetch its image, make it fit, run its first tick.
 
     note → image    → fit → sync → first tick → sync → visible
            overlays
@@ -66,12 +66,12 @@ def bring(job: Job) -> None:
             build(job._replace(tree=root))
             other_systems.drop_note(root)
             return
-        part = other_systems.beside(root, "part")
-        tree_copies.begin(part)
-        build(job._replace(tree=part))
+        unfinished = other_systems.beside(root, "part")
+        tree_copies.begin(unfinished)
+        build(job._replace(tree=unfinished))
         if os.path.isdir(root):
             os.rmdir(root)  # empty
-        os.rename(part, root)  # now it is seen
+        os.rename(unfinished, root)  # now it is seen
         atomic.sync_directory(os.path.dirname(root))
         other_systems.drop_note(root)
 

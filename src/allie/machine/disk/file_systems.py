@@ -1,4 +1,4 @@
-"""Mount file systems of this PC's disks, and make them for `system add`.
+"""Mount file systems of this PC's disks, look what they hold, and make one for `system add`.
 
 A mount is seen by this process and its children only, and goes with the last of them. Nothing here
 decides whether a disk may be mounted: that is client.situation.bound_disks's, which every command
@@ -7,7 +7,6 @@ asks first.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Iterator
@@ -46,22 +45,6 @@ AS_FILES = Way(BOOT, _FILES)
 AS_FAT = Way(FAT, _FILES, ("tz=UTC",))  # times that do not depend on what the clock's battery keeps
 # noload is what ext4 calls it, norecovery what xfs and btrfs do: no journal is replayed.
 TO_READ = Way(SYSTEMS, _FILES | mount_call.RDONLY, ("noload", "norecovery", ""))
-
-
-class Partition(Value):
-    """A partition as a disk's table has it."""
-
-    node: str  # its device file
-    name: str  # its PARTLABEL; "" where the table has no names
-    kind: str  # its type: with GPT a GUID in capitals
-    start: int  # in sectors, as is size
-    size: int
-    sector: int  # bytes of one
-
-    @property
-    def mib(self) -> int:
-        """Its size in MiB."""
-        return self.size * self.sector >> 20
 
 
 def make(device: str, label: str) -> None:
@@ -103,26 +86,6 @@ def contents(device: str) -> dict[str, str]:
 def _holds(device: str, found: dict[str, str], otherwise: str) -> StateError:
     words = " ".join(f"{name}={value}" for name, value in found.items()) or otherwise
     return StateError(f"{device} holds something: {words}", f"if it may go: wipefs --all {device}")
-
-
-def partitions(disk: str) -> list[Partition]:
-    """The partitions of a disk, in the order of its table; [] if it has none."""
-    finished = process.run(["sfdisk", "--json", disk])
-    if finished.code:
-        return []
-    table = json.loads(finished.out)["partitiontable"]
-    sector = table.get("sectorsize", 512)
-    return [
-        Partition(
-            each["node"],
-            each.get("name", ""),
-            each["type"].upper(),
-            each["start"],
-            each["size"],
-            sector,
-        )
-        for each in table.get("partitions", ())
-    ]
 
 
 def can_mount(kind: str) -> bool:
@@ -168,30 +131,3 @@ def mounted(device: str, at: str, way: Way, kind: str = "") -> Iterator[str]:
         yield at
     finally:
         mount_call.unmount(at)
-
-
-def is_running(root: str) -> bool:
-    """Whether a root, however it is reached, is that of the system that runs now."""
-    return os.path.samefile("/", root)
-
-
-def users(root: str) -> list[int]:
-    """The processes that run in a root, chrooted or otherwise entered: its programs are theirs."""
-    marks = set()
-    for name in ("", "usr", "bin"):
-        try:
-            st = os.stat(f"{root}/{name}", follow_symlinks=not name)
-            marks.add((st.st_dev, st.st_ino))
-        except OSError:
-            continue
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        for name in ("", "/usr", "/bin"):
-            try:
-                st = os.stat(f"/proc/{pid}/root{name or '/'}", follow_symlinks=not name)
-            except OSError:
-                continue  # it ended, or has no such directory
-            if (st.st_dev, st.st_ino) in marks:
-                found.append(int(pid))
-                break
-    return found

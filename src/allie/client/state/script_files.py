@@ -1,4 +1,4 @@
-"""Conf scripts as they stand in /root/conf, before one runs."""
+"""The files of conf scripts in /root/conf, read before one runs."""
 
 from __future__ import annotations
 
