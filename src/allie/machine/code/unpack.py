@@ -1,106 +1,86 @@
-"""Unpack the client archive once for each version, and load its modules from there.
+"""Compile the client archive once for each version, to a place from which its modules are loaded.
 
     /var/lib/allie-code/<sha256 of the archive>/   written by root alone, readable by all
-        allie/                                     the sources, for tracebacks, and the man pages
+        archive                                    a copy: sources for tracebacks, the man pages
         modules.<python>                           the compiled code of all modules in one file
         complete                                   the archives and Pythons that it is good for
 
-An archive that is broken, or that would unpack to more than a client is, is not unpacked.
+An archive that is broken, or that would unpack to more than a client is, is passed over.
 
 Compiling the sources at each start would double a tick's cost, and a file for each module would add
 5 ms. Not root, no room, a read-only disk: the code runs from the archive itself, only slower.
+
+This runs from the archive, before anything else of ALLiE (`cli.start`): so it imports little.
 
 docs/internals/rules.md, "A new client is tried first".
 """
 
 from __future__ import annotations
 
-import hashlib
+import io
 import marshal
 import os
-import shutil
-import tempfile
-import time
 import zipfile
 import zlib
 
-from allie.core.errors import StateError
+from allie.core import digest
 from allie.machine.code.cache import CODE, MODULES, is_roots, mark_of
-from allie.machine.files import atomic
 
-_DAY = 86400  # seconds
 _LARGEST = 32 << 20  # bytes, packed or unpacked; a client is a hundredth of that
 _MOST_MARKS = 15  # copies of one archive that are known, beside the newest
+_UMASK = 0o022  # users run it, too
 # What zipfile and compile() say of an archive that is cut short, encrypted, or no program
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, SyntaxError, ValueError)
 
 
 def unpack(archive: str) -> str:
     """The directory with the code of this archive, made if need be; "" where it cannot be made."""
-    temporary = ""
+    if os.geteuid() != 0:
+        return ""
+    temporary = f"{CODE}/.new-{os.urandom(8).hex()}"
+    callers = os.umask(_UMASK)
     try:
         mark = mark_of(archive)
         if os.path.getsize(archive) > _LARGEST:
             return ""
         with open(archive, "rb") as file:
-            place = f"{CODE}/{hashlib.sha256(file.read()).hexdigest()}"
-        if os.geteuid() != 0:
-            return ""
+            body = file.read()
+        place = f"{CODE}/{digest.of(body)}"
         if _is_known(place, mark):
             return place
-        os.makedirs(CODE, 0o755, exist_ok=True)
-        temporary = tempfile.mkdtemp(prefix=".new-", dir=CODE)
-        with zipfile.ZipFile(archive) as packed:
-            if sum(each.file_size for each in packed.infolist()) > _LARGEST:
-                return ""
-            packed.extractall(temporary)
-        with open(f"{temporary}/{MODULES}", "wb") as file:
-            file.write(marshal.dumps(_compiled(temporary, place)))
-        _make_readable(temporary)
-        atomic.write(f"{temporary}/complete", f"{mark}\n", durable=False)
-        atomic.sync_filesystem(temporary)
-        shutil.rmtree(place, ignore_errors=True)
+        table = marshal.dumps(_compiled(body, place))
+        os.makedirs(temporary)
+        for name, content in (("archive", body), (MODULES, table), ("complete", _lines([mark]))):
+            _write(f"{temporary}/{name}", content)
+        if os.path.lexists(place):  # damaged, or not root's: `last_good` removes it
+            os.rename(place, f"{CODE}/.old-{os.urandom(8).hex()}")
         os.rename(temporary, place)
         return place
-    except (OSError, StateError, MemoryError, *_BROKEN):
+    except (OSError, MemoryError, *_BROKEN):
+        _discard(temporary)
         return ""
-    finally:  # also after Ctrl-C
-        if temporary:
-            shutil.rmtree(temporary, ignore_errors=True)
+    finally:
+        os.umask(callers)
 
 
-def remove_old(running: str) -> None:
-    """Remove the code of other versions; called by a tick that holds the lock.
+def _compiled(body: bytes, place: str) -> dict[str, tuple[bool, str, bytes]]:
+    """The code of all modules of an archive, as it is called at `place`: see machine.code.finder.
 
-    Not what is younger than a day: somebody may have it running in another root.
+    Raises ValueError where it would unpack to too much.
     """
-    for name in os.listdir(CODE):
-        place = f"{CODE}/{name}"
-        if place != running and time.time() - os.lstat(place).st_mtime > _DAY:
-            shutil.rmtree(place, ignore_errors=True)
-
-
-def _compiled(top: str, place: str) -> dict[str, tuple[bool, str, bytes]]:
-    """The code of all modules below `top`, which will stand at `place`: see machine.code.finder."""
     table = {}
-    for above, _, files in os.walk(f"{top}/allie"):
-        for name in [name for name in files if name.endswith(".py")]:
-            path = os.path.relpath(f"{above}/{name}", top)
-            with open(f"{top}/{path}", "rb") as file:
-                code = compile(file.read(), f"{place}/{path}", "exec", dont_inherit=True)
-            module = path[: -len(".py")].replace("/", ".")
-            is_package = name == "__init__.py"
-            module = module[: -len(".__init__")] if is_package else module
-            table[module] = (is_package, path, marshal.dumps(code))
+    with zipfile.ZipFile(io.BytesIO(body)) as packed:
+        if sum(each.file_size for each in packed.infolist()) > _LARGEST:
+            raise ValueError("it is larger than any client")
+        for path in packed.namelist():
+            if path.startswith("allie/") and path.endswith(".py"):
+                file = f"{place}/archive/{path}"
+                code = compile(packed.read(path), file, "exec", dont_inherit=True)
+                module, _, last = path[: -len(".py")].replace("/", ".").rpartition(".")
+                is_package = last == "__init__"
+                module = module if is_package else f"{module}.{last}"
+                table[module] = (is_package, path, marshal.dumps(code))
     return table
-
-
-def _make_readable(top: str) -> None:
-    """Users run it, too."""
-    for above, _, files in os.walk(top):
-        os.chmod(above, 0o755)
-        for name in files:
-            os.chmod(f"{above}/{name}", 0o644)
 
 
 def _is_known(place: str, mark: str) -> bool:
@@ -108,9 +88,36 @@ def _is_known(place: str, mark: str) -> bool:
 
     Its mark is then added, so that the next start finds it without reading the archive.
     """
-    known = (atomic.read(f"{place}/complete") or "").splitlines()
+    try:
+        with open(f"{place}/complete", encoding="utf-8") as file:
+            known = file.read().splitlines()
+    except FileNotFoundError:
+        return False
     if not known or not is_roots(place) or not os.path.exists(f"{place}/{MODULES}"):
         return False
-    marks = "\n".join([*known[-_MOST_MARKS:], mark])
-    atomic.write(f"{place}/complete", f"{marks}\n", durable=False)
+    half = f"{place}/.new-{os.urandom(8).hex()}"
+    _write(half, _lines([*known[-_MOST_MARKS:], mark]))
+    os.rename(half, f"{place}/complete")
     return True
+
+
+def _lines(marks: list[str]) -> bytes:
+    return "".join(f"{each}\n" for each in marks).encode()
+
+
+def _write(path: str, content: bytes) -> None:
+    """Make a new file, which is on the disk when this returns."""
+    with open(path, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _discard(temporary: str) -> None:
+    """A full disk gets its room back at once; what a kill leaves, `last_good` removes in a day."""
+    try:
+        for name in os.listdir(temporary):
+            os.unlink(f"{temporary}/{name}")
+        os.rmdir(temporary)
+    except OSError:
+        pass
