@@ -5,7 +5,7 @@
         modules.<python>                           the compiled code of all modules in one file
         complete                                   the archives and Pythons that it is good for
 
-An archive that is broken, or that would unpack to more than a client is, is passed over.
+An archive that is broken, or larger than a client is, is passed over.
 
 Compiling the sources at each start would double a tick's cost, and a file for each module would add
 5 ms. Not root, no room, a read-only disk: the code runs from the archive itself, only slower.
@@ -17,20 +17,20 @@ docs/internals/rules.md, "A new client is tried first".
 
 from __future__ import annotations
 
-import io
 import marshal
 import os
-import zipfile
-import zlib
+from collections.abc import Iterator
 
 from allie.core import digest
 from allie.machine.code.cache import CODE, MODULES, is_roots, mark_of
 
-_LARGEST = 32 << 20  # bytes, packed or unpacked; a client is a hundredth of that
+_LARGEST = 32 << 20  # bytes; a client is a thirtieth of that
 _MOST_MARKS = 15  # copies of one archive that are known, beside the newest
 _UMASK = 0o022  # users run it, too
-# What zipfile and compile() say of an archive that is cut short, encrypted, or no program
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, SyntaxError, ValueError)
+# What is said of an archive that is cut short, or no program
+_BROKEN = (RuntimeError, SyntaxError, ValueError)
+# The records of a zip: of a file in the list at the end, and the last of all
+_LISTED, _END = b"PK\1\2", b"PK\5\6"
 
 
 def unpack(archive: str) -> str:
@@ -64,23 +64,40 @@ def unpack(archive: str) -> str:
 
 
 def _compiled(body: bytes, place: str) -> dict[str, tuple[bool, str, bytes]]:
-    """The code of all modules of an archive, as it is called at `place`: see machine.code.finder.
-
-    Raises ValueError where it would unpack to too much.
-    """
+    """The code of all modules of an archive, as it is called at `place` (machine.code.finder)."""
     table = {}
-    with zipfile.ZipFile(io.BytesIO(body)) as packed:
-        if sum(each.file_size for each in packed.infolist()) > _LARGEST:
-            raise ValueError("it is larger than any client")
-        for path in packed.namelist():
-            if path.startswith("allie/") and path.endswith(".py"):
-                file = f"{place}/archive/{path}"
-                code = compile(packed.read(path), file, "exec", dont_inherit=True)
-                module, _, last = path[: -len(".py")].replace("/", ".").rpartition(".")
-                is_package = last == "__init__"
-                module = module if is_package else f"{module}.{last}"
-                table[module] = (is_package, path, marshal.dumps(code))
+    for path, text in _files(body):
+        if path.startswith("allie/") and path.endswith(".py"):
+            code = compile(text, f"{place}/archive/{path}", "exec", dont_inherit=True)
+            module, _, last = path[: -len(".py")].replace("/", ".").rpartition(".")
+            is_package = last == "__init__"
+            name = module if is_package else f"{module}.{last}"
+            table[name] = (is_package, path, marshal.dumps(code))
     return table
+
+
+def _files(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """The files in an archive, which packs none of them. To import zipfile would cost 10 ms.
+
+    Raises ValueError where it is none, is cut short, or has files that are packed.
+    """
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(body[at : at + size], "little")
+
+    end = body.rindex(_END)
+    at = end - number(end + 12, 4)  # the list
+    begin = at - number(end + 16, 4)  # of the zip: a few lines of shell stand before it
+    left = len(body)
+    for _ in range(number(end + 10, 2)):
+        size, name = number(at + 24, 4), number(at + 28, 2)
+        left -= size
+        if body[at : at + 4] != _LISTED or number(at + 10, 2) or left < 0:
+            raise ValueError("it is no archive of a client")
+        data = begin + number(at + 42, 4)
+        data += 30 + number(data + 26, 2) + number(data + 28, 2)
+        yield body[at + 46 : at + 46 + name].decode(), body[data : data + size]
+        at += 46 + name + number(at + 30, 2) + number(at + 32, 2)
 
 
 def _is_known(place: str, mark: str) -> bool:
