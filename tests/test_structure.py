@@ -52,6 +52,7 @@ LATE_IMPORTERS = {
     "allie.client.apply.describe": "only drift is compared with what packages installed",
     "allie.client.originals.pristine": "only what stood there first is asked of the packages",
     "allie.client.mirror.fetch": "nearly every fetch finds nothing new",
+    "allie.client.tick.whole_tick": "only in a first tick is it known that both parts have work",
     "allie.client.tick.part": "nearly every tick finds that it has nothing to do",
     "allie.client.apply.placing": "only directories of users' have marks",
     "allie.machine.roots.stage": "only stages in directories of users' have marks",
