@@ -67,6 +67,7 @@ LATE_IMPORTERS = {
     "allie.client.systems.look_after": "only a PC with several systems loads what looks after them",
     "allie.core.digest": "loads OpenSSL only for what is large",
     "allie.client.use.enter": "only a system on a partition is looked at for its disk",
+    "allie.machine.code.finder": "only the first module of those that few PCs load is compiled",
     "allie.cli.start": "only what was asked for, and only a new archive is unpacked",
 }
 # All that `allie enter` may load beside what Python has loaded when it begins

@@ -15,21 +15,22 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-# module → (is it a package, its file relative to the top, its marshalled code)
+# module → (is it a package, its file relative to the top, its marshalled code; empty: not compiled)
 Table = dict[str, tuple[bool, str, bytes]]
 
 
 def install(place: str, table: Table) -> None:
     """From now on import ALLiE from this table, which stands in `place`."""
     sys.path.pop(0)  # the archive that was called
-    sys.meta_path.insert(0, Modules(f"{place}/archive", table))
+    sys.meta_path.insert(0, Modules(place, table))
 
 
 class Modules:
     """Finder and loader of the modules in a table."""
 
-    def __init__(self, archive: str, table: Table) -> None:
-        self.archive = archive
+    def __init__(self, place: str, table: Table) -> None:
+        self.place = place
+        self.archive = f"{place}/archive"
         self.table = table
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -49,7 +50,12 @@ class Modules:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run a module's code in it."""
-        exec(marshal.loads(self.table[module.__name__][2]), module.__dict__)
+        name = module.__name__
+        if not self.table[name][2]:
+            from allie.machine.code import unpack  # noqa: PLC0415 - see HACKING.md, start-up
+
+            self.table = unpack.the_rest(self.place, self.table, name)
+        exec(marshal.loads(self.table[name][2]), module.__dict__)
 
     def get_data(self, path: str) -> bytes:
         """A data file of the package (PEP 302), for pkgutil.get_data."""

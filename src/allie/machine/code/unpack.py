@@ -2,7 +2,7 @@
 
     /var/lib/allie-code/<sha256 of the archive>/   written by root alone, readable by all
         archive                                    a copy: sources for tracebacks, the man pages
-        modules.<python>                           the compiled code of all modules in one file
+        modules.<python>                           the modules, compiled, in one file
         complete                                   the archives and Pythons that it is good for
 
 An archive that is broken, or larger than a client is, is passed over.
@@ -10,7 +10,9 @@ An archive that is broken, or larger than a client is, is passed over.
 Compiling the sources at each start would double a tick's cost, and a file for each module would add
 5 ms. Not root, no room, a read-only disk: the code runs from the archive itself, only slower.
 
-This runs from the archive, before anything else of ALLiE (`cli.start`): so it imports little.
+This runs from the archive, before anything else of ALLiE (`cli.start`): so it imports little. What
+few PCs ever load (installer, other systems, boot menus) is a third of all: it is compiled when one
+of these modules is asked for (`the_rest`).
 
 docs/internals/rules.md, "A new client is tried first".
 """
@@ -20,6 +22,7 @@ from __future__ import annotations
 import marshal
 import os
 from collections.abc import Iterator
+from types import CodeType
 
 from allie.core import digest
 from allie.machine.code.cache import CODE, MODULES, is_roots, mark_of
@@ -29,6 +32,16 @@ _MOST_MARKS = 15  # copies of one archive that are known, beside the newest
 _UMASK = 0o022  # users run it, too
 # What is said of an archive that is cut short, or no program
 _BROKEN = (RuntimeError, SyntaxError, ValueError)
+# What a join, a tick, `enter` and `status` load; what these import at their top is found by itself
+_AT_ONCE = (
+    *("cli.start", "cli.main", "cli.parsing", "cli.join", "cli.run_conf", "cli.kit_scripts"),
+    *("cli.enter", "cli.status", "machine.namespaces.userland"),
+    *("client.tick.part_work", "client.mirror.accept", "client.originals.packages"),
+    *("machine.code.finder", "machine.code.unpack", "machine.files.removing"),
+    *("machine.files.attributes", "machine.files.directory_identity"),
+    *("machine.namespaces.sealed_run", "machine.namespaces.trial"),
+)
+Table = dict[str, tuple[bool, str, bytes]]  # see machine.code.finder
 # The records of a zip: of a file in the list at the end, and the last of all
 _LISTED, _END = b"PK\1\2", b"PK\5\6"
 
@@ -63,17 +76,47 @@ def unpack(archive: str) -> str:
         os.umask(callers)
 
 
-def _compiled(body: bytes, place: str) -> dict[str, tuple[bool, str, bytes]]:
-    """The code of all modules of an archive, as it is called at `place` (machine.code.finder)."""
-    table = {}
-    for path, text in _files(body):
-        if path.startswith("allie/") and path.endswith(".py"):
-            code = compile(text, f"{place}/archive/{path}", "exec", dont_inherit=True)
-            module, _, last = path[: -len(".py")].replace("/", ".").rpartition(".")
-            is_package = last == "__init__"
-            name = module if is_package else f"{module}.{last}"
-            table[name] = (is_package, path, marshal.dumps(code))
+def the_rest(place: str, table: Table, name: str) -> Table:
+    """The table with this module compiled; root has all of them compiled, once for all."""
+    with open(f"{place}/archive", "rb") as file:
+        texts = dict(_files(file.read()))
+    is_root = os.geteuid() == 0
+    for each, (is_package, path, code) in table.items():
+        if not code and (is_root or each == name):
+            code = marshal.dumps(_compile(texts[path], f"{place}/archive/{path}"))
+            table[each] = is_package, path, code
+    if is_root:
+        half = f"{place}/.new-{os.urandom(8).hex()}"
+        try:
+            _write(half, marshal.dumps(table))
+            os.rename(half, f"{place}/{MODULES}")
+        except OSError:
+            pass  # no room, or another system's view of it: it is done anew each time
     return table
+
+
+def _compiled(body: bytes, place: str) -> Table:
+    """All modules of an archive, and the code of those that are loaded often, called `place`'s."""
+    texts = {path: text for path, text in _files(body) if path.startswith("allie/")}
+    table: Table = {}
+    for path in filter(lambda path: path.endswith(".py"), texts):
+        above, _, last = path[: -len(".py")].replace("/", ".").rpartition(".")
+        table[above if last == "__init__" else f"{above}.{last}"] = last == "__init__", path, b""
+    todo = [name for name, (is_package, _, _) in table.items() if is_package]
+    todo += [f"allie.{name}" for name in _AT_ONCE]
+    for name in todo:  # which grows meanwhile
+        is_package, path, known = table.get(name, (False, "", b"-"))
+        if not known:
+            code = _compile(texts[path], f"{place}/archive/{path}")
+            table[name] = is_package, path, marshal.dumps(code)
+            tops = [each for each in code.co_names if each.startswith("allie")]
+            todo += [*tops, *(f"{top}.{each}" for top in tops for each in code.co_names)]
+    return table
+
+
+def _compile(text: bytes, path: str) -> CodeType:
+    code: CodeType = compile(text, path, "exec", dont_inherit=True)
+    return code
 
 
 def _files(body: bytes) -> Iterator[tuple[str, bytes]]:
