@@ -181,6 +181,7 @@ def _fetch_change(pull: _Pull, asked: Answer, part: str, trees: list[str]) -> No
     words += [rsync.BY_CONTENT]  # else our old file, of the same size and time, passes for the new
     top = rsync.sources(pull.store, ["overlays"])[0]
     argv = rsync.fetch_some(pull.able, pull.options + words, top, part, trees)
+    process.die_with_parent()
     _run(argv, pull, show=show, names=rsync.names(names), disk=pull.here.mirror)
 
 
@@ -219,7 +220,8 @@ def _run(
     bounds = Bounds(pull.settings.stall, pull.until, disk)
 
     def once() -> Finished:
-        return process.run(argv, stdin=names, bounds=bounds, on_output=show, only_reads=only_reads)
+        harmless = only_reads or bool(names)
+        return process.run(argv, stdin=names, bounds=bounds, on_output=show, only_reads=harmless)
 
     done = once()
     if rsync.may_settle(done):

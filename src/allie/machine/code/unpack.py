@@ -32,10 +32,10 @@ _MOST_MARKS = 15  # copies of one archive that are known, beside the newest
 _UMASK = 0o022  # users run it, too
 # What is said of an archive that is cut short, or no program
 _BROKEN = (RuntimeError, SyntaxError, ValueError)
-# What a join, a tick, `enter` and `status` load; what these import at their top is found by itself
+# What a join, a tick and `status` load; what these import at their top is found by itself
 _AT_ONCE = (
     *("cli.start", "cli.main", "cli.parsing", "cli.join", "cli.run_conf", "cli.kit_scripts"),
-    *("cli.enter", "cli.status", "machine.namespaces.userland"),
+    "cli.status",
     *("client.tick.part_work", "client.mirror.accept", "client.originals.packages"),
     *("machine.code.finder", "machine.code.unpack", "machine.files.removing"),
     *("machine.files.attributes", "machine.files.directory_identity"),
