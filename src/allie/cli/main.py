@@ -159,8 +159,8 @@ def _dispatch(words: list[str]) -> int:
     module = module_of(verb)
     callers = os.umask(_UMASK)
     startup_mark.well()
-    if os.path.isfile(sys.path[0]):
-        _from_archive(sys.path[0])
+    if os.path.isfile(sys.path[0]):  # the archive, which could not be unpacked: a tick may replace
+        importlib.import_module("allie.cli.selfcheck")  # it, so all is loaded that may come late
     if verb == _FOR_ANOTHER:
         os.umask(callers)  # the program that is entered has it
     else:
@@ -169,18 +169,6 @@ def _dispatch(words: list[str]) -> int:
     if getattr(args, "sibling", None):
         return int(importlib.import_module("allie.cli.on_sibling").run(module, args))
     return int(module.run(args))
-
-
-def _from_archive(archive: str) -> None:
-    """Go on from the archive's code, unpacked: a tick may replace the archive while we run.
-
-    Where it cannot be unpacked, all that a tick may load late is loaded now.
-    """
-    place = importlib.import_module("allie.machine.code.unpack").unpack(os.path.realpath(archive))
-    if place:
-        importlib.import_module("allie.machine.code.cache").load_from(place)
-    else:
-        importlib.import_module("allie.cli.selfcheck")
 
 
 def _arguments(verb: str, module: ModuleType, words: list[str]) -> Any:

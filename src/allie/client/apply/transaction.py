@@ -182,17 +182,18 @@ def without_room(
     own = os.stat(here.state).st_dev
     problems: dict[str, str] = {}
     with ExitStack() as stack:
-        for step in writes:
+        for place, steps in _by_directory(writes).items():
             try:
-                directory = _directory_above(reach, step.real)
+                directory = _nearest(reach, place)
                 device = os.fstat(directory).st_dev
                 if device not in ways:
                     ways[device] = os.dup(directory)
                     stack.callback(os.close, ways[device])
             except (OSError, PathRefused):
                 continue  # placing it will say so
-            size, reals = needed.setdefault(device, (0, []))
-            needed[device] = (size + offers[step.real].size + 4096, [*reals, step.real])
+            size, reals = needed.get(device, (0, []))
+            size += sum(offers[step.real].size + 4096 for step in steps)
+            needed[device] = (size, reals + [step.real for step in steps])
         for device, (size, reals) in needed.items():
             if device == own:
                 free_space.need(here.state, size, len(reals))
@@ -204,15 +205,21 @@ def without_room(
     return problems
 
 
-def _directory_above(reach: Reach, real: str) -> int:
-    """The nearest directory above a path that there is already."""
-    above = real
-    while above:
-        above = above.rpartition("/")[0]
+def _by_directory(steps: Iterable[Step]) -> dict[str, list[Step]]:
+    """Steps by the directory that their paths are in."""
+    found: dict[str, list[Step]] = {}
+    for step in steps:
+        found.setdefault(step.real.rpartition("/")[0], []).append(step)
+    return found
+
+
+def _nearest(reach: Reach, place: str) -> int:
+    """A directory, or the nearest one above it that there is already."""
+    while place:
         try:
-            return reach.directory(above)
+            return reach.directory(place)
         except FileNotFoundError:
-            pass
+            place = place.rpartition("/")[0]
     return reach.directory("")
 
 
@@ -229,12 +236,11 @@ def sync(
     for stage in stages:
         device = os.fstat(stage.descriptor).st_dev
         said[device] = _synced(stage.descriptor, device == own)
-    failed = {}
-    for step in steps:
-        if step.before == step.wanted:
-            continue
+    failed: dict[str, str] = {}
+    changed = (step for step in steps if step.before != step.wanted)
+    for place, here_changed in _by_directory(changed).items():
         try:
-            parent = _directory_above(reach, step.real)
+            parent = _nearest(reach, place)
             device = os.fstat(parent).st_dev
             if device not in said:
                 flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -246,7 +252,7 @@ def sync(
         except (OSError, PathRefused):
             continue  # nothing was changed there
         if said[device]:
-            failed[step.real] = said[device]
+            failed.update((step.real, said[device]) for step in here_changed)
     return failed
 
 

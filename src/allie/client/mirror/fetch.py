@@ -199,6 +199,7 @@ def _fetch_change(pull: _Pull, asked: Answer, into: str, trees: list[str]) -> No
     words += [rsync.BY_CONTENT]  # else our old file, of the same size and time, passes for the new
     top = rsync.sources(pull.store, ["overlays"])[0]
     argv = rsync.fetch_some(pull.able, pull.options + words, top, into, trees)
+    process.die_with_parent()
     _run(argv, pull, show=show, names=rsync.names(names), disk=pull.here.mirror)
 
 
@@ -241,7 +242,8 @@ def _run(
     def once() -> Finished:
         if asked in quick_tick.answers:  # a moment ago
             return Finished(tuple(argv), *quick_tick.answers.pop(asked))
-        return process.run(argv, stdin=names, bounds=bounds, on_output=show, only_reads=only_reads)
+        harmless = only_reads or bool(names)
+        return process.run(argv, stdin=names, bounds=bounds, on_output=show, only_reads=harmless)
 
     done = once()
     if rsync.may_settle(done):

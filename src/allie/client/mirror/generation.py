@@ -30,6 +30,7 @@ CHANGES = ".changes"  # … and, if it grew out of another: that one's number, a
 READY = ".ready"  # in the mirror, after a number: a change of it that is complete (`incremental`)
 OLD = ".old"  # in the mirror, after a number: what a change has replaced of that generation
 _LEFT = "left"  # in the mirror: what a killed tick had fetched
+_entries: dict[tuple[object, ...], Entry | None] = {}  # what `entry_of` said
 
 
 class Generation(Value):
@@ -144,8 +145,11 @@ def text_of(generation: Generation | None, path: str, facts: Facts) -> str | Non
 
 def entry_of(generation: Generation, path: str, facts: Facts) -> Entry | None:
     """What the overlays of a generation have at one path, whatever it is."""
-    few = [Overlay(name, _names_near(generation, name, path)) for name in generation.overlays]
-    return resolution.resolve(few, facts).entries.get(path)
+    known = generation, path, facts
+    if not generation.mark or known not in _entries:  # without a mark it is not in force, yet
+        few = [Overlay(name, _names_near(generation, name, path)) for name in generation.overlays]
+        _entries[known] = resolution.resolve(few, facts).entries.get(path)
+    return _entries[known]
 
 
 def content_of(generation: Generation, entry: Entry | None) -> str | None:

@@ -84,7 +84,7 @@ def _virt() -> str:
         return noted.strip()
     if not process.has_program("systemd-detect-virt"):
         return ""
-    found = process.run(["systemd-detect-virt"]).out.decode().strip()
+    found = process.run(["systemd-detect-virt"], only_reads=True).out.decode().strip()
     try:
         os.makedirs(os.path.dirname(_VIRT), exist_ok=True)
         atomic.write(_VIRT, found + "\n", durable=False)

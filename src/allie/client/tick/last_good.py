@@ -6,13 +6,17 @@ After such a tick the unpacked code of older versions is removed, too.
 from __future__ import annotations
 
 import os
+import time
+from contextlib import suppress
 
 import allie
 from allie.core import system
 from allie.core.change.report import Report
 from allie.core.system import System
 from allie.machine.code import cache
-from allie.machine.files import atomic
+from allie.machine.files import atomic, tree
+
+_DAY = 86400  # seconds
 
 Mark = tuple[int, int, int]
 
@@ -32,11 +36,8 @@ def keep(here: System, at_start: Mark | None, report: Report) -> None:
     good = len(parts) == 2 and all(each.state == "satisfied" for each in parts)
     if not here.is_base or not good or report.contact.trouble or at_start != mark(here):
         return
-    running = os.path.dirname(os.path.dirname(allie.__file__))
-    if running.startswith(cache.CODE) and len(os.listdir(cache.CODE)) > 1:
-        from allie.machine.code import unpack  # noqa: PLC0415 - see HACKING.md, start-up
-
-        unpack.remove_old(running)
+    if allie.__file__.startswith(cache.CODE):
+        _remove_old_code()
     path = f"{here.state}/last-good"
     if at_start is None or _same(path, at_start):
         return
@@ -44,6 +45,19 @@ def keep(here: System, at_start: Mark | None, report: Report) -> None:
     with open(archive, "rb") as file:
         atomic.write(path, file.read(), 0o755)
     os.utime(path, ns=(at_start[1], at_start[1]))
+
+
+def _remove_old_code() -> None:
+    """Remove the unpacked code of other versions, and what an unpacking left that was killed.
+
+    Not what is younger than a day: somebody may have it running in another root.
+    """
+    for name in os.listdir(cache.CODE):
+        place = f"{cache.CODE}/{name}"
+        running = allie.__file__.startswith(f"{place}/")
+        if not running and time.time() - os.lstat(place).st_mtime > _DAY:
+            with suppress(OSError):
+                tree.remove(place)
 
 
 def _same(path: str, wanted: Mark) -> bool:

@@ -16,6 +16,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from allie.client.state.script_files import Script
 from allie.core import script_rules as rules
@@ -75,9 +76,11 @@ def run(
     log = _Log(here, script.name, echo)
     read_end, write_end = os.pipe()
     null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    job = work or (lambda: _become(here, script, env))
-    dies = None if work else False
-    pid = process.fork(job, (null, write_end, write_end), keep=keep, dies_with_us=dies)
+    streams = (null, write_end, write_end)
+    if work:
+        pid = process.fork(work, streams, keep=keep, dies_with_us=None)
+    else:
+        pid = _start(here, script, env, streams, keep)
     try:
         os.close(write_end)
         os.close(null)
@@ -104,9 +107,8 @@ def still_running(here: System, name: str) -> str:
     return ""
 
 
-def _mark(here: System, name: str) -> None:
-    """In the child: note that this script runs now, so that no other tick starts it beside us."""
-    pid = os.getpid()
+def _mark(here: System, name: str, pid: int) -> None:
+    """Note that this script runs now, so that no other tick starts it beside us."""
     try:
         os.makedirs(here.run, 0o755, exist_ok=True)
         note = f"{pid} {process_groups.start_of(pid)}\n"
@@ -120,21 +122,42 @@ def _mark_path(here: System, name: str) -> str:
     return f"{here.run}/script-{name}"
 
 
-def _become(here: System, script: Script, env: Mapping[str, str]) -> int:
-    """In the child: turn into the script."""
-    _mark(here, script.name)
-    _ordinary_priority()
-    full = process.environment(env)
+def _start(
+    here: System,
+    script: Script,
+    env: Mapping[str, str],
+    streams: tuple[int, int, int],
+    keep: tuple[int, ...],
+) -> int:
+    """Start a script's own program; its pid.
+
+    A copy of this process becomes it where that has something to do before: another root to enter,
+    a low priority to leave, an odd first line to interpret, or to say why it cannot be started.
+    """
+    argv, full = command(script), process.environment(env)
     full.update(PATH=process.PATH, HOME="/root")
-    argv = command(script)
+    pid = 0
+    if here.is_base and os.getpriority(os.PRIO_PROCESS, 0) <= 0:
+        os.chdir("/")
+        with suppress(OSError):
+            pid = process.spawn(argv, full, streams, keep)
+    job = lambda: _become(here, script, argv, full)  # noqa: E731
+    pid = pid or process.fork(job, streams, keep=keep, dies_with_us=False)
+    _mark(here, script.name, pid)
+    return pid
+
+
+def _become(here: System, script: Script, argv: list[str], env: dict[str, str]) -> int:
+    """In the child: turn into the script."""
+    _ordinary_priority()
     if not here.is_base:
         from allie.machine.namespaces import sealed_run  # noqa: PLC0415 - see HACKING.md, start-up
 
-        offline = {**full, "ALLIE_OFFLINE": "1", "SYSTEMD_OFFLINE": "1"}
+        offline = {**env, "ALLIE_OFFLINE": "1", "SYSTEMD_OFFLINE": "1"}
         needs = rules.parse_headers(script.content).needs
         return sealed_run.execute(here.root, env.get("ALLIE_HOST", ""), argv, offline, needs)
     os.chdir("/")
-    return process.execute(argv, full)
+    return process.execute(argv, env)
 
 
 def _ordinary_priority() -> None:

@@ -99,7 +99,7 @@ def run(
             raise
         last = records.last_report(here)
         before = {verdict.name: verdict for verdict in last.scripts} if last else {}
-        _read_ahead(here)
+        _read_ahead(here, first=first)
         tick = _Tick(pins, number, began, since, kit, before, echo, first, spared)
         verdicts = _named(tick, names) if names else _all_due(tick)
         report = _report(tick, verdicts, tuple(names))
@@ -114,8 +114,13 @@ def run(
         return report
 
 
-def _read_ahead(here: System) -> None:
-    """Parse settings and facts: each forked child, and the report, then finds them remembered."""
+def _read_ahead(here: System, *, first: bool) -> None:
+    """Parse settings and facts: each forked child, and the report, then finds them remembered.
+
+    In a first tick both parts have work, so what does it is loaded once, too.
+    """
+    if first:
+        from allie.client.tick import part_work  # noqa: F401, PLC0415 - see HACKING.md, start-up
     try:
         reporting.facts(here)
     except AllieError:

@@ -2,8 +2,7 @@
 
 This file stands in the archive a second time, as the beginning of its `start.py` (server.kit), and
 is compiled anew by every `allie` that anybody types: so it is short, and imports nothing of ALLiE.
-Code that is not unpacked yet runs from the archive, and `cli.main` has `machine.code.unpack` unpack
-it for the next time.
+Code that is not unpacked yet is unpacked by `cli.start`, or runs from the archive.
 """
 
 from __future__ import annotations

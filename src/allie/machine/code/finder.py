@@ -1,23 +1,27 @@
 """Load ALLiE's modules from the one file of compiled code that `machine.code.unpack` made (PEP
-451)."""
+451).
+
+Their sources, for tracebacks, and the man pages are read from the copy of the archive beside it.
+"""
 
 from __future__ import annotations
 
 import marshal
 import sys
+from zipimport import zipimporter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-# module → (is it a package, its file relative to the top, its marshalled code)
+# module → (is it a package, its file relative to the top, its marshalled code; empty: not compiled)
 Table = dict[str, tuple[bool, str, bytes]]
 
 
 def install(place: str, table: Table) -> None:
-    """From now on import ALLiE from this table; its sources stand below `place`."""
-    sys.path.pop(0)  # the archive
+    """From now on import ALLiE from this table, which stands in `place`."""
+    sys.path.pop(0)  # the archive that was called
     sys.meta_path.insert(0, Modules(place, table))
 
 
@@ -26,6 +30,7 @@ class Modules:
 
     def __init__(self, place: str, table: Table) -> None:
         self.place = place
+        self.archive = f"{place}/archive"
         self.table = table
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -36,7 +41,7 @@ class Modules:
             return None
         is_package, file, _ = known
         make = type(sys.__spec__)  # ModuleSpec, whose own module is not loaded yet
-        spec = make(name, self, origin=f"{self.place}/{file}", is_package=is_package)  # type: ignore[arg-type]
+        spec = make(name, self, origin=f"{self.archive}/{file}", is_package=is_package)  # type: ignore[arg-type]
         spec.has_location = True
         return spec
 
@@ -45,9 +50,17 @@ class Modules:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run a module's code in it."""
-        exec(marshal.loads(self.table[module.__name__][2]), module.__dict__)
+        name = module.__name__
+        if not self.table[name][2]:
+            from allie.machine.code import unpack  # noqa: PLC0415 - see HACKING.md, start-up
+
+            self.table = unpack.the_rest(self.place, self.table, name)
+        exec(marshal.loads(self.table[name][2]), module.__dict__)
 
     def get_data(self, path: str) -> bytes:
         """A data file of the package (PEP 302), for pkgutil.get_data."""
-        with open(path, "rb") as file:
-            return file.read()
+        return zipimporter(self.archive).get_data(path)
+
+    def get_source(self, name: str) -> str:
+        """A module's source (PEP 302), for linecache."""
+        return self.get_data(f"{self.archive}/{self.table[name][1]}").decode()

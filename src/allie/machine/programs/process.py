@@ -107,7 +107,7 @@ def run(
     comes; that is then not kept, since the progress of a million files is a hundred megabytes; it
     returns True where that was enough, and the program is ended. keep: descriptors that it
     inherits. asks: with bounds, a signal by which it is asked for output every second. only_reads:
-    it changes nothing, and is started without copying this process, which saves 3 ms.
+    it changes nothing, or not before it has read `stdin`: it is then started by `spawn`.
     Raises ProgramFailed with check, where it did not exit 0.
     """
     out_read, out_write = os.pipe()
@@ -118,7 +118,8 @@ def run(
     lifeline = Lifeline()
     path = program(argv[0]) if only_reads else ""
     if path:
-        pid = _spawn([path, *argv[1:]], streams, lifeline)
+        pid = spawn([path, *argv[1:]], environment(), streams, (*keep, lifeline.theirs))
+        lifeline.tie(pid)  # killed before that, we leave it to its closed pipes
     else:
         pid = fork(lambda: _become(argv, lifeline), streams, keep=(*keep, lifeline.theirs))
     for descriptor in streams:
@@ -153,21 +154,20 @@ def _by_our_descriptors(argument: str) -> str:
     return argument
 
 
-def _spawn(argv: Sequence[str], streams: tuple[int, int, int], lifeline: Lifeline) -> int:
-    """Start what only reads; its pid. Killed before it is tied, we leave it to its closed pipe."""
-    os.set_inheritable(lifeline.theirs, True)
-    actions = [(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)]
-    pid = os.posix_spawn(
-        argv[0],
-        list(argv),
-        environment(),
-        file_actions=actions,
-        setsid=True,
-        setsigdef=signals.changed(),
-        setsigmask=(),
+def spawn(
+    argv: Sequence[str], env: Mapping[str, str], streams: Sequence[int], keep: Sequence[int] = ()
+) -> int:
+    """Start a program, by its path, without copying this process, which saves 3 ms; its pid.
+
+    It leads its own session, and goes on without us. Raises OSError where it cannot be started.
+    """
+    for descriptor in keep:
+        os.set_inheritable(descriptor, True)
+    to = [(os.POSIX_SPAWN_DUP2, each, number) for number, each in enumerate(streams)]
+    reset = signals.changed()
+    return os.posix_spawn(
+        argv[0], list(argv), env, file_actions=to, setsid=True, setsigdef=reset, setsigmask=()
     )
-    lifeline.tie(pid)
-    return pid
 
 
 def fork(

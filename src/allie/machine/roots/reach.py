@@ -31,6 +31,13 @@ _WORDS = {
     errno.EXDEV: "something was just mounted above it",
 }
 
+Disk = tuple[str, int]  # the number of the mount, st_dev: within it a rename is possible
+
+
+def disk_of(descriptor: int) -> Disk:
+    """The disk that something open is on."""
+    return user_mounts.mount_of(descriptor), os.fstat(descriptor).st_dev
+
 
 class Reach:
     """The way to the paths of one root. Close it, or use it as a context."""
@@ -38,6 +45,7 @@ class Reach:
     def __init__(self, root: str) -> None:
         self.root = root
         self._open: dict[str, int] = {}
+        self._disks: dict[str, Disk] = {}  # of those that are open
         self._mounts: Mounts | None = None
         self._tainted: dict[str, bool] = {"": False}
 
@@ -51,6 +59,7 @@ class Reach:
         """Let go of all directories: what is asked next is found by its name anew."""
         while self._open:
             os.close(self._open.popitem()[1])
+        self._disks.clear()
         self._tainted = {"": False}
 
     def directory(self, real: str) -> int:
@@ -66,6 +75,13 @@ class Reach:
             self.close()
         self._open[real] = found
         return found
+
+    def disk(self, real: str) -> Disk:
+        """The disk that a directory is on. Raises as `directory` does."""
+        descriptor = self.directory(real)
+        if real not in self._disks:
+            self._disks[real] = disk_of(descriptor)
+        return self._disks[real]
 
     def parent(self, real: str) -> tuple[int, str]:
         """The directory that a path is in, and its name there."""

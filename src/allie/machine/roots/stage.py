@@ -18,9 +18,8 @@ from contextlib import suppress
 
 from allie.core.errors import PathRefused
 from allie.machine.files import atomic, directory_identity, tree
-from allie.machine.mounts.user_mounts import mount_of
 from allie.machine.roots import paths
-from allie.machine.roots.reach import Reach
+from allie.machine.roots.reach import Disk, Reach, disk_of
 
 _PREFIX = "stage-"  # in the state: what follows is the token of all stages of one transaction
 _MARKS = "marks"  # in that directory: how recovery knows the stages that users could move
@@ -30,8 +29,6 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS, _OTHERS_WRITE = 0o077, 0o022
 _SWAPPED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _SOMEBODY = "somebody else changes what is made there"
-
-Disk = tuple[str, int]  # the number of the mount, st_dev: within it a rename is possible
 
 
 class Stage:
@@ -94,7 +91,7 @@ class Stages:
     def __enter__(self) -> Stages:
         os.mkdir(self._place, 0o700)
         self.own = Stage(os.open(self._place, _OPEN))  # the one on the disk of the state
-        self._by_disk[_disk_of(self.own.descriptor)] = self.own
+        self._by_disk[disk_of(self.own.descriptor)] = self.own
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,13 +107,11 @@ class Stages:
 
         Raises OSError where it is not there, PathRefused where nothing can be made.
         """
-        disk = _disk_of(self._reach.directory(real))
+        disk = self._reach.disk(real)
         known = self._by_disk.get(disk) or self._by_place.get(real)
         if known is not None:
             return known
-        top = next(
-            above for above in _and_above(real) if _disk_of(self._reach.directory(above)) == disk
-        )
+        top = next(above for above in _and_above(real) if self._reach.disk(above) == disk)
         try:
             found = self._by_disk[disk] = self._made_in(top)
         except PathRefused:
@@ -310,7 +305,3 @@ def _and_above(real: str) -> list[str]:
     """A directory and all above it, the root ("") first."""
     names = real.split("/") if real else []
     return ["", *("/".join(names[: count + 1]) for count in range(len(names)))]
-
-
-def _disk_of(descriptor: int) -> Disk:
-    return mount_of(descriptor), os.fstat(descriptor).st_dev

@@ -87,7 +87,8 @@ def version(notes: str, *, limited: bool = False) -> Version:
             return Version(tuple(number), *can)
     except (ValueError, KeyError, TypeError):
         pass  # a damaged note: ask again
-    can = parse_version(process.run(["rsync", "--version"], check=True).out.decode())
+    said = process.run(["rsync", "--version"], check=True, only_reads=True)
+    can = parse_version(said.out.decode())
     note = {"program": mark, "can": can, "limited": limited_to(place, can)}
     atomic.write(notes, json.dumps(note), durable=False)
     return limited_to(place, can) if limited else can
