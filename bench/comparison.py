@@ -25,6 +25,7 @@ from bench.world import SLOW, Results, World
 TOP = Path(__file__).resolve().parents[1]
 SIZES = (50, 500, 5000)
 WORK = ("first", "after", "changed", "drifted", "after")
+PULLS = 20  # one after the other, to see what they cost the server
 WORK_EVERY = 3  # rounds: before the no-op of all of them
 
 
@@ -52,7 +53,7 @@ def main() -> int:
         with ExitStack() as stack:
             running = start(args, peers, work, stack)
             found = play(running, args.rounds)
-            server = server_cost(running, 2 if args.quick else 4)
+            server = server_cost(running, 4 if args.quick else 8)
             questions = {world.files: world.question(ALLIE) for world in running.worlds}
     except (subprocess.CalledProcessError, RuntimeError) as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -171,17 +172,21 @@ def cases(number: int, files: int) -> list[str]:
 
 
 def server_cost(running: Running, blocks: int) -> Server | None:
-    """The server's CPU for a no-op: blocks of pulls by ALLiE and by plain rsync, in turns."""
+    """The server's CPU for a no-op: blocks of pulls by ALLiE and by plain rsync, in turns.
+
+    The kernel says it in hundredths of a second, so it is read once before and once after all.
+    """
     if ALLIE not in running.servers:
         return None
     world = next(world for world in running.worlds if world.files == 500)
-    pulls, spent = 20, {RSYNC: 0.0, ALLIE: 0.0}
+    peers = [peer for peer in world.peers if peer.name in running.servers]
+    before = {peer.name: daemon.cpu(running.servers[peer.name]) for peer in peers}
     for _ in range(blocks):
-        for peer in world.peers:
-            if peer.name in spent:
-                served_by = running.servers[peer.name]
-                spent[peer.name] += world.server_cost(peer, served_by, pulls)
-    return Server(*(spent[name] / (blocks * pulls) for name in (RSYNC, ALLIE)))
+        for peer in peers:
+            world.pull(peer, PULLS)
+    time.sleep(0.2)  # the daemons wait for their last children
+    spent = {name: daemon.cpu(running.servers[name]) - before[name] for name in before}
+    return Server(*(spent[name] / (blocks * PULLS) for name in (RSYNC, ALLIE)))
 
 
 def conclude(

@@ -181,7 +181,7 @@ def all_peers(allie: Path) -> list[Peer]:
         Peer(RSYNC, _rsync, "rsync", rsync, package="rsync", result="raw"),
         _ours(ALLIE, allie, _allie_first, _allie_prepare),
         _ours(EVERY_TICK, allie, _allie_first, _every_tick_prepare),
-        _ours(SIBLING, allie, _sibling_first, _sibling_prepare),
+        _ours(SIBLING, allie, _sibling_first, _sibling_prepare, (_SECOND,)),
         Peer(SEED, _seed, "rsync", rsync, prepare=_seed_prepare, package="rsync", living=True),
         *_copying(),
     ]
@@ -198,9 +198,24 @@ def named(words: Sequence[str], peers: Sequence[Peer]) -> list[Peer]:
     return [peer for peer in peers if any(fits(peer, word.lower()) for word in words)]
 
 
-def _ours(name: str, allie: Path, first: Argv, prepare: Callable[[Site], None]) -> Peer:
-    program, version = str(allie), (str(allie), "--version")
-    return Peer(name, _allie, program, version, first, prepare, living=True, ours=True)
+def _ours(
+    name: str,
+    allie: Path,
+    first: Argv,
+    prepare: Callable[[Site], None],
+    siblings: tuple[str, ...] = (),
+) -> Peer:
+    return Peer(
+        name,
+        _allie,
+        str(allie),
+        (str(allie), "--version"),
+        first,
+        prepare,
+        living=True,
+        ours=True,
+        siblings=siblings,
+    )
 
 
 def _copying() -> list[Peer]:

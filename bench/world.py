@@ -89,8 +89,12 @@ class World:
         return self.tree if peer.result == "raw" else overlay.resolved(self.tree)
 
     def _wrong(self, peer: Peer, site: Site) -> list[str]:
-        wrong = root.wrong(site.root, self._expected(peer))
-        return wrong + (root.strays(site.root, self.tree) if peer.living else [])
+        found = []
+        for place in ("", *peer.siblings):
+            wrong = root.wrong(site.root / place, self._expected(peer))
+            wrong += root.strays(site.root / place, self.tree) if peer.living else []
+            found += [f"{place}/{path}" if place else path for path in wrong]
+        return found
 
     def _edit(self) -> None:
         """Change files on the server, a second after any run: some peers compare whole seconds."""
@@ -116,13 +120,10 @@ class World:
         elif case == "no-op" and sample.wall > LONG * 1000:
             self.slow[peer.name] = f"{seconds}, one round only there"
 
-    def server_cost(self, peer: Peer, server: int, pulls: int) -> float:
-        """What no-op runs of a peer cost its server: CPU in ms, of all of them."""
-        before = daemon.cpu(server)
-        for _ in range(pulls):
+    def pull(self, peer: Peer, times: int) -> None:
+        """No-op runs, for what they cost the server."""
+        for _ in range(times):
             self._measured(peer, "no-op")
-        time.sleep(0.2)  # the daemon waits for its last child
-        return daemon.cpu(server) - before
 
     def question(self, name: str) -> list[str]:
         """The rsync that a peer of ours starts in a no-op run; empty if it is not played."""
