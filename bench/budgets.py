@@ -5,6 +5,7 @@ No limit is in milliseconds: those say as much of the machine as of ALLiE.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -125,10 +126,12 @@ def table(budgets: list[Budget]) -> str:
     return "\n".join([*head, *(budget.line() for budget in budgets)])
 
 
-def broken(budgets: list[Budget], *, full: bool) -> list[str]:
-    """A line for each that is not met; full: nor one that was not measured may pass."""
-    return [
-        f"{each.what}: {'{}, at most {}'.format(*each.figures) if each.measured else 'no figure'}"
-        for each in budgets
-        if not each.met and (each.measured or full)
-    ]
+def say_broken(budgets: list[Budget], *, full: bool) -> int:
+    """Name those that are not met, full: or were not measured; the exit status for it."""
+    status = 0
+    for each in budgets:
+        if not each.met and (each.measured or full):
+            words = "{}, at most {}".format(*each.figures) if each.measured else "not measured"
+            print(f"bench: not met: {each.what}: {words}", file=sys.stderr)
+            status = 1
+    return status
