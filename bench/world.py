@@ -20,8 +20,8 @@ from bench.overlay import Tree
 from bench.peer import Peer, Site
 from bench.sample import Sample, measure
 
-SLOW = 30.0  # seconds: slower peers are measured with the smallest overlay only,
-LONG = 1.0  # and whose no-op takes longer than this, in one round
+SLOW = 60.0  # seconds: slower peers are left out,
+LONG = 1.0  # and whose no-op takes longer than this plays one round
 CASES = ("first", "after", "no-op", "changed", "drifted", "updated")
 Key = tuple[int, str, str]  # files, peer, case
 Results = dict[Key, list[Sample]]
@@ -33,7 +33,7 @@ class World:
     directory: Path
     peers: list[Peer]
     sites: Mapping[str, Site]
-    limit: float | None  # seconds that a run may take here; None: any
+    limit: float  # seconds that a run may take here
     tree: Tree
     edits: int = 0
     slow: dict[str, str] = field(default_factory=dict)  # peers, and what became of them
