@@ -34,7 +34,6 @@ class Running:
     """What stays the same during the run."""
 
     worlds: list[World]
-    servers: dict[str, int]  # pid of the one that serves the 500-file overlay, by peer
     names: list[str]
     missing: list[str]
 
@@ -102,45 +101,35 @@ def chosen(args: argparse.Namespace) -> list[Peer]:
 
 def start(args: argparse.Namespace, peers: Sequence[Peer], work: Path, stack: ExitStack) -> Running:
     present = [peer for peer in peers if machine.installed(peer)]
-    worlds, servers = [], {}
-    for files in args.sizes:
-        limit = SLOW / 6 if args.quick else SLOW
-        world, pids = build(args.allie, work / str(files), files, limit, present, stack)
-        worlds.append(world)
-        if files == 500:
-            servers = pids
+    limit = SLOW / 6 if args.quick else SLOW
+    worlds = [build(args.allie, work, files, limit, present, stack) for files in args.sizes]
     missing = [peer.name for peer in peers if peer not in present]
-    return Running(worlds, servers, [peer.name for peer in peers], missing)
+    return Running(worlds, [peer.name for peer in peers], missing)
 
 
 def build(
-    allie: Path,
-    work: Path,
-    files: int,
-    limit: float,
-    peers: Sequence[Peer],
-    stack: ExitStack,
-) -> tuple[World, dict[str, int]]:
+    allie: Path, top: Path, files: int, limit: float, peers: Sequence[Peer], stack: ExitStack
+) -> World:
     """One overlay in a store, its servers, and a site for every peer."""
+    work = top / str(files)
     store = work / "store"
     store.mkdir(parents=True)
     ports = {RSYNC: daemon.free_port()}
     argv = {RSYNC: daemon.plain_argv(store, work, ports[RSYNC])}
     if any(peer.ours for peer in peers):
-        subprocess.run(
-            [allie, "store", "init", "--store", store], check=True, stdout=subprocess.DEVNULL
-        )
+        init = [str(allie), "store", "init", "--store", str(store)]
+        subprocess.run(init, check=True, stdout=subprocess.DEVNULL)
         ports[ALLIE] = daemon.free_port()
         argv[ALLIE] = daemon.allie_argv(allie, store, ports[ALLIE])
     tree = overlay.make(files)
     overlay.write(tree, store / "overlays/common")
     overlay.write(overlay.resolved(tree), work / "source")
-    pids = {
+    servers = {
         name: stack.enter_context(daemon.serving(argv[name], port, work / f"{port}.log"))
         for name, port in ports.items()
     }
     sites = {peer.name: site(work, number, ports) for number, peer in enumerate(peers)}
-    return World(files, work, list(peers), sites, limit, tree), pids
+    return World(files, work, list(peers), sites, servers, limit, tree)
 
 
 def site(work: Path, number: int, ports: dict[str, int]) -> Site:
@@ -180,17 +169,17 @@ def server_cost(running: Running, blocks: int) -> Server | None:
 
     The kernel says it in hundredths of a second, so it is read once before and once after all.
     """
-    if ALLIE not in running.servers:
-        return None
-    world = next(world for world in running.worlds if world.files == 500)
-    peers = [peer for peer in world.peers if peer.name in running.servers]
-    before = {peer.name: daemon.cpu(running.servers[peer.name]) for peer in peers}
-    for _ in range(blocks):
-        for peer in peers:
-            world.pull(peer, PULLS)
-    time.sleep(0.2)  # the daemons wait for their last children
-    spent = {name: daemon.cpu(running.servers[name]) - before[name] for name in before}
-    return Server(*(spent[name] / (blocks * PULLS) for name in (RSYNC, ALLIE)))
+    for world in running.worlds:
+        peers = [peer for peer in world.peers if peer.name in (RSYNC, ALLIE)]
+        if world.files == 500 and len(peers) == 2:
+            before = {peer.name: daemon.cpu(world.servers[peer.name]) for peer in peers}
+            for _ in range(blocks):
+                for peer in peers:
+                    world.pull(peer, PULLS)
+            time.sleep(0.2)  # the daemons wait for their last children
+            spent = {name: daemon.cpu(world.servers[name]) - before[name] for name in before}
+            return Server(*(spent[name] / (blocks * PULLS) for name in (RSYNC, ALLIE)))
+    return None
 
 
 def conclude(
@@ -216,13 +205,12 @@ def conclude(
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(text)
     print(text)
-    if ALLIE not in running.names:
-        return 0
-    broken = budgets.say_broken(held, full=args.full)
-    if ALLIE in running.missing or not results.honest(found, ALLIE):
-        print("bench: ALLiE did not do its work: see the last column", file=sys.stderr)
-        return 1
-    return broken
+    status = budgets.say_broken(held, full=args.full)
+    for name in (peer.name for peer in all_peers(args.allie) if peer.ours):
+        if name in running.missing or not results.honest(found, name):
+            print(f"bench: {name} did not do its work: see the last column", file=sys.stderr)
+            status = 1
+    return status
 
 
 def versions(peers: Sequence[Peer]) -> str:
