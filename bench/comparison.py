@@ -46,7 +46,9 @@ def main() -> int:
     peers = chosen(args)
     if args.install:
         machine.install(peers)
-    work = root.workplace(Path(args.dir))
+    work = root.workplace(args.disk or TOP / "build/bench")
+    if not args.disk:
+        root.in_memory(work)
     about = [*machine.describe(work), versions(peers)]
     try:
         with ExitStack() as stack:
@@ -58,7 +60,7 @@ def main() -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     finally:
-        if not args.keep:
+        if not (args.keep and args.disk):
             root.remove(work)
     return conclude(args, about, running, found, server, questions)
 
@@ -73,11 +75,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--files", metavar="N,…", help="overlays of N files; 50,500,5000")
     parser.add_argument("--install", action="store_true", help="install missing peers with apt-get")
     parser.add_argument("--allie", default=TOP / ".venv/bin/allie", type=Path, metavar="PROGRAM")
-    parser.add_argument("--dir", default=TOP / "build/bench", metavar="DIR", help="where to work")
+    parser.add_argument("--disk", metavar="DIR", type=Path, help="work there, and not in memory")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="results; of a full run bench/RESULTS.md"
     )
-    parser.add_argument("--keep", action="store_true", help="leave the roots and stores in DIR")
+    parser.add_argument("--keep", action="store_true", help="leave the roots on that disk")
     args = parser.parse_args()
     for word in args.only.split(",") if args.only else []:
         if not named([word], all_peers(args.allie)):
@@ -88,7 +90,7 @@ def arguments() -> argparse.Namespace:
     args.rounds = args.rounds or (9 if args.quick else 15)
     sizes = [int(word) for word in args.files.split(",")] if args.files else SIZES
     args.sizes = sorted(sizes[:2] if args.quick else sizes)
-    args.out = args.out or (TOP / "bench" if args.full else Path(args.dir)) / "RESULTS.md"
+    args.out = args.out or TOP / ("bench" if args.full else "build/bench") / "RESULTS.md"
     return args
 
 
