@@ -45,6 +45,7 @@ class Peer:
     result: str = "resolved"  # what it leaves in the root: resolved, raw (with the tags) or nothing
     living: bool = False  # runs in the PC's root: chooses variants itself and runs the conf scripts
     ours: bool = False  # is ALLiE, and takes updates of it
+    siblings: tuple[str, ...] = ()  # other systems in its root, which it ticks, too
 
     def argv(self, site: Site, case: str) -> list[str]:
         return self.first(site) if self.first and case == "first" else self.tick(site)

@@ -151,7 +151,7 @@ _PLAY = """\
 - hosts: localhost
   gather_facts: false
   tasks:
-    - {task}: {{src: "{source}/", dest: "{root}/", {options}}}
+    - ansible.posix.synchronize: {{src: "{source}/", dest: "{root}/", archive: true}}
 """
 
 
@@ -161,12 +161,8 @@ def _play_settings(site: Site) -> dict[str, str]:
     return {"ANSIBLE_HOME": own, "ANSIBLE_NOCOLOR": "1", **directories}
 
 
-def _play_prepare(task: str, options: str) -> Callable[[Site], None]:
-    def prepare(site: Site) -> None:
-        text = _PLAY.format(task=task, options=options, source=site.source, root=site.root)
-        (site.state / "play.yml").write_text(text)
-
-    return prepare
+def _play_prepare(site: Site) -> None:
+    (site.state / "play.yml").write_text(_PLAY.format(source=site.source, root=site.root))
 
 
 def _play(site: Site) -> list[str]:
@@ -181,7 +177,7 @@ def all_peers(allie: Path) -> list[Peer]:
         Peer(RSYNC, _rsync, "rsync", rsync, package="rsync", result="raw"),
         _ours(ALLIE, allie, _allie_first, _allie_prepare),
         _ours(EVERY_TICK, allie, _allie_first, _every_tick_prepare),
-        _ours(SIBLING, allie, _sibling_first, _sibling_prepare),
+        _ours(SIBLING, allie, _sibling_first, _sibling_prepare, (_SECOND,)),
         Peer(SEED, _seed, "rsync", rsync, prepare=_seed_prepare, package="rsync", living=True),
         *_copying(),
     ]
@@ -198,14 +194,27 @@ def named(words: Sequence[str], peers: Sequence[Peer]) -> list[Peer]:
     return [peer for peer in peers if any(fits(peer, word.lower()) for word in words)]
 
 
-def _ours(name: str, allie: Path, first: Argv, prepare: Callable[[Site], None]) -> Peer:
-    program, version = str(allie), (str(allie), "--version")
-    return Peer(name, _allie, program, version, first, prepare, living=True, ours=True)
+def _ours(
+    name: str,
+    allie: Path,
+    first: Argv,
+    prepare: Callable[[Site], None],
+    siblings: tuple[str, ...] = (),
+) -> Peer:
+    return Peer(
+        name,
+        _allie,
+        str(allie),
+        (str(allie), "--version"),
+        first,
+        prepare,
+        living=True,
+        ours=True,
+        siblings=siblings,
+    )
 
 
 def _copying() -> list[Peer]:
-    synchronize = _play_prepare("ansible.posix.synchronize", "archive: true")
-    copy = _play_prepare("ansible.builtin.copy", "mode: preserve")
     return [
         _cf_agent("mtime"),
         _cf_agent("digest"),
@@ -217,8 +226,15 @@ def _copying() -> list[Peer]:
             prepare=_puppet_prepare,
             package="puppet-agent",
         ),
-        _ansible("synchronize", synchronize),
-        _ansible("copy", copy),
+        Peer(
+            "ansible synchronize",
+            _play,
+            "ansible-playbook",
+            ("ansible", "--version"),
+            prepare=_play_prepare,
+            settings=_play_settings,
+            package="ansible",
+        ),
     ]
 
 
@@ -231,16 +247,4 @@ def _cf_agent(compare: str) -> Peer:
         prepare=_cf_prepare(compare),
         settings=_cf_settings,
         package="cfengine3",
-    )
-
-
-def _ansible(task: str, prepare: Callable[[Site], None]) -> Peer:
-    return Peer(
-        f"ansible {task}",
-        _play,
-        "ansible-playbook",
-        ("ansible", "--version"),
-        prepare=prepare,
-        settings=_play_settings,
-        package="ansible",
     )

@@ -20,8 +20,8 @@ from bench.overlay import Tree
 from bench.peer import Peer, Site
 from bench.sample import Sample, measure
 
-SLOW = 30.0  # seconds: slower peers are measured with the smallest overlay only,
-LONG = 1.0  # and whose no-op takes longer than this, in one round
+SLOW = 60.0  # seconds: slower peers are left out,
+LONG = 1.0  # and whose no-op takes longer than this plays one round
 CASES = ("first", "after", "no-op", "changed", "drifted", "updated")
 Key = tuple[int, str, str]  # files, peer, case
 Results = dict[Key, list[Sample]]
@@ -33,7 +33,8 @@ class World:
     directory: Path
     peers: list[Peer]
     sites: Mapping[str, Site]
-    limit: float | None  # seconds that a run may take here; None: any
+    servers: Mapping[str, int]  # process ids, by the peer that each serves
+    limit: float  # seconds that a run may take here
     tree: Tree
     edits: int = 0
     slow: dict[str, str] = field(default_factory=dict)  # peers, and what became of them
@@ -48,12 +49,15 @@ class World:
 
     def play(self, number: int, case: str, results: Results) -> None:
         """One case of one round, with every peer that has it."""
+        peers = self.peers
         if case == "changed":
             self._edit()
-        peers = self.peers
-        if case == "updated":
-            peers = [peer for peer in self.peers if peer.ours or peer.result == "nothing"]
-            self._settle([peer for peer in peers if peer.ours])
+        elif case == "updated":
+            ours = [peer for peer in peers if peer.ours]
+            if not ours:
+                return
+            self._settle(ours)
+            peers = [*(peer for peer in peers if peer.result == "nothing"), *ours]
         turn = number % max(1, len(peers))
         for peer in [*peers[turn:], *peers[:turn]]:
             sample = self._run(peer, case, number)
@@ -89,8 +93,12 @@ class World:
         return self.tree if peer.result == "raw" else overlay.resolved(self.tree)
 
     def _wrong(self, peer: Peer, site: Site) -> list[str]:
-        wrong = root.wrong(site.root, self._expected(peer))
-        return wrong + (root.strays(site.root, self.tree) if peer.living else [])
+        found = []
+        for place in ("", *peer.siblings):
+            wrong = root.wrong(site.root / place, self._expected(peer))
+            wrong += root.strays(site.root / place, self.tree) if peer.living else []
+            found += [f"{place}/{path}" if place else path for path in wrong]
+        return found
 
     def _edit(self) -> None:
         """Change files on the server, a second after any run: some peers compare whole seconds."""
@@ -116,28 +124,25 @@ class World:
         elif case == "no-op" and sample.wall > LONG * 1000:
             self.slow[peer.name] = f"{seconds}, one round only there"
 
-    def server_cost(self, peer: Peer, server: int, pulls: int) -> float:
-        """What no-op runs of a peer cost its server: CPU in ms, of all of them."""
-        before = daemon.cpu(server)
-        for _ in range(pulls):
+    def pull(self, peer: Peer, times: int) -> None:
+        """No-op runs, for what they cost the server."""
+        for _ in range(times):
             self._measured(peer, "no-op")
-        time.sleep(0.2)  # the daemon waits for its last child
-        return daemon.cpu(server) - before
 
     def question(self, name: str) -> list[str]:
-        """The rsync that a peer of ours starts in a no-op run; empty if it is not played."""
-        peer = next((peer for peer in self.peers if peer.name == name), None)
-        if peer is None:
-            return []
-        site = self.sites[name]
+        """The rsync that a peer of ours starts in a no-op run; empty if it is not played.
+
+        Of two runs the shorter one: a tick in 24 asks more.
+        """
+        found = [self._asked(peer) for peer in self.peers if peer.name == name for _ in range(2)]
+        return min(found, key=len, default=[])
+
+    def _asked(self, peer: Peer) -> list[str]:
+        site = self.sites[peer.name]
         found: list[str] = []
-        run = subprocess.Popen(
-            peer.argv(site, "no-op"),
-            env=peer.environment(site),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        nothing = subprocess.DEVNULL
+        argv, env = peer.argv(site, "no-op"), peer.environment(site)
+        run = subprocess.Popen(argv, env=env, stdin=nothing, stdout=nothing, stderr=nothing)
         while run.poll() is None:
             found = found or daemon.command_line(f":{site.allie_port}/")
         return found
