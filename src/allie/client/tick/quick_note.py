@@ -193,15 +193,17 @@ def _code_of(here: System) -> str:
     It is made here, from the code that is running, and so is tried before it is needed.
     """
     archive = here.at(system.ARCHIVE)
-    running = os.path.dirname(os.path.dirname(allie.__file__))
-    if not here.is_base or not running or cache.find(os.path.realpath(archive)) != running:
+    place = cache.find(os.path.realpath(archive)) if here.is_base else ""
+    if not place or not allie.__file__.startswith(f"{place}/"):
         return ""
     name = cache.quick_name(archive)
     if not os.path.exists(f"{here.state}/quick/{name}"):
         for old in tree.names(f"{here.state}/quick"):
             if old.startswith(cache.QUICK):
                 os.unlink(f"{here.state}/quick/{old}")
-        table = sys.modules[unchanged.__name__].__spec__.loader.table  # type: ignore[union-attr]
+        table = sys.modules[__name__].__spec__.loader.table  # type: ignore[union-attr]
+        if not all(table[module][2] for module in _QUICK):
+            return ""
         code = [(module, marshal.loads(table[module][2])) for module in _QUICK]
         atomic.write(f"{here.state}/quick/{name}", marshal.dumps(code), 0o600)
     return name
