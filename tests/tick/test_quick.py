@@ -471,6 +471,7 @@ def test_the_archive_begins_with_it(
     opened = [line for line in trace.read_text().splitlines() if "= -1" not in line]
     code = [line for line in opened if "/modules." in line or "os.py" in line or "zip" in line]
     assert not code
+    assert sum("bin/allie" in line and "open" in line for line in opened) == 1, "by the shell"
     assert not list((tmp_path / "pc/run/allie").glob("starting.*"))
     named = [path.name for path in (tmp_path / "pc/var/lib/allie/quick").glob("code-*")]
     st = (tmp_path / "pc/usr/local/bin/allie").stat()

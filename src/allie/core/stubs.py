@@ -36,7 +36,7 @@ if sys.argv[1:] == ['run-conf']:
         f = posix.open(d + '/' + n, posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC)
         if not any(s.st_uid or s.st_mode & 18 for s in (posix.stat(d), posix.fstat(f))):
             for m, c in marshal.loads(posix.read(f, 1 << 20)):
-                m = sys.modules[m] = type(sys)(m)
+                sys.modules[m] = m = type(sys)(m)
                 exec(c, m.__dict__)
             m.begin(n)
     except (OSError, EOFError, ValueError, TypeError):
