@@ -19,7 +19,7 @@ import time
 import allie
 from allie.client.state import quick_files
 from allie.core.change import ledger as ledgers
-from allie.core.change.ledger import ctime_of
+from allie.core.change.ledger import Ledger, ctime_of
 from allie.core.change.present import Present
 from allie.core.errors import spoken
 from allie.core.system import System
@@ -47,14 +47,15 @@ def name_of(here: System, part: str, known: object) -> str:
     return spoken(repr((allie.__version__, allie.__file__, here, part, books, known)))
 
 
-def note(here: System, part: str, known: object, present: Present) -> None:
-    """Note what a part looked at that ended with nothing to do."""
+def note(here: System, part: str, known: object, present: Present, books: Ledger) -> None:
+    """Note what a part looked at that ended with nothing to do. books: the ledger as it is now."""
     stood = dict(present.met)
     newest = max((ctime_of(each) for each in stood.values() if len(each) > 1), default=0)
-    if present.standing or newest > time.time_ns() - FRESH:
+    vouched = {real for real in present.mine if real in books.entries and books.entries[real].seen}
+    if not vouched.issuperset(present.standing) or newest > time.time_ns() - FRESH:
         return
     for real in present.mine:
-        old = present.ledger.entries.get(real)
+        old = books.entries.get(real)
         if old and len(stood.get(real, "")) < 2:  # then it is the ledger that vouches for it
             stood[real] = old.seen or ledgers.NOTHING
     write(here, part, name_of(here, part, known), tuple(stood), tuple(map(_told, stood.values())))

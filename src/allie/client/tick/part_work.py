@@ -41,7 +41,7 @@ def look_and_apply(
         return done._replace(paused=True)
     settled = saved.generations.get(part) == the_plan.generation
     if the_plan.is_nothing and settled and present.ledger is saved and not the_plan.problems:
-        unchanged.note(here, part, known, present)
+        unchanged.note(here, part, known, present, saved)
         return Applied(tick, part, the_plan.generation)
     process.die_with_parent()
     others = unchanged.name_of(here, "overact", before) if part == "overlay" else ""
@@ -50,6 +50,8 @@ def look_and_apply(
         unchanged.carry_over(here, "overact", others, known)
     if not the_plan.is_nothing:
         undo_ticks.prune(here, books)
+    if settled and not (the_plan.visible or done.problems):  # the root was right
+        unchanged.note(here, part, known, present, books)
     if not (the_plan.is_nothing and settled):
         generations.remove_old(here, {known.generation.number, *books.generations.values()})
     return done
