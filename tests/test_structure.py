@@ -242,7 +242,8 @@ def test_a_module_says_what_it_is(module: Module) -> None:
     called = re.match(r"(?:An? |The )?([A-Z0-9]\w*(?:[ -]\w+)?): ", text)  # "Placing: put …"
     if called and module.path.name != "__init__.py":
         words = re.findall(r"\w{4,}", called[1].lower())
-        assert any(each[:4] in module.path.stem for each in words), f"{module.name} is no {called[1]}"
+        is_it = any(each[:4] in module.path.stem for each in words)
+        assert is_it, f"{module.name} is no {called[1]}"
     assert module.path.stem not in ("util", "utils", "helpers", "misc", "common")
 
 
