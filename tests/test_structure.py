@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -237,7 +238,13 @@ def test_no_import_inside_a_function(module: Module) -> None:
 
 @each_module
 def test_a_module_says_what_it_is(module: Module) -> None:
-    assert ast.get_docstring(module.tree), f"{module.name} has no docstring"
+    text = ast.get_docstring(module.tree) or ""
+    assert text, f"{module.name} has no docstring"
+    called = re.match(r"(?:An? |The )?([A-Z0-9]\w*(?:[ -]\w+)?): ", text)  # "Placing: put …"
+    if called and module.path.name != "__init__.py":
+        words = re.findall(r"\w{4,}", called[1].lower())
+        is_it = any(each[:4] in module.path.stem for each in words)
+        assert is_it, f"{module.name} is no {called[1]}"
     assert module.path.stem not in ("util", "utils", "helpers", "misc", "common")
 
 

@@ -101,7 +101,7 @@ def _bring(name: str, is_dir: bool, ready: str, present: str, replaced: str) -> 
     if st and tree.is_directory(st):
         if is_dir:
             return
-        tree.remove(target)  # what it held left before
+        tree.remove(target)  # what was in it has left before
     elif st and "/" in name:  # a note at the top is no ledger's, and must not be away for a moment
         _keep_replaced(target, replaced)
     if is_dir:

@@ -1,4 +1,4 @@
-"""98systems: bring the systems that are missing, tick each one that is there.
+"""Bring the systems that are missing, tick each one that is there: for `look_after`.
 
 Nothing here waits for long: a fetch or an update goes on by itself (a transient unit of systemd, or
 a process of its own), and so does a tick that takes its time. One system's failure, or its hanging,

@@ -1,4 +1,4 @@
-"""98systems: look after this PC's other systems, and the boot menu that lists them.
+"""Look after this PC's other systems, and the boot menu that lists them: the work of 98systems.
 
 Nearly every tick finds that there is nothing to do: what does it is loaded only then.
 """

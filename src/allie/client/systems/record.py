@@ -5,7 +5,7 @@ whoever fetches, updates, rolls back or removes the system holds it.
 
     root       where the system lives, for when allie.conf does not name it any more
     trouble    why the last try failed; progress: how much of its image came in this one
-    held       the image that was rolled back from: no tick goes to it again by itself
+    held       no lock: the image that was rolled back from, to which no tick goes by itself
     tick       why a tick of it could not even begin (`bring_and_tick`)
     ahead      which directory has its early overlays (`early_overlays`)
 """

@@ -2,7 +2,7 @@
 
 A real path was resolved a moment ago (`machine.roots.paths`). Since then a user may have put a
 link, or a mount of his own, in the place of a directory on the way. So nothing below a root is used
-by its path: its directory is opened through no link and on a mount that was known, and is held
+by its path: its directory is opened through no link and on a mount that was known, and is kept
 open.
 
 For one part of a tick, which sees to many paths of few directories.
