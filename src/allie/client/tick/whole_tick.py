@@ -108,6 +108,7 @@ def _read_ahead(here: System, *, first: bool) -> None:
     In a first tick both parts have work, so what does it is loaded once, too.
     """
     if first:
+        digest.expect_much()
         from allie.client.tick import part_work  # noqa: F401, PLC0415 - see HACKING.md, start-up
     try:
         reporting.facts(here)
