@@ -23,6 +23,12 @@ def of(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
+def expect_much() -> None:
+    """From now on OpenSSL does it: from a megabyte on that pays, be it of many small files."""
+    global sha256
+    from hashlib import sha256  # noqa: PLC0415
+
+
 def of_pieces(pieces: Iterable[bytes]) -> str:
     """The sha256 of something large that is read piece by piece, in hexadecimal."""
     from hashlib import sha256 as fast  # noqa: PLC0415 - loaded only where it is worth it

@@ -10,7 +10,8 @@ import time
 
 from allie.client.state import records
 from allie.client.tick import part, report_text, whole_tick
-from allie.client.tick.whole_tick import Kit, Work
+from allie.client.tick.whole_tick import Kit
+from allie.client.tick.worker import Work
 from allie.core.change.report import Applied, Contact, Report
 from allie.core.errors import ATTENTION, DONE, FAULT, AllieError
 from allie.core.system import System

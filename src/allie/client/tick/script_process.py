@@ -15,10 +15,11 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 
 from allie.client.state.script_files import Script
+from allie.client.tick.worker import Worker
 from allie.core import script_rules as rules
 from allie.core.errors import StateError
 from allie.core.system import System
@@ -63,38 +64,34 @@ def run(
     env: Mapping[str, str],
     timeout: float | None,
     *,
-    work: Callable[[], int] | None = None,
+    worker: Worker | None = None,
     keep: tuple[int, ...] = (),
     echo: bool = False,
 ) -> Ended:
-    """Run a script to its end. work: do this in the forked child instead of starting a program.
+    """Run a script to its end. worker: has its work done by that child, and starts no program.
 
     timeout in seconds, None for no limit; then its whole process group is ended. echo: also
     show its output as it comes. Raises StateError where its log cannot be written.
     """
     began = time.monotonic()
     log = _Log(here, script.name, echo)
-    read_end, write_end = os.pipe()
-    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    streams = (null, write_end, write_end)
-    if work:
-        pid = process.fork(work, streams, keep=keep, dies_with_us=None)
+    if worker:
+        pid, output = worker.pid, worker.output
+        worker.begin(script.name)
     else:
-        pid = _start(here, script, env, streams, keep)
+        pid, output = _start(here, script, env, keep)
     try:
-        os.close(write_end)
-        os.close(null)
         deadline = None if timeout is None else began + timeout
-        watch = fuse_waits.StuckWatch(pid) if work else None
-        code, timed_out = _follow(pid, read_end, log, deadline, watch)
+        code, timed_out = _follow(pid, output, log, deadline, worker)
     except BaseException:  # whoever stops us stops the script: or the next tick would meet it
         process_groups.end(pid)
         _end_of(pid)
         raise
     finally:
-        if not work and not still_running(here, script.name):
-            atomic.remove(_mark_path(here, script.name))
-        os.close(read_end)
+        if not worker:
+            os.close(output)
+            if not still_running(here, script.name):
+                atomic.remove(_mark_path(here, script.name))
         last = log.close()
     return Ended(code, time.monotonic() - began, last, timed_out)
 
@@ -123,19 +120,18 @@ def _mark_path(here: System, name: str) -> str:
 
 
 def _start(
-    here: System,
-    script: Script,
-    env: Mapping[str, str],
-    streams: tuple[int, int, int],
-    keep: tuple[int, ...],
-) -> int:
-    """Start a script's own program; its pid.
+    here: System, script: Script, env: Mapping[str, str], keep: tuple[int, ...]
+) -> tuple[int, int]:
+    """Start a script's own program; its pid, and the end of a pipe from which its output comes.
 
     A copy of this process becomes it where that has something to do before: another root to enter,
     a low priority to leave, an odd first line to interpret, or to say why it cannot be started.
     """
     argv, full = command(script), process.environment(env)
     full.update(PATH=process.PATH, HOME="/root")
+    output, printed = os.pipe()
+    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    streams = (null, printed, printed)
     pid = 0
     if here.is_base and os.getpriority(os.PRIO_PROCESS, 0) <= 0:
         os.chdir("/")
@@ -143,8 +139,10 @@ def _start(
             pid = process.spawn(argv, full, streams, keep)
     job = lambda: _become(here, script, argv, full)  # noqa: E731
     pid = pid or process.fork(job, streams, keep=keep, dies_with_us=False)
+    os.close(printed)
+    os.close(null)
     _mark(here, script.name, pid)
-    return pid
+    return pid, output
 
 
 def _become(here: System, script: Script, argv: list[str], env: dict[str, str]) -> int:
@@ -173,11 +171,14 @@ def _ordinary_priority() -> None:
 
 
 def _follow(
-    pid: int, output: int, log: _Log, deadline: float | None, watch: fuse_waits.StuckWatch | None
+    pid: int, output: int, log: _Log, deadline: float | None, worker: Worker | None
 ) -> tuple[int, bool]:
-    """Read a script's output until its process ends: (code, whether its time was up)."""
+    """Read a script's output until it is done, or its process ends: (code, was its time up?)."""
+    watch = fuse_waits.StuckWatch(pid) if worker else None
     poll = select.poll()
     poll.register(output, select.POLLIN)
+    if worker:
+        poll.register(worker.results, select.POLLIN)
     pidfd = process.descriptor_of(pid)
     if pidfd is not None:
         poll.register(pidfd, select.POLLIN)
@@ -192,7 +193,10 @@ def _follow(
             if descriptor == output and not log.take(output):
                 poll.unregister(output)
                 ended = True
-        code = process.wait_until(pid, 0.0)
+            if worker and descriptor == worker.results:
+                code = worker.result()
+                poll.unregister(descriptor)
+        code = process.wait_until(pid, 0.0) if code is None else code
         if code is None and watch:
             watch.look(time.monotonic())
         if code is None and deadline is not None and time.monotonic() >= deadline:
@@ -201,7 +205,8 @@ def _follow(
     if pidfd is not None:
         poll.unregister(pidfd)
         os.close(pidfd)
-    until = time.monotonic() + _DRAIN
+    # All that a worker says is on its way already, and then nothing more comes
+    until = time.monotonic() + (0.0 if worker else _DRAIN)
     while not ended and poll.poll(max(0.0, until - time.monotonic()) * 1000):
         ended = not log.take(output) or time.monotonic() > until
     return code, timed_out

@@ -20,6 +20,7 @@ from allie.client.state import done_files, quick_tick, records, script_files
 from allie.client.state.script_files import Script
 from allie.client.tick import part, quick_note, reporting, script_process
 from allie.client.tick.script_process import Ended
+from allie.client.tick.worker import Work, Workers
 from allie.core import digest, stubs
 from allie.core import script_rules as rules
 from allie.core.change.report import Applied, Report
@@ -32,7 +33,6 @@ from allie.machine.files import lock
 from allie.machine.roots import open_system
 from allie.machine.roots.open_places import OpenPlaces
 
-Work = Callable[[System], int]  # what a stub of the kit does; returns its exit status
 Idle = Callable[[System], bool]  # whether it would do nothing: then no child is forked for it
 
 
@@ -62,6 +62,7 @@ class _Tick(Value):
     echo: bool
     first: bool
     spared: int  # the generation in force, if both parts are known to have nothing to do; else 0
+    workers: Workers
 
     @property
     def here(self) -> System:
@@ -100,8 +101,10 @@ def run(
         last = records.last_report(here)
         before = {verdict.name: verdict for verdict in last.scripts} if last else {}
         _read_ahead(here, first=first)
-        tick = _Tick(pins, number, began, since, kit, before, echo, first, spared)
+        workers = Workers(kit.work, (pins.inside,))
+        tick = _Tick(pins, number, began, since, kit, before, echo, first, spared, workers)
         verdicts = _named(tick, names) if names else _all_due(tick)
+        workers.dismiss()
         report = _report(tick, verdicts, tuple(names))
         try:
             records.save_report(tick.here, report)
@@ -120,6 +123,7 @@ def _read_ahead(here: System, *, first: bool) -> None:
     In a first tick both parts have work, so what does it is loaded once, too.
     """
     if first:
+        digest.expect_much()
         from allie.client.tick import part_work  # noqa: F401, PLC0415 - see HACKING.md, start-up
     try:
         reporting.facts(here)
@@ -224,18 +228,19 @@ def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Ve
         env = _environment(tick, None if work else reporting.facts(here))
         if work and not (tick.echo or tick.first):
             env[part.ROUTINE] = "1"
-        job = None if work is None else (lambda: _in_child(here, env, work))
         is_part = work is not None and name in stubs.PARTS
         idle = tick.spared if is_part else name in tick.kit.idle and tick.kit.idle[name](here)
         if work and idle:
             ended = Ended(0, 0.0, "")
         else:
+            if not work:
+                tick.workers.dismiss()
             ended = script_process.run(
                 here,
                 script,
                 env,
                 _PART_SECONDS if is_part else headers.timeout,
-                work=job,
+                worker=tick.workers.hire(here, name, env) if work else None,
                 keep=(tick.pins.inside,),
                 echo=tick.echo,
             )
@@ -294,13 +299,6 @@ def _is_damaged(here: System, found: str) -> bool:
     real = f"{here.conf}/{stubs.FETCHER}"[len(here.at("")) :]
     placed = records.load_ledger(here).entries.get(real)
     return placed is not None and placed.overlay == stubs.KIT and placed.content != f"f:{found}"
-
-
-def _in_child(here: System, env: Mapping[str, str], work: Work) -> int:
-    """A stub's work in the forked child; it sees what a program would have seen."""
-    os.environ.update(env)
-    os.chdir("/")
-    return work(here)
 
 
 def _environment(tick: _Tick, known: Facts | None) -> dict[str, str]:

@@ -58,7 +58,7 @@ def unpack(archive: str) -> str:
             return ""
         with open(archive, "rb") as file:
             body = file.read()
-        place = f"{CODE}/{digest.of(body)}"
+        place = f"{CODE}/{digest.of_pieces([body])}"
         if _is_known(place, mark):
             return place
         table = marshal.dumps(_compiled(body, place))
@@ -104,13 +104,15 @@ def _compiled(body: bytes, place: str) -> Table:
         table[above if last == "__init__" else f"{above}.{last}"] = last == "__init__", path, b""
     todo = [name for name, (is_package, _, _) in table.items() if is_package]
     todo += [f"allie.{name}" for name in _AT_ONCE]
+    lasts = {name.rpartition(".")[2] for name in table}
     for name in todo:  # which grows meanwhile
         is_package, path, known = table.get(name, (False, "", b"-"))
         if not known:
             code = _compile(texts[path], f"{place}/archive/{path}")
             table[name] = is_package, path, marshal.dumps(code)
             tops = [each for each in code.co_names if each.startswith("allie")]
-            todo += [*tops, *(f"{top}.{each}" for top in tops for each in code.co_names)]
+            below = lasts.intersection(code.co_names)
+            todo += [*tops, *(f"{top}.{each}" for top in tops for each in below)]
     return table
 
 
