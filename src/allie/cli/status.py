@@ -7,7 +7,7 @@ import time
 from allie.cli import options
 from allie.cli.options import Namespace
 from allie.client.state import records
-from allie.client.tick import report_text, whole_tick
+from allie.client.tick import report_text, script_states
 from allie.core.change.report import Report
 from allie.core.errors import ATTENTION, DONE
 from allie.core.script_rules import Verdict
@@ -20,7 +20,7 @@ def run(args: Namespace) -> int:
     """Print the last report with the scripts as they stand now; 1 if something needs attention."""
     here = options.joined_system(args)
     last = records.last_report(here)
-    scripts = whole_tick.survey(here)
+    scripts = script_states.survey(here)
     if last:
         pause = records.pause(here)
         last = last._replace(paused=pause.reason or "paused" if pause else "")

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from allie.client.state import done_files, quick_tick, records, script_files
 from allie.client.state.script_files import Script
-from allie.client.tick import part, quick_note, reporting, script_process
+from allie.client.tick import part, quick_note, reporting, script_process, script_states
 from allie.client.tick.script_process import Ended
 from allie.client.tick.worker import Work, Workers
 from allie.core import digest, stubs
@@ -131,34 +131,27 @@ def _read_ahead(here: System, *, first: bool) -> None:
         pass  # who needs them will say so
 
 
-def survey(here: System) -> list[Verdict]:
-    """How each script stands now, running none: what `status` shows."""
-    last = records.last_report(here)
-    before = {verdict.name: verdict for verdict in last.scripts} if last else {}
-    return [_standing(here, name, before, time.time())[0] for name in _names(here)]
-
-
 def _all_due(tick: _Tick) -> list[Verdict]:
     """Every script in turn; while paused only 00overlay and 01overact, which then only report."""
     verdicts: list[Verdict] = []
     last = ""
     paused = records.pause(tick.here)
-    names = _names(tick.here)
+    names = script_states.names(tick.here)
     if stubs.FETCHER not in names and (tick.first or _is_damaged(tick.here, "")):  # brings itself
         bare = Script(stubs.FETCHER, b"", True)
         verdicts.append(_run(tick, bare, Headers(every=0), tick.kit.work[stubs.FETCHER]))
-        last, names = stubs.FETCHER, _names(tick.here)
+        last, names = stubs.FETCHER, script_states.names(tick.here)
     while True:
         name = next((each for each in names if each > last), None)
         if name is None:
             return verdicts
         last = name
-        verdict, script, headers = _standing(tick.here, name, tick.before, time.time())
+        verdict, script, headers = script_states.standing(tick.here, name, tick.before, time.time())
         runs = verdict.state == "due" and script and not (paused and name not in stubs.PARTS)
         if runs and script:
             work = _kit_work(tick, script)
             verdict = _run(tick, script, headers._replace(every=0) if work else headers, work)
-            names = _names(tick.here)
+            names = script_states.names(tick.here)
             if not work:
                 tick = tick._replace(spared=0)  # it may have changed anything
         verdicts.append(verdict)
@@ -168,7 +161,7 @@ def _named(tick: _Tick, names: Sequence[str]) -> list[Verdict]:
     """Just these scripts, whatever their state; the others stay as they were."""
     verdicts = {
         each.name: tick.before.get(each.name, each) if each.state == "due" else each
-        for each in survey(tick.here)
+        for each in script_states.survey(tick.here)
     }
     for name in names:
         script = script_files.read(tick.here, name) if rules.is_name(name) else None
@@ -178,44 +171,6 @@ def _named(tick: _Tick, names: Sequence[str]) -> list[Verdict]:
         headers = rules.parse_headers(script.content)
         verdicts[name] = _run(tick, script, headers, _kit_work(tick, script))
     return [verdicts[name] for name in sorted(verdicts)]
-
-
-def _names(here: System) -> list[str]:
-    """The scripts, in the order of the C locale."""
-    try:
-        found = os.listdir(here.conf)
-    except OSError:
-        return []
-    return sorted((name for name in found if rules.is_name(name)), key=os.fsencode)
-
-
-def _standing(
-    here: System, name: str, before: dict[str, Verdict], now: float
-) -> tuple[Verdict, Script | None, Headers]:
-    """How a script stands before it runs: satisfied, test, due (or failing: it is no file)."""
-    known = before.get(name)
-    why = "is not a regular file"
-    try:
-        script = script_files.read(here, name)
-    except StateError as error:
-        script, why = None, str(error)
-    if script is None:
-        since = known.since if known and known.state == "failing" else now
-        return Verdict(name, "failing", why, since), None, Headers()
-    headers = rules.parse_headers(script.content)
-    if not script.executable:
-        return Verdict(name, "test", "not executable: runs only by name"), None, headers
-    done = done_files.read(here, name)
-    due = rules.due(headers, _digest(script), done, now)
-    if not due.due:
-        why = due.why + _misread(headers)
-        return Verdict(name, "satisfied", why, done.mtime if done else 0.0), None, headers
-    if done is None and headers.every != 0:
-        due = due._replace(why=done_files.cause(here, name) or due.why)
-    keeps = known is not None and known.state in ("waiting", "failing", "satisfied")
-    if keeps and known and (known.state != "satisfied" or headers.every == 0):
-        return known._replace(state="due", why=due.why), script, headers
-    return Verdict(name, "due", due.why), script, headers
 
 
 def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Verdict:
@@ -268,7 +223,7 @@ def _verdict(tick: _Tick, script: Script, headers: Headers, ended: Ended) -> Ver
         why = f"ended by signal {-ended.code}"
     else:
         why = {"satisfied": "exit 0", "waiting": "exit 75"}.get(state_now, f"exit {ended.code}")
-    why += _misread(headers)
+    why += script_states.misread(headers)
     earlier = tick.before.get(name)
     same = earlier is not None and earlier.state == state_now and earlier.since
     since = earlier.since if same and earlier else time.time()
@@ -276,16 +231,13 @@ def _verdict(tick: _Tick, script: Script, headers: Headers, ended: Ended) -> Ver
     return Verdict(name, state_now, why, since, ended.code, round(ended.seconds, 3), last)
 
 
-def _misread(headers: Headers) -> str:
-    return f"; not understood: {headers.errors[0]}" if headers.errors else ""
-
-
 def _kit_work(tick: _Tick, script: Script) -> Work | None:
     """What a stub does, if the script is the kit's, byte for byte, and root's; or is damaged."""
     if script.name not in tick.kit.work:
         return None
-    if _digest(script) not in stubs.DIGESTS:
-        damaged = script.name == stubs.FETCHER and _is_damaged(tick.here, _digest(script))
+    found = digest.of(script.content)
+    if found not in stubs.DIGESTS:
+        damaged = script.name == stubs.FETCHER and _is_damaged(tick.here, found)
         return tick.kit.work[script.name] if damaged else None
     st = os.lstat(f"{tick.here.conf}/{script.name}")
     return tick.kit.work[script.name] if stat.S_ISREG(st.st_mode) and st.st_uid == 0 else None
@@ -312,10 +264,6 @@ def _environment(tick: _Tick, known: Facts | None) -> dict[str, str]:
         env["ALLIE_HOST"] = known.host
         env["ALLIE_CLASSES"] = " ".join(known.classes)
     return env
-
-
-def _digest(script: Script) -> str:
-    return digest.of(script.content)
 
 
 def _report(tick: _Tick, verdicts: list[Verdict], named: tuple[str, ...]) -> Report:

@@ -1,9 +1,8 @@
 """THE door to programs. Nothing else in ALLiE starts one.
 
 argv lists only, never a shell; standard input closed unless given; the environment is built, not
-inherited; every child leads a session of its own, so that it can be ended with all that it started,
-and dies with us together with all of that, so that a kill -9 of ALLiE leaves no rsync at work. What
-others make a program say is bounded, and fit for a terminal before it is shown.
+inherited; every child leads a session of its own, and ends with us, and so does all that it has
+started. What others make a program say is bounded, and fit for a terminal before it is shown.
 """
 
 from __future__ import annotations
