@@ -43,7 +43,7 @@ CORE_MAY_IMPORT = set(
     "__future__ collections configparser enum fnmatch functools hashlib itertools json operator "
     "posixpath re stat typing _sha2 _sha256".split()
 )
-MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 26_600
+MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 27_700
 WING_ROOMS = OWN_ROOMS = 12
 # Who may import inside a function, and why
 LATE_IMPORTERS = {
