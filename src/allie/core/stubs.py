@@ -39,7 +39,7 @@ if sys.argv[1:] == ['run-conf']:
                 sys.modules[m] = m = type(sys)(m)
                 exec(c, m.__dict__)
             m.begin(n)
-    except (OSError, EOFError, ValueError, TypeError):
+    except Exception:
         pass
 from start import main
 sys.exit(main())\""""

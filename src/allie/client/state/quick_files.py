@@ -48,7 +48,7 @@ def read(path: str) -> "tuple[Any, int]":
     return marshal.loads(body), check
 
 
-def read_last(state: str) -> "Optional[tuple[int, float, float, float]]":
+def read_last(state: str) -> "Optional[Last]":
     """The last quick tick: its number, when it began, its seconds, when the store answered.
 
     Or, where there was none since, the whole tick that wrote the note.
@@ -64,20 +64,30 @@ def read_last(state: str) -> "Optional[tuple[int, float, float, float]]":
         return None
 
 
-def last_text(last: "tuple[int, float, float, float]") -> bytes:
+def last_text(last: "Last") -> bytes:
     """The text of `last`."""
     body = b"%d %.6f %.3f %.6f" % last
     return (b"%s %08x" % (body, crc32(body))).ljust(_LAST - 1) + b"\n"
 
 
-def write_last(state: str, last: "tuple[int, float, float, float]") -> None:
+def write_last(state: str, last: "Last") -> None:
     """Write `last` in place. Raises OSError where it is not as we made it."""
-    descriptor = posix.open(f"{state}/quick/last", posix.O_WRONLY | _OPEN)
+    overwrite(f"{state}/quick/last", last_text(last))
+
+
+def overwrite(path: str, text: bytes) -> None:
+    """Write into a small file of ours, in place. Raises OSError where it is no such file.
+
+    A link of either kind would be somebody else's file.
+    """
+    descriptor = posix.open(path, posix.O_WRONLY | _OPEN)
     try:
         st = posix.fstat(descriptor)
-        if (st.st_mode & 0o170000, st.st_nlink, st.st_size) != (0o100000, 1, _LAST):
+        if (st.st_mode & 0o170000, st.st_nlink) != (0o100000, 1) or st.st_size > _LAST:
             raise OSError("not as we made it")
-        posix.pwrite(descriptor, last_text(last), 0)
+        posix.pwrite(descriptor, text, 0)
+        if len(text) < st.st_size:
+            posix.ftruncate(descriptor, len(text))
     finally:
         posix.close(descriptor)
 

@@ -18,7 +18,7 @@ import fcntl
 import posix
 import time
 
-from allie.client.state.quick_files import STATE, read, read_last, write_last
+from allie.client.state.quick_files import STATE, overwrite, read, read_last, write_last
 from allie.machine.files.stood import all_stand, has_room
 from allie.machine.programs.lifeline import Lifeline
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Told = tuple[int, bytes, bytes]
 
 STARTING = "ALLIE_STARTING"  # see cli.startup_mark
-_BASE = "/var/lib/allie"  # the running system's state
+_BASE, _HOLDER = "/var/lib/allie", "/run/allie/holder"  # the running system's
 _MUCH = 1 << 16  # bytes of an answer: a longer one is for a whole tick
 _RENEWED = (  # what Python or our caller may ignore, and rsync should not
     _signal.SIGPIPE,
@@ -48,22 +48,38 @@ spared: "dict[str, Any]" = {}  # the note by which the parts have nothing to do,
 def begin(client: str) -> None:
     """Where the archive begins: a tick of the running system, if it is a quick one; then we end.
 
-    Else this returns, and a whole tick is to follow. client: what tells this code from any other.
+    Else this returns, or raises OSError, and a whole tick is to follow. client: what tells this
+    code from any other.
     """
     if posix.isatty(1) or posix.isatty(2):
         return  # somebody watches, and wants to be told
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    environment = {_text(name): _text(value) for name, value in posix.environ.items()}
+    lock = posix.open(_BASE, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
-        environment = {name.decode(): value.decode() for name, value in posix.environ.items()}
-        lock = posix.open(_BASE, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if tick("/", _BASE, client, environment):
-            if STARTING in environment:
-                posix.unlink(environment[STARTING])
-            posix._exit(0)
+        _sign()
+        if not tick("/", _BASE, client, environment):
+            return
+        if STARTING in environment:
+            posix.unlink(environment[STARTING])
+        posix._exit(0)
+    finally:
         posix.close(lock)
-    except (OSError, UnicodeDecodeError):
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+def _sign() -> None:
+    """Say who has the lock, as `machine.files.lock` does; for its message alone."""
+    note = b'{"pid": %d, "verb": "run-conf", "start": %d}' % (posix.getpid(), time.time())
+    try:
+        overwrite(_HOLDER, note)
+    except OSError:
         pass
 
 

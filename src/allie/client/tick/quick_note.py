@@ -100,25 +100,9 @@ def _note_of(
     here: System, known: Grounds, report: Report, store: str, checks: dict[str, int]
 ) -> dict[str, Any]:
     """What both parts follow from, and how the store is asked."""
+    rsync, passed, fixed = process.program("rsync"), process.PASSED_ON, process.environment()
     asked = fetch.questions(here, known.settings, known.generation, store)
-    rsync = process.program("rsync")
-    places = process.environment()["PATH"].split(":")
-    earlier = [os.path.realpath(rsync)] + [
-        f"{place}/rsync" for place in places[: places.index(os.path.dirname(rsync)) + 1]
-    ]
-    state, done, _, run = here.names
-    etc = [here.at(path) for path in ("etc/hosts", "etc/hostname", "etc/os-release")]
-    single = [*etc, here.at("usr/lib/os-release"), "/run/allie/virt", f"{run}/report", *earlier]
-    single.append(f"{done}/{done_files.HALF}")
-    mirror, generation = f"{state}/mirror", f"{state}/mirror/{known.generation.number}"
-    open_ones = [(state, here.state), (mirror, here.mirror), (generation, known.generation.path)]
-    listed = [(name, path, tree.names(path)) for name, path in open_ones]
-    listed += [
-        (here.etc, here.etc, tree.names(here.etc)),
-        (f"{state}/undo", here.undo, tree.names(here.undo)),
-    ]
-    for name, _, below in listed:
-        single += [name, *(f"{name}/{each}" for each in below if (name, each) != (state, "quick"))]
+    ends = [*here.names, here.conf, here.etc, here.at("usr/lib")]
     return {
         "of": (here.root, _code_of(here) or client()),
         "until": (report.tick // THOROUGH_EVERY + 1) * THOROUGH_EVERY,
@@ -126,16 +110,35 @@ def _note_of(
         "host": quick_tick.host(),
         "settings": quick_tick.settings_of(os.environ),
         "room": [(place, records.ROOM, records.FILES) for place in here.names[:2]],
-        "grounds": _with_ways(
-            single, [*here.names, here.conf, here.etc, f"{here.at('usr')}/lib/x"]
-        ),
+        "grounds": _with_ways(_grounds(here, known, rsync), ends),
         "served": user_mounts.KINDS,
         "parts": checks,
         "questions": [quick_files.question([rsync, *argv[1:]], here.state) for argv in asked],
-        "environment": {**process.environment({}), "HOME": "/root"},
-        "passed": (*process.PASSED_ON, "HOME"),
+        "environment": {name: value for name, value in fixed.items() if name not in passed},
+        "passed": passed,
         "patience": known.settings.stall * stores.PATIENCE,
     }
+
+
+def _grounds(here: System, known: Grounds, rsync: str) -> list[str]:
+    """The paths that both parts follow from, beside those that they have noted themselves."""
+    state, done, _, run = here.names
+    fixed = ("etc/hosts", "etc/hostname", "etc/os-release", "usr/lib/os-release")
+    paths = [here.at(path) for path in fixed]
+    paths += ["/run/allie/virt", f"{run}/report", f"{done}/{done_files.HALF}"]
+    places = process.environment()["PATH"].split(":")
+    places = places[: places.index(os.path.dirname(rsync)) + 1]  # in an earlier one it would win
+    paths += [os.path.realpath(rsync), *(f"{place}/rsync" for place in places)]
+    directories = {
+        state: here.state,
+        f"{state}/undo": here.undo,
+        f"{state}/mirror": here.mirror,
+        f"{state}/mirror/{known.generation.number}": known.generation.path,
+        here.etc: here.etc,
+    }
+    for name, directory in directories.items():
+        paths += [name, *(f"{name}/{each}" for each in tree.names(directory))]
+    return [path for path in paths if path != f"{state}/quick"]
 
 
 def _scripts_of(
@@ -143,7 +146,11 @@ def _scripts_of(
 ) -> dict[str, Any]:
     """What it follows from that no script is due; that one is, where one was at work or failed."""
     deadline, scripts = float("inf"), [here.conf, here.names[1]]
-    settled = not report.needs_attention
+    scripts += [f"{here.conf}/{name}" for name in tree.names(here.conf)]
+    scripts += [f"{here.names[1]}/{name}" for name in tree.names(here.done)]
+    links = [path for path in scripts if os.path.islink(path)]
+    # In another root an absolute link is not where it leads to for us
+    settled = not report.needs_attention and (here.is_base or not links)
     for verdict in report.scripts:
         script = script_files.read(here, verdict.name)
         kits = verdict.name in idle or verdict.name in stubs.PARTS
@@ -151,9 +158,6 @@ def _scripts_of(
         if script and not kits:
             settled = settled and verdict.code is None
             deadline = min(deadline, _due_at(here, script))
-    scripts += [f"{here.conf}/{name}" for name in tree.names(here.conf)]
-    scripts += [f"{here.names[1]}/{name}" for name in tree.names(here.done)]
-    links = [path for path in scripts if os.path.islink(path)]
     archive = [here.at(system.ARCHIVE)] if here.is_base else []
     return {
         "before": deadline if settled else 0.0,
