@@ -79,12 +79,15 @@ class Workers:
     def __init__(self, works: Mapping[str, Work], keep: Sequence[int]) -> None:
         self._works, self._keep = works, keep
         self._last: Worker | None = None
+        self._did = ""
 
     def hire(self, here: System, name: str, env: Mapping[str, str]) -> Worker:
         """The child for a stub: for the second part that of the first, if nothing ran between."""
-        if not (self._last and self._last.is_free and here.is_base and name in stubs.PARTS):
+        both = here.is_base and name in stubs.PARTS and self._did in stubs.PARTS
+        if not (both and self._last and self._last.is_free):
             self.dismiss()
             self._last = Worker(here, self._works, env, self._keep)
+        self._did = name
         return self._last
 
     def dismiss(self) -> None:
