@@ -15,6 +15,7 @@ docs/internals/rules.md, "A quick tick knows no rule".
 
 import _signal  # type: ignore[import-not-found]
 import fcntl
+import gc
 import posix
 import time
 
@@ -55,6 +56,7 @@ def begin(client: str) -> None:
         return  # somebody watches, and wants to be told
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    gc.disable()  # which would look through thousands of lstats, for nothing
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     environment = {_text(name): _text(value) for name, value in posix.environ.items()}
     lock = posix.open(_BASE, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
