@@ -9,8 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.peers import ALLIE, CF_MTIME, EVERY_TICK, PYTHON, RSYNC, SEED, SIBLING
-from bench.results import cpu, ratio, wall
+from bench.peers import ALLIE, CF_MTIME, EVERY_TICK, RSYNC, SEED, SIBLING
+from bench.results import cpu, of_python, ratio, wall
 from bench.world import Results
 
 # CPU of a tick, in times that of a Python which does nothing
@@ -90,7 +90,7 @@ def _no_op(results: Results, files: int, question: Sequence[str]) -> list[Budget
     limit, asked = no_op_limit(files, question)
     tick = (files, ALLIE, "no-op")
     what = f"no-op tick, {files:,} files{asked}: CPU, against"
-    found = [Budget(f"{what} Python's start", _of_python(results, tick), limit, " x")]
+    found = [Budget(f"{what} Python's start", of_python(results, tick), limit, " x")]
     for peer in (CF_MTIME, SEED):
         against = ratio(results, cpu, tick, (files, peer, "no-op"))
         found.append(Budget(f"{what} {peer}", against, 1.0, " x"))
@@ -110,15 +110,11 @@ def _work(results: Results) -> list[Budget]:
     }
     found = []
     for words, (peer, case, limit) in limits.items():
-        value = _of_python(results, (500, peer, case))
+        value = of_python(results, (500, peer, case))
         what = f"{words}, 500 files: CPU, against Python's start"
         found.append(Budget(what, value, limit, " x"))
     first = ratio(results, cpu, (500, ALLIE, "first"), (500, RSYNC, "first"))
     return [*found, Budget("join, 500 files: CPU, against a plain pull's", first, JOIN, " x")]
-
-
-def _of_python(results: Results, key: tuple[int, str, str]) -> float | None:
-    return ratio(results, cpu, key, (key[0], PYTHON, key[2]))
 
 
 def table(budgets: list[Budget]) -> str:

@@ -36,15 +36,22 @@ def figure(results: Results, what: Figure, key: Key) -> float | None:
     return median(map(what, good)) if good else None
 
 
-def ratio(results: Results, what: Figure, key: Key, floor: Key) -> float | None:
-    """The median of what each round says: a run in times the other peer's of the same round.
+def ratio(results: Results, what: Figure, key: Key, *floors: Key) -> float | None:
+    """The median of what each round says: a run in times the median of the floors' of that round.
 
     The machine is not equally fast all the time: what slows one run mostly slows the next one too.
     """
-    units = {sample.round: what(sample) for sample in _good(results.get(floor, []))}
-    good = _good(results.get(key, []))
-    found = [what(each) / units[each.round] for each in good if units.get(each.round)]
-    return median(found) if found else None
+    units: dict[int, list[float]] = {}
+    for floor in floors:
+        for sample in _good(results.get(floor, [])):
+            units.setdefault(sample.round, []).append(what(sample))
+    good = [sample for sample in _good(results.get(key, [])) if sample.round in units]
+    return median(what(each) / median(units[each.round]) for each in good) if good else None
+
+
+def of_python(results: Results, key: Key) -> float | None:
+    """CPU in times Python's start, which is in every case of a round."""
+    return ratio(results, cpu, key, *((key[0], PYTHON, case) for case in CASES))
 
 
 def _good(samples: Sequence[Sample]) -> list[Sample]:
@@ -78,11 +85,12 @@ def detail(results: Results, names: Sequence[str], files: int, case: str) -> str
 
 def _cells(results: Results, key: Key) -> list[str]:
     files, _, case = key
-    python, rsync = (files, PYTHON, case), (files, RSYNC, case)
+    rsync = (files, RSYNC, case)
     good = _good(results[key])
     return [
         _number(figure(results, cpu, key)),
-        *(_number(ratio(results, cpu, key, floor)) for floor in (python, rsync)),
+        _number(of_python(results, key)),
+        _number(ratio(results, cpu, key, rsync)),
         _number(figure(results, wall, key)),
         _number(ratio(results, wall, key, rsync)),
         f"{max(sample.rss for sample in good):.0f}" if good else "",

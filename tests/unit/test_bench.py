@@ -10,7 +10,7 @@ from bench import budgets
 from bench.budgets import Budget, Server
 from bench.comparison import cases
 from bench.peers import ALLIE, CF_MTIME, EVERY_TICK, PYTHON, RSYNC, SIBLING, all_peers, named
-from bench.results import cpu, figure, honest, ratio
+from bench.results import cpu, figure, honest, of_python, ratio
 from bench.sample import Sample
 from bench.world import Results
 
@@ -30,6 +30,16 @@ def test_a_ratio_is_of_runs_of_one_round() -> None:
     }
     assert ratio(found, cpu, (50, ALLIE, "no-op"), (50, PYTHON, "no-op")) == 2.0
     assert figure(found, cpu, (50, ALLIE, "no-op")) == 22
+
+
+def test_python_is_in_each_case_of_a_round() -> None:
+    found: Results = {
+        (50, ALLIE, "changed"): samples(100),
+        (50, PYTHON, "changed"): samples(50),
+        (50, PYTHON, "no-op"): samples(10, 1),
+        (50, PYTHON, "after"): samples(10, 1),
+    }
+    assert of_python(found, (50, ALLIE, "changed")) == 10
 
 
 def test_a_ratio_needs_a_round_that_both_played() -> None:
