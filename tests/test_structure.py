@@ -54,6 +54,7 @@ LATE_IMPORTERS = {
     "allie.client.originals.pristine": "only what stood there first is asked of the packages",
     "allie.client.mirror.fetch": "nearly every fetch finds nothing new",
     "allie.client.tick.whole_tick": "only in a first tick is it known that both parts have work",
+    "allie.client.tick.quick_note": "the quick tick's code is written once for each client",
     "allie.client.tick.part": "nearly every tick finds that it has nothing to do",
     "allie.machine.files.directory_identity": "only where no inode has a version a birth is asked",
     "allie.machine.mounts.fuse_waits": "only a child that hangs is freed by a mount of our own",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.state.conf_scripts import Script
+from allie.client.state.script_files import Script
 from allie.client.tick import script_process
 from allie.client.tick.worker import Workers
 from allie.core.system import System

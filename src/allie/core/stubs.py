@@ -21,6 +21,16 @@ PARTS = {"00overlay": "overlay", "01overact": "overact"}
 UNITS = "etc/systemd/system"
 TIMERS = ("allie.timer", "allie-boot.timer")
 SERVICE = "allie.service"
+# What Python is given to begin with the client archive, whose path comes next: its own way into an
+# archive, runpy, costs each tick 8 ms. -ISBXutf8: isolated, no site, no bytecode written, names of
+# files in UTF-8. Programs that were started long ago call a newer archive by these lines, so every
+# archive has a `start.py` with a `main`.
+START = """\
+-ISBXutf8 -c "import sys
+sys.argv.pop(0)
+sys.path.insert(0, sys.argv[0])
+from start import main
+sys.exit(main())\""""
 # The same for the archive itself, which first does a quick tick, if that is all there is to do: by
 # code that a whole tick has put into its state (client.tick.quick_note), whose name says for which
 # archive it is good (machine.code.cache, `mark_of`). It must be root's alone.
@@ -38,18 +48,9 @@ if sys.argv[1:] == ['run-conf']:
             for m, c in marshal.loads(posix.read(f, 1 << 20)):
                 sys.modules[m] = m = type(sys)(m)
                 exec(c, m.__dict__)
-            m.begin(n)
+                if 'begin' in m.__dict__:
+                    m.begin(n)
     except Exception:
         pass
-from start import main
-sys.exit(main())\""""
-# What Python is given to begin with the client archive, whose path comes next: its own way into an
-# archive, runpy, costs each tick 8 ms. -ISBXutf8: isolated, no site, no bytecode written, names of
-# files in UTF-8. Programs that were started long ago call a newer archive by these lines, so every
-# archive has a `start.py` with a `main`.
-START = """\
--ISBXutf8 -c "import sys
-sys.argv.pop(0)
-sys.path.insert(0, sys.argv[0])
 from start import main
 sys.exit(main())\""""

@@ -194,7 +194,8 @@ def _with_ways(paths: list[str], ends: list[str]) -> _Standing:
 def _code_of(here: System) -> str:
     """The name of the quick tick's code, by which the archive in place begins; "" for another's.
 
-    It is made here, from the code that is running, and so is tried before it is needed.
+    It is made here, from the code that is running, and so is tried before it is needed. After it
+    comes what a whole tick begins with, which need not be found in the archive then.
     """
     archive = here.at(system.ARCHIVE)
     place = cache.find(os.path.realpath(archive)) if here.is_base else ""
@@ -208,6 +209,9 @@ def _code_of(here: System) -> str:
         table = sys.modules[__name__].__spec__.loader.table  # type: ignore[union-attr]
         if not all(table[module][2] for module in _QUICK):
             return ""
+        from allie.machine.code import unpack  # noqa: PLC0415 - see HACKING.md, start-up
+
         code = [(module, marshal.loads(table[module][2])) for module in _QUICK]
+        code.append(("start", unpack.compiled_start(place)))
         atomic.write(f"{here.state}/quick/{name}", marshal.dumps(code), 0o600)
     return name

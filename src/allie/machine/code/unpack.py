@@ -95,6 +95,12 @@ def the_rest(place: str, table: Table, name: str) -> Table:
     return table
 
 
+def compiled_start(place: str) -> CodeType:
+    """The code of the archive's `start.py`."""
+    with open(f"{place}/archive", "rb") as file:
+        return _compile(dict(_files(file.read()))["start.py"], f"{place}/archive/start.py")
+
+
 def _compiled(body: bytes, place: str) -> Table:
     """All modules of an archive, and the code of those that are loaded often, called `place`'s."""
     texts = {path: text for path, text in _files(body) if path.startswith("allie/")}
