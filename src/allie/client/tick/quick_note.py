@@ -14,7 +14,7 @@ import marshal
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import allie
 from allie.client.apply import unchanged
@@ -53,10 +53,16 @@ _SETTLED = ("satisfied", "test")
 _Standing = tuple[list[str], list["Stood"]]
 
 
-def write(here: System, report: Report, idle: Iterable[str], followed: Iterable[str]) -> None:
+def write(
+    here: System,
+    report: Report,
+    idle: Mapping[str, Callable[[System], bool]],
+    follows: Callable[[System], list[str]],
+) -> None:
     """Note what this tick followed from, if its parts had nothing to do; the tick has the lock.
 
-    idle: the kit's scripts that had nothing to do; followed: other paths that this followed from.
+    idle: whether others of the kit's scripts have anything to do; follows: the paths that this
+    follows from.
     """
     try:
         known = grounds.gather(here)
@@ -69,7 +75,8 @@ def write(here: System, report: Report, idle: Iterable[str], followed: Iterable[
             return
         time.sleep(_GRAIN)
         note = _note_of(here, known, report, wanted, checks)
-        note.update(_scripts_of(here, report, set(idle), tuple(followed)))
+        resting = {name for name, is_idle in idle.items() if is_idle(here)}
+        note.update(_scripts_of(here, report, resting, follows(here)))
         last = (report.tick, report.began, report.seconds, contact.good)
         atomic.write(f"{here.state}/quick/last", quick_files.last_text(last), 0o600, durable=False)
         path, text = f"{here.state}/quick/note", quick_files.pack(note)
@@ -142,7 +149,7 @@ def _grounds(here: System, known: Grounds, rsync: str) -> list[str]:
 
 
 def _scripts_of(
-    here: System, report: Report, idle: set[str], followed: tuple[str, ...]
+    here: System, report: Report, resting: set[str], followed: list[str]
 ) -> dict[str, Any]:
     """What it follows from that no script is due; that one is, where one was at work or failed."""
     deadline, scripts = float("inf"), [here.conf, here.names[1]]
@@ -153,7 +160,7 @@ def _scripts_of(
     settled = not report.needs_attention and (here.is_base or not links)
     for verdict in report.scripts:
         script = script_files.read(here, verdict.name)
-        kits = verdict.name in idle or verdict.name in stubs.PARTS
+        kits = verdict.name in resting or verdict.name in stubs.PARTS
         settled = settled and script is not None and verdict.state in _SETTLED
         if script and not kits:
             settled = settled and verdict.code is None

@@ -112,8 +112,7 @@ def run(
             reporting.elsewhere(tick.here, began, error)
             raise
         if routine and not (report.paused or report.problems or report.changed):
-            idle = {name for name, is_idle in kit.idle.items() if is_idle(here)}
-            quick_note.write(tick.here, report, idle, kit.follows(here))
+            quick_note.write(tick.here, report, kit.idle, kit.follows)
         return report
 
 
