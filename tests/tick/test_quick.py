@@ -283,6 +283,27 @@ def _met(trace: str, root: str) -> set[str]:
     return {path for path in met if path.startswith(f"{root}/")}
 
 
+@pytest.mark.parametrize("moment", ["_grounds", "_scripts_of", "_rest_until", "_note_of"])
+@pytest.mark.parametrize("name", ["root/conf/50once", "etc/allie/classes", "etc/a"])
+def test_an_edit_while_the_note_is_made(
+    world: Quick, monkeypatch: pytest.MonkeyPatch, moment: str, name: str
+) -> None:
+    """It is made by another, without the lock, after the tick has looked there."""
+    real, path = getattr(quick_note, moment), world.at(name)
+
+    def edited(*args: Any) -> Any:
+        path.parent.mkdir(exist_ok=True)
+        text = "lab: pc07\n" if "classes" in name else "#!/bin/sh\nexit 0\n# edited\n"
+        path.write_text(text)
+        return real(*args)
+
+    world.state("quick/note").unlink()
+    monkeypatch.setattr(quick_note, moment, edited)
+    assert not world.is_quick()
+    monkeypatch.setattr(quick_note, moment, real)
+    assert not world.is_quick()
+
+
 def test_a_script_that_is_due_by_its_time(world: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 3000)  # every 1h: 6 minutes early at most

@@ -21,11 +21,11 @@ from allie.client.apply import unchanged
 from allie.client.mirror import fetch, stores
 from allie.client.situation import grounds
 from allie.client.situation.grounds import Grounds
-from allie.client.state import done_files, quick_files, quick_tick, records, script_files
-from allie.client.state.script_files import Script
+from allie.client.state import done_files, quick_files, quick_tick, records
+from allie.client.tick import script_states
+from allie.core import digest, stubs, system
 from allie.core import script_rules as rules
-from allie.core import stubs, system
-from allie.core.change.report import Report
+from allie.core.change.report import Contact, Report
 from allie.core.errors import AllieError, spoken
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
@@ -49,7 +49,6 @@ _QUICK = (
     "allie.client.state.quick_files",
     "allie.client.state.quick_tick",
 )
-_SETTLED = ("satisfied", "test")
 _Standing = tuple[list[str], list["Stood"]]
 
 
@@ -65,24 +64,34 @@ def write(
     follows from.
     """
     try:
+        time.sleep(_GRAIN)
+        # First what stands there, then what follows from it: what changes meanwhile is then noticed
+        followed = _with_ways(_grounds(here, report), [*here.names, here.conf, here.etc])
+        resting = {name for name, is_idle in idle.items() if is_idle(here)}
+        scripts = _scripts_of(here, report, {*resting, *stubs.PARTS}, follows(here))
         known = grounds.gather(here)
         checks = {part: unchanged.is_noted(here, part, known) for part in stubs.PARTS.values()}
-        contact = report.contact
-        wanted = stores.in_own_order(known.settings)[0]
-        current = (known.generation.number, "", "", "")
-        stands = (contact.generation, contact.trouble, contact.unfollowed, known.coming)
-        if not all(checks.values()) or stands != current or contact.server != wanted:
+        store = stores.in_own_order(known.settings)[0]
+        contact = report.contact._replace(good=0, answered=0)
+        current = Contact(store, known.generation.number)
+        if not all(checks.values()) or contact != current or known.coming:
             return
-        time.sleep(_GRAIN)
-        note = _note_of(here, known, report, wanted, checks)
-        resting = {name for name, is_idle in idle.items() if is_idle(here)}
-        note.update(_scripts_of(here, report, resting, follows(here)))
-        last = (report.tick, report.began, report.seconds, contact.good)
+        note = _note_of(here, known, report, store)
+        note.update(scripts, grounds=followed, parts=checks)
+        if _newest(note) > time.time_ns() - _GRAIN * 1e9:
+            return
+        last = (report.tick, report.began, report.seconds, report.contact.good)
         atomic.write(f"{here.state}/quick/last", quick_files.last_text(last), 0o600, durable=False)
         path, text = f"{here.state}/quick/note", quick_files.pack(note)
         atomic.write(path, text, 0o600, durable=False)
     except (AllieError, OSError):
         pass  # then the next tick is a whole one, too
+
+
+def _newest(note: dict[str, Any]) -> int:
+    """When the youngest of what was looked at was changed, in nanoseconds."""
+    seen = [each for name in ("grounds", "scripts", "followed") for each in note[name][1]]
+    return max((each[1] for each in seen if isinstance(each, tuple)), default=0)
 
 
 def spared(here: System) -> int:
@@ -103,13 +112,11 @@ def client() -> str:
     return f"{allie.__version__} {allie.__file__}"
 
 
-def _note_of(
-    here: System, known: Grounds, report: Report, store: str, checks: dict[str, int]
-) -> dict[str, Any]:
-    """What both parts follow from, and how the store is asked."""
-    rsync, passed, fixed = process.program("rsync"), process.PASSED_ON, process.environment()
+def _note_of(here: System, known: Grounds, report: Report, store: str) -> dict[str, Any]:
+    """Whose note it is, how long it is good, and how the store is asked."""
+    passed, fixed = process.PASSED_ON, process.environment()
     asked = fetch.questions(here, known.settings, known.generation, store)
-    ends = [*here.names, here.conf, here.etc, here.at("usr/lib")]
+    rsync = process.program("rsync")
     return {
         "of": (here.root, _code_of(here) or client()),
         "until": (report.tick // THOROUGH_EVERY + 1) * THOROUGH_EVERY,
@@ -117,9 +124,7 @@ def _note_of(
         "host": quick_tick.host(),
         "settings": quick_tick.settings_of(os.environ),
         "room": [(place, records.ROOM, records.FILES) for place in here.names[:2]],
-        "grounds": _with_ways(_grounds(here, known, rsync), ends),
         "served": user_mounts.KINDS,
-        "parts": checks,
         "questions": [quick_files.question([rsync, *argv[1:]], here.state) for argv in asked],
         "environment": {name: value for name, value in fixed.items() if name not in passed},
         "passed": passed,
@@ -127,23 +132,20 @@ def _note_of(
     }
 
 
-def _grounds(here: System, known: Grounds, rsync: str) -> list[str]:
+def _grounds(here: System, report: Report) -> list[str]:
     """The paths that both parts follow from, beside those that they have noted themselves."""
     state, done, _, run = here.names
     fixed = ("etc/hosts", "etc/hostname", "etc/os-release", "usr/lib/os-release")
     paths = [here.at(path) for path in fixed]
     paths += ["/run/allie/virt", f"{run}/report", f"{done}/{done_files.HALF}"]
-    places = process.environment()["PATH"].split(":")
+    rsync, places = process.program("rsync"), process.environment()["PATH"].split(":")
     places = places[: places.index(os.path.dirname(rsync)) + 1]  # in an earlier one it would win
     paths += [os.path.realpath(rsync), *(f"{place}/rsync" for place in places)]
+    generation = f"mirror/{report.contact.generation}"
     directories = {
-        state: here.state,
-        f"{state}/undo": here.undo,
-        f"{state}/mirror": here.mirror,
-        f"{state}/mirror/{known.generation.number}": known.generation.path,
-        here.etc: here.etc,
+        f"{state}/{each}": f"{here.state}/{each}" for each in ("undo", "mirror", generation)
     }
-    for name, directory in directories.items():
+    for name, directory in {state: here.state, **directories, here.etc: here.etc}.items():
         paths += [name, *(f"{name}/{each}" for each in tree.names(directory))]
     return [path for path in paths if path != f"{state}/quick"]
 
@@ -151,34 +153,38 @@ def _grounds(here: System, known: Grounds, rsync: str) -> list[str]:
 def _scripts_of(
     here: System, report: Report, resting: set[str], followed: list[str]
 ) -> dict[str, Any]:
-    """What it follows from that no script is due; that one is, where one was at work or failed."""
-    deadline, scripts = float("inf"), [here.conf, here.names[1]]
-    scripts += [f"{here.conf}/{name}" for name in tree.names(here.conf)]
-    scripts += [f"{here.names[1]}/{name}" for name in tree.names(here.done)]
-    links = [path for path in scripts if os.path.islink(path)]
-    # In another root an absolute link is not where it leads to for us
-    settled = not report.needs_attention and (here.is_base or not links)
-    for verdict in report.scripts:
-        script = script_files.read(here, verdict.name)
-        kits = verdict.name in resting or verdict.name in stubs.PARTS
-        settled = settled and script is not None and verdict.state in _SETTLED
-        if script and not kits:
-            settled = settled and verdict.code is None
-            deadline = min(deadline, _due_at(here, script))
+    """What it follows from that no script is due, and until when that holds; 0 where one is.
+
+    resting: the kit's own that had nothing to do.
+    """
+    paths = [here.conf, here.names[1]]
+    paths += [f"{here.conf}/{name}" for name in tree.names(here.conf)]
+    paths += [f"{here.names[1]}/{name}" for name in tree.names(here.done)]
+    links = [path for path in paths if os.path.islink(path)]
     archive = [here.at(system.ARCHIVE)] if here.is_base else []
-    return {
-        "before": deadline if settled else 0.0,
-        "scripts": _standing(scripts),
+    seen = {
+        "scripts": _standing(paths),
         "followed": _standing([*map(spoken, followed), *links, *archive], follow=True),
     }
+    ran = any(each.code is not None and each.name not in resting for each in report.scripts)
+    # In another root an absolute link is not where it leads to for us
+    restless = ran or report.needs_attention or (links and not here.is_base)
+    return {**seen, "before": 0.0 if restless else _rest_until(here, resting)}
 
 
-def _due_at(here: System, script: Script) -> float:
-    """When a script that is satisfied will be due again; never is infinity."""
-    headers, done = rules.parse_headers(script.content), done_files.read(here, script.name)
-    if headers.every == 0:
-        return 0.0
-    return rules.due_at(headers.every, done) if headers.every and done else float("inf")
+def _rest_until(here: System, resting: set[str]) -> float:
+    """When the first of the scripts will be due; 0 where one is by now."""
+    deadline = float("inf")
+    for name in script_states.names(here):
+        verdict, script, headers = script_states.standing(here, name, {}, time.time())
+        if name in resting and script and digest.of(script.content) in stubs.DIGESTS:
+            continue
+        if verdict.state not in ("satisfied", "test"):
+            return 0.0
+        done = done_files.read(here, name)
+        if verdict.state == "satisfied" and headers.every and done:
+            deadline = min(deadline, rules.due_at(headers.every, done))
+    return deadline
 
 
 def _standing(paths: Iterable[str], *, follow: bool = False) -> _Standing:
