@@ -16,7 +16,7 @@ from allie.client.situation import bound_disks, other_systems
 from allie.client.state import records
 from allie.client.systems import fence, new_system, record, update_rollback
 from allie.client.systems.new_system import Job
-from allie.client.tick import kit
+from allie.client.tick import kit, whole_tick
 from allie.core import system
 from allie.core.conf.settings import Settings
 from allie.core.errors import AllieError, Busy, StateError
@@ -193,7 +193,8 @@ def _launch(
 
 def _tick(job: Job) -> int:
     """In a process of its own: one tick of a sibling."""
-    os.environ.pop(lock.INHERITED, None)
+    for name in whole_tick.GIVEN:  # by the base's tick, to its own scripts
+        os.environ.pop(name, None)
     os.environ["ALLIE_OFFLINE"] = "1"
     try:
         with other_systems.opened(job.base, job.declared) as root:

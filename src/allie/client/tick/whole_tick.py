@@ -47,6 +47,11 @@ class Kit(Value):
     follows: Callable[[System], list[str]] = lambda _: []
 
 
+# What a tick sets in the environment of what it runs
+GIVEN = (
+    *("ALLIE_SYSTEM", "ALLIE_TICK", "ALLIE_FETCHED", "ALLIE_HOST", "ALLIE_CLASSES"),
+    *(lock.INHERITED, part.ROUTINE),
+)
 _PART_SECONDS = 45 * 60.0  # that a part may take in all: a fetch ends after half an hour
 
 
