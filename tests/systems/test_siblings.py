@@ -167,6 +167,20 @@ def test_a_quiet_tick_is_quiet_and_leaves_nothing(pc: TickPC) -> None:
     assert sorted(os.listdir(pc.root / "systems")) == ["el7", "el8"]
 
 
+def test_a_quiet_tick_of_a_sibling_is_a_quick_one(pc: TickPC) -> None:
+    counted = "systems/el7/var/lib/allie/tick"
+    for _ in range(3):
+        pc.tick()
+        until(lambda: not processes_of(pc.root), "its tick has ended")
+    before = pc.read(counted)
+    pc.tick()
+    until(lambda: not processes_of(pc.root), "its tick has ended")
+    assert pc.read(counted) == before
+    make_tree(pc.root / "systems/el7", {"etc/motd": "edited\n"})
+    pc.tick()
+    assert pc.read("systems/el7/etc/motd") == "common\n"
+
+
 def test_systemd_is_given_units_of_their_own(tmp_path: Path) -> None:
     """Where systemd runs: the program is a stand-in that notes how it was called."""
     calls = tmp_path / "calls"
