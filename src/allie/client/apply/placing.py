@@ -168,7 +168,7 @@ class Layer:
             path = f"{paths.through(descriptor)}/."
             mark = ""
             if self._reach.is_tainted(step.real.rpartition("/")[0]):
-                mark = mark_of(descriptor)
+                mark = mark_at(path)
                 if not self._is_ours(step, mark, path):
                     raise PathRefused(
                         "another directory than the one that ALLiE made stands there, and is not"
@@ -272,13 +272,6 @@ def may_adopt(reach: Reach, real: str, st: os.stat_result) -> bool:
     its mode changed. Raises PathRefused, OSError.
     """
     return st.st_uid != 0 or os.fstat(reach.directory(real.rpartition("/")[0])).st_uid == 0
-
-
-def mark_of(descriptor: int) -> str:
-    """What tells an open directory from any other of its file system."""
-    from allie.machine.files import directory_identity  # noqa: PLC0415 - see HACKING.md, start-up
-
-    return directory_identity.mark(descriptor)
 
 
 def mark_at(path: str) -> str:

@@ -124,11 +124,6 @@ class Lifeline:
         except BlockingIOError:
             pass
 
-    def forget(self) -> None:
-        """In a forked child: this one is our parent's, and another child's."""
-        os.close(self._ours)
-        os.close(self.theirs)
-
     def cut(self) -> None:
         """End whatever is left of the group."""
         os.close(self._ours)
