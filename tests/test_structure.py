@@ -53,7 +53,6 @@ LATE_IMPORTERS = {
     "allie.client.apply.describe": "only drift is compared with what packages installed",
     "allie.client.originals.pristine": "only what stood there first is asked of the packages",
     "allie.client.mirror.fetch": "nearly every fetch finds nothing new",
-    "allie.client.tick.whole_tick": "only in a first tick is it known that both parts have work",
     "allie.client.tick.quick_note": "the quick tick's code is written once for each client",
     "allie.client.tick.part": "nearly every tick finds that it has nothing to do",
     "allie.machine.files.directory_identity": "only where no inode has a version a birth is asked",
@@ -69,6 +68,7 @@ LATE_IMPORTERS = {
     "allie.core.digest": "loads OpenSSL only for what is large",
     "allie.client.use.enter": "only a system on a partition is looked at for its disk",
     "allie.machine.code.finder": "only the first module of those that few PCs load is compiled",
+    "allie.machine.code.unpack": "only where it fails there is something to be removed",
     "allie.cli.start": "only what was asked for, and only a new archive is unpacked",
 }
 # All that `allie enter` may load beside what Python has loaded when it begins

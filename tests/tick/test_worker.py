@@ -12,7 +12,7 @@ import pytest
 
 from allie.client.state.script_files import Script
 from allie.client.tick import script_process
-from allie.client.tick.worker import Workers
+from allie.client.tick.worker import Worker
 from allie.core.system import System
 
 PARTS = ("00overlay", "01overact")
@@ -44,43 +44,50 @@ WORKS = {"00overlay": _say, "01overact": _say, "98systems": _say, "hang": _hang,
 
 
 @pytest.fixture
-def workers() -> Iterator[Workers]:
-    made = Workers(WORKS, ())
+def worker() -> Iterator[Worker]:
+    made = Worker(WORKS)
     yield made
     made.dismiss()
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
 
 
-def _do(here: System, workers: Workers, name: str, seconds: float = 30) -> tuple[int, str]:
+def _do(here: System, worker: Worker, name: str, seconds: float = 30) -> tuple[int, str]:
     """(exit status, the log) of a stub's work."""
-    worker = workers.hire(here, name, {"ALLIE_TICK": "7"})
-    done = script_process.run(here, Script(name, b"", True), {}, seconds, worker=worker)
+    env = {"ALLIE_TICK": "7"}
+    done = script_process.run(here, Script(name, b"", True), env, seconds, worker=worker)
     return done.code, Path(here.logs, f"{name}.log").read_text()
 
 
-def test_both_parts_are_done_by_one_child(base: System, workers: Workers) -> None:
+def test_both_parts_are_done_by_one_child(base: System, worker: Worker) -> None:
     """And each has its own log and status, and sees what a program would."""
-    (code, first), (_, second) = [_do(base, workers, name) for name in PARTS]
+    (code, first), (_, second) = [_do(base, worker, name) for name in PARTS]
     assert code == 75
     assert first == second
     assert first.split()[0] != str(os.getpid())
     assert first.split()[1:] == ["7", "/"]
 
 
-def test_what_ran_between_ends_it(base: System, workers: Workers) -> None:
-    _, first = _do(base, workers, PARTS[0])
-    workers.dismiss()
-    assert _do(base, workers, PARTS[1])[1] != first
+def test_what_ran_between_ends_it(base: System, worker: Worker) -> None:
+    _, first = _do(base, worker, PARTS[0])
+    worker.dismiss()
+    assert _do(base, worker, PARTS[1])[1] != first
 
 
-def test_no_other_stub_has_the_parts_child(base: System, workers: Workers) -> None:
-    logs = [_do(base, workers, name)[1] for name in (*PARTS, "98systems", PARTS[0])]
+def test_no_other_stub_has_the_parts_child(base: System, worker: Worker) -> None:
+    logs = [_do(base, worker, name)[1] for name in (*PARTS, "98systems", PARTS[0])]
     assert len(set(logs)) == 3
 
 
-def test_one_that_was_ended_is_followed_by_another(base: System, workers: Workers) -> None:
-    assert _do(base, workers, "hang", 0.1)[0] == -signal.SIGTERM
-    assert _do(base, workers, PARTS[0])[0] == 75
-    assert _do(base, workers, "fall")[0] == -signal.SIGKILL
-    assert _do(base, workers, PARTS[1])[0] == 75
+def test_one_that_died_meanwhile_is_followed_by_another(base: System, worker: Worker) -> None:
+    _, first = _do(base, worker, PARTS[0])
+    os.kill(worker.pid, signal.SIGKILL)
+    time.sleep(0.1)
+    assert _do(base, worker, PARTS[1])[1] != first
+
+
+def test_one_that_was_ended_is_followed_by_another(base: System, worker: Worker) -> None:
+    assert _do(base, worker, "hang", 0.1)[0] == -signal.SIGTERM
+    assert _do(base, worker, PARTS[0])[0] == 75
+    assert _do(base, worker, "fall")[0] == -signal.SIGKILL
+    assert _do(base, worker, PARTS[1])[0] == 75

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from allie.client.state.script_files import Script
+from allie.client.tick.worker import Worker
 from allie.machine.programs import pipes, process, process_groups
 from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import AWAY, FULL, MUCH, Bounds
+from allie.machine.roots.open_system import open_system
 
 pytestmark = pytest.mark.real
 PYTHON = [sys.executable, "-IS", "-c"]
@@ -216,7 +219,9 @@ def test_after_a_kill_9_of_ours_nothing_goes_on(
     if not ours:
         try:
             if forks:
-                process.wait(process.fork(fetch, (null, null, null), dies_with_us=None))
+                worker = Worker({"00overlay": lambda _: fetch()})
+                worker.begin(open_system("/"), Script("00overlay", b"", True), {}, ())
+                process.wait(worker.pid)
             else:
                 fetch()
         finally:

@@ -159,8 +159,8 @@ def _dispatch(words: list[str]) -> int:
     module = module_of(verb)
     callers = os.umask(_UMASK)
     startup_mark.well()
-    if os.path.isfile(sys.path[0]):  # the archive, which could not be unpacked: a tick may replace
-        importlib.import_module("allie.cli.selfcheck")  # it, so all is loaded that may come late
+    if os.path.isfile(sys.path[0]):  # an archive that was not unpacked, and that a tick may replace
+        importlib.import_module("allie.cli.selfcheck")  # loads what a tick may load late
     if verb == _FOR_ANOTHER:
         os.umask(callers)  # the program that is entered has it
     else:

@@ -7,30 +7,24 @@ import sys
 
 
 def main(loaded: bool) -> int:
-    """Run the command line. loaded: whether from unpacked code (machine.code.cache)."""
+    """Run the command line. loaded: whether from unpacked code (machine.code.cache).
+
+    An archive that root runs for the first time is unpacked. From it each module is compiled twice:
+    so nothing else is imported before, and what this took is imported anew.
+    """
+    if not loaded and os.geteuid() == 0:
+        from allie.machine.code import cache, unpack  # noqa: PLC0415
+
+        place = unpack.unpack(os.path.realpath(sys.path[0]))
+        if place:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "allie"]:
+                del sys.modules[name]
+            cache.load_from(place)
+            loaded = True
     verb, *words = sys.argv[1:] or [""]
-    loaded = loaded or _unpacked()
     if loaded and verb == "enter" and words[:1] not in (["--help"], ["-h"]):
         from allie.cli.enter import main as command_line  # noqa: PLC0415 - and nothing else
     else:
         from allie.cli.main import main as command_line  # noqa: PLC0415
     code = command_line(sys.argv[1:])
     os._exit(code)  # taking every module apart again would cost 3 ms and change nothing
-
-
-def _unpacked() -> bool:
-    """Unpack an archive that root runs for the first time; whether modules come from there now.
-
-    From an archive each module is compiled twice, so nothing else is imported yet; and what this
-    took is let go of, to be loaded from the unpacked code like all other modules.
-    """
-    if os.geteuid() != 0:
-        return False
-    from allie.machine.code import cache, unpack  # noqa: PLC0415
-
-    place = unpack.unpack(os.path.realpath(sys.path[0]))
-    if place:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "allie"]:
-            del sys.modules[name]
-        cache.load_from(place)
-    return bool(place)

@@ -181,10 +181,11 @@ def without_room(
     ways: dict[int, int] = {}  # to each disk, kept open: a directory may be another one soon
     own = os.stat(here.state).st_dev
     problems: dict[str, str] = {}
+    missing: set[str] = set()
     with ExitStack() as stack:
-        for place, steps in _by_directory(writes).items():
+        for step in writes:
             try:
-                directory = _nearest(reach, place)
+                directory = _directory_above(reach, step.real, missing)
                 device = os.fstat(directory).st_dev
                 if device not in ways:
                     ways[device] = os.dup(directory)
@@ -192,8 +193,8 @@ def without_room(
             except (OSError, PathRefused):
                 continue  # placing it will say so
             size, reals = needed.get(device, (0, []))
-            size += sum(offers[step.real].size + 4096 for step in steps)
-            needed[device] = (size, reals + [step.real for step in steps])
+            reals.append(step.real)
+            needed[device] = (size + offers[step.real].size + 4096, reals)
         for device, (size, reals) in needed.items():
             if device == own:
                 free_space.need(here.state, size, len(reals))
@@ -205,21 +206,16 @@ def without_room(
     return problems
 
 
-def _by_directory(steps: Iterable[Step]) -> dict[str, list[Step]]:
-    """Steps by the directory that their paths are in."""
-    found: dict[str, list[Step]] = {}
-    for step in steps:
-        found.setdefault(step.real.rpartition("/")[0], []).append(step)
-    return found
-
-
-def _nearest(reach: Reach, place: str) -> int:
-    """A directory, or the nearest one above it that there is already."""
-    while place:
-        try:
-            return reach.directory(place)
-        except FileNotFoundError:
-            place = place.rpartition("/")[0]
+def _directory_above(reach: Reach, real: str, missing: set[str]) -> int:
+    """The nearest directory above a path that there is already; those that are not are added."""
+    above = real
+    while above:
+        above = above.rpartition("/")[0]
+        if above not in missing:
+            try:
+                return reach.directory(above)
+            except FileNotFoundError:
+                missing.add(above)
     return reach.directory("")
 
 
@@ -236,11 +232,12 @@ def sync(
     for stage in stages:
         device = os.fstat(stage.descriptor).st_dev
         said[device] = _synced(stage.descriptor, device == own)
-    failed: dict[str, str] = {}
-    changed = (step for step in steps if step.before != step.wanted)
-    for place, here_changed in _by_directory(changed).items():
+    failed = {}
+    for step in steps:
+        if step.before == step.wanted:
+            continue
         try:
-            parent = _nearest(reach, place)
+            parent = _directory_above(reach, step.real, set())
             device = os.fstat(parent).st_dev
             if device not in said:
                 flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -252,7 +249,7 @@ def sync(
         except (OSError, PathRefused):
             continue  # nothing was changed there
         if said[device]:
-            failed.update((step.real, said[device]) for step in here_changed)
+            failed[step.real] = said[device]
     return failed
 
 

@@ -120,5 +120,4 @@ def _has_consent(settings: Settings, overlay: str) -> bool:
 
 def _ask(store: str, path: str, stall: int = DEFAULT_STALL) -> Finished:
     """Have rsync list a path."""
-    argv = rsync.list_only(store, path, stall)
-    return process.run(argv, bounds=bounds(stall), only_reads=True)
+    return process.run(rsync.list_only(store, path, stall), bounds=bounds(stall), only_reads=True)

@@ -8,7 +8,7 @@ from allie.client.mirror import stores
 from allie.client.situation import gather_facts, grounds, settings_in_force
 from allie.client.systems import look_after
 from allie.client.tick import last_good, timer, whole_tick
-from allie.core import system
+from allie.core import digest, system
 from allie.core.change.report import Report
 from allie.core.conf import settings as configuration
 from allie.core.conf import settings_text
@@ -60,7 +60,11 @@ def join(here: System, wishes: Wishes) -> Joined:
     _write(here, settings)
     _keep_servers_command(here)
     here = open_system.open_system(here.root)
-    report = _first_tick(here)
+    console.tell(f"the first tick runs; what its scripts print is in {here.logs}")
+    digest.expect_much()
+    running = last_good.mark(here)
+    report = whole_tick.run(here, (), look_after.KIT, first=True)
+    last_good.keep(here, running, report)
     if not os.path.exists(f"{here.conf}/run-conf"):
         whys = [f"{each.name}: {each.last}" for each in report.scripts if each.state == "failing"]
         whys = [each.message for each in report.problems] or whys
@@ -68,14 +72,6 @@ def join(here: System, wishes: Wishes) -> Joined:
         raise StoreError("the first tick placed no kit", hint)
     ticks = "no timer was installed (--no-timer)"
     return Joined(report, timer.install(here, settings.host) if wishes.timer else ticks)
-
-
-def _first_tick(here: System) -> Report:
-    console.tell(f"the first tick runs; what its scripts print is in {here.logs}")
-    running = last_good.mark(here)
-    report = whole_tick.run(here, (), look_after.KIT, first=True)
-    last_good.keep(here, running, report)
-    return report
 
 
 def _keep_servers_command(here: System) -> None:

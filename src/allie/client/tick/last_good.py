@@ -23,8 +23,12 @@ Mark = tuple[int, int, int]
 
 def mark(here: System) -> Mark | None:
     """Which archive is in place now: (inode, mtime_ns, size); None if there is none."""
+    return _mark(here.at(system.ARCHIVE))
+
+
+def _mark(path: str) -> Mark | None:
     try:
-        st = os.stat(here.at(system.ARCHIVE))
+        st = os.stat(path)
     except OSError:
         return None
     return (st.st_ino, st.st_mtime_ns, st.st_size)
@@ -36,10 +40,10 @@ def keep(here: System, at_start: Mark | None, report: Report) -> None:
     good = len(parts) == 2 and all(each.state == "satisfied" for each in parts)
     if not here.is_base or not good or report.contact.trouble or at_start != mark(here):
         return
-    if allie.__file__.startswith(cache.CODE):
-        _remove_old_code()
+    _remove_old_code()
     path = f"{here.state}/last-good"
-    if at_start is None or _same(path, at_start):
+    kept = _mark(path)
+    if at_start is None or (kept and kept[1:] == at_start[1:]):
         return
     archive = here.at(system.ARCHIVE)
     with open(archive, "rb") as file:
@@ -48,21 +52,12 @@ def keep(here: System, at_start: Mark | None, report: Report) -> None:
 
 
 def _remove_old_code() -> None:
-    """Remove the unpacked code of other versions, and what an unpacking left that was killed.
-
-    Not what is younger than a day: somebody may have it running in another root.
-    """
+    """Remove what is unpacked and not run, after a day: it may be running in another root."""
+    if not allie.__file__.startswith(cache.CODE):
+        return
     for name in os.listdir(cache.CODE):
         place = f"{cache.CODE}/{name}"
         running = allie.__file__.startswith(f"{place}/")
         if not running and time.time() - os.lstat(place).st_mtime > _DAY:
             with suppress(OSError):
                 tree.remove(place)
-
-
-def _same(path: str, wanted: Mark) -> bool:
-    try:
-        st = os.stat(path)
-    except OSError:
-        return False
-    return (st.st_mtime_ns, st.st_size) == wanted[1:]

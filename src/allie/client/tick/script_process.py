@@ -63,9 +63,9 @@ def run(
     script: Script,
     env: Mapping[str, str],
     timeout: float | None,
-    *,
     worker: Worker | None = None,
     keep: tuple[int, ...] = (),
+    *,
     echo: bool = False,
 ) -> Ended:
     """Run a script to its end. worker: has its work done by that child, and starts no program.
@@ -75,11 +75,8 @@ def run(
     """
     began = time.monotonic()
     log = _Log(here, script.name, echo)
-    if worker:
-        pid, output = worker.pid, worker.output
-        worker.begin(script.name)
-    else:
-        pid, output = _start(here, script, env, keep)
+    start = worker.begin if worker else _start
+    pid, output = start(here, script, env, keep)
     try:
         deadline = None if timeout is None else began + timeout
         code, timed_out = _follow(pid, output, log, deadline, worker)
@@ -122,7 +119,7 @@ def _mark_path(here: System, name: str) -> str:
 def _start(
     here: System, script: Script, env: Mapping[str, str], keep: tuple[int, ...]
 ) -> tuple[int, int]:
-    """Start a script's own program; its pid, and the end of a pipe from which its output comes.
+    """Start a script's own program; its pid, and where its output comes from.
 
     A copy of this process becomes it where that has something to do before: another root to enter,
     a low priority to leave, an odd first line to interpret, or to say why it cannot be started.
@@ -130,15 +127,15 @@ def _start(
     argv, full = command(script), process.environment(env)
     full.update(PATH=process.PATH, HOME="/root")
     output, printed = os.pipe()
-    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    streams = (null, printed, printed)
-    pid = 0
-    if here.is_base and os.getpriority(os.PRIO_PROCESS, 0) <= 0:
+    null, pid = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), 0
+    if here.is_base:
         os.chdir("/")
+    if here.is_base and os.getpriority(os.PRIO_PROCESS, 0) <= 0:
         with suppress(OSError):
-            pid = process.spawn(argv, full, streams, keep)
-    job = lambda: _become(here, script, argv, full)  # noqa: E731
-    pid = pid or process.fork(job, streams, keep=keep, dies_with_us=False)
+            pid = process.spawn(argv, full, (null, printed, printed), keep)
+    if not pid:
+        job = lambda: _become(here, script, argv, full)  # noqa: E731
+        pid = process.fork(job, (null, printed, printed), keep=keep, dies_with_us=False)
     os.close(printed)
     os.close(null)
     _mark(here, script.name, pid)
@@ -154,7 +151,6 @@ def _become(here: System, script: Script, argv: list[str], env: dict[str, str]) 
         offline = {**env, "ALLIE_OFFLINE": "1", "SYSTEMD_OFFLINE": "1"}
         needs = rules.parse_headers(script.content).needs
         return sealed_run.execute(here.root, env.get("ALLIE_HOST", ""), argv, offline, needs)
-    os.chdir("/")
     return process.execute(argv, env)
 
 

@@ -20,7 +20,7 @@ from allie.client.state import done_files, quick_tick, records, script_files
 from allie.client.state.script_files import Script
 from allie.client.tick import part, quick_note, reporting, script_process, script_states
 from allie.client.tick.script_process import Ended
-from allie.client.tick.worker import Work, Workers
+from allie.client.tick.worker import Work, Worker
 from allie.core import digest, stubs
 from allie.core import script_rules as rules
 from allie.core.change.report import Applied, Report
@@ -67,7 +67,7 @@ class _Tick(Value):
     echo: bool
     first: bool
     spared: int  # the generation in force, if both parts are known to have nothing to do; else 0
-    workers: Workers
+    worker: Worker
 
     @property
     def here(self) -> System:
@@ -105,11 +105,10 @@ def run(
             raise
         last = records.last_report(here)
         before = {verdict.name: verdict for verdict in last.scripts} if last else {}
-        _read_ahead(here, first=first)
-        workers = Workers(kit.work, (pins.inside,))
-        tick = _Tick(pins, number, began, since, kit, before, echo, first, spared, workers)
+        worker = Worker(kit.work)
+        tick = _Tick(pins, number, began, since, kit, before, echo, first, spared, worker)
         verdicts = _named(tick, names) if names else _all_due(tick)
-        workers.dismiss()
+        worker.dismiss()
         report = _report(tick, verdicts, tuple(names))
         try:
             records.save_report(tick.here, report)
@@ -119,20 +118,6 @@ def run(
         if routine and not (report.paused or report.problems or report.changed):
             quick_note.write(tick.here, report, kit.idle, kit.follows)
         return report
-
-
-def _read_ahead(here: System, *, first: bool) -> None:
-    """Parse settings and facts: each forked child, and the report, then finds them remembered.
-
-    In a first tick both parts have work, so what does it is loaded once, too.
-    """
-    if first:
-        digest.expect_much()
-        from allie.client.tick import part_work  # noqa: F401, PLC0415 - see HACKING.md, start-up
-    try:
-        reporting.facts(here)
-    except AllieError:
-        pass  # who needs them will say so
 
 
 def _all_due(tick: _Tick) -> list[Verdict]:
@@ -193,16 +178,10 @@ def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Ve
             ended = Ended(0, 0.0, "")
         else:
             if not work:
-                tick.workers.dismiss()
-            ended = script_process.run(
-                here,
-                script,
-                env,
-                _PART_SECONDS if is_part else headers.timeout,
-                worker=tick.workers.hire(here, name, env) if work else None,
-                keep=(tick.pins.inside,),
-                echo=tick.echo,
-            )
+                tick.worker.dismiss()  # a script may change all that it knows
+            seconds = _PART_SECONDS if is_part else headers.timeout
+            worker, keep = tick.worker if work else None, (tick.pins.inside,)
+            ended = script_process.run(here, script, env, seconds, worker, keep, echo=tick.echo)
     except AllieError as error:
         ended = Ended(error.exit_code, 0.0, str(error))
     verdict = _verdict(tick, script, headers, ended)

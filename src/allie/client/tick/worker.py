@@ -1,11 +1,7 @@
-"""A forked child in which the work of the kit's stubs is done: that of both parts, one by one.
+"""The forked child in which the work of the kit's stubs is done, and that of both parts in one.
 
-    orders   → a stub's name
-    results  ← the exit status of its work
-    output   ← what it prints
-
-It is watched, bounded and ended as a program would be (`script_process`). What one part has loaded
-need not be loaded for the other one. It ends when its orders do, and with us.
+It is watched, bounded and ended as a program would be (`script_process`), and ends with us: by its
+lifeline, until it is to change something. What one part has loaded the other need not load.
 """
 
 from __future__ import annotations
@@ -16,82 +12,72 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from allie.client.state.script_files import Script
 from allie.core import stubs
 from allie.core.system import System
 from allie.machine.programs import process
+from allie.machine.programs.lifeline import Lifeline
 
 Work = Callable[[System], int]  # what a stub of the kit does; returns its exit status
-
 _LET_GO = 1.0  # seconds to end in
 
 
 class Worker:
-    """The child. env: what a program would have found in its environment."""
+    """Who does the stubs' work of one tick."""
 
-    def __init__(
-        self, here: System, works: Mapping[str, Work], env: Mapping[str, str], keep: Sequence[int]
-    ) -> None:
-        theirs, self._orders = os.pipe()
-        self.results, answers = os.pipe()
-        self.output, printed = os.pipe()
+    def __init__(self, works: Mapping[str, Work]) -> None:
+        self._works = works
+        self._did = ""  # whose work came to an end
+        self.pid = 0
+
+    def begin(
+        self, here: System, script: Script, env: Mapping[str, str], keep: Sequence[int]
+    ) -> tuple[int, int]:
+        """Have a stub's work done: of the second part by who did the first, if he is there.
+
+        keep: descriptors that what it starts inherits. Its pid, and where its output comes from.
+        """
+        both = here.is_base and {script.name, self._did} <= stubs.PARTS.keys()
+        if not both or process.wait_until(self.pid, 0.0) is not None:
+            self.dismiss()
+            self._fork(here, env, keep)
+        self._did = ""
+        os.write(self._orders, script.name.encode())
+        return self.pid, self._output
+
+    def _fork(self, here: System, env: Mapping[str, str], keep: Sequence[int]) -> None:
+        orders, self._orders = os.pipe()
+        self.results, results = os.pipe()
+        self._output, output = os.pipe()
+        self._lifeline = Lifeline()
 
         def serve() -> int:
             os.close(self._orders)
+            self._lifeline.tie_ourselves()
             os.environ.update(env)
             os.chdir("/")
-            while name := os.read(theirs, 4096).decode():
-                code = works[name](here)
+            while name := os.read(orders, 4096).decode():
+                code = self._works[name](here)
                 sys.stdout.flush()
                 sys.stderr.flush()
-                os.write(answers, str(code).encode())
+                os.write(results, f"{code} {name}".encode())
             return 0
 
-        streams = (None, printed, printed)
-        self.pid = process.fork(serve, streams, keep=keep, dies_with_us=None)
-        for descriptor in (theirs, answers, printed):
+        self.pid = process.fork(serve, (None, output, output), keep=keep, dies_with_us=None)
+        for descriptor in (orders, results, output):
             os.close(descriptor)
 
-    def begin(self, name: str) -> None:
-        """Have it do a stub's work."""
-        self.is_free = False
-        os.write(self._orders, name.encode())
-
     def result(self) -> int | None:
-        """The exit status of the work, once `results` is readable; None: the child has ended."""
-        said = os.read(self.results, 99)
-        self.is_free = bool(said)
+        """The exit status, once `results` is readable; None: the child has ended."""
+        said, _, self._did = os.read(self.results, 4096).decode().partition(" ")
         return int(said) if said else None
 
     def dismiss(self) -> None:
-        """Let it end; one that was ended, and hangs all the same, is left behind."""
-        for descriptor in (self._orders, self.results, self.output):
-            os.close(descriptor)
-        with suppress(ChildProcessError):
-            process.wait_until(self.pid, time.monotonic() + _LET_GO)
-
-
-class Workers:
-    """Who does the stubs' work of one tick: a child at a time.
-
-    works: by stub. keep: descriptors that what it starts inherits.
-    """
-
-    def __init__(self, works: Mapping[str, Work], keep: Sequence[int]) -> None:
-        self._works, self._keep = works, keep
-        self._last: Worker | None = None
-        self._did = ""
-
-    def hire(self, here: System, name: str, env: Mapping[str, str]) -> Worker:
-        """The child for a stub: for the second part that of the first, if nothing ran between."""
-        both = here.is_base and name in stubs.PARTS and self._did in stubs.PARTS
-        if not (both and self._last and self._last.is_free):
-            self.dismiss()
-            self._last = Worker(here, self._works, env, self._keep)
-        self._did = name
-        return self._last
-
-    def dismiss(self) -> None:
-        """Let the child end that is there: a script may now change all that it knows."""
-        if self._last:
-            self._last.dismiss()
-        self._last = None
+        """Let the child end; one that was ended, and hangs all the same, is left behind."""
+        if self.pid:
+            for descriptor in (self._orders, self.results, self._output):
+                os.close(descriptor)
+            with suppress(ChildProcessError):
+                process.wait_until(self.pid, time.monotonic() + _LET_GO)
+            self._lifeline.let_go()
+        self.pid, self._did = 0, ""

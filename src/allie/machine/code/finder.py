@@ -22,15 +22,14 @@ Table = dict[str, tuple[bool, str, bytes]]
 def install(place: str, table: Table) -> None:
     """From now on import ALLiE from this table, which stands in `place`."""
     sys.path.pop(0)  # the archive that was called
-    sys.meta_path.insert(0, Modules(place, table))
+    sys.meta_path.insert(0, Modules(f"{place}/archive", table))
 
 
 class Modules:
     """Finder and loader of the modules in a table."""
 
-    def __init__(self, place: str, table: Table) -> None:
-        self.place = place
-        self.archive = f"{place}/archive"
+    def __init__(self, archive: str, table: Table) -> None:
+        self.archive = archive
         self.table = table
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -39,9 +38,8 @@ class Modules:
         known = self.table.get(name)
         if known is None:
             return None
-        is_package, file, _ = known
         make = type(sys.__spec__)  # ModuleSpec, whose own module is not loaded yet
-        spec = make(name, self, origin=f"{self.archive}/{file}", is_package=is_package)  # type: ignore[arg-type]
+        spec = make(name, self, origin=f"{self.archive}/{known[1]}", is_package=known[0])  # type: ignore[arg-type]
         spec.has_location = True
         return spec
 
@@ -54,7 +52,7 @@ class Modules:
         if not self.table[name][2]:
             from allie.machine.code import unpack  # noqa: PLC0415 - see HACKING.md, start-up
 
-            self.table = unpack.the_rest(self.place, self.table, name)
+            unpack.add(self.archive, self.table, name)
         exec(marshal.loads(self.table[name][2]), module.__dict__)
 
     def get_data(self, path: str) -> bytes:
@@ -62,5 +60,5 @@ class Modules:
         return zipimporter(self.archive).get_data(path)
 
     def get_source(self, name: str) -> str:
-        """A module's source (PEP 302), for linecache."""
+        """A module's source, for tracebacks."""
         return self.get_data(f"{self.archive}/{self.table[name][1]}").decode()

@@ -28,7 +28,6 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _WORDS = 500  # characters of what a program complains of: an error is a line, not a book
 _FULL = ("No space left on device", "Disk quota exceeded")  # strerror(3), as we set LANG
 _forked_by: list[int] = []  # the process that we are to die with, while we need not yet
-_lifelines: dict[int, Lifeline] = {}  # of forked children that have not been waited for
 
 
 class Finished(Value):
@@ -180,11 +179,9 @@ def fork(
 
     Its exit status is what `work` returns; an exception that gets out is printed as one line, exit
     2. streams: its stdin, stdout and stderr; None is /dev/null. dies_with_us: False for what may go
-    on without us. None: by a lifeline alone, which costs next to nothing, and holds until something
-    is to be changed (`die_with_parent`).
+    on without us; None: not before something is to be changed (`die_with_parent`).
     """
     parent = os.getpid()
-    lifeline = Lifeline() if dies_with_us is None else None
     if dies_with_us:
         die_with_parent()
         from allie.machine import libc  # noqa: F401, PLC0415 - once, and not in each child
@@ -192,16 +189,10 @@ def fork(
     sys.stderr.flush()
     pid = os.fork()
     if pid:
-        if lifeline:
-            _lifelines[pid] = lifeline
         return pid
     code = 2
     try:
         os.setsid()
-        while _lifelines:
-            _lifelines.popitem()[1].cut()  # our parent has them, too
-        if lifeline:
-            lifeline.tie_ourselves()
         _forked_by[:] = [] if dies_with_us is False else [parent]
         if dies_with_us:
             die_with_parent()
@@ -277,13 +268,7 @@ def _not_found(program: str) -> str:
 
 def wait(pid: int) -> int:
     """Wait for a child's end: its exit status, or -N where signal N ended it."""
-    return _ended(pid, os.waitpid(pid, 0)[1])
-
-
-def _ended(pid: int, status: int) -> int:
-    if pid in _lifelines:
-        _lifelines.pop(pid).let_go()
-    return os.waitstatus_to_exitcode(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def wait_until(pid: int, deadline: float) -> int | None:
@@ -292,7 +277,7 @@ def wait_until(pid: int, deadline: float) -> int | None:
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
-            return _ended(pid, status)
+            return os.waitstatus_to_exitcode(status)
         if time.monotonic() >= deadline:
             return None
         time.sleep(pause)
