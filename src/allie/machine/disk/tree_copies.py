@@ -69,8 +69,9 @@ def begin_with(old: str, new: str) -> None:
     """Have a new tree to fetch into that begins with what is in an old one.
 
     A snapshot on btrfs. Else as many `cp` as there are processors, which share blocks where files
-    can (xfs, btrfs). What they leave out, or what changes meanwhile, rsync sees and brings; so it
-    does not matter what they say. Where the disk has not room for all, the tree begins empty.
+    can (xfs, btrfs). What they leave out rsync will bring, so it does not matter what they say.
+    Where there is no room for all, it begins empty. docs/internals/rules.md, "An update begins with
+    a copy".
     """
     if _snapshot(old, new):
         return
