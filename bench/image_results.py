@@ -47,6 +47,7 @@ def budgets(found: Found) -> list[Budget]:
         return figure(found.results, name, case, what)
 
     bytes_of = {name: of(name, UPDATE, "MB on the wire") for name in (ALLIE, ZSTD)}
+    bare, all_of_it = (of(name, UPDATE, "wall s") for name in (RSYNC, ALLIE))
     few, many = (found.memory.get((ALLIE, files)) for files in (FEW, MANY))
     packed = bytes_of[ZSTD]
     return [
@@ -55,6 +56,13 @@ def budgets(found: Found) -> list[Budget]:
             f"first fetch: peak memory, {MANY:,} files against {FEW:,}",
             few and many and many / few,
             1.2,
+            " x",
+        ),
+        Budget(
+            "update, all: question, copy, transfer, made fit, syncs, first tick, switch;"
+            " against bare rsync's transfer into the present tree",
+            bare and all_of_it and all_of_it / bare,
+            2.0,
             " x",
         ),
         Budget(

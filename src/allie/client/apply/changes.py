@@ -194,9 +194,11 @@ def _why_broken(here: System, archive: str) -> str:
 
     # By its own path: the trial may not look at what we keep open.
     client = os.path.realpath(_ours_if_equal(archive))
+    if not here.is_base and client != os.path.realpath(archive):
+        return ""  # it would be tried by our own interpreter, by which it runs now
     argv = [sys.executable, "-I", client, "--root", here.root, "selfcheck"]
     # What is not our own may be what another system's root has made of it.
-    only = here.root if not here.is_base and client == os.path.realpath(archive) else ""
+    only = "" if here.is_base else here.root
     tried = trial.run(argv, seconds=_TRIAL, most=_TRIAL_OUTPUT, only=only)
     # The word, and not the status alone: an empty file, too, is a program that exits 0.
     works = tried.code == 0 and stubs.WORKS.encode() in tried.out

@@ -156,9 +156,9 @@ def note_of(root: str) -> Note | None:
         return Note("", "", IMAGE)  # cut short: all of it is looked at again
 
 
-def write_note(root: str, note: Note) -> None:
-    """Say in a tree how far its fetch has come; durable."""
-    atomic.write(f"{root}/{NOTE}", json.dumps(note._asdict()), 0o600)
+def write_note(root: str, note: Note, *, durable: bool = True) -> None:
+    """Say in a tree how far its fetch has come."""
+    atomic.write(f"{root}/{NOTE}", json.dumps(note._asdict()), 0o600, durable=durable)
 
 
 def drop_note(root: str) -> None:

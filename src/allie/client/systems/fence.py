@@ -32,7 +32,7 @@ _STANDARD = (  # file-hierarchy(7): others put things there, perhaps later
     "bin boot dev etc home lib lib32 lib64 libx32 media mnt opt proc root run sbin srv sys tmp usr"
     " usr/local usr/share var var/cache var/lib var/local var/log var/opt var/spool var/tmp"
 ).split()
-_BESIDE = ("part", "copy", "other", "away", "gone")
+_BESIDE = ("part", "other", "away", "gone")
 _PLAIN = "/._+@:-"  # beside letters and digits, what is special to neither systemd nor a shell
 _OPTIONS = NOSUID | NODEV
 _PATIENCE = 60.0  # seconds; what another one does takes a fraction of one

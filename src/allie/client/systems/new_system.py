@@ -10,6 +10,7 @@ goes. Killed or without power at any point, the next try goes on from there.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -26,11 +27,12 @@ from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.disk import tree_copies
 from allie.machine.files import atomic, free_space
+from allie.machine.programs import process
 from allie.machine.roots import open_system, paths
 from allie.machine.transfer import image_fetch, rsync
 from allie.machine.transfer.image_fetch import Transfer
 
-_SYNC = 60.0  # seconds; what came before is not fetched again after a power failure
+_SYNC = 1.0  # seconds
 
 
 class Job(Value):
@@ -98,8 +100,8 @@ def build(job: Job) -> None:
     if note is None or (note.system, note.image) != (declared.name, declared.image):
         update = bool(job.like) or (note.update if note else False)
         note = Note(declared.name, declared.image, IMAGE, update=update)
-    if note.phase == IMAGE:
         other_systems.write_note(tree, note)
+    if note.phase == IMAGE:
         own_files.drop_state(tree)
         with _naming_full_disk(job):
             _fetch(job, note)
@@ -132,14 +134,32 @@ def _naming_full_disk(job: Job) -> Iterator[None]:
     except NoRoom as error:
         if not other_systems.in_place(job.declared, job.tree):
             tree_copies.discard(job.tree)
+            free = free_space.free(os.path.dirname(job.tree))  # all that the next try will have
         raise DiskFull(error, free) from error
 
 
 def _fetch(job: Job, note: Note) -> None:
     """Fetch the image, and the overlays of a new system meanwhile."""
     early = early_overlays.fetching(job.base, job.declared, job.tree)
-    with nullcontext() if note.update else early:
+    with _being_synced(job.tree), nullcontext() if note.update else early:
         stores.first_that_answers(job.settings, lambda store: _transfer(job, note, store))
+
+
+@contextmanager
+def _being_synced(tree: str) -> Iterator[None]:
+    """Have what comes brought to the disk meanwhile, so that the end need not wait for it."""
+
+    def sync() -> int:
+        while True:
+            atomic.sync_filesystem(tree)
+            time.sleep(_SYNC)
+
+    pid = process.fork(sync, (None, None, None))
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        process.wait(pid)
 
 
 def way(job: Job, tree: str, store: str) -> Transfer:
@@ -158,19 +178,10 @@ def _transfer(job: Job, note: Note, store: str) -> None:
     options += [f"--bwlimit={bandwidth}"] if bandwidth else []
     fresh = not note.update and other_systems.is_empty(tree)
     options += [] if fresh else [rsync.BY_CONTENT]
-    synced = time.monotonic()
-
-    def follow(output: bytes) -> None:
-        nonlocal synced
-        progress.follow(output)
-        if time.monotonic() - synced > _SYNC:
-            atomic.sync_filesystem(tree)
-            synced = time.monotonic()
-
     excluded = own_files.excluded(note.update)
     what = what._replace(like=job.like, update=note.update, fresh=fresh)
     what = what._replace(excluded=excluded, options=options)
-    image_fetch.fetch(what, store, job.stall, follow, asks)
+    image_fetch.fetch(what, store, job.stall, progress.follow, asks)
 
 
 def _check(tree: str, image: str) -> None:

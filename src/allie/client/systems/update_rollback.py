@@ -147,17 +147,13 @@ def _stays(job: Job, root: str) -> None:
 
 
 def _begin(job: Job, root: str, part: str) -> None:
-    """The tree to build in: a copy of the present one where that is free, else an empty one."""
+    """Have the tree to build in, with what is in the present one; it counts once it has its note.
+
+    If the power goes, that may be lost: to have it on the disk would take all of the copy there.
+    """
     tree_copies.discard(part)
-    copy = other_systems.beside(root, "copy")
-    tree_copies.discard(copy)
-    if tree_copies.copy(root, copy):
-        atomic.sync_filesystem(copy)
-        other_systems.write_note(copy, _note(job))
-        os.rename(copy, part)
-        return
-    tree_copies.discard(copy)
-    tree_copies.begin(part)
+    tree_copies.begin_with(root, part)
+    other_systems.write_note(part, _note(job), durable=False)
 
 
 def _build(job: Job) -> None:
@@ -168,7 +164,6 @@ def _build(job: Job) -> None:
         console.warn(f"{job.declared.name}: begun anew, without a copy: {error.message}")
         tree_copies.discard(job.tree)
         tree_copies.begin(job.tree)
-        other_systems.write_note(job.tree, _note(job))
         new_system.build(job)
 
 
@@ -261,7 +256,7 @@ def _remove_trees(declared: Declared, root: str) -> None:
     tree_copies.discard_aside(other_systems.beside(root, ""))
     gone = other_systems.beside(root, "gone")
     tree_copies.discard(gone)
-    besides = ("other", "part", "copy", "away")
+    besides = ("other", "part", "away")
     trees = [root, *(other_systems.beside(root, each) for each in besides)]
     there = [(each, tree_copies.can_move(each)) for each in filter(os.path.isdir, trees)]
     for each, moves in there:  # only now that all were asked

@@ -1,4 +1,4 @@
-"""Whole trees beside each other: made, copied at once where the file system can, discarded.
+"""Whole trees beside each other: made, begun with what another one has, discarded.
 
 A system is prepared beside the present one and switched to by one rename; this makes the other one.
 It never crosses a mount point. What goes may have been used by people, who own directories in it.
@@ -16,13 +16,15 @@ from allie.machine.files import beneath, removing, tree
 from allie.machine.files.removing import is_aside
 from allie.machine.mounts import mount_table
 from allie.machine.programs import process
-from allie.machine.roots import clone
+from allie.machine.programs.process_groups import Bounds
+from allie.machine.roots import within
 
 _SUBVOL_GETFLAGS = 0x80089419  # linux/btrfs.h; only a subvolume answers
 _RDONLY = 2  # linux/btrfs.h, BTRFS_SUBVOL_RDONLY: a flag in what it answers
 _GAP = 2  # the inode number of a snapshot's empty directory where a subvolume was
 _DEEP = 100  # levels; no subvolume lies deeper
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CP = ("cp", "-a", "--reflink=auto", "--one-file-system", "-T")
 _FS_INFO = 0x8400941F  # linux/btrfs.h; any directory there answers
 
 
@@ -56,34 +58,59 @@ def begin(path: str) -> None:
 
 def make(path: str) -> None:
     """Make an empty tree: a subvolume on btrfs, so that a copy of it will cost nothing."""
-    if _answer(os.path.dirname(path), _FS_INFO, 1024) is not None and process.has_program("btrfs"):
-        made = process.run(["btrfs", "subvolume", "create", path])
-        if made.code == 0:
-            os.chmod(path, 0o755)
-            return
+    is_btrfs = _answer(os.path.dirname(path), _FS_INFO, 1024) is not None
+    if is_btrfs and process.run(["btrfs", "subvolume", "create", path]).code == 0:
+        os.chmod(path, 0o755)
+        return
     os.mkdir(path, 0o755)
 
 
-def copy(old: str, new: str) -> bool:
-    """Copy a tree to a new path if that costs next to nothing; whether it did.
+def begin_with(old: str, new: str) -> None:
+    """Have a new tree to fetch into that begins with what is in an old one.
 
-    A snapshot on btrfs, else shared blocks (xfs, btrfs). Else nothing is there: rsync will copy.
+    A snapshot on btrfs. Else as many `cp` as there are processors, which share blocks where files
+    can (xfs, btrfs). What they leave out rsync will bring, so it does not matter what they say.
+    Where there is no room for all, it begins empty. docs/internals/rules.md, "An update begins with
+    a copy".
     """
-    if is_subvolume(old) and process.has_program("btrfs"):
-        if process.run(["btrfs", "subvolume", "snapshot", old, new]).code != 0:
-            return False
-        top = os.open(new, _OPEN)
-        try:
-            _fill_gaps(top)
-            return True
-        except OSError:  # somebody moves directories there at this moment
-            return False
-        finally:
-            os.close(top)
-    if not _shares_blocks(old):
+    if _snapshot(old, new):
+        return
+    discard(new)
+    begin(new)
+    os.chmod(new, 0o700)  # what is users' own in it is out of their reach while it is copied
+    argv = ["xargs", "-0", "-n2", f"-P{os.cpu_count() or 1}", *_CP]
+    done = process.run(argv, stdin=_from_to(old, new), bounds=Bounds(float("inf"), disk=new))
+    if done.cut or done.full_disk:
+        discard(new)
+        begin(new)
+
+
+def _snapshot(old: str, new: str) -> bool:
+    """Snapshot a subvolume; False where that cannot be, and half of it may be there."""
+    argv = ["btrfs", "subvolume", "snapshot", old, new]
+    if not is_subvolume(old) or process.run(argv).code != 0:
         return False
-    done = process.run(["cp", "-a", "--one-file-system", "--reflink=always", "-T", old, new])
-    return done.code == 0
+    try:
+        with within.directory(new, "") as top:
+            _fill_gaps(top)
+        return True
+    except OSError:  # somebody moves directories there at this moment
+        return False
+
+
+def _from_to(old: str, new: str) -> bytes:
+    """Names for pairs of arguments: what is in a root, and in its /usr, where nearly all is.
+
+    Nothing of another disk, and nothing through a link. The directory /usr is made.
+    """
+    names = {*tree.names(old), *(f"usr/{each}" for each in tree.names(f"{old}/usr"))} - {"usr"}
+    device, found = os.lstat(old).st_dev, []
+    for name in sorted(names, reverse=True):  # usr/share and usr/lib early: they take longest
+        st = tree.status(f"{old}/{name}")
+        if st and st.st_dev == device and tree.is_plain_way(old, name):
+            os.makedirs(os.path.dirname(f"{new}/{name}"), 0o700, exist_ok=True)
+            found += [f"{old}/{name}", f"{new}/{name}"]
+    return b"".join(os.fsencode(path) + b"\0" for path in found)
 
 
 def can_move(path: str) -> bool:
@@ -174,18 +201,3 @@ def _answer(directory: str, question: int, size: int, more: int = 0) -> bytes | 
         return None
     finally:
         os.close(descriptor)
-
-
-def _shares_blocks(directory: str) -> bool:
-    """Whether two files there can share their blocks."""
-    files: list[int] = []
-    try:
-        flags = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC
-        files += (os.open(directory, flags, 0o600) for _ in range(2))
-        os.write(files[0], b"x" * 4096)
-        return clone.shares_blocks(files[1], files[0])
-    except OSError:
-        return False
-    finally:
-        for descriptor in files:
-            os.close(descriptor)

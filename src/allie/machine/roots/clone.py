@@ -123,15 +123,6 @@ def describe_as(source: str, target: str, *, times: bool = True, exact: bool = F
         os.close(descriptor)
 
 
-def shares_blocks(new: int, old: int) -> bool:
-    """Have an open file consist of the blocks of another one; False where that cannot be."""
-    try:
-        fcntl.ioctl(new, _CLONE, old)
-        return True
-    except OSError:  # another disk, or one that shares nothing
-        return False
-
-
 def _file(source: str, target: str, given: bool, most: int, exact: bool) -> None:
     old = os.open(source, os.O_RDONLY | os.O_NONBLOCK | _OPEN)
     try:
@@ -157,8 +148,10 @@ def _file(source: str, target: str, given: bool, most: int, exact: bool) -> None
 
 def _content(old: int, new: int, st: os.stat_result) -> None:
     """Share the blocks where the file system can; else copy, and leave its holes holes."""
-    if st.st_size >= _WORTH_SHARING and shares_blocks(new, old):
-        return
+    if st.st_size >= _WORTH_SHARING:
+        with suppress(OSError):  # another disk, or one that shares nothing
+            fcntl.ioctl(new, _CLONE, old)
+            return
     if st.st_blocks * 512 >= st.st_size:
         _copy(old, new, st.st_size)
         return
