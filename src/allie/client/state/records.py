@@ -142,7 +142,7 @@ def contact(system: System) -> Contact:
     value = read_json(f"{system.state}/contact")
     found = reports.contact_from_json(value) if isinstance(value, dict) else Contact()
     quick = _since_whole_tick(system)
-    return found._replace(good=quick[3], answered=quick[3]) if quick else found
+    return found.after_answer(quick[3]) if quick else found
 
 
 def save_contact(system: System, value: Contact) -> None:
@@ -217,7 +217,7 @@ def last_report(system: System) -> Report | None:
 
 def _renewed(report: Report, number: int, began: float, seconds: float, answered: float) -> Report:
     """A report after a quick tick, which found that nothing had changed since."""
-    contact = report.contact._replace(good=answered, answered=answered)
+    contact = report.contact.after_answer(answered)
     same = tuple(each._replace(tick=number) for each in report.applied)
     return report._replace(tick=number, began=began, seconds=seconds, contact=contact, applied=same)
 
