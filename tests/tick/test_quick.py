@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from allie.client.state import quick_files, quick_tick, records
+from allie.client.state import quick_files, quick_seal, quick_tick, records
 from allie.client.tick import quick_note
 from allie.core.change import ledger
 from allie.machine.files import stood as stood_now
@@ -81,8 +81,17 @@ class Quick(World):
 
     def note(self) -> dict[str, Any]:
         """What is noted."""
-        found: dict[str, Any] = quick_files.read(str(self.state("quick/note")))[0]
+        return self.noted("note")
+
+    def noted(self, name: str) -> dict[str, Any]:
+        """One of the notes."""
+        found: dict[str, Any] = quick_files.read(str(self.state(f"quick/{name}")), self.seal)[0]
         return found
+
+    @property
+    def seal(self) -> Callable[[bytes], bytes]:
+        """What makes the seal of its notes."""
+        return quick_seal.of(open_system.open_system(str(self.root)))
 
 
 def _stub() -> str:
@@ -222,7 +231,7 @@ def test_whatever_is_in_the_note_is_looked_at(world: Quick) -> None:
     here = str(world.state(""))
     for name, values in others.items():
         for value in values:
-            path.write_bytes(quick_files.pack({**note, name: value}))
+            path.write_bytes(quick_files.pack({**note, name: value}, world.seal))
             assert not _tries(world, here), (name, value)
     path.write_bytes(text)
     assert _tries(world, here)
@@ -230,7 +239,9 @@ def test_whatever_is_in_the_note_is_looked_at(world: Quick) -> None:
 
 def _tries(world: Quick, state: str) -> bool:
     try:
-        return quick_tick.tick(str(world.root), state.rstrip("/"), quick_note.client(), {})
+        return quick_tick.tick(
+            str(world.root), state.rstrip("/"), quick_note.client(), {}, world.seal
+        )
     finally:
         for each in (quick_tick.tried, quick_tick.answers, quick_tick.spared):
             each.clear()
@@ -250,7 +261,7 @@ def test_nothing_is_read_that_is_not_in_the_note(world: Quick, tmp_path: Path, v
     names = ("grounds", "scripts", "followed") if verb == "run-conf" else ("grounds",)
     looked = {path for name in names for path in note[name][0]}
     for name in note["parts"]:
-        part = quick_files.read(str(world.state(f"quick/{name}")))[0]
+        part = world.noted(name)
         looked |= {f"{root}/{each}" for each in part["paths"]}
     met = _met(trace.read_text(), root)
     assert len(looked & met) > 10
@@ -383,7 +394,7 @@ def test_a_mount_that_somebody_answers_for(world: Quick, where: str, quick: bool
     """It is not crossed where it is on a way of ours, and is nobody's business elsewhere."""
     world.at(where).mkdir(parents=True, exist_ok=True)
     note = world.note()
-    part = quick_files.read(str(world.state("quick/overlay")))[0]
+    part = world.noted("overlay")
     with _fuse_like(world, where):
         assert quick_tick._crosses(f"{world.root}/", part["paths"], [" - tmpfs"]) is not quick
         assert not quick_tick._crosses(f"{world.root}/", part["paths"], note["served"])
@@ -501,6 +512,39 @@ def test_code_that_others_can_write_is_not_run(
         code.write_bytes(b"N.")
     base("/root/conf/run-conf")
     assert counted.read_text() != before
+
+
+@pytest.mark.parametrize("seal", [quick_files.checksum, lambda _: b"", lambda _: b"0" * 64])
+def test_a_note_of_another_systems_root_is_not_followed(
+    world: Quick, tmp_path: Path, seal: Callable[[bytes], bytes]
+) -> None:
+    """Its questions are command lines, that the running system's root would run."""
+    touch = ("/usr/bin/touch", str(tmp_path / "ran"))
+    forged = {**world.note(), "questions": [touch]}
+    world.state("quick/note").write_bytes(quick_files.pack(forged, seal))
+    assert not world.is_quick()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_another_systems_root_cannot_seal(world: Quick) -> None:
+    text = world.state("quick/note").read_bytes()
+    assert Path(quick_seal._SECRET).stat().st_mode & 0o777 == 0o600
+    assert Path(quick_seal._SECRET).read_bytes() not in text
+    world.state("quick/note").write_bytes(text[:-1] + bytes([text[-1] ^ 1]))
+    assert not world.is_quick()
+
+
+def test_the_store_has_answered_a_tick_that_spares_the_parts(world: Quick) -> None:
+    """Also after quick ticks, which have noted an earlier answer."""
+    assert world.is_quick()
+    make_tree(world.root, {"root/conf/55new": script("exit 0")})
+    began = time.time()
+    assert not world.is_quick()
+    here = open_system.open_system(str(world.root))
+    report = records.last_report(here)
+    assert report
+    assert report.contact.good > began
+    assert records.contact(here).good > began
 
 
 def test_an_empty_directory_counts(world: Quick) -> None:

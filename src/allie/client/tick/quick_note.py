@@ -21,7 +21,14 @@ from allie.client.apply import unchanged
 from allie.client.mirror import fetch, stores
 from allie.client.situation import grounds
 from allie.client.situation.grounds import Grounds
-from allie.client.state import done_files, quick_files, quick_tick, records, script_files
+from allie.client.state import (
+    done_files,
+    quick_files,
+    quick_seal,
+    quick_tick,
+    records,
+    script_files,
+)
 from allie.client.state.script_files import Script
 from allie.core import script_rules as rules
 from allie.core import stubs, system
@@ -72,10 +79,15 @@ def write(here: System, report: Report, idle: Iterable[str], followed: Iterable[
         note.update(_scripts_of(here, report, set(idle), tuple(followed)))
         last = (report.tick, report.began, report.seconds, contact.good)
         atomic.write(f"{here.state}/quick/last", quick_files.last_text(last), 0o600, durable=False)
-        path, text = f"{here.state}/quick/note", quick_files.pack(note)
+        path, text = f"{here.state}/quick/note", quick_files.pack(note, quick_seal.of(here))
         atomic.write(path, text, 0o600, durable=False)
     except (AllieError, OSError):
         pass  # then the next tick is a whole one, too
+
+
+def is_enough(here: System) -> bool:
+    """Do a quick tick, under the lock of a whole one; whether that was all there is to do."""
+    return quick_tick.tick(here.root, here.state, client(), os.environ, quick_seal.of(here))
 
 
 def spared(here: System) -> int:
@@ -87,7 +99,7 @@ def spared(here: System) -> int:
     if not note or note["of"][0] != here.root or not quick_tick.still_on(note):
         return 0
     contact = records.contact(here)
-    records.save_contact(here, contact._replace(good=note["answered"], answered=note["answered"]))
+    records.save_contact(here, contact.after_answer(note["answered"]))
     return contact.generation
 
 
@@ -97,7 +109,7 @@ def client() -> str:
 
 
 def _note_of(
-    here: System, known: Grounds, report: Report, store: str, checks: dict[str, int]
+    here: System, known: Grounds, report: Report, store: str, checks: dict[str, bytes]
 ) -> dict[str, Any]:
     """What both parts follow from, and how the store is asked."""
     rsync, passed, fixed = process.program("rsync"), process.PASSED_ON, process.environment()
