@@ -382,6 +382,59 @@ def test_what_a_script_changes_before_01overact_is_not_missed(world: Quick) -> N
     assert world.read("etc/variant") == "1234\n"
 
 
+@pytest.mark.parametrize("name", ["98systems", "01overact"])
+def test_a_script_that_is_not_the_kits_is_no_part(world: Quick, name: str) -> None:
+    """Whatever its name is: it may do anything."""
+    (world.store / "overlays/kit/root/conf" / name).unlink()
+    world.run()
+    make_tree(world.root, {f"root/conf/{name}": script("# allie: every tick", "echo x >>/ran")})
+    for number in range(1, 6):
+        assert not world.is_quick()
+        assert world.read("ran") == "x\n" * number
+        time.sleep(0.03)
+
+
+MEANWHILE: dict[str, tuple[str, Callable[[Path], object]]] = {
+    name: CHANGES[name]
+    for name in (
+        "a new script",
+        "a script",
+        "a script goes",
+        "a script can be executed",
+        "a done-file goes",
+        "an alarm",
+        "a done-file's time",
+        "classes",
+        "hosts",
+    )
+}
+
+
+@pytest.mark.parametrize("what", MEANWHILE)
+def test_what_changes_while_the_note_is_written(
+    world: Quick, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick has found how all stands some moments before it notes it."""
+    name, change = MEANWHILE[what]
+    written = quick_note._note_of
+
+    def late(*args: Any) -> dict[str, Any]:
+        world.at(name).parent.mkdir(exist_ok=True)
+        change(world.at(name))
+        return written(*args)
+
+    monkeypatch.setattr(quick_note, "_note_of", late)
+    world.state("quick/note").unlink()
+    assert not world.is_quick()
+    assert not world.is_quick()
+
+
+def test_a_patience_of_ages(world: Quick) -> None:
+    world.follow("kit, common", stall=999_999_999)
+    world.run()
+    world.settle()
+
+
 @contextmanager
 def _fuse_like(world: Quick, where: str) -> Iterator[None]:
     """A mount of a kind that somebody answers for."""
@@ -487,6 +540,39 @@ def test_the_archive_begins_with_it(
     named = [path.name for path in (tmp_path / "pc/var/lib/allie/quick").glob("code-*")]
     st = (tmp_path / "pc/usr/local/bin/allie").stat()
     assert [name.split("-")[1] for name in named] == [str(st.st_ino)]
+
+
+@pytest.mark.parametrize(
+    ("how", "quick"),
+    [
+        *((f"exec run-conf {each}", True) for each in ("<&-", ">&-", "<&- >&-", "<&- >&- 2>&-")),
+        ("trap '' CHLD ALRM HUP PIPE; exec run-conf", True),
+        ("exec python3 -c 'import os, signal; signal.pthread_sigmask(0, range(1, 65));"
+         ' os.execv("/usr/local/bin/allie", ["allie", "run-conf"])\'', True),
+        ("mkdir -p /srv/gone; cd /srv/gone; rmdir /srv/gone; exec run-conf", False),
+        ("HOME=/srv/ann RSYNC_RSH=/bin/false RSYNC_OLD_ARGS=1 TZ=Asia/Tokyo exec run-conf", True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("whole", [False, True])
+def test_whoever_calls_it(
+    base: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    how: str,
+    quick: bool,
+    whole: bool,
+) -> None:
+    """What a caller has closed, or ignores; whole: also where there is a change."""
+    for _ in range(3):
+        base("/root/conf/run-conf")
+        time.sleep(0.03)
+    counted, known = tmp_path / "pc/var/lib/allie/tick", tmp_path / "pc/var/lib/allie/contact"
+    before = counted.read_text()
+    if whole:
+        (tmp_path / "pc/srv/store/overlays/common/etc/b").write_text("new\n")
+    base("timeout", "-k1", "60", "sh", "-c", f"PATH=/root/conf:$PATH; {how}")
+    assert (counted.read_text() == before) is (quick and not whole)
+    assert (tmp_path / "pc/etc/b").exists() is whole
+    assert '"trouble": ""' in known.read_text()
 
 
 @pytest.mark.parametrize("how", ["theirs", "open", "open directory", "cut", "not ours"])

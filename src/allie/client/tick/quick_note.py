@@ -21,19 +21,13 @@ from allie.client.apply import unchanged
 from allie.client.mirror import fetch, stores
 from allie.client.situation import grounds
 from allie.client.situation.grounds import Grounds
-from allie.client.state import (
-    done_files,
-    quick_files,
-    quick_seal,
-    quick_tick,
-    records,
-    script_files,
-)
-from allie.client.state.script_files import Script
+from allie.client.state import done_files, quick_files, quick_seal, quick_tick, records
+from allie.client.tick import part, script_states
+from allie.core import digest, stubs, system
 from allie.core import script_rules as rules
-from allie.core import stubs, system
 from allie.core.change.report import Report
 from allie.core.errors import AllieError, spoken
+from allie.core.script_rules import Done
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
 from allie.machine.code import cache
@@ -46,10 +40,8 @@ if TYPE_CHECKING:
 
     from allie.machine.files.stood import Stood
 
-THOROUGH_EVERY = (
-    24  # ticks, a day of hours: a quick tick asks the store only what a routine one does
-)
-_GRAIN = 0.02  # seconds: a change within the clock's grain of our look would go unseen
+_MOST_PATIENCE = 1 << 30  # seconds that alarm(2) takes
+_GRAIN = 0.02  # seconds: two changes within the clock's grain cannot be told apart by lstat
 _QUICK = (
     "allie.machine.programs.lifeline",
     "allie.machine.files.stood",
@@ -67,16 +59,20 @@ def write(here: System, report: Report, idle: Iterable[str], followed: Iterable[
     """
     try:
         known = grounds.gather(here)
-        checks = {part: unchanged.is_noted(here, part, known) for part in stubs.PARTS.values()}
+        checks = _parts_of(here, known)
         contact = report.contact
         wanted = stores.in_own_order(known.settings)[0]
         current = (known.generation.number, "", "", "")
         stands = (contact.generation, contact.trouble, contact.unfollowed, known.coming)
         if not all(checks.values()) or stands != current or contact.server != wanted:
             return
-        time.sleep(_GRAIN)
         note = _note_of(here, known, report, wanted, checks)
-        note.update(_scripts_of(here, report, set(idle), tuple(followed)))
+        note.update(_scripts_of(here, tuple(followed)))
+        time.sleep(_GRAIN)
+        # What was changed until now is seen here; what is changed from now on, by the next lstat
+        if checks != _parts_of(here, grounds.gather(here)):
+            return
+        note["before"] = min(note["before"], _next_due(here, report, {*idle, *stubs.PARTS}))
         last = (report.tick, report.began, report.seconds, contact.good)
         atomic.write(f"{here.state}/quick/last", quick_files.last_text(last), 0o600, durable=False)
         path, text = f"{here.state}/quick/note", quick_files.pack(note, quick_seal.of(here))
@@ -108,16 +104,22 @@ def client() -> str:
     return f"{allie.__version__} {allie.__file__}"
 
 
+def _parts_of(here: System, known: Grounds) -> dict[str, bytes]:
+    """What tells the note of each part on these grounds from any other."""
+    return {name: unchanged.is_noted(here, name, known) for name in stubs.PARTS.values()}
+
+
 def _note_of(
     here: System, known: Grounds, report: Report, store: str, checks: dict[str, bytes]
 ) -> dict[str, Any]:
     """What both parts follow from, and how the store is asked."""
-    rsync, passed, fixed = process.program("rsync"), process.PASSED_ON, process.environment()
+    rsync = process.program("rsync")
     asked = fetch.questions(here, known.settings, known.generation, store)
     ends = [*here.names, here.conf, here.etc, here.at("usr/lib")]
     return {
         "of": (here.root, _code_of(here) or client()),
-        "until": (report.tick // THOROUGH_EVERY + 1) * THOROUGH_EVERY,
+        # A quick tick asks the store what a routine one does
+        "until": (report.tick // part.THOROUGH_EVERY + 1) * part.THOROUGH_EVERY,
         "after": time.time(),
         "host": quick_tick.host(),
         "settings": quick_tick.settings_of(os.environ),
@@ -126,9 +128,9 @@ def _note_of(
         "served": user_mounts.KINDS,
         "parts": checks,
         "questions": [quick_files.question([rsync, *argv[1:]], here.state) for argv in asked],
-        "environment": {name: value for name, value in fixed.items() if name not in passed},
-        "passed": passed,
-        "patience": known.settings.stall * stores.PATIENCE,
+        "environment": process.fixed(),
+        "passed": process.PASSED_ON,
+        "patience": min(known.settings.stall * stores.PATIENCE, _MOST_PATIENCE),
     }
 
 
@@ -138,9 +140,8 @@ def _grounds(here: System, known: Grounds, rsync: str) -> list[str]:
     fixed = ("etc/hosts", "etc/hostname", "etc/os-release", "usr/lib/os-release")
     paths = [here.at(path) for path in fixed]
     paths += ["/run/allie/virt", f"{run}/report", f"{done}/{done_files.HALF}"]
-    places = process.environment()["PATH"].split(":")
-    places = places[: places.index(os.path.dirname(rsync)) + 1]  # in an earlier one it would win
-    paths += [os.path.realpath(rsync), *(f"{place}/rsync" for place in places)]
+    places = [f"{place}/rsync" for place in process.fixed()["PATH"].split(":")]
+    paths += [os.path.realpath(rsync), *places]  # in an earlier place another would win
     directories = {
         state: here.state,
         f"{state}/undo": here.undo,
@@ -153,37 +154,39 @@ def _grounds(here: System, known: Grounds, rsync: str) -> list[str]:
     return [path for path in paths if path != f"{state}/quick"]
 
 
-def _scripts_of(
-    here: System, report: Report, idle: set[str], followed: tuple[str, ...]
-) -> dict[str, Any]:
-    """What it follows from that no script is due; that one is, where one was at work or failed."""
-    deadline, scripts = float("inf"), [here.conf, here.names[1]]
+def _scripts_of(here: System, followed: tuple[str, ...]) -> dict[str, Any]:
+    """What it follows from how the scripts stand."""
+    scripts = [here.conf, here.names[1]]
     scripts += [f"{here.conf}/{name}" for name in tree.names(here.conf)]
     scripts += [f"{here.names[1]}/{name}" for name in tree.names(here.done)]
     links = [path for path in scripts if os.path.islink(path)]
-    # In another root an absolute link is not where it leads to for us
-    settled = not report.needs_attention and (here.is_base or not links)
-    for verdict in report.scripts:
-        script = script_files.read(here, verdict.name)
-        kits = verdict.name in idle or verdict.name in stubs.PARTS
-        settled = settled and script is not None and verdict.state in _SETTLED
-        if script and not kits:
-            settled = settled and verdict.code is None
-            deadline = min(deadline, _due_at(here, script))
     archive = [here.at(system.ARCHIVE)] if here.is_base else []
     return {
-        "before": deadline if settled else 0.0,
+        # In another root an absolute link is not where it leads to for us
+        "before": float("inf") if here.is_base or not links else 0.0,
         "scripts": _standing(scripts),
         "followed": _standing([*map(spoken, followed), *links, *archive], follow=True),
     }
 
 
-def _due_at(here: System, script: Script) -> float:
-    """When a script that is satisfied will be due again; never is infinity."""
-    headers, done = rules.parse_headers(script.content), done_files.read(here, script.name)
-    if headers.every == 0:
+def _next_due(here: System, report: Report, idle: set[str]) -> float:
+    """When the first script is due; 0 if one is now, was at work in this tick, or fails."""
+    known = [each.name for each in report.scripts]
+    if report.needs_attention or script_states.names(here) != known:
         return 0.0
-    return rules.due_at(headers.every, done) if headers.every and done else float("inf")
+    first = float("inf")
+    for was in report.scripts:
+        now, script, headers = script_states.standing(here, was.name, {}, time.time())
+        if script:
+            is_kits = digest.of(script.content) in stubs.DIGESTS and was.name in idle
+            settled = is_kits and was.state == "satisfied"
+        else:
+            settled = was.code is None and was.state == now.state in _SETTLED
+        if not settled:
+            return 0.0
+        if headers.every and now.state == "satisfied":
+            first = min(first, rules.due_at(headers.every, Done("", now.since)))
+    return first
 
 
 def _standing(paths: Iterable[str], *, follow: bool = False) -> _Standing:

@@ -22,7 +22,7 @@ from allie.machine.programs.lifeline import Lifeline
 from allie.machine.programs.process_groups import Bounds, Cut
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-PASSED_ON = ("TERM", "SSH_AUTH_SOCK", "RSYNC_PASSWORD", "TZ")
+PASSED_ON = ("TERM", "SSH_AUTH_SOCK", "RSYNC_PASSWORD", "TZ", "HOME")
 NOT_FOUND = 127  # the exit status of a program that is not there, as a shell has it
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _WORDS = 500  # characters of what a program complains of: an error is a line, not a book
@@ -80,11 +80,14 @@ def shown(words: str) -> str:
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment that programs get: a fixed PATH, C.UTF-8, little of ours."""
-    env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {**fixed(), **passed, **(extra or {})}
+
+
+def fixed() -> dict[str, str]:
+    """What is the same whoever calls us; HOME is root's where the caller has none."""
     path = os.environ.get("ALLIE_PATH", PATH)  # the tests' fake programs come first in it
-    env.update(PATH=path, LANG="C.UTF-8", HOME=os.environ.get("HOME", "/root"))
-    env.update(extra or {})
-    return env
+    return {"PATH": path, "LANG": "C.UTF-8", "HOME": "/root"}
 
 
 def run(
