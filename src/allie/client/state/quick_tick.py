@@ -63,6 +63,8 @@ def begin(client: str) -> None:
     """
     if posix.isatty(1) or posix.isatty(2):
         return  # somebody watches, and wants to be told
+    posix.getcwd()  # where it is gone, rsync does not begin
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # else no child could be waited for
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     gc.disable()  # which would look through thousands of lstats, for nothing
