@@ -74,8 +74,7 @@ def shown(words: str) -> str:
     'no such \\\\x1b]0;name\\\\x07'
     """
     words = words.strip()
-    cut = words[:_WORDS] + "…" * (len(words) > _WORDS)
-    return console.printable(cut)
+    return console.printable(words[:_WORDS] + "…" * (len(words) > _WORDS))
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -85,9 +84,8 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def fixed() -> dict[str, str]:
-    """What is the same whoever calls us; HOME is root's where the caller has none."""
-    path = os.environ.get("ALLIE_PATH", PATH)  # the tests' fake programs come first in it
-    return {"PATH": path, "LANG": "C.UTF-8", "HOME": "/root"}
+    """What is in it whoever calls us; in the tests' PATH their fake programs come first."""
+    return {"PATH": os.environ.get("ALLIE_PATH", PATH), "LANG": "C.UTF-8", "HOME": "/root"}
 
 
 def run(
@@ -151,8 +149,7 @@ def _become(argv: Sequence[str], lifeline: Lifeline) -> int:
 def _by_our_descriptors(argument: str) -> str:
     """An argument that names a path in a directory kept open by us, as another process sees it."""
     for path in SPOKEN:
-        ours = path.replace("self", str(os.getpid()))
-        argument = argument.replace(f"{path}/", f"{ours}/")
+        argument = argument.replace(f"{path}/", path.replace("self", str(os.getpid())) + "/")
     return argument
 
 
