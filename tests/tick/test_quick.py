@@ -385,9 +385,10 @@ def test_what_a_script_changes_before_01overact_is_not_missed(world: Quick) -> N
 @pytest.mark.parametrize("name", ["98systems", "01overact"])
 def test_a_script_that_is_not_the_kits_is_no_part(world: Quick, name: str) -> None:
     """Whatever its name is: it may do anything."""
-    (world.store / "overlays/kit/root/conf" / name).unlink()
+    own = "\n".join(("#!/bin/sh", "# allie: every tick", "echo x >>/ran", ""))
+    world.put({f"root/conf/{name}": File(own, 0o755)}, "kit")
     world.run()
-    make_tree(world.root, {f"root/conf/{name}": script("# allie: every tick", "echo x >>/ran")})
+    world.at("ran").unlink(missing_ok=True)
     for number in range(1, 6):
         assert not world.is_quick()
         assert world.read("ran") == "x\n" * number
