@@ -430,6 +430,18 @@ def test_what_changes_while_the_note_is_written(
     assert not world.is_quick()
 
 
+def test_another_systems_etc_is_where_its_link_leads(world: Quick) -> None:
+    """An absolute one leads to a directory in its root, and not to the running system's."""
+    world.at("etc").rename(world.at("usr/etc"))
+    world.at("etc").symlink_to("/usr/etc")
+    for _ in range(3):
+        world.run()
+        time.sleep(0.03)
+    world.settle()
+    world.at("usr/etc/hosts").write_text("127.0.0.1 pc07.example.org pc07\n")
+    assert not world.is_quick()
+
+
 def test_a_patience_of_ages(world: Quick) -> None:
     world.follow("kit, common", stall=999_999_999)
     world.run()

@@ -210,7 +210,8 @@ def last_report(system: System) -> Report | None:
         with suppress(AttributeError, TypeError, ValueError):  # damaged, as by a power failure
             known += [reports.from_json(value)] if isinstance(value, dict) else []
     quick = quick_files.read_last(system.state)
-    if known and quick and quick[0] > known[-1].tick > 0:
+    # By its time, too: a client that knows no quick ticks may have counted from the last whole one
+    if known and quick and quick[1] > known[-1].began and quick[0] > known[-1].tick > 0:
         known[-1] = _renewed(known[-1], *quick)
     return max(known, key=lambda report: report.began, default=None)
 

@@ -34,6 +34,7 @@ from allie.machine.code import cache
 from allie.machine.files import atomic, stood, tree
 from allie.machine.mounts import user_mounts
 from allie.machine.programs import process
+from allie.machine.roots.paths import real_location
 
 if TYPE_CHECKING:
     from typing import Any
@@ -115,7 +116,7 @@ def _note_of(
     """What both parts follow from, and how the store is asked."""
     rsync = process.program("rsync")
     asked = fetch.questions(here, known.settings, known.generation, store)
-    ends = [*here.names, here.conf, here.etc, here.at("usr/lib")]
+    ends = [*here.names, here.conf, here.etc, here.at("etc"), here.at("usr/lib")]
     return {
         "of": (here.root, _code_of(here) or client()),
         # A quick tick asks the store what a routine one does
@@ -137,8 +138,8 @@ def _note_of(
 def _grounds(here: System, known: Grounds, rsync: str) -> list[str]:
     """The paths that both parts follow from, beside those that they have noted themselves."""
     state, done, _, run = here.names
-    fixed = ("etc/hosts", "etc/hostname", "etc/os-release", "usr/lib/os-release")
-    paths = [here.at(path) for path in fixed]
+    etc, lib = (real_location(here.root, each) for each in ("etc", "usr/lib"))
+    paths = [f"{etc}/hosts", f"{etc}/hostname", f"{etc}/os-release", f"{lib}/os-release"]
     paths += ["/run/allie/virt", f"{run}/report", f"{done}/{done_files.HALF}"]
     places = [f"{place}/rsync" for place in process.fixed()["PATH"].split(":")]
     paths += [os.path.realpath(rsync), *places]  # in an earlier place another would win
