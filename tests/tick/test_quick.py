@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from allie.client.state import quick_files, quick_tick, records
+from allie.client.state import quick_files, quick_seal, quick_tick, records
 from allie.client.tick import quick_note
 from allie.core.change import ledger
 from allie.machine.files import stood as stood_now
@@ -81,8 +81,17 @@ class Quick(World):
 
     def note(self) -> dict[str, Any]:
         """What is noted."""
-        found: dict[str, Any] = quick_files.read(str(self.state("quick/note")))[0]
+        return self.noted("note")
+
+    def noted(self, name: str) -> dict[str, Any]:
+        """One of the notes."""
+        found: dict[str, Any] = quick_files.read(str(self.state(f"quick/{name}")), self.seal)[0]
         return found
+
+    @property
+    def seal(self) -> Callable[[bytes], bytes]:
+        """What makes the seal of its notes."""
+        return quick_seal.of(open_system.open_system(str(self.root)))
 
 
 def _stub() -> str:
@@ -222,7 +231,7 @@ def test_whatever_is_in_the_note_is_looked_at(world: Quick) -> None:
     here = str(world.state(""))
     for name, values in others.items():
         for value in values:
-            path.write_bytes(quick_files.pack({**note, name: value}))
+            path.write_bytes(quick_files.pack({**note, name: value}, world.seal))
             assert not _tries(world, here), (name, value)
     path.write_bytes(text)
     assert _tries(world, here)
@@ -230,7 +239,9 @@ def test_whatever_is_in_the_note_is_looked_at(world: Quick) -> None:
 
 def _tries(world: Quick, state: str) -> bool:
     try:
-        return quick_tick.tick(str(world.root), state.rstrip("/"), quick_note.client(), {})
+        return quick_tick.tick(
+            str(world.root), state.rstrip("/"), quick_note.client(), {}, world.seal
+        )
     finally:
         for each in (quick_tick.tried, quick_tick.answers, quick_tick.spared):
             each.clear()
@@ -250,7 +261,7 @@ def test_nothing_is_read_that_is_not_in_the_note(world: Quick, tmp_path: Path, v
     names = ("grounds", "scripts", "followed") if verb == "run-conf" else ("grounds",)
     looked = {path for name in names for path in note[name][0]}
     for name in note["parts"]:
-        part = quick_files.read(str(world.state(f"quick/{name}")))[0]
+        part = world.noted(name)
         looked |= {f"{root}/{each}" for each in part["paths"]}
     met = _met(trace.read_text(), root)
     assert len(looked & met) > 10
@@ -283,7 +294,7 @@ def _met(trace: str, root: str) -> set[str]:
     return {path for path in met if path.startswith(f"{root}/")}
 
 
-@pytest.mark.parametrize("moment", ["_grounds", "_scripts_of", "_rest_until", "_note_of"])
+@pytest.mark.parametrize("moment", ["_grounds", "_scripts_of", "_next_due", "_note_of"])
 @pytest.mark.parametrize("name", ["root/conf/50once", "etc/allie/classes", "etc/a"])
 def test_an_edit_while_the_note_is_made(
     world: Quick, monkeypatch: pytest.MonkeyPatch, moment: str, name: str
@@ -392,6 +403,72 @@ def test_what_a_script_changes_before_01overact_is_not_missed(world: Quick) -> N
     assert world.read("etc/variant") == "1234\n"
 
 
+@pytest.mark.parametrize("name", ["98systems", "01overact"])
+def test_a_script_that_is_not_the_kits_is_no_part(world: Quick, name: str) -> None:
+    """Whatever its name is: it may do anything."""
+    own = "\n".join(("#!/bin/sh", "# allie: every tick", "echo x >>/ran", ""))
+    world.put({f"root/conf/{name}": File(own, 0o755)}, "kit")
+    world.run()
+    world.at("ran").unlink(missing_ok=True)
+    for number in range(1, 6):
+        assert not world.is_quick()
+        assert world.read("ran") == "x\n" * number
+        time.sleep(0.03)
+
+
+MEANWHILE: dict[str, tuple[str, Callable[[Path], object]]] = {
+    name: CHANGES[name]
+    for name in (
+        "a new script",
+        "a script",
+        "a script goes",
+        "a script can be executed",
+        "a done-file goes",
+        "an alarm",
+        "a done-file's time",
+        "classes",
+        "hosts",
+    )
+}
+
+
+@pytest.mark.parametrize("what", MEANWHILE)
+def test_what_changes_while_the_note_is_written(
+    world: Quick, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick has found how all stands some moments before it notes it."""
+    name, change = MEANWHILE[what]
+    written = quick_note._note_of
+
+    def late(*args: Any) -> dict[str, Any]:
+        world.at(name).parent.mkdir(exist_ok=True)
+        change(world.at(name))
+        return written(*args)
+
+    monkeypatch.setattr(quick_note, "_note_of", late)
+    world.state("quick/note").unlink()
+    assert not world.is_quick()
+    assert not world.is_quick()
+
+
+def test_another_systems_etc_is_where_its_link_leads(world: Quick) -> None:
+    """An absolute one leads to a directory in its root, and not to the running system's."""
+    world.at("etc").rename(world.at("usr/etc"))
+    world.at("etc").symlink_to("/usr/etc")
+    for _ in range(3):
+        world.run()
+        time.sleep(0.03)
+    world.settle()
+    world.at("usr/etc/hosts").write_text("127.0.0.1 pc07.example.org pc07\n")
+    assert not world.is_quick()
+
+
+def test_a_patience_of_ages(world: Quick) -> None:
+    world.follow("kit, common", stall=999_999_999)
+    world.run()
+    world.settle()
+
+
 @contextmanager
 def _fuse_like(world: Quick, where: str) -> Iterator[None]:
     """A mount of a kind that somebody answers for."""
@@ -404,7 +481,7 @@ def test_a_mount_that_somebody_answers_for(world: Quick, where: str, quick: bool
     """It is not crossed where it is on a way of ours, and is nobody's business elsewhere."""
     world.at(where).mkdir(parents=True, exist_ok=True)
     note = world.note()
-    part = quick_files.read(str(world.state("quick/overlay")))[0]
+    part = world.noted("overlay")
     with _fuse_like(world, where):
         assert quick_tick._crosses(f"{world.root}/", part["paths"], [" - tmpfs"]) is not quick
         assert not quick_tick._crosses(f"{world.root}/", part["paths"], note["served"])
@@ -499,6 +576,39 @@ def test_the_archive_begins_with_it(
     assert [name.split("-")[1] for name in named] == [str(st.st_ino)]
 
 
+@pytest.mark.parametrize(
+    ("how", "quick"),
+    [
+        *((f"exec run-conf {each}", True) for each in ("<&-", ">&-", "<&- >&-", "<&- >&- 2>&-")),
+        ("trap '' CHLD ALRM HUP PIPE; exec run-conf", True),
+        ("exec python3 -c 'import os, signal; signal.pthread_sigmask(0, range(1, 65));"
+         ' os.execv("/usr/local/bin/allie", ["allie", "run-conf"])\'', True),
+        ("mkdir -p /srv/gone; cd /srv/gone; rmdir /srv/gone; exec run-conf", False),
+        ("HOME=/srv/ann RSYNC_RSH=/bin/false RSYNC_OLD_ARGS=1 TZ=Asia/Tokyo exec run-conf", True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("whole", [False, True])
+def test_whoever_calls_it(
+    base: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    how: str,
+    quick: bool,
+    whole: bool,
+) -> None:
+    """What a caller has closed, or ignores; whole: also where there is a change."""
+    for _ in range(3):
+        base("/root/conf/run-conf")
+        time.sleep(0.03)
+    counted, known = tmp_path / "pc/var/lib/allie/tick", tmp_path / "pc/var/lib/allie/contact"
+    before = counted.read_text()
+    if whole:
+        (tmp_path / "pc/srv/store/overlays/common/etc/b").write_text("new\n")
+    base("timeout", "-k1", "60", "sh", "-c", f"PATH=/root/conf:$PATH; {how}")
+    assert (counted.read_text() == before) is (quick and not whole)
+    assert (tmp_path / "pc/etc/b").exists() is whole
+    assert '"trouble": ""' in known.read_text()
+
+
 @pytest.mark.parametrize("how", ["theirs", "open", "open directory", "cut", "not ours"])
 def test_code_that_others_can_write_is_not_run(
     base: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, how: str
@@ -522,6 +632,39 @@ def test_code_that_others_can_write_is_not_run(
         code.write_bytes(b"N.")
     base("/root/conf/run-conf")
     assert counted.read_text() != before
+
+
+@pytest.mark.parametrize("seal", [quick_files.checksum, lambda _: b"", lambda _: b"0" * 64])
+def test_a_note_of_another_systems_root_is_not_followed(
+    world: Quick, tmp_path: Path, seal: Callable[[bytes], bytes]
+) -> None:
+    """Its questions are command lines, that the running system's root would run."""
+    touch = ("/usr/bin/touch", str(tmp_path / "ran"))
+    forged = {**world.note(), "questions": [touch]}
+    world.state("quick/note").write_bytes(quick_files.pack(forged, seal))
+    assert not world.is_quick()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_another_systems_root_cannot_seal(world: Quick) -> None:
+    text = world.state("quick/note").read_bytes()
+    assert Path(quick_seal._SECRET).stat().st_mode & 0o777 == 0o600
+    assert Path(quick_seal._SECRET).read_bytes() not in text
+    world.state("quick/note").write_bytes(text[:-1] + bytes([text[-1] ^ 1]))
+    assert not world.is_quick()
+
+
+def test_the_store_has_answered_a_tick_that_spares_the_parts(world: Quick) -> None:
+    """Also after quick ticks, which have noted an earlier answer."""
+    assert world.is_quick()
+    make_tree(world.root, {"root/conf/55new": script("exit 0")})
+    began = time.time()
+    assert not world.is_quick()
+    here = open_system.open_system(str(world.root))
+    report = records.last_report(here)
+    assert report
+    assert report.contact.good > began
+    assert records.contact(here).good > began
 
 
 def test_an_empty_directory_counts(world: Quick) -> None:

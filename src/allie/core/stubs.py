@@ -44,8 +44,10 @@ if sys.argv[1:] == ['run-conf']:
         a, d = posix.stat(sys.argv[0]), '/var/lib/allie/quick'
         n = 'code-%d-%d-%d-%s' % (a.st_ino, a.st_ctime_ns, a.st_size, sys.implementation.cache_tag)
         f = posix.open(d + '/' + n, posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC)
-        if not any(s.st_uid or s.st_mode & 18 for s in (posix.stat(d), posix.fstat(f))):
-            for m, c in marshal.loads(posix.read(f, 1 << 20)):
+        s, t = (posix.stat(d), posix.fstat(f)), posix.read(f, 1 << 20)
+        posix.close(f)
+        if not any(e.st_uid or e.st_mode & 18 for e in s):
+            for m, c in marshal.loads(t):
                 sys.modules[m] = m = type(sys)(m)
                 exec(c, m.__dict__)
                 if 'begin' in m.__dict__:

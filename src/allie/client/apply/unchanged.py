@@ -17,7 +17,7 @@ import os
 import time
 
 import allie
-from allie.client.state import quick_files
+from allie.client.state import quick_files, quick_seal
 from allie.core.change import ledger as ledgers
 from allie.core.change.ledger import Ledger, ctime_of
 from allie.core.change.present import Present
@@ -66,20 +66,20 @@ def write(
 ) -> None:
     """Write a note."""
     os.makedirs(f"{here.state}/quick", 0o700, exist_ok=True)
-    text = quick_files.pack({"name": name, "paths": paths, "stood": stood})
+    text = quick_files.pack({"name": name, "paths": paths, "stood": stood}, quick_seal.of(here))
     atomic.write(_path(here, part), text, 0o600, durable=False)
 
 
 def carry_over(here: System, part: str, name: str, known: object) -> None:
     """Rename a note for other grounds, which were found to make no difference to the part."""
-    found = _read(here, part)
+    found = _read(here, part)[0]
     if found.get("name") == name:
         write(here, part, name_of(here, part, known), found["paths"], found["stood"])
 
 
 def holds(here: System, part: str, known: object) -> bool:
     """Whether there is a note on these grounds, and everything stands as it did then."""
-    found = _read(here, part)
+    found = _read(here, part)[0]
     if found.get("name") != name_of(here, part, known):
         return False
     if user_mounts.closed_in(here.root).any_of(found["paths"]):
@@ -88,21 +88,17 @@ def holds(here: System, part: str, known: object) -> bool:
     return all_stand(prefix, found["paths"], found["stood"])
 
 
-def is_noted(here: System, part: str, known: object) -> int:
-    """What tells the note of a part on these grounds from any other; 0 if there is none."""
-    try:
-        found, check = quick_files.read(_path(here, part))
-    except (OSError, ValueError):
-        return 0
-    return check if found["name"] == name_of(here, part, known) else 0
+def is_noted(here: System, part: str, known: object) -> bytes:
+    """What tells the note of a part on these grounds from any other; empty if there is none."""
+    found, seal = _read(here, part)
+    return seal if found.get("name") == name_of(here, part, known) else b""
 
 
-def _read(here: System, part: str) -> dict[str, Any]:
+def _read(here: System, part: str) -> tuple[dict[str, Any], bytes]:
     try:
-        found: dict[str, Any] = quick_files.read(_path(here, part))[0]
+        return quick_files.read(_path(here, part), quick_seal.of(here))
     except (OSError, ValueError):
-        return {}
-    return found
+        return {}, b""
 
 
 def _told(seen: str) -> Stood:

@@ -15,13 +15,14 @@ from binascii import crc32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, Optional
 
+    Seal = Callable[[bytes], bytes]  # of a note: whose is it, and is all of it there?
     Last = tuple[int, float, float, float]
 
 STATE = "\0"  # in a question: the state directory, which each process may know by another path
-_MAGIC = b"ALLiE quick note 1\n"
+_MAGIC = b"ALLiE quick note 1"
 _MOST = 64 << 20  # bytes of a note; 100,000 paths take 15 MB
 _LAST = 96  # bytes of `last`
 _OPEN = posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
@@ -32,20 +33,26 @@ def question(argv: "Sequence[str]", state: str) -> "tuple[str, ...]":
     return tuple([each.replace(f"{state}/", f"{STATE}/") for each in argv])
 
 
-def pack(value: "Any") -> bytes:
+def checksum(body: bytes) -> bytes:
+    """The seal where nobody but root can write: it tells whether a note is whole."""
+    return b"%08x" % crc32(body)
+
+
+def pack(value: "Any", seal: "Seal") -> bytes:
     """A note, as it is written."""
     body = marshal.dumps(value, 4)
-    return _MAGIC + crc32(body).to_bytes(4, "big") + body
+    return b"\n".join((_MAGIC, seal(body), body))
 
 
-def read(path: str) -> "tuple[Any, int]":
-    """A note, and what tells it from any other. Raises OSError or ValueError if there is none."""
-    text = _read(path)
-    body = text[len(_MAGIC) + 4 :]
-    check = crc32(body)
-    if text[: len(_MAGIC)] != _MAGIC or text[len(_MAGIC) :][:4] != check.to_bytes(4, "big"):
+def read(path: str, seal: "Seal") -> "tuple[Any, bytes]":
+    """A note, and its seal, which tells it from any other.
+
+    Raises OSError or ValueError if there is none; what is not sealed is not looked into.
+    """
+    magic, sealed, body = _read(path, _MOST).split(b"\n", 2)
+    if magic != _MAGIC or sealed != seal(body):
         raise ValueError(path)
-    return marshal.loads(body), check
+    return marshal.loads(body), sealed
 
 
 def read_last(state: str) -> "Optional[Last]":
@@ -54,7 +61,7 @@ def read_last(state: str) -> "Optional[Last]":
     Or, where there was none since, the whole tick that wrote the note.
     """
     try:
-        body, _, check = _read(f"{state}/quick/last").strip().rpartition(b" ")
+        body, _, check = _read(f"{state}/quick/last", _LAST).strip().rpartition(b" ")
         if int(check, 16) != crc32(body):
             return None
         number, *times = body.split()
@@ -92,10 +99,10 @@ def overwrite(path: str, text: bytes) -> None:
         posix.close(descriptor)
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, most: int) -> bytes:
     descriptor = posix.open(path, posix.O_RDONLY | _OPEN)
     try:
         size = posix.fstat(descriptor).st_size
-        return posix.read(descriptor, min(size, _MOST))
+        return posix.read(descriptor, min(size, most))
     finally:
         posix.close(descriptor)

@@ -19,7 +19,14 @@ import gc
 import posix
 import time
 
-from allie.client.state.quick_files import STATE, overwrite, read, read_last, write_last
+from allie.client.state.quick_files import (
+    STATE,
+    checksum,
+    overwrite,
+    read,
+    read_last,
+    write_last,
+)
 from allie.machine.files.stood import all_stand, has_room
 from allie.machine.programs.lifeline import Lifeline
 
@@ -27,6 +34,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from typing import Any, NoReturn
+
+    from allie.client.state.quick_files import Seal
 
     Told = tuple[int, bytes, bytes]
 
@@ -54,6 +63,8 @@ def begin(client: str) -> None:
     """
     if posix.isatty(1) or posix.isatty(2):
         return  # somebody watches, and wants to be told
+    posix.getcwd()  # where it is gone, rsync does not begin
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # else no child could be waited for
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     gc.disable()  # which would look through thousands of lstats, for nothing
@@ -63,7 +74,7 @@ def begin(client: str) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _sign()
-        if not tick("/", _BASE, client, environment):
+        if not tick("/", _BASE, client, environment, checksum):
             return
         if STARTING in environment:
             posix.unlink(environment[STARTING])
@@ -85,21 +96,24 @@ def _sign() -> None:
         pass
 
 
-def tick(root: str, state: str, client: str, environment: "Mapping[str, str]") -> bool:
+def tick(
+    root: str, state: str, client: str, environment: "Mapping[str, str]", seal: "Seal"
+) -> bool:
     """One tick of a system whose lock the caller has; False where a whole one is to follow.
 
     Then `answers` and `spared` have what was found. root: as in the note; state: its state
-    directory; client: what tells this code from any other; environment: the caller's.
+    directory; client: what tells this code from any other; environment: the caller's; seal: of this
+    system's notes (`quick_seal`).
     """
     if root in tried:
         return False
     tried.add(root)
     began, clock = time.time(), time.monotonic()
     try:
-        note, last = read(f"{state}/quick/note")[0], read_last(state)
+        note, last = read(f"{state}/quick/note", seal)[0], read_last(state)
         if not last or not _applies(note, (root, client), last[0] + 1, environment):
             return False
-        parts = [read(f"{state}/quick/{name}") for name in note["parts"]]
+        parts = [read(f"{state}/quick/{name}", seal) for name in note["parts"]]
         if [each[1] for each in parts] != list(note["parts"].values()):
             return False
         if not all(is_at_rest(root, part, note["served"]) for part, _ in parts):

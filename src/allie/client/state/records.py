@@ -142,7 +142,7 @@ def contact(system: System) -> Contact:
     value = read_json(f"{system.state}/contact")
     found = reports.contact_from_json(value) if isinstance(value, dict) else Contact()
     quick = _since_whole_tick(system)
-    return found._replace(good=quick[3], answered=quick[3]) if quick else found
+    return found.after_answer(quick[3]) if quick else found
 
 
 def save_contact(system: System, value: Contact) -> None:
@@ -210,14 +210,15 @@ def last_report(system: System) -> Report | None:
         with suppress(AttributeError, TypeError, ValueError):  # damaged, as by a power failure
             known += [reports.from_json(value)] if isinstance(value, dict) else []
     quick = quick_files.read_last(system.state)
-    if known and quick and quick[0] > known[-1].tick > 0:
+    # By its time, too: a client that knows no quick ticks may have counted from the last whole one
+    if known and quick and quick[1] > known[-1].began and quick[0] > known[-1].tick > 0:
         known[-1] = _renewed(known[-1], *quick)
     return max(known, key=lambda report: report.began, default=None)
 
 
 def _renewed(report: Report, number: int, began: float, seconds: float, answered: float) -> Report:
     """A report after a quick tick, which found that nothing had changed since."""
-    contact = report.contact._replace(good=answered, answered=answered)
+    contact = report.contact.after_answer(answered)
     same = tuple(each._replace(tick=number) for each in report.applied)
     return report._replace(tick=number, began=began, seconds=seconds, contact=contact, applied=same)
 

@@ -21,77 +21,77 @@ from allie.client.apply import unchanged
 from allie.client.mirror import fetch, stores
 from allie.client.situation import grounds
 from allie.client.situation.grounds import Grounds
-from allie.client.state import done_files, quick_files, quick_tick, records
-from allie.client.tick import script_states
+from allie.client.state import done_files, quick_files, quick_seal, quick_tick, records
+from allie.client.tick import part, script_states
 from allie.core import digest, stubs, system
 from allie.core import script_rules as rules
-from allie.core.change.report import Contact, Report
+from allie.core.change.report import Report
 from allie.core.errors import AllieError, spoken
+from allie.core.script_rules import Done
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
 from allie.machine.code import cache
 from allie.machine.files import atomic, stood, tree
 from allie.machine.mounts import user_mounts
 from allie.machine.programs import process
+from allie.machine.roots.paths import real_location
 
 if TYPE_CHECKING:
     from typing import Any
 
     from allie.machine.files.stood import Stood
 
-THOROUGH_EVERY = (
-    24  # ticks, a day of hours: a quick tick asks the store only what a routine one does
-)
-_GRAIN = 0.02  # seconds: a change within the clock's grain of our look would go unseen
+_MOST_PATIENCE = 1 << 30  # seconds that alarm(2) takes
+_GRAIN = 0.02  # seconds: two changes within the clock's grain cannot be told apart by lstat
 _QUICK = (
     "allie.machine.programs.lifeline",
     "allie.machine.files.stood",
     "allie.client.state.quick_files",
     "allie.client.state.quick_tick",
 )
+_SETTLED = ("satisfied", "test")
 _Standing = tuple[list[str], list["Stood"]]
 
 
 def write(
     here: System,
     report: Report,
-    idle: Mapping[str, Callable[[System], bool]],
+    is_idle: Mapping[str, Callable[[System], bool]],
     follows: Callable[[System], list[str]],
 ) -> None:
     """Note what this tick followed from, if its parts had nothing to do; the tick has the lock.
 
-    idle: whether others of the kit's scripts have anything to do; follows: the paths that this
+    is_idle: whether others of the kit's scripts have anything to do; follows: the paths that this
     follows from.
     """
     try:
-        time.sleep(_GRAIN)
-        # First what stands there, then what follows from it: what changes meanwhile is then noticed
-        followed = _with_ways(_grounds(here, report), [*here.names, here.conf, here.etc])
-        resting = {name for name, is_idle in idle.items() if is_idle(here)}
-        scripts = _scripts_of(here, report, {*resting, *stubs.PARTS}, follows(here))
         known = grounds.gather(here)
-        checks = {part: unchanged.is_noted(here, part, known) for part in stubs.PARTS.values()}
-        store = stores.in_own_order(known.settings)[0]
-        contact = report.contact._replace(good=0, answered=0)
-        current = Contact(store, known.generation.number)
-        if not all(checks.values()) or contact != current or known.coming:
+        checks = _parts_of(here, known)
+        contact = report.contact
+        wanted = stores.in_own_order(known.settings)[0]
+        current = (known.generation.number, "", "", "")
+        stands = (contact.generation, contact.trouble, contact.unfollowed, known.coming)
+        if not all(checks.values()) or stands != current or contact.server != wanted:
             return
-        note = _note_of(here, known, report, store)
-        note.update(scripts, grounds=followed, parts=checks)
-        if _newest(note) > time.time_ns() - _GRAIN * 1e9:
+        note = _note_of(here, known, report, wanted, checks)
+        note.update(_scripts_of(here, follows(here)))
+        time.sleep(_GRAIN)
+        # What was changed until now is seen here; what is changed from now on, by the next lstat
+        if checks != _parts_of(here, grounds.gather(here)):
             return
-        last = (report.tick, report.began, report.seconds, report.contact.good)
+        idle = {name for name, tells in is_idle.items() if tells(here)}
+        note["before"] = min(note["before"], _next_due(here, report, {*idle, *stubs.PARTS}))
+        last = (report.tick, report.began, report.seconds, contact.good)
         atomic.write(f"{here.state}/quick/last", quick_files.last_text(last), 0o600, durable=False)
-        path, text = f"{here.state}/quick/note", quick_files.pack(note)
+        path, text = f"{here.state}/quick/note", quick_files.pack(note, quick_seal.of(here))
         atomic.write(path, text, 0o600, durable=False)
     except (AllieError, OSError):
         pass  # then the next tick is a whole one, too
 
 
-def _newest(note: dict[str, Any]) -> int:
-    """When the youngest of what was looked at was changed, in nanoseconds."""
-    seen = [each for name in ("grounds", "scripts", "followed") for each in note[name][1]]
-    return max((each[1] for each in seen if isinstance(each, tuple)), default=0)
+def is_enough(here: System) -> bool:
+    """Do a quick tick, under the lock of a whole one; whether that was all there is to do."""
+    return quick_tick.tick(here.root, here.state, client(), os.environ, quick_seal.of(here))
 
 
 def spared(here: System) -> int:
@@ -103,7 +103,7 @@ def spared(here: System) -> int:
     if not note or note["of"][0] != here.root or not quick_tick.still_on(note):
         return 0
     contact = records.contact(here)
-    records.save_contact(here, contact._replace(good=note["answered"], answered=note["answered"]))
+    records.save_contact(here, contact.after_answer(note["answered"]))
     return contact.generation
 
 
@@ -112,79 +112,89 @@ def client() -> str:
     return f"{allie.__version__} {allie.__file__}"
 
 
-def _note_of(here: System, known: Grounds, report: Report, store: str) -> dict[str, Any]:
-    """Whose note it is, how long it is good, and how the store is asked."""
-    passed, fixed = process.PASSED_ON, process.environment()
-    asked = fetch.questions(here, known.settings, known.generation, store)
+def _parts_of(here: System, known: Grounds) -> dict[str, bytes]:
+    """What tells the note of each part on these grounds from any other."""
+    return {name: unchanged.is_noted(here, name, known) for name in stubs.PARTS.values()}
+
+
+def _note_of(
+    here: System, known: Grounds, report: Report, store: str, checks: dict[str, bytes]
+) -> dict[str, Any]:
+    """What both parts follow from, and how the store is asked."""
     rsync = process.program("rsync")
+    asked = fetch.questions(here, known.settings, known.generation, store)
+    ends = [*here.names, here.conf, here.etc, here.at("etc"), here.at("usr/lib")]
     return {
         "of": (here.root, _code_of(here) or client()),
-        "until": (report.tick // THOROUGH_EVERY + 1) * THOROUGH_EVERY,
+        # A quick tick asks the store what a routine one does
+        "until": (report.tick // part.THOROUGH_EVERY + 1) * part.THOROUGH_EVERY,
         "after": time.time(),
         "host": quick_tick.host(),
         "settings": quick_tick.settings_of(os.environ),
         "room": [(place, records.ROOM, records.FILES) for place in here.names[:2]],
+        "grounds": _with_ways(_grounds(here, known, rsync), ends),
         "served": user_mounts.KINDS,
+        "parts": checks,
         "questions": [quick_files.question([rsync, *argv[1:]], here.state) for argv in asked],
-        "environment": {name: value for name, value in fixed.items() if name not in passed},
-        "passed": passed,
-        "patience": known.settings.stall * stores.PATIENCE,
+        "environment": process.fixed(),
+        "passed": process.PASSED_ON,
+        "patience": min(known.settings.stall * stores.PATIENCE, _MOST_PATIENCE),
     }
 
 
-def _grounds(here: System, report: Report) -> list[str]:
+def _grounds(here: System, known: Grounds, rsync: str) -> list[str]:
     """The paths that both parts follow from, beside those that they have noted themselves."""
     state, done, _, run = here.names
-    fixed = ("etc/hosts", "etc/hostname", "etc/os-release", "usr/lib/os-release")
-    paths = [here.at(path) for path in fixed]
+    etc, lib = (real_location(here.root, each) for each in ("etc", "usr/lib"))
+    paths = [f"{etc}/hosts", f"{etc}/hostname", f"{etc}/os-release", f"{lib}/os-release"]
     paths += ["/run/allie/virt", f"{run}/report", f"{done}/{done_files.HALF}"]
-    rsync, places = process.program("rsync"), process.environment()["PATH"].split(":")
-    places = places[: places.index(os.path.dirname(rsync)) + 1]  # in an earlier one it would win
-    paths += [os.path.realpath(rsync), *(f"{place}/rsync" for place in places)]
-    generation = f"mirror/{report.contact.generation}"
+    places = [f"{place}/rsync" for place in process.fixed()["PATH"].split(":")]
+    paths += [os.path.realpath(rsync), *places]  # in an earlier place another would win
     directories = {
-        f"{state}/{each}": f"{here.state}/{each}" for each in ("undo", "mirror", generation)
+        state: here.state,
+        f"{state}/undo": here.undo,
+        f"{state}/mirror": here.mirror,
+        f"{state}/mirror/{known.generation.number}": known.generation.path,
+        here.etc: here.etc,
     }
-    for name, directory in {state: here.state, **directories, here.etc: here.etc}.items():
+    for name, directory in directories.items():
         paths += [name, *(f"{name}/{each}" for each in tree.names(directory))]
     return [path for path in paths if path != f"{state}/quick"]
 
 
-def _scripts_of(
-    here: System, report: Report, resting: set[str], followed: list[str]
-) -> dict[str, Any]:
-    """What it follows from that no script is due, and until when that holds; 0 where one is.
-
-    resting: the kit's own that had nothing to do.
-    """
-    paths = [here.conf, here.names[1]]
-    paths += [f"{here.conf}/{name}" for name in tree.names(here.conf)]
-    paths += [f"{here.names[1]}/{name}" for name in tree.names(here.done)]
-    links = [path for path in paths if os.path.islink(path)]
+def _scripts_of(here: System, followed: list[str]) -> dict[str, Any]:
+    """What it follows from how the scripts stand."""
+    scripts = [here.conf, here.names[1]]
+    scripts += [f"{here.conf}/{name}" for name in tree.names(here.conf)]
+    scripts += [f"{here.names[1]}/{name}" for name in tree.names(here.done)]
+    links = [path for path in scripts if os.path.islink(path)]
     archive = [here.at(system.ARCHIVE)] if here.is_base else []
-    seen = {
-        "scripts": _standing(paths),
+    return {
+        # In another root an absolute link is not where it leads to for us
+        "before": float("inf") if here.is_base or not links else 0.0,
+        "scripts": _standing(scripts),
         "followed": _standing([*map(spoken, followed), *links, *archive], follow=True),
     }
-    ran = any(each.code is not None and each.name not in resting for each in report.scripts)
-    # In another root an absolute link is not where it leads to for us
-    restless = ran or report.needs_attention or (links and not here.is_base)
-    return {**seen, "before": 0.0 if restless else _rest_until(here, resting)}
 
 
-def _rest_until(here: System, resting: set[str]) -> float:
-    """When the first of the scripts will be due; 0 where one is by now."""
-    deadline = float("inf")
-    for name in script_states.names(here):
-        verdict, script, headers = script_states.standing(here, name, {}, time.time())
-        if name in resting and script and digest.of(script.content) in stubs.DIGESTS:
-            continue
-        if verdict.state not in ("satisfied", "test"):
+def _next_due(here: System, report: Report, idle: set[str]) -> float:
+    """When the first script is due; 0 if one is now, was at work in this tick, or fails."""
+    known = [each.name for each in report.scripts]
+    if report.needs_attention or script_states.names(here) != known:
+        return 0.0
+    first = float("inf")
+    for was in report.scripts:
+        now, script, headers = script_states.standing(here, was.name, {}, time.time())
+        if script:
+            is_kits = digest.of(script.content) in stubs.DIGESTS and was.name in idle
+            settled = is_kits and was.state == "satisfied"
+        else:
+            settled = was.code is None and was.state == now.state in _SETTLED
+        if not settled:
             return 0.0
-        done = done_files.read(here, name)
-        if verdict.state == "satisfied" and headers.every and done:
-            deadline = min(deadline, rules.due_at(headers.every, done))
-    return deadline
+        if headers.every and now.state == "satisfied":
+            first = min(first, rules.due_at(headers.every, Done("", now.since)))
+    return first
 
 
 def _standing(paths: Iterable[str], *, follow: bool = False) -> _Standing:

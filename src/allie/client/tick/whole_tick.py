@@ -16,7 +16,7 @@ import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from allie.client.state import done_files, quick_tick, records, script_files
+from allie.client.state import done_files, records, script_files
 from allie.client.state.script_files import Script
 from allie.client.tick import part, quick_note, reporting, script_process, script_states
 from allie.client.tick.script_process import Ended
@@ -94,7 +94,7 @@ def run(
         began, since = time.time(), time.monotonic()
         here = pins.here
         routine = not (names or echo or first)
-        if routine and quick_tick.tick(here.root, here.state, quick_note.client(), os.environ):
+        if routine and quick_note.is_enough(here):
             return records.last_report(here) or reporting.report_of(here, 0, began)
         spared = quick_note.spared(here) if routine else 0
         try:

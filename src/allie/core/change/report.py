@@ -30,6 +30,10 @@ class Contact(Value):
     answered: float = 0.0  # when `server` last answered; another store may have since
     unfollowed: str = ""  # why the allie.conf that came is not followed
 
+    def after_answer(self, at: float) -> Contact:
+        """The same after the store said that it has nothing new; it may have been asked since."""
+        return self._replace(good=max(self.good, at), answered=max(self.answered, at))
+
     def after_trouble(self, message: str, now: float, refused: bool = False) -> Contact:
         """The same, with the store out of reach (or refused) now."""
         since = self.since if self.trouble else now

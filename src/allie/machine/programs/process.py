@@ -22,7 +22,7 @@ from allie.machine.programs.lifeline import Lifeline
 from allie.machine.programs.process_groups import Bounds, Cut
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-PASSED_ON = ("TERM", "SSH_AUTH_SOCK", "RSYNC_PASSWORD", "TZ")
+PASSED_ON = ("TERM", "SSH_AUTH_SOCK", "RSYNC_PASSWORD", "TZ", "HOME")
 NOT_FOUND = 127  # the exit status of a program that is not there, as a shell has it
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _WORDS = 500  # characters of what a program complains of: an error is a line, not a book
@@ -73,17 +73,18 @@ def shown(words: str) -> str:
     'no such \\\\x1b]0;name\\\\x07'
     """
     words = words.strip()
-    cut = words[:_WORDS] + "…" * (len(words) > _WORDS)
-    return console.printable(cut)
+    return console.printable(words[:_WORDS] + "…" * (len(words) > _WORDS))
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment that programs get: a fixed PATH, C.UTF-8, little of ours."""
-    env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    path = os.environ.get("ALLIE_PATH", PATH)  # the tests' fake programs come first in it
-    env.update(PATH=path, LANG="C.UTF-8", HOME=os.environ.get("HOME", "/root"))
-    env.update(extra or {})
-    return env
+    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {**fixed(), **passed, **(extra or {})}
+
+
+def fixed() -> dict[str, str]:
+    """What is in it whoever calls us; in the tests' PATH their fake programs come first."""
+    return {"PATH": os.environ.get("ALLIE_PATH", PATH), "LANG": "C.UTF-8", "HOME": "/root"}
 
 
 def run(
@@ -147,8 +148,7 @@ def _become(argv: Sequence[str], lifeline: Lifeline) -> int:
 def _by_our_descriptors(argument: str) -> str:
     """An argument that names a path in a directory kept open by us, as another process sees it."""
     for path in SPOKEN:
-        ours = path.replace("self", str(os.getpid()))
-        argument = argument.replace(f"{path}/", f"{ours}/")
+        argument = argument.replace(f"{path}/", path.replace("self", str(os.getpid())) + "/")
     return argument
 
 
