@@ -17,7 +17,7 @@ from bench.world import Results
 NO_OP = {50: 2.5, 500: 3.0, 5000: 8.0}
 NO_OP_CHEAP = {5000: 6.0}  # where it asks its store without --delete
 NO_OP_RING = {5000: 4.8}  # where it asks for a ring's head alone
-OTHERS = {EVERY_TICK: 4.0, SIBLING: 6.0}  # with 500 files: a script's shell; two ticks
+OTHERS = {EVERY_TICK: 7.5, SIBLING: 12.0}  # with 500 files: a script's shell; two ticks
 CHANGED, DRIFTED = 9.0, 8.0  # with 500 files
 JOIN = 12.0  # in times a plain pull's, with 500 files
 SERVER = 1.1  # in times a plain pull's: no more than that, and 10 % for the noise

@@ -682,4 +682,27 @@ def test_it_needs_no_more_than_the_interpreter_has() -> None:
         path = Path(__file__).parents[2] / "src" / f"{name.replace('.', '/')}.py"
         found = re.findall(r"(?m)^(?:import|from) (\S+)", path.read_text())
         modules = {each for each in found if not each.startswith("allie.")}
-        assert modules <= {"_signal", "fcntl", "gc", "marshal", "posix", "time", "binascii"}
+        assert modules <= set("_signal binascii fcntl gc marshal posix select time".split())
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("exit 0", (0, b"", b"")),
+        ("echo new; echo odd >&2; exit 3", (3, b"new\n", b"odd\n")),
+        ("head -c 60000 /dev/zero >&2; echo end", (0, b"end\n", b"\0" * 60000)),
+        ("sleep 60 >/dev/null & exit 5", (5, b"", b"")),  # it keeps its errors' pipe
+        ("head -c 99999 /dev/zero >&2", None),
+        ("head -c 99999 /dev/zero", None),
+        ("sleep 60", None),
+    ],
+)
+def test_what_is_asked_is_bounded(program: str, told: tuple[int, bytes, bytes] | None) -> None:
+    env = {"PATH": "/usr/bin:/bin"}
+    began = time.monotonic()
+    if told is None:
+        with pytest.raises(OSError):
+            quick_tick._ask(["/bin/sh", "-c", program], env, 2)
+    else:
+        assert quick_tick._ask(["/bin/sh", "-c", program], env, 20) == told
+    assert time.monotonic() - began < 20, "and nothing of it is waited for"

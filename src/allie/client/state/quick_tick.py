@@ -17,6 +17,7 @@ import _signal  # type: ignore[import-not-found]
 import fcntl
 import gc
 import posix
+import select
 import time
 
 from allie.client.state.quick_files import (
@@ -244,10 +245,10 @@ def _ask(argv: "list[str]", env: "dict[str, str]", patience: int) -> "Told":
         posix.close(out_end)
         posix.close(err_end)
         out_end = err_end = -1
-        said, complaints = _all(out), _all(err)
+        said = _said(out, err)
         status = posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
         pid = 0
-        return status, said, complaints
+        return status, said[out], said[err] + _rest_of(err)
     finally:
         _signal.alarm(0)
         lifeline.cut()  # which ends it, if it has not ended
@@ -259,13 +260,31 @@ def _ask(argv: "list[str]", env: "dict[str, str]", patience: int) -> "Told":
                 posix.close(each)
 
 
-def _all(descriptor: int) -> bytes:
-    said = b""
-    while piece := posix.read(descriptor, _MUCH):
-        said += piece
-        if len(said) > _MUCH:
-            raise OSError("too much")
-    return said
+def _rest_of(err: int) -> bytes:
+    """What is left in a pipe that ssh, left at work, may keep open for ever."""
+    posix.set_blocking(err, False)
+    try:
+        return posix.read(err, _MUCH)
+    except BlockingIOError:
+        return b""
+
+
+def _said(out: int, err: int) -> "dict[int, bytes]":
+    """What comes until `out` ends."""
+    said = {out: b"", err: b""}
+    waiting = select.poll()
+    for each in said:
+        waiting.register(each, select.POLLIN)
+    while True:
+        for descriptor, _ in waiting.poll():
+            piece = posix.read(descriptor, _MUCH)
+            said[descriptor] += piece
+            if descriptor == out and not piece:
+                return said
+            if not piece:
+                waiting.unregister(descriptor)
+            if len(said[descriptor]) > _MUCH:
+                raise OSError("too much")
 
 
 def _give_up(_number: int, _frame: object) -> "NoReturn":

@@ -252,7 +252,9 @@ def _environment(tick: _Tick, known: Facts | None) -> dict[str, str]:
 def _report(tick: _Tick, verdicts: list[Verdict], named: tuple[str, ...]) -> Report:
     parts = [records.applied(tick.here, part) for part in stubs.PARTS.values()]
     applied = tuple(each for each in parts if each and (named or each.tick == tick.number))
-    if tick.spared and not applied:
-        applied = tuple(Applied(tick.number, each, tick.spared) for each in stubs.PARTS.values())
+    if tick.spared:
+        did = {each.part for each in applied}
+        spared = (each for each in stubs.PARTS.values() if each not in did)
+        applied += tuple(Applied(tick.number, each, tick.spared) for each in spared)
     report = reporting.report_of(tick.here, tick.number, tick.began)
     return report._replace(applied=applied, scripts=tuple(verdicts), named=named)
