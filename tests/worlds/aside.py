@@ -20,7 +20,7 @@ shift 2
 code=0
 "$@" || code=$?
 find /run/allie -mindepth 1 ! -name "$known" ! -path '/run/allie/bound*' \\
-    -printf 'left: %P\\n' 2>/dev/null || true
+    ! -name secret -printf 'left: %P\\n' 2>/dev/null || true
 exit $code
 """
 
@@ -30,7 +30,7 @@ def allie(
 ) -> subprocess.CompletedProcess[str]:
     """Run one command line; its outputs in one, and `left: NAME` for what it leaves in /run/allie.
 
-    Notes of which partitions are bound do not count. before: shell that prepares /etc.
+    Notes of which partitions are bound do not count, nor does the secret of this boot. before: shell that prepares /etc.
     known: a file that may be left. path: where programs are.
     """
     own = [
