@@ -30,8 +30,8 @@ def allie(
 ) -> subprocess.CompletedProcess[str]:
     """Run one command line; its outputs in one, and `left: NAME` for what it leaves in /run/allie.
 
-    Notes of which partitions are bound do not count, nor does the secret of this boot. before: shell that prepares /etc.
-    known: a file that may be left. path: where programs are.
+    Notes of which partitions are bound do not count, nor does the secret of this boot.
+    before: shell that prepares /etc. known: a file that may be left. path: where programs are.
     """
     own = [
         "unshare",
