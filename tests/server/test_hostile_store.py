@@ -94,7 +94,7 @@ def test_what_it_says_is_bounded_and_plain(
     monkeypatch.setattr(pipes, "_MOST_SAID", 1 << 18)
     # What rsync reads and passes on to nobody ends with the time that a fetch, or a question, has.
     monkeypatch.setattr(fetch, "_WHOLE", 2)
-    monkeypatch.setattr(stores, "_PATIENCE", 0.1)
+    monkeypatch.setattr(stores, "PATIENCE", 0.1)
     world = World(tmp_path, {"etc/motd": "one\n"})
     if joined:
         world.good()
