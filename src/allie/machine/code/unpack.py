@@ -151,8 +151,13 @@ def compiled_start(place: str) -> CodeType:
 
 
 def _write(path: str, content: bytes) -> None:
-    """Make a new file, which is on the disk when this returns."""
-    with open(path, "xb") as file:
+    """Make a new file, which is on the disk when this returns.
+
+    Users may run what is in it, and none may write there, whatever the caller's umask is.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o600), "wb") as file:
+        os.fchmod(file.fileno(), 0o644)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
