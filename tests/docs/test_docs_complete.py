@@ -15,7 +15,8 @@ import pytest
 
 from allie.cli import main, manual, parsing
 from allie.client.systems import own_files
-from allie.core import errors, forbidden_paths, script_rules, tags
+from allie.core import errors, forbidden_paths, tags
+from allie.core import script as rules
 from allie.core.conf import settings
 from allie.core.conf.settings import Settings
 from allie.machine.programs import signals
@@ -164,10 +165,10 @@ def test_every_header_is_documented_and_no_other() -> None:
     man = (MAN / "allie-run-conf.8.md").read_text()
     named = set(re.findall(r"`# allie: ([a-z-]+)", page))
     assert named == set(re.findall(r"\*\*# allie: ([a-z-]+)", man))
-    source = Path(script_rules.__file__).read_text()
+    source = Path(rules.__file__).read_text()
     assert named == set(re.findall(r'word == "([a-z-]+)"', source))
     for line in re.findall(r"`(# allie: [^`]+)`", page):
-        assert not script_rules.parse_headers(line.encode()).errors, line
+        assert not rules.parse_headers(line.encode()).errors, line
 
 
 def test_every_state_of_a_script_is_documented() -> None:

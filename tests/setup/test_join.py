@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.core.script_rules import parse_span
+from allie.core.script import parse_span
 from tests.tick.site import Site, TickPC, debian, needs_root, run_in, script
 from tests.worlds.busybox import busybox_root
 from tests.worlds.debian import UnavailableError, debian_root

@@ -16,7 +16,7 @@ from allie.client.tick import kit
 from allie.core.change.report import Report
 from allie.core.conf.settings import Declared
 from allie.core.errors import StateError
-from allie.core.script_rules import Verdict
+from allie.core.script import Verdict
 from allie.machine.files import atomic
 from allie.machine.roots import open_system
 from tests.systems.room import (

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.core.script_rules import POWERS
+from allie.core.script import POWERS
 from tests import leftovers
 from tests.tick.site import Site, TickPC, lone_pc, needs_root, script
 from tests.worlds.toy import Dir, Entry, Link

@@ -19,7 +19,7 @@ from allie.core.change.report import (
     to_json,
 )
 from allie.core.change.resolution import Problem
-from allie.core.script_rules import Verdict
+from allie.core.script import Verdict
 from tests.unit.test_ledger import PATHS
 
 TIE = Problem("etc/motd", "is a tie between: a and b")

@@ -8,7 +8,7 @@ from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.client.state import records
 from allie.core.errors import DONE, UsageError
-from allie.core.script_rules import parse_span
+from allie.core.script import parse_span
 from allie.machine import console
 
 

@@ -10,7 +10,7 @@ from allie.client.state import records
 from allie.client.tick import report_text, script_states
 from allie.core.change.report import Report
 from allie.core.errors import ATTENTION, DONE
-from allie.core.script_rules import Verdict
+from allie.core.script import Verdict
 from allie.machine.files import lock
 
 add_arguments = options.add_view

@@ -5,7 +5,7 @@ overlay could stop every tick. Here all ways are followed at once. A pattern of 
 places; the bits of one number say which of them can be reached after each letter of the name, and
 one shift takes all of them on.
 
-Used by `core.hosts` (tags, classes) and by `core.script_rules` (`on-change`).
+Used by `core.hosts` (tags, classes) and by `core.script` (`on-change`).
 """
 
 from __future__ import annotations

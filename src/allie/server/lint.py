@@ -3,7 +3,7 @@
     names and files of an overlay → findings
 
 What a PC reads is read here by the same parsers (`core.tags`, `core.hosts`,
-`core.script_rules`, and, in `server.lint_settings`, `core.conf.settings` and `core.facts`):
+`core.script`, and, in `server.lint_settings`, `core.conf.settings` and `core.facts`):
 what is fine here is taken there.
 """
 
@@ -15,7 +15,8 @@ import re
 import stat
 from collections.abc import Sequence
 
-from allie.core import forbidden_paths, globs, hosts, leavings, script_rules, stubs, system, tags
+from allie.core import forbidden_paths, globs, hosts, leavings, stubs, system, tags
+from allie.core import script as rules
 from allie.core.change import resolution
 from allie.core.change.resolution import Listed, Overlay
 from allie.core.errors import PathRefused
@@ -126,13 +127,13 @@ def _of_script(
     if directory != system.CONF or name == "run-conf":
         return []
     if listed.is_dir:
-        is_script = script_rules.is_name(name)
+        is_script = rules.is_name(name)
         return [Finding(shown, "is no file: no script of this name runs")] if is_script else []
-    if not script_rules.is_name(name):
+    if not rules.is_name(name):
         words = "is no name for a conf script (two digits first): it never runs"
         return [Finding(shown, words, False)]
     content = within.read(store, shown, overlays.LARGEST) or b""
-    headers = script_rules.parse_headers(content)
+    headers = rules.parse_headers(content)
     findings = [Finding(shown, f"not understood: {error}") for error in headers.errors]
     findings += [Finding(shown, words) for words in _of_first_line(content)]
     for pattern in headers.on_change:
@@ -142,7 +143,7 @@ def _of_script(
         words = words or (f"{odd[0]} stands for itself" if odd else "")
         if words:
             findings.append(Finding(shown, f"on-change {pattern} never comes: {words}", False))
-    for line in script_rules.unread_headers(content, _MEANT_AS_HEADER):
+    for line in rules.unread_headers(content, _MEANT_AS_HEADER):
         findings.append(Finding(shown, f"is no header, and not read: {line}", False))
     if not content.startswith(b"#!") and st.st_mode & 0o111:
         findings.append(Finding(shown, "has no #! line; it is run by /bin/sh", False))

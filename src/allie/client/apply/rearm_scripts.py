@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from allie.client.state import done_files, records, script_files
-from allie.core import script_rules, tags
+from allie.core import script as rules
+from allie.core import tags
 from allie.core.change.intent import Step
 from allie.core.errors import PathRefused, StateError
-from allie.core.script_rules import Headers
+from allie.core.script import Headers
 from allie.core.system import System
 from allie.machine import console
 from allie.machine.files import atomic, tree
@@ -90,12 +91,12 @@ def _is_changed(reach: Reach, step: Step) -> bool:
 def _made_due(here: System, steps: list[Step]) -> Due:
     """The scripts with a done-file that these steps make due."""
     due: Due = {}
-    done = filter(script_rules.is_name, os.listdir(here.done))
+    done = filter(rules.is_name, os.listdir(here.done))
     headers = {name: _headers(here, name) for name in done}
     for step in steps if headers else ():
         path, names = here.at(step.real), _names(step)
         for name, each in headers.items():
-            if path == f"{here.conf}/{name}" or script_rules.wants(each, names):
+            if path == f"{here.conf}/{name}" or rules.wants(each, names):
                 due.setdefault(name, []).append(step)
     return due
 
@@ -112,4 +113,4 @@ def _headers(here: System, name: str) -> Headers:
         found = script_files.read(here, name)
     except StateError:
         found = None  # its own tick says that it cannot be read
-    return script_rules.parse_headers(found.content) if found else Headers()
+    return rules.parse_headers(found.content) if found else Headers()

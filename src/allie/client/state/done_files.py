@@ -11,7 +11,7 @@ from contextlib import suppress
 from allie.client.state.script_files import Script
 from allie.core import digest
 from allie.core.errors import StateError
-from allie.core.script_rules import Done, Headers, Verdict
+from allie.core.script import Done, Headers, Verdict
 from allie.core.system import System
 from allie.machine.files import atomic
 

@@ -24,10 +24,10 @@ from allie.client.situation.grounds import Grounds
 from allie.client.state import done_files, quick_files, quick_seal, quick_tick, records
 from allie.client.tick import part, script_states
 from allie.core import digest, stubs, system
-from allie.core import script_rules as rules
+from allie.core import script as rules
 from allie.core.change.report import Report
 from allie.core.errors import AllieError, spoken
-from allie.core.script_rules import Done
+from allie.core.script import Done
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
 from allie.machine.code import cache

@@ -8,7 +8,7 @@ from allie.core import stubs
 from allie.core.change.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, Plan
 from allie.core.change.report import Applied, Contact, Report
 from allie.core.change.resolution import Problem
-from allie.core.script_rules import Verdict, span_text
+from allie.core.script import Verdict, span_text
 from allie.machine.console import paint, printable
 
 _LOOKS = {"satisfied": "good", "failing": "bad", "waiting": "warn", "due": "warn", "test": "dim"}

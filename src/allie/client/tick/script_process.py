@@ -20,7 +20,7 @@ from contextlib import suppress
 
 from allie.client.state.script_files import Script
 from allie.client.tick.worker import Worker
-from allie.core import script_rules as rules
+from allie.core import script as rules
 from allie.core.errors import StateError
 from allie.core.system import System
 from allie.core.value import Value

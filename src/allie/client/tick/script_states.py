@@ -11,9 +11,9 @@ import time
 from allie.client.state import done_files, records, script_files
 from allie.client.state.script_files import Script
 from allie.core import digest
-from allie.core import script_rules as rules
+from allie.core import script as rules
 from allie.core.errors import StateError
-from allie.core.script_rules import Headers, Verdict
+from allie.core.script import Headers, Verdict
 from allie.core.system import System
 
 

@@ -22,11 +22,11 @@ from allie.client.tick import part, quick_note, reporting, script_process, scrip
 from allie.client.tick.script_process import Ended
 from allie.client.tick.worker import Work, Worker
 from allie.core import digest, stubs
-from allie.core import script_rules as rules
+from allie.core import script as rules
 from allie.core.change.report import Applied, Report
 from allie.core.errors import AllieError, StateError, UsageError, did_you_mean
 from allie.core.facts import Facts
-from allie.core.script_rules import Headers, Verdict
+from allie.core.script import Headers, Verdict
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.files import lock

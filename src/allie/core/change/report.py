@@ -8,7 +8,7 @@ from __future__ import annotations
 from allie.core import stubs
 from allie.core.change.plan import PLACE, REMOVE, RESTORE, Change, Plan
 from allie.core.change.resolution import Problem
-from allie.core.script_rules import Verdict
+from allie.core.script import Verdict
 from allie.core.value import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:

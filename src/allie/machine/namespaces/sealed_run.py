@@ -59,7 +59,7 @@ def execute(
 ) -> int:
     """In a forked child: run argv inside `root` and return its exit status.
 
-    needs: what it may do beyond the ordinary, of core.script_rules.POWERS.
+    needs: what it may do beyond the ordinary, of core.script.POWERS.
     Raises StateError where the kernel does not let us (not root, no namespaces).
     """
     try:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Collection
 from contextlib import suppress
 
-from allie.core.script_rules import POWERS
+from allie.core.script import POWERS
 from allie.machine import libc
 
 # linux/capability.h

@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from allie.core import globs
-from allie.core.script_rules import (
+from allie.core.script import (
     DEFAULT_TIMEOUT,
     FUTURE,
     Done,
