@@ -1,4 +1,4 @@
-"""What tests of systems leave on purpose: the mount that keeps users from privileged programs."""
+"""What tests of systems share: a PC, and the mount that they leave on purpose."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests import leftovers
+from tests.systems.room import Room, settles
+from tests.tick.site import TickPC
 
 
 @pytest.fixture(autouse=True)
@@ -18,3 +20,11 @@ def _no_fences(tmp_path: Path) -> Iterator[None]:
     for point in leftovers.mounts_below(tmp_path):
         if Path(point).name == "systems":
             subprocess.run(["umount", "--lazy", point], check=False)
+
+
+@pytest.fixture
+def pc(room: Room) -> TickPC:
+    """A PC of the module's own room, on which its system el7 has arrived."""
+    made = room.pc("pc07")
+    settles(made, "el7")
+    return made

@@ -50,13 +50,6 @@ def room(tmp_path: Path) -> Iterator[Room]:
         yield made
 
 
-@pytest.fixture
-def pc(room: Room) -> TickPC:
-    made = room.pc("pc07")
-    settles(made, "el7")
-    return made
-
-
 def _differences(one: Path, other: Path) -> str:
     flags = ["-naHAXSOci", "--numeric-ids", "--delete", "--exclude=/local"]
     argv = ["rsync", *flags, f"{one}/", f"{other}/"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.systems.room import Room, arrives, entry, processes_of, section, settles, tree_of, until
+from tests.systems.room import Room, arrives, entry, processes_of, section, tree_of, until
 from tests.tick.site import TickPC, needs_root, script
 from tests.worlds.toy import Tree, make_tree
 
@@ -27,13 +27,6 @@ def room(tmp_path: Path) -> Iterator[Room]:
         placed: Tree = {"etc/motd": "common\n", "etc/new/of": "ours\n"}
         made.overlay({**placed, "root/conf/50true": script("true")})
         yield made
-
-
-@pytest.fixture
-def pc(room: Room) -> TickPC:
-    made = room.pc("pc07")
-    settles(made, "el7")
-    return made
 
 
 def _update(pc: TickPC) -> str:

@@ -45,13 +45,6 @@ def room(tmp_path: Path) -> Iterator[Room]:
         yield made
 
 
-@pytest.fixture
-def pc(room: Room) -> TickPC:
-    made = room.pc("pc07")
-    settles(made, "el7")
-    return made
-
-
 def _release(room: Room, words: str, image: str = "el7") -> None:
     make_tree(room.store / "images" / image, {"etc/release": words, "usr/share/new": words})
 
