@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from allie.cli import startup_mark
 from allie.client.state import quick_files, quick_seal, quick_tick, records
 from allie.client.tick import quick_note
+from allie.core import system
 from allie.core.change import ledger
 from allie.machine.files import stood as stood_now
 from allie.machine.files import tree
@@ -488,7 +490,8 @@ def test_a_mount_that_somebody_answers_for(world: Quick, where: str, quick: bool
 
 
 def test_words_are_those_of_the_long_way() -> None:
-    assert quick_tick.STARTING == "ALLIE_STARTING"
+    assert quick_tick.STARTING == startup_mark._NAME == "ALLIE_STARTING"
+    assert f"/{system.STATE}" == quick_tick._BASE
     for path in ("/", "/etc/passwd", "/proc/self", "/nowhere"):
         st = tree.status(path)
         way = tree.way_of(st) if st else tree.NEITHER

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from allie.machine.files.stood import Stood
 
 _MOST_PATIENCE = 1 << 30  # seconds that alarm(2) takes
-_GRAIN = 0.02  # seconds: two changes within the clock's grain cannot be told apart by lstat
 _QUICK = (
     "allie.machine.programs.lifeline",
     "allie.machine.files.stood",
@@ -66,18 +65,20 @@ def write(
     """
     try:
         known = grounds.gather(here)
-        checks = _parts_of(here, known)
         contact = report.contact
         wanted = stores.in_own_order(known.settings)[0]
         current = (known.generation.number, "", "", "")
         stands = (contact.generation, contact.trouble, contact.unfollowed, known.coming)
-        if not all(checks.values()) or stands != current or contact.server != wanted:
+        if stands != current or contact.server != wanted:
             return
-        note = _note_of(here, known, report, wanted, checks)
+        note = _note_of(here, known, report, wanted)
         note.update(_scripts_of(here, follows(here)))
-        time.sleep(_GRAIN)
+        time.sleep(unchanged.FRESH / 1e9)
         # What was changed until now is seen here; what is changed from now on, by the next lstat
-        if checks != _parts_of(here, grounds.gather(here)):
+        note["parts"] = {
+            name: unchanged.is_noted(here, name, known) for name in stubs.PARTS.values()
+        }
+        if grounds.gather(here) != known or not all(note["parts"].values()):
             return
         idle = {name for name, tells in is_idle.items() if tells(here)}
         note["before"] = min(note["before"], _next_due(here, report, {*idle, *stubs.PARTS}))
@@ -112,14 +113,7 @@ def client() -> str:
     return f"{allie.__version__} {allie.__file__}"
 
 
-def _parts_of(here: System, known: Grounds) -> dict[str, bytes]:
-    """What tells the note of each part on these grounds from any other."""
-    return {name: unchanged.is_noted(here, name, known) for name in stubs.PARTS.values()}
-
-
-def _note_of(
-    here: System, known: Grounds, report: Report, store: str, checks: dict[str, bytes]
-) -> dict[str, Any]:
+def _note_of(here: System, known: Grounds, report: Report, store: str) -> dict[str, Any]:
     """What both parts follow from, and how the store is asked."""
     rsync = process.program("rsync")
     asked = fetch.questions(here, known.settings, known.generation, store)
@@ -134,7 +128,6 @@ def _note_of(
         "room": [(place, records.ROOM, records.FILES) for place in here.names[:2]],
         "grounds": _with_ways(_grounds(here, known, rsync), ends),
         "served": user_mounts.KINDS,
-        "parts": checks,
         "questions": [quick_files.question([rsync, *argv[1:]], here.state) for argv in asked],
         "environment": process.fixed(),
         "passed": process.PASSED_ON,
