@@ -35,7 +35,7 @@ WINGS = {
     "core": "conf change boot image".split(),
     "machine": "programs mounts files roots namespaces transfer disk code".split(),
     "client": ("state mirror situation originals apply tick boot systems use setup".split()),
-    "server": "images media".split(),
+    "server": "doors images media".split(),
     "cli": [],
 }
 # Pure ones: no I/O, no clock, no environment
@@ -43,7 +43,7 @@ CORE_MAY_IMPORT = set(
     "__future__ collections configparser enum fnmatch functools hashlib itertools json operator "
     "posixpath re stat typing _sha2 _sha256".split()
 )
-MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 27_700
+MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 31_000
 WING_ROOMS = OWN_ROOMS = 12
 # Who may import inside a function, and why
 LATE_IMPORTERS = {

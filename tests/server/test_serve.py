@@ -22,8 +22,9 @@ from allie.core.errors import AllieError, SettingsError, StateError
 from allie.machine.programs import process, process_groups
 from allie.machine.transfer import rsync_daemon
 from allie.machine.transfer.rsync_daemon import Callers
-from allie.server import serve
+from allie.server import serve, store_conf
 from allie.server import store as stores
+from allie.server.store_conf import StoreConf
 from tests.worlds import machine
 from tests.worlds.store import Served, ServedByAllie
 from tests.worlds.toy import File, Link, Tree, make_tree
@@ -197,7 +198,7 @@ def attended(
 
     class Here(Served):
         def _spawn(self, port: int) -> subprocess.Popen[bytes]:
-            said = serve.Rules("127.0.0.1", **rules)
+            said = StoreConf("127.0.0.1")._replace(**rules)
             conf = store / "rsyncd.conf"
             lock = f"{store}/lock"
             conf.write_text(serve.configuration(str(store), "127.0.0.1", port, said, lock))
@@ -421,7 +422,7 @@ def test_what_cannot_be_is_said(store: Path, text: str, told: str) -> None:
 def test_a_site_chooses_how_many_and_how_long(store: Path) -> None:
     text = "[serve]\nhosts allow = 10.0.0.0/8\nmax connections = 7\ntimeout = 30\n"
     (store / "store.conf").write_text(text)
-    assert serve._rules(str(store)) == serve.Rules("10.0.0.0/8", 7, 30)
+    assert store_conf.read(str(store)) == StoreConf("10.0.0.0/8", 7, 30)
 
 
 def test_where_no_namespace_can_be_made_it_serves_and_says_so(store: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import os
 from allie.cli.options import ArgumentParser, Namespace
 from allie.core.errors import DONE
 from allie.machine import console
-from allie.server import serve, store
+from allie.server import places, serve, store
 
 DEFAULT = "/srv/allie"
 
@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("action", choices=("init", "serve"))
     add_store(parser)
     parser.add_argument("--address", default="", help="serve: listen here (everywhere)")
-    parser.add_argument("--port", type=int, default=serve.PORT, help="serve: and here (873)")
+    parser.add_argument("--port", type=int, default=places.RSYNC_PORT, help="serve: and here (873)")
 
 
 def add_store(parser: ArgumentParser) -> None:
@@ -49,4 +49,4 @@ On each PC:    rsync {url}/overlays/kit/usr/local/bin/allie /usr/local/bin/
 def _options(args: Namespace) -> str:
     """What `serve` needs to serve this store at this port."""
     store = "" if args.store == DEFAULT else f" --store {args.store}"
-    return store + ("" if args.port == serve.PORT else f" --port {args.port}")
+    return store + ("" if args.port == places.RSYNC_PORT else f" --port {args.port}")

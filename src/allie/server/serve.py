@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import configparser
 import os
-import re
 from collections.abc import Callable
 
-from allie.core.errors import DONE, SettingsError, StateError, UsageError
-from allie.core.value import Value
+from allie.core.errors import DONE, StateError, UsageError
 from allie.machine.files import atomic
 from allie.machine.namespaces.confined_daemon import SCRATCH, View
 from allie.machine.programs import process, process_groups
@@ -21,23 +18,17 @@ from allie.machine.programs.capabilities import (
 )
 from allie.machine.transfer import rsync, rsync_daemon
 from allie.server import store as stores
+from allie.server import store_conf
+from allie.server.places import RSYNC_PORT
+from allie.server.store_conf import StoreConf
 
-PORT = 873
 CONF = "rsyncd.conf"  # in the store: generated, for whoever wants to see what is served
 _LOCK = "rsyncd.lock"  # by which rsync counts connections
 _CAPABILITIES = (DAC_READ_SEARCH, SYS_CHROOT, SETUID, SETGID)
 _RESERVED = 1024  # ports below it take a capability
 
 
-class Rules(Value):
-    """Who may read, and how much of the server he may hold: [serve] in store.conf."""
-
-    allowed: str
-    connections: int = 200
-    timeout: int = 120  # seconds in which nothing goes either way; PCs ask for 60
-
-
-def configuration(store: str, address: str, port: int, rules: Rules, lock: str) -> str:
+def configuration(store: str, address: str, port: int, rules: StoreConf, lock: str) -> str:
     """The rsyncd.conf(5) of a store. uid 0: every image has files of mode 0600.
 
     use chroot: a symlink in an image leads nowhere out of it. Without, a server with Debian 11's
@@ -84,7 +75,7 @@ def serve(store: str, address: str, port: int, began: Callable[[], None]) -> int
     program = process.program("rsync")
     if not program:
         raise rsync.no_rsync()
-    rules = _rules(store)
+    rules = store_conf.read(store)
     path = f"{store}/{CONF}"
     atomic.write(path, configuration(store, address, port, rules, f"{store}/{_LOCK}"))
     view = None
@@ -105,34 +96,7 @@ def serve(store: str, address: str, port: int, began: Callable[[], None]) -> int
     raise StateError(f"the rsync daemon ended by itself, with status {code}", "see syslog")
 
 
-def _rules(store: str) -> Rules:
-    """What store.conf says."""
-    ini = configparser.ConfigParser(interpolation=None)
-    path = f"{store}/store.conf"
-    try:
-        ini.read_string(atomic.read(path) or "")
-    except configparser.Error as error:
-        raise SettingsError(f"{path}: {' '.join(str(error).split())}") from error
-    allowed = ini.get("serve", "hosts allow", fallback="").replace("\n", " ").strip()
-    if not allowed:
-        raise SettingsError(
-            f"{path} does not say who may read", "hosts allow = … in section [serve]"
-        )
-    return Rules(
-        allowed,
-        _number(ini, "max connections", Rules(allowed).connections),
-        _number(ini, "timeout", Rules(allowed).timeout),
-    )
-
-
-def _number(ini: configparser.ConfigParser, key: str, default: int) -> int:
-    value = ini.get("serve", key, fallback=str(default)).strip()
-    if not re.fullmatch("[1-9][0-9]{0,5}", value):
-        raise SettingsError(f"store.conf: {key} = {value!r} is no number from 1 to 999999")
-    return int(value)
-
-
 def address_of(port: int) -> str:
     """The address by which PCs know this server."""
-    suffix = "" if port == PORT else f":{port}"
+    suffix = "" if port == RSYNC_PORT else f":{port}"
     return f"rsync://{os.uname().nodename}{suffix}"
