@@ -189,7 +189,7 @@ def is_open(call: socket.socket) -> bool:
 
 @contextmanager
 def attended(
-    store: Path, monkeypatch: pytest.MonkeyPatch, most: int = 100, **rules: int
+    store: Path, monkeypatch: pytest.MonkeyPatch, most: int = 100, connections: int = 200
 ) -> Iterator[tuple[Served, Callers]]:
     """A daemon of this process's own, and who sees to its callers, with little patience."""
     monkeypatch.setattr(process_groups, "LOOK", 0.01)
@@ -198,7 +198,7 @@ def attended(
 
     class Here(Served):
         def _spawn(self, port: int) -> subprocess.Popen[bytes]:
-            said = StoreConf("127.0.0.1")._replace(**rules)
+            said = StoreConf("127.0.0.1", connections)
             conf = store / "rsyncd.conf"
             lock = f"{store}/lock"
             conf.write_text(serve.configuration(str(store), "127.0.0.1", port, said, lock))
