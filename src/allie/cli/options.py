@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 
 from allie.core.errors import UsageError
+from allie.core.lean import json
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console

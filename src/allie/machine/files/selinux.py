@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 
+from allie.core.lean import suppress
 from allie.core.system import System
 from allie.machine.programs import process
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 
+from allie.core.lean import suppress
 from allie.machine import libc
 from allie.machine.programs import process, signals
 

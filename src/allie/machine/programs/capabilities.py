@@ -8,8 +8,8 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Collection
-from contextlib import suppress
 
+from allie.core.lean import suppress
 from allie.core.script import POWERS
 from allie.machine import libc
 

@@ -15,9 +15,9 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from allie.core.errors import PathRefused
+from allie.core.lean import contextmanager
 from allie.machine.files import atomic, tree
 from allie.machine.roots import clone, paths
 
