@@ -40,7 +40,7 @@ WINGS = {
 }
 # Pure ones: no I/O, no clock, no environment
 CORE_MAY_IMPORT = set(
-    "__future__ collections configparser contextlib enum fnmatch functools hashlib"
+    "__future__ _collections_abc collections configparser contextlib enum fnmatch functools hashlib"
     " itertools json _json operator _operator posixpath re signal _signal stat typing _sha2"
     " _sha256".split()
 )
@@ -78,8 +78,8 @@ IN_ENTER = set("_ctypes grp pwd __future__".split())
 # Not needed for a tick, and each costs start-up time that every PC pays every hour
 NOT_IN_A_TICK = set(
     "_ctypes ctypes shlex subprocess dataclasses pathlib inspect logging asyncio socket ssl"
-    " tempfile shutil configparser contextlib enum functools importlib json"
-    " re signal types typing warnings".split()
+    " tempfile shutil collections configparser contextlib enum functools importlib itertools json"
+    " operator re signal types typing warnings".split()
 )
 
 

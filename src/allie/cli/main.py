@@ -10,7 +10,7 @@ import errno
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from _collections_abc import Sequence
 
 from allie import __version__
 from allie.cli import startup_mark

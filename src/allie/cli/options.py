@@ -14,8 +14,8 @@ from allie.machine.files import atomic, lock
 from allie.machine.roots import open_system
 
 if TYPE_CHECKING:
+    from _collections_abc import Iterable
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterable
     from typing import Any
 else:
     ArgumentParser = Namespace = object  # for annotations; what a stub calls never loads argparse

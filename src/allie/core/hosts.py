@@ -10,7 +10,7 @@ What a match costs depends on the lengths of pattern and name, and not on how ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from _collections_abc import Iterable
 
 from allie.core import globs
 from allie.core.lean import kept, re

@@ -15,7 +15,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable
+from _collections_abc import Callable
 
 from allie.core.errors import FAILED
 from allie.core.lean import re

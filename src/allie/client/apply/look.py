@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from _collections_abc import Iterator
 
 from allie.client.apply import real_paths
 from allie.client.apply.describe import Describer

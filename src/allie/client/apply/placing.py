@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from _collections_abc import Iterator
 
 from allie.client.originals.undo_copies import Backup
 from allie.core.change.intent import Step

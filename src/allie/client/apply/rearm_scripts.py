@@ -12,7 +12,7 @@ docs/internals/rules.md, "A done-file names what it satisfied".
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from _collections_abc import Iterable
 
 from allie.client.state import done_files, records, script_files
 from allie.core import script as rules

@@ -10,7 +10,7 @@ docs/internals/rules.md, "A mirror may be a mixture" and "Two parts, two transac
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from _collections_abc import Iterator, Mapping
 
 from allie.client.state import records
 from allie.core import tags

@@ -9,7 +9,7 @@ ucf looks after in a list of its own. Which of two packages with one path is ask
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from _collections_abc import Iterator, Mapping, Sequence
 
 from allie.core.errors import StateError
 from allie.core.lean import re

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from _collections_abc import Iterable
 
 from allie.core.change.intent import Step
 from allie.core.errors import PathRefused, StateError, words_of

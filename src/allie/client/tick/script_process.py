@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Mapping
+from _collections_abc import Mapping
 
 from allie.client.state.script_files import Script
 from allie.client.tick.worker import Worker

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from _collections_abc import Callable, Iterator
 
 from allie.core.errors import Busy, StateError
 from allie.core.lean import contextmanager, dumps, loads

@@ -8,7 +8,7 @@ that a user may have changed.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from _collections_abc import Mapping
 
 from allie.core.lean import suppress
 from allie.core.system import System

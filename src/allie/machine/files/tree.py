@@ -9,7 +9,7 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterator
+from _collections_abc import Iterator
 
 from allie.core import digest
 from allie.core.change.ledger import DIRECTORY, Seen, Source

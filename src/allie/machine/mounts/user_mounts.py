@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection
+from _collections_abc import Collection
 
 from allie.core.lean import signal, suppress
 from allie.core.value import Value

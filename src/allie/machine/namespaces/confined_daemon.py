@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from _collections_abc import Callable
 
 from allie.core.errors import StateError
 from allie.core.lean import all_now

@@ -16,7 +16,7 @@ import select
 import signal
 import stat
 import time
-from collections.abc import Collection, Mapping
+from _collections_abc import Collection, Mapping
 from contextlib import suppress
 
 from allie.core.errors import PathRefused, StateError

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Collection
+from _collections_abc import Collection
 
 from allie.core.lean import suppress
 from allie.core.script import POWERS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable
+from _collections_abc import Callable
 
 from allie.core.lean import signal
 from allie.machine.programs import process_groups

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection
+from _collections_abc import Collection
 
 from allie.core.change.ledger import NOTHING
 from allie.core.errors import PathRefused

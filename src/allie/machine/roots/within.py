@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from _collections_abc import Iterator
 
 from allie.core.errors import PathRefused
 from allie.core.lean import contextmanager

@@ -8,7 +8,7 @@ docs/internals/rules.md, "rsync reads names as comments" and "One call for one s
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from _collections_abc import Sequence
 
 from allie.core.change import leavings
 from allie.core.errors import PROTECTED, NoRoom, StateError, StoreError, Unreachable
