@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core import leavings
+from allie.core.change import leavings
 from allie.core.errors import AllieError, NoRoom, StateError, StoreError, Unreachable
 from allie.machine.programs import process
 from allie.machine.programs.process import Finished

@@ -19,7 +19,7 @@ from __future__ import annotations
 import marshal
 import os
 import zipimport
-from collections.abc import Iterator
+from _collections_abc import Iterator
 from types import CodeType
 
 from allie.core import digest

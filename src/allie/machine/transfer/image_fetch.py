@@ -8,7 +8,7 @@ is read out of what rsync prints: that is for people, and progress and names sha
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
+from _collections_abc import Callable, Sequence
 
 from allie.core.errors import PROTECTED, NotWritten
 from allie.core.value import Value
