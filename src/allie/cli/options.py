@@ -22,6 +22,8 @@ else:
 
 __all__ = ["ArgumentParser", "Namespace"]
 
+STORE = "/srv/allie"  # where a server's store is, if nobody says otherwise
+
 
 def add_root(parser: ArgumentParser, *, system: bool = True) -> None:
     """--root and --system: work on another system's root."""
@@ -36,6 +38,12 @@ def add_root(parser: ArgumentParser, *, system: bool = True) -> None:
             metavar="NAME",
             help="work on this PC's system NAME",
         )
+
+
+def add_store(parser: ArgumentParser) -> None:
+    """--store: which store of this server's."""
+    default = os.environ.get("ALLIE_STORE") or STORE
+    parser.add_argument("--store", default=default, metavar="DIR", help=f"the store ({default})")
 
 
 def add_json(parser: ArgumentParser) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
-from allie.cli.store import add_store
 from allie.cli.why import explain
 from allie.core.errors import ATTENTION, DONE, UsageError, did_you_mean
 from allie.core.facts import Facts
@@ -25,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """list, lint, why, and the facts that why pretends."""
     parser.add_argument("action", choices=("list", "lint", "why"))
     parser.add_argument("name", nargs="*", help="overlays; for why: a path")
-    add_store(parser)
+    options.add_store(parser)
     options.add_json(parser)
     parser.add_argument("--overlays", default="", help="why: the overlays a PC follows, in order")
     parser.add_argument(

@@ -36,6 +36,7 @@ def main():
     return begin(loaded)
 """
 _PACKAGE = os.path.dirname(os.path.abspath(allie.__file__))
+_SERVERS = ("server/", "cli/store")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -44,7 +45,8 @@ def archive() -> bytes:
     members = {"__main__.py": _MAIN, "start.py": _read("machine/code/cache.py") + _START}
     for name in _files():
         body = _read(name)
-        if name.startswith("server/") or (name.startswith("cli/") and b"allie.server" in body):
+        is_command = name.startswith("cli/")
+        if name.startswith(_SERVERS) or (is_command and b"allie.server" in body):
             continue
         members[f"allie/{name}"] = body
     packed = io.BytesIO()
