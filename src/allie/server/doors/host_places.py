@@ -96,8 +96,9 @@ def empty(places: Places, host: str) -> str:
     In one rename, so that a tick finds all or nothing. The file that is left says that it is meant.
     """
     path = places.private(host)
-    kept = f"{places.store}/private/{_ASIDE}/{host}"
-    os.makedirs(kept, _MODE, exist_ok=True)
+    kept = _aside(places, host)
+    for each in (os.path.dirname(kept), kept):
+        os.makedirs(each, _MODE, exist_ok=True)
     new = f"{kept}/{max([0, *map(int, filter(str.isdigit, os.listdir(kept)))]) + 1}"
     os.mkdir(new, _MODE)
     atomic.write(f"{new}/{CONSENT}", "")
@@ -107,12 +108,15 @@ def empty(places: Places, host: str) -> str:
 
 def purge(places: Places, host: str) -> list[str]:
     """Remove all that the store has of a host; what was removed."""
-    aside = f"{places.store}/private/{_ASIDE}/{host}"
-    there = [
-        path for path in (places.private(host), aside, places.inbox(host)) if os.path.lexists(path)
-    ]
+    places_of_it = (places.private(host), _aside(places, host), places.inbox(host))
+    there = [path for path in places_of_it if os.path.lexists(path)]
     for path in there:
         stay = removing.remove(path, take=True)
         if stay:
             removing.set_aside(path, stay)
     return there
+
+
+def _aside(places: Places, host: str) -> str:
+    """Where what was withdrawn from a host is kept."""
+    return f"{places.store}/private/{_ASIDE}/{host}"
