@@ -61,7 +61,7 @@ def is_host(name: str) -> bool:
 
 def check_host(name: str) -> str:
     """The name in small letters. Raises UsageError if it is no host's."""
-    host = name.lower()
+    host = name.lower() if name.isascii() else name
     if re.fullmatch(_ADDRESS, host, re.A):
         raise UsageError(f"{host}: a host is enrolled by its name", f"--scan pc07={host}")
     if not is_host(host):
@@ -120,32 +120,44 @@ def enrol(places: Places, keys: Mapping[str, PublicKey], *, replace: bool = Fals
     gone: list[Enrolled] = []
     refused: list[Refused] = []
     with _held(places):
-        present = set(read(places))
-        owners = {each.key: each.host for each in present}
-        for host, key in keys.items():
-            own = [each for each in present if each.host == check_host(host) and each.key != key]
-            flaw = _flaw(Enrolled(host, key), owners.get(key, host), () if replace else own)
+        present = read(places)
+        hosts = {each.key: each.host for each in present}
+        own = _by_host(present)
+        for name, key in keys.items():
+            host = check_host(name)
+            others = [each for each in own.get(host, ()) if each != key]
+            flaw = _flaw(host, key, hosts.get(key, host), () if replace else others)
             if flaw:
-                refused.append(flaw)
+                refused.append(Refused(host, *flaw))
                 continue
-            gone += own if replace else []
-            owners[key] = host
             host_places.make(places, host)
-            present.add(Enrolled(host, key))
-        _write(places, present.difference(gone))
+            hosts[key] = host
+            for each in others if replace else ():
+                gone.append(Enrolled(host, each))
+                del hosts[each]
+        _write(places, (Enrolled(host, key) for key, host in hosts.items()))
     return Outcome(gone, refused)
 
 
-def _flaw(new: Enrolled, owner: str, own: Sequence[Enrolled]) -> Refused | None:
-    """Why a key cannot be enrolled. owner: whose it is; own: the host's others, which stay."""
-    if owner != new.host:
-        hint = f"two PCs from one disk? On {new.host}: rm /etc/ssh/ssh_host_*_key*; ssh-keygen -A;"
+def _by_host(those: Iterable[Enrolled]) -> dict[str, list[PublicKey]]:
+    found: dict[str, list[PublicKey]] = {}
+    for each in those:
+        found.setdefault(each.host, []).append(each.key)
+    return found
+
+
+def _flaw(
+    host: str, key: PublicKey, owner: str, others: Sequence[PublicKey]
+) -> tuple[str, str] | None:
+    """Why a key cannot be enrolled, and what to do. owner: whose it is; others: the host's own."""
+    if owner != host:
+        hint = f"two PCs from one disk? On {host}: rm /etc/ssh/ssh_host_*_key*; ssh-keygen -A;"
         hint += f" restart sshd. If {owner} has a new name: allie store retire {owner}"
-        return Refused(new.host, f"{new.host}: this is the key of {owner}", hint)
-    for each in own:
-        if each.key.short_kind == new.key.short_kind:
-            words = f"{new.host} has another {each.key.short_kind} key: {each.key.fingerprint}"
-            return Refused(new.host, words, "if it was installed anew: --replace")
+        return f"{host}: this is the key of {owner}", hint
+    for each in others:
+        if each.short_kind == key.short_kind:
+            words = f"{host} has another {each.short_kind} key: {each.fingerprint}"
+            return words, "if it was installed anew: --replace"
     return None
 
 
@@ -169,7 +181,7 @@ def _write(places: Places, all_of_them: Iterable[Enrolled]) -> None:
     if not re.fullmatch(_PATH, places.own, re.A):
         words = f"{places.etc}: a shell and sshd read this path: letters, digits and . _ + - alone"
         raise StateError(words, "etc = DIR in store.conf, section [serve], names another place")
-    order = sorted(set(all_of_them), key=lambda each: (each.host, str(each.key)))
+    order = sorted(all_of_them, key=lambda each: (each.host, str(each.key)))
     text = "".join(f"{line_of(places, each)}\n" for each in order)
     if atomic.read(places.enrolled) != text:
         atomic.write(places.enrolled, text)
