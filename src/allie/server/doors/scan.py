@@ -115,13 +115,14 @@ def _chosen(named: Mapping[str, str], lines: Sequence[_Line], otherwise: str) ->
         texts = plain.get(name.lower(), [])
         texts += [line.key for line in hashed if _is_hash_of(line.names, name.lower())]
         good, flaws = _parsed(texts)
-        kinds = [key.kind for key in good]
-        if not good:
-            said.append(f"{host}: {flaws[0] if flaws else otherwise}")
-        elif kinds.count(min(kinds, key=_ORDER.index)) > 1:
-            said.append(f"{host}: it has two {kinds[0]} keys: which of them is right?")
+        best = min((_ORDER.index(key.kind) for key in good), default=-1)
+        fits = [key for key in good if _ORDER.index(key.kind) == best]
+        if len(fits) == 1:
+            keys[host] = fits[0]
+        elif fits:
+            said.append(f"{host}: has two {fits[0].short_kind} keys: which of them is right?")
         else:
-            keys[host] = min(good, key=lambda key: _ORDER.index(key.kind))
+            said.append(f"{host}: {flaws[0] if flaws else otherwise}")
     return Found(keys, said)
 
 
