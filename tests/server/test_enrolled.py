@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from allie.core import hosts
 from allie.core.errors import Busy, StateError, UsageError
 from allie.machine.files import lock
 from allie.server.doors import enrolled, host_places, public_key
@@ -133,19 +134,19 @@ def test_a_hosts_name_is_taken_in_small_letters(name: str) -> None:
 
 @pytest.mark.parametrize("name", NO_NAMES)
 def test_what_is_no_hosts_name_is_refused(name: str) -> None:
-    assert not enrolled.is_host(name)
+    assert not hosts.is_name(name)
     with pytest.raises(UsageError):
         enrolled.check_host(name)
 
 
-hosts = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?", fullmatch=True)
+names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?", fullmatch=True)
 keys = st.binary(min_size=32, max_size=32).map(
     lambda raw: public_key.parse(f"ssh-ed25519 {blob(b'ssh-ed25519', raw)}")
 )
 nasty = st.text(st.sampled_from("ab7.-_ \n\r\t\"'\\/,=#%$;\0é\u2028\u212a"), max_size=12)
 
 
-@given(st.dictionaries(keys, hosts, max_size=6))
+@given(st.dictionaries(keys, names, max_size=6))
 def test_what_is_written_is_what_is_read(wanted: dict[PublicKey, str]) -> None:
     there = [Enrolled(host, key) for key, host in wanted.items()]
     text = "".join(f"{enrolled.line_of(PLACES, each)}\n" for each in there)

@@ -19,6 +19,7 @@ from allie.core.value import Value
 
 _RANGE = r"\[(?![0-9]*\])([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\]"
 _SET = r"\[([^]]+)\]"
+_ADDRESS = r"[0-9]+(\.[0-9]+){3}"
 _LONGEST = 255  # of a host's name: DNS has 253, the kernel 64
 
 
@@ -36,6 +37,20 @@ class _HostPattern(Value):
 def is_exact(pattern: str) -> bool:
     """True if the pattern names one host and no more."""
     return not any(sign in pattern for sign in "*?[")
+
+
+def is_name(name: str) -> bool:
+    """Whether a host can have this name in a store: nothing that a path or a shell reads otherwise.
+
+    In small letters; no address, which tells no host for long.
+    """
+    fits = re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name) and len(name) <= _LONGEST
+    return bool(fits and ".." not in name and not re.fullmatch(_ADDRESS, name))
+
+
+def is_address(name: str) -> bool:
+    """Whether it is an address of IPv4."""
+    return bool(re.fullmatch(_ADDRESS, name))
 
 
 def named(pattern: str, most: int) -> list[str]:

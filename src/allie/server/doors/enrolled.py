@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from allie.core import hosts
 from allie.core.errors import Busy, StateError, UsageError
 from allie.core.value import Value
 from allie.machine.files import atomic, lock, tree
@@ -22,12 +23,9 @@ from allie.server.doors import host_places, public_key
 from allie.server.doors.public_key import PublicKey
 from allie.server.places import Places
 
-_HOST = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
-_LONGEST = 255  # as core.hosts has it
 _PATH = r"(/[A-Za-z0-9._+-]+)+"  # of the configuration: it goes through a shell
-_ADDRESS = r"[0-9]+(\.[0-9]+){3}"
 _LINE = 'restrict,command="exec env ALLIE_HOST=%s rsync --server --daemon --config=%s ." %s %s'
-_FORM = re.escape(_LINE) % (f"(?P<host>{_HOST})", _PATH, r"(?P<key>\S+ \S+)", "(?P=host)")
+_FORM = re.escape(_LINE) % (r"(?P<host>[a-z0-9.-]+)", _PATH, r"(?P<key>\S+ \S+)", "(?P=host)")
 _PATIENCE = 10  # seconds for another one who enrols
 
 
@@ -53,18 +51,12 @@ class Outcome(Value):
     refused: Sequence[Refused]
 
 
-def is_host(name: str) -> bool:
-    """Whether this is a host's name as it is enrolled: nothing that a path or a shell knows."""
-    fits = re.fullmatch(_HOST, name, re.A) and len(name) <= _LONGEST and ".." not in name
-    return bool(fits and not re.fullmatch(_ADDRESS, name, re.A))
-
-
 def check_host(name: str) -> str:
     """The name in small letters. Raises UsageError if it is no host's."""
     host = name.lower() if name.isascii() else name
-    if re.fullmatch(_ADDRESS, host, re.A):
+    if hosts.is_address(host):
         raise UsageError(f"{host}: a host is enrolled by its name", f"--scan pc07={host}")
-    if not is_host(host):
+    if not hosts.is_name(host):
         raise UsageError(
             f"{name[:80]!r} is no host's name", "letters and digits, - and . in between"
         )
@@ -87,7 +79,7 @@ def parse(text: str, path: str) -> list[Enrolled]:
     for number, line in enumerate([*lines, unended] if unended else lines, 1):
         match = re.fullmatch(_FORM, line, re.A)
         key = _key_in(match["key"]) if match and line is not unended else None
-        if not match or not key or not is_host(match["host"]) or key in found:
+        if not match or not key or not hosts.is_name(match["host"]) or key in found:
             words = f"{path}: line {number} is not as `allie store enrol` writes it: {line[:60]}"
             raise StateError(words, "nothing else writes there: take the line out")
         found[key] = Enrolled(match["host"], key)
@@ -121,21 +113,21 @@ def enrol(places: Places, keys: Mapping[str, PublicKey], *, replace: bool = Fals
     refused: list[Refused] = []
     with _held(places):
         present = read(places)
-        hosts = {each.key: each.host for each in present}
+        owners = {each.key: each.host for each in present}
         own = _by_host(present)
         for name, key in keys.items():
             host = check_host(name)
             others = [each for each in own.get(host, ()) if each != key]
-            flaw = _flaw(host, key, hosts.get(key, host), () if replace else others)
+            flaw = _flaw(host, key, owners.get(key, host), () if replace else others)
             if flaw:
                 refused.append(Refused(host, *flaw))
                 continue
             host_places.make(places, host)
-            hosts[key] = host
+            owners[key] = host
             for each in others if replace else ():
                 gone.append(Enrolled(host, each))
-                del hosts[each]
-        _write(places, (Enrolled(host, key) for key, host in hosts.items()))
+                del owners[each]
+        _write(places, (Enrolled(host, key) for key, host in owners.items()))
     return Outcome(gone, refused)
 
 

@@ -83,7 +83,7 @@ def in_known_hosts(path: str, named: Mapping[str, str], port: int = SSH_PORT) ->
     said = [f"{path}: passed over: {line[:60]}" for line in text.splitlines() if line[:1] == "@"]
     if not named:
         first = (line.names.partition(",")[0] for line in lines)
-        named = {name.lower(): name for name in first if enrolled.is_host(name.lower())}
+        named = {name.lower(): name for name in first if hosts.is_name(name.lower())}
         hashed = sum(line.names.startswith("|1|") for line in lines)
         if hashed:
             said.append(f"{path}: {hashed} names in it are hashed: name the hosts that are meant")
