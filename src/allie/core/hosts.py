@@ -17,6 +17,7 @@ from allie.core.lean import kept, re
 from allie.core.value import Value
 
 _SET = r"\[([^]]+)\]"
+_ADDRESS = r"[0-9]+(\.[0-9]+){3}"
 _LONGEST = 255  # of a host's name: DNS has 253, the kernel 64
 
 
@@ -34,6 +35,49 @@ class _HostPattern(Value):
 def is_exact(pattern: str) -> bool:
     """True if the pattern names one host and no more."""
     return not any(sign in pattern for sign in "*?[")
+
+
+def is_name(name: str) -> bool:
+    """Whether a host can have this name in a store: nothing that a path or a shell reads otherwise.
+
+    In small letters; no address, which tells no host for long.
+    """
+    fits = re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name) and len(name) <= _LONGEST
+    return bool(fits and ".." not in name and not re.fullmatch(_ADDRESS, name))
+
+
+def is_address(name: str) -> bool:
+    """Whether it is an address of IPv4."""
+    return bool(re.fullmatch(_ADDRESS, name))
+
+
+def named(pattern: str, most: int) -> list[str]:
+    """The hosts that ranges name, in order; none where it is no list of them, or of more than most.
+
+    >>> named("pc[08-10]-[1,3]", 6)
+    ['pc08-1', 'pc08-3', 'pc09-1', 'pc09-3', 'pc10-1', 'pc10-3']
+    """
+    pieces = _pieces(pattern)
+    found = [pieces[0]]
+    for text, after in zip(pieces[1::2], pieces[2::2]):
+        numbers = _numbers(text, most)
+        if not numbers or len(found) * len(numbers) > most:
+            return []
+        found = [f"{before}{number}{after}" for before in found for number in numbers]
+    return found if all(map(is_exact, pieces[::2])) else []
+
+
+def _numbers(text: str, most: int) -> list[str]:
+    """The numbers of a range, as written; none where they are more than most, or huge."""
+    found = []
+    for span in _spans(text):
+        if max(span.first[0], span.last[0]) > len(str(most)) + 8:
+            return []
+        first, last = int(span.first[1]), int(span.last[1])
+        if last - first >= most:
+            return []
+        found += [str(number).zfill(span.width) for number in range(first, last + 1)]
+    return found
 
 
 def matches(pattern: str, names: Iterable[str]) -> bool:
