@@ -6,7 +6,6 @@ docs/internals/rules.md, "Labels are the machine's own".
 from __future__ import annotations
 
 import errno
-import io
 import os
 import stat
 from collections.abc import Iterator
@@ -137,17 +136,20 @@ def file_digest(path: str, size: int) -> str:
     size: what lstat said. Of one that grows meanwhile little more is read than that.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        first = file.read(_CHUNK)
-        if len(first) < _CHUNK:
+    try:
+        wanted = min(size + 1, _CHUNK)
+        first = os.read(descriptor, wanted)
+        if len(first) < wanted:
             return digest.of(first)
-        return digest.of_pieces(chain([first], _pieces(file, size - len(first))))
+        return digest.of_pieces(chain([first], _pieces(descriptor, size - len(first))))
+    finally:
+        os.close(descriptor)
 
 
-def _pieces(file: io.FileIO, left: int) -> Iterator[bytes]:
+def _pieces(descriptor: int, left: int) -> Iterator[bytes]:
     """What is in an open file from here, up to its end or a little more than `left` bytes."""
     while left >= 0:
-        piece = file.read(_CHUNK)
+        piece = os.read(descriptor, _CHUNK)
         if not piece:
             return
         left -= len(piece)
@@ -167,7 +169,7 @@ def attributes_digest(path: str, st: os.stat_result) -> str:
     return f"{text} {digest.of(b''.join(each_with_its_value))[:16]}"
 
 
-def xattrs(path: str, *, follow: bool = False) -> dict[str, bytes]:
+def xattrs(path: str | int, *, follow: bool = False) -> dict[str, bytes]:
     """The extended attributes of a file that are its own (ACLs and capabilities are among them)."""
     try:
         names = os.listxattr(path, follow_symlinks=follow)
