@@ -69,7 +69,8 @@ def test_all_of_it_is_copied_and_nothing_is_a_link(tmp_path: Path) -> None:
     os.setxattr(old / "usr/lib/one", "user.mark", b"1")
     subprocess.run(["setfacl", "-m", "u:7:r", old / "usr/share/deep"], check=True)
     before = tree_of(old)
-    tree_copies.begin_with(str(old), str(new))
+    assert tree_copies.begin_with(str(old), str(new)), "it is to be filled"
+    tree_copies.fill(str(old), str(new))
     left = [line.split()[-1] for line in _differences(old, new).splitlines()]
     assert set(left) <= {"./", "usr/", "usr/bin/tool", "usr/lib/tool"}, "links between two copies"
     assert (new / "usr/lib/hollow").stat().st_blocks * 512 < HOLLOW
@@ -84,6 +85,7 @@ def test_nothing_is_reached_through_a_link(tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     old = make_tree(tmp_path / "old", {"usr": Link(out), "var": Link(out), "etc/x": ""})
     tree_copies.begin_with(str(old), str(tmp_path / "new"))
+    tree_copies.fill(str(old), str(tmp_path / "new"))
     assert sorted(os.listdir(tmp_path / "new")) == ["etc", "var"]
     assert os.readlink(tmp_path / "new/var") == out
 
