@@ -7,7 +7,7 @@ allie overlay why PATH --host H  which variant a host gets, and why not the othe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from _collections_abc import Sequence
 
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace

@@ -15,9 +15,9 @@ import re
 import stat
 from collections.abc import Sequence
 
-from allie.core import forbidden_paths, globs, hosts, leavings, stubs, system, tags
+from allie.core import forbidden_paths, globs, hosts, stubs, system, tags
 from allie.core import script as rules
-from allie.core.change import resolution
+from allie.core.change import leavings, resolution
 from allie.core.change.resolution import Listed, Overlay
 from allie.core.errors import PathRefused
 from allie.machine.roots import paths, within

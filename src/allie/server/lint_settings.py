@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import stat
 
-from allie.core import facts, hosts, leavings, system, tags
+from allie.core import facts, hosts, system, tags
+from allie.core.change import leavings
 from allie.core.change.resolution import Listed, Overlay
 from allie.core.conf import settings
 from allie.core.errors import SettingsError

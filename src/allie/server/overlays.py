@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from allie.core import facts, hosts, leavings, system
-from allie.core.change import resolution
+from allie.core import facts, hosts, system
+from allie.core.change import leavings, resolution
 from allie.core.change.resolution import Listed, Overlay, Resolution
 from allie.core.facts import Facts
 from allie.machine.files import tree
