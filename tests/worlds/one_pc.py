@@ -134,11 +134,17 @@ class World:
         self.follow(overlays)
 
     def follow(
-        self, overlays: str = "common", store: str = "", *, ring: str = "", stall: int = 60
+        self,
+        overlays: str = "common",
+        store: str = "",
+        *,
+        ring: str = "",
+        stall: int = 60,
+        own: str = "",
     ) -> None:
         """Write allie.conf."""
         text = f"[allie]\nstore = {store or self.store}\nhost = {self.host}\nring = {ring}\n"
-        text += f"stall = {stall}\n[system toy]\nimage = {self.image}\noverlays = {overlays}\n"
+        text += f"own = {own}\nstall = {stall}\n[system toy]\nimage = {self.image}\noverlays = {overlays}\n"
         make_tree(self.root, {"etc/allie/allie.conf": text})
 
     def overlay(self, name: str = "common") -> Path:

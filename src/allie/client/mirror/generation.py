@@ -17,6 +17,7 @@ from allie.client.state import records
 from allie.core import tags
 from allie.core.change import resolution
 from allie.core.change.resolution import CONSENT, Entry, Listed, Overlay, Resolution
+from allie.core.conf.settings import PRIVATE
 from allie.core.errors import StateError
 from allie.core.facts import Facts
 from allie.core.system import System
@@ -40,6 +41,11 @@ class Generation(Value):
     path: str
     overlays: tuple[str, ...]
     mark: str = ""  # tells it from another of this number, of a mirror that was lost
+
+    @property
+    def common(self) -> tuple[str, ...]:
+        """The overlays that are not this host's own."""
+        return tuple(each for each in self.overlays if each != PRIVATE)
 
     @property
     def consents(self) -> frozenset[str]:

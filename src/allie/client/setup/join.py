@@ -10,8 +10,8 @@ from allie.client.systems import look_after
 from allie.client.tick import last_good, timer, whole_tick
 from allie.core import digest, system
 from allie.core.change.report import Report
+from allie.core.conf import addresses, settings_text
 from allie.core.conf import settings as configuration
-from allie.core.conf import settings_text
 from allie.core.conf.settings import Settings
 from allie.core.errors import SettingsError, StateError, StoreError, UsageError
 from allie.core.system import System
@@ -32,6 +32,7 @@ class Wishes(Value):
     overlays: tuple[str, ...] = ()
     host: str = ""
     ring: str = ""
+    own: str = ""
     timer: bool = True
 
 
@@ -50,7 +51,8 @@ def join(here: System, wishes: Wishes) -> Joined:
     """
     if os.geteuid() != 0:
         raise UsageError("join must be run as root")
-    configuration.check_store(wishes.store)
+    own = wishes.own and addresses.check_door(wishes.own)
+    wishes = wishes._replace(store=addresses.check_store(wishes.store), own=own)
     image = wishes.image or here.name or default_image(here)
     name = configuration.check_name(wishes.system or here.name or image, "system")
     if here.name and here.name != name:
@@ -113,16 +115,19 @@ def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
         present = configuration.parse(text, name)
         if wishes.store not in present.stores or wishes.overlays:
             # Never leave a store that answers, or overlays that are there, for a slip.
-            stores.overlays_of(wishes.store, image, wishes.overlays, wishes.ring or present.ring)
+            asked = present._replace(stores=(wishes.store,), image=image)
+            asked = asked._replace(ring=wishes.ring or present.ring, own=wishes.own or present.own)
+            stores.overlays_of(here, asked, wishes.overlays)
         return present._replace(
             stores=present.stores if wishes.store in present.stores else (wishes.store,),
             image=wishes.image or present.image,
             overlays=wishes.overlays or present.overlays,
             host=wishes.host or present.host,
             ring=wishes.ring or present.ring,
+            own=wishes.own or present.own,
         )
-    overlays = stores.overlays_of(wishes.store, image, wishes.overlays, wishes.ring)
-    made = Settings(name, (wishes.store,), overlays, image, wishes.ring, wishes.host)
+    made = Settings(name, (wishes.store,), (), image, wishes.ring, wishes.host, own=wishes.own)
+    made = made._replace(overlays=stores.overlays_of(here, made, wishes.overlays))
     others = [each for each in configuration.declared(text or "") if each.name != name]
     return made._replace(others=tuple(others))
 

@@ -10,23 +10,24 @@ import configparser
 import re
 from functools import lru_cache
 
+from allie.core.conf.addresses import check_door, check_store, is_door, is_no_path
 from allie.core.errors import SettingsError
 from allie.core.stubs import KIT
 from allie.core.value import Value
 
 DEFAULT_STALL = 60
+# Key exchange at a store's ssh door. ssh's own first choice costs five times the CPU, at every tick
+DEFAULT_KEX = "curve25519-sha256"
+PRIVATE = "private"  # the overlay of this host alone, which its own door brings; laid last
 KEYS = {  # by kind of section; `_values` reads them in this order
-    "allie": ("store", "ring", "host", "stall", "bandwidth", "trusted"),
+    "allie": ("store", "own", "key", "kex", "ring", "host", "stall", "bandwidth", "trusted"),
     "system": ("root", "image", "overlays"),
 }
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _BANDWIDTH = r"[1-9][0-9]{0,8}(\.[0-9]{1,9})?[KMGkmg]?"
 _LABELLED = r"(PART)?LABEL=[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-_STORE = r"(rsync://([^/:[]+|[^/:[]*\[[^]/]+\])(:[0-9]{0,5})?/?|ssh://[^/]+/.*|/.*)"
-_ONLY_HOST = r"(?:rsync://)?([A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?)(?:/.*)?"  # or too much
+_KEX = r"[A-Za-z0-9+^-][A-Za-z0-9@.,+-]{0,999}"  # one or several, as ssh's KexAlgorithms has them
 _HOST = r"[^\s/.][^\s/]{0,254}"  # what DNS and the kernel take, and some more
-_CONTROL = "[\0-\x1f\x7f-\x9f]"
-_LONGEST = 4096  # as Linux has it for a path
 
 
 class Declared(Value):
@@ -62,11 +63,19 @@ class Settings(Value):
     bandwidth: str = ""  # what the fetch of a system may take, as rsync's --bwlimit has it
     others: tuple[Declared, ...] = ()  # the other systems of this PC
     trusted: tuple[str, ...] = ()  # directories below which users' links are followed as root's are
+    own: str = ""  # the ssh door that has what is this host's own, where no store is one
+    key: str = ""  # the private key that says there which host this is; "": sshd's own
+    kex: str = DEFAULT_KEX
 
     @property
     def fetch_key(self) -> tuple[object, ...]:
         """What a fetch depends on: whether it succeeds, and what it brings."""
-        return (self.stores, self.overlays, self.ring, self.stall)
+        return (self.stores, self.overlays, self.ring, self.stall, self.own, self.key, self.kex)
+
+    @property
+    def door(self) -> str:
+        """The ssh door that knows this host by its key; "" where no address is one."""
+        return self.own or next(filter(is_door, self.stores), "")
 
 
 @lru_cache(maxsize=8)  # a tick asks for the same few texts again and again
@@ -83,7 +92,7 @@ def parse(text: str, system: str) -> Settings:
     if own is None:
         hint = "add it, with the overlays that this system follows"
         raise SettingsError(f"allie.conf has no section [system {system}]", hint)
-    store, ring, host, stall, bandwidth, trusted = _values(ini, "allie")
+    store, door, key, kex, ring, host, stall, bandwidth, trusted = _values(ini, "allie")
     stores = _words(store)
     if not stores:
         raise SettingsError("allie.conf names no store", "set store in section [allie]")
@@ -101,6 +110,9 @@ def parse(text: str, system: str) -> Settings:
         bandwidth=_bandwidth(bandwidth),
         others=tuple(each for each in systems if each is not own),
         trusted=tuple(map(_directory, _words(trusted))),
+        own=door and check_door(door),
+        key=key and _key(key),
+        kex=_kex(kex),
     )
 
 
@@ -159,24 +171,13 @@ def check_host(host: str) -> str:
     return host
 
 
-def check_store(store: str) -> str:
-    """Return a store's address if it is one; raise SettingsError if not."""
-    if not re.fullmatch(_STORE, store) or _is_no_path(store):
-        hint = "rsync://host[:port]/, ssh://user@host/path, or /path"
-        host = re.fullmatch(_ONLY_HOST, store)
-        if host:
-            hint = f"did you mean rsync://{host[1]}?"
-        raise SettingsError(f"{store!r} is not the address of a store", hint)
-    return store
-
-
 def check_root(root: str, system: str) -> str:
     """Return where a system lives if that can be; raise SettingsError if not."""
     where = f"in section [system {system}]"
     if root == "/":
         hint = "LABEL=, PARTLABEL= or a directory, as seen from the other systems"
         raise SettingsError(f"allie.conf: root = / {where} is true only while it runs", hint)
-    if _is_no_path(root) or not (_is_plain(root) or re.fullmatch(_LABELLED, root)):
+    if is_no_path(root) or not (_is_plain(root) or re.fullmatch(_LABELLED, root)):
         hint = "LABEL=, PARTLABEL= or a directory, absolute and without dots"
         raise SettingsError(f"allie.conf: root = {root!r} {where}", hint)
     return root
@@ -185,11 +186,6 @@ def check_root(root: str, system: str) -> str:
 def _is_plain(path: str) -> bool:
     """Whether a path is absolute, without dots and empty names; `/` is not."""
     return path.startswith("/") and not {"", ".", ".."} & set(path[1:].split("/"))
-
-
-def _is_no_path(text: str) -> bool:
-    """Whether a path with these letters would be shown as something else, or cannot be."""
-    return len(text) > _LONGEST or bool(re.search(_CONTROL, text))
 
 
 def _declared(ini: configparser.ConfigParser) -> list[Declared]:
@@ -202,6 +198,9 @@ def _declared(ini: configparser.ConfigParser) -> list[Declared]:
         name = check_name(name.strip(), "system")
         root, image, names = _values(ini, title)
         overlays = tuple(check_name(each, "overlay") for each in _words(names))
+        if PRIVATE in overlays:
+            words = f"[system {name}]: no overlay of a list can be called {PRIVATE}"
+            raise SettingsError(words, "so is called what the store has for one host alone")
         root = root and check_root(root, name)
         found.append(Declared(name, root, image and check_name(image, "image"), overlays))
     return found
@@ -234,6 +233,19 @@ def _directory(path: str) -> str:
         words = f"allie.conf: trusted = {path!r} is no directory that can be trusted"
         raise SettingsError(words, "absolute paths without dots, and never /")
     return path.rstrip("/")
+
+
+def _key(path: str) -> str:
+    if not _is_plain(path) or is_no_path(path):
+        raise SettingsError(f"allie.conf: key = {path!r} is no file", "an absolute path, no dots")
+    return path
+
+
+def _kex(text: str) -> str:
+    if text and not re.fullmatch(_KEX, text):
+        words = f"allie.conf: kex = {text!r} is not a list of key exchanges"
+        raise SettingsError(words, "as ssh_config(5) has KexAlgorithms; `ssh -Q kex` lists them")
+    return text or DEFAULT_KEX
 
 
 def _ini(text: str) -> configparser.ConfigParser:
