@@ -21,11 +21,11 @@ from allie.machine.roots import open_system
 from tests.worlds.one_pc import World, snapshot
 from tests.worlds.ssh_door import SshDoor, make_key
 from tests.worlds.store import served
-from tests.worlds.toy import File, make_tree
+from tests.worlds.toy import File, Tree, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 KEY = "etc/ssh/ssh_host_ed25519_key"
-SECRET = {"etc/secret": File("pc07's own\n", 0o600), "etc/motd##host.pc07": "private\n"}
+SECRET: Tree = {"etc/secret": File("pc07's own\n", 0o600), "etc/motd##host.pc07": "private\n"}
 
 
 class Own(World):

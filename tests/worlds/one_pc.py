@@ -144,7 +144,8 @@ class World:
     ) -> None:
         """Write allie.conf."""
         text = f"[allie]\nstore = {store or self.store}\nhost = {self.host}\nring = {ring}\n"
-        text += f"own = {own}\nstall = {stall}\n[system toy]\nimage = {self.image}\noverlays = {overlays}\n"
+        text += f"own = {own}\nstall = {stall}\n"
+        text += f"[system toy]\nimage = {self.image}\noverlays = {overlays}\n"
         make_tree(self.root, {"etc/allie/allie.conf": text})
 
     def overlay(self, name: str = "common") -> Path:

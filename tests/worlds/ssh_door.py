@@ -117,7 +117,7 @@ class SshDoor:
         self._path("rsyncd.conf").write_text(_RSYNCD.format(store=self.store))
         accounts = Path("/etc/passwd").read_text() + "allie-store:*:0:0::/:/bin/sh\n"
         self._path("passwd").write_text(accounts)
-        mount = f"mount --bind {self._path('passwd')} /etc/passwd"
+        mount = f"mount --bind {self._path('passwd')} /etc/passwd && mount -t tmpfs none /run"
         sshd = f"exec /usr/sbin/sshd -D -e -f {self._path('sshd_config')}"
         with self._path("log").open("ab") as log:
             self._sshd = subprocess.Popen(
@@ -126,7 +126,7 @@ class SshDoor:
                     "-m",
                     "sh",
                     "-c",
-                    f"{mount} && mount -t tmpfs none /run && mkdir /run/sshd && {sshd}",
+                    f"{mount} && mkdir /run/sshd && {sshd}",
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -13,7 +13,7 @@ from allie.cli.options import ArgumentParser, Namespace
 from allie.client.boot import grub, systemd_boot
 from allie.client.mirror import stores
 from allie.client.setup import install
-from allie.client.setup.install import Installation
+from allie.client.setup.install import Bootable, Installation
 from allie.core.boot import disk_layout
 from allie.core.conf import addresses
 from allie.core.conf import settings as configuration
@@ -56,19 +56,21 @@ def run(args: Namespace) -> int:
     _warn_of_image(plan)
     install.need_consent(plan, erase=args.erase)
     _ask(plan, args)
-    firmware = _carry_out(plan)
+    bootable = _carry_out(plan)
     why = grub.no_bios(plan.disk)
     if why and disk_layout.BIOS in [each.kind for each in plan.partitions]:
         console.say(f"GRUB for BIOS was left out: {why}")
     console.say(
         f"{plan.settings.system} is installed on {plan.disk}, which boots by"
-        f" {' and '.join(firmware)}: take this medium out, and reboot"
+        f" {' and '.join(bootable.firmware)}: take this medium out, and reboot"
     )
+    if bootable.to_enrol:
+        console.say(f"to let it have what is its own, on the server: {bootable.to_enrol}")
     return DONE
 
 
-def _carry_out(plan: Installation) -> list[str]:
-    """Install, and say after each step that it is done; the kinds of firmware that boot the PC."""
+def _carry_out(plan: Installation) -> Bootable:
+    """Install, and say after each step that it is done."""
     system = plan.settings.system
     state = "its partitions may be half made"
     try:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from allie.client.state import host_names
 from allie.core import digest
 from allie.core.conf import addresses
 from allie.core.conf.settings import Settings
@@ -71,6 +72,12 @@ def public(here: System, settings: Settings) -> str:
         said = process.run(["ssh-keygen", "-y", "-f", key], only_reads=True).out.decode()
     found = re.match(_PUBLIC, said)
     return found[1] if found else ""
+
+
+def to_enrol(here: System, settings: Settings) -> str:
+    """The command by which this PC becomes known to the server."""
+    host = host_names.of(here, settings.host)[0].lower()
+    return f"allie store enrol {host} '{public(here, settings)}'"
 
 
 def waiting(here: System, settings: Settings) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from allie.client.mirror import stores
+from allie.client.mirror import identity, stores
 from allie.client.situation import gather_facts, grounds, settings_in_force
+from allie.client.state import records
 from allie.client.systems import look_after
 from allie.client.tick import last_good, timer, whole_tick
 from allie.core import digest, system
@@ -13,7 +14,7 @@ from allie.core.change.report import Report
 from allie.core.conf import addresses, settings_text
 from allie.core.conf import settings as configuration
 from allie.core.conf.settings import Settings
-from allie.core.errors import SettingsError, StateError, StoreError, UsageError
+from allie.core.errors import NotAdmitted, SettingsError, StateError, StoreError, UsageError
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import console
@@ -41,6 +42,7 @@ class Joined(Value):
 
     report: Report  # of the first tick
     ticks: str  # how further ones are started, in words
+    to_enrol: str = ""  # the command, on the server, that lets it have what is its own
 
 
 def join(here: System, wishes: Wishes) -> Joined:
@@ -57,7 +59,12 @@ def join(here: System, wishes: Wishes) -> Joined:
     name = configuration.check_name(wishes.system or here.name or image, "system")
     if here.name and here.name != name:
         raise UsageError(f"{here.root} is the system {here.name} already", f"--system {here.name}")
-    wanted = settings_text.render(_settings(here, name, image, wishes))
+    try:
+        wanted = settings_text.render(_settings(here, name, image, wishes))
+    except NotAdmitted as error:
+        known = Settings(name, (wishes.store,), (), host=wishes.host)
+        hint = f"on the server: {identity.to_enrol(here, known)}"
+        raise NotAdmitted(f"{wishes.store} does not know this PC yet", hint) from error
     settings = configuration.parse(wanted, name)  # kit is in it, also where it was not wished for
     _write(here, settings)
     _keep_servers_command(here)
@@ -73,7 +80,16 @@ def join(here: System, wishes: Wishes) -> Joined:
         hint = "; ".join(whys) or f"`allie --root {here.root} run-conf` shows why"
         raise StoreError("the first tick placed no kit", hint)
     ticks = "no timer was installed (--no-timer)"
-    return Joined(report, timer.install(here, settings.host) if wishes.timer else ticks)
+    ticks = timer.install(here, settings.host) if wishes.timer else ticks
+    return Joined(report, ticks, to_enrol(here))
+
+
+def to_enrol(here: System) -> str:
+    """How a PC becomes known at the store's ssh door; "" where it is, or there is none."""
+    contact = records.own_contact(here)
+    if not contact.server or contact.good:
+        return ""
+    return identity.to_enrol(here, settings_in_force.settings_of(here))
 
 
 def _keep_servers_command(here: System) -> None:
