@@ -83,7 +83,7 @@ def leftovers(root: Path) -> list[str]:
     for name in ("pristine.part", "intent-overlay", "intent-overact"):
         found += [name] if os.path.lexists(state / name) else []
     found += [str(path) for kind in ("*.part", "stage-*") for path in state.glob(kind)]
-    for kind in ("part", "ready"):
+    for kind in ("part", "ready", "new"):
         found += [str(path) for path in state.glob(f"mirror/*.{kind}")]
     return found
 

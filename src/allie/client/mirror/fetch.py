@@ -27,7 +27,7 @@ from allie.core.conf.settings import PRIVATE, Settings
 from allie.core.errors import NotAdmitted, StateError, StoreError, Unreachable
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine.files import atomic
+from allie.machine.files import atomic, tree
 from allie.machine.programs import process
 from allie.machine.transfer import rsync
 from allie.machine.transfer.rsync import Answer
@@ -103,7 +103,11 @@ def fetch_or_raise(
         _note_names(here, names)
         return Fetched(after, met)
 
-    return stores.first_that_answers(settings, bring_from)
+    try:
+        return stores.first_that_answers(settings, bring_from)
+    finally:
+        if private.is_new:  # and no generation took it in
+            tree.remove(private.tree)
 
 
 def questions(here: System, settings: Settings, before: Generation, store: str) -> list[list[str]]:

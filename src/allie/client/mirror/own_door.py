@@ -17,7 +17,7 @@ import os
 import time
 
 from allie.client.mirror import accept, identity, pull, stores
-from allie.client.mirror.generation import Generation
+from allie.client.mirror.generation import PRIVATE_NEW, Generation
 from allie.client.mirror.pull import Private, Pull
 from allie.client.state import records
 from allie.core.change.report import Contact
@@ -28,7 +28,6 @@ from allie.core.system import System
 from allie.machine.files import tree
 from allie.machine.transfer import rsync
 
-_NEW = "private.new"  # in the mirror: what was fetched, until a generation takes it in
 _WHOLE = 10  # times `stall`: what a fetch of it may take
 
 
@@ -60,10 +59,10 @@ def bring(
         asking = _pull(here, settings, before, door, routine=routine, exact=exact)
         if not had or _differs(asking, had):
             _fetch(asking, before, had)
-            found = Private(f"{here.mirror}/{_NEW}", True)
+            found = Private(f"{here.mirror}/{PRIVATE_NEW}", True)
         _note(here, Contact(door, good=time.time()))
     except (StoreError, StateError) as error:
-        forget(here)
+        tree.remove(f"{here.mirror}/{PRIVATE_NEW}")
         if must and had and moved:
             raise StoreError(f"own: {error.message}", error.hint) from error
         _note(here, _after_trouble(here, settings, known, error, kept=bool(had)))
@@ -78,11 +77,6 @@ def questions(here: System, settings: Settings, before: Generation) -> list[list
         return []
     asking = _pull(here, settings, before, door, routine=True, exact=False)
     return [_question(asking, f"{before.path}/{PRIVATE}")]
-
-
-def forget(here: System) -> None:
-    """Remove what was fetched, and no generation took in."""
-    tree.remove(f"{here.mirror}/{_NEW}")
 
 
 def _pull(
@@ -116,8 +110,8 @@ def _differs(asking: Pull, had: str) -> bool:
 
 def _fetch(asking: Pull, before: Generation | None, had: str) -> None:
     """Fetch all of it, which is little; what did not change is linked."""
-    here, new = asking.here, f"{asking.here.mirror}/{_NEW}"
-    forget(here)
+    here, new = asking.here, f"{asking.here.mirror}/{PRIVATE_NEW}"
+    tree.remove(new)
     os.makedirs(here.mirror, 0o700, exist_ok=True)
     os.mkdir(new, 0o700)
     words, show = pull.progress(asking)

@@ -99,7 +99,7 @@ _SAID: list[tuple[str, type[AllieError], str, str]] = [  # the first that fits
         "somebody pretends to be it; or it was set up anew: then rm /etc/allie/known_hosts",
     ),
     (
-        r"No (\S+) host key is known|Host key verification failed",
+        r"No \S+ host key is known|Host key verification failed",
         StoreError,
         f"{_NAME} is none that this PC knows: nothing is taken, nothing was sent",
         "somebody pretends to be it; or it was set up anew: then rm /etc/allie/known_hosts",
@@ -121,6 +121,12 @@ _SAID: list[tuple[str, type[AllieError], str, str]] = [  # the first that fits
         StoreError,
         "there is no place for what is this PC's own",
         "on the server: allie store enrol makes it, allie store serve --check looks",
+    ),
+    (
+        r"@ERROR: (max connections .*)",
+        Unreachable,
+        "{0}",
+        "",
     ),
     (
         r"@ERROR: (.*)",
