@@ -21,7 +21,7 @@ from allie.machine.roots import open_system
 from tests.worlds.one_pc import World, snapshot
 from tests.worlds.ssh_door import SshDoor, make_key
 from tests.worlds.store import served
-from tests.worlds.toy import File, Tree, make_tree
+from tests.worlds.toy import Device, File, Tree, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 KEY = "etc/ssh/ssh_host_ed25519_key"
@@ -253,3 +253,81 @@ def test_a_setting_names_another_key(world: Own) -> None:
     world.good()
     conf.write_text(conf.read_text().replace("/etc/other", "/etc/none"))
     refused(world, "there is no /etc/none")
+
+
+def test_what_an_overlay_must_not_hold_it_must_not_either(world: Own) -> None:
+    """Who has the server has its PCs; but nothing leads out of a root, or grows without end."""
+    world.enrol()
+    outside = world.root.parent / "outside"
+    outside.mkdir()
+    world.at("srv").mkdir(exist_ok=True)
+    world.at("srv/out").symlink_to(outside)
+    hostile: Tree = {
+        "etc/allie/system": "other\n",
+        "var/lib/allie/x": "x\n",
+        "srv/out/file": "x\n",
+        "srv/null": Device(1, 3),
+    }
+    make_tree(world.place, hostile)
+    done = world.tick()
+    assert done.rc == 1
+    assert world.read("etc/allie/system") == "toy\n"
+    assert not world.there("var/lib/allie/x")
+    assert not any(outside.iterdir())
+    assert world.read("etc/secret") == "pc07's own\n"
+    for path in ("etc/allie", "var", "srv/out"):
+        shutil.rmtree(world.place / path)
+    world.good()
+    make_tree(world.place, {f"etc/much/{number}": "" for number in range(600)})
+    refused(world, "overlay private grew from")
+
+
+def test_settings_of_the_stores_are_followed_when_their_door_has_answered(enrolled: Own) -> None:
+    """As with `store`: a slip must not cut a PC off from what it has."""
+    conf = enrolled.read("etc/allie/allie.conf")
+    enrolled.put({"etc/allie/allie.conf": conf})
+    enrolled.good()
+    slip = conf.replace(enrolled.door.url, "ssh://127.0.0.1:1")
+    enrolled.put({"etc/allie/allie.conf": slip, "etc/news": "1\n"})
+    done = enrolled.tick()
+    assert done.rc == 1
+    assert "the settings of before are: own: ssh://127.0.0.1:1 does not answer" in done.out
+    assert (enrolled.read("etc/news"), enrolled.read("etc/allie/allie.conf")) == ("1\n", conf)
+    make_tree(enrolled.place, {"etc/secret": "by the one before\n"})
+    enrolled.tick()
+    assert enrolled.read("etc/secret") == "by the one before\n"
+    enrolled.put({"etc/allie/allie.conf": conf})
+    enrolled.good()
+
+
+def test_a_door_that_the_store_names_first_is_waited_at(world: Own) -> None:
+    """A site begins to have one: its PCs follow the setting before they are enrolled."""
+    world.follow()
+    world.good()
+    conf = world.read("etc/allie/allie.conf")
+    world.put({"etc/allie/allie.conf": conf.replace("own =", f"own = {world.door.url}")})
+    assert "its key is SHA256:" in world.tick().ok().out
+    assert "waits to be enrolled" in world.status()
+    world.enrol()
+    world.good()
+    assert world.read("etc/secret") == "pc07's own\n"
+
+
+def test_what_is_private_does_not_wait_for_what_is_common(enrolled: Own) -> None:
+    """A secret is changed at once, also while no store brings the rest, or it is refused."""
+    with served(enrolled.store) as server:
+        enrolled.follow(store=server.url, own=enrolled.door.url)
+        enrolled.good()
+        server.stop()
+        make_tree(enrolled.place, {"etc/secret": File("another\n", 0o600)})
+        assert "does not answer" in enrolled.tick().ok().out
+        assert (enrolled.read("etc/secret"), enrolled.read("etc/both")) == ("another\n", "common\n")
+        assert not enrolled.state("mirror/private.new").exists()
+        enrolled.steady()
+        server.start()
+        enrolled.good()
+        shutil.rmtree(enrolled.overlay() / "etc")
+        make_tree(enrolled.place, {"etc/secret": File("a third\n", 0o600)})
+        done = enrolled.tick()
+        assert (done.rc, "lost 2 of its 2 files" in done.out) == (1, True), done.out
+        assert (enrolled.read("etc/secret"), enrolled.read("etc/both")) == ("a third\n", "common\n")

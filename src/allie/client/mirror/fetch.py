@@ -105,9 +105,25 @@ def fetch_or_raise(
 
     try:
         return stores.first_that_answers(settings, bring_from)
+    except StoreError:
+        if before and private.is_new and not must:
+            _take_private(here, before, private)
+        raise
     finally:
-        if private.is_new:  # and no generation took it in
+        if private.is_new:  # by now its files are a generation's, or of no use
             tree.remove(private.tree)
+
+
+def _take_private(here: System, before: Generation, private: Private) -> None:
+    """Put in force what is this host's own, with what is common as it was: no store brings that."""
+    from allie.client.mirror import accept  # noqa: PLC0415 - see HACKING.md, start-up
+
+    after, _ = generations.prepare(here, before, (*before.common, PRIVATE))
+    able = rsync.version(f"{here.state}/rsync", limited=True)
+    trees = {name: f"{before.path}/{name}" for name in before.common}
+    for name, from_ in {**trees, PRIVATE: private.tree}.items():
+        pulls.carry(from_, f"{after.path}/{name}", able)
+    accept.put_in_force(here, accept.look(after, before, None))
 
 
 def questions(here: System, settings: Settings, before: Generation, store: str) -> list[list[str]]:
@@ -154,7 +170,8 @@ def _bring(pull: Pull, private: Private) -> tuple[Generation, tuple[str, ...]]:
             _fetch_change(pull, change, after.path, trees)
         else:
             _fetch_whole(pull, after.path, trees)
-            private.lay(after.path, pull.able)
+            if private.tree:
+                pulls.carry(private.tree, f"{after.path}/{PRIVATE}", pull.able)
         came = accept.look(after, pull.before, change)
         names = accept.judge(came, pull.settings, lagging=pull.lagging)
         return accept.put_in_force(pull.here, came), names

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from allie.client.mirror import stores
 from allie.client.mirror.generation import Generation
 from allie.client.state import quick_files, quick_tick
-from allie.core.conf.settings import PRIVATE, Settings
+from allie.core.conf.settings import Settings
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import console
@@ -45,15 +45,11 @@ class Private(Value):
     tree: str = ""  # where it is; "": there is none
     is_new: bool = False  # it was fetched just now (client.mirror.own_door)
 
-    def lay(self, into: str, able: Version) -> None:
-        """Give it to a generation in the making: a new one itself, else links to its files."""
-        target = f"{into}/{PRIVATE}"
-        if self.is_new:
-            os.rename(self.tree, target)
-        elif self.tree:
-            os.mkdir(target, 0o700)
-            argv = rsync.fetch(able, [], [f"{self.tree}/"], target, [self.tree])
-            process.run(argv, check=True)
+
+def carry(tree: str, into: str, able: Version) -> None:
+    """Make a tree that was fetched an overlay of a generation, too: its files are links."""
+    os.mkdir(into, 0o700)
+    process.run(rsync.fetch(able, [], [f"{tree}/"], into, [tree]), check=True)
 
 
 def of(
