@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -26,6 +27,7 @@ REFERENCE = DOCS / "reference"
 COMMANDS = REFERENCE / "commands.md"
 MAN_PAGES = sorted(MAN.glob("*.md"))
 COMMON_OPTIONS = {"--help"}
+_TYPED = re.compile(r"(?:^|[;&|] *)allie((?: --root \S+| --store \S+)*) (\S+)(?: (\S+))?")
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*(?![\w-])")
 # Programs and options of others that the pages speak of
 OTHERS_OPTIONS = {"--numeric-ids", "--delete", "--fsync", "--unit", "-aHAX", "-c", "-l"}
@@ -42,15 +44,19 @@ class Verb(NamedTuple):
 
 @cache
 def verbs() -> dict[str, Verb]:
-    """Every command of the command line, as its parser has it."""
-    return {name: _verb(name) for name in main.VERBS}
+    """Every command of the command line, as its parser has it; `store serve` is one, too."""
+    modules = {name: main.module_of(name) for name in main.VERBS}
+    for name, module in tuple(modules.items()):
+        actions = getattr(module, "ACTIONS", {})
+        modules |= {f"{name} {action}": each for action, each in actions.items()}
+    return {name: _verb(name, module) for name, module in modules.items()}
 
 
-def _verb(name: str) -> Verb:
+def _verb(name: str, module: ModuleType) -> Verb:
     options: set[str] = set()
     words: set[str] = set()
     arguments: set[str] = set()
-    for action in parsing.parser_of(name, main.module_of(name))._actions:
+    for action in parsing.parser_of(name, module)._actions:
         if isinstance(action, argparse._HelpAction):
             continue
         options.update(action.option_strings)
@@ -61,11 +67,14 @@ def _verb(name: str) -> Verb:
 
 
 def sections(page: Path) -> dict[str, str]:
-    """The sections of the commands page by command."""
+    """The sections of the commands page by command; `store serve` has one, beside `store`'s own."""
     found = {}
     for part in re.split(r"^## allie ", page.read_text(), flags=re.MULTILINE)[1:]:
         heading, _, body = part.partition("\n")
-        found[heading.split()[0]] = f"{heading}\n{body}"
+        words = heading.split()
+        actions = getattr(main.module_of(words[0]), "ACTIONS", {})
+        name = " ".join(words[: 2 if words[1:2] and words[1] in actions else 1])
+        found[name] = f"{heading}\n{body}"
     return found
 
 
@@ -76,7 +85,7 @@ def options_in(text: str) -> set[str]:
     return {option for each in marked for option in _OPTION.findall(each)} - OTHERS_OPTIONS
 
 
-@pytest.mark.parametrize("name", main.VERBS)
+@pytest.mark.parametrize("name", verbs())
 def test_every_command_has_its_section(name: str) -> None:
     there = sections(COMMANDS)
     assert name in there, f"{COMMANDS}: no section ## allie {name}"
@@ -90,7 +99,7 @@ def test_every_command_has_its_section(name: str) -> None:
 
 
 def test_every_section_is_a_command() -> None:
-    assert set(sections(COMMANDS)) == set(main.VERBS)
+    assert set(sections(COMMANDS)) == set(verbs())
 
 
 def test_the_man_page_has_every_command_and_option() -> None:
@@ -100,7 +109,7 @@ def test_the_man_page_has_every_command_and_option() -> None:
     for verb in verbs().values():
         marked = re.findall(r"\*\*([^*\n]+)\*\*", text)
         named = {word for each in marked for word in re.split(r"[ |]", each)}
-        assert verb.name in named, f"{verb.name} is missing"
+        assert set(verb.name.split()) <= named, f"{verb.name} is missing"
         assert verb.words <= named, f"{verb.name} takes one of {verb.words}"
 
 
@@ -110,11 +119,12 @@ def test_no_page_names_a_command_that_is_not_there(page: Path) -> None:
     typed = [command.text for command in sessions(page)]
     typed += re.findall(r"`((?:allie|/root/conf/[a-z0-9-]+) [^`\n]+)`", text)
     for line in typed:
-        for found in re.finditer(r"(?:^|[;&|] *)allie((?: --root \S+| --store \S+)*) (\S+)", line):
+        for found in _TYPED.finditer(line):
             name = found.group(2)
             if not name.startswith("--") and name != "COMMAND":
                 assert name in main.VERBS, f"{page.name}: {line}"
-                unknown = options_in(f"`{line}`") - verbs()[name].options - COMMON_OPTIONS
+                known = verbs().get(f"{name} {found.group(3)}") or verbs()[name]
+                unknown = options_in(f"`{line}`") - known.options - COMMON_OPTIONS
                 assert not unknown, f"{page.name}: {line}"
 
 

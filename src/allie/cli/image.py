@@ -14,7 +14,6 @@ import os
 
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
-from allie.cli.store import add_store
 from allie.core.boot import disk_layout
 from allie.core.conf import settings
 from allie.core.errors import ATTENTION, DONE, UsageError
@@ -60,7 +59,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("action", choices=tuple(_DOING))
     parser.add_argument("name", nargs="?", default="", help="the image")
     parser.add_argument("source", nargs="?", default="", help="import, capture: from where")
-    add_store(parser)
+    options.add_store(parser)
     options.add_json(parser)
     for option, words in _SWITCHES.items():
         parser.add_argument(option, action="store_true", help=words)

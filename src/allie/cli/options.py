@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 
 from allie.core.errors import UsageError
+from allie.core.lean import json
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
@@ -14,13 +14,15 @@ from allie.machine.files import atomic, lock
 from allie.machine.roots import open_system
 
 if TYPE_CHECKING:
+    from _collections_abc import Iterable
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterable
     from typing import Any
 else:
     ArgumentParser = Namespace = object  # for annotations; what a stub calls never loads argparse
 
 __all__ = ["ArgumentParser", "Namespace"]
+
+STORE = "/srv/allie"  # where a server's store is, if nobody says otherwise
 
 
 def add_root(parser: ArgumentParser, *, system: bool = True) -> None:
@@ -36,6 +38,12 @@ def add_root(parser: ArgumentParser, *, system: bool = True) -> None:
             metavar="NAME",
             help="work on this PC's system NAME",
         )
+
+
+def add_store(parser: ArgumentParser) -> None:
+    """--store: which store of this server's."""
+    default = os.environ.get("ALLIE_STORE") or STORE
+    parser.add_argument("--store", default=default, metavar="DIR", help=f"the store ({default})")
 
 
 def add_json(parser: ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from _collections_abc import Sequence
 from types import ModuleType
 
 from allie.core.errors import UsageError, did_you_mean
@@ -87,6 +87,14 @@ def parser_of(verb: str, module: ModuleType) -> Parser:
 def parse(verb: str, module: ModuleType, words: Sequence[str]) -> argparse.Namespace:
     """The arguments of one command line, options and names in any order.
 
+    A module with ACTIONS has a module for each of them, which takes all words but the action.
     Raises UsageError; SystemExit after --help.
     """
+    actions: dict[str, ModuleType] = getattr(module, "ACTIONS", {})
+    for at, word in enumerate(words):
+        if word in actions and words[at - 1 : at] != ["--store"]:
+            rest = [*words[:at], *words[at + 1 :]]
+            args = parser_of(f"{verb} {word}", actions[word]).parse_intermixed_args(rest)
+            args.action = word
+            return args
     return parser_of(verb, module).parse_intermixed_args(words)

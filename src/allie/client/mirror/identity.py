@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import binascii
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from _collections_abc import Iterator
 
 from allie.client.state import host_names
 from allie.core import digest
 from allie.core.conf import addresses
 from allie.core.conf.settings import Settings
 from allie.core.errors import StateError, Unreachable
+from allie.core.lean import contextmanager
 from allie.core.system import System
 from allie.machine import console
 from allie.machine.files import atomic, tree
@@ -32,8 +31,7 @@ from allie.machine.transfer.ssh_door import Identity
 PIN = "etc/allie/known_hosts"  # as ssh has it; one line, whatever the server's addresses
 _KINDS = ("ed25519", "ecdsa", "rsa")  # of sshd's keys, the first that is there
 _OWN = "etc/ssh/ssh_host_{}_key"
-_PUBLIC = r"((?:ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+=*)"
-_CONTACT = 5  # times `stall`
+_TYPES = ("ssh-", "ecdsa-", "sk-")
 
 
 def of(here: System, settings: Settings) -> Identity:
@@ -57,9 +55,7 @@ def ready(here: System, settings: Settings, door: str) -> Identity:
 
 def pinned(here: System) -> str:
     """The server's key that this PC has noted, as `ssh-ed25519 AAAA…`; "" if there is none."""
-    said = within.text(here.root, PIN) or ""
-    found = re.search(rf"(?m)^{re.escape(ssh_door.PINNED)} {_PUBLIC}$", said)
-    return found[1] if found else ""
+    return _pin_in(within.text(here.root, PIN) or "")
 
 
 def public(here: System, settings: Settings) -> str:
@@ -70,8 +66,7 @@ def public(here: System, settings: Settings) -> str:
     said = within.text(here.root, f"{key[len(here.at('')) :]}.pub")
     if said is None:
         said = process.run(["ssh-keygen", "-y", "-f", key], only_reads=True).out.decode()
-    found = re.match(_PUBLIC, said)
-    return found[1] if found else ""
+    return _key_in(said.split())
 
 
 def to_enrol(here: System, settings: Settings) -> str:
@@ -95,6 +90,17 @@ def fingerprint(key: str) -> str:
     body = binascii.a2b_base64(key.split()[1])
     said = binascii.b2a_base64(bytes.fromhex(digest.of(body)), newline=False)
     return f"SHA256:{said.decode().rstrip('=')}"
+
+
+def _pin_in(text: str) -> str:
+    """The server's key in the text of a known_hosts."""
+    lines = (line.split() for line in text.splitlines())
+    return next((_key_in(words[1:]) for words in lines if words[:1] == [ssh_door.PINNED]), "")
+
+
+def _key_in(words: list[str]) -> str:
+    """A public key: its kind and itself, without what is said of it."""
+    return " ".join(words[:2]) if words[1:] and words[0].startswith(_TYPES) else ""
 
 
 def _key(here: System, settings: Settings) -> str:
@@ -132,16 +138,16 @@ def _pin(here: System, settings: Settings, found: Identity, door: str) -> None:
         argv = [*first.words(door, first=True), addresses.door_at(door)[0], "true"]
         done = process.run(argv, bounds=Bounds(settings.stall), only_reads=True)
         said = atomic.read(first.known) or ""
-    key = re.search(rf"(?m)^{re.escape(ssh_door.PINNED)} {_PUBLIC}$", said)
+    key = _pin_in(said)
     if not key:
         ssh_door.check(done, door)
         raise Unreachable(f"{door} does not answer: {done.last_words()}")
-    line = f"{ssh_door.PINNED} {key[1]}\n"
+    line = f"{ssh_door.PINNED} {key}\n"
     inside = paths.Inside(here.root)
     within.make_directories(here.root, inside.directory(os.path.dirname(PIN)).real)
     within.write(here.root, inside.entry(PIN), line.encode())
     atomic.sync_filesystem(here.etc)
-    console.say(f"{door}: its key is {fingerprint(key[1])}, and from now on no other is taken")
+    console.say(f"{door}: its key is {fingerprint(key)}, and from now on no other is taken")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from _collections_abc import Callable
 
 from allie.client.mirror import stores
 from allie.client.mirror.generation import Generation

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Callable, Iterable
+from _collections_abc import Callable, Iterable
 
 from allie.client.state import host_names
-from allie.core import digest
+from allie.core import digest, hosts
 from allie.core.change.resolution import CONSENT
 from allie.core.conf import addresses
 from allie.core.conf.settings import Settings
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     Got = TypeVar("Got")
 
 _NO_STORE = "`allie store init`, on the server, makes one; is its address right?"
-_PLACE = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"  # as `allie store enrol` takes it
 PATIENCE = 5  # times `stall`: for a listing, or a few small files
 
 
@@ -75,7 +73,7 @@ def own_door(here: System, settings: Settings, *, had: bool) -> str:
 def place_of(here: System, settings: Settings) -> str:
     """The name of this host's own places in a store; "" where it can have none."""
     host = host_names.of(here, settings.host)[0].lower()
-    return host if re.fullmatch(_PLACE, host) and ".." not in host else ""
+    return host if hosts.is_name(host) else ""
 
 
 def bounds(stall: int, disk: str = "") -> Bounds:

@@ -6,9 +6,9 @@ A *door* is ssh:// without a path: an sshd of the store's own, which knows each 
 
 from __future__ import annotations
 
-import re
-
+from allie.core import globs
 from allie.core.errors import SettingsError
+from allie.core.lean import re
 
 ACCOUNT, PORT = "allie-store", "8730"  # of a store's ssh door, as `allie store setup` makes it
 _STORE = r"(rsync://([^/:[]+|[^/:[]*\[[^]/]+\])(:[0-9]{0,5})?/?|ssh://[^/]+/.*|/.*)"
@@ -22,13 +22,21 @@ def check_store(store: str) -> str:
     """Return a store's address if it is one; raise SettingsError if not."""
     if is_door(store):
         return check_door(store)
-    if not re.fullmatch(_STORE, store) or is_no_path(store):
+    if not (_is_ordinary(store) or re.fullmatch(_STORE, store)) or is_no_path(store):
         hint = "rsync://host[:port]/, ssh://host[:port], ssh://user@host/path, or /path"
         host = re.fullmatch(_ONLY_HOST, store)
         if host:
             hint = f"did you mean rsync://{host[1]}?"
         raise SettingsError(f"{store!r} is not the address of a store", hint)
     return store
+
+
+def _is_ordinary(store: str) -> bool:
+    """Whether it is the address of a store as nearly all are: a tick needs no pattern for it."""
+    kind, _, rest = store.rstrip("/").partition("://")
+    host, colon, port = rest.partition(":")
+    number = not colon or (port.isascii() and port.isdigit() and len(port) <= len("65535"))
+    return kind == "rsync" and store.count("/") < 4 and globs.is_word(host) and number
 
 
 def is_door(address: str) -> bool:
@@ -67,4 +75,5 @@ def login_at(store: str) -> tuple[str, str, str]:
 
 def is_no_path(text: str) -> bool:
     """Whether a path with these letters would be shown as something else, or cannot be."""
-    return len(text) > _LONGEST or bool(re.search(_CONTROL, text))
+    odd = not text.isprintable()
+    return len(text) > _LONGEST or (odd and bool(re.search(_CONTROL, text)))

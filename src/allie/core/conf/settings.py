@@ -6,15 +6,14 @@ is passed over, so that a newer file does not stop an older client; `overlay lin
 
 from __future__ import annotations
 
-import configparser
-import re
-from functools import lru_cache
-
+from allie.core import globs
 from allie.core.conf.addresses import check_door, check_store, is_door, is_no_path
 from allie.core.errors import SettingsError
+from allie.core.lean import configparser, kept, re
 from allie.core.stubs import KIT
 from allie.core.value import Value
 
+Sections = dict[str, dict[str, str]]  # of allie.conf: key → value, by title
 DEFAULT_STALL = 60
 # Key exchange at a store's ssh door. ssh's own first choice costs five times the CPU, at every tick
 DEFAULT_KEX = "curve25519-sha256"
@@ -23,11 +22,10 @@ KEYS = {  # by kind of section; `_values` reads them in this order
     "allie": ("store", "own", "key", "kex", "ring", "host", "stall", "bandwidth", "trusted"),
     "system": ("root", "image", "overlays"),
 }
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _BANDWIDTH = r"[1-9][0-9]{0,8}(\.[0-9]{1,9})?[KMGkmg]?"
-_LABELLED = r"(PART)?LABEL=[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+_LABELLED = ("LABEL", "PARTLABEL")
 _KEX = r"[A-Za-z0-9+^-][A-Za-z0-9@.,+-]{0,999}"  # one or several, as ssh's KexAlgorithms has them
-_HOST = r"[^\s/.][^\s/]{0,254}"  # what DNS and the kernel take, and some more
+_LONGEST_NAME, _LONGEST_HOST = 128, 255  # of a host: what DNS and the kernel take, and some more
 
 
 class Declared(Value):
@@ -78,7 +76,7 @@ class Settings(Value):
         return self.own or next(filter(is_door, self.stores), "")
 
 
-@lru_cache(maxsize=8)  # a tick asks for the same few texts again and again
+@kept(maxsize=8)  # a tick asks for the same few texts again and again
 def parse(text: str, system: str) -> Settings:
     """Read allie.conf for the named system.
 
@@ -86,7 +84,7 @@ def parse(text: str, system: str) -> Settings:
     for this system: a tick guesses nothing. The overlay `kit` is followed whether it is named or
     not (then it is laid first), since a PC without a client would never tick again.
     """
-    ini = _ini(text)
+    ini = _sections(text)
     systems = _declared(ini)
     own = next((each for each in systems if each.name == system), None)
     if own is None:
@@ -118,14 +116,14 @@ def parse(text: str, system: str) -> Settings:
 
 def declared(text: str) -> list[Declared]:
     """Every system that an allie.conf declares, whichever of them reads it."""
-    return _declared(_ini(text))
+    return _declared(_sections(text))
 
 
 def unknown_keys(text: str) -> list[str]:
     """The sections and keys that no version of ALLiE knows: most likely a slip of the pen."""
-    ini = _ini(text)
+    ini = _sections(text)
     unknown = []
-    for section in ini.sections():
+    for section in ini:
         kind, _, name = section.partition(" ")
         if kind not in KEYS or (kind == "system") != bool(name):
             unknown.append(f"[{section}]")
@@ -137,7 +135,7 @@ def unknown_keys(text: str) -> list[str]:
 def flaws(text: str) -> list[str]:
     """Why systems that an allie.conf declares would refuse it; nothing if each can use it."""
     try:
-        systems = _declared(_ini(text))
+        systems = _declared(_sections(text))
     except SettingsError as error:
         return [str(error)]
     found = {}
@@ -160,12 +158,13 @@ def check_name(name: str, kind: str) -> str:
 
 def is_name(name: str) -> bool:
     """Whether it can be the name of a system, an image, an overlay or a ring."""
-    return bool(re.fullmatch(_NAME, name))
+    return globs.is_word(name) and len(name) <= _LONGEST_NAME
 
 
 def check_host(host: str) -> str:
     """Return a host's name, short or full, if it is one; raise SettingsError if not."""
-    if not re.fullmatch(_HOST, host) or not host.isprintable():
+    plain = host.isprintable() and host.split() == [host] and "/" not in host
+    if not plain or host.startswith(".") or len(host) > _LONGEST_HOST:
         hint = "letters, digits, dots and dashes, at most 255"
         raise SettingsError(f"host {host!r}: that is not the name of a host", hint)
     return host
@@ -177,7 +176,9 @@ def check_root(root: str, system: str) -> str:
     if root == "/":
         hint = "LABEL=, PARTLABEL= or a directory, as seen from the other systems"
         raise SettingsError(f"allie.conf: root = / {where} is true only while it runs", hint)
-    if is_no_path(root) or not (_is_plain(root) or re.fullmatch(_LABELLED, root)):
+    kind, _, label = root.partition("=")
+    labelled = kind in _LABELLED and is_name(label)
+    if is_no_path(root) or not (_is_plain(root) or labelled):
         hint = "LABEL=, PARTLABEL= or a directory, absolute and without dots"
         raise SettingsError(f"allie.conf: root = {root!r} {where}", hint)
     return root
@@ -188,10 +189,10 @@ def _is_plain(path: str) -> bool:
     return path.startswith("/") and not {"", ".", ".."} & set(path[1:].split("/"))
 
 
-def _declared(ini: configparser.ConfigParser) -> list[Declared]:
+def _declared(ini: Sections) -> list[Declared]:
     """Every [system NAME], in the file's order."""
     found = []
-    for title in ini.sections():
+    for title in ini:
         kind, _, name = title.partition(" ")
         if kind != "system" or not name.strip():
             continue
@@ -206,10 +207,10 @@ def _declared(ini: configparser.ConfigParser) -> list[Declared]:
     return found
 
 
-def _values(ini: configparser.ConfigParser, section: str) -> list[str]:
+def _values(ini: Sections, section: str) -> list[str]:
     """What a section says for each of the KEYS of its kind; "" for one that it has not."""
     keys = KEYS[section.partition(" ")[0]]
-    return [ini.get(section, key, fallback="").strip() for key in keys]
+    return [ini.get(section, {}).get(key, "").strip() for key in keys]
 
 
 def is_bandwidth(text: str) -> bool:
@@ -248,15 +249,45 @@ def _kex(text: str) -> str:
     return text or DEFAULT_KEX
 
 
-def _ini(text: str) -> configparser.ConfigParser:
+def _sections(text: str) -> Sections:
+    """What a text of INI says. Raises SettingsError where it is none."""
+    text = text.removeprefix("\ufeff")  # what Notepad begins with
+    return _plainly_said(text) or _by_all_rules(text)
+
+
+def _plainly_said(text: str) -> Sections | None:
+    """What nearly every allie.conf says: each line is a section, a key or a comment, and is whole.
+
+    None for any other, which is for configparser: to load that takes a whole tick 3 ms.
+    """
+    found: Sections = {}
+    for line in text.split("\n"):
+        words = line.strip()
+        if not words or words[0] in "#;":
+            continue
+        if line[0].isspace() or ";" in words:
+            return None
+        title = words[1:-1]
+        if words == f"[{title}]" and title and not {*"[]\0"} & {*title} and title not in found:
+            section = found[title] = {}
+            continue
+        at = min(words.find(sign) % (len(words) + 1) for sign in "=:")
+        key = words[:at].rstrip().lower()
+        if words[0] == "[" or at == len(words) or not key or not found or key in section:
+            return None
+        section[key] = words[at + 1 :].strip()
+    return found
+
+
+def _by_all_rules(text: str) -> Sections:
     ini = configparser.ConfigParser(
         interpolation=None, inline_comment_prefixes=(";",), default_section="\0none"
     )
     try:
-        ini.read_string(text.removeprefix("\ufeff"), "allie.conf")  # what Notepad begins with
+        ini.read_string(text, "allie.conf")
     except configparser.Error as error:
         raise SettingsError(_unreadable(error), "man 5 allie.conf, or `allie help conf`") from error
-    return ini
+    return {title: dict(ini[title]) for title in ini.sections()}
 
 
 def _unreadable(error: configparser.Error) -> str:

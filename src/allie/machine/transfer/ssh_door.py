@@ -9,10 +9,9 @@ docs/internals/rules.md, "Two doors, one generation".
 
 from __future__ import annotations
 
-import re
-
 from allie.core.conf import addresses
 from allie.core.errors import AllieError, NotAdmitted, StateError, StoreError, Unreachable
+from allie.core.lean import re
 from allie.core.value import Value
 from allie.machine.programs import process
 from allie.machine.programs.process import Finished
