@@ -64,8 +64,8 @@ def run(args: Namespace) -> int:
         f"{plan.settings.system} is installed on {plan.disk}, which boots by"
         f" {' and '.join(bootable.firmware)}: take this medium out, and reboot"
     )
-    if bootable.to_enrol:
-        console.say(f"to let it have what is its own, on the server: {bootable.to_enrol}")
+    for line in bootable.own:
+        console.say(line)
     return DONE
 
 

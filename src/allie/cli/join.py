@@ -48,9 +48,7 @@ def run(args: Namespace) -> int:
     report, now = joined.report, time.time()
     total = sum(each.changed for each in report.applied)
     console.say(f"joined {args.store}: {total} paths placed; {joined.ticks}")
-    if joined.to_enrol:
-        console.say(f"to let it have what is its own, on the server: {joined.to_enrol}")
-    lines = report_text.report(report, now)
+    lines = [*joined.own, *report_text.report(report, now)]
     for verdict in report.scripts:
         lines += report_text.verdict(verdict, now)
     for line in lines:

@@ -66,10 +66,10 @@ class Installation(Value):
 
 
 class Bootable(Value):
-    """What the disk boots by now, and what is left to do on the server."""
+    """For which firmware the disk boots now, and what is left to do on the server."""
 
     firmware: list[str]
-    to_enrol: str = ""  # the command that lets the PC have what is its own
+    own: list[str]  # of the door that has what is the PC's own, lines for people
 
 
 def plan(disk: str, text: str, settings: Settings, host: str) -> Installation:
@@ -149,9 +149,9 @@ def make_bootable(plan: Installation) -> Bootable:
         with menu_partition.opened(here, menu) as boot:
             menu_partition.refresh(here, settings, boot)
             firmware = menu_partition.loader_of(boot).install(root, plan.disk, esp)
-        to_enrol = join.to_enrol(here)
+        about = join.about_own(here)
         atomic.sync_filesystem(root)
-    return Bootable(firmware, to_enrol)
+    return Bootable(firmware, about)
 
 
 def _node(plan: Installation, where: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _collections_abc import Sequence
 
 from allie.client.mirror import identity, stores
 from allie.client.situation import gather_facts, grounds, settings_in_force
@@ -42,7 +43,7 @@ class Joined(Value):
 
     report: Report  # of the first tick
     ticks: str  # how further ones are started, in words
-    to_enrol: str = ""  # the command, on the server, that lets it have what is its own
+    own: Sequence[str] = ()  # of the door that has what is its own, lines for people
 
 
 def join(here: System, wishes: Wishes) -> Joined:
@@ -81,15 +82,18 @@ def join(here: System, wishes: Wishes) -> Joined:
         raise StoreError("the first tick placed no kit", hint)
     ticks = "no timer was installed (--no-timer)"
     ticks = timer.install(here, settings.host) if wishes.timer else ticks
-    return Joined(report, ticks, to_enrol(here))
+    return Joined(report, ticks, about_own(here))
 
 
-def to_enrol(here: System) -> str:
-    """How a PC becomes known at the store's ssh door; "" where it is, or there is none."""
-    contact = records.own_contact(here)
-    if not contact.server or contact.good:
-        return ""
-    return identity.to_enrol(here, settings_in_force.settings_of(here))
+def about_own(here: System) -> list[str]:
+    """What to compare, and to do on the server, for what is a PC's own; [] without a door."""
+    contact, server = records.own_contact(here), identity.pinned(here)
+    if not contact.server or not server:
+        return []
+    key = f"{contact.server}: its key is {identity.fingerprint(server)}; no other is taken"
+    command = identity.to_enrol(here, settings_in_force.settings_of(here))
+    todo = f"to let it have what is its own, on the server: {command}"
+    return [key] if contact.good else [key, todo]
 
 
 def _keep_servers_command(here: System) -> None:
