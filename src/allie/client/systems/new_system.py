@@ -172,7 +172,7 @@ def way(job: Job, tree: str, store: str) -> Transfer:
     """How the image comes from a store to a tree."""
     able = rsync.limited_to(tree, rsync.version(f"{job.base.state}/rsync"))
     source = rsync.sources(store, [f"images/{job.declared.image}"])[0]
-    return Transfer(able, rsync.transport(store, job.stall), source, tree)
+    return Transfer(able, stores.reach(job.base, job.settings, store, job.stall), source, tree)
 
 
 def _transfer(job: Job, note: Note, store: str, filling: Filling | None) -> None:

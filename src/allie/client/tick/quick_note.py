@@ -69,7 +69,7 @@ def write(
         wanted = stores.in_own_order(known.settings)[0]
         current = (known.generation.number, "", "", "")
         stands = (contact.generation, contact.trouble, contact.unfollowed, known.coming)
-        if stands != current or contact.server != wanted:
+        if stands != current or contact.server != wanted or report.own_door.trouble:
             return
         note = _note_of(here, known, report, wanted)
         note.update(_scripts_of(here, follows(here)))

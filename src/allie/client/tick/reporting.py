@@ -35,6 +35,7 @@ def report_of(here: System, number: int, began: float) -> Report:
         image=known.image,
         classes=known.classes,
         contact=records.contact(here),
+        own_door=records.own_contact(here),
         paused=pause.reason or "paused" if pause else "",
     )
 
