@@ -6,7 +6,7 @@ ARGS ?=
 WORKERS ?= 2
 
 # bench/ and demo/ are checked when there is Python in them
-CHECKED := src tests $(sort $(patsubst %/,%,$(dir $(wildcard bench/*.py demo/*.py))))
+CHECKED := src tests tools $(sort $(patsubst %/,%,$(dir $(wildcard bench/*.py demo/*.py))))
 
 HISTORIES ?= 10000
 
@@ -54,8 +54,8 @@ mypy:
 unit:
 	$(PY) -m pytest -q -n $(WORKERS) tests/unit tests/test_structure.py $(ARGS)
 
-docs: setup
-	@tools/docs
+docs: setup  ## the man pages as pages, build/man
+	@$(PY) tools/manpages.py build/man
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
