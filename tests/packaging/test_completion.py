@@ -114,8 +114,8 @@ def test_every_option_and_action_of_a_verb_is_offered(shell: Shell, verb: str) -
     known = {
         option
         for parser in every.values()
-        for option in parser._option_string_actions
-        if option.startswith("--")
+        for option, action in parser._option_string_actions.items()
+        if option.startswith("--") and action.help != argparse.SUPPRESS
     }
     offered = set[str]().union(*(bare(shell.offers(f"allie {words} --")) for words in every))
     assert {each for each in offered if each.startswith("--")} == known

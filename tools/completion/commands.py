@@ -156,6 +156,8 @@ def _spoken(parser: argparse.ArgumentParser, name: str, what: str = "") -> Comma
     options: list[Option] = []
     arguments: list[Argument] = []
     for each in parser._actions:
+        if each.help == argparse.SUPPRESS:
+            continue  # for ALLiE's own programs
         if each.option_strings:
             takes = "" if each.nargs in (0, "?") else _kind(each, name)
             name_of_it = max(each.option_strings, key=len)
