@@ -42,7 +42,7 @@ rpm: setup-rpm  ## RPM packages, build/rpm
 	@tools/rpm
 
 wheel: setup-test  ## a wheel and a source archive, dist
-	@$(PY) -m build --outdir dist
+	@$(PY) -m build --no-isolation --outdir dist
 
 # All are run, and fail in the end if one did; bench/README.md
 BENCHES := '-m bench.enter' '-m bench.install' 'bench/images.py --install' 'bench/run.py --install'

@@ -159,13 +159,14 @@ def test_rpm_packages_are_built(tmp_path: Path) -> None:
 def test_the_wheel_has_the_command_and_makes_a_store(tmp_path: Path) -> None:
     run(TOP / "tools/export", tmp_path / "allie")
     dist = tmp_path / "dist"
-    build = [sys.executable, "-m", "build", "--outdir", dist, tmp_path / "allie"]
-    run(*build, env=os.environ)  # pip's settings, and its cache
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", dist]
+    run(*build, tmp_path / "allie")
     wheel = dist / f"allie_linux-{__version__}-py3-none-any.whl"
     assert (dist / f"allie_linux-{__version__}.tar.gz").exists()
     assert "allie/stub/systemd/allie.timer" in zipfile.ZipFile(wheel).namelist()
-    run(sys.executable, "-m", "venv", tmp_path / "venv")
-    run(tmp_path / "venv/bin/pip", "install", "-q", "--no-index", wheel)
+    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
+    python = tmp_path / "venv/bin/python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-index", wheel)
     store = tmp_path / "store"
     run(tmp_path / "venv/bin/allie", "--store", store, "store", "init")
     assert os.access(store / "overlays/kit/usr/local/bin/allie", os.X_OK)
