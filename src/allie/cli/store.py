@@ -2,19 +2,21 @@
 
 allie store init     make it, or refresh its kit; run again after each update of ALLiE
 allie store serve    serve it with rsync's own daemon, in the foreground
+allie store mirror   keep it equal to another one
 
 allie store ACTION --help says more.
 """
 
 from __future__ import annotations
 
-from allie.cli import options, store_init, store_serve
+from allie.cli import options, store_init, store_mirror, store_serve
 from allie.cli.options import ArgumentParser, Namespace
 
 # action → its module, with `add_arguments` and `run` as a command's has them; in the help's order
 ACTIONS = {
     "init": store_init,
     "serve": store_serve,
+    "mirror": store_mirror,
 }
 
 
