@@ -32,7 +32,8 @@ kit: setup  ## the client archive, build/kit/usr/local/bin/allie
 	$(PY) -m allie.server.kit build/kit
 
 # All are run, and fail in the end if one did; bench/README.md
-BENCHES := '-m bench.enter' '-m bench.install' 'bench/images.py --install' 'bench/run.py --install'
+BENCHES := '-m bench.enter' '-m bench.install' '-m bench.serving --install' \
+	'bench/images.py --install' 'bench/run.py --install'
 
 bench: setup-test  ## writes bench/*.md; ARGS='--quick --files 500' is bench/run.py alone, so
 	@failed=0; for each in $(if $(ARGS),'bench/run.py $(ARGS)',$(BENCHES)); do \

@@ -418,3 +418,19 @@ def test_a_port_that_nobody_serves(tmp_path: Path) -> None:
     with pytest.raises(Unreachable):
         mirror.mirror(f"rsync://{server.host}:1", str(tmp_path / "two"))
     assert time.monotonic() - began < 12
+
+
+def test_what_was_read_goes_with_the_next_image(one: Path) -> None:
+    """Also where nobody works on that image again."""
+    make_tree(one / "images/toy3", IMAGE)
+    with subprocess.Popen(["sleep", "60"], cwd=one / "images/toy1") as reader:
+        with draft.begun(str(one), "toy1") as work:
+            draft.fresh(work)
+            make_tree(Path(work.tree), IMAGE)
+            draft.switch(work)
+        old = one / "images/.parts/toy1/old"
+        with draft.begun(str(one), "toy3"):
+            assert old.exists()
+        reader.kill()
+    with draft.begun(str(one), "toy3"):
+        assert not old.exists()

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from allie.core.conf import settings
 from allie.core.errors import Busy, StateError
@@ -62,6 +62,7 @@ def begun(store: str, name: str, module: str = "images") -> Iterator[Draft]:
     _need_no_mount(top)
     os.makedirs(os.path.dirname(top), 0o700, exist_ok=True)
     os.makedirs(top, 0o700, exist_ok=True)
+    _sweep(os.path.dirname(top), but=name)
     busy = Busy(f"somebody else is working on {kind} {name}", "wait until that has ended")
     with lock.of_directory(top, lambda: busy):
         if not os.path.exists(f"{top}/boot"):
@@ -159,6 +160,20 @@ def _clear_old(image: str, top: str) -> None:
     if not processes_inside.at_work(old):
         tree_copies.discard(old)
     tree_copies.discard_aside(f"{top}/")
+
+
+def _sweep(drafts: str, but: str) -> None:
+    """Of all drafts but one, remove what was replaced, and was still being read by somebody then.
+
+    Where nothing took its place the switch was cut short, and it may be all that there is.
+    """
+    busy = Busy("")
+    for name in set(tree.names(drafts)) - {but}:
+        top, image = f"{drafts}/{name}", f"{os.path.dirname(drafts)}/{name}"
+        if os.path.isdir(f"{top}/old") and os.path.lexists(image) and not _holds_work(top):
+            with suppress(Busy, OSError), lock.of_directory(top, lambda: busy):
+                if _content(top) <= {"old"}:
+                    _remove(top)
 
 
 def _holds_work(top: str) -> bool:
