@@ -40,8 +40,9 @@ WINGS = {
 }
 # Pure ones: no I/O, no clock, no environment
 CORE_MAY_IMPORT = set(
-    "__future__ collections configparser enum fnmatch functools hashlib itertools json operator "
-    "posixpath re stat typing _sha2 _sha256".split()
+    "__future__ _collections_abc collections configparser contextlib enum fnmatch functools hashlib"
+    " itertools json _json operator _operator posixpath re signal _signal stat typing _sha2"
+    " _sha256".split()
 )
 MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 31_000
 WING_ROOMS = OWN_ROOMS = 12
@@ -51,6 +52,7 @@ LATE_IMPORTERS = {
     "allie.client.systems.early_overlays": "only what fetches ahead unpacks the client that came",
     "allie.client.apply.changes": "only what comes back is compared with what packages installed",
     "allie.client.apply.describe": "only drift is compared with what packages installed",
+    "allie.client.originals.packages": "only another root's packages are asked inside it",
     "allie.client.originals.pristine": "only what stood there first is asked of the packages",
     "allie.client.mirror.fetch": "nearly every fetch finds nothing new",
     "allie.client.tick.quick_note": "the quick tick's code is written once for each client",
@@ -76,7 +78,8 @@ IN_ENTER = set("_ctypes grp pwd __future__".split())
 # Not needed for a tick, and each costs start-up time that every PC pays every hour
 NOT_IN_A_TICK = set(
     "_ctypes ctypes shlex subprocess dataclasses pathlib inspect logging asyncio socket ssl"
-    " tempfile shutil".split()
+    " tempfile shutil collections configparser contextlib enum functools importlib itertools json"
+    " operator re signal types typing warnings".split()
 )
 
 
@@ -327,7 +330,10 @@ def loaded_by(module: str) -> set[str]:
 
 
 def test_a_tick_starts_light() -> None:
+    """What it loads while it works, too, but for what calls the kernel directly."""
     assert not NOT_IN_A_TICK & loaded_by("allie.cli.run_conf")
+    calls = {"_ctypes", "ctypes", "types"}
+    assert not NOT_IN_A_TICK - calls & loaded_by("allie.client.tick.part_work")
 
 
 def test_a_new_client_is_tried_with_all_that_a_tick_may_load_late() -> None:

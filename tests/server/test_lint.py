@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from allie.core import leavings
+from allie.core.change import leavings
 from allie.server import lint, lint_settings, store
 from tests.worlds import machine
 from tests.worlds.one_pc import World

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import pwd
 from pathlib import Path
@@ -62,8 +61,8 @@ def test_they_are_those_that_the_whole_parser_reads(pairs: list[tuple[str, str]]
     if len(set(keys)) < len(keys):  # an error to the parser
         return
     text = "[system x]\n" + "".join(f"{key} = {value}\n" for key, value in pairs)
-    ini: configparser.ConfigParser = settings._ini(text)
-    assert system_roots.roots(text) == {"x": ini.get("system x", "root", fallback="").strip()}
+    found = settings._by_all_rules(text)["system x"]
+    assert system_roots.roots(text) == {"x": found.get("root", "").strip()}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.core import leavings
+from allie.core.change import leavings
 from allie.core.errors import AllieError, NoRoom, StateError, StoreError, Unreachable
 from allie.machine.programs import process
 from allie.machine.programs.process import Finished
@@ -444,35 +444,50 @@ def test_an_update_is_compressed_where_there_is_a_wire() -> None:
 def test_large_files_come_apart_since_keeping_holes_is_slow() -> None:
     what = Transfer(Version((3, 2)), [], "rsync://h/images/el9", "/systems/.el9.part")
     little = image_fetch.command(what, only_little=True)
-    assert {"-aHAX", f"--max-size={image_fetch.LARGE - 1}"} <= set(little)
+    assert {"-aHAX", f"--max-size={image_fetch.LARGE - 1}", "--info=skip1"} <= set(little)
     assert "--inplace" not in little
     fresh = what._replace(fresh=True)
     assert set(image_fetch.command(fresh, only_little=True)) - set(little) == {"--inplace"}
     assert "--inplace" not in image_fetch.command(fresh)
 
 
-@pytest.mark.parametrize("update", [False, True])
-def test_nothing_is_read_out_of_what_rsync_prints(
-    update: bool, monkeypatch: pytest.MonkeyPatch
+_FAR = b"\r  12  3%  1MB/s  0:00:01 "  # progress, and a name comes on the same line
+
+
+@pytest.mark.parametrize(
+    ("said", "update", "little", "whole"),
+    [
+        (_FAR + b"(xfr#1, to-chk=9/12)\r\n", False, 1, 0),
+        (b"", False, 1, 0),
+        (_FAR + b"usr/lib/x is over max-size\n", False, 1, 1),
+        (b"x is over max-size\n" + _FAR + b"\r", False, 1, 1),
+        (b"what a later rsync says of it\n", False, 1, 1),
+        (_FAR + b"usr/lib/x\n", True, 0, 1),
+    ],
+)
+def test_a_second_command_comes_unless_the_first_left_out_nothing(
+    said: bytes, update: bool, little: int, whole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Progress and names come on one line there, and a name may look like either."""
+    """Whatever it says beside progress may be of a large file; no name is read out of it."""
     ran: list[list[str]] = []
     shown: list[bytes] = []
 
     def run(argv: list[str], **how: Any) -> Finished:
         ran.append(argv)
-        how["on_output"](b"\r  12  3%  1MB/s  0:00:01 usr/lib/x is over max-size\n")
+        for byte in said:
+            how["on_output"](bytes([byte]))
         assert not how.get("stdin")
         return Finished(tuple(argv), 0, b"", b"")
 
     monkeypatch.setattr(process, "run", run)
     what = Transfer(Version((3, 2)), [], "rsync://h/images/el9", "/s", update=update, fresh=True)
     image_fetch.fetch(what, "rsync://h", 1, shown.append)
-    whole = ran.pop()
-    assert not [each for each in whole if each.startswith(("--max-size", "--files-from"))]
-    assert {"-aSHAX", "--delete"} <= set(whole)
-    assert [f"--max-size={image_fetch.LARGE - 1}" in argv for argv in ran] == [True] * (not update)
-    assert b"".join(shown).count(b"over max-size") == len(ran) + 1
+    apart = {f"--max-size={image_fetch.LARGE - 1}", "--info=skip1", "--inplace"}
+    assert [apart <= set(argv) for argv in ran] == [True] * little + [False] * whole
+    for argv in ran[little:]:
+        assert not [each for each in argv if each.startswith(("--max-size", "--files-from"))]
+        assert {"-aSHAX", "--delete"} <= set(argv)
+    assert b"".join(shown) == said * len(ran)
 
 
 def test_trees_are_copied_with_all_below_them() -> None:

@@ -15,7 +15,7 @@ from allie.core.errors import AllieError, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from _collections_abc import Sequence
     from typing import NoReturn
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 
 from allie.core.errors import UsageError
+from allie.core.lean import json
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
@@ -14,8 +14,8 @@ from allie.machine.files import atomic, lock
 from allie.machine.roots import open_system
 
 if TYPE_CHECKING:
+    from _collections_abc import Iterable
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterable
     from typing import Any
 else:
     ArgumentParser = Namespace = object  # for annotations; what a stub calls never loads argparse

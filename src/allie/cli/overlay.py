@@ -7,7 +7,7 @@ allie overlay why PATH --host H  which variant a host gets, and why not the othe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from _collections_abc import Sequence
 
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
@@ -56,7 +56,9 @@ def _lint(top: str, args: Namespace) -> int:
     for image in over:
         catalogue.need(top, image)
     site = lint_settings.survey(top)
-    found = [] if args.name else lint_settings.of_store(top)
+    found = lint_settings.of_store(top)
+    if args.name:
+        found = [each for each in found if each.path in map(overlays.place, args.name)]
     for name in _named(top, args.name):
         found += lint.lint(top, name, over, site)
     kinds = {True: console.paint("error", "bad"), False: "warning"}
@@ -67,7 +69,7 @@ def _lint(top: str, args: Namespace) -> int:
 
 def _named(top: str, names: Sequence[str]) -> Sequence[str]:
     """The named overlays of the store; all where none is named. Raises UsageError."""
-    known = store.overlays(top)
+    known = [*store.overlays(top), *overlays.private(top)]
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known) or "allie overlay list"
@@ -81,7 +83,11 @@ def _why(top: str, args: Namespace) -> int:
             "overlay why needs one path and --host", "allie overlay why /etc/motd --host pc07"
         )
     usual = [name for name in (KIT, "common", args.image) if name in store.overlays(top)]
-    names = tuple(_named(top, options.words(args.overlays) or usual))
+    own = (
+        f"{overlays.PRIVATE}/{name.lower()}" for name in (args.host, args.host.partition(".")[0])
+    )
+    last = [name for name in own if name in overlays.private(top)][:1]  # as each host lays it
+    names = (*_named(top, options.words(args.overlays) or usual), *last)
     known = _pretended(args)
     known = known._replace(classes=known.classes or overlays.classes_for(top, names, known))
     resolution = overlays.why(top, names, known)

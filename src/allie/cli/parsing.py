@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from _collections_abc import Sequence
 from types import ModuleType
 
 from allie.core.errors import UsageError, did_you_mean

@@ -5,7 +5,7 @@ hashlib loads OpenSSL, which takes 5 ms, and an ordinary tick digests a few kilo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from _collections_abc import Iterable
 
 TYPE_CHECKING = False  # type checkers take this name for True (PEP 484)
 

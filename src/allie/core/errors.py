@@ -7,7 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from _collections_abc import Iterable
 
 DONE = 0
 ATTENTION = 1  # done, but something needs a look: a script fails, a path was refused

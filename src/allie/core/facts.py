@@ -6,13 +6,10 @@ Facts are read by `client.situation.gather_facts` (from os-release, uname and th
 
 from __future__ import annotations
 
-import re
-
-from allie.core import hosts
+from allie.core import globs, hosts
 from allie.core.errors import SettingsError
+from allie.core.lean import re
 from allie.core.value import Value
-
-_CLASS = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
 class Facts(Value):
@@ -50,7 +47,7 @@ def parse_os_release(text: str) -> OsRelease:
         if equals and not key.startswith("#"):
             if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
                 value = value[1:-1]
-            fields[key] = re.sub(r"\\(.)", r"\1", value)
+            fields[key] = re.sub(r"\\(.)", r"\1", value) if "\\" in value else value
     return OsRelease(
         id=fields.get("ID", ""),
         like=tuple(fields.get("ID_LIKE", "").split()),
@@ -78,7 +75,7 @@ def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
             continue
         name, colon, members = body.partition(":")
         name = name.strip()
-        if not colon or not re.fullmatch(_CLASS, name):
+        if not colon or not globs.is_word(name):
             raise SettingsError(
                 f"classes, line {number}: {body!r} is not of the form `class: host host…`"
             )

@@ -10,8 +10,7 @@ Used by `core.hosts` (tags, classes) and by `core.script` (`on-change`).
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+from allie.core.lean import kept
 from allie.core.value import Value
 
 _ANY = "*"
@@ -123,16 +122,22 @@ def _fits(sign: Sign, letter: str, free: bool) -> bool:
     return free and not within if sign.negated else within
 
 
-@lru_cache(maxsize=1024)
+@kept(maxsize=1024)
 def of_name(text: str) -> Pattern:
     """A glob of a name: `*` and `?` take in no slash. `[]` stands for itself."""
     return Pattern(signs(text), slash=False)
 
 
-@lru_cache(maxsize=1024)
+@kept(maxsize=1024)
 def of_path(text: str) -> Pattern:
     """A glob of a path, as Python's fnmatch has it: `*` takes in slashes, `[]a]` is `]` or `a`."""
     return Pattern(signs(text, bracket_first=True), slash=True)
+
+
+def is_word(text: str) -> bool:
+    """Whether it is letters and digits, with `.`, `_` and `-` after the first of them."""
+    rest = text.replace(".", "").replace("_", "").replace("-", "")
+    return text.isascii() and text[:1].isalnum() and rest.isalnum()
 
 
 def is_possible(text: str) -> bool:

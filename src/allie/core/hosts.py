@@ -10,15 +10,14 @@ What a match costs depends on the lengths of pattern and name, and not on how ma
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from functools import lru_cache
+from _collections_abc import Iterable
 
 from allie.core import globs
+from allie.core.lean import kept, re
 from allie.core.value import Value
 
-_RANGE = r"\[(?![0-9]*\])([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\]"
 _SET = r"\[([^]]+)\]"
+_ADDRESS = r"[0-9]+(\.[0-9]+){3}"
 _LONGEST = 255  # of a host's name: DNS has 253, the kernel 64
 
 
@@ -36,6 +35,49 @@ class _HostPattern(Value):
 def is_exact(pattern: str) -> bool:
     """True if the pattern names one host and no more."""
     return not any(sign in pattern for sign in "*?[")
+
+
+def is_name(name: str) -> bool:
+    """Whether a host can have this name in a store: nothing that a path or a shell reads otherwise.
+
+    In small letters; no address, which tells no host for long.
+    """
+    fits = re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name) and len(name) <= _LONGEST
+    return bool(fits and ".." not in name and not re.fullmatch(_ADDRESS, name))
+
+
+def is_address(name: str) -> bool:
+    """Whether it is an address of IPv4."""
+    return bool(re.fullmatch(_ADDRESS, name))
+
+
+def named(pattern: str, most: int) -> list[str]:
+    """The hosts that ranges name, in order; none where it is no list of them, or of more than most.
+
+    >>> named("pc[08-10]-[1,3]", 6)
+    ['pc08-1', 'pc08-3', 'pc09-1', 'pc09-3', 'pc10-1', 'pc10-3']
+    """
+    pieces = _pieces(pattern)
+    found = [pieces[0]]
+    for text, after in zip(pieces[1::2], pieces[2::2]):
+        numbers = _numbers(text, most)
+        if not numbers or len(found) * len(numbers) > most:
+            return []
+        found = [f"{before}{number}{after}" for before in found for number in numbers]
+    return found if all(map(is_exact, pieces[::2])) else []
+
+
+def _numbers(text: str, most: int) -> list[str]:
+    """The numbers of a range, as written; none where they are more than most, or huge."""
+    found = []
+    for span in _spans(text):
+        if max(span.first[0], span.last[0]) > len(str(most)) + 8:
+            return []
+        first, last = int(span.first[1]), int(span.last[1])
+        if last - first >= most:
+            return []
+        found += [str(number).zfill(span.width) for number in range(first, last + 1)]
+    return found
 
 
 def matches(pattern: str, names: Iterable[str]) -> bool:
@@ -69,7 +111,7 @@ def flaw(pattern: str) -> str:
         return "no host's name begins or ends so; the hosts of a domain are *.example.org"
     if re.match(r"([0-9]+\.){2}[0-9*?[]", pattern):
         return "hosts are known by their names, not by their addresses"
-    pieces = re.split(_RANGE, pattern)
+    pieces = _pieces(pattern)
     for piece in pieces[::2]:
         words = _flaw_of_glob(piece)
         if words:
@@ -120,14 +162,33 @@ def _size(digits: str) -> tuple[int, str]:
     return len(plain), plain
 
 
-@lru_cache(maxsize=4096)
+@kept(maxsize=4096)
 def _compiled(pattern: str) -> _HostPattern:
-    pieces = re.split(_RANGE, pattern)
+    pieces = _pieces(pattern)
     signs = globs.signs(pieces[0])
     for piece in pieces[2::2]:
         signs += [globs.NUMBER, *globs.signs(piece)]
     ranges = tuple(_spans(text) for text in pieces[1::2])
     return _HostPattern(globs.Pattern(signs, slash=False), ranges)
+
+
+def _pieces(pattern: str) -> list[str]:
+    """A pattern's glob, what is in its first range of numbers, the next glob, and so on."""
+    found, begin, at = [], 0, pattern.find("[")
+    while at >= 0:
+        end = pattern.find("]", at)
+        if _is_range(pattern[at + 1 : max(end, 0)]):
+            found += [pattern[begin:at], pattern[at + 1 : end]]
+            begin = end + 1
+        at = pattern.find("[", at + 1)
+    return [*found, pattern[begin:]]
+
+
+def _is_range(body: str) -> bool:
+    """Whether a set's body is numbers, with a `-` or a `,` between them."""
+    numbers = body.replace("-", ",").split(",")
+    each_is_one = all(each.isascii() and each.isdigit() for each in numbers)
+    return each_is_one and len(numbers) > 1 and all(each.count("-") < 2 for each in body.split(","))
 
 
 def _spans(text: str) -> tuple[_Span, ...]:

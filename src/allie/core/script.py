@@ -7,16 +7,15 @@ docs/internals/rules.md, "A done-file names what it satisfied".
 
 from __future__ import annotations
 
-import re
-
 from allie.core import globs
+from allie.core.lean import re
 from allie.core.value import Value
 
-NAME = re.compile(r"[0-9][0-9][A-Za-z0-9._-]*")
-_LEFTOVER = re.compile(r"(~|\.bak|\.orig|\.rej|\.swp|\.dpkg-[a-z]+|\.rpm[a-z]+)$")
-_HEADER = re.compile(rb"^#[ \t]*allie:(.*)$", re.MULTILINE)
-_SPAN = r"0*([0-9]{1,10})\s*([smhdw]?)"
+_LEFT = ("bak", "orig", "rej", "swp")  # how names end of what editors leave, and …
+_LEFT_BY = ("dpkg-", "rpm")  # … of what packages do: dpkg-old, rpmsave
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SAID = b"allie:"
+_DIGITS = 10  # of a number of units
 _HEAD = 4096  # bytes at a script's start in which its headers are looked for
 _LONGEST = 100 * 366 * 86400  # seconds: 100 years, far below what the kernel's clocks can hold
 DEFAULT_TIMEOUT = 3600
@@ -73,22 +72,39 @@ class Verdict(Value):
 
 def is_name(name: str) -> bool:
     """Whether a file of /root/conf belongs to the sequence."""
-    return bool(NAME.fullmatch(name)) and not _LEFTOVER.search(name)
+    numbered = name[:2].isdigit() and len(name) > 1 and globs.is_word(name)
+    return numbered and not _is_left(name.rpartition(".")[2] if "." in name else "")
+
+
+def _is_left(end: str) -> bool:
+    """Whether a name that ends so was left by an editor, or by a package."""
+    kinds = [end[len(by) :] for by in _LEFT_BY if end.startswith(by)]
+    return end in _LEFT or any(each.isalpha() and each.islower() for each in kinds)
 
 
 def parse_headers(content: bytes) -> Headers:
     """Read `# allie: every|on-change|timeout|needs …` lines near a script's beginning."""
     headers = Headers()
-    for found in _HEADER.finditer(content[:_HEAD]):
-        text = " ".join(found.group(1).decode(errors="replace").split())
+    for text in _header_lines(content).values():
         word, _, rest = text.partition(" ")
         headers = _with_header(headers, word, rest)
     return headers
 
 
+def _header_lines(content: bytes) -> dict[int, str]:
+    """What stands after `# allie:`, in plain words, by where its line begins."""
+    found, at = {}, 0
+    for line in content[:_HEAD].split(b"\n"):
+        comment = line[1:].lstrip(b" \t")
+        if line.startswith(b"#") and comment.startswith(_SAID):
+            found[at] = " ".join(comment[len(_SAID) :].decode(errors="replace").split())
+        at += len(line) + 1
+    return found
+
+
 def unread_headers(content: bytes, meant: re.Pattern[bytes]) -> list[str]:
     """Lines that `meant` matches, and that are no headers: misspelt, indented, too far below."""
-    read = {found.start() for found in _HEADER.finditer(content[:_HEAD])}
+    read = _header_lines(content)
     lines = (found for found in meant.finditer(content) if found.start() not in read)
     return [line.group().decode(errors="replace").strip() for line in lines]
 
@@ -120,9 +136,12 @@ def parse_span(text: str) -> int | None:
 
     More than 100 years is nothing of the kind.
     """
-    found = re.fullmatch(_SPAN, text)
-    seconds = int(found.group(1)) * _UNITS[found.group(2)] if found else 0
-    return seconds if found and seconds <= _LONGEST else None
+    unit = text[-1:] if text[-1:] in _UNITS else ""
+    digits = text[: len(text) - len(unit)].rstrip()
+    if not (digits.isascii() and digits.isdigit()) or len(digits.lstrip("0")) > _DIGITS:
+        return None
+    seconds = int(digits) * _UNITS[unit]
+    return seconds if seconds <= _LONGEST else None
 
 
 def due(headers: Headers, digest: str, done: Done | None, now: float) -> Due:
@@ -136,7 +155,7 @@ def due(headers: Headers, digest: str, done: Done | None, now: float) -> Due:
     if done is None:
         return Due(True, "has not been satisfied yet")
     if done.first_line not in (digest, "done"):
-        changed = re.fullmatch("[0-9a-f]{64}", done.first_line)
+        changed = len(done.first_line) == 64 and not done.first_line.strip("0123456789abcdef")
         return Due(True, "its content changed" if changed else "only an alarm is set")
     if headers.every is None:
         return Due(False, "satisfied")

@@ -11,10 +11,9 @@ docs/internals/rules.md, "More specific is not more conditions".
 
 from __future__ import annotations
 
-import re
-
 from allie.core import globs, hosts
 from allie.core.facts import Facts
+from allie.core.lean import re
 from allie.core.value import Value
 
 SIGN = "##"

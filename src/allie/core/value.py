@@ -7,7 +7,7 @@ NamedTuple, and a running program gets tuples with named fields, defaults and th
 
 from __future__ import annotations
 
-from operator import itemgetter
+from _operator import itemgetter
 
 __all__ = ["TYPE_CHECKING", "Value"]
 

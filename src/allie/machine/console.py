@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import codecs
 import os
-import re
 import select
 import sys
 import time
-from collections.abc import Callable
+from _collections_abc import Callable
 
 from allie.core.errors import FAILED
+from allie.core.lean import re
 from allie.core.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def progress(what: str) -> tuple[list[str], Callable[[bytes], None] | None]:
 
 def _plain(line: str, to: TextIO) -> str:
     """Escape what a file name could smuggle in; our own colours are made colours, or go."""
-    pieces = re.split(_OURS, line)
+    pieces = re.split(_OURS, line) if "\x1b" in line else [line]
     if len(pieces) == 1:
         return printable(line)
     colours = is_screen(to) and not os.environ.get("NO_COLOR")

@@ -1,24 +1,34 @@
 """Build the kit: the overlay of ALLiE's own files, `overlays/kit`, client archive included.
 
 The archive is reproducible byte for byte (fixed times, sorted names, no compression), since it is
-itself a file of an overlay: it must not change when nothing changed.
+itself a file of an overlay: it must not change when nothing changed. Beside the sources it has
+them compiled for this server's Python, which is mostly that of its PCs, too: there nothing need be
+compiled. With any other Python it is as if that were not there.
 """
 
 from __future__ import annotations
 
+import functools
 import io
+import marshal
 import os
 import sys
 import zipfile
 
 import allie
 from allie.core import stubs, system
+from allie.core.value import Value
+from allie.machine.code import unpack
+from allie.machine.code.cache import CODE
 from allie.machine.files import atomic
+from allie.machine.programs import process
+from allie.server import compile_client
 
+_PYTHON = "/usr/bin/python3"  # what runs the client, here and on the PCs, if there is one
 # What stands before the zip
 _HEADER = f"""\
 #!/bin/sh
-python=/usr/bin/python3
+python={_PYTHON}
 [ -x "$python" ] || python=$(command -v python3) || {{
     echo "allie: needs Python 3.9 or newer: install the package python3" >&2
     exit 2
@@ -35,9 +45,24 @@ def main():
 
     return begin(loaded)
 """
+# What an archive imports from itself before it is unpacked; of these it has .pyc files, too.
+_FIRST = (
+    *("start.py", "allie/__init__.py", "allie/cli/__init__.py", "allie/cli/start.py"),
+    *("allie/core/__init__.py", "allie/core/digest.py", "allie/machine/__init__.py"),
+    *(f"allie/machine/code/{name}.py" for name in ("__init__", "cache", "unpack")),
+)
 _PACKAGE = os.path.dirname(os.path.abspath(allie.__file__))
 _SERVERS = ("server/", "cli/store")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+class _Compiled(Value):
+    """The client compiled, by one Python: see `compile_client`."""
+
+    magic: bytes
+    tag: str
+    modules: bytes
+    files: dict[str, bytes]
 
 
 def archive() -> bytes:
@@ -49,13 +74,45 @@ def archive() -> bytes:
         if name.startswith(_SERVERS) or (is_command and b"allie.server" in body):
             continue
         members[f"allie/{name}"] = body
+    compiled = _compiled({name: body for name, body in members.items() if name[-3:] == ".py"})
+    if compiled:
+        members.update(compiled.files)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as file:
         for name in sorted(members):
-            info = zipfile.ZipInfo(name, _EPOCH)
-            info.external_attr = 0o644 << 16
-            file.writestr(info, members[name])
+            _add(file, name, members[name])
+        if compiled:
+            before = _HEADER + packed.getvalue()
+            check = unpack.check_of(before, compiled.modules, compiled.magic)
+            _add(file, f"modules.{compiled.tag}", check + compiled.modules)
     return _HEADER + packed.getvalue()
+
+
+def _add(file: zipfile.ZipFile, name: str, body: bytes) -> None:
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.external_attr = 0o644 << 16
+    file.writestr(info, body)
+
+
+def _compiled(sources: dict[str, bytes]) -> _Compiled | None:
+    """The client compiled, from its sources by path; None if there is no Python 3.9 here for it."""
+    top = f"{CODE}/{unpack.UNNAMED}/archive"
+    table = unpack.table_of(path for path in sources if path.startswith("allie/"))
+    modules = [
+        (name, is_package, path, sources[path], f"{top}/{path}")
+        for name, (is_package, path, _) in sorted(table.items())
+    ]
+    files = [(path, sources[path], f"/{system.ARCHIVE}/{path}") for path in _FIRST]
+    python = _PYTHON if os.path.exists(_PYTHON) else sys.executable
+    return _answer(python, marshal.dumps((modules, files)))
+
+
+@functools.lru_cache(maxsize=1)
+def _answer(python: str, question: bytes) -> _Compiled | None:
+    # No -I, which would pass over the seed of the hashes
+    argv = ["env", "PYTHONHASHSEED=0", python, "-sSB", compile_client.__file__]
+    done = process.run(argv, stdin=question)
+    return _Compiled(*marshal.loads(done.out)) if done.code == 0 else None
 
 
 def write(overlay: str) -> list[str]:

@@ -15,13 +15,13 @@ import re
 import stat
 from collections.abc import Sequence
 
-from allie.core import forbidden_paths, globs, hosts, leavings, stubs, system, tags
+from allie.core import forbidden_paths, globs, hosts, stubs, system, tags
 from allie.core import script as rules
-from allie.core.change import resolution
+from allie.core.change import leavings, resolution
 from allie.core.change.resolution import Listed, Overlay
 from allie.core.errors import PathRefused
 from allie.machine.roots import paths, within
-from allie.server import lint_settings, overlays
+from allie.server import lint_secrets, lint_settings, overlays
 from allie.server.lint_settings import Finding, Site
 
 _OWNED_BY_ROOT = ("etc", "root", "usr", "bin", "sbin", "lib", "boot")
@@ -40,9 +40,12 @@ _MEANT_AS_HEADER = re.compile(
 def lint(store: str, name: str, images: Sequence[str], site: Site | None = None) -> list[Finding]:
     """Check one overlay; images: names of images that it is to be laid over."""
     site = site or lint_settings.survey(store)
-    overlay, left = overlays.sort(store, name)
-    findings = [_of_leaving(name, path) for path in left if not _lies_in_one(path)]
-    findings += [found for each in overlay.listing for found in _of_name(store, name, each, site)]
+    where = overlays.place(name)
+    overlay, left = overlays.sort(store, where)
+    findings = [_of_leaving(where, path) for path in left if not _lies_in_one(path)]
+    findings += [found for each in overlay.listing for found in _of_name(store, where, each, site)]
+    if name != where:  # what is one host's own may hold any
+        findings += lint_secrets.of_overlay(store, overlay)
     findings += _of_size(overlay) + _kinds(overlay) + _ties(overlay) + _shut(store, overlay)
     for image in images:
         findings += _over_symlinks(store, overlay, image)
@@ -54,19 +57,19 @@ def _lies_in_one(path: str) -> bool:
     return bool(leavings.pattern_of(path.rpartition("/")[0]))
 
 
-def _of_leaving(overlay: str, path: str) -> Finding:
+def _of_leaving(where: str, path: str) -> Finding:
     words = f"is not placed: names like {leavings.pattern_of(path)} are left by tools"
-    return Finding(f"overlays/{overlay}/{path}", words, False)
+    return Finding(f"{where}/{path}", words, False)
 
 
-def _of_name(store: str, overlay: str, listed: Listed, site: Site) -> list[Finding]:
+def _of_name(store: str, where: str, listed: Listed, site: Site) -> list[Finding]:
     """What one name, and what stands under it, gives to say."""
-    shown = f"overlays/{overlay}/{listed.spelling}"
+    shown = f"{where}/{listed.spelling}"
     path, tag = tags.unspell(listed.spelling)
     st = os.lstat(f"{store}/{shown}")
     errors = [tag.error, forbidden_paths.refusal(path), _why_never(path, listed, tag)]
     findings = [Finding(shown, words) for words in errors if words]
-    warnings = [tags.flaw(tag), _unknown_class(tag, site), _of_ours(overlay, listed, path, site)]
+    warnings = [tags.flaw(tag), _unknown_class(tag, site), _of_ours(where, listed, path, site)]
     invisible = [each for each in os.path.basename(listed.spelling) if _is_invisible(each)]
     if invisible:
         words = ", ".join(sorted({repr(each)[1:-1] for each in invisible}))
@@ -89,14 +92,19 @@ def _unknown_class(tag: tags.Tag, site: Site) -> str:
     return f"no etc/allie/classes of the store has the class {unknown}" if unknown else ""
 
 
-def _of_ours(overlay: str, listed: Listed, path: str, site: Site) -> str:
+def _of_ours(where: str, listed: Listed, path: str, site: Site) -> str:
     """What is said of the files that ALLiE itself has in overlays."""
     name = os.path.basename(path)
     if listed.spelling == resolution.CONSENT:
         return "nothing guards this overlay while it is there: remove it once all PCs have come"
     if name in (resolution.CONSENT, resolution.LARGE) and path != name:
-        return f"means something only as overlays/{overlay}/{name}"
-    if overlay != stubs.KIT and not listed.is_dir and path in site.kit and path != system.SETTINGS:
+        return f"means something only as {where}/{name}"
+    if (
+        where != overlays.place(stubs.KIT)
+        and not listed.is_dir
+        and path in site.kit
+        and path != system.SETTINGS
+    ):
         return "is ALLiE's own file, of the overlay kit: this one takes its place"
     return ""
 
@@ -165,7 +173,7 @@ def _of_first_line(content: bytes) -> list[str]:
 def _of_size(overlay: Overlay) -> list[Finding]:
     """More names than a PC takes, or takes unless it is meant."""
     count = len(overlay.listing)
-    shown = f"overlays/{overlay.name}"
+    shown = f"{overlay.name}"
     if count > resolution.MOST_NAMES:
         return [Finding(shown, f"has {count} names: no PC takes more than {resolution.MOST_NAMES}")]
     if count > resolution.MANY_NAMES and Listed(resolution.LARGE, False) not in overlay.listing:
@@ -184,7 +192,7 @@ def _kinds(overlay: Overlay) -> list[Finding]:
         other = first.setdefault(path, listed)
         if other.is_dir != listed.is_dir:
             words = f"is a directory and a file in one overlay: {other.spelling}"
-            findings.append(Finding(f"overlays/{overlay.name}/{listed.spelling}", words))
+            findings.append(Finding(f"{overlay.name}/{listed.spelling}", words))
     return findings
 
 
@@ -193,14 +201,14 @@ def _shut(store: str, overlay: Overlay) -> list[Finding]:
     found: dict[str, str] = {}
     modes = {"": 0o755}
     for spelling, _ in overlay.listing:  # parents come before children
-        mode = os.lstat(f"{store}/overlays/{overlay.name}/{spelling}").st_mode
+        mode = os.lstat(f"{store}/{overlay.name}/{spelling}").st_mode
         modes[spelling] = mode
         above = spelling.rpartition("/")[0]
         is_for_all = stat.S_ISREG(mode) and mode & 0o004
         if is_for_all and not modes[above] & 0o001 and not spelling.startswith("root/"):
             found.setdefault(above, spelling)
     return [
-        Finding(f"overlays/{overlay.name}/{path}", f"others cannot reach {spelling} in it", False)
+        Finding(f"{overlay.name}/{path}", f"others cannot reach {spelling} in it", False)
         for path, spelling in found.items()
     ]
 
@@ -223,7 +231,7 @@ def _ties(overlay: Overlay) -> list[Finding]:
             for other, other_tag in variants[:place]:
                 words = _tie(tag, other_tag)
                 if words:
-                    shown = f"overlays/{overlay.name}/{spelling}"
+                    shown = f"{overlay.name}/{spelling}"
                     findings.append(Finding(shown, f"{words} {other}"))
     return findings
 
@@ -269,7 +277,7 @@ def _over_symlinks(store: str, overlay: Overlay, image: str) -> list[Finding]:
     reals: dict[str, str] = {}
     for listed in overlay.listing:
         path, _ = tags.unspell(listed.spelling)
-        shown = f"overlays/{overlay.name}/{listed.spelling}"
+        shown = f"{overlay.name}/{listed.spelling}"
         target = _link(f"{store}/images/{image}", path) if listed.is_dir else ""
         if target:
             words = f"is a symlink to {target} in image {image}: files land there"
@@ -280,7 +288,7 @@ def _over_symlinks(store: str, overlay: Overlay, image: str) -> list[Finding]:
         for path in sorted(names):
             twin = f"{real}/{path[len(link) + 1 :]}"
             if path.startswith(link + "/") and twin in names:
-                shown = f"overlays/{overlay.name}/{path}"
+                shown = f"{overlay.name}/{path}"
                 findings.append(Finding(shown, f"is the same file as {twin} in image {image}"))
     return findings
 

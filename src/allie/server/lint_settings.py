@@ -7,13 +7,16 @@ here.
 from __future__ import annotations
 
 import os
+import stat
 
-from allie.core import facts, hosts, leavings, system, tags
+from allie.core import facts, hosts, system, tags
+from allie.core.change import leavings
 from allie.core.change.resolution import Listed, Overlay
 from allie.core.conf import settings
 from allie.core.errors import SettingsError
 from allie.core.stubs import KIT
 from allie.core.value import Value
+from allie.machine.files import tree
 from allie.server import mirror_state, overlays
 from allie.server import store as stores
 
@@ -43,8 +46,9 @@ def survey(store: str) -> Site:
     for name in names:
         for path, spelling in _settings_in(overlays.load(store, name)):
             having.update([name] if path == system.SETTINGS else [])
-            text = overlays.text_of(store, f"{name}/{spelling}") if path == system.CLASSES else None
-            classes.update(_classes(text or ""))
+            if path == system.CLASSES:
+                text = overlays.text_of(store, f"{overlays.place(name)}/{spelling}")
+                classes.update(_classes(text or ""))
     kit = overlays.load(store, KIT).listing if KIT in names else ()
     files = frozenset(each.spelling for each in kit if not each.is_dir)
     return Site(frozenset(names), frozenset(classes), files, frozenset(having))
@@ -60,12 +64,32 @@ def of_store(store: str) -> list[Finding]:
     for name in sorted(os.listdir(f"{store}/overlays")):
         at = f"{store}/overlays/{name}"
         shown = f"overlays/{name}"
+        if name == overlays.PRIVATE:
+            words = f"each host's own is called so: mv {at} {store}/overlays/OTHER"
+            findings.append(Finding(shown, words))
         if os.path.islink(at):
             findings.append(Finding(shown, "is a symlink: PCs take nothing from it"))
         elif name not in (*names, stores.HIDDEN) and not leavings.pattern_of(name):
             findings.append(Finding(shown, "is no overlay: no list can name it", False))
     if KIT not in names:
         findings.append(Finding(f"overlays/{KIT}", "is missing: allie store init"))
+    return findings + _of_private(store)
+
+
+def _of_private(store: str) -> list[Finding]:
+    """What is wrong with the places of what is each host's own; nothing for who cannot see them."""
+    top = f"{store}/{overlays.PRIVATE}"
+    places = [(f"{overlays.PRIVATE}/{name}", name) for name in tree.names(top)]
+    findings = []
+    for shown, name in [(overlays.PRIVATE, ""), *sorted(places)] if os.path.isdir(top) else ():
+        st = os.lstat(f"{store}/{shown}")
+        if name[:1] == ".":
+            continue
+        if not stat.S_ISDIR(st.st_mode) or (name and not hosts.is_name(name)):
+            findings.append(Finding(shown, "is no host's: allie store private HOST makes a place"))
+        elif st.st_mode & 0o077 or st.st_uid != 0:
+            words = f"is not root's alone: chown 0:0 {store}/{shown}; chmod 700 {store}/{shown}"
+            findings.append(Finding(shown, words))
     return findings
 
 
@@ -73,18 +97,17 @@ def of_overlay(store: str, overlay: Overlay, site: Site) -> list[Finding]:
     """allie.conf and classes, in every variant: can a PC read them, and is there what they name?"""
     findings = []
     for path, spelling in _settings_in(overlay):
-        shown = f"overlays/{overlay.name}/{spelling}"
+        shown = f"{overlay.name}/{spelling}"
         tag = tags.unspell(spelling)[1]
         if tag.error or (tag.flag == "absent" and path == system.CLASSES):
             continue
         if Listed(spelling, False) not in overlay.listing or tag.flag == "absent":
             findings.append(Finding(shown, "is no regular file: no PC places it"))
             continue
-        at = f"{overlay.name}/{spelling}"
-        if not os.lstat(f"{store}/overlays/{at}").st_mode & 0o004:
+        if not os.lstat(f"{store}/{shown}").st_mode & 0o004:
             findings.append(Finding(shown, "users cannot read it, as `allie enter` has to", False))
-        text = overlays.text_of(store, at)
-        if text is None or os.path.islink(f"{store}/overlays/{at}"):
+        text = overlays.text_of(store, shown)
+        if text is None or os.path.islink(f"{store}/{shown}"):
             findings.append(Finding(shown, "is no file, or a very large one: no PC reads it"))
         elif path == system.CLASSES:
             findings += [Finding(shown, *each) for each in _of_classes(text)]
@@ -139,9 +162,11 @@ def _of_settings(text: str, tag: tags.Tag, overlay: Overlay, site: Site) -> list
             )
         if KIT not in each.overlays:
             found.append((f"{where}: kit is not named; it is followed first", False))
-    if not any(overlay.name in each.overlays for each in systems):
-        found.append((f"no system in it follows the overlay {overlay.name}, where it stands", True))
-    one_host = any(each.attribute == "host" and not each.negated for each in tag.conditions)
+    top, _, name = overlay.name.partition("/")  # what is one host's own all its systems follow
+    if top != overlays.PRIVATE and not any(name in each.overlays for each in systems):
+        found.append((f"no system in it follows the overlay {name}, where it stands", True))
+    one_host = top == overlays.PRIVATE
+    one_host |= any(each.attribute == "host" and not each.negated for each in tag.conditions)
     if not one_host and any(settings.parse(text, each.name).host for each in systems):
         found.append(("host gives all PCs that get it one name; it is for a tag ##host.x", False))
     return found + [(f"{key} is not known", False) for key in settings.unknown_keys(text)]

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from _collections_abc import Iterator
 
 from allie.client.apply import real_paths
 from allie.client.apply.describe import Describer
@@ -33,6 +32,7 @@ from allie.core.change.ledger import (
 from allie.core.change.present import Offer, Present, Standing
 from allie.core.change.resolution import Entry, Problem
 from allie.core.errors import PathRefused
+from allie.core.lean import contextmanager
 from allie.core.system import System
 from allie.machine.files import tree
 from allie.machine.roots.paths import Inside

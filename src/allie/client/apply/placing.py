@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from _collections_abc import Iterator
 
 from allie.client.originals.undo_copies import Backup
 from allie.core.change.intent import Step
 from allie.core.change.ledger import DIRECTORY, inode_of
 from allie.core.change.present import Offer
 from allie.core.errors import PathRefused, StateError
+from allie.core.lean import contextmanager
 from allie.core.tags import SIGN
 from allie.core.value import Value
 from allie.machine.files import atomic, directory_identity, selinux, tree

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from _collections_abc import Iterable
 
 from allie.client.mirror.generation import Changes, Generation
 from allie.core import tags

@@ -12,14 +12,14 @@ docs/internals/rules.md, "A done-file names what it satisfied".
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from _collections_abc import Iterable
 
 from allie.client.state import done_files, records, script_files
 from allie.core import script as rules
 from allie.core import tags
 from allie.core.change.intent import Step
 from allie.core.errors import PathRefused, StateError
+from allie.core.lean import suppress
 from allie.core.script import Headers
 from allie.core.system import System
 from allie.machine import console

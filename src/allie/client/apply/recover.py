@@ -8,7 +8,6 @@ docs/internals/rules.md, "A killed tick, and a full disk" and "What stood there 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from allie.client.apply import rearm_scripts, transaction
 from allie.client.mirror import incremental
@@ -17,6 +16,7 @@ from allie.core.change import intent as intents
 from allie.core.change.intent import Intent, State, Step
 from allie.core.change.ledger import DIRECTORY, NOTHING, PARTS, Placed, size_and_mtime
 from allie.core.errors import PathRefused
+from allie.core.lean import suppress
 from allie.core.system import System
 from allie.machine.files import tree
 from allie.machine.roots import stage

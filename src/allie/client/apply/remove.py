@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from _collections_abc import Iterable
 
 from allie.client.originals.undo_copies import Backup
 from allie.core.change import intent as intents

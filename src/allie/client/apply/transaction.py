@@ -14,8 +14,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
+from _collections_abc import Iterable
 
 from allie.client.apply import rearm_scripts
 from allie.client.apply.placing import MadePath, Placer
@@ -29,6 +28,7 @@ from allie.core.change.ledger import DIRECTORY, NOTHING, UNKNOWN, Ledger
 from allie.core.change.present import Offer
 from allie.core.change.resolution import Problem
 from allie.core.errors import PathRefused, StateError, words_of
+from allie.core.lean import ExitStack
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.files import atomic, free_space, selinux, tree

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterable
+from _collections_abc import Iterable
 
 from allie.client.apply.placing import MadePath, may_adopt
 from allie.client.apply.unchanged import FRESH

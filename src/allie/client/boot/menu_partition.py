@@ -9,7 +9,7 @@ How the menu is written is the boot loader's matter (`boot_loader`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from _collections_abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from allie.client.boot import boot_loader, systemd_boot

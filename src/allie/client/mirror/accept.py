@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from _collections_abc import Iterable, Mapping
 
 from allie.client.mirror import generation as generations
 from allie.client.mirror import incremental

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from _collections_abc import Callable
 
 from allie.client.mirror import generation as generations
 from allie.client.mirror import stores

@@ -10,8 +10,7 @@ docs/internals/rules.md, "A mirror may be a mixture" and "Two parts, two transac
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from _collections_abc import Iterator, Mapping
 
 from allie.client.state import records
 from allie.core import tags
@@ -19,6 +18,7 @@ from allie.core.change import resolution
 from allie.core.change.resolution import CONSENT, Entry, Listed, Overlay, Resolution
 from allie.core.errors import StateError
 from allie.core.facts import Facts
+from allie.core.lean import suppress
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.files import atomic, tree

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from _collections_abc import Callable, Iterable
 
 from allie.core import digest
 from allie.core.change.resolution import CONSENT

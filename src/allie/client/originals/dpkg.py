@@ -9,10 +9,10 @@ ucf looks after in a list of its own. Which of two packages with one path is ask
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from _collections_abc import Iterator, Mapping, Sequence
 
 from allie.core.errors import StateError
+from allie.core.lean import re
 from allie.core.value import Value
 from allie.machine.files import atomic, tree
 

@@ -6,19 +6,17 @@ comes back when. dpkg's lists are read as files, from any root; rpm's database b
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from _collections_abc import Iterable, Mapping, Sequence
 
 from allie.client.originals import dpkg
 from allie.client.originals.dpkg import Record
 from allie.core.change.ledger import NOTHING, Placed, is_packages, pristine_name
 from allie.core.errors import PathRefused
+from allie.core.lean import hashlib, suppress
 from allie.core.system import System
 from allie.machine.files import tree
-from allie.machine.namespaces import sealed_run
 from allie.machine.programs import process
 from allie.machine.roots import paths
 from allie.machine.roots.reach import MOST_READ, Reach
@@ -161,6 +159,8 @@ def _by_rpm(here: System, spellings: Mapping[str, Sequence[str]]) -> dict[str, R
 def _lines_of_rpm(here: System, reals: list[str]) -> dict[str, Record]:
     argv = ["rpm", "-qf", "--dump", *(f"/{real}" for real in reals)]
     if not here.is_base:  # it exits 1 where one of them is no package's
+        from allie.machine.namespaces import sealed_run  # noqa: PLC0415 - see HACKING.md, start-up
+
         out = sealed_run.ask(here.root, argv, most=_MOST_SAID, good=(0, 1))
     else:
         out = process.run(argv).out if process.has_program("rpm") else b""

@@ -13,11 +13,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
-from contextlib import suppress
+from _collections_abc import Iterable
 
 from allie.core.change.intent import Step
 from allie.core.errors import PathRefused, StateError, words_of
+from allie.core.lean import suppress
 from allie.machine.files import atomic, tree
 from allie.machine.files.free_space import Allowance
 from allie.machine.mounts import mount_table

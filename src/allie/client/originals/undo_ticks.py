@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 
 from allie.client.originals import undo_copies
 from allie.client.state import records
@@ -17,6 +16,7 @@ from allie.core.change import intent as intents
 from allie.core.change.intent import Intent
 from allie.core.change.ledger import PARTS, UNKNOWN, Ledger
 from allie.core.errors import PathRefused
+from allie.core.lean import suppress
 from allie.core.system import System
 from allie.machine.files import atomic, tree
 

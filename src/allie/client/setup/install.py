@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from _collections_abc import Iterable
 
 from allie.client.boot import menu_partition
 from allie.client.situation import bound_disks, settings_in_force

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from _collections_abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from allie.core.boot import partition_choice

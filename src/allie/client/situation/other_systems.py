@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from _collections_abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from allie.client.situation import bound_disks

@@ -6,11 +6,11 @@ docs/internals/rules.md, "A done-file names what it satisfied".
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from allie.client.state.script_files import Script
 from allie.core import digest
 from allie.core.errors import StateError
+from allie.core.lean import suppress
 from allie.core.script import Done, Headers, Verdict
 from allie.core.system import System
 from allie.machine.files import atomic

@@ -15,7 +15,7 @@ from binascii import crc32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from _collections_abc import Callable, Sequence
     from typing import Any, Optional
 
     Seal = Callable[[bytes], bytes]  # of a note: whose is it, and is all of it there?

@@ -33,7 +33,7 @@ from allie.machine.programs.lifeline import Lifeline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from _collections_abc import Collection, Mapping, Sequence
     from typing import Any, NoReturn
 
     from allie.client.state.quick_files import Seal

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from contextlib import suppress
 
 from allie.client.state import quick_files
 from allie.core.change import ledger as ledgers
@@ -13,6 +11,7 @@ from allie.core.change import report as reports
 from allie.core.change.ledger import Ledger
 from allie.core.change.report import Applied, Contact, Report
 from allie.core.errors import StateError
+from allie.core.lean import dumps, loads, suppress
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING, Value
 from allie.machine.files import atomic, lock, stood
@@ -132,7 +131,7 @@ def need_room(system: System) -> None:
 def read_json(path: str) -> Any:
     """The JSON value in a file, or None."""
     try:
-        return json.loads(atomic.read(path) or "null")
+        return loads(atomic.read(path) or "null")
     except ValueError:
         return None
 
@@ -147,12 +146,12 @@ def contact(system: System) -> Contact:
 
 def save_contact(system: System, value: Contact) -> None:
     """Note how we stand with the store."""
-    atomic.write(f"{system.state}/contact", json.dumps(value._asdict()), durable=False)
+    atomic.write(f"{system.state}/contact", dumps(value._asdict()), durable=False)
 
 
 def save_applied(system: System, applied: Applied) -> None:
     """Note what a part did; the tick's report takes it from there."""
-    text = json.dumps(reports.to_json(applied))
+    text = dumps(reports.to_json(applied))
     atomic.write(system.applied(applied.part), text, durable=False)
 
 
@@ -176,14 +175,14 @@ def set_pause(system: System, value: Pause | None) -> None:
     path = f"{system.state}/paused"
     if value:
         lock.make_state(system)  # before the first tick there is none
-        atomic.write(path, json.dumps(value._asdict()))
+        atomic.write(path, dumps(value._asdict()))
     else:
         atomic.remove(path)
 
 
 def save_report(system: System, report: Report) -> None:
     """Make this the system's status, and add it to the history if anything happened."""
-    text = json.dumps(reports.to_json(report))
+    text = dumps(reports.to_json(report))
     atomic.write(f"{system.state}/report", text, 0o644, durable=False)
     add_to_history(system, report)
 
@@ -195,7 +194,7 @@ def add_to_history(system: System, report: Report) -> None:
     path = f"{system.state}/history"
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with open(os.open(path, flags, 0o644), "ab") as file:
-        file.write(json.dumps(reports.to_json(report)).encode() + b"\n")
+        file.write(dumps(reports.to_json(report)).encode() + b"\n")
         size = file.tell()
     if size > _HISTORY_BYTES:
         lines = (atomic.read(path) or "").splitlines(keepends=True)
@@ -228,7 +227,7 @@ def history(system: System) -> list[Report]:
     out = []
     for line in (atomic.read(f"{system.state}/history") or "").splitlines():
         try:
-            out.append(reports.from_json(json.loads(line)))
+            out.append(reports.from_json(loads(line)))
         except (ValueError, TypeError):
             continue  # a line cut short by a power failure
     return out

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from _collections_abc import Callable
 from contextlib import ExitStack
 
 from allie.client.situation import bound_disks, other_systems

@@ -13,7 +13,7 @@ system would miss its budget, the time that rsync alone takes (bench/IMAGES.md).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from _collections_abc import Iterator
 from contextlib import contextmanager
 
 from allie.client.mirror import fetch

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from _collections_abc import Iterator
 from contextlib import contextmanager
 
 from allie.client.situation import other_systems

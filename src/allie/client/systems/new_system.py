@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from _collections_abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from allie.client.mirror import generation as generations

@@ -13,7 +13,7 @@ whoever fetches, updates, rolls back or removes the system holds it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from _collections_abc import Iterator
 from contextlib import contextmanager
 
 from allie.client.situation.bound_disks import book

@@ -11,7 +11,7 @@ names of one file here are two equal files in the image: that alone is no differ
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from _collections_abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from allie.client.mirror import stores

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 
 import allie
 from allie.core import system
 from allie.core.change.report import Report
+from allie.core.lean import suppress
 from allie.core.system import System
 from allie.machine.code import cache
 from allie.machine.files import atomic, tree

@@ -14,7 +14,7 @@ import marshal
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from _collections_abc import Callable, Iterable, Mapping
 
 import allie
 from allie.client.apply import unchanged

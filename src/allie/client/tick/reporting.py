@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
@@ -14,6 +13,7 @@ from allie.core.change import report as reports
 from allie.core.change.report import Applied, Report
 from allie.core.errors import AllieError, StateError
 from allie.core.facts import Facts
+from allie.core.lean import dumps
 from allie.core.system import System
 from allie.machine.files import atomic
 
@@ -44,7 +44,7 @@ def elsewhere(here: System, began: float, error: StateError) -> None:
     report = Report(0, here.name, os.uname().nodename, __version__, began, 0.0, notes=(str(error),))
     try:
         os.makedirs(here.run, exist_ok=True)
-        atomic.write(f"{here.run}/report", json.dumps(reports.to_json(report)))
+        atomic.write(f"{here.run}/report", dumps(reports.to_json(report)))
     except (OSError, StateError):
         pass
 

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from _collections_abc import Mapping
 
 from allie.client.state.script_files import Script
 from allie.client.tick.worker import Worker
 from allie.core import script as rules
 from allie.core.errors import StateError
+from allie.core.lean import signal, suppress
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import console

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from _collections_abc import Callable, Mapping, Sequence
 
 from allie.client.state.script_files import Script
 from allie.core import stubs
+from allie.core.lean import suppress
 from allie.core.system import System
 from allie.machine.programs import process
 from allie.machine.programs.lifeline import Lifeline

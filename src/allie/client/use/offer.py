@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from _collections_abc import Iterator
 from contextlib import contextmanager
 
 from allie.core.errors import StateError, UsageError

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from _collections_abc import Sequence
 from contextlib import ExitStack
 
 from allie.client.situation import bound_disks

@@ -8,15 +8,14 @@ docs/internals/rules.md, "What stood there first is kept once".
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-
 from allie.core.change import ledger
 from allie.core.change.ledger import DIRECTORY, NOTHING, Ledger, Placed, Tombstone
 from allie.core.change.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, Change
+from allie.core.lean import dumps, loads
 from allie.core.value import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 State = tuple[str, str]  # content digest, attributes digest
@@ -129,13 +128,13 @@ def moves_tree(step: Step) -> bool:
 
 def encode(intent: Intent) -> str:
     """The intent as JSON text."""
-    return json.dumps(intent._asdict(), separators=(",", ":"))
+    return dumps(intent._asdict(), separators=(",", ":"))
 
 
 def decode(text: str) -> Intent:
     """Read what `encode` wrote. Raises ValueError for anything else."""
     try:
-        value: dict[str, Any] = json.loads(text)
+        value: dict[str, Any] = loads(text)
         steps = tuple(_step(row) for row in value["steps"])
         return Intent(**{**value, "steps": steps})
     except (KeyError, TypeError) as error:

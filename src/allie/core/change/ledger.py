@@ -6,9 +6,8 @@ the store, and can take a file back. It is about one tree, and is never copied i
 
 from __future__ import annotations
 
-import json
-
 from allie.core import digest
+from allie.core.lean import dumps, loads
 from allie.core.value import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -84,13 +83,13 @@ def encode(ledger: Ledger) -> str:
         "entries": len(ledger.entries),
     }
     rows = ["\0".join((real, *placed)) for real, placed in ledger.entries.items()]
-    return "\0".join([json.dumps(head, separators=(",", ":")) + "\n", *rows, ""])
+    return "\0".join([dumps(head, separators=(",", ":")) + "\n", *rows, ""])
 
 
 def decode(text: str) -> Ledger:
     """Read what `encode` wrote. Raises ValueError if it is anything else."""
     head, _, rest = text.partition("\n")
-    value: dict[str, Any] = json.loads(head)
+    value: dict[str, Any] = loads(head)
     if not isinstance(value, dict) or value.get("version") != VERSION:
         raise ValueError("not a ledger of this version")
     _, *fields = rest.split("\0")

@@ -12,7 +12,7 @@ ours", "What vouches for a file", "Absent and once", "Directories that we made, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from _collections_abc import Iterable
 
 from allie.core import forbidden_paths
 from allie.core.change import staying

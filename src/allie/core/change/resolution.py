@@ -8,7 +8,7 @@ It looks at names alone, not at what is in the files nor at what stands on the P
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from _collections_abc import Iterable, Sequence
 
 from allie.core import forbidden_paths, tags
 from allie.core.facts import Facts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from _collections_abc import Iterable, Mapping
 
 from allie.core import forbidden_paths, stubs
 from allie.core.change.ledger import DIRECTORY, PARTS, Placed

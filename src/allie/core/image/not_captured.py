@@ -9,7 +9,7 @@ mount of the same file system, and leave out a nested subvolume of a btrfs.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from _collections_abc import Iterable
 
 from allie.core.value import Value
 

@@ -12,7 +12,7 @@ from allie.core import digest
 from allie.core.value import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from _collections_abc import Callable, Iterator
 
     Rewrite = Callable[[str, "Own"], "str | None"]
 

@@ -5,7 +5,8 @@
         modules.<python>                           the compiled code of all modules in one file
         complete                                   the archives and Pythons that it is good for
 
-An archive that is broken, packed, or larger than a client is, is passed over.
+An archive that is broken, packed, or larger than a client is, is passed over. The server has
+compiled its modules for one Python (`server.kit`): where that is ours, they are copied from there.
 
 Compiling the sources at each start would double a tick's cost, and a file for each module would add
 5 ms. Not root, no room, a read-only disk: the code runs from the archive itself, only slower, as
@@ -19,7 +20,8 @@ from __future__ import annotations
 import marshal
 import os
 import zipimport
-from collections.abc import Iterator
+from _collections_abc import Iterable, Iterator
+from _frozen_importlib_external import MAGIC_NUMBER
 from types import CodeType
 
 from allie.core import digest
@@ -34,7 +36,9 @@ _AT_ONCE = (
     *("machine.code.finder", "machine.code.unpack", "machine.files.removing"),
     *("machine.files.attributes", "machine.files.directory_identity", "machine.namespaces.trial"),
 )
-_LARGEST = 32 << 20  # bytes; a client is a thirtieth of that
+# In the file names of code that came compiled; an archive cannot hold its own sha256.
+UNNAMED = "sha256-of-this-archive".center(64, "-")
+_LARGEST = 32 << 20  # bytes; a client is a tenth of that
 # What is said of an archive that is cut short or no program, and by a Python of another zipimport
 _BROKEN = (ImportError, AttributeError, RuntimeError, SyntaxError, ValueError)
 
@@ -49,14 +53,16 @@ def unpack(archive: str) -> str:
         mark = mark_of(archive)
         with open(archive, "rb") as file:
             body = file.read(_LARGEST)
-        place = f"{CODE}/{digest.of_pieces([body])}"
+        named = digest.of_pieces([body])
+        place = f"{CODE}/{named}"
         if _is_known(place, mark):
             return place
-        table = _compiled(archive, body, f"{place}/archive")
-        if "allie" not in table:
+        modules = _delivered(archive, body).replace(UNNAMED.encode(), named.encode())
+        modules = modules or _compiled(archive, body, f"{place}/archive")
+        if not modules:
             return ""
         os.makedirs(temporary)
-        files = {"archive": body, MODULES: marshal.dumps(table), "complete": f"{mark}\n".encode()}
+        files = {"archive": body, MODULES: modules, "complete": f"{mark}\n".encode()}
         for name, content in files.items():
             _write(f"{temporary}/{name}", content)
         if os.path.lexists(place):  # damaged, or not root's: `last_good` removes it
@@ -72,13 +78,44 @@ def unpack(archive: str) -> str:
         os.umask(callers)
 
 
-def _compiled(archive: str, body: bytes, top: str) -> Table:
-    """The modules of an archive, called as if they stood below `top`. Raises one of _BROKEN."""
+def check_of(before: bytes, modules: bytes, magic: bytes = MAGIC_NUMBER) -> bytes:
+    """What stands before compiled code in an archive: whose it is.
+
+    before: all that comes before it in the archive, its sources among that. magic: the number that
+    Python changes whenever its compiled code does.
+    """
+    return digest.of_pieces([magic, before, modules]).encode()
+
+
+def table_of(paths: Iterable[str]) -> Table:
+    """The modules of an archive, from the paths of their sources in it, without their code."""
     table: Table = {}
-    texts = dict(_texts(archive, body))
-    for path in texts:
+    for path in paths:
         above, _, last = path[: -len(".py")].replace("/", ".").rpartition(".")
         table[above if last == "__init__" else f"{above}.{last}"] = last == "__init__", path, b""
+    return table
+
+
+def _delivered(archive: str, body: bytes) -> bytes:
+    """The compiled code that came in an archive, if it is for this Python and of these sources.
+
+    It says so itself: what somebody has changed in an archive is not run as it was before.
+    """
+    entry = _directory(archive).get(MODULES)
+    if entry is None:
+        return b""
+    known, at = _member(body, entry, MODULES), entry[4]
+    check, modules = known[:64], known[64:]
+    return modules if check == check_of(body[:at], modules) else b""
+
+
+def _compiled(archive: str, body: bytes, top: str) -> bytes:
+    """The modules of an archive, called as if they stood below `top`; b"" where it is no client's.
+
+    Raises one of _BROKEN.
+    """
+    texts = dict(_texts(archive, body))
+    table = table_of(texts)
     todo = [name for name, (is_package, _, _) in table.items() if is_package]
     todo += [f"allie.{name}" for name in _AT_ONCE]
     lasts = {name.rpartition(".")[2] for name in table}
@@ -90,26 +127,34 @@ def _compiled(archive: str, body: bytes, top: str) -> Table:
             tops = [each for each in code.co_names if each.startswith("allie")]
             below = lasts.intersection(code.co_names)
             todo += [*tops, *(f"{outer}.{each}" for outer in tops for each in below)]
-    return table
+    return marshal.dumps(table) if "allie" in table else b""
 
 
 def _texts(archive: str, body: bytes) -> Iterator[tuple[str, bytes]]:
-    """The sources in an archive. Where each is in it, zipimport has read already."""
-    zipimport.zipimporter(archive)
-    found = zipimport._zip_directory_cache[archive]  # type: ignore[attr-defined]
+    """The sources in an archive."""
+    found = _directory(archive)
     if sum(size for _, _, size, *_ in found.values()) > _LARGEST:
         raise ValueError("it is larger than any client")
-    for path, (_, _, size, _, at, *_) in found.items():
+    for path, entry in found.items():
         if path.startswith("allie/") and path.endswith(".py"):
-            plain, name, length = bytes(4), path.encode(), size.to_bytes(4, "little")
-            header = body[at : at + 30 + len(name)]
-            if (
-                header[8:10] + header[28:30] != plain
-                or header[22:26] + header[30:] != length + name
-            ):
-                raise ValueError(f"{path} is packed, or not where it should be")
-            at += len(header)
-            yield path, body[at : at + size]
+            yield path, _member(body, entry, path)
+
+
+def _directory(archive: str) -> dict[str, tuple[str, int, int, int, int, int, int, int]]:
+    """Where each member of an archive is in it, as zipimport has read it already."""
+    zipimport.zipimporter(archive)
+    return zipimport._zip_directory_cache[archive]  # type: ignore[attr-defined,no-any-return]
+
+
+def _member(body: bytes, entry: tuple[str, int, int, int, int, int, int, int], path: str) -> bytes:
+    """What a member holds. Raises ValueError where it is packed, or not where it should be."""
+    _, _, size, _, at, *_ = entry
+    plain, name, length = bytes(4), path.encode(), size.to_bytes(4, "little")
+    header = body[at : at + 30 + len(name)]
+    if header[8:10] + header[28:30] != plain or header[22:26] + header[30:] != length + name:
+        raise ValueError(f"{path} is packed, or not where it should be")
+    at += len(header)
+    return body[at : at + size]
 
 
 def _is_known(place: str, mark: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from _collections_abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from allie.core.boot import partition_choice

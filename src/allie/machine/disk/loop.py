@@ -9,7 +9,7 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Iterator
+from _collections_abc import Iterator
 from contextlib import contextmanager
 
 _GET_FREE, _SET_FD, _SET_STATUS, _GET_STATUS = 0x4C82, 0x4C00, 0x4C04, 0x4C05  # linux/loop.h

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
+
+from allie.core.lean import suppress
 
 ACL = "system.posix_acl_access"
 _HEAD = b"\2\0\0\0"  # linux/posix_acl_xattr.h: the version

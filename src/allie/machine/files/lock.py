@@ -8,13 +8,12 @@ docs/internals/rules.md, "One tick at a time".
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from _collections_abc import Callable, Iterator
 
 from allie.core.errors import Busy, StateError
+from allie.core.lean import contextmanager, dumps, loads
 from allie.core.system import System
 from allie.machine.files import atomic
 
@@ -126,7 +125,7 @@ def _sign(system: System, verb: str) -> None:
     note = {"pid": os.getpid(), "verb": verb, "start": int(time.time())}
     try:
         os.makedirs(system.run, 0o755, exist_ok=True)
-        atomic.write(f"{system.run}/holder", json.dumps(note), durable=False)
+        atomic.write(f"{system.run}/holder", dumps(note), durable=False)
     except (OSError, StateError):
         pass
 
@@ -134,7 +133,7 @@ def _sign(system: System, verb: str) -> None:
 def _busy(system: System) -> Busy:
     who = "its holder left no note"
     try:
-        note = json.loads(atomic.read(f"{system.run}/holder") or "")
+        note = loads(atomic.read(f"{system.run}/holder") or "")
         since = time.strftime("%H:%M:%S", time.localtime(note["start"]))
         who = f"{note['verb']}, pid {note['pid']}, since {since}"
     except (ValueError, KeyError, TypeError):

@@ -11,8 +11,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from contextlib import suppress
 
+from allie.core.lean import suppress
 from allie.machine import console
 from allie.machine.files import beneath
 

@@ -8,9 +8,9 @@ that a user may have changed.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from _collections_abc import Mapping
 
+from allie.core.lean import suppress
 from allie.core.system import System
 from allie.machine.programs import process
 

@@ -8,7 +8,7 @@ import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from _collections_abc import Callable, Sequence
     from typing import Union
 
     Stood = Union[tuple[int, ...], str, None]

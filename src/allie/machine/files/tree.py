@@ -9,13 +9,12 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import suppress
-from itertools import chain, islice
+from _collections_abc import Iterator
 
 from allie.core import digest
 from allie.core.change.ledger import DIRECTORY, Seen, Source
 from allie.core.errors import PathRefused
+from allie.core.lean import suppress
 
 _CHUNK = 1 << 20  # bytes, of what is read for its digest
 _DEEP, _MOST_NAMES = 50, 20_000  # levels and names: what is walked of a tree that may be a user's
@@ -141,11 +140,13 @@ def file_digest(path: str, size: int) -> str:
         first = file.read(_CHUNK)
         if len(first) < _CHUNK:
             return digest.of(first)
-        return digest.of_pieces(chain([first], _pieces(file, size - len(first))))
+        return digest.of_pieces(_pieces(first, file, size))
 
 
-def _pieces(file: io.FileIO, left: int) -> Iterator[bytes]:
-    """What is in an open file from here, up to its end or a little more than `left` bytes."""
+def _pieces(first: bytes, file: io.FileIO, size: int) -> Iterator[bytes]:
+    """What was read of an open file, and the rest, up to its end or a little more than `size`."""
+    yield first
+    left = size - len(first)
     while left >= 0:
         piece = file.read(_CHUNK)
         if not piece:
@@ -251,7 +252,7 @@ def survey(path: str) -> Iterator[tuple[str, os.stat_result]]:
 
 def _few_names(directory: int, most: int) -> list[str]:
     with os.scandir(directory) as names:
-        found = [each.name for each in islice(names, most + 1)]
+        found = [each.name for _, each in zip(range(most + 1), names)]
     if len(found) > most:
         raise PathRefused(f"it holds more than {_MOST_NAMES} names")
     return found

@@ -8,9 +8,9 @@ answers, not even SIGKILL ends the wait; only the end of that file system's conn
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from allie.core.errors import StateError
+from allie.core.lean import suppress
 from allie.machine.mounts import user_mounts
 from allie.machine.programs import process
 

@@ -12,11 +12,10 @@ read is noticed where a directory is opened: it must lie on a mount that was kno
 from __future__ import annotations
 
 import os
-import signal
 import time
-from collections.abc import Collection
-from contextlib import suppress
+from _collections_abc import Collection
 
+from allie.core.lean import signal, suppress
 from allie.core.value import Value
 from allie.machine.mounts import mount_table
 

@@ -10,7 +10,7 @@ mounted on it in any other namespace (the kernel does that since 3.18).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from _collections_abc import Iterator
 from contextlib import contextmanager, suppress
 
 from allie.core.errors import StateError

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from _collections_abc import Callable
 
 from allie.core.errors import StateError
+from allie.core.lean import all_now
 from allie.core.value import Value
 from allie.machine import libc
 from allie.machine.files import atomic
@@ -19,6 +20,7 @@ from allie.machine.mounts.mount_call import BIND, NODEV, NOEXEC, NOSUID, RDONLY,
 from allie.machine.programs import process
 from allie.machine.programs.lifeline import Lifeline
 
+all_now()  # where we go there are modules, too, and none of them is ours
 _PDEATHSIG = 1  # linux/prctl.h
 _AT = "/run/allie"  # what is mounted there, in a namespace of the daemon's, becomes its root
 _PROGRAMS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")

@@ -16,10 +16,11 @@ import select
 import signal
 import stat
 import time
-from collections.abc import Collection, Mapping
+from _collections_abc import Collection, Mapping
 from contextlib import suppress
 
 from allie.core.errors import PathRefused, StateError
+from allie.core.lean import all_now
 from allie.core.system import STATE
 from allie.machine import libc
 from allie.machine.files import atomic, lock
@@ -28,6 +29,7 @@ from allie.machine.mounts.mount_call import BIND, NODEV, NOEXEC, NOSUID, RDONLY,
 from allie.machine.programs import capabilities, process, process_groups
 from allie.machine.roots import paths, within
 
+all_now()  # where we go there are modules, too, and none of them is ours
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _NAMESPACES = mount_call.NEWNS | mount_call.NEWPID | mount_call.NEWUTS | mount_call.NEWIPC
 _DEVICES = (

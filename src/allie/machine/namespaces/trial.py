@@ -21,7 +21,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from _collections_abc import Sequence
 
 from allie.core.errors import AllieError
 from allie.core.value import Value

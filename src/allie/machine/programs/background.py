@@ -6,9 +6,9 @@ Not for an ordinary tick: loading it costs (HACKING.md, start-up).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from _collections_abc import Callable
 
+from allie.core.lean import suppress
 from allie.machine import libc
 from allie.machine.programs import process, signals
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Collection
-from contextlib import suppress
+from _collections_abc import Collection
 
+from allie.core.lean import suppress
 from allie.core.script import POWERS
 from allie.machine import libc
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import select
-import signal
-from collections.abc import Callable
+from _collections_abc import Callable
 
+from allie.core.lean import signal
 from allie.machine.programs import process_groups
 from allie.machine.programs.process_groups import MUCH, Cut, Watch
 

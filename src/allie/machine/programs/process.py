@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from _collections_abc import Callable, Mapping, Sequence
 
 from allie.core.errors import SPOKEN, AllieError
+from allie.core.lean import signal
 from allie.core.value import Value
 from allie.machine import console
 from allie.machine.programs import pipes, process_groups, signals

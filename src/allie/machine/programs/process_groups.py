@@ -7,9 +7,9 @@ them, too (rsync: generator, receiver, and its ssh).
 from __future__ import annotations
 
 import os
-import signal
 import time
 
+from allie.core.lean import signal
 from allie.core.value import Value
 
 LOOK = 1.0  # seconds between two looks at a group's progress

@@ -9,8 +9,7 @@ program: that one gets what the caller has.
 
 from __future__ import annotations
 
-import signal
-
+from allie.core.lean import signal
 from allie.core.value import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import errno
 import fcntl
 import os
 import stat
-from contextlib import suppress
 
+from allie.core.lean import suppress
 from allie.machine.files import attributes, tree
 from allie.machine.roots import paths
 from allie.machine.roots.reach import Reach

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import ExitStack
 
 from allie.core import errors
 from allie.core.errors import StateError
+from allie.core.lean import ExitStack
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
 from allie.machine.files import lock

@@ -13,12 +13,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 
 from allie.core.errors import PathRefused
-from allie.core.value import Value
+from allie.core.lean import contextmanager
+from allie.core.value import TYPE_CHECKING, Value
 from allie.machine.files import tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _MOST_LINKS = 40  # as the kernel: ELOOP beyond
 _DEEPEST = 100  # levels of a real path; no tree of a system's has half of that

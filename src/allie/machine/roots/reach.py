@@ -13,11 +13,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection
-from contextlib import suppress
+from _collections_abc import Collection
 
 from allie.core.change.ledger import NOTHING
 from allie.core.errors import PathRefused
+from allie.core.lean import suppress
 from allie.machine.files import tree
 from allie.machine.mounts import user_mounts
 from allie.machine.mounts.user_mounts import Mounts

@@ -13,10 +13,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
-from contextlib import suppress
+from _collections_abc import Iterable
 
 from allie.core.errors import PathRefused
+from allie.core.lean import suppress
 from allie.machine.files import atomic, directory_identity, tree
 from allie.machine.roots import paths
 from allie.machine.roots.reach import Disk, Reach, disk_of

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from _collections_abc import Iterator
 from contextlib import contextmanager
 
 from allie.core.errors import AllieError, StateError

@@ -14,10 +14,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from _collections_abc import Iterator
 
 from allie.core.errors import PathRefused
+from allie.core.lean import contextmanager
 from allie.machine.files import atomic, tree
 from allie.machine.roots import clone, paths
 

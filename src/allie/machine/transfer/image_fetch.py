@@ -1,14 +1,16 @@
 """Bring an image to a PC: rsync's command lines.
 
-A first fetch is two commands: the first brings all but files of LARGE and more, without looking for
-holes; the second is that of an update, and brings whatever is still missing or differs. So nothing
-is read out of what rsync prints: that is for people, and progress and names share its lines.
+A first fetch is one command, which looks for no holes and leaves out files of LARGE and more. Where
+it left out any, a second one follows: that of an update, which brings whatever is still missing or
+differs. No name is read out of what rsync prints, for progress and names share its lines; but where
+it prints nothing beside progress, it left out nothing.
 """
 
 from __future__ import annotations
 
+import re
 import signal
-from collections.abc import Callable, Sequence
+from _collections_abc import Callable, Sequence
 
 from allie.core.errors import PROTECTED, NotWritten
 from allie.core.value import Value
@@ -19,6 +21,7 @@ from allie.machine.transfer import rsync
 from allie.machine.transfer.rsync import Version
 
 _ASKED_SINCE = (3, 2)
+_PROGRESS = rb"[\s\d,.%:?kMGTB/s]*(\(xfr#\d+, \w+-chk=\d+/\d+\)\s*)?"  # a line that is no more
 LARGE = 16 << 20  # bytes; what holes in a smaller file waste is little
 
 
@@ -53,11 +56,20 @@ def fetch(
     updated in place, and so has no other tree to fall back to, what this PC does not let be written
     stays as it is, and is named.
     """
-    lines = pipes.by_line(follow or _ignore)
+    says_more = False
+
+    def take(lines: bytes) -> None:
+        nonlocal says_more
+        says_more = says_more or not is_progress(lines)
+        if follow:
+            follow(lines)
+
     for only_little in (False,) if what.update else (True, False):
+        if not (only_little or what.update or says_more):
+            break
         bounds = Bounds(stall, disk=what.into)
         argv = command(what, only_little=only_little)
-        done = process.run(argv, bounds=bounds, on_output=lines, asks=asks)
+        done = process.run(argv, bounds=bounds, on_output=pipes.by_line(take), asks=asks)
         if not rsync.is_refused_here(done):
             rsync.check(done, store)
         elif what.update and not what.like:
@@ -68,26 +80,36 @@ def fetch(
             raise NotWritten(words, PROTECTED)
 
 
+def is_progress(lines: bytes) -> bool:
+    """Whether whole lines of rsync's output say how far it is, and nothing else.
+
+    >>> is_progress(b"  1,000  40%  1.00MB/s  0:00:09 (xfr#2, ir-chk=1/3)")
+    True
+    >>> is_progress(b"  1,000  40%  1.00MB/s  0:00:09 boot/initrd is over max-size")
+    False
+    """
+    return all(re.fullmatch(_PROGRESS, line) for line in re.split(rb"[\r\n]", lines))
+
+
 def command(what: Transfer, *, only_little: bool = False) -> list[str]:
     """Rsync's command line.
 
-    only_little: no files of LARGE and more; of the others holes are filled, since with -S rsync
-    writes a kilobyte at a time. Into a fresh tree each file is written where it will be, without a
-    rename, which spares an eighth; not into another, where its other names would be written, too.
+    only_little: no files of LARGE and more, each of which it names; of the others holes are filled,
+    since with -S rsync writes a kilobyte at a time. Into a fresh tree each file is written where it
+    will be, without a rename, which spares an eighth; not into another, where its other names would
+    be written, too. An update has the whole list made first: else both ends wait for each other,
+    the store for what is asked for, the PC for what is listed.
     """
     flags = [*rsync.archive_flags(what.able, holes=not only_little), "--delete", *what.options]
     flags += ["--inplace"] * (what.fresh and only_little)  # with -S only since rsync 3.1.3
-    flags += [f"--max-size={LARGE - 1}"] if only_little else []
+    flags += [f"--max-size={LARGE - 1}", "--info=skip1"] if only_little else []
     flags += [f"--exclude={pattern}" for pattern in what.excluded]
     flags += [f"--copy-dest={what.like}/"] if what.like else []
     flags += ["-z"] * bool(what.update and what.reach)  # no wire leads to a store in a directory
+    flags += ["--no-inc-recursive"] * what.update
     return ["rsync", *flags, *what.reach, "--", f"{what.source}/", f"{what.into}/"]
 
 
 def how_to_ask(able: Version) -> int:
     """The signal at which it says how far it is, else 0; a line for every file costs a tenth."""
     return signal.SIGVTALRM if able.number >= _ASKED_SINCE else 0
-
-
-def _ignore(_lines: bytes) -> None:
-    """What rsync prints where nobody looks on; it is not kept."""

@@ -7,13 +7,12 @@ docs/internals/rules.md, "rsync reads names as comments" and "One call for one s
 
 from __future__ import annotations
 
-import json
 import os
-import re
-from collections.abc import Sequence
+from _collections_abc import Sequence
 
-from allie.core import leavings
+from allie.core.change import leavings
 from allie.core.errors import PROTECTED, NoRoom, StateError, StoreError, Unreachable
+from allie.core.lean import dumps, loads, re
 from allie.core.value import Value
 from allie.machine.files import atomic
 from allie.machine.programs import process
@@ -28,7 +27,7 @@ PATIENCE = 5  # times `stall`: with an image an end may read contents first, or 
 # 255 is ssh's own; the server went away, or was never there.
 _AWAY = (5, 10, 12, 30, 35, 255)
 PARTIAL = 23  # something that was asked for is not there, or cannot be read
-_HERE = re.compile(  # on this side: so marked since rsync 3.2, before that known by what was done
+_HERE = (  # on this side: so marked since rsync 3.2, before that known by what was done
     rb"rsync: (\[(generator|receiver)\]|mkstemp|rename|delete_file|recv_generator|failed to set)"
 )
 _CHANGED = (PARTIAL, 24)  # or files vanished: the store is being edited
@@ -40,7 +39,7 @@ _NOT_THERE = r'(?:change_dir|link_stat) "/?(.*)"(?: \(in (\w+)\))? failed: No su
 _LISTED_BY = {"overlays": "overlay", "images": "image"}
 _NOT_SERVED = r"Unknown module|access denied to"
 # What stands before a name in an answer (%i); rsync has other things to say, too
-_ITEM = rb"([<>ch.][fdLDS][^ ]{9}|\*deleting  ) (.*)"
+_GONE, _DONE, _KINDS = b"*deleting   ", b"<>ch.", b"fdLDS"
 _LISTED = rb"(?m)^d\S+ +[0-9,.]+ +\S+ +\S+ (.*)$"  # a directory
 
 
@@ -81,7 +80,7 @@ def version(notes: str, *, limited: bool = False) -> Version:
     st, place = os.stat(path), os.path.dirname(notes)
     mark = [path, st.st_ino, st.st_ctime_ns, st.st_size, os.stat(place).st_dev]
     try:
-        noted = json.loads(atomic.read(notes) or "null")
+        noted = loads(atomic.read(notes) or "null")
         if noted and noted["program"] == mark:
             number, *can = noted["limited" if limited else "can"]
             return Version(tuple(number), *can)
@@ -90,7 +89,7 @@ def version(notes: str, *, limited: bool = False) -> Version:
     said = process.run(["rsync", "--version"], check=True, only_reads=True)
     can = parse_version(said.out.decode())
     note = {"program": mark, "can": can, "limited": limited_to(place, can)}
-    atomic.write(notes, json.dumps(note), durable=False)
+    atomic.write(notes, dumps(note), durable=False)
     return limited_to(place, can) if limited else can
 
 
@@ -172,9 +171,10 @@ def parse_answer(out: bytes) -> Answer:
     gone: list[str] = []
     links = False
     for line in out.splitlines():
-        item = re.fullmatch(_ITEM, line)
-        if item:
-            (gone if line[:1] == b"*" else changed).append(plain_name(item[2]))
+        if line[:12] == _GONE:
+            gone.append(plain_name(line[12:]))
+        elif line.find(b" ") == 11 and line[:1] in _DONE and line[1:2] in _KINDS:
+            changed.append(plain_name(line[12:]))
             links = links or line[:1] == b"h"
     return Answer(tuple(changed), tuple(gone), links)
 
@@ -280,7 +280,7 @@ def is_refused_here(finished: Finished) -> bool:
     if finished.code != PARTIAL or finished.full_disk:
         return False
     lines = [line for line in finished.err.splitlines() if line.startswith(b"rsync: ")]
-    return bool(lines) and all(_HERE.match(line) for line in lines)
+    return bool(lines) and all(re.match(_HERE, line) for line in lines)
 
 
 def may_settle(finished: Finished) -> bool:

@@ -12,7 +12,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from _collections_abc import Sequence
 
 from allie.core.errors import StateError, UsageError
 from allie.core.value import Value

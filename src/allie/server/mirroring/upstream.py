@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
-from allie.core import leavings
+from allie.core.change import leavings
 from allie.core.conf import settings
 from allie.core.conf.settings import DEFAULT_STALL
 from allie.core.value import Value

@@ -1,0 +1,97 @@
+"""End what a host is doing at the ssh door: sshd asks for its key once, when it connects.
+
+A transfer that is running has the host's name in its environment. A connection on which nothing
+runs has it nowhere, and could still ask for something: so one of the door's that is idle for longer
+than a tick ever lets it be is ended, whosesoever it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterable, Iterator
+
+from allie.core.value import Value
+from allie.machine.files import atomic
+from allie.machine.programs import process
+from allie.server.doors import host_places
+from allie.server.places import ACCOUNT
+
+_TITLE = (
+    rf"sshd(-session)?: {ACCOUNT}(@notty)?( \[priv\])?"  # as sshd calls itself once it knows who
+)
+_IDLE = 2.0  # seconds: a tick asks at once for what it wants
+
+
+class Running(Value):
+    """One process of the server's."""
+
+    pid: int
+    parent: int
+    host: str = ""  # for whom it transfers
+    is_door: bool = False  # whether it is one connection's sshd
+
+
+def end(host: str) -> int:
+    """End all that a host does at the ssh door; how many transfers and connections were ended."""
+    ended = _end_those_of(host)
+    idle = _idle()
+    if idle:
+        time.sleep(_IDLE)
+        ended += _end(idle & _idle())
+    return ended + _end_those_of(host)  # what began meanwhile
+
+
+def _end_those_of(host: str) -> int:
+    """End a host's transfers, and the connections that they came by."""
+    found = {each.pid: each for each in _processes()}
+    own = {each for each in found.values() if each.host == host}
+    above = {found[each.parent] for each in own if each.parent in found}
+    return _end(own | {each for each in above if each.is_door})
+
+
+def _idle() -> set[Running]:
+    """The door's connections on which nothing runs."""
+    found = list(_processes())
+    busy = {each.parent for each in found}
+    return {each for each in found if each.is_door and each.pid not in busy}
+
+
+def _end(those: Iterable[Running]) -> int:
+    """Kill processes, and none that has taken the number of one of them; how many."""
+    count = 0
+    for each in those:
+        handle = process.descriptor_of(each.pid)  # it stays that process's, whoever has the number
+        try:
+            if _process(each.pid) == each:
+                if handle is None:
+                    os.kill(each.pid, signal.SIGKILL)
+                else:
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                count += 1
+        except ProcessLookupError:
+            continue
+        finally:
+            if handle is not None:
+                os.close(handle)
+    return count
+
+
+def _processes() -> Iterator[Running]:
+    """The server's processes that are root's, or write reports."""
+    found = (_process(pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc"))))
+    return (each for each in found if each)
+
+
+def _process(pid: int) -> Running | None:
+    """One process as it is now; None if it has ended, or is somebody else's."""
+    status = dict(re.findall(r"(\w+):\s+([0-9]+)", atomic.read(f"/proc/{pid}/status") or ""))
+    if int(status.get("Uid", -1)) not in (0, host_places.inbox_owner()[0]):
+        return None
+    environment = (atomic.read(f"/proc/{pid}/environ") or "").split("\0")
+    hosts = [each.partition("=")[2] for each in environment if each.startswith("ALLIE_HOST=")]
+    title = (atomic.read(f"/proc/{pid}/cmdline") or "").partition("\0")[0].rstrip()
+    is_door = re.fullmatch(_TITLE, title) is not None
+    return Running(pid, int(status["PPid"]), hosts[0] if hosts else "", is_door)

@@ -1,0 +1,458 @@
+"""`allie store enrol`, `retire`, `private`: with real keys, a real ssh-keyscan and a real sshd."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from allie.cli import main
+from allie.core.errors import UsageError
+from allie.server import store as stores
+from allie.server import store_conf
+from allie.server.doors import connections, enrolled, public_key, scan
+from allie.server.places import Places
+from tests.worlds import machine
+
+pytestmark = [pytest.mark.real, pytest.mark.root]
+TYPES = ("ed25519", "ecdsa", "rsa")
+ACCOUNT = f"allie-t{os.getpid()}"  # so that no other test's connections are meant
+
+
+@pytest.fixture(autouse=True)
+def _needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no other test's connections are ended."""
+    if not machine.is_root():
+        pytest.skip("needs root")
+    monkeypatch.setattr(connections, "_TITLE", connections._TITLE.replace("allie-store", ACCOUNT))
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a pair of keys of each type, and another of ed25519."""
+    made = tmp_path_factory.mktemp("keys")
+    for name in (*TYPES, "other"):
+        kind = "ed25519" if name == "other" else name
+        command = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "root@somewhere", "-f"]
+        subprocess.run([*command, str(made / name)], check=True)
+    return made
+
+
+def public(keys: Path, name: str) -> str:
+    return (keys / f"{name}.pub").read_text()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    stores.init(str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+def places(store: Path) -> Places:
+    return store_conf.places(str(store))
+
+
+def who(store: Path) -> dict[str, str]:
+    return {each.host: each.key.short_kind for each in enrolled.read(places(store))}
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Allie:
+    """The command line, in this process."""
+
+    def __init__(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.store, self.capsys = store, capsys
+
+    def __call__(self, *words: str) -> Said:
+        self.capsys.readouterr()
+        code = main.main(["--store", str(self.store), "store", *words])
+        return Said(code, *self.capsys.readouterr())
+
+
+@pytest.fixture
+def allie(store: Path, capsys: pytest.CaptureFixture[str]) -> Allie:
+    return Allie(store, capsys)
+
+
+# --- by hand -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_host_is_enrolled_by_the_line_of_its_key(
+    allie: Allie, store: Path, keys: Path, kind: str
+) -> None:
+    said = allie("enrol", "PC07", public(keys, kind))
+    assert said.code == 0
+    shown = subprocess.run(
+        ["ssh-keygen", "-l", "-f", f"{keys / kind}.pub"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.split()[1] in said.out, "the fingerprint as ssh-keygen has it"
+    assert who(store) == {"pc07": kind}
+    assert str(store / "private/pc07") in said.out
+    # without quotes, as people type it
+    assert allie("enrol", "pc08", *public(keys, "other").split()).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("pc07",), "needs HOST KEY"),
+        ((), "needs HOST KEY"),
+        (("a/b", "ssh-ed25519 AAAA"), "is no host's name"),
+        (("10.0.0.7", "ssh-ed25519 AAAA"), "by its name"),
+        (("pc07", "ssh-ed25519 AAAA"), "not whole"),
+        (("pc07", "/etc/ssh/ssh_host_ed25519_key.pub"), "no public key"),
+        (("--scan",), "needs hosts"),
+        (("--scan", "pc[1-20000]", "--yes"), "does not say which hosts"),
+        (("--scan", "pc*", "--yes"), "does not say which hosts"),
+        (("--scan", "pc07=-oProxyCommand=x", "--yes"), "is no address"),
+        (("--scan", "--list"), "three ways"),
+        (("--known-hosts", "/nowhere"), "/nowhere is missing"),
+        (("--json", "pc07", "ssh-ed25519 AAAA"), "no JSON"),
+    ],
+)
+def test_a_mistake_is_said_in_a_line(allie: Allie, words: tuple[str, ...], expected: str) -> None:
+    said = allie("enrol", *words)
+    assert said.code == 64
+    assert expected in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_clone_is_refused_with_what_to_do(allie: Allie, store: Path, keys: Path) -> None:
+    assert allie("enrol", "pc07", public(keys, "ed25519")).code == 0
+    said = allie("enrol", "pc08", public(keys, "ed25519"))
+    assert said.code == 1
+    assert "this is the key of pc07" in said.err
+    assert "ssh-keygen -A" in said.err
+    assert who(store) == {"pc07": "ed25519"}
+
+
+def test_a_pc_that_was_installed_anew(allie: Allie, store: Path, keys: Path) -> None:
+    allie("enrol", "pc07", public(keys, "ed25519"))
+    said = allie("enrol", "pc07", public(keys, "other"))
+    assert (said.code, "--replace" in said.err) == (1, True)
+    said = allie("enrol", "pc07", public(keys, "other"), "--replace")
+    assert (said.code, "its key no more" in said.out) == (0, True)
+    (one,) = enrolled.read(places(store))
+    assert str(one.key) == " ".join(public(keys, "other").split()[:2])
+
+
+def test_the_list_is_for_people_and_for_programs(allie: Allie, store: Path, keys: Path) -> None:
+    allie("enrol", "pc07", public(keys, "ed25519"))
+    allie("private", "pc09")
+    (store / "inbox/pc07").rmdir()
+    lines = allie("enrol", "--list").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["pc07", "pc09"]
+    assert "has no inbox" in lines[0]
+    assert "is not enrolled" in lines[1]
+    rows = json.loads(allie("enrol", "--list", "--json", "pc[01-08]").out)
+    assert [(row["host"], row["type"], row["private"], row["inbox"]) for row in rows] == [
+        ("pc07", "ed25519", True, False)
+    ]
+
+
+def test_the_inbox_is_the_accounts_once_there_is_one(
+    store: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("allie.server.doors.host_places.INBOX_ACCOUNT", "nobody")
+    enrolled.enrol(places(store), {"pc07": public_key.parse(public(keys, "rsa"))})
+    assert (store / "inbox/pc07").stat().st_uid == 65534
+    assert (store / "private/pc07").stat().st_uid == 0
+
+
+# --- found ---------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture
+def door(tmp_path: Path, keys: Path, store: Path) -> Iterator[int]:
+    """A real sshd on a loopback port, which knows the hosts that are enrolled. Yields the port.
+
+    In namespaces of its own, with an account of its own; the machine's /etc is as it was.
+    """
+    port = free_port()
+    etc = places(store).etc
+    os.makedirs(etc, exist_ok=True)
+    lines = [f"Port {port}", "ListenAddress 127.0.0.1", "PidFile none", "UsePAM no"]
+    lines += [f"HostKey {keys / kind}" for kind in TYPES]
+    lines += ["PermitRootLogin forced-commands-only", "AuthenticationMethods publickey"]
+    lines += ["AuthorizedKeysFile none", "AuthorizedKeysCommandUser root", f"AllowUsers {ACCOUNT}"]
+    lines += [f"AuthorizedKeysCommand /usr/bin/grep -F -e %k {etc}/authorized_hosts"]
+    (tmp_path / "sshd_config").write_text("\n".join(lines) + "\n")
+    account = f"{ACCOUNT}:x:0:0::/root:/bin/sh\n"
+    (tmp_path / "passwd").write_text(Path("/etc/passwd").read_text() + account)
+    (tmp_path / "shadow").write_text(f"root:*:1::::::\n{ACCOUNT}:*:1::::::\n")
+    Path(places(store).own).write_text(
+        f"use chroot = yes\nuid = 0\ngid = 0\n[private]\npath = {store}/private/%ALLIE_HOST%\n"
+    )
+    script = f"""
+        mount --bind {tmp_path}/passwd /etc/passwd && mount --bind {tmp_path}/shadow /etc/shadow &&
+        mount -t tmpfs none /run && mkdir /run/sshd &&
+        exec /usr/sbin/sshd -D -e -f {tmp_path}/sshd_config"""
+    with (tmp_path / "sshd.log").open("wb") as log:
+        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script]
+        server = subprocess.Popen(command, stderr=log)
+    try:
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield port
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.skipif(not shutil.which("ssh-keyscan"), reason="needs ssh-keyscan")
+def test_a_room_is_scanned(allie: Allie, store: Path, keys: Path, door: int) -> None:
+    words = ("enrol", "--scan", "pc[07-08]=127.0.0.[1,9]", "--port", str(door))
+    said = allie(*words)
+    assert said.code == 64, "nobody is here to say yes"
+    assert public_key.parse(public(keys, "ed25519")).fingerprint in said.out
+    assert "pc08: does not answer" in said.err
+    assert who(store) == {}
+    said = allie(*words, "--yes")
+    assert said.code == 1, "one did not answer"
+    assert who(store) == {"pc07": "ed25519"}
+    said = allie("enrol", "--scan", "pc07=127.0.0.1", "--port", str(door))
+    assert (said.code, said.out) == (0, "1 enrolled already\n")
+    said = allie("enrol", "--scan", "pc09=127.0.0.1", "--port", str(door), "--yes")
+    assert (said.code, "this is the key of pc07" in said.err) == (1, True)
+
+
+@pytest.mark.parametrize(("answer", "code", "hosts"), [("y", 0, {"pc07"}), ("", 64, set())])
+def test_somebody_who_sits_there_is_asked(
+    store: Path, door: int, answer: str, code: int, hosts: set[str]
+) -> None:
+    controller, terminal = pty.openpty()
+    command = [sys.executable, "-m", "allie.cli.main", "--store", str(store), "store", "enrol"]
+    command += ["--scan", "pc07=127.0.0.1", "--port", str(door)]
+    at_work = subprocess.Popen(command, stdin=terminal, stdout=subprocess.PIPE, text=True)
+    os.write(controller, f"{answer}\n".encode())
+    out, _ = at_work.communicate()
+    os.close(controller)
+    os.close(terminal)
+    assert at_work.returncode == code
+    assert "SHA256:" in out
+    assert "[y/N]" in out
+    assert set(who(store)) == hosts
+
+
+def test_keys_of_a_known_hosts(tmp_path: Path, keys: Path) -> None:
+    good, other, rsa = (public(keys, each) for each in ("ed25519", "other", "rsa"))
+    file = tmp_path / "known"
+    file.write_text(
+        f"# a comment\n\npc07,10.0.0.7 {rsa}PC07 {good}[pc08]:2222 {other}"
+        f"pc09.lab {other}two {good}two {other}odd ssh-dss AAAA\n10.0.0.9 {rsa}"
+        f"@revoked pc10 {other}@cert-authority *.lab {rsa}broken\n"
+    )
+    found = scan.in_known_hosts(str(file), {})
+    assert {host: key.short_kind for host, key in found.keys.items()} == {
+        "pc07": "ed25519",
+        "pc09.lab": "ed25519",
+    }
+    said = "\n".join(found.said)
+    for words in ("@revoked", "@cert-authority", "two: has two ed25519 keys", "odd: 'ssh-dss'"):
+        assert words in said
+    assert "AAAA" in said or "pc10" in said
+    named = scan.addresses(["pc09=pc09.lab", "pc30"])
+    found = scan.in_known_hosts(str(file), named)
+    assert (list(found.keys), found.said[-1]) == (["pc09"], f"pc30: is not in {file}")
+    assert list(scan.in_known_hosts(str(file), {"pc08": "pc08"}, 2222).keys) == ["pc08"]
+
+
+def test_hashed_names_are_found_for_the_hosts_that_are_named(tmp_path: Path, keys: Path) -> None:
+    file = tmp_path / "known"
+    file.write_text(f"pc07 {public(keys, 'ed25519')}[pc08]:2222 {public(keys, 'rsa')}")
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(file)], check=True, capture_output=True)
+    file.write_text(f"{file.read_text()}|1|x|y ssh-x z\n|1|broken ssh-x z\n")
+    assert "pc07" not in file.read_text()
+    found = scan.in_known_hosts(str(file), scan.addresses(["PC[06-07]"]))
+    assert {host: key.short_kind for host, key in found.keys.items()} == {"pc07": "ed25519"}
+    assert list(scan.in_known_hosts(str(file), {"pc08": "pc08"}, 2222).keys) == ["pc08"]
+    found = scan.in_known_hosts(str(file), {})
+    assert not found.keys
+    assert "4 names in it are hashed" in found.said[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["pc07"], {"pc07": "pc07"}),
+        (["PC[08-10].lab"], {f"pc{n}.lab": f"PC{n}.lab" for n in ("08", "09", "10")}),
+        (["pc[1-2]=10.0.0.[1-2]", "x"], {"pc1": "10.0.0.1", "pc2": "10.0.0.2", "x": "x"}),
+        (["a[1-2]b[3,5]"], {e: e for e in ("a1b3", "a1b5", "a2b3", "a2b5")}),
+        (["pc07=fe80::1%eth0"], {"pc07": "fe80::1%eth0"}),
+    ],
+)
+def test_hosts_as_they_are_named(words: list[str], named: dict[str, str]) -> None:
+    assert scan.addresses(words) == named
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["", "pc*", "pc[a-c]", "pc[2-1]", "pc[1-2]=x", "=x", "a=b c", "pc[1-99999999999999999999]",
+     "a[1-999]b[1-999]", "-f", "a=-f", "a\nb", "a=b\nc", "10.0.0.1"],
+)  # fmt: skip
+def test_hosts_that_cannot_be_told(word: str) -> None:
+    with pytest.raises(UsageError):
+        scan.addresses([word])
+
+
+# --- retired -------------------------------------------------------------------------------------
+
+
+class Caller:
+    """A PC that asks for its private place, slowly."""
+
+    def __init__(self, key: Path, port: int, to: Path, *, idle: bool = False) -> None:
+        ssh = f"ssh -F none -i {key} -p {port} -o BatchMode=yes -o StrictHostKeyChecking=no"
+        ssh += " -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o IdentitiesOnly=yes"
+        pull = [
+            "rsync",
+            "-r",
+            "--bwlimit=100",
+            "-e",
+            ssh,
+            f"{ACCOUNT}@127.0.0.1::private/",
+            str(to),
+        ]
+        words = [*ssh.split(), "-N", f"{ACCOUNT}@127.0.0.1"] if idle else pull
+        self.at_work = subprocess.Popen(
+            words, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def end(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.at_work.pid, signal.SIGKILL)
+        self.at_work.communicate()
+
+    def goes_on(self, seconds: float = 0.5) -> bool:
+        try:
+            self.at_work.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
+
+    def refused(self) -> str:
+        words = self.at_work.communicate(timeout=30)[1]
+        return words if self.at_work.returncode else ""
+
+
+def wait_for(what: Path) -> None:
+    for _ in range(200):
+        if what.is_dir() and any(what.iterdir()):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"nothing came to {what}")
+
+
+def test_what_a_retired_host_is_doing_ends_and_others_go_on(
+    allie: Allie, store: Path, keys: Path, door: int, tmp_path: Path
+) -> None:
+    """A transfer of its own, and a connection on which it could still ask, but no other's."""
+    for host, key in (("pc07", "rsa"), ("pc08", "other")):
+        allie("enrol", host, public(keys, key))
+        (store / f"private/{host}/large").write_bytes(os.urandom(8 << 20))
+    callers = {
+        "its own": Caller(keys / "rsa", door, tmp_path / "own"),
+        "its idle one": Caller(keys / "rsa", door, tmp_path / "x", idle=True),
+        "another's": Caller(keys / "other", door, tmp_path / "other"),
+    }
+    try:
+        wait_for(tmp_path / "own")
+        wait_for(tmp_path / "other")
+        assert all(each.goes_on() for each in callers.values())
+        said = allie("retire", "pc07")
+        assert said.code == 0
+        assert "ended" in said.out
+        assert callers["its own"].refused()
+        assert not callers["its idle one"].goes_on(5)
+        assert callers["another's"].goes_on()
+        assert "Permission denied" in Caller(keys / "rsa", door, tmp_path / "again").refused()
+    finally:
+        for each in callers.values():
+            each.end()
+    assert who(store) == {"pc08": "ed25519"}
+    assert (store / "private/pc07/large").exists(), "what is here stays until --purge"
+
+
+def test_a_users_process_of_that_name_is_left_alone() -> None:
+    environment = {"ALLIE_HOST": "pc07", "PATH": os.environ["PATH"]}
+    command = ["setpriv", "--reuid=65533", "--clear-groups", "sleep", "30"]
+    users = subprocess.Popen(command, env=environment)
+    roots = subprocess.Popen(["sleep", "30"], env={**environment, "ALLIE_HOST": "pc0"})
+    try:
+        time.sleep(0.3)
+        assert connections.end("pc07") == 0
+        assert (users.poll(), roots.poll()) == (None, None)
+        assert connections.end("pc0") == 1
+        assert roots.wait(5) == -9
+    finally:
+        for each in (users, roots):
+            each.kill()
+            each.wait()
+
+
+def test_with_withdraw_its_files_go_first_and_its_key_after_its_report(
+    allie: Allie, store: Path, keys: Path
+) -> None:
+    allie("enrol", "pc07", public(keys, "rsa"))
+    own = store / "private/pc07"
+    (own / "etc").mkdir()
+    (own / "etc/key").write_text("secret\n")
+    said = allie("retire", "pc07", "--withdraw")
+    assert said.code == 1
+    assert os.listdir(own) == [".allie-withdraw"]
+    assert own.stat().st_mode & 0o777 == 0o700
+    assert (store / "private/.withdrawn/pc07/1/etc/key").exists()
+    assert who(store) == {"pc07": "rsa"}, "it must still be able to come"
+    said = allie("retire", "pc07", "--withdraw")
+    assert (said.code, "has not reported since" in said.out) == (1, True)
+    time.sleep(0.05)
+    (store / "inbox/pc07/report").write_text("{}")
+    assert allie("retire", "pc07", "--withdraw").code == 0
+    assert who(store) == {}
+    said = allie("retire", "pc07", "--purge")
+    assert said.code == 0
+    assert not list(store.glob("*/pc07")) + list(store.glob("private/.withdrawn/*"))
+    said = allie("retire", "pc07")
+    assert (said.code, "is not enrolled" in said.err) == (64, True)
+
+
+def test_a_host_that_is_not_there_is_not_guessed(allie: Allie, keys: Path) -> None:
+    allie("enrol", "pc07", public(keys, "rsa"))
+    said = allie("retire", "pc70")
+    assert (said.code, "did you mean pc07?" in said.err) == (64, True)
+
+
+def test_the_private_place_is_made_before_the_host_is_known(allie: Allie, store: Path) -> None:
+    said = allie("private", "PC07")
+    assert said.code == 0
+    assert (store / "private/pc07").stat().st_mode & 0o777 == 0o700
+    for words in ("install -D -m 600", "overlay lint private/pc07", "store enrol pc07"):
+        assert words in said.out
+    assert allie("private", "../x").code == 64
