@@ -6,6 +6,7 @@ allie store serve    serve it in the foreground; show and try what setup has ope
 allie store enrol    let hosts in at the ssh door, each to what is its own
 allie store retire   let a host in no more
 allie store private  make the place of what is for one host alone
+allie store mirror   keep it equal to another one
 
 allie store ACTION --help says more.
 """
@@ -16,6 +17,7 @@ from allie.cli import (
     options,
     store_enrol,
     store_init,
+    store_mirror,
     store_private,
     store_retire,
     store_serve,
@@ -31,6 +33,7 @@ ACTIONS = {
     "enrol": store_enrol,
     "retire": store_retire,
     "private": store_private,
+    "mirror": store_mirror,
 }
 
 

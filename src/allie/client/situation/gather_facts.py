@@ -24,7 +24,7 @@ def gather(here: System, settings: Settings, generation: Generation | None, own:
 
     own: what was found just now, by the name and image of another allie.conf perhaps.
     """
-    short, fqdn = _names(here, settings.host)
+    short, fqdn = host_names.of(here, settings.host)
     known = own._replace(host=short, fqdn=fqdn, image=settings.image)
     return known._replace(classes=_classes(here, generation, known))
 
