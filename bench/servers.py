@@ -13,7 +13,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from allie.server import serve, store_conf
+from allie.server import store_conf
+from allie.server.doors import rsyncd_conf
 
 PORT = 873
 _HAPROXY = """\
@@ -46,7 +47,9 @@ class Daemon:
 
     def start(self) -> None:
         rules = store_conf.read(str(self.store))
-        text = serve.configuration(str(self.store), self.address, PORT, rules, f"{self.conf}.lock")
+        text = rsyncd_conf.foreground(
+            str(self.store), self.address, PORT, rules, f"{self.conf}.lock"
+        )
         self.conf.write_text(f"log file = {self.log}\n{text}")
         argv = ["rsync", "--daemon", "--no-detach", f"--config={self.conf}"]
         null = subprocess.DEVNULL
