@@ -1,8 +1,8 @@
 """End what a host is doing at the ssh door: sshd asks for its key once, when it connects.
 
 A transfer that is running has the host's name in its environment. A connection on which nothing
-runs has it nowhere, and could still ask for something: so one that stays idle for longer than a tick
-lets it is ended, whosesoever it is.
+runs has it nowhere, and could still ask for something: so one that stays idle for longer than a
+tick lets it is ended, whosesoever it is.
 
 docs/internals/security.md, "Hosts at the ssh door".
 """
