@@ -35,7 +35,7 @@ WINGS = {
     "core": "conf change boot image".split(),
     "machine": "programs mounts files roots namespaces transfer disk code".split(),
     "client": ("state mirror situation originals apply tick boot systems use setup".split()),
-    "server": "doors images media".split(),
+    "server": "doors serving images media mirroring".split(),
     "cli": [],
 }
 # Pure ones: no I/O, no clock, no environment

@@ -17,7 +17,7 @@ from allie.core.errors import SettingsError
 from allie.core.stubs import KIT
 from allie.core.value import Value
 from allie.machine.files import tree
-from allie.server import overlays
+from allie.server import mirror_state, overlays
 from allie.server import store as stores
 
 
@@ -58,6 +58,9 @@ def of_store(store: str) -> list[Finding]:
     """What is wrong with the store as a whole."""
     findings = []
     names = stores.overlays(store)
+    state = mirror_state.read(store)
+    if state:
+        findings.append(Finding(mirror_state.NAME, f"this is {state.words}", False))
     for name in sorted(os.listdir(f"{store}/overlays")):
         at = f"{store}/overlays/{name}"
         shown = f"overlays/{name}"
@@ -66,7 +69,7 @@ def of_store(store: str) -> list[Finding]:
             findings.append(Finding(shown, words))
         if os.path.islink(at):
             findings.append(Finding(shown, "is a symlink: PCs take nothing from it"))
-        elif name not in names and not leavings.pattern_of(name):
+        elif name not in (*names, stores.HIDDEN) and not leavings.pattern_of(name):
             findings.append(Finding(shown, "is no overlay: no list can name it", False))
     if KIT not in names:
         findings.append(Finding(f"overlays/{KIT}", "is missing: allie store init"))

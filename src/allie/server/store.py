@@ -10,6 +10,7 @@ from allie.machine.files import atomic
 from allie.server import kit
 
 MODULES = ("images", "overlays", "releases")  # what any PC may read
+HIDDEN = ".parts"  # in a module: what is being made there, and is not served
 _TOP = (*MODULES, "private", "inbox")
 # Root's alone. In images, users of the server would find setuid programs of old versions.
 _CLOSED = ("images", "private", "inbox")
@@ -23,19 +24,23 @@ hosts allow = 127.0.0.0/8 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 ::1 fc00::/7 f
 
 def init(store: str) -> list[str]:
     """Make a store, or refresh the kit of one; the files that were written. Loses nothing."""
+    written = begin(store, "overlays/common")
+    return written + [f"overlays/kit/{path}" for path in kit.write(f"{store}/overlays/kit")]
+
+
+def begin(store: str, *more: str) -> list[str]:
+    """Make a store's directories, and more in it, and its settings; the files that were written."""
     try:
         os.makedirs(store, exist_ok=True)
-        for name in _TOP:
+        for name in (*_TOP, *more):
             os.makedirs(f"{store}/{name}", 0o700 if name in _CLOSED else 0o755, exist_ok=True)
         close(store)
-        os.makedirs(f"{store}/overlays/common", exist_ok=True)
     except OSError as error:
         raise StateError(f"cannot make {store}: {error.strerror}", "--store DIR") from error
-    written = []
-    if not os.path.lexists(f"{store}/store.conf"):
-        atomic.write(f"{store}/store.conf", _CONF)
-        written.append("store.conf")
-    return written + [f"overlays/kit/{path}" for path in kit.write(f"{store}/overlays/kit")]
+    if os.path.lexists(f"{store}/store.conf"):
+        return []
+    atomic.write(f"{store}/store.conf", _CONF)
+    return ["store.conf"]
 
 
 def close(store: str) -> None:

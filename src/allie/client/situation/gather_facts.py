@@ -19,9 +19,13 @@ from allie.machine.roots import paths
 _VIRT = "/run/allie/virt"  # what systemd-detect-virt said; it cannot change until the next boot
 
 
-def gather(here: System, settings: Settings, generation: Generation | None) -> Facts:
-    """All facts of a system; its classes are those of the generation's own classes file."""
-    known = without_classes(here, settings.host, settings.image)
+def gather(here: System, settings: Settings, generation: Generation | None, own: Facts) -> Facts:
+    """All facts of a system; its classes are those of the generation's own classes file.
+
+    own: what was found just now, by the name and image of another allie.conf perhaps.
+    """
+    short, fqdn = host_names.of(here, settings.host)
+    known = own._replace(host=short, fqdn=fqdn, image=settings.image)
     return known._replace(classes=_classes(here, generation, known))
 
 

@@ -1,7 +1,7 @@
 """Which processes are inside a tree: entered, chrooted, or with some of it bound into their view.
 
 It is read from /proc alone. Nothing of theirs is looked at, since it may be a mount that answers no
-question. A process that only has its directory or an open file there is not inside.
+question. A process that only has its directory or an open file there is not inside (`at_work`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,22 @@ def entered(root: str) -> list[int]:
     own = _directories(root)
     pids = filter(str.isdigit, os.listdir("/proc"))
     return [int(pid) for pid in pids if not own.isdisjoint(_directories(f"/proc/{pid}/root"))]
+
+
+def at_work(top: str) -> bool:
+    """Whether a process has this very directory for its own, also under another name or view.
+
+    So has an rsync that sends a tree, as long as it does.
+    """
+    try:
+        st = os.stat(top)
+    except FileNotFoundError:
+        return False
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):  # it has ended
+            if os.path.samestat(os.stat(f"/proc/{pid}/cwd"), st):
+                return True
+    return False
 
 
 def _directories(root: str) -> set[tuple[int, int]]:

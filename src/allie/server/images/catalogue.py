@@ -88,20 +88,16 @@ def describe(store: str, name: str) -> Image:
 
 
 def remove(store: str, name: str) -> bool:
-    """Remove an image and what was left of imports of it; whether there was an image.
-
-    It is renamed first: it is there, whole, or it is not.
-    """
+    """Remove an image and what was left of imports of it; whether there was an image."""
     settings.check_name(name, "image")
     there = name in names(store)
     if not there and name not in draft.unfinished(store):
         need(store, name)
     with draft.begun(store, name) as work:
         if there:
-            draft.empty(work)
-            os.rename(work.image, work.tree)
-            atomic.sync_directory(os.path.dirname(work.image))
-        draft.drop(work)
+            draft.withdraw(work)
+        else:
+            draft.drop(work)
     return there
 
 

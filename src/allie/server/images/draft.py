@@ -1,9 +1,11 @@
 """The next version of an image, made beside the present one, in images/.parts/NAME/.
 
+A mirror of a store makes the next version of its overlays and releases in the same way.
+
     tree/        the version in the making; becomes images/NAME by one rename
     earlier.N/   attempts that were cut short: what they have is linked, and not brought again
     source/      an archive's content on its way
-    old/         what was the image until a moment ago, on its way out
+    old/         what was the image until now: it goes once nobody reads it any more
     boot         made with the first attempt: it shows whether the disk keeps fractions of a second
 
 So an image is complete or absent. The name begins with a dot: it is no image's name, and no PC
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from allie.core.conf import settings
 from allie.core.errors import Busy, StateError
@@ -23,8 +25,9 @@ from allie.core.value import Value
 from allie.machine.disk import tree_copies
 from allie.machine.files import atomic, lock, removing, tree
 from allie.machine.mounts import mount_table
+from allie.machine.namespaces import processes_inside
+from allie.server.store import HIDDEN
 
-HIDDEN = ".parts"
 _MOST = 8  # earlier attempts that are kept; rsync links to 20 places at most
 
 
@@ -45,17 +48,22 @@ class Draft(Value):
 
 
 @contextmanager
-def begun(store: str, name: str) -> Iterator[Draft]:
-    """Work on the next version of an image. Raises Busy if somebody else does."""
-    image = f"{store}/images/{settings.check_name(name, 'image')}"
+def begun(store: str, name: str, module: str = "images") -> Iterator[Draft]:
+    """Work on the next version of an image, or of what else a module has by a name.
+
+    Raises Busy if somebody else does.
+    """
+    kind = module.partition("/")[0][:-1]
+    image = f"{store}/{module}/{settings.check_name(name, kind)}"
     if os.path.islink(image):
-        raise StateError(f"{image} is a symlink", "work on the image that it leads to")
+        raise StateError(f"{image} is a symlink", f"work on the {kind} that it leads to")
     _need_no_mount(image)
-    top = f"{store}/images/{HIDDEN}/{name}"
+    top = f"{store}/{module}/{HIDDEN}/{name}"
     _need_no_mount(top)
     os.makedirs(os.path.dirname(top), 0o700, exist_ok=True)
     os.makedirs(top, 0o700, exist_ok=True)
-    busy = Busy(f"somebody else is working on image {name}", "wait until that has ended")
+    _sweep(os.path.dirname(top), but=name)
+    busy = Busy(f"somebody else is working on {kind} {name}", "wait until that has ended")
     with lock.of_directory(top, lambda: busy):
         if not os.path.exists(f"{top}/boot"):
             atomic.write(f"{top}/boot", "", durable=False)
@@ -96,12 +104,30 @@ def switch(work: Draft) -> None:
     """
     os.chown(work.tree, 0, 0)
     os.chmod(work.tree, os.stat(work.tree).st_mode & 0o755 | 0o555)
+    switch_as_it_is(work)
+
+
+def switch_as_it_is(work: Draft) -> None:
+    """The same with the owner and mode that its top has.
+
+    A PC may be in the middle of reading what it replaces. That stays, out of sight, until nobody is
+    at work in it: rsync stands in the directory that it sends, and does not mind that it was moved.
+    """
     atomic.sync_filesystem(work.tree)
+    tree_copies.discard(work.old)  # of the version before: whoever still reads that begins again
     if os.path.lexists(work.image):
         atomic.swap(work.image, work.tree, work.old)
         os.rename(work.tree, work.old)
     else:
         os.rename(work.tree, work.image)
+    atomic.sync_directory(os.path.dirname(work.image))
+    drop(work)
+
+
+def withdraw(work: Draft) -> None:
+    """Remove what is there, and all that was prepared: it is there, whole, or it is not."""
+    empty(work)
+    os.rename(work.image, work.tree)
     atomic.sync_directory(os.path.dirname(work.image))
     drop(work)
 
@@ -112,20 +138,42 @@ def drop(work: Draft) -> None:
     _remove(work.top)
 
 
+def names(store: str, module: str) -> list[str]:
+    """Of what there is a draft, or something left of one, in a module."""
+    return sorted(tree.names(f"{store}/{module}/{HIDDEN}"))
+
+
 def unfinished(store: str) -> list[str]:
     """The names of images that something was left of: an import was cut short."""
     top = f"{store}/images/{HIDDEN}"
-    names = sorted(tree.names(top))
-    return [name for name in names if _holds_work(f"{top}/{name}")]
+    return [name for name in names(store, "images") if _holds_work(f"{top}/{name}")]
 
 
 def _clear_old(image: str, top: str) -> None:
-    """Finish a switch that was cut short: the old version goes, or comes back if none is there."""
+    """Finish a switch that was cut short: the old version goes, or comes back if none is there.
+
+    It goes when nobody reads it any more.
+    """
     old = f"{top}/old"
     if os.path.isdir(old) and not os.path.lexists(image):
         os.rename(old, image)
-    tree_copies.discard(old)
+    if not processes_inside.at_work(old):
+        tree_copies.discard(old)
     tree_copies.discard_aside(f"{top}/")
+
+
+def _sweep(drafts: str, but: str) -> None:
+    """Of all drafts but one, remove what was replaced, and was still being read by somebody then.
+
+    Where nothing took its place the switch was cut short, and it may be all that there is.
+    """
+    busy = Busy("")
+    for name in set(tree.names(drafts)) - {but}:
+        top, image = f"{drafts}/{name}", f"{os.path.dirname(drafts)}/{name}"
+        if os.path.isdir(f"{top}/old") and os.path.lexists(image) and not _holds_work(top):
+            with suppress(Busy, OSError), lock.of_directory(top, lambda: busy):
+                if _content(top) <= {"old"}:
+                    _remove(top)
 
 
 def _holds_work(top: str) -> bool:
@@ -157,7 +205,8 @@ def _content(top: str) -> set[str]:
 def _remove(top: str) -> None:
     """Remove a draft; it stays, with what is set aside in it, where that cannot be removed."""
     for name in os.listdir(top):
-        if not removing.is_aside(name):
+        is_read = name == "old" and processes_inside.at_work(f"{top}/{name}")
+        if not removing.is_aside(name) and not is_read:
             tree_copies.discard(f"{top}/{name}")
     if not os.listdir(top):
         os.rmdir(top)
