@@ -20,7 +20,7 @@ from _collections_abc import Callable
 from allie.client.mirror import generation as generations
 from allie.client.mirror import stores
 from allie.client.mirror.generation import Generation
-from allie.client.state import quick_files, quick_tick, records
+from allie.client.state import away_stores, quick_files, quick_tick, records
 from allie.core.change.report import Contact
 from allie.core.conf.settings import Settings
 from allie.core.errors import StateError, StoreError, Unreachable
@@ -76,7 +76,7 @@ def fetch(
     except StoreError as error:
         refused = not isinstance(error, Unreachable)
         contact = records.contact(here).after_trouble(str(error), time.time(), refused)
-        records.save_contact(here, contact)
+        records.save_contact(here, contact._replace(away=_away(here)))
         _note_names(here, ())
         return Fetched(generations.current(here), contact)
 
@@ -96,14 +96,14 @@ def fetch_or_raise(
         lagging = _is_lagging(store, settings, contact)
         options = pull.options + [rsync.BY_CONTENT] * exact
         after, names = _bring(pull._replace(lagging=lagging, options=options, until=until))
-        met = _met(store, settings, contact, after.number)
+        met = _met(store, settings, contact, after.number)._replace(away=_away(here, store))
         same = met._replace(good=contact.good, answered=contact.answered) == contact
         if not same or abs(met.good - contact.good) > 60:
             records.save_contact(here, met)
         _note_names(here, names)
         return Fetched(after, met)
 
-    return stores.first_that_answers(settings, bring_from)
+    return stores.first_that_answers(here, settings, bring_from, anew=not routine)
 
 
 def _pull(
@@ -271,7 +271,15 @@ def _met(store: str, settings: Settings, contact: Contact, number: int) -> Conta
     now = time.time()
     stands_in = number == contact.generation and contact.server in settings.stores
     server = contact.server if stands_in else store
-    return Contact(server, number, now, answered=now if server == store else contact.answered)
+    if server == store:
+        return Contact(server, number, now, answered=now)
+    return Contact(server, number, now, answered=contact.answered, by=store)
+
+
+def _away(here: System, answering: str = "") -> dict[str, float]:
+    """The stores that are away, but for one that just answered, and since when."""
+    found = away_stores.read(here)
+    return {store: known.since for store, known in found.items() if store != answering}
 
 
 def _note_names(here: System, names: tuple[str, ...]) -> None:

@@ -6,11 +6,13 @@ import os
 import time
 from _collections_abc import Callable, Iterable
 
+from allie.client.state import away_stores
 from allie.core import digest
 from allie.core.change.resolution import CONSENT
 from allie.core.conf.settings import DEFAULT_STALL, Settings
 from allie.core.errors import StateError, StoreError, Unreachable, did_you_mean
 from allie.core.stubs import KIT
+from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
 from allie.machine.programs import process
 from allie.machine.programs.process import Finished
@@ -26,19 +28,34 @@ _NO_STORE = "`allie store init`, on the server, makes one; is its address right?
 PATIENCE = 5  # times `stall`: for a listing, or a few small files
 
 
-def first_that_answers(settings: Settings, work: Callable[[str], Got]) -> Got:
+def first_that_answers(
+    here: System, settings: Settings, work: Callable[[str], Got], *, anew: bool = False
+) -> Got:
     """What `work` returns of the first store of which it does not raise StoreError.
 
-    Where all do: the last refusal, which says more than that a store is away.
+    One that was away within an hour comes last. anew: it is asked in its turn all the same.
+    Where all raise it: the last refusal, which says more than that a store is away.
     """
     trouble: StoreError | None = None
-    for store in in_own_order(settings):
+    for store in in_own_order(settings) if anew else in_turn(here, settings):
         try:
-            return work(store)
+            found = work(store)
         except StoreError as error:
+            if isinstance(error, Unreachable) and len(settings.stores) > 1:
+                away_stores.note(here, store, time.time(), is_away=True)
             trouble = trouble if trouble and isinstance(error, Unreachable) else error
+        else:
+            away_stores.note(here, store, time.time(), is_away=False)
+            return found
     assert trouble
     raise trouble
+
+
+def in_turn(here: System, settings: Settings) -> list[str]:
+    """The stores in the order in which they are asked now."""
+    now, away = time.time(), away_stores.read(here) if len(settings.stores) > 1 else {}
+    late = {store for store, known in away.items() if not known.is_due(now)}
+    return sorted(in_own_order(settings), key=lambda store: store in late)
 
 
 def in_own_order(settings: Settings) -> list[str]:
@@ -105,15 +122,15 @@ def has(store: str, path: str, stall: int = DEFAULT_STALL) -> bool:
     return True
 
 
-def consents(settings: Settings, names: Iterable[str]) -> frozenset[str]:
+def consents(here: System, settings: Settings, names: Iterable[str]) -> frozenset[str]:
     """Which of some overlays, that are not on the list, the store says may be withdrawn."""
-    return frozenset(name for name in names if _has_consent(settings, name))
+    return frozenset(name for name in names if _has_consent(here, settings, name))
 
 
-def _has_consent(settings: Settings, overlay: str) -> bool:
+def _has_consent(here: System, settings: Settings, overlay: str) -> bool:
     path = f"overlays/{overlay}/{CONSENT}"
     try:
-        return first_that_answers(settings, lambda store: has(store, path, settings.stall))
+        return first_that_answers(here, settings, lambda store: has(store, path, settings.stall))
     except (StoreError, StateError):
         return False
 

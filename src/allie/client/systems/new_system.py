@@ -142,7 +142,7 @@ def _fetch(job: Job, note: Note) -> None:
     """Fetch the image, and the overlays of a new system meanwhile."""
     early = early_overlays.fetching(job.base, job.declared, job.tree)
     with _being_synced(job.tree), nullcontext() if note.update else early:
-        stores.first_that_answers(job.settings, lambda store: _transfer(job, note, store))
+        stores.first_that_answers(job.base, job.settings, lambda store: _transfer(job, note, store))
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def look_and_apply(
     present, the_plan = decide(here, part, grounds.resolve(here, known), saved, full=full)
     left = set(the_plan.guarded).difference(known.generation.overlays)
     if left:  # what the store says of an overlay that is off the list was not fetched
-        meant = stores.consents(known.settings, left)
+        meant = stores.consents(here, known.settings, left)
         present = present._replace(consent=present.consent | meant)
         the_plan = plan(present)
     if records.pause(here):
