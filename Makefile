@@ -6,17 +6,18 @@ ARGS ?=
 WORKERS ?= 2
 
 # bench/ and demo/ are checked when there is Python in them
-CHECKED := src tests $(sort $(patsubst %/,%,$(dir $(wildcard bench/*.py demo/*.py))))
+CHECKED := src tests tools $(sort $(patsubst %/,%,$(dir $(wildcard bench/*.py demo/*.py))))
 
 HISTORIES ?= 10000
 
-.PHONY: setup setup-demo setup-lint setup-test demo test check deep kit bench lint docs clean
+.PHONY: setup setup-demo setup-lint setup-test setup-deb setup-rpm
+.PHONY: demo test check deep kit install deb rpm wheel bench lint docs clean
 .PHONY: ruff mypy unit  # parts of check and lint, which set up what they need
 
 setup:
 	@tools/setup run
 
-setup-demo setup-lint setup-test:
+setup-demo setup-lint setup-test setup-deb setup-rpm:
 	@tools/setup $(@:setup-%=%)
 
 demo: setup-demo  ## the tour: a store and three PCs; KEEP=DIR leaves them there
@@ -30,6 +31,18 @@ deep: setup-test  ## HISTORIES=10000 random histories; it may be stopped, and go
 
 kit: setup  ## the client archive, build/kit/usr/local/bin/allie
 	$(PY) -m allie.server.kit build/kit
+
+install:  ## all of ALLiE below DESTDIR, at PREFIX=/usr/local: what packages have
+	@tools/install
+
+deb: setup-deb  ## Debian packages, build/deb
+	@tools/deb
+
+rpm: setup-rpm  ## RPM packages, build/rpm
+	@tools/rpm
+
+wheel: setup-test  ## a wheel and a source archive, dist
+	@$(PY) -m build --no-isolation --outdir dist
 
 # All are run, and fail in the end if one did; bench/README.md
 BENCHES := '-m bench.enter' '-m bench.install' '-m bench.serving --install' \
@@ -55,8 +68,8 @@ mypy:
 unit:
 	$(PY) -m pytest -q -n $(WORKERS) tests/unit tests/test_structure.py $(ARGS)
 
-docs: setup
-	@tools/docs
+docs: setup  ## the man pages as pages, build/man
+	@$(PY) tools/manpages.py build/man
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

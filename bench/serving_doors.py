@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from allie.server import serve, store_conf
+from allie.server import store_conf
+from allie.server.doors import rsyncd_conf
 from bench.inetd import Inetd, Served
 from bench.peer import PATH
 from bench.serving_pcs import PC
@@ -53,7 +54,7 @@ def costs(store: Path, like: PC, work: Path) -> Costs:
     found = Costs()
     conf, plain = work / "direct.conf", work / "plain.conf"
     rules = store_conf.read(str(store))
-    conf.write_text(serve.configuration(str(store), "", 873, rules, f"{work}/direct.lock"))
+    conf.write_text(rsyncd_conf.foreground(str(store), "", 873, rules, f"{work}/direct.lock"))
     plain.write_text(_PLAIN.format(store))
     argv = ["rsync", "--daemon", "--config"]
     with (

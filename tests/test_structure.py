@@ -35,7 +35,7 @@ WINGS = {
     "core": "conf change boot image".split(),
     "machine": "programs mounts files roots namespaces transfer disk code".split(),
     "client": ("state mirror situation originals apply tick boot systems use setup".split()),
-    "server": "doors images media mirroring".split(),
+    "server": "doors serving images media mirroring".split(),
     "cli": [],
 }
 # Pure ones: no I/O, no clock, no environment
@@ -54,7 +54,8 @@ LATE_IMPORTERS = {
     "allie.client.apply.describe": "only drift is compared with what packages installed",
     "allie.client.originals.packages": "only another root's packages are asked inside it",
     "allie.client.originals.pristine": "only what stood there first is asked of the packages",
-    "allie.client.mirror.fetch": "nearly every fetch finds nothing new",
+    "allie.client.mirror.fetch": "few PCs have a door of their own; nearly all find nothing new",
+    "allie.client.mirror.stores": "only an ssh door asks who we are",
     "allie.client.tick.quick_note": "the quick tick's code is written once for each client",
     "allie.client.tick.part": "nearly every tick finds that it has nothing to do",
     "allie.machine.files.directory_identity": "only where no inode has a version a birth is asked",

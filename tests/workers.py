@@ -32,6 +32,10 @@ _TOGETHER = {
         "tests/vm/test_allie_vm_ends.py",
     ),
     "whoever is inside a system, on the whole machine": ("tests/use/",),
+    "who is at an ssh door, on the whole machine": (
+        "tests/server/test_doors.py",
+        "tests/server/test_enrol.py",
+    ),
 }
 
 

@@ -39,7 +39,7 @@ class Stage(NamedTuple):
     steps: list[str]
 
 
-@pytest.fixture(scope="module", params=["first", "second"])
+@pytest.fixture(scope="module", params=["first", "second", "own"])
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """One of the scenes, made once."""
     make: Callable[[Path], world.Scene] = getattr(world, request.param)

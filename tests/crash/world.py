@@ -98,6 +98,9 @@ SECOND: Tree = {
     "more/etc/plain-then-tagged##class.none": File("not here\n", mtime=NEW),
     "more/etc/once##once": File("once\n", mtime=NEW),
 }
+# What the store has for this host alone, and then
+PRIVATE: Tree = {"etc/secret": File("1\n", 0o600), "etc/hosts.allow##host.pc1": "its own\n"}
+PRIVATE_SECOND: Tree = {"etc/secret": File("2, longer\n", 0o600), "etc/app/key": "new\n"}
 WITHDRAWN = (
     "common/etc/gone.conf",
     "common/etc/gone.link",
@@ -124,9 +127,11 @@ class Scene(NamedTuple):
     tick: int  # that tick's number
 
 
-def first(top: Path) -> Scene:
+def first(top: Path, *, private: Tree | None = None) -> Scene:
     """A PC that has just joined; nothing was fetched yet."""
     store = make_tree(top / "store/overlays", FIRST).parent
+    if private:
+        make_tree(store / "private/pc1", private)
     stub = File(STUB.read_bytes(), 0o755)
     ours: Tree = {
         "etc/allie/system": "one\n",
@@ -138,9 +143,17 @@ def first(top: Path) -> Scene:
     return _played(Scene(store, before, top / "after", before, 1))
 
 
-def second(top: Path) -> Scene:
+def own(top: Path) -> Scene:
+    """The same as the second, with what is the host's own, which changes, too."""
+    return second(top, private=PRIVATE)
+
+
+def second(top: Path, *, private: Tree | None = None) -> Scene:
     """One tick later: the store has changed, and so has the PC."""
-    one = first(top / "one")
+    one = first(top / "one", private=private)
+    if private:
+        make_tree(one.store / "private/pc1", PRIVATE_SECOND)
+        (one.store / "private/pc1/etc/hosts.allow##host.pc1").unlink()
     before = copy(one.after, top / "before")
     overlays = one.store / "overlays"
     for name in WITHDRAWN:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import subprocess
 import sys
 from functools import cache
@@ -300,27 +299,6 @@ def test_allie_help_shows_its_pages(page: str, capsys: pytest.CaptureFixture[str
         assert main.main(["help", name]) == 0
         assert "\nNAME\n" in capsys.readouterr().out
     assert {path.name for path in MAN_PAGES} == set(manual.PAGES.values())
-
-
-def test_without_pandoc_it_says_what_to_install(tmp_path: Path) -> None:
-    for name in ("sh", "dirname", "basename", "mkdir"):
-        (tmp_path / name).symlink_to(f"/bin/{name}")
-    done = subprocess.run(
-        [TOP / "tools/docs"], env={"PATH": str(tmp_path)}, capture_output=True, text=True
-    )
-    assert done.returncode == 1
-    assert "install the package pandoc" in done.stderr
-
-
-@pytest.mark.skipif(not shutil.which("pandoc"), reason="needs pandoc")
-def test_the_man_pages_are_made() -> None:
-    """And man(1), where there is one, has nothing to say against them."""
-    done = subprocess.run([TOP / "tools/docs"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    made = {Path(line).name for line in done.stdout.split()}
-    assert made == {path.stem for path in MAN_PAGES}
-    page = (TOP / "build/man/allie.8").read_text()
-    assert "--root" in page.replace("\\-", "-")  # and not a dash, which nobody can type
 
 
 def test_the_archive_carries_the_manual() -> None:

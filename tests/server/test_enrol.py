@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,12 +23,13 @@ from allie.core.errors import UsageError
 from allie.server import store as stores
 from allie.server import store_conf
 from allie.server.doors import connections, enrolled, public_key, scan
-from allie.server.places import Places
+from allie.server.places import ACCOUNT, Places
 from tests.worlds import machine
+from tests.worlds.doors import Doors, can_be_opened
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 TYPES = ("ed25519", "ecdsa", "rsa")
-ACCOUNT = f"allie-t{os.getpid()}"  # so that no other test's connections are meant
+TITLE = connections._TITLE
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def _needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """And no other test's connections are ended."""
     if not machine.is_root():
         pytest.skip("needs root")
-    monkeypatch.setattr(connections, "_TITLE", connections._TITLE.replace("allie-store", ACCOUNT))
+    monkeypatch.setattr(connections, "_TITLE", "nobody's")
 
 
 @pytest.fixture(scope="module")
@@ -180,76 +181,42 @@ def test_the_inbox_is_the_accounts_once_there_is_one(
 # --- found ---------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @pytest.fixture
-def door(tmp_path: Path, keys: Path, store: Path) -> Iterator[int]:
-    """A real sshd on a loopback port, which knows the hosts that are enrolled. Yields the port.
-
-    In namespaces of its own, with an account of its own; the machine's /etc is as it was.
-    """
-    port = free_port()
-    etc = places(store).etc
-    os.makedirs(etc, exist_ok=True)
-    lines = [f"Port {port}", "ListenAddress 127.0.0.1", "PidFile none", "UsePAM no"]
-    lines += [f"HostKey {keys / kind}" for kind in TYPES]
-    lines += ["PermitRootLogin forced-commands-only", "AuthenticationMethods publickey"]
-    lines += ["AuthorizedKeysFile none", "AuthorizedKeysCommandUser root", f"AllowUsers {ACCOUNT}"]
-    lines += [f"AuthorizedKeysCommand /usr/bin/grep -F -e %k {etc}/authorized_hosts"]
-    (tmp_path / "sshd_config").write_text("\n".join(lines) + "\n")
-    account = f"{ACCOUNT}:x:0:0::/root:/bin/sh\n"
-    (tmp_path / "passwd").write_text(Path("/etc/passwd").read_text() + account)
-    (tmp_path / "shadow").write_text(f"root:*:1::::::\n{ACCOUNT}:*:1::::::\n")
-    Path(places(store).own).write_text(
-        f"use chroot = yes\nuid = 0\ngid = 0\n[private]\npath = {store}/private/%ALLIE_HOST%\n"
-    )
-    script = f"""
-        mount --bind {tmp_path}/passwd /etc/passwd && mount --bind {tmp_path}/shadow /etc/shadow &&
-        mount -t tmpfs none /run && mkdir /run/sshd &&
-        exec /usr/sbin/sshd -D -e -f {tmp_path}/sshd_config"""
-    with (tmp_path / "sshd.log").open("wb") as log:
-        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script]
-        server = subprocess.Popen(command, stderr=log)
-    try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield port
-    finally:
-        server.kill()
-        server.wait()
+def door(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
+    """The store's doors, open, and not those of another test."""
+    if can_be_opened():
+        pytest.skip(can_be_opened())
+    monkeypatch.setattr(connections, "_TITLE", TITLE)
+    with Doors(store, tmp_path / "work") as doors:
+        yield doors
 
 
-@pytest.mark.skipif(not shutil.which("ssh-keyscan"), reason="needs ssh-keyscan")
-def test_a_room_is_scanned(allie: Allie, store: Path, keys: Path, door: int) -> None:
-    words = ("enrol", "--scan", "pc[07-08]=127.0.0.[1,9]", "--port", str(door))
+def test_a_room_is_scanned(allie: Allie, store: Path, door: Doors) -> None:
+    port = ("--port", str(door.ssh_port))
+    words = ("enrol", "--scan", "pc[07-08]=127.0.0.[1,9]", "pc09=nosuch.invalid", *port)
+    key = public_key.parse((door.etc / "ssh_host_ed25519_key.pub").read_text())
     said = allie(*words)
     assert said.code == 64, "nobody is here to say yes"
-    assert public_key.parse(public(keys, "ed25519")).fingerprint in said.out
+    assert key.fingerprint in said.out
     assert "pc08: does not answer" in said.err
+    assert "pc09: nosuch.invalid has no address" in said.err
     assert who(store) == {}
     said = allie(*words, "--yes")
     assert said.code == 1, "one did not answer"
     assert who(store) == {"pc07": "ed25519"}
-    said = allie("enrol", "--scan", "pc07=127.0.0.1", "--port", str(door))
+    said = allie("enrol", "--scan", "pc07=127.0.0.1", *port)
     assert (said.code, said.out) == (0, "1 enrolled already\n")
-    said = allie("enrol", "--scan", "pc09=127.0.0.1", "--port", str(door), "--yes")
+    said = allie("enrol", "--scan", "pc09=127.0.0.1", *port, "--yes")
     assert (said.code, "this is the key of pc07" in said.err) == (1, True)
 
 
 @pytest.mark.parametrize(("answer", "code", "hosts"), [("y", 0, {"pc07"}), ("", 64, set())])
 def test_somebody_who_sits_there_is_asked(
-    store: Path, door: int, answer: str, code: int, hosts: set[str]
+    store: Path, door: Doors, answer: str, code: int, hosts: set[str]
 ) -> None:
     controller, terminal = pty.openpty()
     command = [sys.executable, "-m", "allie.cli.main", "--store", str(store), "store", "enrol"]
-    command += ["--scan", "pc07=127.0.0.1", "--port", str(door)]
+    command += ["--scan", "pc07=127.0.0.1", "--port", str(door.ssh_port)]
     at_work = subprocess.Popen(command, stdin=terminal, stdout=subprocess.PIPE, text=True)
     os.write(controller, f"{answer}\n".encode())
     out, _ = at_work.communicate()
@@ -326,23 +293,17 @@ def test_hosts_that_cannot_be_told(word: str) -> None:
 
 
 class Caller:
-    """A PC that asks for its private place, slowly."""
+    """A PC that asks for its private place, slowly, or has connected and asks for nothing."""
 
-    def __init__(self, key: Path, port: int, to: Path, *, idle: bool = False) -> None:
-        ssh = f"ssh -F none -i {key} -p {port} -o BatchMode=yes -o StrictHostKeyChecking=no"
-        ssh += " -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o IdentitiesOnly=yes"
-        pull = [
-            "rsync",
-            "-r",
-            "--bwlimit=100",
-            "-e",
-            ssh,
-            f"{ACCOUNT}@127.0.0.1::private/",
-            str(to),
-        ]
-        words = [*ssh.split(), "-N", f"{ACCOUNT}@127.0.0.1"] if idle else pull
+    def __init__(self, door: Doors, host: str, to: Path | None) -> None:
+        ssh = door.ssh_words(host)
+        pull = ["rsync", "-r", "--bwlimit=100", "-e", shlex.join(ssh)]
+        pull += [f"{ACCOUNT}@127.0.0.1::private/", str(to)]
         self.at_work = subprocess.Popen(
-            words, stderr=subprocess.PIPE, text=True, start_new_session=True
+            pull if to else [*ssh, "-N", f"{ACCOUNT}@127.0.0.1"],
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
 
     def end(self) -> None:
@@ -371,28 +332,29 @@ def wait_for(what: Path) -> None:
 
 
 def test_what_a_retired_host_is_doing_ends_and_others_go_on(
-    allie: Allie, store: Path, keys: Path, door: int, tmp_path: Path
+    allie: Allie, store: Path, keys: Path, door: Doors, tmp_path: Path
 ) -> None:
     """A transfer of its own, and a connection on which it could still ask, but no other's."""
     for host, key in (("pc07", "rsa"), ("pc08", "other")):
+        shutil.copy(keys / key, door.work / f"key-{host}")
         allie("enrol", host, public(keys, key))
         (store / f"private/{host}/large").write_bytes(os.urandom(8 << 20))
     callers = {
-        "its own": Caller(keys / "rsa", door, tmp_path / "own"),
-        "its idle one": Caller(keys / "rsa", door, tmp_path / "x", idle=True),
-        "another's": Caller(keys / "other", door, tmp_path / "other"),
+        "its own": Caller(door, "pc07", tmp_path / "own"),
+        "its idle one": Caller(door, "pc07", None),
+        "another's": Caller(door, "pc08", tmp_path / "other"),
     }
     try:
         wait_for(tmp_path / "own")
         wait_for(tmp_path / "other")
-        assert all(each.goes_on() for each in callers.values())
+        assert [name for name, each in callers.items() if not each.goes_on()] == []
         said = allie("retire", "pc07")
         assert said.code == 0
         assert "ended" in said.out
         assert callers["its own"].refused()
         assert not callers["its idle one"].goes_on(5)
         assert callers["another's"].goes_on()
-        assert "Permission denied" in Caller(keys / "rsa", door, tmp_path / "again").refused()
+        assert "Permission denied" in door.rsync("pc07", "--list-only", "private/").stderr
     finally:
         for each in callers.values():
             each.end()

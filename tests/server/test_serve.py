@@ -22,8 +22,10 @@ from allie.core.errors import AllieError, SettingsError, StateError
 from allie.machine.programs import process, process_groups
 from allie.machine.transfer import rsync_daemon
 from allie.machine.transfer.rsync_daemon import Callers
-from allie.server import serve, store_conf
 from allie.server import store as stores
+from allie.server import store_conf
+from allie.server.doors import rsyncd_conf
+from allie.server.serving import foreground
 from allie.server.store_conf import StoreConf
 from tests.worlds import machine
 from tests.worlds.store import Served, ServedByAllie
@@ -201,7 +203,7 @@ def attended(
             said = StoreConf("127.0.0.1", connections)
             conf = store / "rsyncd.conf"
             lock = f"{store}/lock"
-            conf.write_text(serve.configuration(str(store), "127.0.0.1", port, said, lock))
+            conf.write_text(rsyncd_conf.foreground(str(store), "127.0.0.1", port, said, lock))
             argv = ["rsync", "--daemon", "--no-detach", f"--config={conf}"]
             return subprocess.Popen(argv, start_new_session=True)
 
@@ -279,7 +281,7 @@ def served_by(store: Path, user: int) -> Iterator[tuple[int, int]]:
             os.setgroups([])
             os.setgid(user)
             os.setuid(user)
-            serve.serve(str(store), "127.0.0.1", port, lambda: None)
+            foreground.serve(str(store), "127.0.0.1", port, lambda: None)
         os._exit(0)
     try:
         assert soon(lambda: answers(port))
@@ -416,7 +418,7 @@ def test_below_1024_only_root(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_is_said(store: Path, text: str, told: str) -> None:
     (store / "store.conf").write_text(f"[serve]\n{text}\n")
     with pytest.raises(SettingsError, match=told):
-        serve.serve(str(store), "127.0.0.1", _free_port(), lambda: None)
+        foreground.serve(str(store), "127.0.0.1", _free_port(), lambda: None)
 
 
 def test_a_site_chooses_how_many_and_how_long(store: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,12 +65,19 @@ def _fake_cp(tmp_path: Path, does: str) -> dict[str, str]:
     return {"ALLIE_PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
 
 
+def _asking(top: Path) -> list[int]:
+    """The rsyncs that list an image for an update, and wait for its copy."""
+    found = processes_of(top)
+    return [pid for pid in found if b"--files-from=-" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
 def test_all_of_it_is_copied_and_nothing_is_a_link(tmp_path: Path) -> None:
     old, new = make_tree(tmp_path / "old", KINDS), tmp_path / "new"
     os.setxattr(old / "usr/lib/one", "user.mark", b"1")
     subprocess.run(["setfacl", "-m", "u:7:r", old / "usr/share/deep"], check=True)
     before = tree_of(old)
-    tree_copies.begin_with(str(old), str(new))
+    assert tree_copies.begin_with(str(old), str(new)), "it is to be filled"
+    tree_copies.fill(str(old), str(new))
     left = [line.split()[-1] for line in _differences(old, new).splitlines()]
     assert set(left) <= {"./", "usr/", "usr/bin/tool", "usr/lib/tool"}, "links between two copies"
     assert (new / "usr/lib/hollow").stat().st_blocks * 512 < HOLLOW
@@ -84,6 +92,7 @@ def test_nothing_is_reached_through_a_link(tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     old = make_tree(tmp_path / "old", {"usr": Link(out), "var": Link(out), "etc/x": ""})
     tree_copies.begin_with(str(old), str(tmp_path / "new"))
+    tree_copies.fill(str(old), str(tmp_path / "new"))
     assert sorted(os.listdir(tmp_path / "new")) == ["etc", "var"]
     assert os.readlink(tmp_path / "new/var") == out
 
@@ -108,6 +117,27 @@ def test_it_is_the_image_whatever_was_copied(
     assert (root / "home/ann/thesis").read_text() == "chapter 1\n"
     assert tree_of(pc.root / "systems/.el7.other/usr") == before
     pc.tick()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_store_is_asked_while_it_is_copied(
+    room: Room, pc: TickPC, tmp_path: Path, fails: bool
+) -> None:
+    """What rsync does then begins when the copy has ended; where it failed, it is asked again."""
+    part, image = pc.root / "systems/.el7.part", room.store / "images/el7"
+    make_tree(image, {"etc/release": "two\n"})
+    waits = 'while [ ! -e "$0.goes" ]; do sleep 0.05; done; exec /bin/cp "$@"'
+    with pc.spawn("system", "update", "el7", env=_fake_cp(tmp_path, waits)) as running:
+        asking = until(lambda: _asking(pc.root), "the store is asked")
+        time.sleep(1)
+        assert not (part / "etc/release").exists(), "nothing comes yet"
+        if fails:
+            kill(asking)
+        (tmp_path / "bin/cp.goes").touch()
+        running.communicate()
+        assert running.returncode == 0
+    assert not _differences(image / "usr", pc.root / "systems/el7/usr")
+    assert (pc.root / "systems/el7/etc/release").read_text() == "two\n"
 
 
 def test_killed_while_it_is_copied(room: Room, pc: TickPC, tmp_path: Path) -> None:

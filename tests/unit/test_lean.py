@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.core import hosts, lean, script
-from allie.core.conf import settings
+from allie.core.conf import addresses, settings
 from allie.core.errors import SettingsError
 from allie.machine.transfer import rsync
 
@@ -197,8 +197,8 @@ def test_ranges_of_hosts(pieces: list[str]) -> None:
 
 @given(st.text("rsync:/ h[]:1.\n", max_size=8).map(lambda end: f"rsync://{end}"))
 def test_an_ordinary_address_fits_the_pattern(text: str) -> None:
-    if settings._is_ordinary(text):
-        assert re.fullmatch(settings._STORE, text)
+    if addresses._is_ordinary(text):
+        assert re.fullmatch(addresses._STORE, text)
 
 
 _ANSWERS = ["<f", ">f", "h", "*deleting  ", " ", "+++++++++", ".", "cL", "a"]

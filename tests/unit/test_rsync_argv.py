@@ -197,6 +197,8 @@ def test_how_a_store_is_reached(store: str, options: list[str]) -> None:
     [
         ("rsync://h", ["rsync://h/overlays/kit", "rsync://h/overlays/a"]),
         ("rsync://u@h:873/", ["rsync://u@h:873/overlays/kit", "rsync://u@h:873/overlays/a"]),
+        ("ssh://h", ["allie-store@h::overlays/kit", "::overlays/a"]),
+        ("ssh://[::1]:8730", ["allie-store@[::1]::overlays/kit", "::overlays/a"]),
         ("ssh://h/srv/allie", ["h:/srv/allie/overlays/kit", ":/srv/allie/overlays/a"]),
         ("ssh://u@h/srv/allie/", ["u@h:/srv/allie/overlays/kit", ":/srv/allie/overlays/a"]),
         ("/srv/allie", ["/srv/allie/overlays/kit", "/srv/allie/overlays/a"]),
@@ -208,7 +210,7 @@ def test_all_kinds_of_store_share_one_path_rule(store: str, sources: list[str]) 
 
 
 def test_listing_a_directory_of_a_store() -> None:
-    assert rsync.list_only("/srv/allie", "overlays/", 60) == [
+    assert rsync.list_only("/srv/allie", "overlays/", []) == [
         "rsync",
         "--list-only",
         "--8-bit-output",

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from allie.core.conf.addresses import check_door, check_store, is_door
 from allie.core.conf.settings import (
+    DEFAULT_KEX,
     DEFAULT_STALL,
     Declared,
     Settings,
     check_name,
-    check_store,
     declared,
     flaws,
     parse,
@@ -118,6 +119,9 @@ def test_where_no_system_can_live(root: str) -> None:
         (conf("store = /srv\nring = stable"), "ring", "stable"),
         (conf("store = /srv\nhost = pc07.example.org"), "host", "pc07.example.org"),
         (conf("store = /srv\nstall = 5"), "stall", 5),
+        (conf("store = /srv\nown = ssh://h:8730/"), "own", "ssh://h:8730"),
+        (conf("store = /srv\nkey = /etc/allie/key"), "key", "/etc/allie/key"),
+        (conf("store = /srv\nkex ="), "kex", DEFAULT_KEX),
         (conf("store = /srv\nstall ="), "stall", DEFAULT_STALL),
         (conf(), "stall", DEFAULT_STALL),
         (conf("STORE = /srv"), "stores", ("/srv",)),
@@ -153,6 +157,10 @@ def test_a_setting_is_read(text: str, field: str, value: object) -> None:
         (conf("store = /srv\nstall = -1"), "stall = '-1'"),
         (conf("store = /srv\nstall = ²"), "stall = '²'"),
         (conf("store = /srv\nbandwidth = fast"), "bandwidth = 'fast'"),
+        (conf("store = /srv\nown = rsync://h"), "'rsync://h' is not the address of a store's ssh"),
+        (conf("store = /srv\nkey = id_rsa"), "key = 'id_rsa'"),
+        (conf("store = /srv\nkex = a b"), "kex = 'a b'"),
+        (conf(system="overlays = kit, private"), "no overlay of a list can be called private"),
         (conf("store = /srv\nstore = /b"), "store"),
         (conf() + "[allie]\n", "allie"),
         ("store = /srv\n", "before the first [section]"),
@@ -202,6 +210,9 @@ def test_no_name(name: str) -> None:
         "rsync://[::1]:873/",
         "ssh://host/srv/allie",
         "ssh://root@host/srv/allie",
+        "ssh://host",
+        "ssh://host:8730",
+        "ssh://[::1]:8730",
         "/srv/allie",
     ],
 )
@@ -211,12 +222,41 @@ def test_an_address_of_a_store(store: str) -> None:
 
 @pytest.mark.parametrize(
     "store",
-    " host srv/allie rsync:// rsync://host/module ssh://host ftp://h/ rsync://host:port"
+    " host srv/allie rsync:// rsync://host/module ssh://root@host ssh:// ssh://-oProxyCommand=x"
+    " ssh://a,b ssh://h:x ftp://h/ rsync://host:port"
     " rsync://host:123456 rsync://:873 rsync://[::1".split(" "),
 )
 def test_no_address_of_a_store(store: str) -> None:
     with pytest.raises(SettingsError):
         check_store(store)
+
+
+def test_a_door_is_ssh_without_a_path() -> None:
+    assert check_store("ssh://host:8730/") == "ssh://host:8730"
+    assert not any(map(is_door, ("ssh://host/srv", "ssh://host//", "rsync://host", "/srv")))
+    for no_door in ("rsync://host", "/srv", "ssh://host/srv", "ssh://allie-store@host"):
+        with pytest.raises(SettingsError, match="ssh door"):
+            check_door(no_door)
+
+
+@pytest.mark.parametrize(
+    ("allie", "door"),
+    [
+        ("store = rsync://a, rsync://b\nown = ssh://c:8730", "ssh://c:8730"),
+        ("store = ssh://c:8730/", "ssh://c:8730"),
+        ("store = rsync://a, ssh://c", "ssh://c"),
+        ("store = ssh://c/srv", ""),
+        ("store = /srv", ""),
+    ],
+)
+def test_the_door_that_has_what_is_this_hosts_own(allie: str, door: str) -> None:
+    assert parse(conf(allie), "pc").door == door
+
+
+def test_what_a_hosts_own_door_needs_is_what_a_fetch_depends_on() -> None:
+    plain = parse(conf("store = /srv"), "pc")
+    for line in ("own = ssh://c", "key = /etc/key", "kex = sntrup761x25519-sha512@openssh.com"):
+        assert parse(conf(f"store = /srv\n{line}"), "pc").fetch_key != plain.fetch_key
 
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True)
@@ -245,6 +285,9 @@ SETTINGS = st.builds(
     stall=st.integers(1, 10**6),
     root=st.sampled_from(["", "PARTLABEL=x", "/systems/own"]),
     bandwidth=st.sampled_from(["", "500", "1.5M"]),
+    own=st.sampled_from(["", "ssh://h", "ssh://[::1]:8730"]),
+    key=st.sampled_from(["", "/etc/ssh/ssh_host_rsa_key"]),
+    kex=st.sampled_from([DEFAULT_KEX, "sntrup761x25519-sha512@openssh.com,curve25519-sha256"]),
     trusted=st.lists(st.sampled_from(["/srv/www", "/var/guix.d"]), unique=True).map(tuple),
     others=st.lists(OTHERS, max_size=2, unique_by=lambda each: each.name).map(tuple),
 ).filter(lambda settings: settings.system not in {each.name for each in settings.others})

@@ -83,7 +83,7 @@ def leftovers(root: Path) -> list[str]:
     for name in ("pristine.part", "intent-overlay", "intent-overact"):
         found += [name] if os.path.lexists(state / name) else []
     found += [str(path) for kind in ("*.part", "stage-*") for path in state.glob(kind)]
-    for kind in ("part", "ready"):
+    for kind in ("part", "ready", "new"):
         found += [str(path) for path in state.glob(f"mirror/*.{kind}")]
     return found
 
@@ -134,11 +134,18 @@ class World:
         self.follow(overlays)
 
     def follow(
-        self, overlays: str = "common", store: str = "", *, ring: str = "", stall: int = 60
+        self,
+        overlays: str = "common",
+        store: str = "",
+        *,
+        ring: str = "",
+        stall: int = 60,
+        own: str = "",
     ) -> None:
         """Write allie.conf."""
         text = f"[allie]\nstore = {store or self.store}\nhost = {self.host}\nring = {ring}\n"
-        text += f"stall = {stall}\n[system toy]\nimage = {self.image}\noverlays = {overlays}\n"
+        text += f"own = {own}\nstall = {stall}\n"
+        text += f"[system toy]\nimage = {self.image}\noverlays = {overlays}\n"
         make_tree(self.root, {"etc/allie/allie.conf": text})
 
     def overlay(self, name: str = "common") -> Path:

@@ -13,12 +13,14 @@ from allie.cli.options import ArgumentParser, Namespace
 from allie.client.boot import grub, systemd_boot
 from allie.client.mirror import stores
 from allie.client.setup import install
-from allie.client.setup.install import Installation
+from allie.client.setup.install import Bootable, Installation
 from allie.core.boot import disk_layout
+from allie.core.conf import addresses
 from allie.core.conf import settings as configuration
 from allie.core.conf.settings import Settings
 from allie.core.errors import DONE, AllieError, StateError, UsageError
 from allie.machine import console
+from allie.machine.roots import open_system
 
 _USES = {
     disk_layout.BIOS: "GRUB for BIOS",
@@ -33,6 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--disk", required=True, help="the whole disk, as /dev/sda")
     parser.add_argument("--image", required=True, help="the store's image")
     parser.add_argument("--store", required=True, help="rsync://host[:port]/, or ssh://user@host/…")
+    parser.add_argument("--own", default="", help="ssh://host[:port]: what is the PC's own")
     parser.add_argument("--system", default="", help="the system's name (the image's)")
     parser.add_argument("--host", default="", help="the PC's name (that of this machine)")
     parser.add_argument("--overlays", default="", help="comma-separated (those the store has)")
@@ -53,19 +56,21 @@ def run(args: Namespace) -> int:
     _warn_of_image(plan)
     install.need_consent(plan, erase=args.erase)
     _ask(plan, args)
-    firmware = _carry_out(plan)
+    bootable = _carry_out(plan)
     why = grub.no_bios(plan.disk)
     if why and disk_layout.BIOS in [each.kind for each in plan.partitions]:
         console.say(f"GRUB for BIOS was left out: {why}")
     console.say(
         f"{plan.settings.system} is installed on {plan.disk}, which boots by"
-        f" {' and '.join(firmware)}: take this medium out, and reboot"
+        f" {' and '.join(bootable.firmware)}: take this medium out, and reboot"
     )
+    for line in bootable.own:
+        console.say(line)
     return DONE
 
 
-def _carry_out(plan: Installation) -> list[str]:
-    """Install, and say after each step that it is done; the kinds of firmware that boot the PC."""
+def _carry_out(plan: Installation) -> Bootable:
+    """Install, and say after each step that it is done."""
     system = plan.settings.system
     state = "its partitions may be half made"
     try:
@@ -83,15 +88,20 @@ def _carry_out(plan: Installation) -> list[str]:
 
 def _settings(args: Namespace) -> Settings:
     """The settings of the system that is to be; the store is asked, and so known to answer."""
-    store = configuration.check_store(args.store)
+    store = addresses.check_store(args.store)
     image = configuration.check_name(args.image, "image")
     name = configuration.check_name(args.system or image, "system")
-    overlays = stores.overlays_of(store, image, options.words(args.overlays))
-    stores.need_image(store, image)
+    if addresses.is_door(store):
+        hint = "--store rsync://… --own " + store
+        raise UsageError("the image comes by rsync's door: a new PC is not enrolled yet", hint)
+    host = args.host and configuration.check_name(args.host, "host")
+    own = args.own and addresses.check_door(args.own)
+    found = Settings(name, (store,), (), image, host=host, own=own)
+    overlays = stores.overlays_of(open_system.open_system(), found, options.words(args.overlays))
+    stores.need_image(open_system.open_system(), found, image)
     for each in overlays:
         configuration.check_name(each, "overlay")
-    host = args.host and configuration.check_name(args.host, "host")
-    return Settings(name, (store,), overlays, image, host=host)
+    return found._replace(overlays=overlays)
 
 
 def _need_loader(plan: Installation) -> None:
@@ -115,7 +125,8 @@ def _warn_of_image(plan: Installation) -> None:
 
 
 def _in_image(own: Settings, path: str) -> bool:
-    return stores.has(own.stores[0], f"images/{own.image}/{path}")
+    here = open_system.open_system()
+    return stores.has(here, own, own.stores[0], f"images/{own.image}/{path}")
 
 
 def _own_name() -> str:

@@ -21,7 +21,8 @@ from allie.machine import console
 def add_arguments(parser: ArgumentParser) -> None:
     """The store, and what shall not be found out."""
     options.add_root(parser, system=False)
-    parser.add_argument("store", help="rsync://host[:port]/, ssh://user@host/path, or /path")
+    parser.add_argument("store", help="rsync://host[:port]/, ssh://host[:port], or /path")
+    parser.add_argument("--own", default="", help="ssh://host[:port]: what is this host's own")
     parser.add_argument("--image", default="", help="this system's image (ID and VERSION_ID)")
     parser.add_argument("--overlays", default="", help="comma-separated, in the order of laying")
     parser.add_argument("--system", default="", help="this system's own name (the image's)")
@@ -34,13 +35,20 @@ def run(args: Namespace) -> int:
     """Join and tick; 1 if something needs attention."""
     overlays = options.words(args.overlays)
     wishes = Wishes(
-        args.store, args.system, args.image, overlays, args.host, args.ring, not args.no_timer
+        args.store,
+        args.system,
+        args.image,
+        overlays,
+        args.host,
+        args.ring,
+        args.own,
+        timer=not args.no_timer,
     )
     joined = join.join(options.system_of(args), wishes)
     report, now = joined.report, time.time()
     total = sum(each.changed for each in report.applied)
     console.say(f"joined {args.store}: {total} paths placed; {joined.ticks}")
-    lines = report_text.report(report, now)
+    lines = [*joined.own, *report_text.report(report, now)]
     for verdict in report.scripts:
         lines += report_text.verdict(verdict, now)
     for line in lines:

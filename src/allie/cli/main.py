@@ -194,7 +194,7 @@ def module_of(verb: str) -> ModuleType:
         if error.name != name:
             raise
         _hand_over()
-        hint = f"on the server, make /{SERVERS_OWN} a link to its own command"
+        hint = f"on the server, install allie-server, or link /{SERVERS_OWN} to its own command"
         raise UsageError(f"`allie {verb}` is for the server; this is the client", hint) from None
 
 

@@ -46,6 +46,12 @@ def add_store(parser: ArgumentParser) -> None:
     parser.add_argument("--store", default=default, metavar="DIR", help=f"the store ({default})")
 
 
+def need_root() -> None:
+    """Raise UsageError where we are not root."""
+    if os.geteuid() != 0:
+        raise UsageError("only root can do this", "run it as root, as with sudo")
+
+
 def add_json(parser: ArgumentParser) -> None:
     """--json: for programs."""
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")

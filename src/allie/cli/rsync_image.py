@@ -11,8 +11,10 @@ import os
 
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
+from allie.client.mirror import stores
 from allie.client.situation import settings_in_force
 from allie.core.conf import settings as configuration
+from allie.core.conf.settings import Settings
 from allie.core.errors import DONE, UsageError
 from allie.core.system import System
 from allie.machine import console
@@ -37,14 +39,14 @@ def run(args: Namespace) -> int:
     here = options.system_of(args)
     configuration.check_name(args.name, args.kind)
     _check_place(args)
-    stall, store = configuration.DEFAULT_STALL, args.store
-    if not store:
-        settings = settings_in_force.settings_of(here)
-        store, stall = settings.stores[0], settings.stall
+    settings = (
+        Settings("", (args.store,), ()) if args.store else settings_in_force.settings_of(here)
+    )
+    store, stall = settings.stores[0], settings.stall
     able = _rsync(here, args.dir)
     words, show = console.progress(f"{args.kind} {args.name}")
     empty = not os.listdir(args.dir)
-    reach = [*rsync.transport(store, stall), *words, *([] if empty else [rsync.BY_CONTENT])]
+    reach = [*stores.reach(here, settings, store), *words, *([] if empty else [rsync.BY_CONTENT])]
     if args.kind == "image":
         source = rsync.sources(store, [f"images/{args.name}"])[0]
         image_fetch.fetch(Transfer(able, reach, source, args.dir, fresh=empty), store, stall, show)

@@ -30,7 +30,7 @@ def run(args: Namespace) -> int:
     lines = report_text.report(last, now) if last else ["no tick has run yet"]
     lines.append("scripts:" if scripts else "no conf scripts")
     for each in scripts:
-        lines += report_text.verdict(each, now, without=report_text.STORE)
+        lines += report_text.verdict(each, now, without=report_text.DOORS)
     lines += ["a tick is running now"] if running else []
     value = {**(last._asdict() if last else {}), "scripts": scripts, "running": running}
     options.show(args, value, lines)

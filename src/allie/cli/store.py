@@ -1,7 +1,8 @@
 """Make a store, serve it, and say who is served what.
 
 allie store init     make it, or refresh its kit; run again after each update of ALLiE
-allie store serve    serve it with rsync's own daemon, in the foreground
+allie store setup    open its doors for good: keys, configurations, accounts, systemd's units
+allie store serve    serve it in the foreground; show and try what setup has opened
 allie store enrol    let hosts in at the ssh door, each to what is its own
 allie store retire   let a host in no more
 allie store private  make the place of what is for one host alone
@@ -20,12 +21,14 @@ from allie.cli import (
     store_private,
     store_retire,
     store_serve,
+    store_setup,
 )
 from allie.cli.options import ArgumentParser, Namespace
 
 # action → its module, with `add_arguments` and `run` as a command's has them; in the help's order
 ACTIONS = {
     "init": store_init,
+    "setup": store_setup,
     "serve": store_serve,
     "enrol": store_enrol,
     "retire": store_retire,

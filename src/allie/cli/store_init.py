@@ -8,7 +8,7 @@ from allie.cli import options
 from allie.cli.options import Namespace
 from allie.core.errors import DONE
 from allie.machine import console
-from allie.server import places, serve, store
+from allie.server import places, store
 
 add_arguments = options.add_store
 
@@ -17,7 +17,7 @@ def run(args: Namespace) -> int:
     """Do it, and say what comes next."""
     for path in store.init(args.store):
         console.say(f"wrote {args.store}/{path}")
-    url = serve.address_of(places.RSYNC_PORT)
+    url = places.address_of(places.RSYNC_PORT)
     named = "" if args.store == options.STORE else f" --store {args.store}"
     console.say_text(f"""
 The store is {os.path.realpath(args.store)}. What you put below overlays/common lands on every PC.

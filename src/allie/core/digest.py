@@ -29,7 +29,7 @@ def expect_much() -> None:
     from hashlib import sha256  # noqa: PLC0415
 
 
-def of_pieces(pieces: Iterable[bytes]) -> str:
+def of_pieces(pieces: Iterable[bytes | memoryview]) -> str:
     """The sha256 of something large that is read piece by piece, in hexadecimal."""
     from hashlib import sha256 as fast  # noqa: PLC0415 - loaded only where it is worth it
 

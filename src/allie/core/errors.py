@@ -88,6 +88,10 @@ class Unreachable(StoreError):
     """The store did not answer; not a failure of the tick."""
 
 
+class NotAdmitted(StoreError):
+    """A store's ssh door does not know this host's key: it is not enrolled, or no more."""
+
+
 class PathRefused(AllieError):
     """One path that ALLiE will not touch, with the reason; every other path goes on."""
 

@@ -12,20 +12,24 @@ _TREES = (system.STATE, system.CODE[1:], system.DONE, "proc", "sys", "dev", "run
 NEEDED = (system.ARCHIVE, f"{system.CONF}/run-conf", f"{system.CONF}/{stubs.FETCHER}")
 # What ALLiE itself needs: no overlay can have one of these, or a directory above one, made absent.
 VITAL = ("etc/allie", system.CONF, "root/util", system.DONE, system.STATE, *NEEDED)
+_BELOW = tuple(f"{tree}/" for tree in _TREES)
 _LONGEST = 255  # bytes; no file system takes more
+_WIDEST = 4  # bytes of a letter in UTF-8
 _LONGEST_SCRIPT = 240  # the names of its log and its done-file are made longer
 
 
 def refusal(path: str) -> str:
     """Why an overlay must not hold this path (no leading slash, tags taken off), or ""."""
-    for tree in _TREES:
-        if path.startswith(tree + "/") or (path == tree and tree != system.STATE):
-            return f"/{tree} is not for overlays"
+    if path.startswith(_BELOW) or (path in _TREES and path != system.STATE):
+        tree = next(each for each in _TREES if f"{path}/".startswith(f"{each}/"))
+        return f"/{tree} is not for overlays"
     if path == system.NAME or path.startswith(system.NAME + "/"):
         return f"/{system.NAME} says what this root is, and is written by join alone"
     names = path.split("/")
     if ".." in names or "." in names:
         return "a path with . or .. in it"
+    if len(path) * _WIDEST <= _LONGEST_SCRIPT:
+        return ""
     most = _LONGEST_SCRIPT if names[:-1] == system.CONF.split("/") else _LONGEST
     if any(len(name.encode(errors="surrogateescape")) > most for name in names):
         return f"a name longer than {most} bytes"

@@ -23,6 +23,7 @@ else:
         def __new__(cls, name, bases, body):
             fields = tuple(_annotations(body))
             body["_fields"] = fields
+            body["_at"] = {field: at for at, field in enumerate(fields)}
             body["_field_defaults"] = {field: body[field] for field in fields if field in body}
             body.update((field, property(itemgetter(at))) for at, field in enumerate(fields))
             body.setdefault("__slots__", ())
@@ -68,7 +69,10 @@ else:
             return dict(zip(self._fields, self))
 
         def _replace(self, **changes):
-            values = [changes.pop(name, value) for name, value in zip(self._fields, self)]
-            if changes:
-                raise TypeError(f"{type(self).__name__} has no field {', '.join(changes)}")
+            values = list(self)
+            try:
+                for name, value in changes.items():
+                    values[self._at[name]] = value
+            except KeyError as unknown:
+                raise TypeError(f"{type(self).__name__} has no field {unknown}") from None
             return tuple.__new__(type(self), values)

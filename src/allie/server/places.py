@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from allie.core.value import Value
 
 RSYNC_PORT = 873
@@ -56,3 +58,9 @@ class Places(Value):
     def inbox(self, host: str) -> str:
         """Where one host's report arrives."""
         return f"{self.store}/inbox/{host}"
+
+
+def address_of(port: int) -> str:
+    """The address by which PCs know this server, at its rsync door."""
+    suffix = "" if port == RSYNC_PORT else f":{port}"
+    return f"rsync://{os.uname().nodename}{suffix}"

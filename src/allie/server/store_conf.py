@@ -20,6 +20,7 @@ class StoreConf(Value):
     connections: int = 200
     timeout: int = 120  # seconds in which nothing goes either way; PCs ask for 60
     etc: str = ""  # "": the store's own etc
+    exchange: str = "curve25519-sha256"  # key exchange of the ssh door, as sshd_config(5) has it
 
 
 def read(store: str) -> StoreConf:
@@ -40,6 +41,7 @@ def read(store: str) -> StoreConf:
         _number(ini, "max connections", StoreConf(allowed).connections),
         _number(ini, "timeout", StoreConf(allowed).timeout),
         _directory(ini.get("serve", "etc", fallback="").strip()),
+        _algorithms(ini.get("serve", "key exchange", fallback=StoreConf(allowed).exchange).strip()),
     )
 
 
@@ -60,3 +62,10 @@ def _directory(path: str) -> str:
         words = f"store.conf: etc = {path!r} is no directory for the keys"
         raise SettingsError(words, "an absolute path of letters, digits, . _ + -")
     return path
+
+
+def _algorithms(names: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9@.,+-]+", names):
+        words = f"store.conf: key exchange = {names!r} is no list of algorithms"
+        raise SettingsError(words, "names of `ssh -Q kex`, with commas between them")
+    return names

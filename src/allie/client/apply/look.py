@@ -31,6 +31,7 @@ from allie.core.change.ledger import (
 )
 from allie.core.change.present import Offer, Present, Standing
 from allie.core.change.resolution import Entry, Problem
+from allie.core.conf.settings import PRIVATE
 from allie.core.errors import PathRefused
 from allie.core.lean import contextmanager
 from allie.core.system import System
@@ -76,7 +77,7 @@ def look(
         left_alone=frozenset(claims.left_alone | view.withheld | view.unseen.keys() | shut_in),
         problems=tuple(problems),
         consent=generation.consents,
-        released=frozenset(generation.overlays if settings.ring else ()) - {stubs.KIT},
+        released=frozenset(generation.overlays if settings.ring else ()) - {stubs.KIT, PRIVATE},
         met={**inside.met, **view.met},
         today=describe.today,
         renewals=describe.renewals,

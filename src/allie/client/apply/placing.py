@@ -132,6 +132,8 @@ class Placer:
         above = step.real.rpartition("/")[0]
         if not step.after or not step.after.source:  # what undo brings back is in no overlay
             return
+        if not self._reach.is_tainted(above):
+            return
         source, way = os.path.dirname(self._offers[step.real].path), "."
         for _ in range(step.after.spelling.count("/")):
             if not self._reach.is_tainted(above):

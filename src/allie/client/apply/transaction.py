@@ -178,20 +178,25 @@ def without_room(
 ) -> dict[str, str]:
     """The paths that a full disk would not take, and why; StateError if it is the state's own."""
     needed: dict[int, tuple[int, list[str]]] = {}
+    devices: dict[str, int] = {}  # by directory
     ways: dict[int, int] = {}  # to each disk, kept open: a directory may be another one soon
     own = os.stat(here.state).st_dev
     problems: dict[str, str] = {}
     missing: set[str] = set()
     with ExitStack() as stack:
         for step in writes:
+            above = step.real.rpartition("/")[0]
             try:
-                directory = _directory_above(reach, step.real, missing)
-                device = os.fstat(directory).st_dev
-                if device not in ways:
-                    ways[device] = os.dup(directory)
-                    stack.callback(os.close, ways[device])
+                if above not in devices:
+                    directory = _directory_above(reach, step.real, missing)
+                    device = os.fstat(directory).st_dev
+                    if device not in ways:
+                        ways[device] = os.dup(directory)
+                        stack.callback(os.close, ways[device])
+                    devices[above] = device
             except (OSError, PathRefused):
                 continue  # placing it will say so
+            device = devices[above]
             size, reals = needed.get(device, (0, []))
             reals.append(step.real)
             needed[device] = (size + offers[step.real].size + 4096, reals)
@@ -232,24 +237,28 @@ def sync(
     for stage in stages:
         device = os.fstat(stage.descriptor).st_dev
         said[device] = _synced(stage.descriptor, device == own)
-    failed = {}
+    failed, devices = {}, dict[str, int]()
     for step in steps:
         if step.before == step.wanted:
             continue
+        above = step.real.rpartition("/")[0]
         try:
-            parent = _directory_above(reach, step.real, set())
-            device = os.fstat(parent).st_dev
-            if device not in said:
-                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-                descriptor = os.open(".", flags, dir_fd=parent)
-                try:
-                    said[device] = _synced(descriptor, device == own)
-                finally:
-                    os.close(descriptor)
+            if above not in devices:
+                parent = _directory_above(reach, step.real, set())
+                device = os.fstat(parent).st_dev
+                if device not in said:
+                    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+                    descriptor = os.open(".", flags, dir_fd=parent)
+                    try:
+                        said[device] = _synced(descriptor, device == own)
+                    finally:
+                        os.close(descriptor)
+                devices[above] = device
         except (OSError, PathRefused):
             continue  # nothing was changed there
-        if said[device]:
-            failed[step.real] = said[device]
+        why = said[devices[above]]
+        if why:
+            failed[step.real] = why
     return failed
 
 

@@ -20,7 +20,7 @@ from allie.client.mirror.generation import CONSENTS, Changes, Generation
 from allie.core import stubs
 from allie.core.change import staying
 from allie.core.change.resolution import CONSENT, LARGE, MANY_NAMES, MOST_NAMES, Listed
-from allie.core.conf.settings import Settings
+from allie.core.conf.settings import PRIVATE, Settings
 from allie.core.errors import StoreError, Unreachable
 from allie.core.system import System
 from allie.core.value import Value
@@ -37,7 +37,7 @@ class Grown(StoreError):
     def __init__(self, overlay: str, had: int, has: int) -> None:
         was = f" from {had}" if had else ""
         size = f"to {has} names" if has <= MOST_NAMES else f"beyond {MOST_NAMES} names"
-        meant = f"if it is meant: touch overlays/{overlay}/{LARGE}"
+        meant = f"if it is meant: touch {_place(overlay)}/{LARGE}"
         hint = meant if has <= MOST_NAMES else "make it smaller"
         super().__init__(f"overlay {overlay} grew{was} {size}: nothing is taken", hint)
 
@@ -90,17 +90,32 @@ def judge(came: Came, settings: Settings, *, lagging: bool) -> tuple[str, ...]:
     lagging: this server stands in for another. Raises StoreError where so much is lost, or has
     come, that the store must be ill.
     """
-    _need_size(settings, came.old, came.new)
+    common = came._replace(old=_common(came.old), new=_common(came.new))
+    _need_size(settings, common.old, common.new)
     lost = {name: _files(had) - _files(came.new.get(name, ())) for name, had in came.old.items()}
-    _need_few_lost(came, settings, lost, lagging=lagging)
+    _need_few_lost(common, settings, lost, lagging=lagging)
     if lagging:
-        _need_none_older(came)
+        _need_none_older(common._replace(fetched=_common(came.fetched)))
     news = {f"{overlay}/{path}" for overlay, has in came.fetched.items() for path in _files(has)}
     if came.before and came.gone is None:
         before, after = came.before.path, came.after.path
         news = {name for name in news if not _is_one(f"{before}/{name}", f"{after}/{name}")}
     news.update(f"{overlay}/{path}" for overlay, paths in lost.items() for path in paths)
     return tuple(sorted(news))
+
+
+def judge_private(before: Generation | None, beside: str, tree: str) -> None:
+    """The same of what this host's own door brought, which no other's lets it lack or wait for.
+
+    Raises StoreError where it lost, or grew, so much that the store must be ill.
+    """
+    new = {PRIVATE: _listing(tree, PRIVATE)}
+    had = before is not None and PRIVATE in before.overlays
+    old = {PRIVATE: generations.names_in(before, PRIVATE)} if before and had else {}
+    _need_size(Settings("", (), ()), old, new)
+    lost = {PRIVATE: _files(old.get(PRIVATE, ())) - _files(new[PRIVATE])}
+    came = Came(before, Generation(0, beside, (PRIVATE,)), old, new, new)
+    _need_few_lost(came, Settings("", (), ()), lost, lagging=False)
 
 
 def put_in_force(here: System, came: Came) -> Generation:
@@ -144,6 +159,16 @@ def changed(old: list[Listed], fresh: list[Listed], gone: set[str]) -> list[List
 
 def _names(generation: Generation) -> _Trees:
     return {name: generations.names_in(generation, name) for name in generation.overlays}
+
+
+def _common(trees: _Trees) -> _Trees:
+    """Without the one that is judged by itself."""
+    return {name: names for name, names in trees.items() if name != PRIVATE}
+
+
+def _place(overlay: str) -> str:
+    """Where an overlay stands in the store, for people."""
+    return f"{PRIVATE}/HOST" if overlay == PRIVATE else f"overlays/{overlay}"
 
 
 def _listing(top: str, overlay: str) -> list[Listed]:
@@ -250,7 +275,7 @@ def _need_few_lost(
         if not _files(has) or staying.are_many(gone, had):
             raise StoreError(
                 f"overlay {overlay} lost {gone} of its {had} files: nothing is taken",
-                f"is its disk mounted? If it is meant: touch overlays/{overlay}/{CONSENT}",
+                f"is its disk mounted? If it is meant: touch {_place(overlay)}/{CONSENT}",
             )
     if staying.are_many(all_lost, all_had):
         raise StoreError(

@@ -15,24 +15,22 @@ from __future__ import annotations
 
 import os
 import time
-from _collections_abc import Callable
 
 from allie.client.mirror import generation as generations
+from allie.client.mirror import pull as pulls
 from allie.client.mirror import stores
 from allie.client.mirror.generation import Generation
-from allie.client.state import away_stores, quick_files, quick_tick, records
+from allie.client.mirror.pull import Private, Pull
+from allie.client.state import away_stores, records
 from allie.core.change.report import Contact
-from allie.core.conf.settings import Settings
-from allie.core.errors import StateError, StoreError, Unreachable
+from allie.core.conf.settings import PRIVATE, Settings
+from allie.core.errors import NotAdmitted, StateError, StoreError, Unreachable
 from allie.core.system import System
 from allie.core.value import Value
-from allie.machine import console
-from allie.machine.files import atomic
+from allie.machine.files import atomic, tree
 from allie.machine.programs import process
-from allie.machine.programs.process import Finished
-from allie.machine.programs.process_groups import MUCH, Bounds
 from allie.machine.transfer import rsync
-from allie.machine.transfer.rsync import Answer, Version
+from allie.machine.transfer.rsync import Answer
 
 _LAGS = 24 * 3600  # seconds for which another server may not take files away
 # A fetch of all overlays, from all stores, may take so many times `stall`: half an hour. What came
@@ -45,20 +43,6 @@ class Fetched(Value):
 
     generation: Generation | None  # the one in force now
     contact: Contact
-
-
-class _Pull(Value):
-    """One store that is to bring what we lack, and how it is spoken to."""
-
-    here: System
-    settings: Settings
-    before: Generation | None  # the generation in force
-    store: str
-    lagging: bool  # it stands in for the one that answered last, which may be newer
-    routine: bool
-    able: Version
-    options: list[str]  # rsync's
-    until: float  # time.monotonic
 
 
 def fetch(
@@ -75,27 +59,43 @@ def fetch(
         return fetch_or_raise(here, settings, routine=routine, exact=exact)
     except StoreError as error:
         refused = not isinstance(error, Unreachable)
-        contact = records.contact(here).after_trouble(str(error), time.time(), refused)
+        words = str(error)
+        if isinstance(error, NotAdmitted):
+            from allie.client.mirror import identity  # noqa: PLC0415 - see HACKING.md, start-up
+
+            words = identity.waiting(here, settings)
+        contact = records.contact(here).after_trouble(words, time.time(), refused)
         records.save_contact(here, contact._replace(away=_away(here)))
         _note_names(here, ())
         return Fetched(generations.current(here), contact)
 
 
 def fetch_or_raise(
-    here: System, settings: Settings, *, routine: bool = False, exact: bool = False
+    here: System,
+    settings: Settings,
+    *,
+    routine: bool = False,
+    exact: bool = False,
+    must: bool = False,
 ) -> Fetched:
-    """The same; where no store can bring them it raises StoreError, and notes nothing."""
+    """The same; where no store can bring them it raises StoreError, and notes nothing.
+
+    must: also where another door of this host's own, than the one before, does not answer.
+    """
     before, contact = generations.current(here), records.contact(here)
+    private = _private(here, settings, before, routine=routine, exact=exact, must=must)
     end = time.monotonic() + settings.stall * _WHOLE
     yet = iter(range(len(settings.stores), 0, -1))
 
     def bring_from(store: str) -> Fetched:
         now = time.monotonic()
         until = now + max(0.0, end - now) / next(yet)  # the next ones get their share
-        pull = _pull(here, settings, before, store, routine=routine)
+        pull = pulls.of(here, settings, before, store, routine=routine)
         lagging = _is_lagging(store, settings, contact)
         options = pull.options + [rsync.BY_CONTENT] * exact
-        after, names = _bring(pull._replace(lagging=lagging, options=options, until=until))
+        overlays = settings.overlays + (PRIVATE,) * bool(private.tree)
+        pull = pull._replace(lagging=lagging, options=options, until=until, overlays=overlays)
+        after, names = _bring(pull, private)
         met = _met(store, settings, contact, after.number)._replace(away=_away(here, store))
         same = met._replace(good=contact.good, answered=contact.answered) == contact
         if not same or abs(met.good - contact.good) > 60:
@@ -103,48 +103,75 @@ def fetch_or_raise(
         _note_names(here, names)
         return Fetched(after, met)
 
-    return stores.first_that_answers(here, settings, bring_from, anew=not routine)
+    try:
+        return stores.first_that_answers(here, settings, bring_from, anew=not routine)
+    except StoreError:
+        if before and private.is_new and not must:
+            _take_private(here, before, private)
+        raise
+    finally:
+        if private.is_new:  # by now its files are a generation's, or of no use
+            tree.remove(private.tree)
 
 
-def _pull(
-    here: System, settings: Settings, before: Generation | None, store: str, *, routine: bool
-) -> _Pull:
-    """How a store is spoken to."""
+def _take_private(here: System, before: Generation, private: Private) -> None:
+    """Put in force what is this host's own, with what is common as it was: no store brings that."""
+    from allie.client.mirror import accept  # noqa: PLC0415 - see HACKING.md, start-up
+
+    after, _ = generations.prepare(here, before, (*before.common, PRIVATE))
     able = rsync.version(f"{here.state}/rsync", limited=True)
-    options = rsync.transport(store, settings.stall)
-    options += rsync.exact_times(able, f"{here.state}/rsync")
-    return _Pull(here, settings, before, store, False, routine, able, options, 0.0)
+    trees = {name: f"{before.path}/{name}" for name in before.common}
+    for name, from_ in {**trees, PRIVATE: private.tree}.items():
+        pulls.carry(from_, f"{after.path}/{name}", able)
+    accept.put_in_force(here, accept.look(after, before, None))
 
 
 def questions(here: System, settings: Settings, before: Generation, store: str) -> list[list[str]]:
     """What a routine tick asks a store: no output means that it has nothing new."""
-    pull = _pull(here, settings, before, store, routine=True)
-    return [argv for argv, _ in _questions(pull, before)]
+    pull = pulls.of(here, settings, before, store, routine=True)
+    asked = [argv for argv, _ in _questions(pull, before)]
+    if PRIVATE in before.overlays:
+        from allie.client.mirror import own_door  # noqa: PLC0415 - see HACKING.md, start-up
+
+        asked += own_door.questions(here, settings, before)
+    return asked
 
 
-def _questions(pull: _Pull, before: Generation) -> list[tuple[list[str], str]]:
-    able = pull.able.plain if pull.routine else pull.able
+def _private(here: System, settings: Settings, before: Generation | None, **how: bool) -> Private:
+    """What this host's own door has for it, where there is or was one."""
+    had = before is not None and PRIVATE in before.overlays
+    if not (stores.own_door(here, settings, had=had) or records.own_contact(here).server):
+        return Private()
+    from allie.client.mirror import own_door  # noqa: PLC0415 - see HACKING.md, start-up
+
+    return own_door.bring(here, settings, before, **how)
+
+
+def _questions(pull: Pull, before: Generation) -> list[tuple[list[str], str]]:
     return [
-        (rsync.ask(able, pull.options, wanted, before.path + below), below)
+        (rsync.ask(pull.asks_for, pull.options, wanted, before.path + below), below)
         for wanted, below in _sources(pull)
     ]
 
 
-def _bring(pull: _Pull) -> tuple[Generation, tuple[str, ...]]:
+def _bring(pull: Pull, private: Private) -> tuple[Generation, tuple[str, ...]]:
     """Bring everything from one store: the generation then in force, and what is new in it."""
     asked = _ask(pull)
-    if pull.before and asked and not (asked.changed or asked.gone):
+    if pull.before and asked and not (asked.changed or asked.gone or private.is_new):
         generations.forget_half_fetched(pull.here)
         return pull.before, ()
     from allie.client.mirror import accept  # noqa: PLC0415 - see HACKING.md, start-up
 
     change = accept.as_change(pull.settings, pull.before, asked)
-    after, trees = generations.prepare(pull.here, pull.before, pull.settings.overlays)
+    change = None if private.is_new else change
+    after, trees = generations.prepare(pull.here, pull.before, pull.overlays)
     try:
         if change:
             _fetch_change(pull, change, after.path, trees)
         else:
             _fetch_whole(pull, after.path, trees)
+            if private.tree:
+                pulls.carry(private.tree, f"{after.path}/{PRIVATE}", pull.able)
         came = accept.look(after, pull.before, change)
         names = accept.judge(came, pull.settings, lagging=pull.lagging)
         return accept.put_in_force(pull.here, came), names
@@ -153,19 +180,19 @@ def _bring(pull: _Pull) -> tuple[Generation, tuple[str, ...]]:
         raise
 
 
-def _ask(pull: _Pull) -> Answer | None:
+def _ask(pull: Pull) -> Answer | None:
     """What a fetch would change, as `overlay/path`; None where there is nothing to compare with.
 
     Where that is more than fits into an answer, its beginning, and `links`: all is to be fetched.
     """
     before = pull.before
-    if before is None or before.overlays != pull.settings.overlays:
+    if before is None or before.overlays != pull.overlays:
         return None
     changed: list[str] = []
     gone: list[str] = []
     links = False
     for argv, below in _questions(pull, before):
-        done = _run(argv, pull, only_reads=True)
+        done = pulls.run(argv, pull, only_reads=True)
         answer = rsync.parse_answer(done.out)
         above = below and f"{below[1:]}/"
         changed += [above + name for name in answer.changed]
@@ -174,40 +201,36 @@ def _ask(pull: _Pull) -> Answer | None:
     return Answer(tuple(changed), tuple(gone), links)
 
 
-def _fetch_whole(pull: _Pull, into: str, trees: list[str]) -> None:
+def _fetch_whole(pull: Pull, into: str, trees: list[str]) -> None:
     """Fetch all; what did not change is linked to the same file in one of the trees.
 
     A ring is always fetched so: between a question and its answer it may come to mean another
     release, and half of each would be neither.
     """
-    words, show = _progress(pull)
+    words, show = pulls.progress(pull)
     words += [rsync.BY_CONTENT] * bool(pull.settings.ring and trees)
     for wanted, below in _sources(pull):
         target = into + below
         os.makedirs(target, 0o700, exist_ok=True)
         links = [each + below for each in trees]
         argv = rsync.fetch(pull.able, pull.options + words, wanted, target, links)
-        _run(argv, pull, show=show, disk=pull.here.mirror)
+        pulls.run(argv, pull, show=show, disk=pull.here.mirror)
 
 
-def _fetch_change(pull: _Pull, asked: Answer, into: str, trees: list[str]) -> None:
+def _fetch_change(pull: Pull, asked: Answer, into: str, trees: list[str]) -> None:
     """Fetch just what changed, with the directories that stand above it."""
     emptier = [os.path.dirname(name) for name in asked.gone]  # their time is another now
     gone = {"", *asked.gone}
     names = [name for name in dict.fromkeys([*asked.changed, *emptier]) if name not in gone]
-    words, show = _progress(pull)
+    words, show = pulls.progress(pull)
     words += [rsync.BY_CONTENT]  # else our old file, of the same size and time, passes for the new
     top = rsync.sources(pull.store, ["overlays"])[0]
     argv = rsync.fetch_some(pull.able, pull.options + words, top, into, trees)
     process.die_with_parent()
-    _run(argv, pull, show=show, names=rsync.names(names), disk=pull.here.mirror)
+    pulls.run(argv, pull, show=show, names=rsync.names(names), disk=pull.here.mirror)
 
 
-def _progress(pull: _Pull) -> tuple[list[str], Callable[[bytes], None] | None]:
-    return console.progress(f"{pull.here.name or pull.here.root}: overlays")
-
-
-def _sources(pull: _Pull) -> list[tuple[list[str], str]]:
+def _sources(pull: Pull) -> list[tuple[list[str], str]]:
     """The rsync calls that bring all overlays: (sources, where below a tree they go: "", "/NAME").
 
     All working trees come in one call; a ring's target differs from its name, so each has its own.
@@ -220,37 +243,6 @@ def _sources(pull: _Pull) -> list[tuple[list[str], str]]:
         for name, path in paths.items()
         if path.endswith("/")
     ]
-
-
-def _run(
-    argv: list[str],
-    pull: _Pull,
-    *,
-    show: Callable[[bytes], None] | None = None,
-    names: bytes = b"",
-    only_reads: bool = False,
-    disk: str = "",
-) -> Finished:
-    """One rsync; a store that changes under our hands is asked a second time.
-
-    only_reads: then too long an answer is the caller's to handle.
-    """
-    bounds = Bounds(pull.settings.stall, pull.until, disk)
-
-    asked = (pull.here.root, *quick_files.question(argv[1:], pull.here.state))
-
-    def once() -> Finished:
-        if asked in quick_tick.answers:  # a moment ago
-            return Finished(tuple(argv), *quick_tick.answers.pop(asked))
-        harmless = only_reads or bool(names)
-        return process.run(argv, stdin=names, bounds=bounds, on_output=show, only_reads=harmless)
-
-    done = once()
-    if rsync.may_settle(done):
-        done = once()
-    if not (only_reads and done.cut and done.cut.kind == MUCH):
-        rsync.check(done, pull.store)
-    return done
 
 
 def _is_lagging(store: str, settings: Settings, contact: Contact) -> bool:

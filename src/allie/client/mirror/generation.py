@@ -16,6 +16,7 @@ from allie.client.state import records
 from allie.core import tags
 from allie.core.change import resolution
 from allie.core.change.resolution import CONSENT, Entry, Listed, Overlay, Resolution
+from allie.core.conf.settings import PRIVATE
 from allie.core.errors import StateError
 from allie.core.facts import Facts
 from allie.core.lean import suppress
@@ -29,6 +30,7 @@ NAMES = ".names-"  # … and, for each, the names in its tree, since every tick 
 CHANGES = ".changes"  # … and, if it grew out of another: that one's number, and what was changed
 READY = ".ready"  # in the mirror, after a number: a change of it that is complete (`incremental`)
 OLD = ".old"  # in the mirror, after a number: what a change has replaced of that generation
+PRIVATE_NEW = "private.new"  # in the mirror: what this host's own door brought (`own_door`)
 _LEFT = "left"  # in the mirror: what a killed tick had fetched
 _entries: dict[tuple[object, ...], Entry | None] = {}  # what `entry_of` said
 
@@ -40,6 +42,11 @@ class Generation(Value):
     path: str
     overlays: tuple[str, ...]
     mark: str = ""  # tells it from another of this number, of a mirror that was lost
+
+    @property
+    def common(self) -> tuple[str, ...]:
+        """The overlays that are not this host's own."""
+        return tuple(each for each in self.overlays if each != PRIVATE)
 
     @property
     def consents(self) -> frozenset[str]:
@@ -215,7 +222,7 @@ def prepare(
 
 def forget_half_fetched(here: System) -> None:
     """Remove what was fetched and is no generation, or has gone into one by now."""
-    for name in (*_half_fetched(here), _LEFT):
+    for name in (*_half_fetched(here), PRIVATE_NEW, _LEFT):
         tree.remove(f"{here.mirror}/{name}")
 
 

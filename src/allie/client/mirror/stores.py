@@ -6,11 +6,12 @@ import os
 import time
 from _collections_abc import Callable, Iterable
 
-from allie.client.state import away_stores
-from allie.core import digest
+from allie.client.state import away_stores, host_names
+from allie.core import digest, hosts
 from allie.core.change.resolution import CONSENT
-from allie.core.conf.settings import DEFAULT_STALL, Settings
-from allie.core.errors import StateError, StoreError, Unreachable, did_you_mean
+from allie.core.conf import addresses
+from allie.core.conf.settings import Settings
+from allie.core.errors import NotAdmitted, StateError, StoreError, Unreachable, did_you_mean
 from allie.core.stubs import KIT
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
@@ -73,39 +74,69 @@ def overlay_path(settings: Settings, overlay: str) -> str:
     return f"overlays/{overlay}"
 
 
+def own_door(here: System, settings: Settings, *, had: bool) -> str:
+    """The address that has what is this host's own: an ssh door, or a directory here; or "".
+
+    had: it had something until now, so that a directory which is not there is missing.
+    """
+    places = [each for each in settings.stores if each.startswith("/")]
+    host = place_of(here, settings) if places and not settings.door else ""
+    there = (each for each in places if host and os.path.isdir(f"{each}/private/{host}"))
+    return settings.door or next(there, places[0] if had and places else "")
+
+
+def place_of(here: System, settings: Settings) -> str:
+    """The name of this host's own places in a store; "" where it can have none."""
+    host = host_names.of(here, settings.host)[0].lower()
+    return host if hosts.is_name(host) else ""
+
+
 def bounds(stall: int, disk: str = "") -> Bounds:
     """What a listing, or a few small files, may take. disk: where the files go, if any come."""
     return Bounds(stall, time.monotonic() + stall * PATIENCE, disk)
 
 
-def overlays_of(
-    store: str, image: str, wanted: tuple[str, ...] = (), ring: str = ""
-) -> tuple[str, ...]:
+def reach(here: System, settings: Settings, store: str, stall: int = 0) -> list[str]:
+    """rsync's options for a store; at an ssh door with what this host is known by, and knows.
+
+    stall: where more patience is wanted than the settings have.
+    """
+    shell = ""
+    if addresses.is_door(store):
+        from allie.client.mirror import identity  # noqa: PLC0415 - see HACKING.md, start-up
+
+        shell = identity.ready(here, settings, store).remote_shell(store)
+    return rsync.transport(store, stall or settings.stall, shell)
+
+
+def overlays_of(here: System, settings: Settings, wanted: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The overlays that are wanted; else of kit, common and the image's own those that are there.
 
-    The store is asked in any case. Raises StoreError where it does not answer, or lacks one; what
-    has been released to a ring lies elsewhere, and is not looked for.
+    The first store is asked in any case. Raises StoreError where it does not answer, or lacks one;
+    what has been released to a ring lies elsewhere, and is not looked for.
     """
-    asked = _ask(store, "overlays/")
+    store = settings.stores[0]
+    asked = _ask(here, settings, store, "overlays/")
     try:
         rsync.check(asked, store)
-    except Unreachable:
+    except (Unreachable, NotAdmitted):
         raise
     except StoreError as error:
         raise StoreError(f"{store} is no store: {error.message}", _NO_STORE) from error
     there = rsync.parse_listing(asked.out)
     if KIT not in there:
         raise StoreError(f"{store} has no overlay {KIT}", "run `allie store init` on the server")
-    for name in wanted if not ring else ():
+    for name in wanted if not settings.ring else ():
         if name not in there:
             hint = did_you_mean(name, there) or f"it has: {', '.join(sorted(there))}"
             raise StoreError(f"{store} has no overlay {name}", hint)
-    return wanted or tuple(name for name in (KIT, "common", image) if name in there)
+    return wanted or tuple(name for name in (KIT, "common", settings.image) if name in there)
 
 
-def need_image(store: str, image: str) -> None:
-    """Raise StoreError where the store has no image of this name, or does not answer."""
-    asked = _ask(store, "images/")
+def need_image(here: System, settings: Settings, image: str) -> None:
+    """Raise StoreError where the first store has no image of this name, or does not answer."""
+    store = settings.stores[0]
+    asked = _ask(here, settings, store, "images/")
     rsync.check(asked, store)
     there = rsync.parse_listing(asked.out)
     if image not in there:
@@ -113,9 +144,9 @@ def need_image(store: str, image: str) -> None:
         raise StoreError(f"{store} has no image {image}", hint)
 
 
-def has(store: str, path: str, stall: int = DEFAULT_STALL) -> bool:
+def has(here: System, settings: Settings, store: str, path: str) -> bool:
     """Whether a store has a file or directory. Raises StoreError if it does not answer."""
-    asked = _ask(store, path, stall)
+    asked = _ask(here, settings, store, path)
     if asked.code == rsync.PARTIAL:
         return False
     rsync.check(asked, store)
@@ -130,11 +161,12 @@ def consents(here: System, settings: Settings, names: Iterable[str]) -> frozense
 def _has_consent(here: System, settings: Settings, overlay: str) -> bool:
     path = f"overlays/{overlay}/{CONSENT}"
     try:
-        return first_that_answers(here, settings, lambda store: has(store, path, settings.stall))
+        return first_that_answers(here, settings, lambda store: has(here, settings, store, path))
     except (StoreError, StateError):
         return False
 
 
-def _ask(store: str, path: str, stall: int = DEFAULT_STALL) -> Finished:
+def _ask(here: System, settings: Settings, store: str, path: str) -> Finished:
     """Have rsync list a path."""
-    return process.run(rsync.list_only(store, path, stall), bounds=bounds(stall), only_reads=True)
+    argv = rsync.list_only(store, path, reach(here, settings, store))
+    return process.run(argv, bounds=bounds(settings.stall), only_reads=True)

@@ -14,6 +14,7 @@ import time
 from _collections_abc import Iterable
 
 from allie.client.boot import menu_partition
+from allie.client.setup import join
 from allie.client.situation import bound_disks, settings_in_force
 from allie.client.systems import new_system
 from allie.client.systems.new_system import Job
@@ -62,6 +63,13 @@ class Installation(Value):
         """The system, as the PC's others see it."""
         own = self.settings
         return Declared(own.system, own.root, own.image, own.overlays)
+
+
+class Bootable(Value):
+    """For which firmware the disk boots now, and what is left to do on the server."""
+
+    firmware: list[str]
+    own: list[str]  # of the door that has what is the PC's own, lines for people
 
 
 def plan(disk: str, text: str, settings: Settings, host: str) -> Installation:
@@ -125,8 +133,8 @@ def bring(plan: Installation) -> None:
             tree.remove(_HERE)
 
 
-def make_bootable(plan: Installation) -> list[str]:
-    """Put the boot loader and the menu on the disk; for which firmware it boots now."""
+def make_bootable(plan: Installation) -> Bootable:
+    """Put the boot loader and the menu on the disk."""
     made = partition_table.read(plan.disk)
     nodes = {planned.kind: each.node for planned, each in zip(plan.partitions, made)}
     menu = nodes.get(disk_layout.BOOT) or nodes[disk_layout.EFI_BOOT]
@@ -141,8 +149,9 @@ def make_bootable(plan: Installation) -> list[str]:
         with menu_partition.opened(here, menu) as boot:
             menu_partition.refresh(here, settings, boot)
             firmware = menu_partition.loader_of(boot).install(root, plan.disk, esp)
+        about = join.about_own(here)
         atomic.sync_filesystem(root)
-    return firmware
+    return Bootable(firmware, about)
 
 
 def _node(plan: Installation, where: str) -> str:

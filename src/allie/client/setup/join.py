@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+from _collections_abc import Sequence
 
-from allie.client.mirror import stores
+from allie.client.mirror import identity, stores
 from allie.client.situation import gather_facts, grounds, settings_in_force
+from allie.client.state import records
 from allie.client.systems import look_after
 from allie.client.tick import last_good, timer, whole_tick
 from allie.core import digest, system
 from allie.core.change.report import Report
+from allie.core.conf import addresses, settings_text
 from allie.core.conf import settings as configuration
-from allie.core.conf import settings_text
 from allie.core.conf.settings import Settings
-from allie.core.errors import SettingsError, StateError, StoreError, UsageError
+from allie.core.errors import NotAdmitted, SettingsError, StateError, StoreError, UsageError
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine import console
@@ -32,6 +34,7 @@ class Wishes(Value):
     overlays: tuple[str, ...] = ()
     host: str = ""
     ring: str = ""
+    own: str = ""
     timer: bool = True
 
 
@@ -40,6 +43,7 @@ class Joined(Value):
 
     report: Report  # of the first tick
     ticks: str  # how further ones are started, in words
+    own: Sequence[str] = ()  # of the door that has what is its own, lines for people
 
 
 def join(here: System, wishes: Wishes) -> Joined:
@@ -50,12 +54,18 @@ def join(here: System, wishes: Wishes) -> Joined:
     """
     if os.geteuid() != 0:
         raise UsageError("join must be run as root")
-    configuration.check_store(wishes.store)
+    own = wishes.own and addresses.check_door(wishes.own)
+    wishes = wishes._replace(store=addresses.check_store(wishes.store), own=own)
     image = wishes.image or here.name or default_image(here)
     name = configuration.check_name(wishes.system or here.name or image, "system")
     if here.name and here.name != name:
         raise UsageError(f"{here.root} is the system {here.name} already", f"--system {here.name}")
-    wanted = settings_text.render(_settings(here, name, image, wishes))
+    try:
+        wanted = settings_text.render(_settings(here, name, image, wishes))
+    except NotAdmitted as error:
+        known = Settings(name, (wishes.store,), (), host=wishes.host)
+        hint = f"on the server: {identity.to_enrol(here, known)}"
+        raise NotAdmitted(f"{wishes.store} does not know this PC yet", hint) from error
     settings = configuration.parse(wanted, name)  # kit is in it, also where it was not wished for
     _write(here, settings)
     _keep_servers_command(here)
@@ -71,7 +81,19 @@ def join(here: System, wishes: Wishes) -> Joined:
         hint = "; ".join(whys) or f"`allie --root {here.root} run-conf` shows why"
         raise StoreError("the first tick placed no kit", hint)
     ticks = "no timer was installed (--no-timer)"
-    return Joined(report, timer.install(here, settings.host) if wishes.timer else ticks)
+    ticks = timer.install(here, settings.host) if wishes.timer else ticks
+    return Joined(report, ticks, about_own(here))
+
+
+def about_own(here: System) -> list[str]:
+    """What to compare, and to do on the server, for what is a PC's own; [] without a door."""
+    contact, server = records.own_contact(here), identity.pinned(here)
+    if not contact.server or not server:
+        return []
+    key = f"{contact.server}: its key is {identity.fingerprint(server)}; no other is taken"
+    command = identity.to_enrol(here, settings_in_force.settings_of(here))
+    todo = f"to let it have what is its own, on the server: {command}"
+    return [key] if contact.good else [key, todo]
 
 
 def _keep_servers_command(here: System) -> None:
@@ -113,16 +135,19 @@ def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
         present = configuration.parse(text, name)
         if wishes.store not in present.stores or wishes.overlays:
             # Never leave a store that answers, or overlays that are there, for a slip.
-            stores.overlays_of(wishes.store, image, wishes.overlays, wishes.ring or present.ring)
+            asked = present._replace(stores=(wishes.store,), image=image)
+            asked = asked._replace(ring=wishes.ring or present.ring, own=wishes.own or present.own)
+            stores.overlays_of(here, asked, wishes.overlays)
         return present._replace(
             stores=present.stores if wishes.store in present.stores else (wishes.store,),
             image=wishes.image or present.image,
             overlays=wishes.overlays or present.overlays,
             host=wishes.host or present.host,
             ring=wishes.ring or present.ring,
+            own=wishes.own or present.own,
         )
-    overlays = stores.overlays_of(wishes.store, image, wishes.overlays, wishes.ring)
-    made = Settings(name, (wishes.store,), overlays, image, wishes.ring, wishes.host)
+    made = Settings(name, (wishes.store,), (), image, wishes.ring, wishes.host, own=wishes.own)
+    made = made._replace(overlays=stores.overlays_of(here, made, wishes.overlays))
     others = [each for each in configuration.declared(text or "") if each.name != name]
     return made._replace(others=tuple(others))
 

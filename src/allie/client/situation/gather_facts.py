@@ -6,7 +6,8 @@ import os
 
 from allie.client.mirror import generation as generations
 from allie.client.mirror.generation import Generation
-from allie.core import facts, hosts, system
+from allie.client.state import host_names
+from allie.core import facts, system
 from allie.core.conf.settings import Settings
 from allie.core.errors import SettingsError, StateError
 from allie.core.facts import Facts
@@ -18,15 +19,19 @@ from allie.machine.roots import paths
 _VIRT = "/run/allie/virt"  # what systemd-detect-virt said; it cannot change until the next boot
 
 
-def gather(here: System, settings: Settings, generation: Generation | None) -> Facts:
-    """All facts of a system; its classes are those of the generation's own classes file."""
-    known = without_classes(here, settings.host, settings.image)
+def gather(here: System, settings: Settings, generation: Generation | None, own: Facts) -> Facts:
+    """All facts of a system; its classes are those of the generation's own classes file.
+
+    own: what was found just now, by the name and image of another allie.conf perhaps.
+    """
+    short, fqdn = host_names.of(here, settings.host)
+    known = own._replace(host=short, fqdn=fqdn, image=settings.image)
     return known._replace(classes=_classes(here, generation, known))
 
 
 def without_classes(here: System, host: str = "", image: str = "") -> Facts:
     """The facts that do not come from the store."""
-    short, fqdn = _names(here, host)
+    short, fqdn = host_names.of(here, host)
     release = os_release(here)
     return Facts(
         host=short,
@@ -64,18 +69,6 @@ def _classes(here: System, generation: Generation | None, known: Facts) -> tuple
         pass
     own = atomic.read(f"{here.etc}/classes") or ""
     return facts.classes_of(known.names, facts.parse_classes(own))
-
-
-def _names(here: System, host: str) -> tuple[str, str]:
-    """(short name, FQDN or ""); no name server is asked."""
-    etc = paths.real_location(here.root, "etc")
-    name = host
-    if not (name or here.is_base):
-        name = facts.parse_hostname(atomic.read(f"{etc}/hostname") or "")
-    name = (name or os.uname().nodename).rstrip(".")  # of a full name to the very root of DNS
-    short = name.partition(".")[0]
-    full = name if "." in name else hosts.full_name(short, atomic.read(f"{etc}/hosts") or "")
-    return short, full
 
 
 def _virt() -> str:

@@ -45,7 +45,7 @@ def gather(here: System) -> Grounds:
         trouble = records.contact(here).trouble or "no tick has fetched anything yet"
         raise StoreError(f"there are no overlays on this PC: {trouble}")
     found = settings_in_force.in_force(here, generation)
-    all_facts = gather_facts.gather(here, found.settings, generation)
+    all_facts = gather_facts.gather(here, found.settings, generation, found.own)
     return Grounds(generation, found.settings, all_facts, found.own, found.coming)
 
 

@@ -113,7 +113,7 @@ def follow(here: System, settings: Settings, fetched: Fetched, *, routine: bool)
         if not text or _is_away(here, fetched, settings, text):
             return
         wanted, delivered = _settled(here, text, found.own)
-        fetch.fetch_or_raise(here, wanted, routine=routine)
+        fetch.fetch_or_raise(here, wanted, routine=routine, must=True)
         note_followed(here, delivered)
     except (SettingsError, StoreError) as error:
         contact = records.contact(here)
@@ -210,7 +210,7 @@ def _look_into(
     here: System, store: str, settings: Settings, own: Facts
 ) -> tuple[str | None, list[str]]:
     into = f"{here.state}/settings.part"  # after a kill, recover removes it
-    reach = rsync.transport(store, settings.stall)
+    reach = stores.reach(here, settings, store)
     missing: dict[str, str] = {}
     try:
         tree.remove(into)

@@ -19,6 +19,7 @@ from allie.machine.files import atomic, lock, stood
 if TYPE_CHECKING:
     from typing import Any
 
+OWN_CONTACT = "own-contact"
 _HISTORY_BYTES = 2_000_000  # history is cut to half of this when it grows beyond
 _TICK = "ALLIE_TICK"
 _DIGITS = 15  # of a tick's number; more are no number that was counted
@@ -86,6 +87,8 @@ def next_tick(system: System) -> int:
     number = last_tick(system) + 1
     if _since_whole_tick(system):
         save_contact(system, contact(system))
+        if own_contact(system).server:
+            save_own_contact(system, own_contact(system))
     atomic.write(f"{system.state}/tick", f"{number}\n", durable=False)
     return number
 
@@ -138,7 +141,17 @@ def read_json(path: str) -> Any:
 
 def contact(system: System) -> Contact:
     """How we stand with the store."""
-    value = read_json(f"{system.state}/contact")
+    return _contact(system, "contact")
+
+
+def own_contact(system: System) -> Contact:
+    """How we stand with what the store has for this host alone; no server: with nothing."""
+    found = _contact(system, OWN_CONTACT)
+    return found if found.server else Contact()
+
+
+def _contact(system: System, name: str) -> Contact:
+    value = read_json(f"{system.state}/{name}")
     found = reports.contact_from_json(value) if isinstance(value, dict) else Contact()
     quick = _since_whole_tick(system)
     return found.after_answer(quick[3]) if quick else found
@@ -147,6 +160,11 @@ def contact(system: System) -> Contact:
 def save_contact(system: System, value: Contact) -> None:
     """Note how we stand with the store."""
     atomic.write(f"{system.state}/contact", dumps(value._asdict()), durable=False)
+
+
+def save_own_contact(system: System, value: Contact) -> None:
+    """Note how we stand with what the store has for this host alone."""
+    atomic.write(f"{system.state}/{OWN_CONTACT}", dumps(value._asdict()), durable=False)
 
 
 def save_applied(system: System, applied: Applied) -> None:
@@ -217,9 +235,12 @@ def last_report(system: System) -> Report | None:
 
 def _renewed(report: Report, number: int, began: float, seconds: float, answered: float) -> Report:
     """A report after a quick tick, which found that nothing had changed since."""
-    contact = report.contact.after_answer(answered)
+    contact, own = report.contact.after_answer(answered), report.own_door
+    own = own.after_answer(answered) if own.server else own
     same = tuple(each._replace(tick=number) for each in report.applied)
-    return report._replace(tick=number, began=began, seconds=seconds, contact=contact, applied=same)
+    return report._replace(
+        tick=number, began=began, seconds=seconds, contact=contact, own_door=own, applied=same
+    )
 
 
 def history(system: System) -> list[Report]:

@@ -20,6 +20,7 @@ from allie.client.mirror import fetch
 from allie.client.mirror import generation as generations
 from allie.client.situation import other_systems, settings_in_force
 from allie.client.situation.bound_disks import book
+from allie.client.state import records
 from allie.core import system
 from allie.core.conf import settings as configuration
 from allie.core.conf.settings import Declared
@@ -29,7 +30,7 @@ from allie.machine.files import atomic, tree
 from allie.machine.programs import process, process_groups
 from allie.machine.roots import open_system
 
-_TAKEN = ("mirror", "contact", "fetched", "rsync")
+_TAKEN = ("mirror", "contact", records.OWN_CONTACT, "fetched", "rsync")
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def fetching(base: System, declared: Declared, new: str) -> Iterator[None]:
 
 def take_over(base: System, declared: Declared, new: str) -> None:
     """Make what was fetched the new system's own, unless it has a mirror from an earlier try."""
-    here, there = _beside_the_image(declared, new), open_system.open_system(new)
+    here, there = _beside_the_image(base, declared, new), open_system.open_system(new)
     if generations.current(here) and not os.path.lexists(there.mirror):
         os.makedirs(there.state, 0o700, exist_ok=True)
         try:
@@ -85,16 +86,14 @@ def _mark(st: os.stat_result) -> str:
     return f"{st.st_dev}:{st.st_ino}\n"
 
 
-def _beside_the_image(declared: Declared, new: str) -> System:
-    """The new system, with its state where the image has nothing."""
-    return open_system.open_system(new)._replace(
-        name=declared.name, state=f"{new}/{other_systems.AHEAD}"
-    )
+def _beside_the_image(base: System, declared: Declared, new: str) -> System:
+    """The new system, with its state where the image has nothing; as yet the PC is the base."""
+    return base._replace(name=declared.name, state=f"{new}/{other_systems.AHEAD}", names=())
 
 
 def _fetch(base: System, declared: Declared, new: str) -> int:
     """Fetch, and unpack the client that came: it is tried before it is placed."""
-    here = _beside_the_image(declared, new)
+    here = _beside_the_image(base, declared, new)
     settings = configuration.parse(settings_in_force.text_of(base), declared.name)
     came = fetch.fetch(here, settings, routine=False).generation
     client = f"{came.path}/kit/{system.ARCHIVE}" if came else ""

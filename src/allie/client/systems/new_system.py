@@ -30,7 +30,7 @@ from allie.machine.files import atomic, free_space
 from allie.machine.programs import process
 from allie.machine.roots import open_system, paths
 from allie.machine.transfer import image_fetch, rsync
-from allie.machine.transfer.image_fetch import Transfer
+from allie.machine.transfer.image_fetch import Filling, Transfer
 
 _SYNC = 1.0  # seconds
 
@@ -43,6 +43,7 @@ class Job(Value):
     declared: Declared
     tree: str = ""  # where it is made
     like: str = ""  # the tree of this system that it is to take the place of
+    fills: bool = False  # it is empty, and begins with a copy of that one
 
     @property
     def stall(self) -> int:
@@ -102,9 +103,9 @@ def build(job: Job) -> None:
         note = Note(declared.name, declared.image, IMAGE, update=update)
         other_systems.write_note(tree, note)
     if note.phase == IMAGE:
-        own_files.drop_state(tree)
         with _naming_full_disk(job):
             _fetch(job, note)
+            own_files.drop_state(tree)
             _check(tree, note.image)
             own_files.fit(job.base, declared, tree, like=job.like, update=note.update)
             if not note.update:
@@ -141,8 +142,15 @@ def _naming_full_disk(job: Job) -> Iterator[None]:
 def _fetch(job: Job, note: Note) -> None:
     """Fetch the image, and the overlays of a new system meanwhile."""
     early = early_overlays.fetching(job.base, job.declared, job.tree)
-    with _being_synced(job.tree), nullcontext() if note.update else early:
-        stores.first_that_answers(job.base, job.settings, lambda store: _transfer(job, note, store))
+    filling = Filling(lambda: tree_copies.fill(job.like, job.tree)) if job.fills else None
+    with (
+        _being_synced(job.tree),
+        nullcontext() if note.update else early,
+        filling or nullcontext(),
+    ):
+        stores.first_that_answers(
+            job.base, job.settings, lambda store: _transfer(job, note, store, filling)
+        )
 
 
 @contextmanager
@@ -166,10 +174,10 @@ def way(job: Job, tree: str, store: str) -> Transfer:
     """How the image comes from a store to a tree."""
     able = rsync.limited_to(tree, rsync.version(f"{job.base.state}/rsync"))
     source = rsync.sources(store, [f"images/{job.declared.image}"])[0]
-    return Transfer(able, rsync.transport(store, job.stall), source, tree)
+    return Transfer(able, stores.reach(job.base, job.settings, store, job.stall), source, tree)
 
 
-def _transfer(job: Job, note: Note, store: str) -> None:
+def _transfer(job: Job, note: Note, store: str, filling: Filling | None) -> None:
     tree, bandwidth = job.tree, job.settings.bandwidth
     what = way(job, tree, store)
     progress = record.Progress(job.base, job.declared.name, note.image)
@@ -181,7 +189,7 @@ def _transfer(job: Job, note: Note, store: str) -> None:
     excluded = own_files.excluded(note.update)
     what = what._replace(like=job.like, update=note.update, fresh=fresh)
     what = what._replace(excluded=excluded, options=options)
-    image_fetch.fetch(what, store, job.stall, progress.follow, asks)
+    image_fetch.fetch(what, store, job.stall, progress.follow, asks, filling)
 
 
 def _check(tree: str, image: str) -> None:

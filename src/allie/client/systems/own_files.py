@@ -34,6 +34,7 @@ FROM_BASE = (
     "etc/localtime",
     "etc/timezone",
     "etc/ssh/ssh_host_*",
+    "etc/allie/known_hosts",
 )
 # An update keeps these, and brings none of them from the image. docs/reference/systems.md has them.
 KEEP = (

@@ -61,7 +61,7 @@ def update(job: Job, *, in_place: bool = False, quick: bool = False) -> bool:
             if up_to_date.holds(job, root, quick=quick):
                 _stays(job, root)
                 return False
-            _begin(job, root, part)
+            job = job._replace(fills=_begin(job, root, part))
         _build(job._replace(tree=part, like=root))
         _set_up(root, part)
         _switch(root, _PATIENCE)
@@ -146,14 +146,16 @@ def _stays(job: Job, root: str) -> None:
     record.note_rolled_back(job.base, job.declared.name, "")
 
 
-def _begin(job: Job, root: str, part: str) -> None:
-    """Have the tree to build in, with what is in the present one; it counts once it has its note.
+def _begin(job: Job, root: str, part: str) -> bool:
+    """Have the tree to build in; whether what is in the present one is still to be copied there.
 
-    If the power goes, that may be lost: to have it on the disk would take all of the copy there.
+    It counts once it has its note. If the power goes, that may be lost: to have it on the disk
+    would take all of a snapshot there.
     """
     tree_copies.discard(part)
-    tree_copies.begin_with(root, part)
+    is_empty = tree_copies.begin_with(root, part)
     other_systems.write_note(part, _note(job), durable=False)
+    return is_empty
 
 
 def _build(job: Job) -> None:
@@ -164,7 +166,7 @@ def _build(job: Job) -> None:
         console.warn(f"{job.declared.name}: begun anew, without a copy: {error.message}")
         tree_copies.discard(job.tree)
         tree_copies.begin(job.tree)
-        new_system.build(job)
+        new_system.build(job._replace(fills=False))
 
 
 def _note(job: Job) -> Note:

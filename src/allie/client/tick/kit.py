@@ -26,10 +26,15 @@ def do_part(here: System, name: str, *, ahead: bool = False) -> tuple[int, Appli
     done = part.run(here, name, ahead=ahead)
     for line in report_text.applied(done):
         console.say(line)
-    store = records.contact(here) if name == "overlay" else Contact()
+    fetches = name == "overlay"
+    store = records.contact(here) if fetches else Contact()
+    own = records.own_contact(here) if fetches else Contact()
     if store.trouble:
         console.warn(f"{report_text.STORE}{report_text.contact(store, time.time())}")
-    return ATTENTION if done.problems or store.refused else DONE, done
+    if own.trouble:
+        console.warn(f"{report_text.OWN}{report_text.own_door(own, time.time())}")
+    refused = store.refused or own.refused
+    return ATTENTION if done.problems or refused else DONE, done
 
 
 def _work(part_name: str, *, ahead: bool = False) -> Work:

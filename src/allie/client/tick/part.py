@@ -98,8 +98,8 @@ def _came_just_now(here: System, known: Grounds) -> bool:
     asked = configuration.parse(settings_in_force.own_text(here), here.name)
     return (
         contact.generation == known.generation.number
-        and known.generation.overlays == now.overlays
-        and (asked.ring, asked.stores) == (now.ring, now.stores)
+        and known.generation.common == now.overlays
+        and (asked.ring, asked.stores, asked.door) == (now.ring, now.stores, now.door)
     )
 
 

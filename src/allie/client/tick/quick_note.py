@@ -69,7 +69,8 @@ def write(
         wanted = stores.in_turn(here, known.settings)[0]
         current = (known.generation.number, "", "", "")
         stands = (contact.generation, contact.trouble, contact.unfollowed, known.coming)
-        if stands != current or (contact.by or contact.server) != wanted:
+        asked = contact.by or contact.server
+        if stands != current or asked != wanted or report.own_door.trouble:
             return
         note = _note_of(here, known, report, wanted)
         note.update(_scripts_of(here, follows(here)))

@@ -14,6 +14,8 @@ from allie.machine.console import paint, printable
 _LOOKS = {"satisfied": "good", "failing": "bad", "waiting": "warn", "due": "warn", "test": "dim"}
 _VERBS = {PLACE: "write", RESTORE: "restore", REMOVE: "remove", NOTE: "note", FORGET: "leave"}
 STORE = "store: "  # how a part begins to tell of trouble with the store
+OWN = "own: "  # … and with what is this host's own
+DOORS = (STORE, OWN)
 _MOST = 40  # paths shown under one heading
 
 
@@ -46,7 +48,7 @@ def refused(problem: Problem) -> str:
     return printable(f"/{problem.path}: {problem.message}")
 
 
-def verdict(each: Verdict, now: float, *, without: str = "\n") -> list[str]:
+def verdict(each: Verdict, now: float, *, without: str | tuple[str, ...] = "\n") -> list[str]:
     """One script: its state, since when, why, and what it last said.
 
     without: lines that begin so are shown elsewhere.
@@ -78,6 +80,15 @@ def _away(value: Contact, now: float) -> list[str]:
     return [f"{each}, for {span_text(now - since)}; {again}" for each, since in value.away.items()]
 
 
+def own_door(value: Contact, now: float) -> str:
+    """How we stand with what the store has for this host alone."""
+    good = f"last good contact {span_text(now - value.good)} ago" if value.good else "never reached"
+    if not value.trouble:
+        return f"{value.server}, {good}"
+    words = f"{value.trouble}, own since {span_text(now - value.since)}; {good}"
+    return paint(words, "bad" if value.refused or value.good else "warn")
+
+
 def report(value: Report, now: float) -> list[str]:
     """The head of `status`: everything but the scripts."""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value.began))
@@ -89,6 +100,8 @@ def report(value: Report, now: float) -> list[str]:
         f"  store      {contact(value.contact, now)}",
         *(paint(f"  away       {each}", "warn") for each in _away(value.contact, now)),
     ]
+    if value.own_door.server:
+        lines.append(f"  own        {own_door(value.own_door, now)}")
     if value.paused:
         lines.append(paint(f"  paused     {value.paused}; `allie resume` ends it", "warn"))
     lines += [paint(f"  attention  {note}", "bad") for note in value.notes]

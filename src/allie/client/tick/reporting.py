@@ -35,6 +35,7 @@ def report_of(here: System, number: int, began: float) -> Report:
         image=known.image,
         classes=known.classes,
         contact=records.contact(here),
+        own_door=records.own_contact(here),
         paused=pause.reason or "paused" if pause else "",
     )
 
@@ -58,5 +59,5 @@ def by_hand(here: System, verb: str, done: Applied, began: float) -> None:
 def facts(here: System) -> Facts:
     """The facts as they are now; an earlier script of this tick may have changed them."""
     generation = generations.current(here)
-    settings = settings_in_force.in_force(here, generation).settings
-    return gather_facts.gather(here, settings, generation)
+    found = settings_in_force.in_force(here, generation)
+    return gather_facts.gather(here, found.settings, generation, found.own)

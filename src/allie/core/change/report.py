@@ -73,6 +73,7 @@ class Report(Value):
     image: str = ""
     classes: tuple[str, ...] = ()
     contact: Contact = Contact()
+    own_door: Contact = Contact()  # of what is this host's own; no server: it has none
     applied: tuple[Applied, ...] = ()
     scripts: tuple[Verdict, ...] = ()
     named: tuple[str, ...] = ()  # the scripts that somebody asked for; (): all that were due
@@ -104,10 +105,15 @@ class Report(Value):
         return any(each.changed for each in self.own)
 
     @property
+    def is_refused(self) -> bool:
+        """Whether a store, or this host's own door, answered, and nothing was taken."""
+        return self.contact.refused or self.own_door.refused
+
+    @property
     def needs_attention(self) -> bool:
         """Whether somebody should look: a script fails, a path was refused, the store says no."""
         failing = any(verdict.state == "failing" for verdict in self.scripts)
-        return bool(failing or self.problems or self.notes or self.contact.refused)
+        return bool(failing or self.problems or self.notes or self.is_refused)
 
     @property
     def is_quiet(self) -> bool:
@@ -155,6 +161,7 @@ def from_json(value: dict[str, Any]) -> Report:
         notes=tuple(report.notes),
         named=tuple(report.named),
         contact=contact_from_json(value.get("contact", {})),
+        own_door=contact_from_json(value.get("own_door", {})),
         applied=tuple(applied_from_json(each) for each in value.get("applied", ())),
         scripts=tuple(Verdict(**_known(Verdict, each)) for each in value.get("scripts", ())),
     )

@@ -7,6 +7,7 @@ is passed over, so that a newer file does not stop an older client; `overlay lin
 from __future__ import annotations
 
 from allie.core import globs
+from allie.core.conf.addresses import check_door, check_store, is_door, is_no_path
 from allie.core.errors import SettingsError
 from allie.core.lean import configparser, kept, re
 from allie.core.stubs import KIT
@@ -14,17 +15,17 @@ from allie.core.value import Value
 
 Sections = dict[str, dict[str, str]]  # of allie.conf: key → value, by title
 DEFAULT_STALL = 60
+# Key exchange at a store's ssh door. ssh's own first choice costs five times the CPU, at every tick
+DEFAULT_KEX = "curve25519-sha256"
+PRIVATE = "private"  # the overlay of this host alone, which its own door brings; laid last
 KEYS = {  # by kind of section; `_values` reads them in this order
-    "allie": ("store", "ring", "host", "stall", "bandwidth", "trusted"),
+    "allie": ("store", "own", "key", "kex", "ring", "host", "stall", "bandwidth", "trusted"),
     "system": ("root", "image", "overlays"),
 }
 _BANDWIDTH = r"[1-9][0-9]{0,8}(\.[0-9]{1,9})?[KMGkmg]?"
 _LABELLED = ("LABEL", "PARTLABEL")
+_KEX = r"[A-Za-z0-9+^-][A-Za-z0-9@.,+-]{0,999}"  # one or several, as ssh's KexAlgorithms has them
 _LONGEST_NAME, _LONGEST_HOST = 128, 255  # of a host: what DNS and the kernel take, and some more
-_STORE = r"(rsync://([^/:[]+|[^/:[]*\[[^]/]+\])(:[0-9]{0,5})?/?|ssh://[^/]+/.*|/.*)"
-_ONLY_HOST = r"(?:rsync://)?([A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?)(?:/.*)?"  # or too much
-_CONTROL = "[\0-\x1f\x7f-\x9f]"
-_LONGEST = 4096  # as Linux has it for a path
 
 
 class Declared(Value):
@@ -60,11 +61,19 @@ class Settings(Value):
     bandwidth: str = ""  # what the fetch of a system may take, as rsync's --bwlimit has it
     others: tuple[Declared, ...] = ()  # the other systems of this PC
     trusted: tuple[str, ...] = ()  # directories below which users' links are followed as root's are
+    own: str = ""  # the ssh door that has what is this host's own, where no store is one
+    key: str = ""  # the private key that says there which host this is; "": sshd's own
+    kex: str = DEFAULT_KEX
 
     @property
     def fetch_key(self) -> tuple[object, ...]:
         """What a fetch depends on: whether it succeeds, and what it brings."""
-        return (self.stores, self.overlays, self.ring, self.stall)
+        return (self.stores, self.overlays, self.ring, self.stall, self.own, self.key, self.kex)
+
+    @property
+    def door(self) -> str:
+        """The ssh door that knows this host by its key; "" where no address is one."""
+        return self.own or next(filter(is_door, self.stores), "")
 
 
 @kept(maxsize=8)  # a tick asks for the same few texts again and again
@@ -81,7 +90,7 @@ def parse(text: str, system: str) -> Settings:
     if own is None:
         hint = "add it, with the overlays that this system follows"
         raise SettingsError(f"allie.conf has no section [system {system}]", hint)
-    store, ring, host, stall, bandwidth, trusted = _values(ini, "allie")
+    store, door, key, kex, ring, host, stall, bandwidth, trusted = _values(ini, "allie")
     stores = _words(store)
     if not stores:
         raise SettingsError("allie.conf names no store", "set store in section [allie]")
@@ -99,6 +108,9 @@ def parse(text: str, system: str) -> Settings:
         bandwidth=_bandwidth(bandwidth),
         others=tuple(each for each in systems if each is not own),
         trusted=tuple(map(_directory, _words(trusted))),
+        own=door and check_door(door),
+        key=key and _key(key),
+        kex=_kex(kex),
     )
 
 
@@ -158,25 +170,6 @@ def check_host(host: str) -> str:
     return host
 
 
-def check_store(store: str) -> str:
-    """Return a store's address if it is one; raise SettingsError if not."""
-    if not (_is_ordinary(store) or re.fullmatch(_STORE, store)) or _is_no_path(store):
-        hint = "rsync://host[:port]/, ssh://user@host/path, or /path"
-        host = re.fullmatch(_ONLY_HOST, store)
-        if host:
-            hint = f"did you mean rsync://{host[1]}?"
-        raise SettingsError(f"{store!r} is not the address of a store", hint)
-    return store
-
-
-def _is_ordinary(store: str) -> bool:
-    """Whether it is the address of a store as nearly all are: a tick needs no pattern for it."""
-    kind, _, rest = store.rstrip("/").partition("://")
-    host, colon, port = rest.partition(":")
-    number = not colon or (port.isascii() and port.isdigit() and len(port) <= len("65535"))
-    return kind == "rsync" and store.count("/") < 4 and is_name(host) and number
-
-
 def check_root(root: str, system: str) -> str:
     """Return where a system lives if that can be; raise SettingsError if not."""
     where = f"in section [system {system}]"
@@ -185,7 +178,7 @@ def check_root(root: str, system: str) -> str:
         raise SettingsError(f"allie.conf: root = / {where} is true only while it runs", hint)
     kind, _, label = root.partition("=")
     labelled = kind in _LABELLED and is_name(label)
-    if _is_no_path(root) or not (_is_plain(root) or labelled):
+    if is_no_path(root) or not (_is_plain(root) or labelled):
         hint = "LABEL=, PARTLABEL= or a directory, absolute and without dots"
         raise SettingsError(f"allie.conf: root = {root!r} {where}", hint)
     return root
@@ -194,12 +187,6 @@ def check_root(root: str, system: str) -> str:
 def _is_plain(path: str) -> bool:
     """Whether a path is absolute, without dots and empty names; `/` is not."""
     return path.startswith("/") and not {"", ".", ".."} & set(path[1:].split("/"))
-
-
-def _is_no_path(text: str) -> bool:
-    """Whether a path with these letters would be shown as something else, or cannot be."""
-    odd = not text.isprintable()
-    return len(text) > _LONGEST or (odd and bool(re.search(_CONTROL, text)))
 
 
 def _declared(ini: Sections) -> list[Declared]:
@@ -212,6 +199,9 @@ def _declared(ini: Sections) -> list[Declared]:
         name = check_name(name.strip(), "system")
         root, image, names = _values(ini, title)
         overlays = tuple(check_name(each, "overlay") for each in _words(names))
+        if PRIVATE in overlays:
+            words = f"[system {name}]: no overlay of a list can be called {PRIVATE}"
+            raise SettingsError(words, "so is called what the store has for one host alone")
         root = root and check_root(root, name)
         found.append(Declared(name, root, image and check_name(image, "image"), overlays))
     return found
@@ -244,6 +234,19 @@ def _directory(path: str) -> str:
         words = f"allie.conf: trusted = {path!r} is no directory that can be trusted"
         raise SettingsError(words, "absolute paths without dots, and never /")
     return path.rstrip("/")
+
+
+def _key(path: str) -> str:
+    if not _is_plain(path) or is_no_path(path):
+        raise SettingsError(f"allie.conf: key = {path!r} is no file", "an absolute path, no dots")
+    return path
+
+
+def _kex(text: str) -> str:
+    if text and not re.fullmatch(_KEX, text):
+        words = f"allie.conf: kex = {text!r} is not a list of key exchanges"
+        raise SettingsError(words, "as ssh_config(5) has KexAlgorithms; `ssh -Q kex` lists them")
+    return text or DEFAULT_KEX
 
 
 def _sections(text: str) -> Sections:

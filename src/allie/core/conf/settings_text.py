@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from allie.core.conf.settings import DEFAULT_STALL, Declared, Settings
+from allie.core.conf.settings import DEFAULT_KEX, DEFAULT_STALL, Declared, Settings
 
 
 def render(settings: Settings) -> str:
@@ -14,7 +14,10 @@ def render(settings: Settings) -> str:
 
 
 def _chosen(settings: Settings) -> list[tuple[str, str]]:
-    chosen = [("ring", settings.ring), ("host", settings.host), ("bandwidth", settings.bandwidth)]
+    chosen = [("own", settings.own), ("key", settings.key)]
+    if settings.kex != DEFAULT_KEX:
+        chosen.append(("kex", settings.kex))
+    chosen += [("ring", settings.ring), ("host", settings.host), ("bandwidth", settings.bandwidth)]
     if settings.stall != DEFAULT_STALL:
         chosen.append(("stall", str(settings.stall)))
     chosen.append(("trusted", ", ".join(settings.trusted)))

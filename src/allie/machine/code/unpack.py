@@ -28,6 +28,7 @@ from allie.core import digest
 from allie.machine.code.cache import CODE, MODULES, is_roots, mark_of
 
 Table = dict[str, tuple[bool, str, bytes]]  # see machine.code.finder
+Entry = tuple[str, int, int, int, int, int, int, int]  # zipimport's, of a member
 # What a join, a tick and `status` load; what these import at their top is found by itself. The
 # rest, a third of all, is compiled when one of its modules is asked for (`add`): few PCs ever do.
 _AT_ONCE = (
@@ -78,7 +79,9 @@ def unpack(archive: str) -> str:
         os.umask(callers)
 
 
-def check_of(before: bytes, modules: bytes, magic: bytes = MAGIC_NUMBER) -> bytes:
+def check_of(
+    before: bytes | memoryview, modules: bytes | memoryview, magic: bytes = MAGIC_NUMBER
+) -> bytes:
     """What stands before compiled code in an archive: whose it is.
 
     before: all that comes before it in the archive, its sources among that. magic: the number that
@@ -104,9 +107,10 @@ def _delivered(archive: str, body: bytes) -> bytes:
     entry = _directory(archive).get(MODULES)
     if entry is None:
         return b""
-    known, at = _member(body, entry, MODULES), entry[4]
+    whole = memoryview(body)  # which is 3 MB, and would be copied at each slice
+    known = _member(whole, entry, MODULES)
     check, modules = known[:64], known[64:]
-    return modules if check == check_of(body[:at], modules) else b""
+    return modules.tobytes() if check == check_of(whole[: entry[4]], modules) else b""
 
 
 def _compiled(archive: str, body: bytes, top: str) -> bytes:
@@ -132,25 +136,25 @@ def _compiled(archive: str, body: bytes, top: str) -> bytes:
 
 def _texts(archive: str, body: bytes) -> Iterator[tuple[str, bytes]]:
     """The sources in an archive."""
-    found = _directory(archive)
+    found, whole = _directory(archive), memoryview(body)
     if sum(size for _, _, size, *_ in found.values()) > _LARGEST:
         raise ValueError("it is larger than any client")
     for path, entry in found.items():
         if path.startswith("allie/") and path.endswith(".py"):
-            yield path, _member(body, entry, path)
+            yield path, _member(whole, entry, path).tobytes()
 
 
-def _directory(archive: str) -> dict[str, tuple[str, int, int, int, int, int, int, int]]:
+def _directory(archive: str) -> dict[str, Entry]:
     """Where each member of an archive is in it, as zipimport has read it already."""
     zipimport.zipimporter(archive)
     return zipimport._zip_directory_cache[archive]  # type: ignore[attr-defined,no-any-return]
 
 
-def _member(body: bytes, entry: tuple[str, int, int, int, int, int, int, int], path: str) -> bytes:
+def _member(body: memoryview, entry: Entry, path: str) -> memoryview:
     """What a member holds. Raises ValueError where it is packed, or not where it should be."""
     _, _, size, _, at, *_ = entry
     plain, name, length = bytes(4), path.encode(), size.to_bytes(4, "little")
-    header = body[at : at + 30 + len(name)]
+    header = bytes(body[at : at + 30 + len(name)])
     if header[8:10] + header[28:30] != plain or header[22:26] + header[30:] != length + name:
         raise ValueError(f"{path} is packed, or not where it should be")
     at += len(header)

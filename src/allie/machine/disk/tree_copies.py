@@ -65,24 +65,34 @@ def make(path: str) -> None:
     os.mkdir(path, 0o755)
 
 
-def begin_with(old: str, new: str) -> None:
-    """Have a new tree to fetch into that begins with what is in an old one.
+def begin_with(old: str, new: str) -> bool:
+    """Have a new tree to fetch into: a snapshot of an old one on btrfs, else an empty one.
 
-    A snapshot on btrfs. Else as many `cp` as there are processors, which share blocks where files
-    can (xfs, btrfs). What they leave out rsync will bring, so it does not matter what they say.
-    Where there is no room for all, it begins empty. docs/internals/rules.md, "An update begins with
-    a copy".
+    Returns whether it is empty: what is in the old one is then brought there by `fill`.
+    docs/internals/rules.md, "An update begins with a copy".
     """
     if _snapshot(old, new):
-        return
-    discard(new)
-    begin(new)
+        return False
+    _empty(new)
     os.chmod(new, 0o700)  # what is users' own in it is out of their reach while it is copied
+    return True
+
+
+def fill(old: str, new: str) -> None:
+    """Copy what is in an old tree into a new one, by as many `cp` as there are processors.
+
+    They share blocks where files can (xfs, btrfs). What they leave out rsync will bring, so it does
+    not matter what they say. Where there is no room for all, the new tree begins empty.
+    """
     argv = ["xargs", "-0", "-n2", f"-P{os.cpu_count() or 1}", *_CP]
     done = process.run(argv, stdin=_from_to(old, new), bounds=Bounds(float("inf"), disk=new))
     if done.cut or done.full_disk:
-        discard(new)
-        begin(new)
+        _empty(new)
+
+
+def _empty(new: str) -> None:
+    discard(new)
+    begin(new)
 
 
 def _snapshot(old: str, new: str) -> bool:

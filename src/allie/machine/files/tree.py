@@ -6,7 +6,6 @@ docs/internals/rules.md, "Labels are the machine's own".
 from __future__ import annotations
 
 import errno
-import io
 import os
 import stat
 from _collections_abc import Iterator
@@ -136,19 +135,22 @@ def file_digest(path: str, size: int) -> str:
     size: what lstat said. Of one that grows meanwhile little more is read than that.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        first = file.read(_CHUNK)
-        if len(first) < _CHUNK:
+    try:
+        wanted = min(size + 1, _CHUNK)
+        first = os.read(descriptor, wanted)
+        if len(first) < wanted:
             return digest.of(first)
-        return digest.of_pieces(_pieces(first, file, size))
+        return digest.of_pieces(_pieces(first, descriptor, size))
+    finally:
+        os.close(descriptor)
 
 
-def _pieces(first: bytes, file: io.FileIO, size: int) -> Iterator[bytes]:
+def _pieces(first: bytes, descriptor: int, size: int) -> Iterator[bytes]:
     """What was read of an open file, and the rest, up to its end or a little more than `size`."""
     yield first
     left = size - len(first)
     while left >= 0:
-        piece = file.read(_CHUNK)
+        piece = os.read(descriptor, _CHUNK)
         if not piece:
             return
         left -= len(piece)
@@ -168,7 +170,7 @@ def attributes_digest(path: str, st: os.stat_result) -> str:
     return f"{text} {digest.of(b''.join(each_with_its_value))[:16]}"
 
 
-def xattrs(path: str, *, follow: bool = False) -> dict[str, bytes]:
+def xattrs(path: str | int, *, follow: bool = False) -> dict[str, bytes]:
     """The extended attributes of a file that are its own (ACLs and capabilities are among them)."""
     try:
         names = os.listxattr(path, follow_symlinks=follow)

@@ -36,6 +36,8 @@ class View(Value):
     shown: tuple[str, ...]  # directories, with what is mounted in them
     texts: tuple[tuple[str, str], ...] = ()  # files: (path, content)
     programs: tuple[str, ...] = ()  # directories with more programs and libraries
+    written: tuple[str, ...] = ()  # directories in which it may write
+    made: tuple[str, ...] = ()  # empty directories, below SCRATCH
 
 
 def fork_first(work: Callable[[], int], streams: tuple[int | None, int, int]) -> int:
@@ -91,6 +93,7 @@ def see_only(view: View) -> None:
     own = () if view.program.split("/")[1] in _PROGRAMS else (os.path.dirname(view.program),)
     programs = [(path, _kept_open(path)) for path in (*own, *view.programs)]
     shown = [(path, _kept_open(path)) for path in view.shown if os.path.isdir(path)]
+    written = [(path, _kept_open(path)) for path in view.written]
     flags = NOSUID | NODEV | NOEXEC
     mount_call.need("tmpfs", _AT, "tmpfs", flags, "mode=0755,size=16m")
     scratch = _AT + SCRATCH
@@ -102,6 +105,10 @@ def see_only(view: View) -> None:
         _show(path, NOSUID | NODEV, source)
     for path, source in shown:
         _show(path, flags, source)
+    for path, source in written:
+        _show(path, flags, source, access=0)
+    for path in view.made:
+        os.makedirs(_AT + path, 0o755)
     for name in _TEXTS:
         text = atomic.read_bytes(os.path.realpath(f"/etc/{name}"))
         if text is not None:
@@ -128,15 +135,15 @@ def _kept_open(path: str) -> int:
     return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def _show(path: str, flags: int, source: int | None = None) -> None:
-    """Bind a directory into the view, each file system in it read-only. source: it, kept open."""
+def _show(path: str, flags: int, source: int | None = None, access: int = RDONLY) -> None:
+    """Bind a directory into the view, with all in it. source: it, kept open. access: 0 to write."""
     at = _AT + path
     os.makedirs(at, exist_ok=True)
     way = path if source is None else f"/proc/self/fd/{source}"
     mount_call.need(way, at, "", BIND | REC)
     for point in mount_table.points():
         if point == at or point.startswith(f"{at}/"):
-            done = mount_call.mount("none", point, "", BIND | REMOUNT | RDONLY | flags)
+            done = mount_call.mount("none", point, "", BIND | REMOUNT | access | flags)
             if not done and not mount_call.unmount(point):
                 raise StateError(f"cannot mount {point}: {libc.last_error()}")
 

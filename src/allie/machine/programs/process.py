@@ -91,6 +91,7 @@ def run(
     argv: Sequence[str],
     *,
     stdin: bytes = b"",
+    source: int | None = None,
     bounds: Bounds | None = None,
     on_output: Callable[[bytes], bool | None] | None = None,
     keep: Sequence[int] = (),
@@ -100,7 +101,8 @@ def run(
 ) -> Finished:
     """Run a program to its end and return what it printed.
 
-    bounds: for a program that listens to somebody else, since rsync's own --timeout bounds neither
+    source: a descriptor that becomes its standard input, and is closed here. bounds: for a program
+    that listens to somebody else, since rsync's own --timeout bounds neither
     a dead link nor a slow one. It is ended where it goes beyond them, or says more than could make
     sense, and nothing of it is left when this returns. on_output: given what it prints, as it
     comes; that is then not kept, since the progress of a million files is a hundred megabytes; it
@@ -112,6 +114,9 @@ def run(
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
     in_read, in_write = os.pipe()
+    if source is not None:
+        os.dup2(source, in_read, inheritable=False)
+        os.close(source)
     streams = (in_read, out_write, err_write)
     argv = [_by_our_descriptors(each) for each in argv]
     lifeline = Lifeline()

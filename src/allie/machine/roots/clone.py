@@ -133,8 +133,7 @@ def _file(source: str, target: str, given: bool, most: int, exact: bool) -> None
         try:
             _content(old, new, st)
             if given:
-                found = tree.xattrs(paths.through(old), follow=True)
-                _describe(found, st, paths.through(new), exact=exact)
+                _describe(tree.xattrs(old, follow=True), st, new, exact=exact)
             else:
                 os.utime(new, ns=(st.st_atime_ns, st.st_mtime_ns))
         except OSError:
@@ -182,7 +181,7 @@ def _copy(old: int, new: int, left: int) -> None:
 def _describe(
     wanted: dict[str, bytes],
     st: os.stat_result,
-    target: str,
+    target: str | int,
     *,
     times: bool = True,
     exact: bool = False,
@@ -191,7 +190,8 @@ def _describe(
 
     A change of the owner takes away capabilities and the set-user-id bit. What the file system has
     none of (owners, modes, ACLs, attributes) is passed over, unless exact; what it stored is looked
-    at afterwards. target: the way through a descriptor, so that a symlink itself is described.
+    at afterwards. target: a descriptor, or the way through one that is O_PATH, by which a symlink
+    itself is described.
     """
     with suppress(PermissionError):  # vfat has no owners
         os.chown(target, st.st_uid, st.st_gid)
@@ -214,7 +214,7 @@ def _describe(
         os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
 
 
-def _has_set(target: str, name: str, value: bytes) -> bool:
+def _has_set(target: str | int, name: str, value: bytes) -> bool:
     """Set an attribute; False where the file system has none of its kind.
 
     ext4 says ENOSPC where it is too large for it: that is not a full disk.

@@ -65,9 +65,13 @@ class Stage:
 
     def end(self) -> None:
         """Remove what was made here and has not left, and the directory."""
-        for count in range(1, self._count + 1):
+        made = [f"{self._prefix}{count}" for count in range(1, self._count + 1)]
+        if not self._prefix:  # a directory of our own: nearly all has left it
             with suppress(OSError):
-                _discard(f"{self._prefix}{count}", self.descriptor)
+                made = os.listdir(self.descriptor)
+        for name in made:
+            with suppress(OSError):
+                _discard(name, self.descriptor)
         os.close(self.descriptor)
         if self._at:
             directory, name = self._at

@@ -8,6 +8,7 @@ it prints nothing beside progress, it left out nothing.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from _collections_abc import Callable, Sequence
@@ -15,7 +16,8 @@ from _collections_abc import Callable, Sequence
 from allie.core.errors import PROTECTED, NotWritten
 from allie.core.value import Value
 from allie.machine import console
-from allie.machine.programs import pipes, process
+from allie.machine.programs import pipes, process, process_groups
+from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import Bounds
 from allie.machine.transfer import rsync
 from allie.machine.transfer.rsync import Version
@@ -41,20 +43,65 @@ class Transfer(Value):
     options: Sequence[str] = ()  # more of rsync's
 
 
+class Filling:
+    """The tree of an update is filled from the present one while the store lists the image.
+
+    rsync reads from a pipe what it is to ask for, and does nothing to the tree before that has come
+    to its end, which is when the tree is full.
+    """
+
+    def __init__(self, fill: Callable[[], None]) -> None:
+        self._fill, self._pid = fill, 0
+
+    def __enter__(self) -> Filling:
+        self._gate, write = os.pipe()
+        self._pid = process.fork(lambda: self._work(write), (None, None, None))
+        os.close(write)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind and self._pid:
+            process_groups.end(self._pid)
+        self._wait()
+
+    def _work(self, write: int) -> int:
+        os.write(write, rsync.names([""]))  # all; the pipe is open for as long as we are there
+        self._fill()
+        return 0
+
+    def _wait(self) -> None:
+        if self._pid:
+            process.wait(self._pid)
+            self._pid = 0
+
+    def was_enough(self, run: Callable[[int], Finished]) -> bool:
+        """Have rsync run; whether it brought all, at its first and only try. The tree is full then.
+
+        Else it waited for longer than the store does, or saw the disk full of a copy that is gone
+        by now, or something is wrong indeed.
+        """
+        if not self._pid:
+            return False
+        done = run(self._gate)
+        self._wait()
+        return done.code == 0 and not done.cut
+
+
 def fetch(
     what: Transfer,
     store: str,
     stall: float,
     follow: Callable[[bytes], None] | None = None,
     asks: int = 0,
+    filling: Filling | None = None,
 ) -> None:
     """Bring an image from a store into a tree.
 
     follow: given whole lines of what rsync prints, to show how far it is. asks: as for
     `process.run`. stall: as for `Bounds`; there is no end for the whole, since an image may take
-    hours. Raises StoreError, Unreachable, or StateError for this PC's disk. Only where a system is
-    updated in place, and so has no other tree to fall back to, what this PC does not let be written
-    stays as it is, and is named.
+    hours. filling: of an update's tree, meanwhile. Raises StoreError, Unreachable, or StateError
+    for this PC's disk. Only where a system is updated in place, and so has no other tree to fall
+    back to, what this PC does not let be written stays as it is, and is named.
     """
     says_more = False
 
@@ -64,12 +111,16 @@ def fetch(
         if follow:
             follow(lines)
 
+    def run(argv: Sequence[str], source: int | None = None) -> Finished:
+        bounds, lines = Bounds(stall, disk=what.into), pipes.by_line(take)
+        return process.run(argv, bounds=bounds, on_output=lines, asks=asks, source=source)
+
+    if filling and filling.was_enough(lambda gate: run(command(what, gated=True), gate)):
+        return
     for only_little in (False,) if what.update else (True, False):
         if not (only_little or what.update or says_more):
             break
-        bounds = Bounds(stall, disk=what.into)
-        argv = command(what, only_little=only_little)
-        done = process.run(argv, bounds=bounds, on_output=pipes.by_line(take), asks=asks)
+        done = run(command(what, only_little=only_little))
         if not rsync.is_refused_here(done):
             rsync.check(done, store)
         elif what.update and not what.like:
@@ -91,9 +142,10 @@ def is_progress(lines: bytes) -> bool:
     return all(re.fullmatch(_PROGRESS, line) for line in re.split(rb"[\r\n]", lines))
 
 
-def command(what: Transfer, *, only_little: bool = False) -> list[str]:
+def command(what: Transfer, *, only_little: bool = False, gated: bool = False) -> list[str]:
     """Rsync's command line.
 
+    gated: standard input names what is to come, and nothing is done before it ends (`Filling`).
     only_little: no files of LARGE and more, each of which it names; of the others holes are filled,
     since with -S rsync writes a kilobyte at a time. Into a fresh tree each file is written where it
     will be, without a rename, which spares an eighth; not into another, where its other names would
@@ -107,6 +159,7 @@ def command(what: Transfer, *, only_little: bool = False) -> list[str]:
     flags += [f"--copy-dest={what.like}/"] if what.like else []
     flags += ["-z"] * bool(what.update and what.reach)  # no wire leads to a store in a directory
     flags += ["--no-inc-recursive"] * what.update
+    flags += ["-r", "--from0", "--files-from=-"] if gated else []
     return ["rsync", *flags, *what.reach, "--", f"{what.source}/", f"{what.into}/"]
 
 

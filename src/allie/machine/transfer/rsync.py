@@ -11,6 +11,7 @@ import os
 from _collections_abc import Sequence
 
 from allie.core.change import leavings
+from allie.core.conf import addresses
 from allie.core.errors import PROTECTED, NoRoom, StateError, StoreError, Unreachable
 from allie.core.lean import dumps, loads, re
 from allie.core.value import Value
@@ -107,14 +108,16 @@ def archive_flags(able: Version, *, holes: bool = True) -> list[str]:
     return flags + _filters(able)
 
 
-def transport(store: str, stall: int) -> list[str]:
-    """The options that a store's kind of address wants."""
+def transport(store: str, stall: int, shell: str = "") -> list[str]:
+    """The options that a store's kind of address wants. shell: for an ssh door, the ssh."""
     if store.startswith("rsync://"):
         # A message of the day would come where the answer does.
         bounds = [f"--contimeout={_CONNECT}", f"--timeout={stall}"]
         return ["--no-motd", "--sockopts=TCP_NODELAY", *bounds]
+    if addresses.is_door(store):
+        return ["--no-motd", "-e", shell, f"--timeout={stall}"]
     if store.startswith("ssh://"):
-        port = _ssh(store)[1]
+        port = addresses.login_at(store)[1]
         ssh = f"ssh -oBatchMode=yes -oConnectTimeout={_CONNECT}" + (f" -p{port}" if port else "")
         return ["-e", ssh, f"--timeout={stall}"]
     return []
@@ -127,11 +130,13 @@ def sources(store: str, paths: Sequence[str]) -> list[str]:
     ['rsync://h:873/overlays/kit', 'rsync://h:873/overlays/common']
     >>> sources("ssh://root@h/srv/allie", ["overlays/kit", "overlays/common"])
     ['root@h:/srv/allie/overlays/kit', ':/srv/allie/overlays/common']
+    >>> sources("ssh://h:8730", ["overlays/kit", "overlays/common"])
+    ['allie-store@h::overlays/kit', '::overlays/common']
     """
-    if store.startswith("rsync://"):
-        return [f"{store.rstrip('/')}/{path}" for path in paths]
+    if addresses.is_door(store):
+        return [f"{addresses.door_at(store)[0]}::{paths[0]}", *(f"::{path}" for path in paths[1:])]
     if store.startswith("ssh://"):
-        host, _, top = _ssh(store)
+        host, _, top = addresses.login_at(store)
         first = [f"{host}:/{top.rstrip('/')}/{paths[0]}"]
         return first + [f":/{top.rstrip('/')}/{path}" for path in paths[1:]]
     return [f"{store.rstrip('/')}/{path}" for path in paths]
@@ -228,10 +233,10 @@ def names(paths: Sequence[str]) -> bytes:
     return b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)
 
 
-def list_only(store: str, path: str, stall: int) -> list[str]:
+def list_only(store: str, path: str, reach: list[str]) -> list[str]:
     """List one file of a store or, with a / at its end, what is in a directory."""
     able = ["--list-only", "--8-bit-output"]
-    return ["rsync", *able, *transport(store, stall), "--", sources(store, [path])[0]]
+    return ["rsync", *able, *reach, "--", sources(store, [path])[0]]
 
 
 def parse_listing(out: bytes) -> list[str]:
@@ -244,6 +249,7 @@ def check(finished: Finished, store: str) -> None:
     cut = finished.cut
     if finished.code == 0 and not cut:
         return
+    _check_door(finished, store)
     if cut and cut.kind == FULL:
         raise NoRoom(cut.words, "make room, or look at what the store has")
     if cut and cut.kind == MUCH:
@@ -275,6 +281,13 @@ def check(finished: Finished, store: str) -> None:
     raise StoreError(f"fetching from {store} failed: {words}", finished.command)
 
 
+def _check_door(finished: Finished, store: str) -> None:
+    if addresses.is_door(store):
+        from allie.machine.transfer import ssh_door  # noqa: PLC0415 - see HACKING.md, start-up
+
+        ssh_door.check(finished, store)
+
+
 def is_refused_here(finished: Finished) -> bool:
     """Whether all that went wrong is on this side, as rsync says since 3.2, and not the room."""
     if finished.code != PARTIAL or finished.full_disk:
@@ -295,19 +308,6 @@ def reason(finished: Finished) -> str:
     if not lines:
         return finished.last_words()
     return process.shown(re.sub(r"^(rsync: |@ERROR: |\[\w+\] )+", "", lines[0]))
-
-
-def ssh_target(address: str) -> tuple[str, str]:
-    """(user@host, path without its first slash) of an ssh:// address."""
-    host, _, top = _ssh(address)
-    return host, top
-
-
-def _ssh(store: str) -> tuple[str, str, str]:
-    """(user@host, port or "", path without its first slash) of ssh://user@host:port/path."""
-    where, _, top = store[len("ssh://") :].partition("/")
-    host, colon, port = where.rpartition(":")
-    return (host, port, top) if colon and port.isdigit() else (where, "", top)
 
 
 def _hidden() -> list[str]:

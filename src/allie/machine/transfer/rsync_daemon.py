@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import select
 import signal
 import socket
 import time
-from _collections_abc import Sequence
+from _collections_abc import Callable, Sequence
 
 from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
@@ -74,11 +75,12 @@ def start(
     streams: tuple[int | None, int, int],
     capabilities: Sequence[int],
     view: View | None,
+    largest: int = 0,
 ) -> int:
     """Start a daemon that ends with us, and all that it forks; its pid.
 
     It has these capabilities alone. view: what it sees; None: all. Where the kernel does not let us
-    make a view, it is started without, and says so.
+    make a view, it is started without, and says so. largest: bytes of a file that it may write.
     """
 
     def work() -> int:
@@ -89,38 +91,49 @@ def start(
                 words = f"allie: {argv[0]} is not kept to the store's directories: {error}\n"
                 os.write(2, words.encode(errors="replace"))
         powers.keep_only(*capabilities)
+        if largest:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
         return process.execute(argv, process.environment())
 
     return confined_daemon.fork_first(work, streams)
 
 
 class Callers:
-    """Those who are connected to a daemon. `most`: so many at a time, waiting or served."""
+    """Those who are connected to a daemon. `most`: so many at a time, waiting or served.
 
-    def __init__(self, daemon: int, most: int) -> None:
-        self.daemon = daemon
+    A daemon that systemd starts for each connection has none above it: `found` finds them all.
+    """
+
+    def __init__(
+        self, daemon: int, most: int, found: Callable[[], list[int]] | None = None
+    ) -> None:
         self.most = most
+        self._found = found or (lambda: _children(daemon))
         self._calls: dict[int, _Call] = {}
         self._looked = 0.0
 
-    def look(self) -> None:
-        """End the connections that have been silent for too long. To be called often."""
+    def look(self) -> bool:
+        """End the connections that have been silent for too long; whether there are any at all.
+
+        To be called often.
+        """
         now = time.monotonic()
         if now - self._looked < process_groups.LOOK:
-            return
+            return bool(self._calls)
         self._looked = now
-        self._calls = {pid: self._call(pid, now) for pid in _children(self.daemon)}
+        self._calls = {pid: self._call(pid, now) for pid in self._found()}
         too_many = len(self._calls) - self.most
         for pid, call in self._calls.items():  # in the order of their coming
             patience = _IDLE if call.is_named else _GREETING
             is_late = now - call.since >= patience or (too_many > 0 and not call.is_named)
             if is_late and call.moved <= _AT_WORK:
                 too_many -= _kill(pid)
+        return bool(self._calls)
 
     def _call(self, pid: int, now: float) -> _Call:
         before = self._calls.get(pid)
         try:
-            is_named = not os.path.samefile(f"/proc/{pid}/root/.", f"/proc/{self.daemon}/root/.")
+            is_named = os.readlink(f"/proc/{pid}/root") != "/"
             with open(f"/proc/{pid}/io", encoding="ascii") as io:
                 counts = dict(line.split(": ") for line in io)
         except (OSError, ValueError):
@@ -130,18 +143,19 @@ class Callers:
         return _Call(before.since if before and is_same else now, moved, is_named)
 
 
-def attend(daemon: int, most: int) -> int:
-    """See to a daemon's callers until it ends; its exit status, as a shell has it."""
+def attend(daemon: int, most: int, all_of_them: Sequence[int]) -> tuple[int, int]:
+    """See to a daemon's callers until one of the daemons ends; it, and its status as of a shell."""
     callers = Callers(daemon, most)
     poll = select.poll()
-    descriptor = process.descriptor_of(daemon)
-    if descriptor is not None:
-        poll.register(descriptor, select.POLLIN)
+    for descriptor in map(process.descriptor_of, all_of_them):
+        if descriptor is not None:
+            poll.register(descriptor, select.POLLIN)
     while True:
         poll.poll(process_groups.LOOK * 1000)
-        code = process.wait_until(daemon, 0.0)
-        if code is not None:
-            return process_groups.as_shell(code)
+        for pid in all_of_them:
+            code = process.wait_until(pid, 0.0)
+            if code is not None:
+                return pid, process_groups.as_shell(code)
         callers.look()
 
 

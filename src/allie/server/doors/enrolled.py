@@ -44,7 +44,7 @@ class Refused(Value):
     hint: str
 
 
-class Outcome(Value):
+class Enrolment(Value):
     """What came of enrolling."""
 
     gone: Sequence[Enrolled]  # keys that others have replaced
@@ -103,7 +103,7 @@ def read(places: Places) -> list[Enrolled]:
     return parse(text or "", places.enrolled)
 
 
-def enrol(places: Places, keys: Mapping[str, PublicKey], *, replace: bool = False) -> Outcome:
+def enrol(places: Places, keys: Mapping[str, PublicKey], *, replace: bool = False) -> Enrolment:
     """Let hosts in, each by a key; both places of each are there before it is.
 
     replace: instead of all keys that the host has. Refused are a key that another host has, since
@@ -128,7 +128,7 @@ def enrol(places: Places, keys: Mapping[str, PublicKey], *, replace: bool = Fals
                 gone.append(Enrolled(host, each))
                 del owners[each]
         _write(places, (Enrolled(host, key) for key, host in owners.items()))
-    return Outcome(gone, refused)
+    return Enrolment(gone, refused)
 
 
 def _by_host(those: Iterable[Enrolled]) -> dict[str, list[PublicKey]]:

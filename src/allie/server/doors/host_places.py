@@ -21,16 +21,16 @@ REPORT = "report"  # the one file of an inbox
 _ASIDE = ".withdrawn"  # in private/: no host is called so
 
 
-class Standing(Value):
+class HostsOwn(Value):
     """What there is of a host's two places."""
 
     private: bool
     inbox: bool
 
 
-def standing(places: Places, host: str) -> Standing:
+def standing(places: Places, host: str) -> HostsOwn:
     """Which of the two a host has."""
-    return Standing(*(os.path.isdir(each) for each in (places.private(host), places.inbox(host))))
+    return HostsOwn(*(os.path.isdir(each) for each in (places.private(host), places.inbox(host))))
 
 
 def hosts(places: Places) -> set[str]:

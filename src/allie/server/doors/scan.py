@@ -31,12 +31,12 @@ _ADDRESS = r"[A-Za-z0-9][A-Za-z0-9.:_%-]*"
 _ORDER = list(public_key.KINDS)
 
 
-class _Line(Value):
+class _KnownHost(Value):
     names: str  # separated by commas, or one that is hashed
     key: str
 
 
-class Found(Value):
+class KeysFound(Value):
     """What was found: a key of each host, and what there is to say of the others."""
 
     keys: Mapping[str, PublicKey]
@@ -62,7 +62,7 @@ def addresses(words: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def ask(named: Mapping[str, str], port: int = SSH_PORT) -> Found:
+def ask(named: Mapping[str, str], port: int = SSH_PORT) -> KeysFound:
     """Ask each host for its key. named: as `addresses` has it."""
     if not process.has_program("ssh-keyscan"):
         raise StateError("there is no ssh-keyscan", "install openssh-client")
@@ -70,11 +70,14 @@ def ask(named: Mapping[str, str], port: int = SSH_PORT) -> Found:
     table = "".join(f"{address} {host}\n" for host, address in named.items())
     bounds = Bounds(_PATIENCE, time.monotonic() + _PATIENCE + _ANSWER * len(named))
     done = process.run([*argv, "-f", "-"], stdin=table.encode(), bounds=bounds)
-    shown = {host: _name(host, port) for host in named}
-    return _chosen(shown, _lines(done.out.decode(errors="replace")), "does not answer")
+    nowhere = re.findall(r"^getaddrinfo (\S+):", done.err.decode(errors="replace"), re.M)
+    said = [f"{host}: {named[host]} has no address" for host in named if named[host] in nowhere]
+    shown = {host: _name(host, port) for host in named if named[host] not in nowhere}
+    found = _chosen(shown, _lines(done.out.decode(errors="replace")), "does not answer")
+    return KeysFound(found.keys, [*said, *found.said])
 
 
-def in_known_hosts(path: str, named: Mapping[str, str], port: int = SSH_PORT) -> Found:
+def in_known_hosts(path: str, named: Mapping[str, str], port: int = SSH_PORT) -> KeysFound:
     """The keys that a known_hosts has of these hosts; where none is given, of all that it names."""
     text = atomic.read(path)
     if text is None:
@@ -89,7 +92,7 @@ def in_known_hosts(path: str, named: Mapping[str, str], port: int = SSH_PORT) ->
             said.append(f"{path}: {hashed} names in it are hashed: name the hosts that are meant")
     asked = {host: _name(address, port) for host, address in named.items()}
     found = _chosen(asked, lines, f"is not in {path}")
-    return Found(found.keys, [*said, *found.said])
+    return KeysFound(found.keys, [*said, *found.said])
 
 
 def _name(address: str, port: int) -> str:
@@ -97,13 +100,13 @@ def _name(address: str, port: int) -> str:
     return address if port == SSH_PORT else f"[{address}]:{port}"
 
 
-def _lines(text: str) -> list[_Line]:
+def _lines(text: str) -> list[_KnownHost]:
     """The lines of a known_hosts, but for comments and those that say something else of a key."""
     split = (line.split(None, 1) for line in text.splitlines() if line[:1] not in ("#", "@"))
-    return [_Line(*words) for words in split if len(words) == 2]
+    return [_KnownHost(*words) for words in split if len(words) == 2]
 
 
-def _chosen(named: Mapping[str, str], lines: Sequence[_Line], otherwise: str) -> Found:
+def _chosen(named: Mapping[str, str], lines: Sequence[_KnownHost], otherwise: str) -> KeysFound:
     """Of each host the best key that lines have. otherwise: what is said of one without any."""
     keys, said = {}, []
     plain: dict[str, list[str]] = {}
@@ -123,7 +126,7 @@ def _chosen(named: Mapping[str, str], lines: Sequence[_Line], otherwise: str) ->
             said.append(f"{host}: has two {fits[0].short_kind} keys: which of them is right?")
         else:
             said.append(f"{host}: {flaws[0] if flaws else otherwise}")
-    return Found(keys, said)
+    return KeysFound(keys, said)
 
 
 def _parsed(texts: Iterable[str]) -> tuple[set[PublicKey], list[str]]:

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 
+from allie.core.conf import addresses
 from allie.core.errors import StoreError, UsageError
 from allie.core.image import not_captured, offering
 from allie.core.image.not_captured import LeftOut
@@ -86,7 +87,7 @@ def _sources(address: str, wanted: tuple[str, ...]) -> list[str]:
     if address.startswith("rsync://"):
         base = address.rstrip("/")
         return [f"{base}/{dot}", *(f"{base}/{dot}{path.strip('/')}/" for path in wanted)]
-    host, top = rsync.ssh_target(address)
+    host, _, top = addresses.login_at(address)
     base = f"/{top}".rstrip("/")
     return [f"{host}:{base}/{dot}", *(f":{base}/{dot}{path.strip('/')}/" for path in wanted)]
 
@@ -112,7 +113,7 @@ def _machine(work: Draft, address: str) -> Machine:
     """What the golden machine says of itself; what an offer of an older client says: nothing."""
     reach = rsync.transport(address, _STALL)
     if address.startswith("ssh://"):
-        host, top = rsync.ssh_target(address)
+        host, _, top = addresses.login_at(address)
         place = shlex.quote(f"/{top}".rstrip("/") or "/")
         tables = f"/proc/self/mountinfo /proc/swaps {place}/etc/fstab"
         ask = [*reach[1].split(), host, f"readlink -f -- {place} && cat {tables}"]

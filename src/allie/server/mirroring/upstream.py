@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from allie.core.change import leavings
-from allie.core.conf import settings
+from allie.core.conf import addresses, settings
 from allie.core.conf.settings import DEFAULT_STALL
+from allie.core.errors import SettingsError
 from allie.core.value import Value
 from allie.machine.programs import process
 from allie.machine.programs.process import Finished
@@ -47,19 +48,22 @@ class Contents(Value):
 def of(address: str, notes: str, bandwidth: str = "") -> Upstream:
     """A store by its address. notes: a directory for what is known of this machine's rsync.
 
-    Raises SettingsError where that is no address.
+    Raises SettingsError where that is no address, or one of a door that knows hosts by their keys.
     """
+    if addresses.is_door(addresses.check_store(address)):
+        hint = "rsync://host, or ssh://user@host/path: what is mirrored is what everybody may read"
+        raise SettingsError(f"{address} is an ssh door, which is for PCs", hint)
     known = f"{notes}/rsync"
     able = rsync.version(known, limited=True)
-    options = rsync.transport(settings.check_store(address), STALL)
+    options = rsync.transport(address, STALL)
     options += rsync.exact_times(able, known)
     return Upstream(address, able, options + [f"--bwlimit={bandwidth}"] * bool(bandwidth))
 
 
 def listing(up: Upstream, path: str) -> Contents:
     """What a directory of the store has. Raises StoreError."""
-    program, *words = rsync.list_only(up.address, f"{path}/", DEFAULT_STALL)
-    done = _run([program, "--links", *words], only_reads=True)
+    reach = ["--links", *rsync.transport(up.address, DEFAULT_STALL)]
+    done = _run(rsync.list_only(up.address, f"{path}/", reach), only_reads=True)
     rsync.check(done, up.address)
     links = {os.fsdecode(name): os.fsdecode(to) for name, to in re.findall(_LINK, done.out)}
     return Contents(

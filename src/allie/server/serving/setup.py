@@ -1,0 +1,229 @@
+"""Set the doors up for good: keys, configurations, accounts, systemd's units; and undo that.
+
+What is already as it is to be is left alone, so a second run does nothing, and one after an update
+of ALLiE, or of store.conf, brings what is new. Each thing that is done is one line. What belongs to
+the store stays when the doors go, and so do the keys: PCs know the server by its own.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+
+from allie.core.errors import StateError
+from allie.core.value import Value
+from allie.machine.files import atomic
+from allie.machine.programs import process
+from allie.machine.transfer import listeners, rsync, rsync_daemon
+from allie.server import store as stores
+from allie.server import store_conf
+from allie.server.doors import rsyncd_conf, sshd_conf, units
+from allie.server.doors.units import Ports, Programs
+from allie.server.places import INBOX_ACCOUNT, RSYNC_PORT, SSH_PORT, Places
+from allie.server.serving import accounts
+from allie.server.store_conf import StoreConf
+
+_BOOTED = "/run/systemd/system"  # sd_booted(3)
+_OPEN = 0o711  # of etc: grep reaches the file of keys by its name; nobody lists the directory
+_OTHERS_WRITE = 0o022
+
+
+class Asked(Value):
+    """What the command line says of the doors' place; None: as it was, or as it usually is."""
+
+    address: str | None = None
+    port: int | None = None
+    ssh_port: int | None = None
+
+
+def has_systemd() -> bool:
+    """Whether systemd runs this machine."""
+    return os.path.isdir(_BOOTED)
+
+
+def set_up(top: str, asked: Asked) -> Iterator[str]:
+    """Set the doors of a store up; each thing that is done, as it is done. top: its real path.
+
+    Raises StateError where a port is somebody else's, before anything is done.
+    """
+    rules, places = store_conf.read(top), store_conf.places(top)
+    programs = need_programs()
+    where = ports(asked)
+    if has_systemd():
+        for unit, port in zip(units.SOCKETS, (where.rsync, where.ssh)):
+            _need_free(unit, where.address, port)
+    yield from keys_and_accounts(places)
+    yield from configurations(places, rules)
+    if has_systemd():
+        yield from _units(units.texts(places, rules, where, programs))
+
+
+def keys_and_accounts(places: Places) -> Iterator[str]:
+    """What the ssh door needs, in whichever way it is served."""
+    stores.close(places.store)
+    yield from _directory(places.etc)
+    if not os.path.lexists(places.host_key):
+        made = f"{places.host_key}.new"
+        atomic.remove(made)
+        key = ["-q", "-t", "ed25519", "-N", "", "-C", "allie-store", "-f", made]
+        process.run(["ssh-keygen", *key], check=True)
+        os.rename(f"{made}.pub", f"{places.host_key}.pub")
+        os.rename(made, places.host_key)
+        yield f"made {places.host_key}, by which PCs know this server"
+    yield from accounts.make()
+    yield from _own_inboxes(places)
+
+
+def configurations(places: Places, rules: StoreConf) -> Iterator[str]:
+    """The doors' configuration files."""
+    for path, text in texts(places, rules).items():
+        if atomic.read(path) != text:
+            atomic.write(path, text)
+            yield f"wrote {path}"
+
+
+def texts(places: Places, rules: StoreConf) -> dict[str, str]:
+    """The configuration files by path."""
+    return {
+        places.common: rsyncd_conf.common(places, rules),
+        places.public: rsyncd_conf.public(places, rules),
+        places.own: rsyncd_conf.own(places),
+        places.sshd: sshd_conf.text(places, rules),
+    }
+
+
+def remove(top: str, *, keys: bool) -> Iterator[str]:
+    """Undo what `set_up` did; each thing that is done. keys: those of hosts and server, too."""
+    places = store_conf.places(top)
+    if has_systemd():
+        yield from _without_units()
+    yield from accounts.remove()
+    gone = [places.common, places.public, places.own, places.sshd]
+    gone += [places.enrolled, places.host_key, f"{places.host_key}.pub"] * keys
+    for path in filter(atomic.remove, gone):
+        yield f"removed {path}"
+    if os.path.isdir(places.etc) and not os.listdir(places.etc):
+        os.rmdir(places.etc)
+        yield f"removed {places.etc}"
+
+
+def fingerprint(places: Places) -> str:
+    """SHA256:… of the server's key, which PCs pin."""
+    shown = process.run(["ssh-keygen", "-l", "-f", f"{places.host_key}.pub"], check=True)
+    return shown.out.decode(errors="replace").split()[1]
+
+
+def writable_by_others(path: str) -> str:
+    """The directory on the way to `path`, or it, that others than root can write to; or ""."""
+    while True:
+        st = os.stat(path)
+        if st.st_uid != 0 or (st.st_mode & _OTHERS_WRITE and not st.st_mode & stat.S_ISVTX):
+            return path
+        if path == "/":
+            return ""
+        path = os.path.dirname(path)
+
+
+def need_programs() -> Programs:
+    """What the units start. Raises StateError where something is not installed."""
+    wanted = {"sshd": "openssh-server", "ssh-keygen": "openssh-client", "grep": "grep"}
+    if not process.program("rsync"):
+        raise rsync.no_rsync()
+    for name, package in wanted.items():
+        if not process.program(name):
+            raise StateError(f"there is no {name} here", f"install {package}")
+    own = os.path.abspath(sys.argv[0])
+    allie = own if os.access(own, os.X_OK) else process.program("allie")
+    return Programs(process.program("rsync"), process.program("sshd"), allie or own)
+
+
+def ports(asked: Asked) -> Ports:
+    """Where the doors are to be: as asked, else where they are, else where they usually are."""
+    present = [units.listening(_unit(name)) for name in units.SOCKETS]
+    address = next((each[0] for each in present if each), "")
+    usual = ((asked.port, RSYNC_PORT), (asked.ssh_port, SSH_PORT))
+    rsync_port, ssh_port = (
+        wanted or (there[1] if there else default)
+        for there, (wanted, default) in zip(present, usual)
+    )
+    return Ports(address if asked.address is None else asked.address, rsync_port, ssh_port)
+
+
+def _need_free(unit: str, address: str, port: int) -> None:
+    """Raise StateError where somebody else has the port; our own socket may have it."""
+    if units.listening(_unit(unit)) == (address, port) and _is(unit, "active"):
+        return
+    try:
+        rsync_daemon.need_port(address, port)
+    except StateError as error:
+        who = listeners.of(port)
+        raise StateError(f"{error.message}{f', by {who}' * bool(who)}", error.hint) from error
+
+
+def _directory(path: str) -> Iterator[str]:
+    if not os.path.isdir(path):
+        os.makedirs(path, _OPEN)
+        yield f"made {path}"
+    if stat.S_IMODE(os.stat(path).st_mode) != _OPEN:
+        os.chmod(path, _OPEN)
+        yield f"closed {path}: its files are reached by their names alone"
+
+
+def _own_inboxes(places: Places) -> Iterator[str]:
+    """Give the inboxes of hosts that were enrolled before this to the account of reports."""
+    owner = accounts.inbox_owner()
+    for host in sorted(os.listdir(f"{places.store}/inbox")):
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        inbox = os.open(places.inbox(host), flags)
+        try:
+            st = os.fstat(inbox)
+            if (st.st_uid, st.st_gid) != owner:
+                os.fchown(inbox, *owner)
+                yield f"gave inbox/{host} to {INBOX_ACCOUNT}"
+        finally:
+            os.close(inbox)
+
+
+def _units(wanted: dict[str, str]) -> Iterator[str]:
+    changed = {name for name, text in wanted.items() if _unit(name) != text}
+    for name in sorted(changed):
+        atomic.write(f"{units.DIRECTORY}/{name}", wanted[name])
+        yield f"wrote {units.DIRECTORY}/{name}"
+    if changed:
+        _systemctl("daemon-reload")
+    for name in units.SOCKETS:
+        if not _is(name, "enabled"):
+            _systemctl("enable", name)
+            yield f"enabled {name}: it is there after each boot"
+        if name in changed or not _is(name, "active"):
+            _systemctl("restart", name)
+            yield f"started {name}"
+
+
+def _without_units() -> Iterator[str]:
+    there = [name for name in units.NAMES if _unit(name) is not None]
+    for name in filter(lambda name: name in there, units.SOCKETS):
+        _systemctl("disable", "--now", name)
+        yield f"closed {name}"
+    for kind in (units.RSYNC, units.SSH):
+        _systemctl("stop", f"{kind}@*.service")
+    for name in there:
+        atomic.remove(f"{units.DIRECTORY}/{name}")
+        yield f"removed {units.DIRECTORY}/{name}"
+    if there:
+        _systemctl("daemon-reload")
+
+
+def _unit(name: str) -> str | None:
+    return atomic.read(f"{units.DIRECTORY}/{name}")
+
+
+def _is(unit: str, state: str) -> bool:
+    """Whether systemd says that a unit is `active` or `enabled`."""
+    return process.run(["systemctl", "--quiet", f"is-{state}", unit]).code == 0
+
+
+def _systemctl(*words: str) -> None:
+    process.run(["systemctl", "--quiet", *words], check=True)

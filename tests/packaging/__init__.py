@@ -1,0 +1,1 @@
+"""What is delivered: completion, man pages, and the packages."""

@@ -1,0 +1,168 @@
+"""A store with both doors open on loopback ports, by `allie store serve --ssh`, and its hosts.
+
+The accounts that the ssh door needs are in copies of passwd(5) and its like that this server alone
+sees: the machine's own are never touched.
+
+with Doors(store) as doors:
+    doors.enrol("pc07")
+    doors.rsync("pc07", "-r", "private/", here)      # as that host, at the ssh door
+    doors.rsync("", "--list-only", "overlays/")      # as nobody, at the other
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from allie.server import store as stores
+from allie.server import store_conf
+from allie.server.places import ACCOUNT, INBOX_ACCOUNT, Places
+from tests.worlds.store import _SRC, ServedByAllie, _free_port
+
+INBOX_UID = 64_321
+LINE = 'restrict,command="exec env ALLIE_HOST={} rsync --server --daemon --config={} ." {} {}\n'
+_BEHIND = """\
+for name in passwd group shadow; do mount --bind "$1/$name" "/etc/$name" || exit 1; done
+shift; exec "$@"
+"""
+_ACCOUNTS = {
+    "passwd": (
+        f"{ACCOUNT}:x:0:0::/:/bin/sh\n{INBOX_ACCOUNT}:x:{INBOX_UID}:{INBOX_UID}::/:/bin/false\n"
+    ),
+    "group": f"{INBOX_ACCOUNT}:x:{INBOX_UID}:\n",
+    "shadow": f"{ACCOUNT}:*:19000::::::\n{INBOX_ACCOUNT}:*:19000::::::\n",
+}
+
+
+class Doors(ServedByAllie):
+    """Both doors of one store; a context manager that shuts them."""
+
+    def __init__(self, store: Path, work: Path) -> None:
+        super().__init__(store)
+        self.work = work
+        self.ssh_port = _free_port()
+        stores.init(str(store))
+        self.etc.mkdir(mode=0o711, exist_ok=True)
+        work.mkdir(exist_ok=True)
+        _new_key(self.etc / "ssh_host_ed25519_key")
+        _new_key(work / "stranger")
+        for name, lines in _ACCOUNTS.items():
+            (work / name).write_text(Path("/etc", name).read_text() + lines)
+
+    @property
+    def places(self) -> Places:
+        """Where the store's files are."""
+        return store_conf.places(str(self.store))
+
+    @property
+    def etc(self) -> Path:
+        """Where its keys and configurations are."""
+        return Path(self.places.etc)
+
+    def enrol(self, host: str, name: str | None = None) -> Path:
+        """Let a host in, with both its places; its key. name: what its line says instead."""
+        key = self.work / f"key-{host}"
+        _new_key(key)
+        for place, owner in ((self.places.private(host), 0), (self.places.inbox(host), INBOX_UID)):
+            os.makedirs(place, 0o700, exist_ok=True)
+            os.chown(place, owner, owner)
+        with Path(self.places.enrolled).open("a") as lines:
+            public = " ".join(key.with_suffix(".pub").read_text().split()[:2])
+            lines.write(LINE.format(host if name is None else name, self.places.own, public, host))
+        return key
+
+    def ssh_words(self, host: str, *options: str) -> list[str]:
+        """The words of an ssh that comes to the door as this host."""
+        key = self.work / (f"key-{host}" if host != "stranger" else host)
+        words = ["ssh", "-F", "none", "-p", str(self.ssh_port), "-i", str(key)]
+        for each in (
+            "BatchMode=yes",
+            "IdentitiesOnly=yes",
+            "IdentityAgent=none",
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+            "LogLevel=ERROR",
+            *options,
+        ):
+            words += ["-o", each]
+        return words
+
+    def ssh(self, host: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """An ssh that comes to the door as this host, with these words after its own."""
+        return _ended([*self.ssh_words(host), f"{ACCOUNT}@127.0.0.1", *words])
+
+    def rsync(
+        self,
+        host: str,
+        *words: str | Path,
+        through: list[str] | None = None,
+        program: str = "rsync",
+    ) -> subprocess.CompletedProcess[str]:
+        """rsync as this host; a word that begins with a module's name, or :, is at the store.
+
+        host "": at the rsync door.
+        """
+        modules = (*stores.MODULES, "private", "inbox", ":")
+        at = f"{ACCOUNT}@127.0.0.1::" if host else f"{self.url}/"
+        said = [
+            f"{at}{str(each).lstrip(':')}" if str(each).startswith(modules) else str(each)
+            for each in words
+        ]
+        ssh = ["-e", shlex.join(through or self.ssh_words(host))] if host else []
+        return _ended([program, "--timeout=20", *ssh, *said])
+
+    def _spawn(self, port: int) -> subprocess.Popen[bytes]:
+        serve = [sys.executable, "-m", "allie.cli.main", "store", "serve", "--ssh"]
+        where = ["--store", str(self.store), "--port", str(port)]
+        where += ["--ssh-port", str(self.ssh_port), "--address", self.host]
+        alone = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _BEHIND, "sh"]
+        with (self.work / "serve.log").open("ab") as log:
+            return subprocess.Popen(
+                [*alone, str(self.work), *serve, *where],
+                cwd="/",
+                env={**os.environ, "PYTHONPATH": str(_SRC)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _answers(self, port: int) -> bool:
+        return super()._answers(port) and self._answers_ssh()
+
+    def _answers_ssh(self) -> bool:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            try:
+                with socket.create_connection((self.host, self.ssh_port), timeout=2) as made:
+                    return made.recv(4) == b"SSH-"
+            except OSError:
+                time.sleep(0.02)
+        return False
+
+
+def can_be_opened() -> str:
+    """Why there can be no ssh door here; "" if there can."""
+    missing = [each for each in ("sshd", "ssh", "ssh-keygen") if not shutil.which(each)]
+    if os.geteuid() != 0:
+        return "needs root"
+    return f"needs {' '.join(missing)}" if missing else ""
+
+
+def _new_key(path: Path) -> None:
+    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)]
+    if not path.exists():
+        subprocess.run(argv, check=True)
+
+
+def _ended(argv: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+        timeout=60, check=False,
+    )  # fmt: skip

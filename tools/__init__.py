@@ -1,0 +1,1 @@
+"""Tools of the project, which are no part of the product."""
