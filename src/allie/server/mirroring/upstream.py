@@ -31,7 +31,7 @@ class Upstream(Value):
 
     address: str
     able: Version
-    options: Sequence[str]
+    options: list[str]
 
     def source(self, path: str) -> str:
         """rsync's name for a path in it."""
@@ -48,11 +48,11 @@ class Contents(Value):
 def of(address: str, notes: str, bandwidth: str = "") -> Upstream:
     """A store by its address. notes: a directory for what is known of this machine's rsync.
 
-    Raises SettingsError where that is no address, or one of a door that knows hosts by their keys.
+    Raises SettingsError where that is no address.
     """
     if addresses.is_door(addresses.check_store(address)):
-        hint = "rsync://host, or ssh://user@host/path: what is mirrored is what everybody may read"
-        raise SettingsError(f"{address} is an ssh door, which is for PCs", hint)
+        hint = "rsync://host, or ssh://host/path, which ssh's own keys open"
+        raise SettingsError(f"a mirror does not read by the door of hosts, {address}", hint)
     known = f"{notes}/rsync"
     able = rsync.version(known, limited=True)
     options = rsync.transport(address, STALL)
@@ -62,8 +62,8 @@ def of(address: str, notes: str, bandwidth: str = "") -> Upstream:
 
 def listing(up: Upstream, path: str) -> Contents:
     """What a directory of the store has. Raises StoreError."""
-    reach = ["--links", *rsync.transport(up.address, DEFAULT_STALL)]
-    done = _run(rsync.list_only(up.address, f"{path}/", reach), only_reads=True)
+    program, *words = rsync.list_only(up.address, f"{path}/", up.options)
+    done = _run([program, "--links", *words], only_reads=True)
     rsync.check(done, up.address)
     links = {os.fsdecode(name): os.fsdecode(to) for name, to in re.findall(_LINK, done.out)}
     return Contents(
@@ -134,7 +134,7 @@ def fetch(
 
 def command(
     able: Version,
-    options: Sequence[str],
+    options: list[str],
     source: str,
     into: str,
     links: Sequence[str] = (),
