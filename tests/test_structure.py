@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 import pytest
 
+from allie.core import lean
+
 SRC = Path(__file__).parents[1] / "src"
 PACKAGE = SRC / "allie"
 
@@ -349,6 +351,13 @@ def test_a_new_client_is_tried_with_all_that_a_tick_may_load_late() -> None:
     assert late - before_any_verb <= loaded_by("allie.cli.selfcheck")
 
 
+@pytest.mark.parametrize("room", ["sealed_run", "confined_daemon", "trial"])
+def test_who_leaves_for_another_root_has_loaded_all_before(room: str) -> None:
+    """Where he goes stands another Python's library, which may be anybody's."""
+    assert set(lean._LATE) <= loaded_by(f"allie.machine.namespaces.{room}")
+
+
 def test_enter_starts_lighter_still() -> None:
     foreign = {name for name in loaded_by("allie.cli.enter") if name.split(".")[0] != "allie"}
     assert foreign <= IN_ENTER
+    assert "allie.core.lean" not in loaded_by("allie.cli.enter")

@@ -13,19 +13,8 @@ from __future__ import annotations
 
 from allie.core.value import TYPE_CHECKING
 
-__all__ = [
-    "ExitStack",
-    "configparser",
-    "contextmanager",
-    "dumps",
-    "hashlib",
-    "json",
-    "kept",
-    "loads",
-    "re",
-    "signal",
-    "suppress",
-]
+__all__ = ["ExitStack", "configparser", "contextmanager", "dumps", "hashlib", "json", "kept"]
+__all__ += ["loads", "re", "signal", "suppress"]
 
 _LATE = ("configparser", "hashlib", "json", "re")
 
@@ -58,12 +47,8 @@ else:
 
         strict = True
         object_hook = object_pairs_hook = None
-        parse_float, parse_int = float, int
-        parse_constant = {
-            "NaN": float("nan"),
-            "Infinity": float("inf"),
-            "-Infinity": -float("inf"),
-        }.get
+        parse_int, parse_float = int, float
+        parse_constant = float  # NaN, Infinity and -Infinity
 
     _scan = make_scanner(_Defaults)
 
