@@ -366,6 +366,11 @@ assert rsync.parse_answer(b">f.st...... common/etc/motd\n*deleting   common/etc/
 assert lean.loads(lean.dumps({"tick": 7}))
 console.say("placed /etc/motd")
 print({*lean._LATE} & {*sys.modules})
+for damaged in ("", '{"tick', "[1,]", "{1}", "[1] 2"):
+    try:
+        print(lean.loads(damaged))
+    except ValueError:
+        [sys.modules.pop(name) for name in [*sys.modules] if name.startswith("json")]
 """
 
 

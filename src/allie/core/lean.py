@@ -53,15 +53,13 @@ else:
     _scan = make_scanner(_Defaults)
 
     def loads(text):
-        """As json.loads; raises ValueError."""
+        """As json.loads, which says what is wrong where something is."""
         text = text.strip(" \t\n\r")
         try:
             value, end = _scan(text, 0)
-        except StopIteration:
+        except (StopIteration, SystemError):  # while json is not loaded, it finds no error to raise
             end = -1
-        if end != len(text):
-            raise ValueError("no JSON")
-        return value
+        return value if end == len(text) else json.loads(text)
 
     def _has_no_json(value):
         raise TypeError(f"{type(value).__name__} has no form in JSON")
