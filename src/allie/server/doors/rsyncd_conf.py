@@ -26,7 +26,8 @@ _SAID = "times timeout log-format whole-file compress verbose omit-dir-times"
 
 def common(places: Places, rules: StoreConf) -> str:
     """The part of both doors."""
-    return _text(places, _READING + _bounds(rules) + _modules(places.store))
+    modules = ["# What everybody may read.", *_modules(places.store)]
+    return _text(places, [*_READING, *_bounds(rules), *modules])
 
 
 def public(places: Places, rules: StoreConf) -> str:
@@ -108,11 +109,10 @@ def _admitted(rules: StoreConf) -> list[str]:
 
 
 def _modules(store: str) -> list[str]:
-    lines = ["# What everybody may read."]
+    lines = []
     for module in MODULES:
         lines += [f"[{module}]", f"    path = {store}/{module}"]
-        if module == "images":
-            lines += ["    # what is still being made", "    exclude = /.*"]
+        lines += ["    exclude = /.*"]  # what is still being made
     return lines
 
 
