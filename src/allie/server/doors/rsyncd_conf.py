@@ -43,8 +43,10 @@ def own(places: Places) -> str:
     refused = " ".join(["*", *(f"!{option}" for option in _SAID.split())])
     lines = [
         f"&merge {places.common}",
+        "# ALLIE_HOST: said by the line of the host's key, in authorized_hosts.",
         "[private]",
         f"    path = {places.private('%ALLIE_HOST%')}",
+        "# Takes one plain file, report, as a user who owns nothing else, and gives nothing back.",
         "[inbox]",
         f"    path = {places.inbox('%ALLIE_HOST%')}",
         f"    uid = {INBOX_ACCOUNT}",
@@ -86,6 +88,7 @@ def foreground(store: str, address: str, port: int, rules: StoreConf, lock: str)
 _AS_ROOT = ["use chroot = yes", "uid = 0", "gid = 0"]
 _READING = [
     *_AS_ROOT,
+    "# Nothing can be written or listed; a symlink leads nobody out of its module.",
     "read only = yes",
     "list = no",
     "munge symlinks = no",
@@ -96,18 +99,19 @@ _READING = [
 
 
 def _bounds(rules: StoreConf) -> list[str]:
-    return [f"timeout = {rules.timeout}"]
+    words = "# Seconds in which nothing goes either way, after which a transfer is ended."
+    return [words, f"timeout = {rules.timeout}"]
 
 
 def _admitted(rules: StoreConf) -> list[str]:
-    return [f"hosts allow = {rules.allowed}", "hosts deny = *"]
+    return ["# Who may read.", f"hosts allow = {rules.allowed}", "hosts deny = *"]
 
 
 def _modules(store: str) -> list[str]:
-    lines = []
+    lines = ["# What everybody may read."]
     for module in MODULES:
         lines += [f"[{module}]", f"    path = {store}/{module}"]
-        lines += ["    exclude = /.*"]  # what is still being made
+        lines += ["    # what is still being made", "    exclude = /.*"]
     return lines
 
 
