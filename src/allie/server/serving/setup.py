@@ -20,7 +20,7 @@ from allie.machine.programs import process
 from allie.machine.transfer import listeners, rsync, rsync_daemon
 from allie.server import store as stores
 from allie.server import store_conf
-from allie.server.doors import rsyncd_conf, sshd_conf, units
+from allie.server.doors import enrolled, rsyncd_conf, sshd_conf, units
 from allie.server.doors.units import Ports, Programs
 from allie.server.places import INBOX_ACCOUNT, RSYNC_PORT, SSH_PORT, Places
 from allie.server.serving import accounts
@@ -76,6 +76,8 @@ def keys_and_accounts(places: Places) -> Iterator[str]:
         yield f"made {places.host_key}, by which PCs know this server"
     yield from accounts.make()
     yield from _own_inboxes(places)
+    if enrolled.settle(places):
+        yield f"wrote {places.enrolled}: the store has moved"
 
 
 def configurations(places: Places, rules: StoreConf) -> Iterator[str]:
