@@ -9,8 +9,8 @@ root, for roots, mounts and a network of its own.
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -18,10 +18,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench import machine, overlay, root, wire
-from bench.servers import Daemon, Proxy
+from bench.servers import PORT, Daemon
 from bench.serving_doors import Costs, costs
 from bench.serving_pcs import MARK, PC, Phase, made, play
 from bench.serving_results import conclude
+from tests.worlds import haproxy
+from tests.worlds.haproxy import Proxy
 
 TOP = Path(__file__).resolve().parents[1]
 ADDRESSES = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
@@ -78,7 +80,7 @@ def main() -> int:
     if os.geteuid() != 0:
         print("bench: needs root, for roots and a network of its own", file=sys.stderr)
         return 2
-    if args.install and not shutil.which("haproxy"):
+    if args.install and not haproxy.there():
         subprocess.run(["apt-get", "install", "--yes", "haproxy"], check=True)
     args.out = args.out or TOP / ("bench" if args.pcs == 250 else "build/bench") / "SERVING.md"
     work = root.workplace(TOP / "build/bench")
@@ -103,7 +105,7 @@ def run(args: argparse.Namespace, work: Path) -> tuple[list[Phase], Costs, list[
         pcs = made(work / "pcs", names, site.first, site.urls)
         print(f"{len(pcs)} PCs in {time.monotonic() - began:.0f} s", file=sys.stderr)
         phases = on_three_servers(site, pcs)
-        through = by_haproxy(site, work, stack) if shutil.which("haproxy") else []
+        through = by_haproxy(site, work, stack) if haproxy.there() else []
         return phases, costs(site.first, pcs[0], work), through
 
 
@@ -119,22 +121,32 @@ def on_three_servers(site: Site, pcs: list[PC]) -> list[Phase]:
     second.start()
     site.mirror(2)
     phases.append(play("it is back, the third is current", pcs, site.counts))
+    an_hour_later(pcs)
+    phases.append(play("an hour later", pcs, site.counts))
     phases.append(play("all equal again", pcs, site.counts))
     return phases
 
 
+def an_hour_later(pcs: list[PC]) -> None:
+    """For a PC that remembers that a server was away; waiting would take too long."""
+    for path in (pc.root / "var/lib/allie/away" for pc in pcs):
+        if path.exists():
+            known = json.loads(path.read_text())
+            times = {url: [since - 3600, asked - 3600] for url, (since, asked) in known.items()}
+            path.write_text(json.dumps(times))
+
+
 def by_haproxy(site: Site, work: Path, stack: ExitStack) -> list[Phase]:
     """PCs that know one address; a server is drained, another is killed, and comes back."""
-    proxy = Proxy(work, PROXY, site.daemons)
-    proxy.start()
-    stack.callback(proxy.stop)
+    servers = [(each.address, PORT) for each in site.daemons]
+    proxy = stack.enter_context(Proxy(work, site.first, PROXY, PORT, servers))
     names = [f"px{number:03}" for number in range(10)]
     pcs = made(work / "proxied", names, site.first, [proxy.url]) * 6
     second = site.daemons[1]
     phases = [play("all equal", pcs, site.counts)]
-    proxy.drain(0)
+    proxy.set(0, "drain")
     phases.append(play("the first is drained", pcs, site.counts))
-    proxy.drain(0, "ready")
+    proxy.set(0, "ready")
     time.sleep(1)
     phases.append(play("the second is killed in the middle", pcs, site.counts, second.kill))
     phases.append(play("it stays away", pcs, site.counts))

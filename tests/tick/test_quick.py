@@ -212,6 +212,7 @@ def test_whatever_is_in_the_note_is_looked_at(world: Quick) -> None:
         "of": [("/elsewhere", note["of"][1]), (note["of"][0], "another client")],
         "until": [0],
         "after": [time.time() + 3600],
+        "again": [time.time() - 1],
         "before": [0.0],
         "host": [("pc08", note["host"][1]), (note["host"][0], "m68k")],
         "settings": [{"ALLIE_CLASSES": "x"}],

@@ -94,6 +94,8 @@ def judge(came: Came, settings: Settings, *, lagging: bool) -> tuple[str, ...]:
     _need_size(settings, common.old, common.new)
     lost = {name: _files(had) - _files(came.new.get(name, ())) for name, had in came.old.items()}
     _need_few_lost(common, settings, lost, lagging=lagging)
+    if lagging:
+        _need_none_older(common._replace(fetched=_common(came.fetched)))
     news = {f"{overlay}/{path}" for overlay, has in came.fetched.items() for path in _files(has)}
     if came.before and came.gone is None:
         before, after = came.before.path, came.after.path
@@ -233,6 +235,21 @@ def _need_size(
         is_meant = (settings.ring and overlay != stubs.KIT) or Listed(LARGE, False) in names
         if has > MOST_NAMES or ((crossed or jumped) and not is_meant):
             raise Grown(overlay, had, has)
+
+
+def _need_none_older(came: Came) -> None:
+    """Raise Unreachable where a server that stands in has an older file than the usual one had."""
+    if not came.before:
+        return
+    for overlay, has in came.fetched.items():
+        for name in sorted(f"{overlay}/{path}" for path in _files(has)):
+            had = tree.status(f"{came.before.path}/{name}")
+            new = tree.status(f"{came.after.path}/{name}")
+            if had and new and new.st_mtime_ns < had.st_mtime_ns and not tree.is_directory(had):
+                raise Unreachable(
+                    f"this server has an older {name} than the usual one had",
+                    "it is taken as lagging behind for 24 h",
+                )
 
 
 def _need_few_lost(

@@ -21,7 +21,7 @@ from allie.client.mirror import pull as pulls
 from allie.client.mirror import stores
 from allie.client.mirror.generation import Generation
 from allie.client.mirror.pull import Private, Pull
-from allie.client.state import records
+from allie.client.state import away_stores, records
 from allie.core.change.report import Contact
 from allie.core.conf.settings import PRIVATE, Settings
 from allie.core.errors import NotAdmitted, StateError, StoreError, Unreachable
@@ -65,7 +65,7 @@ def fetch(
 
             words = identity.waiting(here, settings)
         contact = records.contact(here).after_trouble(words, time.time(), refused)
-        records.save_contact(here, contact)
+        records.save_contact(here, contact._replace(away=_away(here)))
         _note_names(here, ())
         return Fetched(generations.current(here), contact)
 
@@ -96,7 +96,7 @@ def fetch_or_raise(
         overlays = settings.overlays + (PRIVATE,) * bool(private.tree)
         pull = pull._replace(lagging=lagging, options=options, until=until, overlays=overlays)
         after, names = _bring(pull, private)
-        met = _met(store, settings, contact, after.number)
+        met = _met(store, settings, contact, after.number)._replace(away=_away(here, store))
         same = met._replace(good=contact.good, answered=contact.answered) == contact
         if not same or abs(met.good - contact.good) > 60:
             records.save_contact(here, met)
@@ -104,7 +104,7 @@ def fetch_or_raise(
         return Fetched(after, met)
 
     try:
-        return stores.first_that_answers(settings, bring_from)
+        return stores.first_that_answers(here, settings, bring_from, anew=not routine)
     except StoreError:
         if before and private.is_new and not must:
             _take_private(here, before, private)
@@ -263,7 +263,15 @@ def _met(store: str, settings: Settings, contact: Contact, number: int) -> Conta
     now = time.time()
     stands_in = number == contact.generation and contact.server in settings.stores
     server = contact.server if stands_in else store
-    return Contact(server, number, now, answered=now if server == store else contact.answered)
+    if server == store:
+        return Contact(server, number, now, answered=now)
+    return Contact(server, number, now, answered=contact.answered, by=store)
+
+
+def _away(here: System, answering: str = "") -> dict[str, float]:
+    """The stores that are away, but for one that just answered, and since when."""
+    found = away_stores.read(here)
+    return {store: known.since for store, known in found.items() if store != answering}
 
 
 def _note_names(here: System, names: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ import os
 import time
 from _collections_abc import Callable, Iterable
 
-from allie.client.state import host_names
+from allie.client.state import away_stores, host_names
 from allie.core import digest, hosts
 from allie.core.change.resolution import CONSENT
 from allie.core.conf import addresses
@@ -29,19 +29,34 @@ _NO_STORE = "`allie store init`, on the server, makes one; is its address right?
 PATIENCE = 5  # times `stall`: for a listing, or a few small files
 
 
-def first_that_answers(settings: Settings, work: Callable[[str], Got]) -> Got:
+def first_that_answers(
+    here: System, settings: Settings, work: Callable[[str], Got], *, anew: bool = False
+) -> Got:
     """What `work` returns of the first store of which it does not raise StoreError.
 
-    Where all do: the last refusal, which says more than that a store is away.
+    One that was away within an hour comes last. anew: it is asked in its turn all the same.
+    Where all raise it: the last refusal, which says more than that a store is away.
     """
     trouble: StoreError | None = None
-    for store in in_own_order(settings):
+    for store in in_own_order(settings) if anew else in_turn(here, settings):
         try:
-            return work(store)
+            found = work(store)
         except StoreError as error:
+            if isinstance(error, Unreachable) and len(settings.stores) > 1:
+                away_stores.note(here, store, time.time(), is_away=True)
             trouble = trouble if trouble and isinstance(error, Unreachable) else error
+        else:
+            away_stores.note(here, store, time.time(), is_away=False)
+            return found
     assert trouble
     raise trouble
+
+
+def in_turn(here: System, settings: Settings) -> list[str]:
+    """The stores in the order in which they are asked now."""
+    now, away = time.time(), away_stores.read(here) if len(settings.stores) > 1 else {}
+    late = {store for store, known in away.items() if not known.is_due(now)}
+    return sorted(in_own_order(settings), key=lambda store: store in late)
 
 
 def in_own_order(settings: Settings) -> list[str]:
@@ -160,7 +175,7 @@ def consents(here: System, settings: Settings, names: Iterable[str]) -> frozense
 def _has_consent(here: System, settings: Settings, overlay: str) -> bool:
     path = f"overlays/{overlay}/{CONSENT}"
     try:
-        return first_that_answers(settings, lambda store: has(here, settings, store, path))
+        return first_that_answers(here, settings, lambda store: has(here, settings, store, path))
     except (StoreError, StateError):
         return False
 

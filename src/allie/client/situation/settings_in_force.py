@@ -201,7 +201,9 @@ def _settled(here: System, text: str, own: Facts) -> tuple[Settings, str | None]
 
 def _peek(here: System, settings: Settings, own: Facts) -> tuple[str | None, list[str]]:
     """The allie.conf of the store for this PC, and what the store does not have of its overlays."""
-    return stores.first_that_answers(settings, lambda store: _look_into(here, store, settings, own))
+    return stores.first_that_answers(
+        here, settings, lambda store: _look_into(here, store, settings, own)
+    )
 
 
 def _look_into(

@@ -168,7 +168,7 @@ def _applies(
     return (
         note["of"] == of
         and number < note["until"]
-        and note["after"] <= time.time()
+        and note["after"] <= time.time() < note["again"]
         and note["host"] == host()
         and note["settings"] == settings_of(environment)
         and all(posix.access(each[0], posix.W_OK) and has_room(*each) for each in note["room"])

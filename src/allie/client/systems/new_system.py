@@ -148,7 +148,9 @@ def _fetch(job: Job, note: Note) -> None:
         nullcontext() if note.update else early,
         filling or nullcontext(),
     ):
-        stores.first_that_answers(job.settings, lambda store: _transfer(job, note, store, filling))
+        stores.first_that_answers(
+            job.base, job.settings, lambda store: _transfer(job, note, store, filling)
+        )
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def holds(job: Job, root: str, *, quick: bool = False) -> bool:
         options = [] if quick else [rsync.BY_CONTENT]
         return _Question(job, root, store, options).answer()
 
-    return stores.first_that_answers(job.settings, ask)
+    return stores.first_that_answers(job.base, job.settings, ask)
 
 
 class _Question:

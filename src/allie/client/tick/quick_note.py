@@ -21,7 +21,7 @@ from allie.client.apply import unchanged
 from allie.client.mirror import fetch, stores
 from allie.client.situation import grounds
 from allie.client.situation.grounds import Grounds
-from allie.client.state import done_files, quick_files, quick_seal, quick_tick, records
+from allie.client.state import away_stores, done_files, quick_files, quick_seal, quick_tick, records
 from allie.client.tick import part, script_states
 from allie.core import digest, stubs, system
 from allie.core import script as rules
@@ -66,10 +66,11 @@ def write(
     try:
         known = grounds.gather(here)
         contact = report.contact
-        wanted = stores.in_own_order(known.settings)[0]
+        wanted = stores.in_turn(here, known.settings)[0]
         current = (known.generation.number, "", "", "")
         stands = (contact.generation, contact.trouble, contact.unfollowed, known.coming)
-        if stands != current or contact.server != wanted or report.own_door.trouble:
+        asked = contact.by or contact.server
+        if stands != current or asked != wanted or report.own_door.trouble:
             return
         note = _note_of(here, known, report, wanted)
         note.update(_scripts_of(here, follows(here)))
@@ -123,6 +124,7 @@ def _note_of(here: System, known: Grounds, report: Report, store: str) -> dict[s
         # A quick tick asks the store what a routine one does
         "until": (report.tick // part.THOROUGH_EVERY + 1) * part.THOROUGH_EVERY,
         "after": time.time(),
+        "again": away_stores.next_due(here),
         "host": quick_tick.host(),
         "settings": quick_tick.settings_of(os.environ),
         "room": [(place, records.ROOM, records.FILES) for place in here.names[:2]],

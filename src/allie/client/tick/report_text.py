@@ -71,7 +71,13 @@ def contact(value: Contact, now: float) -> str:
     if value.trouble:
         since = span_text(now - value.since)
         return paint(f"trouble for {since}: {value.trouble}; {good}", "bad")
-    return f"{value.server}, generation {value.generation}, {good}"
+    return f"{value.by or value.server}, generation {value.generation}, {good}"
+
+
+def _away(value: Contact, now: float) -> list[str]:
+    """The stores that another one stands in for, since when, and until when."""
+    again = "asked again within the hour, or by `/root/conf/run-conf`"
+    return [f"{each}, for {span_text(now - since)}; {again}" for each, since in value.away.items()]
 
 
 def own_door(value: Contact, now: float) -> str:
@@ -92,6 +98,7 @@ def report(value: Report, now: float) -> list[str]:
         + f" (image {value.image or 'unnamed'}, classes {classes}, allie {value.version})",
         f"  last tick  {value.tick} at {when}, {value.seconds:.1f} s, {summary(value)}",
         f"  store      {contact(value.contact, now)}",
+        *(paint(f"  away       {each}", "warn") for each in _away(value.contact, now)),
     ]
     if value.own_door.server:
         lines.append(f"  own        {own_door(value.own_door, now)}")

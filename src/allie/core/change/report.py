@@ -29,10 +29,13 @@ class Contact(Value):
     refused: bool = False  # it answered, and what it has was not taken
     answered: float = 0.0  # when `server` last answered; another store may have since
     unfollowed: str = ""  # why the allie.conf that came is not followed
+    by: str = ""  # another store that answered in place of `server`, and has the same
+    away: dict[str, float] = {}  # noqa: RUF012 - stores that did not answer, and since when
 
     def after_answer(self, at: float) -> Contact:
         """The same after the store said that it has nothing new; it may have been asked since."""
-        return self._replace(good=max(self.good, at), answered=max(self.answered, at))
+        answered = self.answered if self.by else max(self.answered, at)
+        return self._replace(good=max(self.good, at), answered=answered)
 
     def after_trouble(self, message: str, now: float, refused: bool = False) -> Contact:
         """The same, with the store out of reach (or refused) now."""

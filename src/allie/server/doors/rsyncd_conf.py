@@ -107,7 +107,7 @@ def _modules(store: str) -> list[str]:
     lines = []
     for module in MODULES:
         lines += [f"[{module}]", f"    path = {store}/{module}"]
-        lines += ["    exclude = /.*"] * (module == "images")  # what is still being made
+        lines += ["    exclude = /.*"]  # what is still being made
     return lines
 
 
