@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from allie.core.change import sent_report
 from allie.core.change.report import Applied, Contact, Report
 from allie.core.change.resolution import Problem
-from allie.core.change.sent_report import DAY, Machine, is_due, told, value_of
+from allie.core.change.sent_report import DAY, Host, is_due, told, value_of
 from allie.core.script import Verdict
 
-MACHINE = Machine("pc07", "ab" * 16, "boot", 1_000_000, "6.1", 100 << 30, 50 << 30)
+MACHINE = Host("pc07", "ab" * 16, "boot", 1_000_000, "6.1", 100 << 30, 50 << 30)
 QUIET = Report(
     7,
     "debian12",
@@ -31,7 +31,7 @@ QUIET = Report(
 DRIFTED = Applied(7, "overlay", 3, {"drift": ["etc/a"]}, {"drift": 1})
 
 
-def value(report: Report = QUIET, machine: Machine = MACHINE, sent: Any = None) -> dict[str, Any]:
+def value(report: Report = QUIET, machine: Host = MACHINE, sent: Any = None) -> dict[str, Any]:
     return value_of(machine, [told(report, sent or {})])
 
 

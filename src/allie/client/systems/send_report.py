@@ -19,7 +19,7 @@ from allie.client.systems import record
 from allie.core import digest
 from allie.core.change import report as reports
 from allie.core.change import sent_report
-from allie.core.change.sent_report import Machine
+from allie.core.change.sent_report import Host
 from allie.core.conf import addresses
 from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import DONE, TEMPFAIL, AllieError, StateError, StoreError
@@ -120,13 +120,13 @@ def _other(base: System, declared: Declared, sent: dict[str, Any]) -> dict[str, 
         return stands  # it has none yet, or its root has made something else of it
 
 
-def _machine(here: System, settings: Settings) -> Machine:
+def _machine(here: System, settings: Settings) -> Host:
     host = host_names.of(here, settings.host)[0]
     own = (within.text(here.root, "etc/machine-id") or "").strip()
     lines = (atomic.read("/proc/stat") or "").splitlines()
     booted = [int(line.split()[1]) for line in lines if line.startswith("btime ")]
     disk = os.statvfs(here.root)
-    return Machine(
+    return Host(
         host,
         own and digest.of(f"allie {own}".encode())[:32],
         (atomic.read("/proc/sys/kernel/random/boot_id") or "").strip(),

@@ -28,7 +28,7 @@ _PASSING = (
 )
 
 
-class Machine(Value):
+class Host(Value):
     """What is told of the PC itself."""
 
     host: str
@@ -40,7 +40,7 @@ class Machine(Value):
     free: int
 
 
-def value_of(machine: Machine, systems: list[dict[str, Any]]) -> dict[str, Any]:
+def value_of(machine: Host, systems: list[dict[str, Any]]) -> dict[str, Any]:
     """What is to be sent. systems: what `told` says of each, the running one first."""
     return {"format": FORMAT, "machine": machine._asdict(), "systems": systems}
 
