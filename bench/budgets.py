@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.peers import ALLIE, CF_MTIME, EVERY_TICK, RSYNC, SEED, SIBLING
+from bench.peers import ALLIE, CF_MTIME, EVERY_TICK, OWN, RSYNC, SEED, SIBLING
 from bench.results import cpu, of_python, ratio, wall
 from bench.world import Results
 
@@ -19,6 +19,7 @@ NO_OP_CHEAP = {5000: 6.0}  # where it asks its store without --delete
 NO_OP_RING = {5000: 4.8}  # where it asks for a ring's head alone
 OTHERS = {EVERY_TICK: 7.5, SIBLING: 12.0}  # with 500 files: a script's shell; two ticks
 CHANGED, DRIFTED = 9.0, 8.0  # with 500 files
+OWN_DOOR = 3.0  # what a host's own door adds to a no-op tick: one connection by ssh
 JOIN = 12.0  # in times a plain pull's, with 500 files
 SERVER = 1.1  # in times a plain pull's: no more than that, and 10 % for the noise
 
@@ -113,6 +114,10 @@ def _work(results: Results) -> list[Budget]:
         value = of_python(results, (500, peer, case))
         what = f"{words}, 500 files: CPU, against Python's start"
         found.append(Budget(what, value, limit, " x"))
+    ticks = [of_python(results, (500, peer, "no-op")) for peer in (OWN, ALLIE)]
+    more = ticks[0] - ticks[1] if ticks[0] and ticks[1] else None
+    words = "what a host's own door adds to a no-op tick, 500 files: CPU, against Python's start"
+    found.append(Budget(words, more, OWN_DOOR, " x"))
     first = ratio(results, cpu, (500, ALLIE, "first"), (500, RSYNC, "first"))
     return [*found, Budget("join, 500 files: CPU, against a plain pull's", first, JOIN, " x")]
 

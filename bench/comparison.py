@@ -19,8 +19,9 @@ from pathlib import Path
 from bench import budgets, daemon, machine, overlay, results, root
 from bench.budgets import Server
 from bench.peer import Peer, Site
-from bench.peers import ALLIE, PYTHON, RSYNC, all_peers, named
+from bench.peers import ALLIE, OWN, OWN_KEY, PYTHON, RSYNC, all_peers, named
 from bench.world import SLOW, Results, World
+from tests.worlds.ssh_door import SshDoor, make_key
 
 TOP = Path(__file__).resolve().parents[1]
 SIZES = (50, 500, 5000)
@@ -123,12 +124,17 @@ def build(
         subprocess.run(init, check=True, stdout=subprocess.DEVNULL)
         ports[ALLIE] = daemon.free_port()
         argv[ALLIE] = daemon.allie_argv(allie, store, ports[ALLIE])
+    if any(peer.name == OWN for peer in peers):
+        door = stack.enter_context(SshDoor(store))
+        door.enrol(overlay.HOST, make_key(work / OWN_KEY))
+        ports[OWN] = door.port
     tree = overlay.make(files)
     overlay.write(tree, store / "overlays/common")
     overlay.write(overlay.resolved(tree), work / "source")
     servers = {
         name: stack.enter_context(daemon.serving(argv[name], port, work / f"{port}.log"))
         for name, port in ports.items()
+        if name in argv
     }
     sites = {peer.name: site(work, number, ports) for number, peer in enumerate(peers)}
     return World(files, work, list(peers), sites, servers, limit, tree)
@@ -138,7 +144,8 @@ def site(work: Path, number: int, ports: dict[str, int]) -> Site:
     own = work / f"pc{number:02}"
     (own / "state").mkdir(parents=True)
     plain, allie = ports[RSYNC], ports.get(ALLIE, 0)
-    return Site(own / "root", own / "state", work / "store", work / "source", plain, allie)
+    where = (own / "root", own / "state", work / "store", work / "source")
+    return Site(*where, plain, allie, ports.get(OWN, 0))
 
 
 def play(running: Running, rounds: int) -> Results:

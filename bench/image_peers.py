@@ -18,6 +18,7 @@ IMAGE = "debian"
 RSYNC, ZSTD, SYNCED = "rsync", "rsync, zstd", "rsync -S, then sync"
 TUNED = "rsync, ALLiE's server"
 SECOND = "rsync, zstd, a second tree"
+ALIKE = "rsync -S -c, zstd, a second tree"
 ALLIE, FETCH = "ALLiE", "ALLiE rsync-image"
 OSTREE, CASYNC, TAR, HTTP = "ostree", "casync", "tar, zstd", "nginx"
 _CLIENT = "/usr/local/bin/allie"
@@ -101,11 +102,15 @@ def _rsync_synced(place: Place) -> list[str]:
     return ["sh", "-c", script, str(place.tree), *_rsync("-S")(place)]
 
 
-def _second(place: Place) -> list[str]:
+def _second(*more: str) -> Argv:
     """Into a second tree, which then takes the place of the first."""
-    argv = _rsync(*_ZSTD, f"--copy-dest={place.tree}/")(place)
-    script = f'mkdir "$0.new" && "$@" && sync -f "$0.new" && {_SHIFT} && mv "$0.new" "$0"'
-    return ["sh", "-c", script, str(place.tree), *argv[:-1], f"{place.tree}.new/"]
+
+    def argv(place: Place) -> list[str]:
+        argv = _rsync(*_ZSTD, *more, f"--copy-dest={place.tree}/")(place)
+        script = f'mkdir "$0.new" && "$@" && sync -f "$0.new" && {_SHIFT} && mv "$0.new" "$0"'
+        return ["sh", "-c", script, str(place.tree), *argv[:-1], f"{place.tree}.new/"]
+
+    return argv
 
 
 # ALLiE: in a PC's root, which is entered with chroot
@@ -190,13 +195,14 @@ def all_ways(allie: Path) -> list[Way]:
     casync = (Program("casync", ("casync", "--version"), "casync"), nginx)
     tar = (Program("zstd", ("zstd", "--version"), "zstd"),)
     plain, packed, synced = _rsync(), _rsync(*_ZSTD), _rsync_synced
-    tuned = _rsync(server=ALLIE)
+    tuned, second, alike = _rsync(server=ALLIE), _second(), _second("-S", "-c")
     return [
         Way(RSYNC, RSYNC, rsync, plain, plain, plain, _rsync_prepare),
         Way(TUNED, ALLIE, rsync, tuned, tuned, tuned, _rsync_prepare),
         Way(ZSTD, RSYNC, rsync, packed, packed, packed, _rsync_prepare),
         Way(SYNCED, RSYNC, rsync, synced, synced, synced, _rsync_prepare),
-        Way(SECOND, RSYNC, rsync, packed, _second, _second, _rsync_prepare),
+        Way(SECOND, RSYNC, rsync, packed, second, second, _rsync_prepare),
+        Way(ALIKE, RSYNC, rsync, synced, alike, alike, _rsync_prepare),
         Way(ALLIE, ALLIE, ours, _add, _update, _update, _join, living=True),
         Way(FETCH, ALLIE, ours, _fetch, prepare=_fetch_prepare, living=True),
         Way(OSTREE, HTTP, ostree, _ostree, _ostree_pull, _ostree, _ostree_prepare),

@@ -18,6 +18,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])  # in place of bench/ its
 
 from bench import debian, machine, root, wire  # noqa: E402
 from bench.image_peers import (  # noqa: E402
+    ALIKE,
     ALLIE,
     FETCH,
     RSYNC,
@@ -33,7 +34,16 @@ from bench.image_results import Found, document, versions  # noqa: E402
 from bench.image_store import NEW, OLD, Store, many_files, serving  # noqa: E402
 
 TOP = Path(__file__).resolve().parents[1]
-BUDGETED = (RSYNC, TUNED, ZSTD, SYNCED, SECOND, ALLIE, FETCH)  # always there: ratios are to them
+BUDGETED = (
+    RSYNC,
+    TUNED,
+    ZSTD,
+    SYNCED,
+    SECOND,
+    ALIKE,
+    ALLIE,
+    FETCH,
+)  # always there: ratios are to them
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ class Site:
     source: Path  # the resolved tree
     plain_port: int
     allie_port: int
+    door_port: int = 0  # of the store's ssh door
 
 
 Argv = Callable[[Site], list[str]]

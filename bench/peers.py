@@ -21,6 +21,8 @@ from bench.peer import PATH, Argv, Peer, Site
 PYTHON, RSYNC, SEED = "python3 -c pass", "rsync -a", "seed in shell"
 CF_MTIME = "cf-agent by mtime"
 ALLIE, SIBLING, EVERY_TICK = "ALLiE", "ALLiE, two systems", "ALLiE, a script every tick"
+OWN = "ALLiE, own door"
+OWN_KEY = "own_key"  # beside the store: by which the door knows it
 _SEED = Path(__file__).with_name("seed.sh")
 _CLIENT = "usr/local/bin/allie"
 _SECOND = "srv/second"
@@ -70,6 +72,18 @@ def _every_tick_prepare(site: Site) -> None:
     script.parent.mkdir()
     script.write_text("#!/bin/sh\n# allie: every tick\n:\n")
     script.chmod(0o755)
+
+
+def _own_prepare(site: Site) -> None:
+    _allie_prepare(site)
+    place = site.root / "etc/ssh"
+    place.mkdir()
+    shutil.copy2(site.store.parent / OWN_KEY, place / "ssh_host_ed25519_key")
+
+
+def _own_first(site: Site) -> list[str]:
+    door = f"ssh://127.0.0.1:{site.door_port}"
+    return ["chroot", str(site.root), f"/{_CLIENT}", *_join(site, "--own", door)]
 
 
 def _sibling_prepare(site: Site) -> None:
@@ -177,6 +191,7 @@ def all_peers(allie: Path) -> list[Peer]:
         Peer(RSYNC, _rsync, "rsync", rsync, package="rsync", result="raw"),
         _ours(ALLIE, allie, _allie_first, _allie_prepare),
         _ours(EVERY_TICK, allie, _allie_first, _every_tick_prepare),
+        _ours(OWN, allie, _own_first, _own_prepare),
         _ours(SIBLING, allie, _sibling_first, _sibling_prepare, (_SECOND,)),
         Peer(SEED, _seed, "rsync", rsync, prepare=_seed_prepare, package="rsync", living=True),
         *_copying(),

@@ -46,8 +46,10 @@ compdef _offered allie
 
 
 def program(name: str) -> str:
-    """Where the shell is; empty if it is not there."""
-    return shutil.which(name) or ""
+    """Where the shell is; `make setup-test` installs it."""
+    found = shutil.which(name)
+    assert found, f"needs {name}"
+    return found
 
 
 class Fish:

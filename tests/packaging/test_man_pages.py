@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from allie.machine import console
 from tools import manpages
 
 PAGES = sorted(manpages.PAGES.glob("*.md"))
-_NO_MAN = pytest.mark.skipif(not shutil.which("man"), reason="needs man")
 
 
 def roff_of(page: Path) -> str:
@@ -49,7 +47,6 @@ def test_each_mark(markdown: str, made: str) -> None:
     assert text.partition(".SH NAME\n")[2] == f"{made}\n"
 
 
-@_NO_MAN
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_man_has_nothing_against_it(page: Path, tmp_path: Path) -> None:
     made = tmp_path / page.stem
@@ -63,7 +60,6 @@ def test_man_has_nothing_against_it(page: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@_NO_MAN
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_it_says_the_same_as_allie_help(page: Path, tmp_path: Path) -> None:
     made = tmp_path / page.stem

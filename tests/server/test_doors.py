@@ -18,8 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.server.doors import rsyncd_conf, sshd_conf
-from allie.server.serving import own_files
+from allie.server.doors import enrolled, rsyncd_conf, sshd_conf
 from tests.server.test_serve import soon
 from tests.worlds.doors import LINE, Doors, can_be_opened
 from tests.worlds.toy import File, Link, Tree, make_tree
@@ -299,8 +298,8 @@ def test_a_line_with_a_name_that_is_a_path_is_refused(name: str) -> None:
     config = "/srv/allie/etc/own.conf"
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH7xLw+6VNhzmdTFlpoXXIFXFL2vdFOGrH26lNV1AQR3"
     good = LINE.format("pc07", config, key, "pc07")
-    assert own_files.strange_lines(good, config) == []
-    assert own_files.strange_lines(good + LINE.format(name, config, key, name), config) == [2]
+    assert enrolled.strange_lines(good, config) == []
+    assert enrolled.strange_lines(good + LINE.format(name, config, key, name), config) == [2]
     for bad in (
         good.replace("restrict,", ""),
         good.replace("own.conf", "mine.conf"),
@@ -310,7 +309,7 @@ def test_a_line_with_a_name_that_is_a_path_is_refused(name: str) -> None:
         good.replace(" pc07\n", " pc08\n"),
         f"ssh-ed25519 {key.split()[1]} root\n",
     ):
-        assert own_files.strange_lines(bad, config), bad
+        assert enrolled.strange_lines(bad, config), bad
 
 
 def test_what_is_refused_is_believed_by_rsync(doors: Doors) -> None:
@@ -322,7 +321,7 @@ def test_what_is_refused_is_believed_by_rsync(doors: Doors) -> None:
         for number, (name, seen) in enumerate(names.items()):
             doors.enrol(f"x{number}", name)
             assert seen in doors.rsync(f"x{number}", "-r", "--list-only", "private/").stdout
-        assert len(own_files.strange_lines(lines.read_text(), doors.places.own)) == len(names)
+        assert len(enrolled.strange_lines(lines.read_text(), doors.places.own)) == len(names)
     finally:
         lines.write_text(before)
 

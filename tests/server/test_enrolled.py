@@ -207,6 +207,9 @@ BAD = {
 def test_any_other_line_is_named_and_nothing_is_gone_by(line: str) -> None:
     with pytest.raises(StateError, match="x: line 2 is not as"):
         enrolled.parse(f"{GOOD}\n{line}\n", "x")
+    is_form = line in (GOOD, BAD["other's"])  # and only a second line for that key
+    assert enrolled.strange_lines(f"{GOOD}\n{line}\n", PLACES.own) == ([] if is_form else [2])
+    assert enrolled.strange_lines(f"{GOOD}\n", "/elsewhere/own.conf") == [1]
 
 
 def test_a_file_that_was_cut_short_is_none() -> None:

@@ -23,6 +23,7 @@ from allie.machine.transfer import image_fetch, rsync
 from allie.machine.transfer.image_fetch import Transfer
 from allie.machine.transfer.rsync import Version
 from tests.conftest import FakePrograms
+from tests.worlds.toy import make_tree
 
 WHOLE = Version((3, 5, 0))
 SMALL = Version((3, 1, 3), acls=False, xattrs=False)
@@ -461,6 +462,8 @@ _FAR = b"\r  12  3%  1MB/s  0:00:01 "  # progress, and a name comes on the same 
     [
         (_FAR + b"(xfr#1, to-chk=9/12)\r\n", False, 1, 0),
         (b"", False, 1, 0),
+        (b"usr/lib/x\n" + _FAR + b"(xfr#1, ir-chk=9/12)\n", False, 1, 0),  # asked how far it is
+        (b"big is over max-size\n", False, 1, 1),  # whatever has that name
         (_FAR + b"usr/lib/x is over max-size\n", False, 1, 1),
         (b"x is over max-size\n" + _FAR + b"\r", False, 1, 1),
         (b"what a later rsync says of it\n", False, 1, 1),
@@ -468,9 +471,15 @@ _FAR = b"\r  12  3%  1MB/s  0:00:01 "  # progress, and a name comes on the same 
     ],
 )
 def test_a_second_command_comes_unless_the_first_left_out_nothing(
-    said: bytes, update: bool, little: int, whole: int, monkeypatch: pytest.MonkeyPatch
+    said: bytes,
+    update: bool,
+    little: int,
+    whole: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever it says beside progress may be of a large file; no name is read out of it."""
+    """What it says beside progress, and of what came, may be of a large file that did not."""
+    make_tree(tmp_path, {"usr/lib/x": "", "big is over max-size": ""})
     ran: list[list[str]] = []
     shown: list[bytes] = []
 
@@ -482,7 +491,8 @@ def test_a_second_command_comes_unless_the_first_left_out_nothing(
         return Finished(tuple(argv), 0, b"", b"")
 
     monkeypatch.setattr(process, "run", run)
-    what = Transfer(Version((3, 2)), [], "rsync://h/images/el9", "/s", update=update, fresh=True)
+    able, source = Version((3, 2)), "rsync://h/images/el9"
+    what = Transfer(able, [], source, str(tmp_path), update=update, fresh=True)
     image_fetch.fetch(what, "rsync://h", 1, shown.append)
     apart = {f"--max-size={image_fetch.LARGE - 1}", "--info=skip1", "--inplace"}
     assert [apart <= set(argv) for argv in ran] == [True] * little + [False] * whole

@@ -91,7 +91,7 @@ def test_the_words_of_an_error(error: Exception, words: str) -> None:
         ("vm el7 --accel kmv", "--accel 'kmv' is none of auto, kvm, tcg | did you mean kvm?"),
         ("vm el7 --root /x", "allie vm is for the machine that it runs on: it has no --root"),
         ("boot --root=/x", "allie boot is for the machine that it runs on: it has no --root"),
-        ("store serv", "private, mirror | did you mean serve?"),
+        ("store serv", "retire, private, mirror | did you mean serve?"),
         ("enter", "enter which system? | allie enter SYSTEM"),
         ("enter --usr root el7", "there is no option --usr | allie enter --help"),
     ],

@@ -14,11 +14,11 @@ from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.core.errors import ATTENTION, DONE
 from allie.machine import console
-from allie.server import places, store, store_conf
+from allie.server import mirror_state, places, store, store_conf
 from allie.server.places import Places
 from allie.server.serving import attended, check, foreground, own_files, printed, setup
 
-_HERE = "localhost"  # --check without an address: this server
+_HERE = "127.0.0.1"  # --check without an address: this server
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -47,6 +47,9 @@ def run(args: Namespace) -> int:
         return _check(args, asked)
     if args.attend:
         return attended.attend(store.need(args.store))
+    state = mirror_state.read(args.store)
+    if state:
+        console.warn(f"{args.store} is {state.words}")
     port, ssh_port = args.port or places.RSYNC_PORT, args.ssh_port or places.SSH_PORT
     if not args.ssh:
         words = f"serving {args.store} on port {port}; Ctrl-C ends it"
@@ -59,10 +62,10 @@ def run(args: Namespace) -> int:
 
 def _check(args: Namespace, asked: setup.Asked) -> int:
     """Show who can do what; exit 1 where that is not as it should be."""
-    address = args.check or args.address or _HERE
+    where = setup.ports(asked)
     here = _own_places(args.store)
+    table = check.table(args.check or where.address or _HERE, where, here)
     flaws = own_files.flaws(here) if here else []
-    table = check.table(address, setup.ports(asked), here)
     width = max(len(row.what) for row in table.rows)
     widths = [max(len(name), 4) for name in table.callers]
     console.say("  ".join(["".ljust(width), *table.callers]))

@@ -65,10 +65,10 @@ class Stage:
 
     def end(self) -> None:
         """Remove what was made here and has not left, and the directory."""
-        made = [f"{self._prefix}{count}" for count in range(1, self._count + 1)]
-        if not self._prefix:  # a directory of our own: nearly all has left it
+        made = {f"{self._prefix}{count}" for count in range(1, self._count + 1)}
+        if made and not self._prefix:  # a directory of root's alone, which nearly all has left
             with suppress(OSError):
-                made = os.listdir(self.descriptor)
+                made.intersection_update(os.listdir(self.descriptor))
         for name in made:
             with suppress(OSError):
                 _discard(name, self.descriptor)

@@ -3,7 +3,7 @@
 A first fetch is one command, which looks for no holes and leaves out files of LARGE and more. Where
 it left out any, a second one follows: that of an update, which brings whatever is still missing or
 differs. No name is read out of what rsync prints, for progress and names share its lines; but where
-it prints nothing beside progress, it left out nothing.
+it prints nothing beside progress, and names of what has come, it left out nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from allie.machine.transfer.rsync import Version
 
 _ASKED_SINCE = (3, 2)
 _PROGRESS = rb"[\s\d,.%:?kMGTB/s]*(\(xfr#\d+, \w+-chk=\d+/\d+\)\s*)?"  # a line that is no more
+_OVER = b" is over max-size"  # how it ends the line about a file that it leaves out
 LARGE = 16 << 20  # bytes; what holes in a smaller file waste is little
 
 
@@ -107,7 +108,7 @@ def fetch(
 
     def take(lines: bytes) -> None:
         nonlocal says_more
-        says_more = says_more or not is_progress(lines)
+        says_more = says_more or names_more(lines, what.into)
         if follow:
             follow(lines)
 
@@ -131,15 +132,19 @@ def fetch(
             raise NotWritten(words, PROTECTED)
 
 
-def is_progress(lines: bytes) -> bool:
-    """Whether whole lines of rsync's output say how far it is, and nothing else.
+def names_more(lines: bytes, tree: str) -> bool:
+    """Whether rsync says more than how far it is, and (where it is asked that) at which file.
 
-    >>> is_progress(b"  1,000  40%  1.00MB/s  0:00:09 (xfr#2, ir-chk=1/3)")
-    True
-    >>> is_progress(b"  1,000  40%  1.00MB/s  0:00:09 boot/initrd is over max-size")
+    >>> names_more(b"etc/hosts\\n\\r  1,000  40%  1.00MB/s  0:00:09 (xfr#2, ir-chk=1/3)\\n", "/")
     False
+    >>> names_more(b"\\r  1,000  40%  1.00MB/s  0:00:09 boot/initrd is over max-size\\n", "/")
+    True
     """
-    return all(re.fullmatch(_PROGRESS, line) for line in re.split(rb"[\r\n]", lines))
+    said = [line for line in re.split(rb"[\r\n]", lines) if not re.fullmatch(_PROGRESS, line)]
+    return any(
+        line.endswith(_OVER) or not os.path.lexists(f"{tree}/{rsync.plain_name(line)}")
+        for line in said
+    )
 
 
 def command(what: Transfer, *, only_little: bool = False, gated: bool = False) -> list[str]:

@@ -25,6 +25,7 @@ from allie.machine.programs import process, process_groups
 BACKLOG = 128  # calls that the kernel holds until the daemon takes them; rsync's own default is 5
 _GREETING = 20.0  # seconds in which a caller has to name a module
 _IDLE = 60.0  # and, where he has, without a byte before anything was transferred
+_BEGINS = 3.0  # seconds that a program takes at most until it waits for its caller
 _AT_WORK = 16384  # bytes that were read or written: something is being transferred
 
 
@@ -34,6 +35,7 @@ class _Call(Value):
     since: float  # when it came, or when something was last heard of it
     moved: int  # bytes
     is_named: bool  # whether it has come to a module, which rsync takes for its root
+    base: int = 0  # bytes that were moved before it was a call, as by systemd, which became rsync
 
 
 def need_port(address: str, port: int) -> None:
@@ -109,6 +111,7 @@ class Callers:
     ) -> None:
         self.most = most
         self._found = found or (lambda: _children(daemon))
+        self._are_programs = found is not None
         self._calls: dict[int, _Call] = {}
         self._looked = 0.0
 
@@ -126,7 +129,7 @@ class Callers:
         for pid, call in self._calls.items():  # in the order of their coming
             patience = _IDLE if call.is_named else _GREETING
             is_late = now - call.since >= patience or (too_many > 0 and not call.is_named)
-            if is_late and call.moved <= _AT_WORK:
+            if is_late and call.moved - call.base <= _AT_WORK:
                 too_many -= _kill(pid)
         return bool(self._calls)
 
@@ -140,7 +143,10 @@ class Callers:
             return before or _Call(now, 0, False)  # it has just ended
         moved = int(counts["rchar"]) + int(counts["wchar"])
         is_same = before and (not is_named or (before.moved == moved and before.is_named))
-        return _Call(before.since if before and is_same else now, moved, is_named)
+        base = moved if self._are_programs else 0
+        if before and (is_named or now - before.since > _BEGINS):
+            base = before.base
+        return _Call(before.since if before and is_same else now, moved, is_named, base)
 
 
 def attend(daemon: int, most: int, all_of_them: Sequence[int]) -> tuple[int, int]:

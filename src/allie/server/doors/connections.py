@@ -1,8 +1,10 @@
 """End what a host is doing at the ssh door: sshd asks for its key once, when it connects.
 
 A transfer that is running has the host's name in its environment. A connection on which nothing
-runs has it nowhere, and could still ask for something: so one of the door's that is idle for longer
-than a tick ever lets it be is ended, whosesoever it is.
+runs has it nowhere, and could still ask for something: so one that stays idle for longer than a
+tick lets it is ended, whosesoever it is.
+
+docs/internals/security.md, "Hosts at the ssh door".
 """
 
 from __future__ import annotations
@@ -19,9 +21,8 @@ from allie.machine.programs import process
 from allie.server.doors import host_places
 from allie.server.places import ACCOUNT
 
-_TITLE = (
-    rf"sshd(-session)?: {ACCOUNT}(@notty)?( \[priv\])?"  # as sshd calls itself once it knows who
-)
+# As sshd calls itself once it knows who has come
+_TITLE = rf"sshd(-session)?: {ACCOUNT}(@notty)?( \[priv\])?"
 _IDLE = 2.0  # seconds: a tick asks at once for what it wants
 
 

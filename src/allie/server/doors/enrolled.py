@@ -65,7 +65,11 @@ def check_host(name: str) -> str:
 
 def line_of(places: Places, each: Enrolled) -> str:
     """The line of authorized_hosts, without its newline."""
-    return _LINE % (each.host, places.own, each.key, each.host)
+    return _line(each, places.own)
+
+
+def _line(each: Enrolled, config: str) -> str:
+    return _LINE % (each.host, config, each.key, each.host)
 
 
 def parse(text: str, path: str) -> list[Enrolled]:
@@ -77,22 +81,34 @@ def parse(text: str, path: str) -> list[Enrolled]:
     *lines, unended = text.split("\n")
     found: dict[PublicKey, Enrolled] = {}
     for number, line in enumerate([*lines, unended] if unended else lines, 1):
-        match = re.fullmatch(_FORM, line, re.A)
-        key = _key_in(match["key"]) if match and line is not unended else None
-        if not match or not key or not hosts.is_name(match["host"]) or key in found:
+        each = None if line is unended else _entry(line)
+        if not each or each.key in found:
             words = f"{path}: line {number} is not as `allie store enrol` writes it: {line[:60]}"
             raise StateError(words, "nothing else writes there: take the line out")
-        found[key] = Enrolled(match["host"], key)
+        found[each.key] = each
     return [*found.values()]
 
 
-def _key_in(text: str) -> PublicKey | None:
-    """The key of a line; None if it is not in the one form."""
+def strange_lines(text: str, config: str) -> list[int]:
+    """The numbers of lines that are not what is written here for this configuration of rsyncd's.
+
+    Whatever else stands in a line may let somebody in as whom he likes, with more than one command.
+    """
+    lines = enumerate(text.removesuffix("\n").split("\n") if text else [], 1)
+    read = ((number, line, _entry(line)) for number, line in lines)
+    return [number for number, line, each in read if not each or line != _line(each, config)]
+
+
+def _entry(line: str) -> Enrolled | None:
+    """What a line says; None if it is not in the one form."""
+    match = re.fullmatch(_FORM, line, re.A)
+    if not match or not hosts.is_name(match["host"]):
+        return None
     try:
-        key = public_key.parse(text)
+        key = public_key.parse(match["key"])
     except UsageError:
         return None
-    return key if str(key) == text else None
+    return Enrolled(match["host"], key) if str(key) == match["key"] else None
 
 
 def read(places: Places) -> list[Enrolled]:

@@ -91,15 +91,19 @@ def emptied(places: Places, host: str) -> float:
 
 
 def empty(places: Places, host: str) -> str:
-    """Have a host's next tick withdraw what it has from its private place; where all that is now.
+    """Have a host's next tick withdraw its private files; where they are kept now.
 
-    In one rename, so that a tick finds all or nothing. The file that is left says that it is meant.
+    An empty place is swapped with the full one, so that a tick finds all or nothing. The one file
+    in it says that this is meant (docs/internals/rules.md, "A store may be empty by accident").
     """
     path = places.private(host)
     kept = _aside(places, host)
     for each in (os.path.dirname(kept), kept):
         os.makedirs(each, _MODE, exist_ok=True)
-    new = f"{kept}/{max([0, *map(int, filter(str.isdigit, os.listdir(kept)))]) + 1}"
+    number = 1
+    while os.path.lexists(f"{kept}/{number}"):
+        number += 1
+    new = f"{kept}/{number}"
     os.mkdir(new, _MODE)
     atomic.write(f"{new}/{CONSENT}", "")
     atomic.swap(path, new, f"{new}.was")

@@ -32,6 +32,8 @@ _ORDER = list(public_key.KINDS)
 
 
 class _KnownHost(Value):
+    """A line of a known_hosts."""
+
     names: str  # separated by commas, or one that is hashed
     key: str
 
@@ -70,7 +72,7 @@ def ask(named: Mapping[str, str], port: int = SSH_PORT) -> KeysFound:
     table = "".join(f"{address} {host}\n" for host, address in named.items())
     bounds = Bounds(_PATIENCE, time.monotonic() + _PATIENCE + _ANSWER * len(named))
     done = process.run([*argv, "-f", "-"], stdin=table.encode(), bounds=bounds)
-    nowhere = re.findall(r"^getaddrinfo (\S+):", done.err.decode(errors="replace"), re.M)
+    nowhere = set(re.findall(r"^getaddrinfo (\S+):", done.err.decode(errors="replace"), re.M))
     said = [f"{host}: {named[host]} has no address" for host in named if named[host] in nowhere]
     shown = {host: _name(host, port) for host in named if named[host] not in nowhere}
     found = _chosen(shown, _lines(done.out.decode(errors="replace")), "does not answer")

@@ -10,11 +10,13 @@ from __future__ import annotations
 import functools
 import os
 import shlex
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 
+from allie.core.errors import StateError, words_of
 from allie.core.value import Value
 from allie.machine.files import atomic
 from allie.machine.programs import process
@@ -69,6 +71,8 @@ class _Attempt(Value):
 
 def table(address: str, ports: Ports, places: Places | None) -> Table:
     """Try everything. places: the store's, if this is its server; else no host can be tried."""
+    for port in (ports.rsync, ports.ssh):
+        _need_answer(address, port)
     none: tuple[CheckHost, ...] = ()
     hosts = check_hosts.enrolled(places) if places else nullcontext(none)
     with tempfile.TemporaryDirectory(prefix="allie-check-") as work, hosts as enrolled:
@@ -82,6 +86,15 @@ def table(address: str, ports: Ports, places: Places | None) -> Table:
             callers.append(Caller(f"{host.name.partition('.')[0]} host", at, ssh, host, other))
         rows = tuple(_row(each, callers, work) for each in _attempts(ports, address))
     return Table(tuple(each.name for each in callers), rows)
+
+
+def _need_answer(address: str, port: int) -> None:
+    """Raise StateError where nobody listens: nothing could be told of such a door."""
+    try:
+        socket.create_connection((address, port), _PATIENCE).close()
+    except OSError as error:
+        words = f"nobody answers at {address}, port {port}: {words_of(error)}"
+        raise StateError(words, "allie store setup, or another --port or --ssh-port") from error
 
 
 def _row(attempt: _Attempt, callers: Sequence[Caller], work: str) -> CheckRow:

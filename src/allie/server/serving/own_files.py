@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 
 from allie.machine.files import atomic
 from allie.server import store_conf
+from allie.server.doors import enrolled
 from allie.server.places import Places
 from allie.server.serving import setup
 
 _CLOSED = ("images", "private", "inbox")
-_HOST = r"(?!\S*\.\.)[a-z0-9]([a-z0-9.-]{0,253}[a-z0-9])?"
-_LINE = r'restrict,command="exec env ALLIE_HOST=%s rsync --server --daemon --config=%s \."'
 
 
 def flaws(places: Places) -> list[str]:
     """Each flaw as a line."""
     found = [
         f"{places.enrolled}: line {number} is none that `allie store enrol` writes"
-        for number in strange_lines(atomic.read(places.enrolled) or "", places.own)
+        for number in enrolled.strange_lines(atomic.read(places.enrolled) or "", places.own)
     ]
     other = setup.writable_by_others(places.etc) if os.path.isdir(places.etc) else ""
     if other:
@@ -38,14 +36,3 @@ def flaws(places: Places) -> list[str]:
 
 def _is_open(path: str) -> bool:
     return os.path.exists(path) and bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
-
-
-def strange_lines(text: str, config: str) -> list[int]:
-    """The numbers of the lines of a file of keys that are not in the one form.
-
-    Whatever else stands in a line may let somebody in as whom he likes, with more than one command.
-    """
-    form = _LINE % (f"(?P<host>{_HOST})", re.escape(config))
-    form += r" [a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2} (?P=host)"
-    lines = enumerate(text.removesuffix("\n").split("\n") if text else [], 1)
-    return [number for number, line in lines if not re.fullmatch(form, line, re.A)]
