@@ -138,9 +138,13 @@ def need_programs() -> Programs:
     for name, package in wanted.items():
         if not process.program(name):
             raise StateError(f"there is no {name} here", f"install {package}")
+    return Programs(process.program("rsync"), process.program("sshd"), own_program())
+
+
+def own_program() -> str:
+    """By which path a unit starts ALLiE: the one by which we were started, if that can be."""
     own = os.path.abspath(sys.argv[0])
-    allie = own if os.access(own, os.X_OK) else process.program("allie")
-    return Programs(process.program("rsync"), process.program("sshd"), allie or own)
+    return own if os.access(own, os.X_OK) else process.program("allie") or own
 
 
 def ports(asked: Asked) -> Ports:
