@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import secrets
 import shlex
 import socket
 import tempfile
@@ -21,6 +22,7 @@ from allie.core.value import Value
 from allie.machine.files import atomic
 from allie.machine.programs import process
 from allie.machine.programs.process_groups import Bounds
+from allie.server.doors import rsyncd_conf
 from allie.server.doors.units import Ports
 from allie.server.places import ACCOUNT, Places
 from allie.server.serving import check_hosts
@@ -117,6 +119,7 @@ def _attempts(ports: Ports, address: str) -> Iterable[_Attempt]:
     yield _Attempt("read another's private", "", _reads_others)
     yield _Attempt("write to private", "", functools.partial(_sends, to="private/"))
     yield _Attempt("send a report", "h", _reports)
+    yield _Attempt("send one that fills a disk", "", _fills)
     yield _Attempt("read an inbox", "", _reads_inbox)
     yield _Attempt("leave anything else there", "", _leaves_other)
     yield _Attempt("run a command", "", _runs_command, True)
@@ -174,6 +177,12 @@ def _writes_modules(who: Caller, into: str) -> bool:
 
 def _reports(who: Caller, into: str) -> bool:
     return _sends(who, into, "inbox/", "report")
+
+
+def _fills(who: Caller, into: str) -> bool:
+    with open(f"{into}/report", "wb") as file:
+        file.write(secrets.token_bytes(rsyncd_conf.REPORT_MOST + 1))
+    return _rsync(who, "-t", f"{into}/report", f"{who.at}inbox/").code == 0
 
 
 def _reads_inbox(who: Caller, into: str) -> bool:
