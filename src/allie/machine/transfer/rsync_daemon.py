@@ -21,6 +21,7 @@ from allie.machine.namespaces import confined_daemon
 from allie.machine.namespaces.confined_daemon import View
 from allie.machine.programs import capabilities as powers
 from allie.machine.programs import process, process_groups
+from allie.machine.transfer import listeners
 
 BACKLOG = 128  # calls that the kernel holds until the daemon takes them; rsync's own default is 5
 _GREETING = 20.0  # seconds in which a caller has to name a module
@@ -65,7 +66,8 @@ def _complain(number: int, address: object, port: int, *, is_named: bool) -> Non
     """Say why nobody can listen; of a kind of address that this machine has not, say nothing."""
     if number == errno.EADDRINUSE:
         hint = f"choose another: --port N; who has it: ss -ltnp sport = :{port}"
-        raise StateError(f"port {port} is in use already", hint)
+        who = listeners.of(port)
+        raise StateError(f"port {port} is in use already{f', by {who}' * bool(who)}", hint)
     if number == errno.EACCES:
         raise StateError(f"only root can listen on port {port}", "one above 1023: --port N")
     if is_named:

@@ -17,7 +17,7 @@ from allie.core.errors import StateError
 from allie.core.value import Value
 from allie.machine.files import atomic
 from allie.machine.programs import process
-from allie.machine.transfer import listeners, rsync, rsync_daemon
+from allie.machine.transfer import rsync, rsync_daemon
 from allie.server import store as stores
 from allie.server import store_conf
 from allie.server.doors import rsyncd_conf, sshd_conf, units
@@ -64,8 +64,10 @@ def set_up(top: str, asked: Asked) -> Iterator[str]:
 
 def keys_and_accounts(places: Places) -> Iterator[str]:
     """What the ssh door needs, in whichever way it is served."""
+    for name in ("private", "inbox"):  # a store of long ago has none
+        yield from _directory(f"{places.store}/{name}", 0o700)
     stores.close(places.store)
-    yield from _directory(places.etc)
+    yield from _directory(places.etc, _OPEN)
     if not os.path.lexists(places.host_key):
         made = f"{places.host_key}.new"
         atomic.remove(made)
@@ -164,22 +166,17 @@ def need_plain(places: Places) -> None:
 def _need_free(address: str, port: int) -> None:
     """Raise StateError where somebody else has the port; our own sockets may have it."""
     ours = (units.listening(_unit(name)) for name in units.SOCKETS if _is(name, "active"))
-    if (address, port) in ours:
-        return
-    try:
+    if (address, port) not in ours:
         rsync_daemon.need_port(address, port)
-    except StateError as error:
-        who = listeners.of(port)
-        raise StateError(f"{error.message}{f', by {who}' * bool(who)}", error.hint) from error
 
 
-def _directory(path: str) -> Iterator[str]:
+def _directory(path: str, mode: int) -> Iterator[str]:
     if not os.path.isdir(path):
-        os.makedirs(path, _OPEN)
+        os.makedirs(path, mode)
         yield f"made {path}"
-    if stat.S_IMODE(os.stat(path).st_mode) != _OPEN:
-        os.chmod(path, _OPEN)
-        yield f"closed {path}: its files are reached by their names alone"
+    if stat.S_IMODE(os.stat(path).st_mode) != mode:
+        os.chmod(path, mode)
+        yield f"gave {path} the mode {mode:o}"
 
 
 def _own_inboxes(places: Places) -> Iterator[str]:
@@ -217,16 +214,17 @@ def _units(wanted: dict[str, str]) -> Iterator[str]:
 
 def _without_units() -> Iterator[str]:
     there = [name for name in units.NAMES if _unit(name) is not None]
+    if not there:
+        return
     for name in filter(lambda name: name in there, units.SOCKETS):
         _systemctl("disable", "--now", name)
         yield f"closed {name}"
-    for kind in (units.RSYNC, units.SSH):
-        _systemctl("stop", f"{kind}@*.service")
+    calls = (f"{kind}@*.service" for kind in (units.RSYNC, units.SSH))
+    _systemctl("stop", *[units.CALLS] * (units.CALLS in there), *calls)
     for name in there:
         atomic.remove(f"{units.DIRECTORY}/{name}")
         yield f"removed {units.DIRECTORY}/{name}"
-    if there:
-        _systemctl("daemon-reload")
+    _systemctl("daemon-reload")
 
 
 def _unit(name: str) -> str | None:
