@@ -14,6 +14,7 @@ import pytest
 from tests.server.test_doors import fill
 from tests.server.test_serve import soon
 from tests.worlds.doors import _ENV, LINE, Doors, can_be_opened
+from tests.worlds.store import _free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 
@@ -184,3 +185,17 @@ def test_etc_may_be_elsewhere(doors: Doors, tmp_path: Path) -> None:
         assert f"&merge {tmp_path}/keys/common.conf" in (tmp_path / "keys/own.conf").read_text()
     finally:
         conf.write_text(text)
+
+
+def test_the_ssh_door_is_not_opened_by_halves(tmp_path: Path) -> None:
+    """Nor is an account made by what only serves."""
+    if can_be_opened():
+        pytest.skip(can_be_opened())
+    doors = Doors(tmp_path / "store", tmp_path / "work")
+    Path(doors.places.host_key).unlink()
+    ports = ["--port", str(doors.ssh_port), "--ssh-port", str(_free_port())]
+    done = doors.allie("store", "serve", "--ssh", *ports)
+    assert done.returncode == 2
+    assert "the ssh door has no key or no accounts yet" in done.stderr
+    assert "allie store setup" in done.stderr
+    assert not (doors.etc / "own.conf").exists()

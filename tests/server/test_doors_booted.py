@@ -61,7 +61,10 @@ said services systemctl list-units --no-pager --plain --no-legend 'allie-*.servi
 python3 -m http.server 8999 & sleep 1
 said taken allie store setup --ssh-port 8999
 said silent python3 /call.py 40
-said flood python3 /call.py 700
+python3 /call.py 900 >/flood & sleep 8
+said meanwhile rsync --contimeout=10 --list-only rsync://127.0.0.1/overlays/
+wait $!
+said flood cat /flood
 said alive allie store serve --check
 said failed systemctl --failed --no-legend --no-pager
 said journal journalctl --no-pager -o cat -u 'allie-own@*'
@@ -157,6 +160,7 @@ def test_set_up_booted_and_taken_back(tmp_path: Path) -> None:
     assert "port 8999 is in use already, by python3 (process " in said["taken"][0]
     assert "left 0 after 2" in said["silent"][0], "twenty-odd seconds"
     assert "left 0" in said["flood"][0]
+    assert said["meanwhile"][1] == 0, said["meanwhile"]
     assert said["alive"][1] == 0, said["alive"]
     assert said["failed"][0] == ""
     assert "Accepted publickey for allie-store" in said["journal"][0]

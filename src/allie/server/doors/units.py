@@ -27,6 +27,9 @@ RSYNC, SSH = "allie-store", "allie-own"
 CALLS = f"{RSYNC}-calls.service"
 SOCKETS = (f"{RSYNC}.socket", f"{SSH}.socket")
 NAMES = (SOCKETS[0], f"{RSYNC}@.service", CALLS, SOCKETS[1], f"{SSH}@.service")
+# As many calls as are served, times this, are taken: a new one gets in beside those that say
+# nothing until these are ended, the oldest first
+ROOM = 5
 # Few, for each one takes half a millisecond of each connection's time
 _SEEN = (
     "/usr -/bin -/lib -/lib64 /etc/passwd /etc/group -/etc/nsswitch.conf -/etc/ld.so.cache"
@@ -65,10 +68,10 @@ RuntimeDirectory={SEPARATED.rpartition("/")[2]}
 RuntimeDirectoryPreserve=yes
 """
     bodies = (
-        _socket("for all", ports.address, ports.rsync, 2 * rules.connections),
+        _socket("for all", ports.address, ports.rsync, ROOM * rules.connections),
         _service(places, "for all", public, shown, f"Wants={CALLS}\n"),
         _calls(calls),
-        _socket("its hosts' own", ports.address, ports.ssh, rules.connections),
+        _socket("its hosts' own", ports.address, ports.ssh, ROOM * rules.connections),
         _service(places, "its hosts' own", sshd, own) + inbox,
     )
     return {name: _head(places) + body for name, body in zip(NAMES, bodies)}

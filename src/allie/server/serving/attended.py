@@ -1,8 +1,9 @@
 """End the connections of the rsync door's units that say nothing: allie-store-calls.service.
 
-systemd starts an rsync for each call, and has no end for one that never says what it wants; a few
-hundred such calls, and nobody else gets in. The first call brings this service, too, and some time
-after the last it ends. docs/internals/doors.md, "Who says nothing".
+systemd starts an rsync for each call, and has no end for one that never says what it wants: as many
+as it takes, and nobody else gets in. So they are ended, and where there are too many the oldest at
+once. The first call brings this service, too, and some time after the last it ends.
+docs/internals/doors.md, "Who says nothing".
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from allie.machine.files import atomic
 from allie.machine.transfer.rsync_daemon import Callers
 from allie.server import store_conf
 
-_EVERY = 2.0  # seconds between two looks
+_EVERY = 1.0  # seconds between two looks
 _STAYS = 60.0  # seconds after the last call
 
 
