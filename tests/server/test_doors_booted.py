@@ -74,6 +74,9 @@ said sockets systemctl list-sockets --no-pager
 said check allie store serve --check
 said moved allie store setup --port 8730 --ssh-port 8731
 said kept allie store setup
+echo 'max connections = 20' >>/srv/allie/store.conf
+said fewer allie store setup
+said still allie store serve --check
 said remove allie store setup --remove
 said again allie store setup --remove
 said passwd cat /etc/passwd /etc/group /etc/shadow
@@ -114,6 +117,8 @@ class Server:
         command.write_text(_ALLIE)
         command.chmod(0o755)
         (root / "call.py").write_text(_CALL)
+        # It waits for a terminal, and as long has all that systemd had open: our ports, too
+        (root / "etc/systemd/system/console-getty.service").symlink_to("/dev/null")
         (root / "etc/systemd/system/stage.service").write_text(_STAGE)
         wants = root / "etc/systemd/system/default.target.wants"
         wants.mkdir(exist_ok=True)
@@ -172,6 +177,8 @@ def test_set_up_booted_and_taken_back(tmp_path: Path) -> None:
     assert "rsync://server:8730\n" in said["moved"][0]
     assert said["kept"][0].startswith("nothing changed\n")
     assert "ssh://server:8731" in said["kept"][0]
+    assert "started allie-own.socket" in said["fewer"][0]
+    assert said["still"][1] == 0, said["still"]
     assert said["remove"][1] == 0, said["remove"]
     assert said["again"][0] == "nothing changed\n"
     assert "allie-" not in said["passwd"][0]

@@ -31,10 +31,9 @@ NAMES = (SOCKETS[0], f"{RSYNC}@.service", CALLS, SOCKETS[1], f"{SSH}@.service")
 # nothing until these are ended, the oldest first
 ROOM = 5
 # Few, for each one takes half a millisecond of each connection's time
-_SEEN = (
-    "/usr -/bin -/lib -/lib64 /etc/passwd /etc/group -/etc/nsswitch.conf -/etc/ld.so.cache"
-    " /dev/null -/run/systemd/journal -/dev/log"
-)
+_LOG = "-/run/systemd/journal/dev-log:/dev/log"
+_SEEN = f"/usr -/lib -/lib64 -/etc/ld.so.cache {_LOG}"
+_SEEN_BY_SSHD = f"{_SEEN} -/bin /etc/passwd /etc/group -/etc/nsswitch.conf /dev/null"
 
 
 class Ports(Value):
@@ -59,8 +58,8 @@ def texts(places: Places, rules: StoreConf, ports: Ports, programs: Programs) ->
     sshd = f"{programs.sshd} -i -f {places.sshd}"
     calls = f"{programs.allie} store serve --attend --store {places.store}"
     modules = " ".join(f"-{places.store}/{module}" for module in MODULES)
-    shown = f"{modules} {places.public} {places.common}"
-    own = f"{modules} {places.store}/private {places.etc}"
+    shown = f"{_SEEN} {modules} {places.public} {places.common}"
+    own = f"{_SEEN_BY_SSHD} {modules} {places.store}/private {places.etc}"
     inbox = f"""\
 BindPaths={places.store}/inbox
 LimitFSIZE={rsyncd_conf.REPORT_MOST}
@@ -132,7 +131,6 @@ NoNewPrivileges=yes
 LimitCORE=0
 # all that it sees of the server
 TemporaryFileSystem=/:ro
-BindReadOnlyPaths={_SEEN}
 BindReadOnlyPaths={shown}
 """
 

@@ -237,4 +237,7 @@ def _is(unit: str, state: str) -> bool:
 
 
 def _systemctl(*words: str) -> None:
-    process.run(["systemctl", "--quiet", *words], check=True)
+    done = process.run(["systemctl", "--quiet", *words])
+    if done.code:
+        message = f"systemctl {' '.join(words)}: {done.last_words()}"
+        raise StateError(message, f"journalctl -u {words[-1]}")
