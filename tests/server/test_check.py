@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from allie.server import store_conf
+from allie.server.serving import check
 from tests.server.test_doors import fill
 from tests.server.test_serve import soon
 from tests.worlds.doors import _ENV, LINE, Doors, can_be_opened
@@ -141,6 +143,25 @@ def test_nothing_listens_there(doors: Doors) -> None:
     done = doors.allie("store", "serve", "--check", "127.0.0.1", "--port", "1")
     assert done.returncode == 2
     assert "nobody answers at 127.0.0.1, port 1: Connection refused" in done.stderr
+
+
+def test_who_is_not_in_hosts_allow_reads_nothing_and_that_is_well(doors: Doors) -> None:
+    """And who is in it, and cannot read, is told."""
+    conf, public = doors.store / "store.conf", doors.store / "rsyncd.conf"
+    for name, text in ((public, public.read_text()), (conf, conf.read_text())):
+        assert "127.0.0.0/8 " in text, name
+    before = conf.read_text()
+    assert check._is_admitted("127.0.0.1", store_conf.read(str(doors.store)))
+    assert check._is_admitted("fe80::1%eth0", store_conf.read(str(doors.store)))
+    conf.write_text(before.replace("127.0.0.0/8 ", "localhost "))
+    try:
+        assert not check._is_admitted("127.0.0.1", store_conf.read(str(doors.store)))
+    finally:
+        conf.write_text(before)
+    row = check.CheckRow("read overlays", (False, False), (True, False))
+    assert not row.is_well
+    assert check._with_any(row).is_well
+    assert not check._with_any(row._replace(can=(True, True))).is_well
 
 
 def test_from_elsewhere_what_anybody_can(doors: Doors, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ of each line, and the attacks, are in docs/internals/doors.md.
 
 from __future__ import annotations
 
+import ipaddress
 import os
+from ipaddress import IPv4Network, IPv6Network
 
 from allie.server.places import INBOX_ACCOUNT, Places
 from allie.server.store import MODULES
@@ -59,6 +61,17 @@ def own(places: Places) -> str:
         f"    refuse options = {refused}",
     ]
     return _text(places, lines)
+
+
+def networks(rules: StoreConf) -> tuple[list[IPv4Network | IPv6Network], list[str]]:
+    """The networks of `hosts allow`; and what in it is none, as a name or a pattern."""
+    found, others = [], []
+    for each in rules.allowed.replace(",", " ").split():
+        try:
+            found.append(ipaddress.ip_network(each, strict=False))
+        except ValueError:
+            others.append(each)
+    return found, others
 
 
 def foreground(store: str, address: str, port: int, rules: StoreConf, lock: str) -> str:
