@@ -92,7 +92,6 @@ def texts(places: Places, rules: StoreConf) -> dict[str, str]:
     """The configuration files by path."""
     return {
         places.common: rsyncd_conf.common(places, rules),
-        places.public: rsyncd_conf.public(places, rules),
         places.own: rsyncd_conf.own(places),
         places.sshd: sshd_conf.text(places, rules),
     }
@@ -104,7 +103,7 @@ def remove(top: str, *, keys: bool) -> Iterator[str]:
     if has_systemd():
         yield from _without_units()
     yield from accounts.remove()
-    gone = [places.common, places.public, places.own, places.sshd]
+    gone = [places.common, places.own, places.sshd]
     gone += [places.enrolled, places.host_key, f"{places.host_key}.pub"] * keys
     for path in filter(atomic.remove, gone):
         yield f"removed {path}"
@@ -140,12 +139,12 @@ def need_programs() -> Programs:
             raise StateError(f"there is no {name} here", f"install {package}")
     own = os.path.abspath(sys.argv[0])
     allie = own if os.access(own, os.X_OK) else process.program("allie")
-    return Programs(process.program("rsync"), process.program("sshd"), allie or own)
+    return Programs(process.program("sshd"), allie or own)
 
 
 def ports(asked: Asked) -> Ports:
     """Where the doors are to be: as asked, else where they are, else where they usually are."""
-    present = [units.listening(_unit(name)) for name in units.SOCKETS]
+    present = [units.listening(_unit(name)) for name in units.DOORS]
     address = next((each[0] for each in present if each), "")
     usual = ((asked.port, RSYNC_PORT), (asked.ssh_port, SSH_PORT))
     rsync_port, ssh_port = (
@@ -164,8 +163,8 @@ def need_plain(places: Places) -> None:
 
 
 def _need_free(address: str, port: int) -> None:
-    """Raise StateError where somebody else has the port; our own sockets may have it."""
-    ours = (units.listening(_unit(name)) for name in units.SOCKETS if _is(name, "active"))
+    """Raise StateError where somebody else has the port; our own doors may have it."""
+    ours = (units.listening(_unit(name)) for name in units.DOORS if _is(name, "active"))
     if (address, port) not in ours:
         rsync_daemon.need_port(address, port)
 
@@ -201,9 +200,9 @@ def _units(wanted: dict[str, str]) -> Iterator[str]:
         yield f"wrote {units.DIRECTORY}/{name}"
     if changed:
         _systemctl("daemon-reload")
-    for name in changed.intersection(units.SOCKETS):
+    for name in changed.intersection(units.DOORS):
         _systemctl("stop", name)  # before the first of them starts: they may change places
-    for name in units.SOCKETS:
+    for name in units.DOORS:
         if not _is(name, "enabled"):
             _systemctl("enable", name)
             yield f"enabled {name}: it is there after each boot"
@@ -216,11 +215,10 @@ def _without_units() -> Iterator[str]:
     there = [name for name in units.NAMES if _unit(name) is not None]
     if not there:
         return
-    for name in filter(lambda name: name in there, units.SOCKETS):
+    for name in filter(lambda name: name in there, units.DOORS):
         _systemctl("disable", "--now", name)
         yield f"closed {name}"
-    calls = (f"{kind}@*.service" for kind in (units.RSYNC, units.SSH))
-    _systemctl("stop", *[units.CALLS] * (units.CALLS in there), *calls)
+    _systemctl("stop", units.CALL.replace("@", "@*"))
     for name in there:
         atomic.remove(f"{units.DIRECTORY}/{name}")
         yield f"removed {units.DIRECTORY}/{name}"
