@@ -331,3 +331,16 @@ def test_what_is_private_does_not_wait_for_what_is_common(enrolled: Own) -> None
         done = enrolled.tick()
         assert (done.rc, "lost 2 of its 2 files" in done.out) == (1, True), done.out
         assert (enrolled.read("etc/secret"), enrolled.read("etc/both")) == ("a third\n", "common\n")
+
+
+def test_a_server_that_stands_still_holds_up_no_tick(enrolled: Own) -> None:
+    """It takes the call, and says nothing: neither end's keepalives pass for progress."""
+    enrolled.follow(own=enrolled.door.url, stall=2)
+    enrolled.good()
+    enrolled.door.freeze()
+    enrolled.put({"etc/news": "1\n"})
+    began = time.monotonic()
+    done = enrolled.tick().ok()
+    assert time.monotonic() - began < 15, done.out
+    assert "own since" in done.out
+    assert (enrolled.read("etc/news"), enrolled.read("etc/secret")) == ("1\n", "pc07's own\n")
