@@ -296,8 +296,15 @@ def test_settings_of_the_stores_are_followed_when_their_door_has_answered(enroll
     make_tree(enrolled.place, {"etc/secret": "by the one before\n"})
     enrolled.tick()
     assert enrolled.read("etc/secret") == "by the one before\n"
+    enrolled.put({"etc/allie/allie.conf": conf.replace("own =", "key = /etc/none\nown =")})
+    assert "the settings of before are: own: there is no /etc/none" in enrolled.tick().out
     enrolled.put({"etc/allie/allie.conf": conf})
     enrolled.good()
+    enrolled.door.retire("pc07")  # which holds up no other settings
+    assert "what it brought stays" in enrolled.tick().out
+    enrolled.put({"etc/allie/allie.conf": conf.replace("stall = 60", "stall = 61")})
+    assert enrolled.tick().rc == 1
+    assert "stall = 61" in enrolled.read("etc/allie/allie.conf")
 
 
 def test_a_door_that_the_store_names_first_is_waited_at(world: Own) -> None:
@@ -322,6 +329,7 @@ def test_what_is_private_does_not_wait_for_what_is_common(enrolled: Own) -> None
         make_tree(enrolled.place, {"etc/secret": File("another\n", 0o600)})
         assert "does not answer" in enrolled.tick().ok().out
         assert (enrolled.read("etc/secret"), enrolled.read("etc/both")) == ("another\n", "common\n")
+        assert enrolled.state("fetched").read_text() == "private/etc/secret\n"
         assert not enrolled.state("mirror/private.new").exists()
         enrolled.steady()
         server.start()
