@@ -11,11 +11,12 @@ from statistics import median
 from allie.client.mirror import stores
 from allie.core.conf.settings import Settings
 from bench.budgets import Budget, say_broken, table
-from bench.serving_doors import IMAGE, JOIN, PLAIN, RSYNC, TICK, Costs
+from bench.serving_doors import IMAGE, JOIN, PLAIN, RSYNC, SSH, SSHD, TICK, Costs
 from bench.serving_pcs import Phase
 
 EVEN = 1.2  # times an even share, at most
 LIKE_PLAIN = 1.1  # times the server's CPU for a plain `rsync -a` with nothing to do
+LIKE_SSHD = 1.25
 _HOUR = 3600
 _IMAGE_GB, _LINK = 10, 0.117  # GB a second of payload on 1 Gb/s
 SITES = (1_000, 10_000, 100_000)
@@ -33,7 +34,10 @@ def conclude(
         words = "load through HAProxy, all equal, against an even share"
         budgets.append(Budget(words, even(through), EVEN, " x"))
     words = "server's CPU for a tick with nothing to do, rsync door, against plain `rsync -a`"
-    budgets.append(Budget(words, cost.against(RSYNC, PLAIN, TICK), LIKE_PLAIN, " x"))
+    budgets.append(Budget(words, cost.against(TICK, RSYNC, PLAIN), LIKE_PLAIN, " x"))
+    if (SSH, TICK) in cost.served:
+        words = "the same, ssh door, against sshd that runs nothing and the rsync door's together"
+        budgets.append(Budget(words, cost.against(TICK, SSH, SSHD, RSYNC), LIKE_SSHD, " x"))
     ticks = sum(len(phase.ticks) for phase in [*phases, *through])
     text = "\n\n".join(
         [
@@ -129,34 +133,41 @@ def _doors(cost: Costs) -> str:
 
 def _sites(cost: Costs) -> str:
     """Arithmetic: what so many PCs take, if they tick once an hour, evenly."""
-    cpu, memory, wall = (figure(RSYNC, TICK) for figure in (cost.cpu, cost.memory, cost.wall))
-    per_image = cost.cpu(RSYNC, IMAGE) * 5 * _IMAGE_GB / 1000  # s, of 200 MB
-    lines = [
-        "| PCs | server's CPU for their ticks | connections at once | memory for them |"
-        " overlays, first | an image of 10 GB to each: one server of 1 Gb/s | CPU for that |"
-        " with a mirror in each room of 30 |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for pcs in SITES:
-        at_once = max(1.0, pcs * wall / 1000 / _HOUR)
-        first = pcs * cost.cpu(RSYNC, JOIN) / 1000
-        link, room = pcs * _IMAGE_GB / _LINK, (pcs / 30 + 30) * _IMAGE_GB / _LINK
-        lines.append(
-            f"| {pcs:,} | {pcs * cpu / 1000 / _HOUR:.2%} of a core | {at_once:.0f}"
-            f" | {at_once * memory:.0f} MB | {_span(first)} of a core | {_span(link)}"
-            f" | {_span(pcs * per_image)} of a core | {_span(room)} |"
+    rows = [["", *(f"{pcs:,} PCs" for pcs in SITES)], ["---", *["---:"] * len(SITES)]]
+    for door in [door for door in (RSYNC, SSH) if (door, TICK) in cost.served]:
+        cpu, wall, memory = (
+            of(door, TICK) / unit
+            for of, unit in ((cost.cpu, 1000), (cost.wall, 1000), (cost.memory, 1))
         )
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "Measured: the figures of one connection above. Arithmetic: everything in this",
-            "table, for ticks that are spread evenly over an hour (the timer spreads them), a link",
-            f"of 1 Gb/s that carries {_LINK * 1000:.0f} MB a second, and rooms whose mirrors take",
-            "the image one after the other from the server, and then give it to their PCs, all",
-            "rooms at once.",
+        rows += [
+            [f"{door}: CPU for their ticks", *(_cores(pcs * cpu / _HOUR) for pcs in SITES)],
+            [f"{door}: at once", *(_at_once(pcs * wall / _HOUR, memory) for pcs in SITES)],
         ]
-    )
+    image_cpu = cost.cpu(RSYNC, IMAGE) / 1000 * 5 * _IMAGE_GB  # of 200 MB
+    image_link = _IMAGE_GB / _LINK
+    for name, seconds in {
+        "first fetch of all overlays: CPU": [pcs * cost.cpu(RSYNC, JOIN) / 1000 for pcs in SITES],
+        f"an image of {_IMAGE_GB} GB to each: CPU": [pcs * image_cpu for pcs in SITES],
+        "the same: one link of 1 Gb/s": [pcs * image_link for pcs in SITES],
+        "the same: a mirror in each room of 30": [(pcs / 30 + 30) * image_link for pcs in SITES],
+    }.items():
+        rows.append([name, *map(_span, seconds)])
+    said = f"""
+Measured: the figures of one connection above. Arithmetic: everything in this table, for ticks
+that are spread evenly over an hour (the timer spreads them), overlays of 50 files, an image
+whose cost grows with its bytes, links of 1 Gb/s that carry {_LINK * 1000:.0f} MB a second, and
+rooms whose mirrors take the image one after the other from the server, and then give it to their
+30 PCs, all rooms at once."""
+    return "\n".join([*("| " + " | ".join(row) + " |" for row in rows), said])
+
+
+def _cores(cores: float) -> str:
+    return f"{cores:.1%} of a core" if cores < 1 else f"{cores:.1f} cores"
+
+
+def _at_once(connections: float, memory: float) -> str:
+    most = max(1, round(connections))
+    return f"{most}, {most * memory:,.0f} MB"
 
 
 def _span(seconds: float) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from allie.core.change.resolution import CONSENT
-from allie.core.errors import Busy, NoRoom, StoreError, Unreachable, UsageError
+from allie.core.errors import Busy, NoRoom, SettingsError, StoreError, Unreachable, UsageError
 from allie.machine.files import lock
 from allie.machine.namespaces import processes_inside
 from allie.machine.transfer import rsync
@@ -189,6 +189,42 @@ def test_an_emptied_store_takes_nothing_away(one: Path, two: Path) -> None:
     with pytest.raises(StoreError, match="has no overlay kit"):
         mirror.mirror(str(one), str(two))
     assert seen(two) == before
+
+
+def test_an_overlay_without_its_releases_loses_none(one: Path, two: Path) -> None:
+    again(one, two)
+    shutil.rmtree(one / "releases/common")
+    (one / "releases/common").mkdir()
+    done = mirror.mirror(str(one), str(two))
+    assert len(done.refused) == 1 and "10, 9 would go" in done.refused[0]
+    assert (two / "releases/common/stable/etc/n").read_text() == "9\n"
+
+
+def test_a_release_to_which_a_ring_leads_stays(one: Path, two: Path) -> None:
+    again(one, two)
+    make_tree(one / "releases/common/11", COMMON)
+    shutil.rmtree(one / "releases/common/9")
+    (one / "releases/common/stable").unlink()
+    make_tree(one / "releases/common", {"stable": Link("11")})
+    with draft.begun(str(two), "11", "releases/common"):
+        done = mirror.mirror(str(one), str(two))
+    assert "working on release 11" in done.refused[0]
+    assert (two / "releases/common/stable/etc/n").read_text() == "9\n"
+    again(one, two)
+
+
+def test_a_thorough_look_is_taken_once_a_day_whatever_is_refused(one: Path, two: Path) -> None:
+    shutil.rmtree(one / "images/toy1/usr")
+    mirror.mirror(str(one), str(two))
+    first = state(two)
+    assert first["thorough"] and not first["current"]
+    mirror.mirror(str(one), str(two))
+    assert state(two)["thorough"] == first["thorough"]
+
+
+def test_an_ssh_door_is_for_pcs(two: Path) -> None:
+    with pytest.raises(SettingsError, match="door"):
+        mirror.mirror("ssh://server:8730", str(two))
 
 
 def test_what_is_meant_to_go_goes(one: Path, two: Path) -> None:

@@ -40,12 +40,12 @@ class Proxy:
         self._conf.write_text(self._filled_in(text, servers))
         self._running: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, patience: float = 20) -> None:
         """Returns once it passes connections on."""
         null = subprocess.DEVNULL
         argv = ["haproxy", "-db", "-f", str(self._conf)]
         self._running = subprocess.Popen(argv, stdin=null, stdout=null, stderr=null)
-        greets(self.address, self.port)
+        greets(self.address, self.port, patience)
 
     def stop(self) -> None:
         """End it."""

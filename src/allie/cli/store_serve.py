@@ -14,7 +14,7 @@ from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.core.errors import ATTENTION, DONE
 from allie.machine import console
-from allie.server import places, store, store_conf
+from allie.server import mirror_state, places, store, store_conf
 from allie.server.places import Places
 from allie.server.serving import attended, check, foreground, own_files, printed, setup
 
@@ -47,6 +47,9 @@ def run(args: Namespace) -> int:
         return _check(args, asked)
     if args.attend:
         return attended.attend(store.need(args.store))
+    state = mirror_state.read(args.store)
+    if state:
+        console.warn(f"{args.store} is {state.words}")
     port, ssh_port = args.port or places.RSYNC_PORT, args.ssh_port or places.SSH_PORT
     if not args.ssh:
         words = f"serving {args.store} on port {port}; Ctrl-C ends it"
@@ -71,7 +74,7 @@ def _check(args: Namespace, asked: setup.Asked) -> int:
         wrong = "" if row.is_well else "  <- should not be so"
         console.say("  ".join([row.what.ljust(width), *cells]).rstrip() + wrong)
     if not here:
-        console.tell("what hosts may do is tried on the server itself, by root")
+        console.say("what hosts may do is tried on the server itself, by root")
     for flaw in flaws:
         console.warn(flaw)
     return DONE if not flaws and all(row.is_well for row in table.rows) else ATTENTION

@@ -3,6 +3,8 @@
 A server that is switched off costs whoever asks it seconds, at each tick. So a PC goes on with its
 next store, and asks its first one again after an hour, when all others fail, or when a person wants
 a fetch. For a PC with one store there is nothing to choose, and nothing is noted.
+
+docs/internals/rules.md, "A server that is away costs seconds".
 """
 
 from __future__ import annotations

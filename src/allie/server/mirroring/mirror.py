@@ -77,10 +77,10 @@ def mirror(source: str, store: str, bandwidth: str = "", *, overwrite: bool = Fa
         except (AllieError, OSError) as error:
             mirror_state.write(store, before._replace(tried=now, trouble=str(error)))
             raise
-        after = before._replace(tried=now, trouble="; ".join(job.done.refused[:3]))
-        if not job.done.refused:
-            after = after._replace(current=now, thorough=now if thorough else before.thorough)
-        mirror_state.write(store, after)
+        trouble = "; ".join(job.done.refused[:3])
+        after = before._replace(tried=now, trouble=trouble)
+        after = after._replace(thorough=now) if thorough else after
+        mirror_state.write(store, after if trouble else after._replace(current=now))
         return job.done
 
 
@@ -183,15 +183,18 @@ def _target(link: str) -> str:
 
 def _prune(job: _MirrorRun, wanted: StoreContents) -> None:
     """Remove what the other store has no more, unless so much is gone that it must be a slip."""
-    store, none = job.store, Contents((), {})
+    store = job.store
     overlays = set(stores.overlays(store)).difference(wanted.overlays)
     _remove(job, "overlays", overlays, is_slip=_are_many(store, overlays))
     images = set(catalogue.names(store)).difference(wanted.images)
     _remove(job, "images", images, is_slip=not wanted.images)
     modules = {"overlays": wanted.overlays, "images": wanted.images}
     for overlay in sorted(filter(_is_shown, tree.names(f"{store}/releases"))):
-        listed = wanted.releases.get(overlay, none)
-        _prune_releases(job, overlay, listed, is_slip=not wanted.releases)
+        listed = wanted.releases.get(overlay)
+        # An overlay whose releases are all gone is more likely one whose disk is not mounted
+        is_slip = not (listed.names if listed else wanted.releases)
+        listed = listed or Contents((), {})
+        _prune_releases(job, overlay, listed, is_slip=is_slip)
         modules[f"releases/{overlay}"] = listed.names
     for module, names in modules.items():
         with _going_on(job):
@@ -209,15 +212,19 @@ def _are_many(store: str, gone: set[str]) -> bool:
 
 
 def _prune_releases(job: _MirrorRun, overlay: str, listed: Contents, *, is_slip: bool) -> None:
-    """Remove an overlay's rings and releases that are no more, the rings first."""
+    """Remove an overlay's rings and releases that are no more, the rings first.
+
+    A release to which a ring leads here, since the next one could not be taken, stays.
+    """
     top = f"{job.store}/releases/{overlay}"
     names = set(filter(_is_shown, tree.names(top)))
     links = {name for name in names if os.path.islink(f"{top}/{name}")}
     for name in [] if is_slip else sorted(links.difference(listed.links)):
         atomic.remove(f"{top}/{name}")
         job.done.gone.append(f"releases/{overlay}/{name}")
-    gone = {name for name in names - links if os.path.isdir(f"{top}/{name}")}
-    _remove(job, f"releases/{overlay}", gone.difference(listed.names), is_slip=is_slip)
+    stays = {*listed.names, *(_target(f"{top}/{name}") for name in links)}
+    gone = {name for name in names - links - stays if os.path.isdir(f"{top}/{name}")}
+    _remove(job, f"releases/{overlay}", gone, is_slip=is_slip)
 
 
 def _remove(job: _MirrorRun, module: str, names: set[str], *, is_slip: bool) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 
 from allie.core.errors import UsageError
 from allie.machine.files import atomic
 from allie.machine.programs import process
+from allie.server.serving import setup
 
 EVERY = "15min"
 UNITS = "/etc/systemd/system"
@@ -48,7 +48,7 @@ def texts(source: str, store: str, bandwidth: str, every: str) -> dict[str, str]
     """The units' text by file name. Raises UsageError for what systemd would not understand."""
     if not re.fullmatch(_SPAN, every):
         raise UsageError(f"--every {every}: that is no time", "15min, 1h, 2h30min")
-    words = [os.path.abspath(sys.argv[0]), "store", "mirror", source, "--store", store]
+    words = [setup.own_program(), "store", "mirror", source, "--store", store]
     words += ["--bwlimit", bandwidth] if bandwidth else []
     command = " ".join(map(_quoted, words))
     said = {"source": _plain(source), "store": _plain(store), "every": every, "command": command}
