@@ -52,6 +52,12 @@ SAID: list[tuple[str, type[AllieError], str]] = [
         StoreError,
         "none that this PC knows",
     ),
+    (
+        "ED25519 host key for allie-store has changed and you have requested strict checking.\n"
+        "Host key verification failed.\n",
+        StoreError,
+        "is another than before",
+    ),
     ("Host key verification failed.\n", StoreError, "none that this PC knows"),
     (LOOSE, StateError, "key /etc/k cannot be used: bad permissions"),
     ('Load key "/etc/k": error in libcrypto\n', StateError, "cannot be used: error in libcrypto"),

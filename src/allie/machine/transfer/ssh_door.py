@@ -92,7 +92,7 @@ _SAID: list[tuple[str, type[AllieError], str, str]] = [  # the first that fits
         "its mode must be 0600; another one: key = in allie.conf",
     ),
     (
-        r"Host key for .* has changed",
+        r"(?:Host key|\S+ host key) for .* has changed",
         StoreError,
         f"{_NAME} is another than before: nothing is taken, nothing was sent",
         "somebody pretends to be it; or it was set up anew: then rm /etc/allie/known_hosts",
