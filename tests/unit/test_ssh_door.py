@@ -71,6 +71,12 @@ SAID: list[tuple[str, type[AllieError], str]] = [
         StoreError,
         "no matching key exchange method found. Their offer: sntrup",
     ),
+    (
+        'Unsupported KEX algorithm "foo"\n'
+        "command-line line 0: Bad SSH2 KexAlgorithms 'foo'.\n",
+        StateError,
+        "no such option: Bad SSH2 KexAlgorithms 'foo'.",
+    ),
     ("rsync: [Receiver] Failed to exec ssh: No such file or directory (2)\n", StateError, "ssh is"),
     ("rsync: Failed to exec ssh: No such file or directory (2)\n", StateError, "ssh is not"),
     ("kex_exchange_identification: Connection closed by remote host\n", Unreachable, "no sshd"),

@@ -116,6 +116,12 @@ _SAID: list[tuple[str, type[AllieError], str, str]] = [  # the first that fits
         "kex = in allie.conf chooses the key exchange",
     ),
     (
+        r"command-line:? line 0: (.*)",
+        StateError,
+        "this ssh takes no such option: {0}",
+        "kex = in allie.conf chooses the key exchange",
+    ),
+    (
         r"@ERROR: (?:chroot|chdir|chmod|setgid|setuid) failed",
         StoreError,
         "there is no place for what is this PC's own",
