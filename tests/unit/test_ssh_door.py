@@ -72,8 +72,7 @@ SAID: list[tuple[str, type[AllieError], str]] = [
         "no matching key exchange method found. Their offer: sntrup",
     ),
     (
-        'Unsupported KEX algorithm "foo"\n'
-        "command-line line 0: Bad SSH2 KexAlgorithms 'foo'.\n",
+        "Unsupported KEX algorithm \"foo\"\ncommand-line line 0: Bad SSH2 KexAlgorithms 'foo'.\n",
         StateError,
         "no such option: Bad SSH2 KexAlgorithms 'foo'.",
     ),
