@@ -85,7 +85,7 @@ def fingerprint(key: str) -> str:
     """What people compare of a public key, as ssh-keygen -l has it.
 
     >>> fingerprint("ssh-ed25519 AAAA"), fingerprint("ssh-ed25519 A")
-    ('SHA256:cJ6AyISnokEeHuTfufIqhhSS0gxHZRUMCHlKvXD4FH8', 'a damaged key')
+    ('SHA256:cJ6AyISHokEeHuTfufIqhhSS0gxHZRUMDHlKvXD4FHw', 'a damaged key')
     """
     try:
         body = binascii.a2b_base64(key.split()[1])
