@@ -157,8 +157,8 @@ def _path(path: str) -> str:
 def _quoted(word: str) -> str:
     """A word as rsync's -e has it.
 
-    >>> [_quoted("-p8730"), _quoted('a="b c"')]
-    ['-p8730', "'a=\\"b c\\"'"]
+    >>> print(_quoted("-p8730"), _quoted("it is"))
+    -p8730 'it is'
     """
     doubled = word.replace("'", "''")
     return f"'{doubled}'" if re.search("[ '\"]", word) else word
