@@ -143,9 +143,8 @@ def _away(scene: world.Scene, trial: Path, step: str) -> None:
         for name in [name for name in each if name.startswith(("root/done", "srv/"))]:
             del each[name]
     for own in (True, False):
-        old, new = (
-            {n for n in each if (n in world.OF_PRIVATE) == own} for each in (to_old, to_new)
-        )
+        of_it = {name for name in {*to_old, *to_new} if (name in world.OF_PRIVATE) == own}
+        old, new = of_it & to_old.keys(), of_it & to_new.keys()
         assert not new or not old, f"{step}: with the store away, neither new {new} nor old {old}"
 
 
