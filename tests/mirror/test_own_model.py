@@ -15,7 +15,7 @@ import pytest
 from tests.worlds.one_pc import World
 from tests.worlds.toy import make_tree
 
-pytestmark = [pytest.mark.real, pytest.mark.root]
+pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 NAMES = ("a", "b", "c")
 CONSENT = ".allie-withdraw"
 
