@@ -192,11 +192,12 @@ def test_an_emptied_store_takes_nothing_away(one: Path, two: Path) -> None:
 
 
 def test_an_overlay_without_its_releases_loses_none(one: Path, two: Path) -> None:
+    make_tree(one / "releases/common/8", COMMON)
     again(one, two)
     shutil.rmtree(one / "releases/common")
     (one / "releases/common").mkdir()
     done = mirror.mirror(str(one), str(two))
-    assert len(done.refused) == 1 and "10, 9 would go" in done.refused[0]
+    assert len(done.refused) == 1 and "common: 8 would go" in done.refused[0]
     assert (two / "releases/common/stable/etc/n").read_text() == "9\n"
 
 
@@ -276,7 +277,7 @@ def test_it_says_that_it_is_a_mirror(one: Path, two: Path) -> None:
     found = [str(each) for each in lint_settings.of_store(str(two))]
     assert len(found) == 1 and f"this is a mirror of {one}, equal to it last at" in found[0]
     assert "overwritten" in found[0]
-    assert lint_settings.of_store(str(one)) == []
+    assert not [each for each in lint_settings.of_store(str(one)) if "mirror" in str(each)]
     (two / mirror_state.NAME).write_text("{")
     assert mirror_state.read(str(two)) == mirror_state.MirrorState("")
 
