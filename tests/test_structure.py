@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 import pytest
 
+from allie.core import lean
+
 SRC = Path(__file__).parents[1] / "src"
 PACKAGE = SRC / "allie"
 
@@ -350,6 +352,43 @@ def test_a_new_client_is_tried_with_all_that_a_tick_may_load_late() -> None:
     assert late - before_any_verb <= loaded_by("allie.cli.selfcheck")
 
 
+_READ_IN_A_TICK = r"""
+from allie.core import facts, hosts, lean, script
+from allie.core.conf import settings
+from allie.machine import console
+from allie.machine.transfer import rsync
+
+conf = "[allie]\nstore = rsync://server:873/\nhost = pc07\n[system a]\noverlays = kit\n"
+settings.parse(conf, "a")
+facts.parse_os_release('ID=debian\nPRETTY_NAME="Debian 12"')
+facts.classes_of(("pc07", ""), facts.parse_classes("lab: pc[01-20,35] srv*"))
+assert script.is_name("50yum") and script.parse_headers(b"#!/bin/sh\n# allie: every 1h\n").every
+assert rsync.parse_answer(b">f.st...... common/etc/motd\n*deleting   common/etc/gone\n").gone
+assert lean.loads(lean.dumps({"tick": 7}))
+console.say("placed /etc/motd")
+print({*lean._LATE} & {*sys.modules})
+for damaged in ("", '{"tick', "[1,]", "{1}", "[1] 2"):
+    try:
+        print(lean.loads(damaged))
+    except ValueError:
+        [sys.modules.pop(name) for name in [*sys.modules] if name.startswith("json")]
+"""
+
+
+def test_what_is_read_in_an_ordinary_tick_loads_nothing_late() -> None:
+    program = f"import sys; sys.path.insert(0, {str(SRC)!r})\n{_READ_IN_A_TICK}"
+    argv = [sys.executable, "-I", "-S", "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.stdout.splitlines()[1:] == ["set()"], done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("room", ["sealed_run", "confined_daemon", "trial"])
+def test_who_leaves_for_another_root_has_loaded_all_before(room: str) -> None:
+    """Where he goes stands another Python's library, which may be anybody's."""
+    assert set(lean._LATE) <= loaded_by(f"allie.machine.namespaces.{room}")
+
+
 def test_enter_starts_lighter_still() -> None:
     foreign = {name for name in loaded_by("allie.cli.enter") if name.split(".")[0] != "allie"}
     assert foreign <= IN_ENTER
+    assert "allie.core.lean" not in loaded_by("allie.cli.enter")

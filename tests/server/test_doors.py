@@ -20,6 +20,7 @@ import pytest
 
 from allie.server.doors import enrolled, rsyncd_conf, sshd_conf
 from tests.server.test_serve import soon
+from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.doors import LINE, Doors, can_be_opened
 from tests.worlds.toy import File, Link, Tree, make_tree
 
@@ -371,6 +372,52 @@ def test_it_is_that_line_which_stops_it(doors: Doors, tmp_path: Path, what: str)
         assert attack(2)
     finally:
         conf.write_text(good)
+
+
+# --- rsync of Debian 11 --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def old_rsync(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """rsync 3.2.3, with the libraries that it had."""
+    top = tmp_path_factory.mktemp("old")
+    try:
+        root = debian_root("bullseye", top / "root", ("python3", "rsync"))
+    except (UnavailableError, FileNotFoundError) as error:
+        pytest.skip(str(error))
+    loader = next(root.glob("lib64/ld-linux*")).resolve()
+    loader = loader if loader.exists() else next(root.glob("lib/*/ld-2*"))
+    libraries = ":".join(map(str, (*root.glob("lib/*-gnu"), *root.glob("usr/lib/*-gnu"))))
+    program = top / "rsync"
+    words = f"{loader} --library-path {libraries} {root}/usr/bin/rsync"
+    program.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    program.chmod(0o755)
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    assert "version 3.2.3" in said.stdout
+    return str(program)
+
+
+def test_an_old_client_may_and_may_not_do_the_same(
+    doors: Doors, inbox: Path, tmp_path: Path, old_rsync: str
+) -> None:
+    def run(*words: str | Path) -> int:
+        return doors.rsync("pc07", *words, program=old_rsync).returncode
+
+    assert run("-a", "images/", tmp_path / "images") == 0
+    assert (tmp_path / "images/toy1/etc/shadow").exists()
+    assert run("-aHAX", "private/", tmp_path / "private") == 0
+    (tmp_path / "report").write_text("{}")
+    assert run("-t", tmp_path / "report", "inbox/") == 0
+    for path in OUT:
+        run("-r", path, tmp_path / "came")
+    run("-t", "inbox/report", tmp_path / "came")
+    (tmp_path / "other").touch()
+    os.mkfifo(tmp_path / "fifo")
+    for way in (["-t", tmp_path / "other"], ["-aD", tmp_path / "fifo"], ["-a", f"{tmp_path}/"]):
+        run(*way, "inbox/")
+    assert not leaked(tmp_path / "came", "pc08's")
+    assert not (tmp_path / "came/report").exists()
+    assert os.listdir(inbox) == ["report"]
 
 
 # --- how long, and what is left ------------------------------------------------------------------

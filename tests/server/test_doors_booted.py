@@ -82,12 +82,26 @@ said gone ls /srv/allie
 """
 
 
+OTHER = """\
+said init allie store init
+said setup allie store setup
+said again allie store setup
+said check allie store serve --check
+said failed systemctl --failed --no-legend --no-pager
+said remove allie store setup --remove --keys
+said passwd cat /etc/passwd /etc/group /etc/shadow
+said journal journalctl --no-pager -o cat -u 'allie-own@*' -u 'allie-store@*'
+"""
+
+
 class Server:
     """A Debian in a directory, booted for each stage."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, suite: str = "bookworm") -> None:
+        if not shutil.which("systemd-nspawn"):
+            pytest.skip("needs systemd-nspawn")
         try:
-            self.root = debian_root("bookworm", root, PACKAGES)
+            self.root = debian_root(suite, root, PACKAGES)
         except (UnavailableError, FileNotFoundError) as error:
             pytest.skip(str(error))
         shutil.copytree(
@@ -129,8 +143,6 @@ class Server:
 
 @pytest.mark.timeout(1200)  # the first time it is made by mmdebstrap
 def test_set_up_booted_and_taken_back(tmp_path: Path) -> None:
-    if not shutil.which("systemd-nspawn"):
-        pytest.skip("needs systemd-nspawn")
     server = Server(tmp_path / "server")
     before = (server.root / "etc/passwd").read_text()
 
@@ -170,3 +182,17 @@ def test_set_up_booted_and_taken_back(tmp_path: Path) -> None:
     assert "etc" not in said["gone"][0].split()
     assert "overlays" in said["gone"][0].split()
     assert (server.root / "etc/passwd").read_text() == before
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("suite", ["bullseye", "trixie"])
+def test_older_and_newer(tmp_path: Path, suite: str) -> None:
+    """rsync 3.2.3, OpenSSH 8.4 and systemd 247; and an sshd of several programs."""
+    server = Server(tmp_path / "server", suite)
+    said = server.boot(OTHER)
+    assert said["setup"][1] == 0, said["setup"]
+    assert said["again"][0].startswith("nothing changed\n")
+    assert said["check"][1] == 0, said
+    assert said["failed"][0] == ""
+    assert said["remove"][1] == 0, said["remove"]
+    assert "allie-" not in said["passwd"][0]

@@ -298,7 +298,8 @@ def test_a_store_that_moved_has_its_lines_put_right(places: Places, tmp_path: Pa
     moved = Places(str(tmp_path / "moved"), str(tmp_path / "moved/etc"))
     os.rename(places.store, moved.store)
     assert who(moved) == [("pc07", ed25519(7))]
-    enrolled.settle(moved)
+    assert enrolled.settle(moved)
+    assert not enrolled.settle(moved)
     assert f"--config={moved.own} ." in Path(moved.enrolled).read_text()
 
 

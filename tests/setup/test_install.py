@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from allie.client.mirror.identity import fingerprint
 from allie.server import store as allie_store
 from tests.worlds.aside import PATH
 from tests.worlds.busybox import busybox_root
 from tests.worlds.disk import alone
 from tests.worlds.installing import install
 from tests.worlds.loop import looped
+from tests.worlds.ssh_door import SshDoor
 from tests.worlds.toy import File, Tree
 
 pytestmark = [pytest.mark.root, pytest.mark.real, pytest.mark.slow]
@@ -244,3 +247,24 @@ def test_a_failure_says_what_state_the_disk_is_in(disk: Disk) -> None:
 def _stat(device: str, path: str) -> str:
     asked = ["debugfs", "-R", f"stat {path}", device]
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_pc_has_a_key_before_its_first_tick_and_can_be_enrolled(disk: Disk) -> None:
+    """So a room can be enrolled by one scan. What is its own comes at its first tick of its own."""
+    (disk.store / "images/box/etc/ssh").mkdir()  # as an image with ssh has it
+    with SshDoor(disk.store) as door:
+        done = disk.install("--yes", "--own", door.url)
+        assert done.returncode == 0, done.stdout
+        assert f"its key is {fingerprint(door.host_key)}; no other is taken" in done.stdout
+        found = re.search(r"allie store enrol pc1 '(ssh-ed25519 \S+)'", done.stdout)
+        assert found, done.stdout
+        assert disk.read(3, "etc/ssh/ssh_host_ed25519_key.pub").split()[:2] == found[1].split()
+        assert "Mode:  0600" in _stat(f"{disk.device}p3", "etc/ssh/ssh_host_ed25519_key")
+        assert disk.read(3, "etc/allie/known_hosts") == f"allie-store {door.host_key}\n"
+        assert f"own = {door.url}\n" in disk.read(3, "etc/allie/allie.conf")
+
+
+def test_an_image_does_not_come_by_the_ssh_door(disk: Disk) -> None:
+    done = install(disk.device, "ssh://server:8730", "--yes", image="box")
+    assert (done.returncode, disk.names()) == (64, [])
+    assert "--store rsync://… --own ssh://server:8730" in done.stdout

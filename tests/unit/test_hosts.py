@@ -339,3 +339,21 @@ def test_no_case_of_any_name_counts(data: st.DataObject) -> None:
     full = hosts.full_name(short, table)
     assert hosts.matches(pattern, (short, full))
     assert hosts.matches(full, (short, full))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "named"),
+    [
+        ("pc07", ["pc07"]),
+        ("pc[08-10]", ["pc08", "pc09", "pc10"]),
+        ("pc[8-10,3]x", ["pc8x", "pc9x", "pc10x", "pc3x"]),
+        ("a[1-2]b[01,2]", ["a1b01", "a1b2", "a2b01", "a2b2"]),
+        ("pc[001-002]", ["pc001", "pc002"]),
+        ("pc[1-1000]", [f"pc{number}" for number in range(1, 1001)]),
+        *[(each, []) for each in ("pc[1-1001]", "pc[0-99999999999999999999]", "pc[2-1]", "pc*")],
+        *[(each, []) for each in ("pc[ab]", "pc[07]", "pc?", "a[1-40]b[1-40]", "pc[1-2", "pc[!1]")],
+    ],
+)
+def test_the_hosts_that_ranges_name(pattern: str, named: list[str]) -> None:
+    assert hosts.named(pattern, 1000) == named
+    assert all(hosts.matches(pattern, [each]) for each in named)

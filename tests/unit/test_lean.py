@@ -195,6 +195,13 @@ def test_ranges_of_hosts(pieces: list[str]) -> None:
     assert hosts._pieces("".join(pieces)) == re.split(_RANGE, "".join(pieces))
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("sign", ["[", "]", "[]", "[1-", "[1-2]", "1"])
+def test_a_long_pattern_takes_no_longer_than_it_is(sign: str) -> None:
+    text = sign * 200_000 + "]"
+    assert "".join(hosts._pieces(text)).count("1") == text.count("1")
+
+
 @given(st.text("rsync:/ h[]:1.\n", max_size=8).map(lambda end: f"rsync://{end}"))
 def test_an_ordinary_address_fits_the_pattern(text: str) -> None:
     if addresses._is_ordinary(text):

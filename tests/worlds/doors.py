@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from allie.server import store as stores
@@ -25,6 +26,7 @@ from allie.server import store_conf
 from allie.server.places import ACCOUNT, INBOX_ACCOUNT, Places
 from tests.worlds.store import _SRC, ServedByAllie, _free_port
 
+_ENV = {**os.environ, "PYTHONPATH": str(_SRC)}
 INBOX_UID = 64_321
 LINE = 'restrict,command="exec env ALLIE_HOST={} rsync --server --daemon --config={} ." {} {}\n'
 _BEHIND = """\
@@ -117,16 +119,26 @@ class Doors(ServedByAllie):
         ssh = ["-e", shlex.join(through or self.ssh_words(host))] if host else []
         return _ended([program, "--timeout=20", *ssh, *said])
 
-    def _spawn(self, port: int) -> subprocess.Popen[bytes]:
-        serve = [sys.executable, "-m", "allie.cli.main", "store", "serve", "--ssh"]
-        where = ["--store", str(self.store), "--port", str(port)]
-        where += ["--ssh-port", str(self.ssh_port), "--address", self.host]
+    def allie(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command line on this server."""
+        return subprocess.run(
+            self._here(words), cwd="/", env=_ENV, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+
+    def _here(self, words: Sequence[str]) -> list[str]:
+        """The words that run a command of ALLiE's with this server's accounts."""
         alone = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _BEHIND, "sh"]
+        allie = [sys.executable, "-m", "allie.cli.main", "--store", str(self.store)]
+        return [*alone, str(self.work), *allie, *words]
+
+    def _spawn(self, port: int) -> subprocess.Popen[bytes]:
+        where = ["--port", str(port), "--ssh-port", str(self.ssh_port), "--address", self.host]
         with (self.work / "serve.log").open("ab") as log:
             return subprocess.Popen(
-                [*alone, str(self.work), *serve, *where],
+                self._here(["store", "serve", "--ssh", *where]),
                 cwd="/",
-                env={**os.environ, "PYTHONPATH": str(_SRC)},
+                env=_ENV,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -55,9 +55,13 @@ path = {store}/releases
 path = {store}/private/%ALLIE_HOST%
 [inbox]
 path = {store}/inbox/%ALLIE_HOST%
+uid = 65534
+gid = 65534
 read only = no
 write only = yes
+incoming chmod = F0600,D0700
 filter = + /report - *
+refuse options = * !times !timeout !log-format !whole-file !compress !verbose !omit-dir-times
 """
 _D = TypeVar("_D", bound="SshDoor")
 
@@ -103,6 +107,7 @@ class SshDoor:
             file.write(f"{forced} {public} {host}\n")
         for place in ("private", "inbox") if private else ():
             (self.store / place / host).mkdir(0o700, parents=True, exist_ok=True)
+            os.chown(self.store / place / host, *([65534, 65534] if place == "inbox" else [0, 0]))
 
     def retire(self, host: str) -> None:
         """Let its keys be known no more."""

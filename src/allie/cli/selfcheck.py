@@ -21,8 +21,8 @@ _COMMANDS = (
 ).split()
 _READ_LATE = (  # by a tick that needs them
     "client.boot.menu_partition client.mirror.accept client.mirror.own_door"
-    " client.originals.packages client.systems.bring_and_tick machine.namespaces.sealed_run"
-    " machine.namespaces.trial machine.transfer.ssh_door"
+    " client.originals.packages client.systems.bring_and_tick client.systems.send_report"
+    " machine.namespaces.sealed_run machine.namespaces.trial machine.transfer.ssh_door"
 ).split()
 for _name in (*(f"cli.{each}" for each in _COMMANDS), *_READ_LATE):
     importlib.import_module(f"allie.{_name}")

@@ -21,7 +21,7 @@ def run(args: Namespace) -> int:
     named = "" if args.store == options.STORE else f" --store {args.store}"
     console.say_text(f"""
 The store is {os.path.realpath(args.store)}. What you put below overlays/common lands on every PC.
-Serve it:      allie store serve{named}
+Serve it:      allie store serve{named}      for good: allie store setup{named}
 On each PC:    rsync {url}/overlays/kit/usr/local/bin/allie /usr/local/bin/
                allie join {url}""")
     return DONE

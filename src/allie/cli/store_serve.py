@@ -74,7 +74,7 @@ def _check(args: Namespace, asked: setup.Asked) -> int:
         wrong = "" if row.is_well else "  <- should not be so"
         console.say("  ".join([row.what.ljust(width), *cells]).rstrip() + wrong)
     if not here:
-        console.tell("what hosts may do is tried on the server itself, by root")
+        console.say("what hosts may do is tried on the server itself, by root")
     for flaw in flaws:
         console.warn(flaw)
     return DONE if not flaws and all(row.is_well for row in table.rows) else ATTENTION

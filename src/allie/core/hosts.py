@@ -174,13 +174,14 @@ def _compiled(pattern: str) -> _HostPattern:
 
 def _pieces(pattern: str) -> list[str]:
     """A pattern's glob, what is in its first range of numbers, the next glob, and so on."""
-    found, begin, at = [], 0, pattern.find("[")
-    while at >= 0:
-        end = pattern.find("]", at)
-        if _is_range(pattern[at + 1 : max(end, 0)]):
+    found, begin, after, end = [], 0, 0, pattern.find("]")
+    while end >= 0:
+        at = pattern.rfind("[", after, end)
+        if at >= 0 and _is_range(pattern[at + 1 : end]):
             found += [pattern[begin:at], pattern[at + 1 : end]]
             begin = end + 1
-        at = pattern.find("[", at + 1)
+        after = end + 1
+        end = pattern.find("]", after)
     return [*found, pattern[begin:]]
 
 

@@ -13,19 +13,8 @@ from __future__ import annotations
 
 from allie.core.value import TYPE_CHECKING
 
-__all__ = [
-    "ExitStack",
-    "configparser",
-    "contextmanager",
-    "dumps",
-    "hashlib",
-    "json",
-    "kept",
-    "loads",
-    "re",
-    "signal",
-    "suppress",
-]
+__all__ = ["ExitStack", "configparser", "contextmanager", "dumps", "hashlib", "json", "kept"]
+__all__ += ["loads", "re", "signal", "suppress"]
 
 _LATE = ("configparser", "hashlib", "json", "re")
 
@@ -58,25 +47,19 @@ else:
 
         strict = True
         object_hook = object_pairs_hook = None
-        parse_float, parse_int = float, int
-        parse_constant = {
-            "NaN": float("nan"),
-            "Infinity": float("inf"),
-            "-Infinity": -float("inf"),
-        }.get
+        parse_int, parse_float = int, float
+        parse_constant = float  # NaN, Infinity and -Infinity
 
     _scan = make_scanner(_Defaults)
 
     def loads(text):
-        """As json.loads; raises ValueError."""
+        """As json.loads, which says what is wrong where something is."""
         text = text.strip(" \t\n\r")
         try:
             value, end = _scan(text, 0)
-        except StopIteration:
+        except (StopIteration, SystemError):  # while json is not loaded, it finds no error to raise
             end = -1
-        if end != len(text):
-            raise ValueError("no JSON")
-        return value
+        return value if end == len(text) else json.loads(text)
 
     def _has_no_json(value):
         raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -15,8 +15,9 @@ DIGESTS = (
 )
 KIT = "kit"  # the overlay that brings client and stubs: followed whether it is named or not
 WORKS = "this client works"  # what selfcheck says; the client before it waits for these words
-NAMES = ("run-conf", "00overlay", "01overact", "98systems")
+NAMES = ("run-conf", "00overlay", "01overact", "98systems", "99report")
 FETCHER = "00overlay"  # brings the overlays, and with them every other script
+REPORTER = "99report"  # tells the store how the PC is, after all other scripts
 PARTS = {"00overlay": "overlay", "01overact": "overact"}
 UNITS = "etc/systemd/system"
 TIMERS = ("allie.timer", "allie-boot.timer")

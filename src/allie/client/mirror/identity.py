@@ -70,9 +70,9 @@ def public(here: System, settings: Settings) -> str:
 
 
 def to_enrol(here: System, settings: Settings) -> str:
-    """The command by which this PC becomes known to the server."""
-    host = host_names.of(here, settings.host)[0].lower()
-    return f"allie store enrol {host} '{public(here, settings)}'"
+    """The command by which this PC becomes known to the server; "" where it has no key."""
+    host, key = host_names.of(here, settings.host)[0].lower(), public(here, settings)
+    return f"allie store enrol {host} '{key}'" if key else ""
 
 
 def waiting(here: System, settings: Settings) -> str:

@@ -85,6 +85,20 @@ def own_door(here: System, settings: Settings, *, had: bool) -> str:
     return settings.door or next(there, places[0] if had and places else "")
 
 
+def inbox(here: System, settings: Settings) -> str:
+    """The address that takes this host's report: its own door, or a directory here; or ""."""
+    places = [each for each in settings.stores if each.startswith("/")]
+    host = place_of(here, settings) if places and not settings.door else ""
+    there = (each for each in places if host and os.path.isdir(f"{each}/inbox/{host}"))
+    return settings.door or next(there, "")
+
+
+def inbox_at(here: System, settings: Settings, address: str) -> str:
+    """The same, as rsync has it."""
+    host = "" if addresses.is_door(address) else f"{place_of(here, settings)}/"
+    return rsync.sources(address, [f"inbox/{host}"])[0]
+
+
 def place_of(here: System, settings: Settings) -> str:
     """The name of this host's own places in a store; "" where it can have none."""
     host = host_names.of(here, settings.host)[0].lower()

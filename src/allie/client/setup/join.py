@@ -92,8 +92,8 @@ def about_own(here: System) -> list[str]:
         return []
     key = f"{contact.server}: its key is {identity.fingerprint(server)}; no other is taken"
     command = identity.to_enrol(here, settings_in_force.settings_of(here))
-    todo = f"to let it have what is its own, on the server: {command}"
-    return [key] if contact.good else [key, todo]
+    waits = bool(command) and not contact.good
+    return [key] + [f"to let it have what is its own, on the server: {command}"] * waits
 
 
 def _keep_servers_command(here: System) -> None:

@@ -248,7 +248,10 @@ def _ask(argv: "list[str]", env: "dict[str, str]", patience: int) -> "Told":
         said = _said(out, err)
         status = posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
         pid = 0
-        return status, said[out], said[err] + _rest_of(err)
+        errors = said[err] + _rest_of(err)
+        if len(errors) > _MUCH:
+            raise OSError("too much")
+        return status, said[out], errors
     finally:
         _signal.alarm(0)
         lifeline.cut()  # which ends it, if it has not ended

@@ -219,6 +219,31 @@ def add_to_history(system: System, report: Report) -> None:
         atomic.write(path, "".join(lines[len(lines) // 2 :]))
 
 
+def save_report_so_far(system: System, report: Report) -> None:
+    """Note what a tick's report is before its last script, which sends it."""
+    atomic.write(f"{system.state}/report-so-far", dumps(reports.to_json(report)), durable=False)
+
+
+def report_so_far(system: System) -> Report | None:
+    """The report of this tick, as far as it is known; else of the last one."""
+    value, last = read_json(f"{system.state}/report-so-far"), last_report(system)
+    with suppress(AttributeError, TypeError, ValueError):  # damaged, as by a power failure
+        found = reports.from_json(value) if isinstance(value, dict) else None
+        return found if found and (not last or found.tick > last.tick) else last
+    return last
+
+
+def save_sent_report(system: System, note: dict[str, Any]) -> None:
+    """Note what was sent: `to` whom, `at` what time, and the `value`."""
+    atomic.write(f"{system.state}/report-sent", dumps(note), 0o600, durable=False)
+
+
+def sent_report(system: System) -> dict[str, Any]:
+    """What was sent last; {} if nothing was."""
+    note = read_json(f"{system.state}/report-sent")
+    return note if isinstance(note, dict) and {"to", "at", "value"} <= note.keys() else {}
+
+
 def last_report(system: System) -> Report | None:
     """The last tick's report; the one on /run if the disk was full or read-only."""
     found = [read_json(f"{place}/report") for place in (system.run, system.state)]

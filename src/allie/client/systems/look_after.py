@@ -1,5 +1,7 @@
 """Look after this PC's other systems, and the boot menu that lists them: the work of 98systems.
 
+And of 99report, which tells the store how all of them are (`client.systems.send_report`).
+
 Nearly every tick finds that there is nothing to do: what does it is loaded only then.
 """
 
@@ -8,9 +10,12 @@ from __future__ import annotations
 import os
 
 from allie.client.boot import menu_unchanged
+from allie.client.mirror import stores
 from allie.client.situation import settings_in_force
+from allie.client.state import records
 from allie.client.tick import kit
 from allie.client.tick.whole_tick import Kit
+from allie.core import stubs
 from allie.core.conf.settings import Settings
 from allie.core.errors import ATTENTION, DONE, TEMPFAIL, AllieError
 from allie.core.system import System
@@ -79,4 +84,28 @@ def _boots(here: System, settings: Settings) -> bool:
     return True
 
 
-KIT = Kit({**kit.PARTS, "98systems": work}, {"98systems": is_idle}, menu_unchanged.follows)
+def _tell(here: System) -> int:
+    """99report, in the forked child of a tick, or by hand."""
+    from allie.client.systems import send_report  # noqa: PLC0415 - see HACKING.md, start-up
+
+    return send_report.work(here)
+
+
+def _has_told(here: System) -> bool:
+    """Whether the store knows all that there is to tell; or wants nothing, and that was said."""
+    settings = settings_in_force.settings_of(here)
+    if os.environ.get("ALLIE_OFFLINE") or (settings.root and not here.is_base):
+        return True
+    note, inbox = records.sent_report(here), stores.inbox(here, settings)
+    if not note or not inbox:
+        return bool(note) and note["to"] == inbox
+    from allie.client.systems import send_report  # noqa: PLC0415 - see HACKING.md, start-up
+
+    return not send_report.has_news(here, settings, note)
+
+
+KIT = Kit(
+    {**kit.PARTS, "98systems": work, stubs.REPORTER: _tell},
+    {"98systems": is_idle, stubs.REPORTER: _has_told},
+    menu_unchanged.follows,
+)

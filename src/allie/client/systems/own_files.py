@@ -135,6 +135,7 @@ def keep(old: str, new: str, what: tuple[str, ...]) -> None:
 
 def give(base: System, declared: Declared, new: str) -> None:
     """Give a newly fetched tree what is this PC's own, from the base."""
+    within.make_directories(new, paths.Inside(new).directory("etc/allie").real)
     for path in _present(base.root, FROM_BASE):
         _copy(base, path, new)
     if base.is_base and not os.path.isfile("/etc/hostname"):

@@ -12,6 +12,7 @@ from allie.client.state import records
 from allie.client.tick import part, report_text, whole_tick
 from allie.client.tick.whole_tick import Kit
 from allie.client.tick.worker import Work
+from allie.core import stubs
 from allie.core.change.report import Applied, Contact, Report
 from allie.core.errors import ATTENTION, DONE, FAULT, AllieError
 from allie.core.system import System
@@ -42,8 +43,9 @@ def _work(part_name: str, *, ahead: bool = False) -> Work:
     return lambda here: _in_child(here, part_name, ahead=ahead)
 
 
-# In a system that another one looks after, 98systems has nothing to do
-_SYSTEMS, _IDLE = {"98systems": lambda _: DONE}, {"98systems": lambda _: True}
+# In a system that another one looks after, these have nothing to do
+_PCS = ("98systems", stubs.REPORTER)
+_SYSTEMS, _IDLE = dict.fromkeys(_PCS, lambda _: DONE), dict.fromkeys(_PCS, lambda _: True)
 PARTS = {"00overlay": _work("overlay"), "01overact": _work("overact")}
 OF_ANOTHER = Kit({**PARTS, **_SYSTEMS}, _IDLE)
 # Its first tick: the overlays came with its image

@@ -133,6 +133,9 @@ def _start(
         with suppress(OSError):
             pid = process.spawn(argv, full, (null, printed, printed), keep)
     if not pid:
+        if not here.is_base:  # once, and not in each child
+            from allie.machine.namespaces import sealed_run  # noqa: F401, PLC0415
+
         job = lambda: _become(here, script, argv, full)  # noqa: E731
         pid = process.fork(job, (null, printed, printed), keep=keep, dies_with_us=False)
     os.close(printed)

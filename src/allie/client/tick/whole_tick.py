@@ -139,6 +139,8 @@ def _all_due(tick: _Tick) -> list[Verdict]:
         runs = verdict.state == "due" and script and not (paused and name not in stubs.PARTS)
         if runs and script:
             work = _kit_work(tick, script)
+            if work and name == stubs.REPORTER:
+                records.save_report_so_far(tick.here, _report(tick, verdicts, ()))
             verdict = _run(tick, script, headers._replace(every=0) if work else headers, work)
             names = script_states.names(tick.here)
             if not work:

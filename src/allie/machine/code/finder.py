@@ -41,6 +41,7 @@ class Modules:
         make = type(sys.__spec__)  # ModuleSpec, whose own module is not loaded yet
         spec = make(name, self, origin=f"{self.archive}/{known[1]}", is_package=known[0])  # type: ignore[arg-type]
         spec.has_location = True
+        spec.cached = spec.origin  # else where a .pyc would be is worked out, for each
         return spec
 
     def create_module(self, spec: ModuleSpec) -> None:

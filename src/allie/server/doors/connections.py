@@ -30,6 +30,7 @@ class Running(Value):
     """One process of the server's."""
 
     pid: int
+    uid: int
     parent: int
     host: str = ""  # for whom it transfers
     is_door: bool = False  # whether it is one connection's sshd
@@ -66,7 +67,7 @@ def _end(those: Iterable[Running]) -> int:
     for each in those:
         handle = process.descriptor_of(each.pid)  # it stays that process's, whoever has the number
         try:
-            if _process(each.pid) == each:
+            if _process(each.pid, (each.uid,)) == each:
                 if handle is None:
                     os.kill(each.pid, signal.SIGKILL)
                 else:
@@ -82,17 +83,19 @@ def _end(those: Iterable[Running]) -> int:
 
 def _processes() -> Iterator[Running]:
     """The server's processes that are root's, or write reports."""
-    found = (_process(pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc"))))
+    uids = (0, host_places.inbox_owner()[0])
+    found = (_process(pid, uids) for pid in map(int, filter(str.isdigit, os.listdir("/proc"))))
     return (each for each in found if each)
 
 
-def _process(pid: int) -> Running | None:
+def _process(pid: int, uids: tuple[int, ...]) -> Running | None:
     """One process as it is now; None if it has ended, or is somebody else's."""
     status = dict(re.findall(r"(\w+):\s+([0-9]+)", atomic.read(f"/proc/{pid}/status") or ""))
-    if int(status.get("Uid", -1)) not in (0, host_places.inbox_owner()[0]):
+    uid = int(status.get("Uid", -1))
+    if uid not in uids:
         return None
     environment = (atomic.read(f"/proc/{pid}/environ") or "").split("\0")
     hosts = [each.partition("=")[2] for each in environment if each.startswith("ALLIE_HOST=")]
     title = (atomic.read(f"/proc/{pid}/cmdline") or "").partition("\0")[0].rstrip()
     is_door = re.fullmatch(_TITLE, title) is not None
-    return Running(pid, int(status["PPid"]), hosts[0] if hosts else "", is_door)
+    return Running(pid, uid, int(status["PPid"]), hosts[0] if hosts else "", is_door)

@@ -178,21 +178,23 @@ def retire(places: Places, host: str) -> list[Enrolled]:
     return gone
 
 
-def settle(places: Places) -> None:
-    """Have each line name the store's own configuration: the store, or its etc, may have moved."""
+def settle(places: Places) -> bool:
+    """Have each line name the store's own configuration, for it may have moved; if one did not."""
     with _held(places):
-        _write(places, read(places))
+        return _write(places, read(places))
 
 
-def _write(places: Places, all_of_them: Iterable[Enrolled]) -> None:
-    """Write the file, sorted, if that makes it another one."""
+def _write(places: Places, all_of_them: Iterable[Enrolled]) -> bool:
+    """Write the file, sorted, if that makes it another one; whether it did."""
     if not re.fullmatch(_PATH, places.own, re.A):
         words = f"{places.etc}: a shell and sshd read this path: letters, digits and . _ + - alone"
         raise StateError(words, "etc = DIR in store.conf, section [serve], names another place")
     order = sorted(all_of_them, key=lambda each: (each.host, str(each.key)))
     text = "".join(f"{line_of(places, each)}\n" for each in order)
-    if atomic.read(places.enrolled) != text:
-        atomic.write(places.enrolled, text)
+    if (atomic.read(places.enrolled) or "") == text:
+        return False
+    atomic.write(places.enrolled, text)
+    return True
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def text(places: Places, rules: StoreConf, ports: Ports) -> str:
     admitted, others = _admitted(rules)
     allow = [f"    acl admitted src {each}" for each in admitted]
     allow += [f"    # not taken over from {NAME}, it is no address: {each}" for each in others]
-    allow += ["    tcp-request connection reject unless admitted"] * bool(admitted)
+    allow += ["    tcp-request connection reject" + " unless admitted" * bool(admitted)]
     lines = [
         f"# Printed by `allie store serve --print haproxy` of {places.store}: for",
         "# /etc/haproxy/haproxy.cfg of the machine in front. Edit what is named below.",

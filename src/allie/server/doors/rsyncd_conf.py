@@ -26,7 +26,8 @@ _SAID = "times timeout log-format whole-file compress verbose omit-dir-times"
 
 def common(places: Places, rules: StoreConf) -> str:
     """The part of both doors."""
-    return _text(places, _READING + _bounds(rules) + _modules(places.store))
+    modules = ["# What everybody may read.", *_modules(places.store)]
+    return _text(places, [*_READING, *_bounds(rules), *modules])
 
 
 def public(places: Places, rules: StoreConf) -> str:
@@ -43,8 +44,10 @@ def own(places: Places) -> str:
     refused = " ".join(["*", *(f"!{option}" for option in _SAID.split())])
     lines = [
         f"&merge {places.common}",
+        "# ALLIE_HOST: said by the line of the host's key, in authorized_hosts.",
         "[private]",
         f"    path = {places.private('%ALLIE_HOST%')}",
+        "# Takes one plain file, report, as a user who owns nothing else, and gives nothing back.",
         "[inbox]",
         f"    path = {places.inbox('%ALLIE_HOST%')}",
         f"    uid = {INBOX_ACCOUNT}",
@@ -86,6 +89,7 @@ def foreground(store: str, address: str, port: int, rules: StoreConf, lock: str)
 _AS_ROOT = ["use chroot = yes", "uid = 0", "gid = 0"]
 _READING = [
     *_AS_ROOT,
+    "# Nothing can be written or listed; a symlink leads nobody out of its module.",
     "read only = yes",
     "list = no",
     "munge symlinks = no",
@@ -96,11 +100,12 @@ _READING = [
 
 
 def _bounds(rules: StoreConf) -> list[str]:
-    return [f"timeout = {rules.timeout}"]
+    words = "# Seconds in which nothing goes either way, after which a transfer is ended."
+    return [words, f"timeout = {rules.timeout}"]
 
 
 def _admitted(rules: StoreConf) -> list[str]:
-    return [f"hosts allow = {rules.allowed}", "hosts deny = *"]
+    return ["# Who may read.", f"hosts allow = {rules.allowed}", "hosts deny = *"]
 
 
 def _modules(store: str) -> list[str]:

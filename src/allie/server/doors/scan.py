@@ -115,10 +115,12 @@ def _chosen(named: Mapping[str, str], lines: Sequence[_KnownHost], otherwise: st
     for line in lines:
         for name in line.names.lower().split(","):
             plain.setdefault(name, []).append(line.key)
-    hashed = [line for line in lines if line.names.startswith("|1|")]
+    hashed = [(_salted(line.names), line.key) for line in lines if line.names.startswith("|1|")]
     for host, name in named.items():
-        texts = plain.get(name.lower(), [])
-        texts += [line.key for line in hashed if _is_hash_of(line.names, name.lower())]
+        texts = [*plain.get(name.lower(), ())]
+        for (salt, digest), key in hashed:
+            if hmac.digest(salt, name.lower().encode(), "sha1") == digest:
+                texts.append(key)
         good, flaws = _parsed(texts)
         best = min((_ORDER.index(key.kind) for key in good), default=-1)
         fits = [key for key in good if _ORDER.index(key.kind) == best]
@@ -142,10 +144,10 @@ def _parsed(texts: Iterable[str]) -> tuple[set[PublicKey], list[str]]:
     return good, flaws
 
 
-def _is_hash_of(hashed: str, name: str) -> bool:
-    """Whether `|1|SALT|HASH` is a name's (HashKnownHosts of ssh_config(5))."""
+def _salted(hashed: str) -> tuple[bytes, bytes]:
+    """Salt and HMAC of a name `|1|SALT|HMAC` (HashKnownHosts of ssh_config(5)); nobody's if odd."""
     try:
         salt, digest = map(base64.b64decode, hashed.split("|")[2:])
     except (ValueError, binascii.Error):
-        return False
-    return hmac.digest(salt, name.encode(), "sha1") == digest
+        return b"", b""
+    return salt, digest

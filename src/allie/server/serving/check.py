@@ -117,7 +117,7 @@ def _attempts(ports: Ports, address: str) -> Iterable[_Attempt]:
     yield _Attempt("read another's private", "", _reads_others)
     yield _Attempt("write to private", "", functools.partial(_sends, to="private/"))
     yield _Attempt("send a report", "h", _reports)
-    yield _Attempt("read an inbox", "", functools.partial(_lists, module="inbox"))
+    yield _Attempt("read an inbox", "", _reads_inbox)
     yield _Attempt("leave anything else there", "", _leaves_other)
     yield _Attempt("run a command", "", _runs_command, True)
     yield _Attempt("have a terminal", "", _has_terminal, True)
@@ -174,6 +174,12 @@ def _writes_modules(who: Caller, into: str) -> bool:
 
 def _reports(who: Caller, into: str) -> bool:
     return _sends(who, into, "inbox/", "report")
+
+
+def _reads_inbox(who: Caller, into: str) -> bool:
+    """Its own, after it has sent a report: with no option that the module refuses, and by name."""
+    _rsync(who, "-t", f"{who.at}inbox/report", into)
+    return bool(os.listdir(into)) or _lists(who, into, "inbox")
 
 
 def _leaves_other(who: Caller, into: str) -> bool:

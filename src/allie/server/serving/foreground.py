@@ -88,6 +88,7 @@ def _start_sshd(places: Places, address: str, port: int, rules: StoreConf) -> in
         raise StateError("only root can open the ssh door", "run it as root, as with sudo")
     if not os.path.exists(places.host_key) or accounts.missing():
         raise StateError("the ssh door has no key or no accounts yet", "allie store setup")
+    setup.need_plain(places)
     programs = setup.need_programs()
     for _ in setup.configurations(places, rules):
         pass

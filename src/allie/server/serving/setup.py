@@ -8,6 +8,7 @@ the store stays when the doors go, and so do the keys: PCs know the server by it
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from allie.machine.programs import process
 from allie.machine.transfer import listeners, rsync, rsync_daemon
 from allie.server import store as stores
 from allie.server import store_conf
-from allie.server.doors import rsyncd_conf, sshd_conf, units
+from allie.server.doors import enrolled, rsyncd_conf, sshd_conf, units
 from allie.server.doors.units import Ports, Programs
 from allie.server.places import INBOX_ACCOUNT, RSYNC_PORT, SSH_PORT, Places
 from allie.server.serving import accounts
@@ -49,11 +50,12 @@ def set_up(top: str, asked: Asked) -> Iterator[str]:
     Raises StateError where a port is somebody else's, before anything is done.
     """
     rules, places = store_conf.read(top), store_conf.places(top)
+    need_plain(places)
     programs = need_programs()
     where = ports(asked)
     if has_systemd():
-        for unit, port in zip(units.SOCKETS, (where.rsync, where.ssh)):
-            _need_free(unit, where.address, port)
+        for port in (where.rsync, where.ssh):
+            _need_free(where.address, port)
     yield from keys_and_accounts(places)
     yield from configurations(places, rules)
     if has_systemd():
@@ -74,6 +76,8 @@ def keys_and_accounts(places: Places) -> Iterator[str]:
         yield f"made {places.host_key}, by which PCs know this server"
     yield from accounts.make()
     yield from _own_inboxes(places)
+    if enrolled.settle(places):
+        yield f"wrote {places.enrolled}: the store has moved"
 
 
 def configurations(places: Places, rules: StoreConf) -> Iterator[str]:
@@ -155,9 +159,18 @@ def ports(asked: Asked) -> Ports:
     return Ports(address if asked.address is None else asked.address, rsync_port, ssh_port)
 
 
-def _need_free(unit: str, address: str, port: int) -> None:
-    """Raise StateError where somebody else has the port; our own socket may have it."""
-    if units.listening(_unit(unit)) == (address, port) and _is(unit, "active"):
+def need_plain(places: Places) -> None:
+    """Raise StateError for a path that sshd, systemd, rsyncd and a shell read differently."""
+    for path in (places.store, places.etc):
+        if not re.fullmatch(r"(/[A-Za-z0-9._+-]+)+", path, re.A):
+            words = f"{path}: it stands in the files of four programs"
+            raise StateError(words, "let it be of letters, digits and . _ + - alone")
+
+
+def _need_free(address: str, port: int) -> None:
+    """Raise StateError where somebody else has the port; our own sockets may have it."""
+    ours = (units.listening(_unit(name)) for name in units.SOCKETS if _is(name, "active"))
+    if (address, port) in ours:
         return
     try:
         rsync_daemon.need_port(address, port)
@@ -197,12 +210,14 @@ def _units(wanted: dict[str, str]) -> Iterator[str]:
         yield f"wrote {units.DIRECTORY}/{name}"
     if changed:
         _systemctl("daemon-reload")
+    for name in changed.intersection(units.SOCKETS):
+        _systemctl("stop", name)  # before the first of them starts: they may change places
     for name in units.SOCKETS:
         if not _is(name, "enabled"):
             _systemctl("enable", name)
             yield f"enabled {name}: it is there after each boot"
-        if name in changed or not _is(name, "active"):
-            _systemctl("restart", name)
+        if not _is(name, "active"):
+            _systemctl("start", name)
             yield f"started {name}"
 
 

@@ -1,0 +1,137 @@
+"""Tell the store how this PC is: the work of 99report.
+
+It goes to the host's own inbox, by the door that has what is its own, when it says something new,
+and once a day. What could not be sent is kept, and goes at a later tick. A push is no fetch: what
+ends it is the server's affair, and never this PC's disk's (`rsync.check`).
+
+docs/internals/rules.md, "A report goes when it has news".
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from allie.client.mirror import stores
+from allie.client.situation import other_systems, settings_in_force
+from allie.client.state import host_names, records
+from allie.client.systems import record
+from allie.core import digest
+from allie.core.change import report as reports
+from allie.core.change import sent_report
+from allie.core.change.sent_report import Host
+from allie.core.conf import addresses
+from allie.core.conf.settings import Declared, Settings
+from allie.core.errors import DONE, TEMPFAIL, AllieError, StateError, StoreError
+from allie.core.lean import dumps, loads
+from allie.core.system import System
+from allie.core.value import TYPE_CHECKING
+from allie.machine import console
+from allie.machine.files import atomic
+from allie.machine.programs import process
+from allie.machine.programs.process_groups import Bounds
+from allie.machine.roots import within
+from allie.machine.transfer import rsync, ssh_door
+
+if TYPE_CHECKING:
+    from typing import Any
+
+_REPORT, _MOST = "var/lib/allie/report", 1 << 16  # of another system; bytes
+_RESTS = "this store has no place for reports: nothing is sent"
+
+
+def work(here: System) -> int:
+    """99report, in the forked child of a tick, or by hand."""
+    try:
+        return _send(here)
+    except AllieError as error:
+        console.warn(f"allie: {error}")
+        return error.exit_code
+
+
+def has_news(here: System, settings: Settings, note: dict[str, Any]) -> bool:
+    """Whether there is something to tell. note: of what was sent last, or is kept."""
+    value = _value(here, settings, note)
+    due = sent_report.is_due(value, note["value"], note["at"], time.time())
+    return due or "kept" in note
+
+
+def _send(here: System) -> int:
+    settings = settings_in_force.settings_of(here)
+    inbox, note = stores.inbox(here, settings), records.sent_report(here)
+    if not inbox:
+        console.say(_RESTS)
+        records.save_sent_report(here, {"to": "", "at": 0.0, "value": {}})
+        return DONE
+    value = _value(here, settings, note)
+    try:
+        why = records.own_contact(here).trouble if addresses.is_door(inbox) else ""
+        why = why or _push(here, settings, inbox, dumps(value))  # it was asked just now
+    except (StateError, StoreError) as error:
+        why = str(error)
+    if why:
+        never = {"to": inbox, "at": 0.0, "value": {}}
+        records.save_sent_report(here, {**never, **note, "kept": value})
+        console.say(f"kept for a later tick: {why}")
+        return TEMPFAIL
+    records.save_sent_report(here, {"to": inbox, "at": time.time(), "value": value})
+    return DONE
+
+
+def _push(here: System, settings: Settings, inbox: str, text: str) -> str:
+    """Send a text as the file `report`; why it was not taken, "" if it was."""
+    place = f"{here.state}/outbox"
+    os.makedirs(place, 0o700, exist_ok=True)
+    atomic.write(f"{place}/report", text, 0o600, durable=False)
+    reach = stores.reach(here, settings, inbox)
+    argv = ["rsync", "-t", *reach, "--", f"{place}/report", stores.inbox_at(here, settings, inbox)]
+    done = process.run(argv, bounds=Bounds(settings.stall), only_reads=True)
+    if done.cut:
+        return f"{inbox} {done.cut.words}"
+    if done.code:
+        ssh_door.check(done, inbox)
+        return f"{inbox} did not take it: {rsync.reason(done)}"
+    return ""
+
+
+def _value(here: System, settings: Settings, note: dict[str, Any]) -> dict[str, Any]:
+    """What is to be sent, as it is when it is read again."""
+    sent = note.get("kept", note.get("value", {}))
+    report = records.report_so_far(here)
+    systems = [sent_report.told(report, sent)] if report else []
+    systems += [_other(here, each, sent) for each in settings.others if each.is_looked_after]
+    value: dict[str, Any] = loads(dumps(sent_report.value_of(_machine(here, settings), systems)))
+    return value
+
+
+def _other(base: System, declared: Declared, sent: dict[str, Any]) -> dict[str, Any]:
+    """What is sent of another system: why it is not there, and its own last tick, if it is seen.
+
+    One on a partition is not mounted for this.
+    """
+    stands = {"system": declared.name, "trouble": record.trouble(base, declared.name).message}
+    if declared.is_partition:
+        return stands
+    try:
+        root = other_systems.directory_of(base, declared)
+        report = reports.from_json(loads(within.text(root, _REPORT, _MOST) or "null"))
+        return {**sent_report.told(report._replace(system=declared.name), sent), **stands}
+    except (AllieError, AttributeError, KeyError, TypeError, ValueError):
+        return stands  # it has none yet, or its root has made something else of it
+
+
+def _machine(here: System, settings: Settings) -> Host:
+    host = host_names.of(here, settings.host)[0]
+    own = (within.text(here.root, "etc/machine-id") or "").strip()
+    lines = (atomic.read("/proc/stat") or "").splitlines()
+    booted = [int(line.split()[1]) for line in lines if line.startswith("btime ")]
+    disk = os.statvfs(here.root)
+    return Host(
+        host,
+        own and digest.of(f"allie {own}".encode())[:32],
+        (atomic.read("/proc/sys/kernel/random/boot_id") or "").strip(),
+        max(booted, default=0),
+        os.uname().release,
+        disk.f_blocks * disk.f_frsize,
+        disk.f_bavail * disk.f_frsize,
+    )

@@ -1,0 +1,156 @@
+"""99report tells the store how this PC is: when it has news, and once a day.
+
+docs/internals/rules.md, "A report goes when it has news".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tick.site import Site, needs_root, script
+from tests.worlds.ssh_door import SshDoor, make_key
+from tests.worlds.toy import File, make_tree
+
+pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+
+
+class Told:
+    """A PC that tells its store."""
+
+    def __init__(self, site: Site, door: SshDoor) -> None:
+        self.site, self.door, self.pc = site, door, site.pc
+        (self.pc.root / "etc/ssh").mkdir()
+        self.key = make_key(self.pc.root / "etc/ssh/ssh_host_ed25519_key")
+        make_tree(self.pc.root, {"etc/machine-id": "0123456789abcdef0123456789abcdef\n"})
+
+    @property
+    def path(self) -> Path:
+        """Where its report arrives."""
+        return self.site.store / "inbox/pc07/report"
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What it has told."""
+        found: dict[str, Any] = json.loads(self.path.read_text())
+        return found
+
+    def tick(self, rc: int = 0) -> str:
+        """A tick; how 99report stands after it."""
+        return str(self.pc.tick(rc)["99report"]["state"])
+
+    def tells(self) -> bool:
+        """Have a tick done; whether it told anything."""
+        self.path.unlink(missing_ok=True)
+        assert self.tick() == "satisfied"
+        return self.path.exists()
+
+    def sent(self) -> dict[str, Any]:
+        """What it has noted of what it sent last."""
+        found: dict[str, Any] = json.loads(self.pc.read("var/lib/allie/report-sent"))
+        return found
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Iterator[Told]:
+    site = Site(tmp_path, {"etc/motd": "common\n", "root/conf/50fails": script("exit 0")})
+    for name in ("images", "releases"):
+        (site.store / name).mkdir(exist_ok=True)
+    with SshDoor(site.store) as door:
+        yield Told(site, door)
+
+
+@pytest.fixture
+def enrolled(told: Told) -> Told:
+    told.door.enrol("pc07", told.key)
+    make_tree(told.site.store, {"private/pc07/etc/secret": File("the secret\n", 0o600)})
+    told.site.join("--own", told.door.url, "--no-timer")
+    return told
+
+
+def test_what_it_tells(enrolled: Told) -> None:
+    report = enrolled.report
+    own = report["systems"][0]
+    assert (report["format"], report["machine"]["host"], own["host"]) == (1, "pc07", "pc07")
+    assert len(report["machine"]["identity"]) == 32
+    assert "0123456789abcdef" not in enrolled.path.read_text()
+    assert {each["name"]: each["state"] for each in own["scripts"]} == {
+        "00overlay": "satisfied",
+        "01overact": "satisfied",
+        "50fails": "satisfied",
+        "98systems": "satisfied",
+    }
+    assert "etc/secret" in own["changed"]["did"]["new"]
+    assert "the secret" not in enrolled.path.read_text()
+    assert len(enrolled.path.read_bytes()) < 8192
+    assert (enrolled.path.stat().st_uid, enrolled.path.stat().st_mode & 0o777) == (65534, 0o600)
+
+
+def test_it_tells_what_is_new_once(enrolled: Told) -> None:
+    assert not enrolled.tells()
+    assert not enrolled.tells()
+    make_tree(enrolled.pc.root, {"etc/motd": "an edit\n"})
+    assert enrolled.tells()
+    assert enrolled.report["systems"][0]["changed"]["did"] == {"drift": ["etc/motd"]}
+    assert not enrolled.tells()
+    enrolled.site.overlay({"root/conf/50fails": script("echo no room; exit 3")})
+    enrolled.path.unlink(missing_ok=True)
+    assert enrolled.tick(1) == "satisfied"
+    (fails,) = [e for e in enrolled.report["systems"][0]["scripts"] if e["name"] == "50fails"]
+    assert (fails["state"], fails["last"]) == ("failing", "no room")
+
+
+def test_once_a_day_it_tells_the_same_again(enrolled: Told) -> None:
+    note = enrolled.pc.path("var/lib/allie/report-sent")
+    for since, again in ((80_000, False), (90_000, True), (-5, True)):
+        sent = enrolled.sent()
+        note.write_text(json.dumps({**sent, "at": sent["at"] - since}))
+        assert enrolled.tells() == again, since
+
+
+def test_one_that_cannot_be_sent_is_kept(enrolled: Told) -> None:
+    shutil.rmtree(enrolled.path.parent)
+    make_tree(enrolled.pc.root, {"etc/motd": "an edit\n"})
+    assert enrolled.tick() == "waiting"
+    assert "kept for a later tick" in enrolled.pc.run("status").out
+    enrolled.path.parent.mkdir(0o700)
+    os.chown(enrolled.path.parent, 65534, 65534)
+    assert enrolled.tells()
+    assert enrolled.report["systems"][0]["changed"]["did"] == {"drift": ["etc/motd"]}
+    enrolled.door.stop()
+    make_tree(enrolled.pc.root, {"etc/motd": "another\n"})
+    assert enrolled.tick() == "waiting"
+    enrolled.door.start()
+    assert enrolled.tells()
+
+
+def test_it_waits_to_be_enrolled(told: Told) -> None:
+    told.site.join("--own", told.door.url, "--no-timer")
+    assert told.tick() == "waiting"
+    told.door.enrol("pc07", told.key)
+    assert told.tells()
+
+
+def test_without_a_second_door_it_rests_and_says_so_once(told: Told) -> None:
+    told.site.join("--no-timer")
+    log = told.pc.path("var/log/allie/99report.log")
+    assert "this store has no place for reports" in log.read_text()
+    log.unlink()
+    assert told.tick() == "satisfied"
+    assert not log.exists()
+    place = told.site.store / "inbox/pc07"  # a store that is a directory here has one by now
+    place.mkdir(parents=True)
+    told.pc.path("var/lib/allie/quick/note").unlink(missing_ok=True)  # as it is within a day
+    assert told.tells()
+
+
+def test_by_hand_it_tells_in_any_case(enrolled: Told) -> None:
+    enrolled.path.unlink()
+    enrolled.pc.run("99report").ok()
+    assert enrolled.report["systems"][0]["system"]

@@ -1,0 +1,117 @@
+"""What a PC tells its store, and when that is news.
+
+docs/internals/rules.md, "A report goes when it has news".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allie.core.change import sent_report
+from allie.core.change.report import Applied, Contact, Report
+from allie.core.change.resolution import Problem
+from allie.core.change.sent_report import DAY, Host, is_due, told, value_of
+from allie.core.script import Verdict
+
+MACHINE = Host("pc07", "ab" * 16, "boot", 1_000_000, "6.1", 100 << 30, 50 << 30)
+QUIET = Report(
+    7,
+    "debian12",
+    "pc07",
+    "1.0",
+    1000.0,
+    0.1,
+    contact=Contact("rsync://s", 3, 1000.0, answered=1000.0),
+    scripts=(Verdict("50x", "satisfied", "exit 0", 900.0, 0, 0.5), Verdict("99report", "due", "")),
+)
+DRIFTED = Applied(7, "overlay", 3, {"drift": ["etc/a"]}, {"drift": 1})
+
+
+def value(report: Report = QUIET, machine: Host = MACHINE, sent: Any = None) -> dict[str, Any]:
+    return value_of(machine, [told(report, sent or {})])
+
+
+PASSES = [
+    QUIET._replace(tick=8, began=4600.0, seconds=3.0),
+    QUIET._replace(contact=QUIET.contact._replace(good=4600.0, answered=4600.0)),
+    QUIET._replace(applied=(Applied(7, "overlay", 3),)),
+    QUIET._replace(scripts=(Verdict("50x", "satisfied", "", 950.0, None, 0.7),)),
+]
+NEWS = [
+    QUIET._replace(applied=(DRIFTED,)),
+    QUIET._replace(version="1.1"),
+    QUIET._replace(classes=("lab",)),
+    QUIET._replace(paused="holidays"),
+    QUIET._replace(contact=QUIET.contact._replace(generation=4)),
+    QUIET._replace(contact=QUIET.contact.after_trouble("is away", 1000.0)),
+    QUIET._replace(own_door=Contact("ssh://s", trouble="waits")),
+    QUIET._replace(scripts=(Verdict("50x", "failing", "exit 1", 950.0, 1, 0.7, "no room"),)),
+    QUIET._replace(applied=(Applied(7, "overlay", 3, problems=(Problem("a", "tie"),)),)),
+]
+
+
+@pytest.mark.parametrize("other", PASSES)
+def test_what_is_another_at_every_tick_is_no_news(other: Report) -> None:
+    assert not is_due(value(other), value(), 5000.0, 5001.0)
+
+
+@pytest.mark.parametrize("other", NEWS)
+def test_what_is_news(other: Report) -> None:
+    assert is_due(value(other), value(), 5000.0, 5001.0)
+
+
+@pytest.mark.parametrize(("gib", "due"), [(50, False), (54, False), (46, False), (56, True)])
+def test_room_is_news_where_it_moved_much(gib: int, due: bool) -> None:
+    now = value(machine=MACHINE._replace(free=gib << 30, booted=1_000_001))
+    assert is_due(now, value(), 5000.0, 5001.0) == due
+    assert is_due(value(machine=MACHINE._replace(boot="another")), value(), 5000.0, 5001.0)
+
+
+def test_once_a_day_and_whenever_the_clock_went_back() -> None:
+    assert not is_due(value(), value(), 5000.0, 5000.0 + DAY - 1)
+    assert is_due(value(), value(), 5000.0, 5000.0 + DAY)
+    assert is_due(value(), value(), 5000.0, 4999.0)
+    assert is_due(value(), {}, 0.0, 1.0)
+
+
+def test_the_tick_after_a_change_has_no_news() -> None:
+    changed = value(QUIET._replace(applied=(DRIFTED,)))
+    assert changed["systems"][0]["changed"]["did"] == {"drift": ["etc/a"]}
+    assert not is_due(value(sent=changed), changed, 5000.0, 5001.0)
+
+
+def test_it_is_bounded_and_does_not_tell_of_itself() -> None:
+    many = Applied(
+        7,
+        "overlay",
+        3,
+        {"drift": ["x" * 4000] * 200},
+        {"drift": 200},
+        (Problem("y" * 4000, "z" * 9000),) * 500,
+    )
+    said = Verdict("50x", "failing", "w" * 9000, last="v" * 9000 + "\n" * 500 + "last")
+    own = value(QUIET._replace(applied=(many,), scripts=(*QUIET.scripts, said)))["systems"][0]
+    assert len(str(own)) < 100_000
+    assert [each["name"] for each in own["scripts"]] == ["50x", "50x"]
+    assert own["scripts"][1]["last"].endswith("last")
+    assert own["changed"]["counts"] == {"drift": 200}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 9) | st.text("ab", max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["tick", "good", "name", "did"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_whatever_was_noted_is_compared(sent: Any) -> None:
+    assert sent_report._lasting(sent) == sent_report._lasting(sent_report._lasting(sent))
+    assert is_due(value(), {"systems": sent}, 5000.0, 5001.0)
