@@ -26,6 +26,7 @@ from allie.server.mirroring import mirror, timer, trees, upstream
 from allie.server.mirroring.mirror import Mirrored
 from tests.crash import ptrace, world
 from tests.worlds import machine
+from tests.worlds.one_pc import tmpfs
 from tests.worlds.pc import ENVIRONMENT, Result, ended
 from tests.worlds.store import Served, ServedByAllie, served
 from tests.worlds.toy import Device, File, Hard, Link, Tree, make_tree
@@ -312,6 +313,21 @@ def test_a_full_disk_gets_its_room_back(
     with pytest.raises(NoRoom):
         mirror.mirror(str(one), str(two))
     assert seen(two) == before and not left(two)
+
+
+def test_a_disk_that_is_too_small(one: Path, two: Path) -> None:
+    make_tree(one / "images/toy1", {"opt/0": File(os.urandom(1 << 20))})
+    with tmpfs(two, "size=12m"):
+        again(one, two)
+        before = seen(two)
+        make_tree(one / "images/toy1", {f"opt/{n}": File(os.urandom(1 << 20)) for n in range(14)})
+        with pytest.raises(NoRoom):
+            mirror.mirror(str(one), str(two))
+        assert seen(two) == before and not left(two)
+        assert "disk" in state(two)["trouble"]
+        for number in range(3, 14):
+            (one / f"images/toy1/opt/{number}").unlink()
+        again(one, two)
 
 
 def test_who_reads_an_image_reads_on_in_what_was_replaced(one: Path, two: Path) -> None:
