@@ -26,6 +26,7 @@ from allie.server.mirroring import mirror, timer, trees, upstream
 from allie.server.mirroring.mirror import Mirrored
 from tests.crash import ptrace, world
 from tests.worlds import machine
+from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.one_pc import tmpfs
 from tests.worlds.pc import ENVIRONMENT, Result, ended
 from tests.worlds.store import Served, ServedByAllie, served
@@ -487,3 +488,49 @@ def test_what_was_read_goes_with_the_next_image(one: Path) -> None:
         reader.kill()
     with draft.begun(str(one), "toy3"):
         assert not old.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_with_the_rsync_of_debian_11(one: Path, tmp_path: Path) -> None:
+    """And its Python 3.9, as the mirror."""
+    try:
+        root = debian_root("bullseye", tmp_path / "server", ("python3", "rsync"))
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    with ServedByAllie(one) as server:
+        argv = ["store", "mirror", server.url]
+        assert "brought images/toy1" in in_root(root, *argv).stdout
+        assert not same(one, root / "srv/allie")
+        assert in_root(root, *argv).stdout == ""
+        make_tree(one / "images/toy1", {"etc/new": "new\n"})
+        shutil.rmtree(one / "overlays/lab")
+        assert in_root(root, *argv).stdout == "brought images/toy1\nremoved overlays/lab\n"
+        assert not same(one, root / "srv/allie")
+
+
+def in_root(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    """ALLiE's program in another root, which sees this one's network."""
+    alone = ["unshare", "-m", "--propagation", "private", "sh", "-c", IN_ROOT, "sh"]
+    source = Path(__file__).parents[2] / "src"
+    done = subprocess.run(
+        [*alone, str(root), str(source), *argv],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+IN_ROOT = """\
+set -e
+mount --bind "$1" "$1"
+mount -t proc proc "$1/proc"
+mount --bind /dev "$1/dev"
+mount --bind "$2" "$1/mnt"
+export PYTHONPATH=/mnt PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
+root=$1; shift 2
+exec chroot "$root" python3 -m allie.cli.main "$@"
+"""
