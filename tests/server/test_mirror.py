@@ -24,6 +24,7 @@ from allie.server import store as stores
 from allie.server.images import draft
 from allie.server.mirroring import mirror, timer, trees, upstream
 from allie.server.mirroring.mirror import Mirrored
+from allie.server.serving import setup
 from tests.crash import ptrace, world
 from tests.worlds import machine
 from tests.worlds.debian import UnavailableError, debian_root
@@ -436,6 +437,7 @@ def test_the_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs, units = tmp_path / "bin", tmp_path / "units"
     make_tree(programs, {"systemctl": File(f'#!/bin/sh\necho "$@" >>{tmp_path}/log\n', 0o755)})
     units.mkdir()
+    monkeypatch.setattr(setup, "own_program", lambda: sys.executable)
     monkeypatch.setenv("ALLIE_PATH", f"{programs}:/usr/bin:/bin")
     monkeypatch.setattr(timer, "UNITS", str(units))
     written = timer.install("rsync://server", str(tmp_path / "a b"), "", "15min")
@@ -444,6 +446,10 @@ def test_the_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (units / "allie-mirror.service").read_text()
     assert f'store mirror rsync://server --store "{tmp_path}/a b"\n' in text
     assert "OnUnitInactiveSec=15min\n" in (units / "allie-mirror.timer").read_text()
+    if shutil.which("systemd-analyze"):
+        argv = ["systemd-analyze", "verify", *map(str, units.iterdir())]
+        said = subprocess.run(argv, capture_output=True, text=True, check=False).stderr
+        assert not [line for line in said.splitlines() if "allie-mirror" in line], said
     assert len(timer.remove()) == 2 and timer.remove() == []
     log = (tmp_path / "log").read_text()
     assert log.count("enable --now allie-mirror.timer") == 2
