@@ -92,6 +92,8 @@ Type=notify
 NotifyAccess=main
 ExecStart={allie} store serve {where} --store {places.store}
 Restart=on-failure
+# also where its address is not there yet, or a disk
+RestartSec=5
 SuccessExitStatus=143
 # no ProtectSystem= and the like: rsync is shut in more tightly, and they stand in the way of that
 
@@ -108,6 +110,8 @@ Description=ALLiE's store: what is its hosts' own
 
 [Socket]
 ListenStream={where}{":" * bool(where)}{ports.ssh}
+# also where its address is not there yet
+FreeBind=yes
 Accept=yes
 MaxConnections={most}
 Backlog=1024
