@@ -82,7 +82,6 @@ HOLES = {
     "read an inbox": ("own.conf", "    write only = yes\n", ""),
     "leave anything else there": ("own.conf", "    filter = - /report/ + /report - *\n", ""),
     "read its own private": ("own.conf", "[private]", "[privat]"),
-    "send a report": ("own.conf", "[inbox]", "[outbox]"),
 }
 
 

@@ -100,6 +100,9 @@ def test_where_a_door_is_can_be_read_again(ports: Ports, line: str) -> None:
     assert f"\nListenStream={line}\n" in texts[units.SSH]
     for name, port in zip(units.DOORS, (ports.rsync, ports.ssh)):
         assert units.listening(texts[name]) == (ports.address, port)
+    by_hand = "[Service]\nExecStart=/usr/local/bin/allie store serve{}\n"
+    assert units.listening(by_hand.format("")) == ("", 873)
+    assert units.listening(by_hand.format(" --store /x --port 8730")) == ("", 8730)
     assert units.listening(None) is units.listening("[Socket]\nListenStream=/run/x\n") is None
 
 

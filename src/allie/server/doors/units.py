@@ -60,11 +60,14 @@ def texts(places: Places, rules: StoreConf, ports: Ports, programs: Programs) ->
 
 
 def listening(text: str | None) -> tuple[str, int] | None:
-    """Address and port of a door whose unit is there; None if it is none of these."""
-    form = r"^ExecStart=.* store serve --port (\d+)(?: --address (\S+))? --store "
-    serves = re.search(form, text or "", re.M)
+    """Address and port of a door whose unit is there, also of one that somebody wrote by hand.
+
+    None if it is none of these.
+    """
+    serves = re.search(r"^ExecStart=\S*allie store serve\b.*$", text or "", re.M)
     if serves:
-        return serves[2] or "", int(serves[1])
+        said = dict(re.findall(r" --(port|address) (\S+)", serves[0]))
+        return said.get("address", ""), int(said.get("port", RSYNC_PORT))
     listens = re.search(r"^ListenStream=(?:(\S+):)?(\d+)$", text or "", re.M)
     return ((listens[1] or "").strip("[]"), int(listens[2])) if listens else None
 
@@ -92,6 +95,8 @@ Type=notify
 NotifyAccess=main
 ExecStart={allie} store serve {where} --store {places.store}
 Restart=on-failure
+# also where its address is not there yet, or a disk
+RestartSec=5
 SuccessExitStatus=143
 # no ProtectSystem= and the like: rsync is shut in more tightly, and they stand in the way of that
 
@@ -108,6 +113,8 @@ Description=ALLiE's store: what is its hosts' own
 
 [Socket]
 ListenStream={where}{":" * bool(where)}{ports.ssh}
+# also where its address is not there yet
+FreeBind=yes
 Accept=yes
 MaxConnections={most}
 Backlog=1024

@@ -92,6 +92,9 @@ def table(address: str, ports: Ports, places: Places | None) -> Table:
             callers.append(Caller(f"{host.name.partition('.')[0]} host", at, ssh, host, other))
         tried = (_row(each, callers, work) for each in _attempts(ports, address))
         rows = tuple(each if is_admitted else _with_any(each) for each in tried)
+    if places:
+        for module in MODULES:
+            atomic.remove(f"{places.store}/{module}/{_MARK}")  # where it could be sent there
     return Table(tuple(each.name for each in callers), rows)
 
 
