@@ -56,13 +56,23 @@ class Told:
         self.path.unlink(missing_ok=True)
         before = self.sent() if note.exists() else {}
         assert self.tick() == "satisfied"
-        self.news = (before.get("value"), self.sent()["value"])
+        self.news = _differing(before.get("value"), self.sent()["value"])
         return self.path.exists()
 
     def sent(self) -> dict[str, Any]:
         """What it has noted of what it sent last."""
         found: dict[str, Any] = json.loads(self.pc.read("var/lib/allie/report-sent"))
         return found
+
+
+def _differing(one: Any, other: Any, at: str = "") -> list[str]:
+    """Where two values differ, and by what."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        names = sorted(one.keys() | other.keys())
+        return [e for n in names for e in _differing(one.get(n), other.get(n), f"{at}/{n}")]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return [e for n, pair in enumerate(zip(one, other)) for e in _differing(*pair, f"{at}/{n}")]
+    return [] if one == other else [f"{at}: {one} {other}"]
 
 
 @pytest.fixture
