@@ -24,8 +24,11 @@ from allie.server import store as stores
 from allie.server.images import draft
 from allie.server.mirroring import mirror, timer, trees, upstream
 from allie.server.mirroring.mirror import Mirrored
+from allie.server.serving import setup
 from tests.crash import ptrace, world
 from tests.worlds import machine
+from tests.worlds.debian import UnavailableError, debian_root
+from tests.worlds.one_pc import tmpfs
 from tests.worlds.pc import ENVIRONMENT, Result, ended
 from tests.worlds.store import Served, ServedByAllie, served
 from tests.worlds.toy import Device, File, Hard, Link, Tree, make_tree
@@ -192,11 +195,12 @@ def test_an_emptied_store_takes_nothing_away(one: Path, two: Path) -> None:
 
 
 def test_an_overlay_without_its_releases_loses_none(one: Path, two: Path) -> None:
+    make_tree(one / "releases/common/8", COMMON)
     again(one, two)
     shutil.rmtree(one / "releases/common")
     (one / "releases/common").mkdir()
     done = mirror.mirror(str(one), str(two))
-    assert len(done.refused) == 1 and "10, 9 would go" in done.refused[0]
+    assert len(done.refused) == 1 and "common: 8 would go" in done.refused[0]
     assert (two / "releases/common/stable/etc/n").read_text() == "9\n"
 
 
@@ -276,7 +280,7 @@ def test_it_says_that_it_is_a_mirror(one: Path, two: Path) -> None:
     found = [str(each) for each in lint_settings.of_store(str(two))]
     assert len(found) == 1 and f"this is a mirror of {one}, equal to it last at" in found[0]
     assert "overwritten" in found[0]
-    assert lint_settings.of_store(str(one)) == []
+    assert mirror_state.NAME not in {each.path for each in lint_settings.of_store(str(one))}
     (two / mirror_state.NAME).write_text("{")
     assert mirror_state.read(str(two)) == mirror_state.MirrorState("")
 
@@ -311,6 +315,21 @@ def test_a_full_disk_gets_its_room_back(
     with pytest.raises(NoRoom):
         mirror.mirror(str(one), str(two))
     assert seen(two) == before and not left(two)
+
+
+def test_a_disk_that_is_too_small(one: Path, two: Path) -> None:
+    make_tree(one / "images/toy1", {"opt/0": File(os.urandom(1 << 20))})
+    with tmpfs(two, "size=12m"):
+        again(one, two)
+        before = seen(two)
+        make_tree(one / "images/toy1", {f"opt/{n}": File(os.urandom(1 << 20)) for n in range(14)})
+        with pytest.raises(NoRoom):
+            mirror.mirror(str(one), str(two))
+        assert seen(two) == before and not left(two)
+        assert "disk" in state(two)["trouble"]
+        for number in range(3, 14):
+            (one / f"images/toy1/opt/{number}").unlink()
+        again(one, two)
 
 
 def test_who_reads_an_image_reads_on_in_what_was_replaced(one: Path, two: Path) -> None:
@@ -418,6 +437,7 @@ def test_the_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs, units = tmp_path / "bin", tmp_path / "units"
     make_tree(programs, {"systemctl": File(f'#!/bin/sh\necho "$@" >>{tmp_path}/log\n', 0o755)})
     units.mkdir()
+    monkeypatch.setattr(setup, "own_program", lambda: sys.executable)
     monkeypatch.setenv("ALLIE_PATH", f"{programs}:/usr/bin:/bin")
     monkeypatch.setattr(timer, "UNITS", str(units))
     written = timer.install("rsync://server", str(tmp_path / "a b"), "", "15min")
@@ -426,6 +446,10 @@ def test_the_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (units / "allie-mirror.service").read_text()
     assert f'store mirror rsync://server --store "{tmp_path}/a b"\n' in text
     assert "OnUnitInactiveSec=15min\n" in (units / "allie-mirror.timer").read_text()
+    if shutil.which("systemd-analyze"):
+        argv = ["systemd-analyze", "verify", *map(str, units.iterdir())]
+        said = subprocess.run(argv, capture_output=True, text=True, check=False).stderr
+        assert not [line for line in said.splitlines() if "allie-mirror" in line], said
     assert len(timer.remove()) == 2 and timer.remove() == []
     log = (tmp_path / "log").read_text()
     assert log.count("enable --now allie-mirror.timer") == 2
@@ -470,3 +494,49 @@ def test_what_was_read_goes_with_the_next_image(one: Path) -> None:
         reader.kill()
     with draft.begun(str(one), "toy3"):
         assert not old.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_with_the_rsync_of_debian_11(one: Path, tmp_path: Path) -> None:
+    """And its Python 3.9, as the mirror."""
+    try:
+        root = debian_root("bullseye", tmp_path / "server", ("python3", "rsync"))
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    with ServedByAllie(one) as server:
+        argv = ["store", "mirror", server.url]
+        assert "brought images/toy1" in in_root(root, *argv).stdout
+        assert not same(one, root / "srv/allie")
+        assert in_root(root, *argv).stdout == ""
+        make_tree(one / "images/toy1", {"etc/new": "new\n"})
+        shutil.rmtree(one / "overlays/lab")
+        assert in_root(root, *argv).stdout == "brought images/toy1\nremoved overlays/lab\n"
+        assert not same(one, root / "srv/allie")
+
+
+def in_root(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    """ALLiE's program in another root, which sees this one's network."""
+    alone = ["unshare", "-m", "--propagation", "private", "sh", "-c", IN_ROOT, "sh"]
+    source = Path(__file__).parents[2] / "src"
+    done = subprocess.run(
+        [*alone, str(root), str(source), *argv],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+IN_ROOT = """\
+set -e
+mount --bind "$1" "$1"
+mount -t proc proc "$1/proc"
+mount --bind /dev "$1/dev"
+mount --bind "$2" "$1/mnt"
+export PYTHONPATH=/mnt PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
+root=$1; shift 2
+exec chroot "$root" python3 -m allie.cli.main "$@"
+"""

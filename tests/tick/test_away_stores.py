@@ -199,16 +199,44 @@ def test_an_older_file_of_a_stand_in_is_not_taken(site: Site) -> None:
     assert world.read("etc/a") == "the newest\n"
 
 
+def test_one_that_nobody_will_ask_is_forgotten(site: Site) -> None:
+    """Else it would be away for ever, and there would be no quick tick any more."""
+    world, (first, second) = site
+    for each in (first, second):
+        each.stop()
+    world.run()
+    first.start()
+    site.an_hour_later()
+    world.run().ok()
+    assert site.contact()["away"] == {} or list(site.contact()["away"]) == [second.url]
+    world.settle()
+    site.world.run().ok()
+    assert not world.state("away").exists()
+
+
+def test_one_that_is_named_no_more_is_not_away(site: Site) -> None:
+    world, (first, second) = site
+    first.stop()
+    world.run()
+    world.follow("kit, common", store=second.url)
+    world.run().ok()
+    world.settle()
+    assert site.contact()["away"] == {}
+    site.an_hour_later()
+    world.run().ok()
+    world.settle()
+
+
 def test_a_damaged_note_is_none(site: Site) -> None:
-    world, (first, _) = site
-    here = open_system.open_system(str(world.root))
+    world, (first, second) = site
+    here, order = open_system.open_system(str(world.root)), [first.url, second.url]
     for text in ("{", "[]", '{"x": 1}', '{"x": ["a", "b"]}', "\0"):
         world.state("away").write_text(text)
-        assert away_stores.read(here) == {}
-        assert away_stores.next_due(here) == float("inf")
+        assert away_stores.read(here, order) == {}
+        assert away_stores.next_due(here, order, order[1]) == float("inf")
     first.stop()
     world.run().ok()
-    assert list(away_stores.read(here)) == [first.url]
+    assert list(away_stores.read(here, order)) == [first.url]
 
 
 def test_with_one_store_nothing_is_noted(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def fetch(
 
             words = identity.waiting(here, settings)
         contact = records.contact(here).after_trouble(words, time.time(), refused)
-        records.save_contact(here, contact._replace(away=_away(here)))
+        records.save_contact(here, contact._replace(away=_away(here, settings)))
         after = generations.current(here)
         if after == before:  # else what is this host's own has come
             _note_names(here, ())
@@ -99,7 +99,9 @@ def fetch_or_raise(
         overlays = settings.overlays + (PRIVATE,) * bool(private.tree)
         pull = pull._replace(lagging=lagging, options=options, until=until, overlays=overlays)
         after, names = _bring(pull, private)
-        met = _met(store, settings, contact, after.number)._replace(away=_away(here, store))
+        met = _met(store, settings, contact, after.number)._replace(
+            away=_away(here, settings, store)
+        )
         same = met._replace(good=contact.good, answered=contact.answered) == contact
         if not same or abs(met.good - contact.good) > 60:
             records.save_contact(here, met)
@@ -273,9 +275,9 @@ def _met(store: str, settings: Settings, contact: Contact, number: int) -> Conta
     return Contact(server, number, now, answered=contact.answered, by=store)
 
 
-def _away(here: System, answering: str = "") -> dict[str, float]:
+def _away(here: System, settings: Settings, answering: str = "") -> dict[str, float]:
     """The stores that are away, but for one that just answered, and since when."""
-    found = away_stores.read(here)
+    found = away_stores.read(here, settings.stores)
     return {store: known.since for store, known in found.items() if store != answering}
 
 

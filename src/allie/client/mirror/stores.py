@@ -38,15 +38,16 @@ def first_that_answers(
     Where all raise it: the last refusal, which says more than that a store is away.
     """
     trouble: StoreError | None = None
-    for store in in_own_order(settings) if anew else in_turn(here, settings):
+    order = in_own_order(settings)
+    for store in order if anew else in_turn(here, settings):
         try:
             found = work(store)
         except StoreError as error:
-            if isinstance(error, Unreachable) and len(settings.stores) > 1:
-                away_stores.note(here, store, time.time(), is_away=True)
+            if isinstance(error, Unreachable):
+                away_stores.failed(here, order, store, time.time())
             trouble = trouble if trouble and isinstance(error, Unreachable) else error
         else:
-            away_stores.note(here, store, time.time(), is_away=False)
+            away_stores.answered(here, order, store, time.time())
             return found
     assert trouble
     raise trouble
@@ -54,9 +55,7 @@ def first_that_answers(
 
 def in_turn(here: System, settings: Settings) -> list[str]:
     """The stores in the order in which they are asked now."""
-    now, away = time.time(), away_stores.read(here) if len(settings.stores) > 1 else {}
-    late = {store for store, known in away.items() if not known.is_due(now)}
-    return sorted(in_own_order(settings), key=lambda store: store in late)
+    return away_stores.in_turn(here, in_own_order(settings), time.time())
 
 
 def in_own_order(settings: Settings) -> list[str]:

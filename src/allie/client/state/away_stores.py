@@ -10,6 +10,7 @@ docs/internals/rules.md, "A server that is away costs seconds".
 from __future__ import annotations
 
 import os
+from _collections_abc import Sequence
 
 from allie.core.errors import StateError
 from allie.core.lean import dumps, loads, suppress
@@ -18,6 +19,7 @@ from allie.core.value import Value
 from allie.machine.files import atomic
 
 AGAIN = 3600.0  # seconds
+_NEVER = float("inf")
 
 
 class AwayStore(Value):
@@ -31,32 +33,64 @@ class AwayStore(Value):
         return abs(now - self.asked) >= AGAIN
 
 
-def read(here: System) -> dict[str, AwayStore]:
-    """Those that were away when they were asked last."""
+def read(here: System, order: Sequence[str]) -> dict[str, AwayStore]:
+    """Those that were away when they were asked last; order: all stores, as this host tries them.
+
+    Of one that is named no more nothing is known.
+    """
+    if len(order) < 2:
+        return {}
     try:
         value = loads(atomic.read(_path(here)) or "{}")
-        return {str(store): AwayStore(*map(float, times)) for store, times in value.items()}
+        found = {str(store): AwayStore(*map(float, times)) for store, times in value.items()}
+        return {store: known for store, known in found.items() if store in order}
     except (ValueError, TypeError, AttributeError):
         return {}  # damaged: all are asked in their turn
 
 
-def note(here: System, store: str, now: float, *, is_away: bool) -> None:
-    """Note whether a store answered; where that cannot be noted, it is asked in its turn."""
-    before = read(here)
-    after = {each: known for each, known in before.items() if each != store}
-    if is_away:
-        after[store] = AwayStore(before[store].since if store in before else now, now)
+def in_turn(here: System, order: Sequence[str], now: float) -> list[str]:
+    """The stores in the order in which they are asked now."""
+    late = {store for store, known in read(here, order).items() if not known.is_due(now)}
+    return sorted(order, key=lambda store: store in late)
+
+
+def failed(here: System, order: Sequence[str], store: str, now: float) -> None:
+    """Note that a store is away."""
+    before = read(here, order)
+    since = before[store].since if store in before else now
+    if len(order) > 1:
+        _write(here, {**before, store: AwayStore(since, now)})
+
+
+def answered(here: System, order: Sequence[str], store: str, now: float) -> None:
+    """Note that a store answered. One that comes after it, and was not asked for an hour, may be
+    back by now, and nobody will ask: it is forgotten.
+    """
+    before = read(here, order)
+    place = order.index(store)
+    after = {
+        each: known
+        for each, known in before.items()
+        if each != store and (order.index(each) < place or not known.is_due(now))
+    }
     if after != before:
-        with suppress(OSError, StateError):
-            if after:
-                atomic.write(_path(here), dumps(after), durable=False)
-            else:
-                os.unlink(_path(here))
+        _write(here, after)
 
 
-def next_due(here: System) -> float:
-    """When one of them is to be asked again; never: infinity."""
-    return min((known.asked + AGAIN for known in read(here).values()), default=float("inf"))
+def next_due(here: System, order: Sequence[str], asked: str) -> float:
+    """When one that would come before the one that is asked is asked again; never: infinity."""
+    before = order[: order.index(asked)]
+    known = read(here, order)
+    return min((known[store].asked + AGAIN for store in before if store in known), default=_NEVER)
+
+
+def _write(here: System, known: dict[str, AwayStore]) -> None:
+    """Where that cannot be, each is asked in its turn."""
+    with suppress(OSError, StateError):
+        if known:
+            atomic.write(_path(here), dumps(known), durable=False)
+        else:
+            os.unlink(_path(here))
 
 
 def _path(here: System) -> str:

@@ -127,7 +127,7 @@ def _note_of(here: System, known: Grounds, report: Report, store: str) -> dict[s
         # A quick tick asks the store what a routine one does
         "until": (report.tick // part.THOROUGH_EVERY + 1) * part.THOROUGH_EVERY,
         "after": time.time(),
-        "again": away_stores.next_due(here),
+        "again": away_stores.next_due(here, stores.in_own_order(known.settings), store),
         "host": quick_tick.host(),
         "settings": quick_tick.settings_of(os.environ),
         "room": [(place, records.ROOM, records.FILES) for place in here.names[:2]],

@@ -20,13 +20,13 @@ _SERVICE_TEXT = """\
 Description=Keep {store} equal to {source}
 Wants=network-online.target
 After=network-online.target
-RequiresMountsFor={store}
+RequiresMountsFor="{store}"
 
 [Service]
 Type=oneshot
 Nice=10
 IOSchedulingClass=idle
-SuccessExitStatus=1 75
+SuccessExitStatus=75
 ExecStart={command}
 """
 _TIMER_TEXT = """\

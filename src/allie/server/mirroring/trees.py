@@ -4,6 +4,8 @@
 
 So each is complete or not there, and after a kill the next run goes on from what had come
 (`images.draft`). A PC that is reading what is replaced reads on in it.
+
+docs/internals/rules.md, "A mirror's tree is replaced under its readers".
 """
 
 from __future__ import annotations
