@@ -103,6 +103,17 @@ def test_what_is_private_is_laid_last(enrolled: Own) -> None:
     assert "private" in enrolled.pc.run("why", "/etc/motd").out
 
 
+def test_what_has_come_is_what_the_store_has_to_the_nanosecond(world: Own) -> None:
+    """Else it would come anew, wherever the store was changed in the second of the fetch."""
+    for number in range(4):
+        world.door.enrol("pc07", world.key)
+        make_tree(world.place, {f"etc/{number}": "1\n"})
+        world.tick().ok()
+        held = world.state("mirror/current/private")
+        assert held.stat().st_mtime_ns == world.place.stat().st_mtime_ns
+        assert (held / "etc").stat().st_mtime_ns == (world.place / "etc").stat().st_mtime_ns
+
+
 def test_a_host_that_is_not_enrolled_gets_what_is_common_and_says_that_it_waits(world: Own) -> None:
     done = world.tick().ok()
     assert world.read("etc/both") == "common\n"

@@ -124,10 +124,9 @@ def _take_private(here: System, settings: Settings, before: Generation, private:
     from allie.client.mirror import accept  # noqa: PLC0415 - see HACKING.md, start-up
 
     after, _ = generations.prepare(here, before, (*before.common, PRIVATE))
-    able = rsync.version(f"{here.state}/rsync", limited=True)
     trees = {name: f"{before.path}/{name}" for name in before.common}
     for name, from_ in {**trees, PRIVATE: private.tree}.items():
-        pulls.carry(from_, f"{after.path}/{name}", able)
+        pulls.carry(here, from_, f"{after.path}/{name}")
     came = accept.look(after, before, None)
     names = accept.judge(came, settings, lagging=False)
     accept.put_in_force(here, came)
@@ -179,7 +178,7 @@ def _bring(pull: Pull, private: Private) -> tuple[Generation, tuple[str, ...]]:
         else:
             _fetch_whole(pull, after.path, trees)
             if private.tree:
-                pulls.carry(private.tree, f"{after.path}/{PRIVATE}", pull.able)
+                pulls.carry(pull.here, private.tree, f"{after.path}/{PRIVATE}")
         came = accept.look(after, pull.before, change)
         names = accept.judge(came, pull.settings, lagging=pull.lagging)
         return accept.put_in_force(pull.here, came), names

@@ -46,10 +46,13 @@ class Private(Value):
     is_new: bool = False  # it was fetched just now (client.mirror.own_door)
 
 
-def carry(tree: str, into: str, able: Version) -> None:
+def carry(here: System, tree: str, into: str) -> None:
     """Make a tree that was fetched an overlay of a generation, too: its files are links."""
+    note = f"{here.state}/rsync"
+    able = rsync.version(note, limited=True)
     os.mkdir(into, 0o700)
-    process.run(rsync.fetch(able, [], [f"{tree}/"], into, [tree]), check=True)
+    argv = rsync.fetch(able, rsync.exact_times(able, note), [f"{tree}/"], into, [tree])
+    process.run(argv, check=True)
 
 
 def of(
