@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from allie.server import store_conf
+from allie.server.doors import rsyncd_conf
 from allie.server.serving import setup
 from bench.inetd import Inetd, Served
 from bench.serving_pcs import PC
@@ -127,11 +128,12 @@ def _listening(store: Path, work: Path, stack: ExitStack) -> dict[str, Inetd]:
     os.makedirs(places.etc, 0o711, exist_ok=True)
     for path, text in setup.texts(places, rules).items():
         Path(path).write_text(text)
-    plain = work / "plain.conf"
+    direct, plain = work / "direct.conf", work / "plain.conf"
+    direct.write_text(rsyncd_conf.foreground(str(store), "", 873, rules, f"{work}/direct.lock"))
     plain.write_text(_PLAIN.format(store))
     found = {}
     for name, address, conf in (
-        (RSYNC, _ADDRESS, places.public),
+        (RSYNC, _ADDRESS, str(direct)),
         (PLAIN, _PLAIN_ADDRESS, str(plain)),
     ):
         argv = ["rsync", "--daemon", f"--config={conf}"]

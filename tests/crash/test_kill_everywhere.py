@@ -126,7 +126,10 @@ def _unlinked(facts: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
 
 
 def _away(scene: world.Scene, trial: Path, step: str) -> None:
-    """A tick with the store away: all is old, or all is new, and nothing else is there."""
+    """A tick with the store away: all is old, or all is new, and nothing else is there.
+
+    What is the host's own is so by itself.
+    """
     hidden = scene.store.with_name("hidden")
     scene.store.rename(hidden)
     try:
@@ -139,9 +142,10 @@ def _away(scene: world.Scene, trial: Path, step: str) -> None:
     for each in (to_old, to_new):  # scripts may run once more
         for name in [name for name in each if name.startswith(("root/done", "srv/"))]:
             del each[name]
-    assert not to_new or not to_old, (
-        f"{step}: with the store away, neither new {to_new} nor old {to_old}"
-    )
+    for own in (True, False):
+        of_it = {name for name in {*to_old, *to_new} if (name in world.OF_PRIVATE) == own}
+        old, new = of_it & to_old.keys(), of_it & to_new.keys()
+        assert not new or not old, f"{step}: with the store away, neither new {new} nor old {old}"
 
 
 def _as_if_nothing_happened(scene: world.Scene, trial: Path, step: str) -> None:

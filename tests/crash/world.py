@@ -99,8 +99,9 @@ SECOND: Tree = {
     "more/etc/once##once": File("once\n", mtime=NEW),
 }
 # What the store has for this host alone, and then
-PRIVATE: Tree = {"etc/secret": File("1\n", 0o600), "etc/hosts.allow##host.pc1": "its own\n"}
+PRIVATE: Tree = {"etc/secret": File("1\n", 0o600), "etc/its-own##host.pc1": "its own\n"}
 PRIVATE_SECOND: Tree = {"etc/secret": File("2, longer\n", 0o600), "etc/app/key": "new\n"}
+OF_PRIVATE = ("etc/secret", "etc/its-own", "etc/app/key")  # it does not wait for the rest
 WITHDRAWN = (
     "common/etc/gone.conf",
     "common/etc/gone.link",
@@ -153,7 +154,7 @@ def second(top: Path, *, private: Tree | None = None) -> Scene:
     one = first(top / "one", private=private)
     if private:
         make_tree(one.store / "private/pc1", PRIVATE_SECOND)
-        (one.store / "private/pc1/etc/hosts.allow##host.pc1").unlink()
+        (one.store / "private/pc1/etc/its-own##host.pc1").unlink()
     before = copy(one.after, top / "before")
     overlays = one.store / "overlays"
     for name in WITHDRAWN:

@@ -296,8 +296,15 @@ def test_settings_of_the_stores_are_followed_when_their_door_has_answered(enroll
     make_tree(enrolled.place, {"etc/secret": "by the one before\n"})
     enrolled.tick()
     assert enrolled.read("etc/secret") == "by the one before\n"
+    enrolled.put({"etc/allie/allie.conf": conf.replace("own =", "key = /etc/none\nown =")})
+    assert "the settings of before are: own: there is no /etc/none" in enrolled.tick().out
     enrolled.put({"etc/allie/allie.conf": conf})
     enrolled.good()
+    enrolled.door.retire("pc07")  # which holds up no other settings
+    assert "what it brought stays" in enrolled.tick().out
+    enrolled.put({"etc/allie/allie.conf": conf.replace("stall = 60", "stall = 61")})
+    assert enrolled.tick().rc == 1
+    assert "stall = 61" in enrolled.read("etc/allie/allie.conf")
 
 
 def test_a_door_that_the_store_names_first_is_waited_at(world: Own) -> None:
@@ -322,6 +329,7 @@ def test_what_is_private_does_not_wait_for_what_is_common(enrolled: Own) -> None
         make_tree(enrolled.place, {"etc/secret": File("another\n", 0o600)})
         assert "does not answer" in enrolled.tick().ok().out
         assert (enrolled.read("etc/secret"), enrolled.read("etc/both")) == ("another\n", "common\n")
+        assert enrolled.state("fetched").read_text() == "private/etc/secret\n"
         assert not enrolled.state("mirror/private.new").exists()
         enrolled.steady()
         server.start()
@@ -331,3 +339,16 @@ def test_what_is_private_does_not_wait_for_what_is_common(enrolled: Own) -> None
         done = enrolled.tick()
         assert (done.rc, "lost 2 of its 2 files" in done.out) == (1, True), done.out
         assert (enrolled.read("etc/secret"), enrolled.read("etc/both")) == ("a third\n", "common\n")
+
+
+def test_a_server_that_stands_still_holds_up_no_tick(enrolled: Own) -> None:
+    """It takes the call, and says nothing: neither end's keepalives pass for progress."""
+    enrolled.follow(own=enrolled.door.url, stall=2)
+    enrolled.good()
+    enrolled.door.freeze()
+    enrolled.put({"etc/news": "1\n"})
+    began = time.monotonic()
+    done = enrolled.tick().ok()
+    assert time.monotonic() - began < 15, done.out
+    assert "own since" in done.out
+    assert (enrolled.read("etc/news"), enrolled.read("etc/secret")) == ("1\n", "pc07's own\n")

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from allie.server import store_conf
+from allie.server.serving import check
 from tests.server.test_doors import fill
 from tests.server.test_serve import soon
 from tests.worlds.doors import _ENV, LINE, Doors, can_be_opened
+from tests.worlds.store import _free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 
@@ -142,6 +145,25 @@ def test_nothing_listens_there(doors: Doors) -> None:
     assert "nobody answers at 127.0.0.1, port 1: Connection refused" in done.stderr
 
 
+def test_who_is_not_in_hosts_allow_reads_nothing_and_that_is_well(doors: Doors) -> None:
+    """And who is in it, and cannot read, is told."""
+    conf, public = doors.store / "store.conf", doors.store / "rsyncd.conf"
+    for name, text in ((public, public.read_text()), (conf, conf.read_text())):
+        assert "127.0.0.0/8 " in text, name
+    before = conf.read_text()
+    assert check._is_admitted("127.0.0.1", store_conf.read(str(doors.store)))
+    assert check._is_admitted("fe80::1%eth0", store_conf.read(str(doors.store)))
+    conf.write_text(before.replace("127.0.0.0/8 ", "localhost "))
+    try:
+        assert not check._is_admitted("127.0.0.1", store_conf.read(str(doors.store)))
+    finally:
+        conf.write_text(before)
+    row = check.CheckRow("read overlays", (False, False), (True, False))
+    assert not row.is_well
+    assert check._with_any(row).is_well
+    assert not check._with_any(row._replace(can=(True, True))).is_well
+
+
 def test_from_elsewhere_what_anybody_can(doors: Doors, tmp_path: Path) -> None:
     argv = doors._here(words(doors))
     argv[argv.index(str(doors.store))] = str(tmp_path)
@@ -184,3 +206,17 @@ def test_etc_may_be_elsewhere(doors: Doors, tmp_path: Path) -> None:
         assert f"&merge {tmp_path}/keys/common.conf" in (tmp_path / "keys/own.conf").read_text()
     finally:
         conf.write_text(text)
+
+
+def test_the_ssh_door_is_not_opened_by_halves(tmp_path: Path) -> None:
+    """Nor is an account made by what only serves."""
+    if can_be_opened():
+        pytest.skip(can_be_opened())
+    doors = Doors(tmp_path / "store", tmp_path / "work")
+    Path(doors.places.host_key).unlink()
+    ports = ["--port", str(doors.ssh_port), "--ssh-port", str(_free_port())]
+    done = doors.allie("store", "serve", "--ssh", *ports)
+    assert done.returncode == 2
+    assert "the ssh door has no key or no accounts yet" in done.stderr
+    assert "allie store setup" in done.stderr
+    assert not (doors.etc / "own.conf").exists()

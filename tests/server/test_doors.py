@@ -269,12 +269,47 @@ def test_an_inbox_holds_two_megabytes_and_no_more(
     assert left == {"report": rsyncd_conf.REPORT_MOST - 1}, "and nothing of the tries"
 
 
+def test_who_breaks_off_leaves_nothing(doors: Doors, inbox: Path, tmp_path: Path) -> None:
+    """A part of a file under a name of rsync's own: many of them would be a full disk."""
+    (tmp_path / "report").write_bytes(os.urandom(rsyncd_conf.REPORT_MOST - 1))
+    ssh = " ".join(doors.ssh_words("pc07"))
+    argv = ["rsync", "-t", "-e", ssh, str(tmp_path / "report"), "allie-store@127.0.0.1::inbox/"]
+    seen = 0
+    for _ in range(10):
+        with subprocess.Popen(argv, stderr=subprocess.DEVNULL, start_new_session=True) as push:
+            while push.poll() is None:
+                if any(path.name != "report" for path in inbox.iterdir()):
+                    seen += 1
+                    os.killpg(push.pid, signal.SIGKILL)
+                    break
+    assert seen
+    assert soon(lambda: {path.name for path in inbox.iterdir()} <= {"report"})
+
+
 def test_many_names_are_refused_as_one_is(doors: Doors, inbox: Path, tmp_path: Path) -> None:
     for number in range(2000):
         (tmp_path / f"f{number}").touch()
     doors.rsync("pc07", "-r", f"{tmp_path}/", "inbox/")
     doors.rsync("pc07", "-t", *sorted(tmp_path.iterdir()), "inbox/")
     assert not os.listdir(inbox)
+
+
+def test_which_attributes_travel(doors: Doors, tmp_path: Path) -> None:
+    """ACLs, file capabilities and user.* do; trusted.* takes a power that no daemon has."""
+    served = doors.store / "images/toy1/bin"
+    make_tree(served, {"ping": File("x", 0o755)})
+    value = bytes.fromhex("0100000200200000" + "00" * 12)  # cap_net_raw+ep, capability.h
+    try:
+        os.setxattr(served / "ping", "security.capability", value)
+        for kind in ("user", "trusted"):
+            os.setxattr(served / "ping", f"{kind}.allie", b"x")
+    except OSError as error:
+        pytest.skip(f"no such attributes here: {error}")
+    for host in ("", "pc07"):
+        came = tmp_path / f"came{host}"
+        assert doors.rsync(host, "-aX", "images/toy1/bin/", came).returncode == 0
+        assert set(os.listxattr(came / "ping")) == {"security.capability", "user.allie"}
+        assert os.getxattr(came / "ping", "security.capability") == value
 
 
 # --- who is let in -------------------------------------------------------------------------------

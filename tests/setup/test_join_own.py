@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from allie.client.mirror.identity import fingerprint
-from tests.tick.site import Site, TickPC, needs_root
+from tests.tick.site import Site, TickPC, needs_root, run_in
 from tests.worlds.busybox import busybox_root
+from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.ssh_door import SshDoor
+from tests.worlds.store import served
 from tests.worlds.toy import File, make_tree
 
 pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
@@ -79,3 +82,35 @@ def test_an_address_that_is_no_door_is_refused(tmp_path: Path, site: Site) -> No
         assert done.rc == 2
         assert "without a user and without a path" in done.err
     assert not pc.path("etc/allie/allie.conf").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_debian_11_has_all_that_it_takes(tmp_path: Path, site: Site, door: SshDoor) -> None:
+    """rsync 3.2.3, OpenSSH 8.4, Python 3.9: each says, and takes, other words."""
+    try:
+        root = debian_root("bullseye", tmp_path / "pc11", ("python3", "rsync", "openssh-client"))
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    make_tree(root, {"etc/hostname": "pc11\n"})
+    client = root / "usr/local/bin/allie"
+    shutil.copy(site.store / "overlays/kit/usr/local/bin/allie", client)
+    with served(site.store) as server:
+        command = f"allie join {server.url} --own {door.url} --host pc11 --no-timer"
+        joined = run_in(root, command, 200).ok().out
+        found = re.search(_LINE, joined)
+        assert found, joined
+        assert "waits to be enrolled" in joined
+        door.enrol("pc11", found[2])
+        make_tree(site.store / "private/pc11", {"etc/secret": File("pc11's\n", 0o600)})
+        run_in(root, "/root/conf/run-conf", 200).ok()
+        assert (root / "etc/secret").read_text() == "pc11's\n"
+        assert (site.store / "inbox/pc11/report").exists()
+        door.retire("pc11")
+        assert "what it brought stays" in run_in(root, "/root/conf/run-conf; allie status", 200).out
+        door.stop()
+        door.new_host_key()
+        door.start()
+        run_in(root, "/root/conf/run-conf", 200)
+        assert "is another than before" in run_in(root, "allie status", 200).out
+        assert (root / "etc/secret").read_text() == "pc11's\n"

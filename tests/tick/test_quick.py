@@ -51,7 +51,7 @@ class Quick(World):
         super().__init__(top, TREE, made=busybox_root(top / "pc"), **more)
         own: Tree = {"root/conf/50once": script("exit 0"), "root/conf/60hourly": HOURLY}
         make_tree(self.root, {**own, "root/conf/70test": script("exit 9", mode=0o644)})
-        for name in ("00overlay", "01overact", "98systems", "run-conf"):
+        for name in ("00overlay", "01overact", "98systems", "99report", "run-conf"):
             self.put({f"root/conf/{name}": File(_stub(), 0o755)}, "kit")
         self.follow("kit, common")
         self.tick().ok()

@@ -62,7 +62,7 @@ def test_what_changes_behind_either_door_is_for_a_whole_tick(world: QuickOwn) ->
     make_tree(world.store, {"private/pc07/etc/secret": File("another\n", 0o600)})
     before = world.asked
     assert not world.is_quick()
-    assert world.asked == before + 2, "the question is asked once, and what came is fetched"
+    assert world.asked == before + 3, "one question, one fetch, and the report, as that is news"
     assert world.read("etc/secret") == "another\n"
     world.settle()
     world.put({"etc/b": "new\n"})

@@ -19,36 +19,32 @@ from allie.server.store_conf import StoreConf
 
 PLACES = Places("/srv/allie", "/srv/allie/etc")
 RULES = StoreConf("192.0.2.0/24 2001:db8::/32 lab.example.org", connections=7, timeout=99)
-PROGRAMS = Programs("/usr/bin/rsync", "/usr/sbin/sshd", "/usr/bin/allie")
+PROGRAMS = Programs("/usr/sbin/sshd", "/usr/bin/allie")
 UNITS = units.texts(PLACES, RULES, Ports(), PROGRAMS)
 
 
-def test_who_may_read_is_asked_at_the_rsync_door_alone() -> None:
+@pytest.fixture
+def whole(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The rsync door's, by root."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    return rsyncd_conf.foreground("/srv/allie", "", 873, RULES, "/run/lock")
+
+
+def test_who_may_read_is_asked_at_the_rsync_door_alone(whole: str) -> None:
     """Through ssh it would be asked, too: a PC that is known by its key has any address."""
-    assert "hosts allow = 192.0.2.0/24 2001:db8::/32 lab.example.org\n" in rsyncd_conf.public(
-        PLACES, RULES
-    )
-    assert "hosts deny = *\n" in rsyncd_conf.public(PLACES, RULES)
+    assert "\nhosts allow = 192.0.2.0/24 2001:db8::/32 lab.example.org\n" in whole
+    assert "\nhosts deny = *\n" in whole
     assert "\nhosts" not in rsyncd_conf.common(PLACES, RULES) + rsyncd_conf.own(PLACES)
 
 
-def test_both_merge_the_common_part_and_have_no_module_of_theirs() -> None:
+def test_the_ssh_door_merges_what_is_common(whole: str) -> None:
     """After `&include` the settings of the other file are as if they had not been: uid = 0 is."""
-    for text in (rsyncd_conf.public(PLACES, RULES), rsyncd_conf.own(PLACES)):
-        assert "\n&merge /srv/allie/etc/common.conf\n" in text
-        assert "&include" not in text
-    assert "[" not in rsyncd_conf.public(PLACES, RULES).replace("[serve]", "")
-    modules = re.findall(r"^\[(.*)\]$", rsyncd_conf.common(PLACES, RULES), re.M)
-    assert modules == ["images", "overlays", "releases"]
-    assert re.findall(r"^\[(.*)\]$", rsyncd_conf.own(PLACES), re.M) == ["private", "inbox"]
-
-
-def test_a_store_in_one_file_has_the_same_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    whole = rsyncd_conf.foreground("/srv/allie", "", 873, RULES, "/run/lock").splitlines()
-    parts = rsyncd_conf.common(PLACES, RULES) + rsyncd_conf.public(PLACES, RULES)
-    missing = {line for line in parts.splitlines() if line[:1] != "#"} - set(whole)
-    assert missing == {"&merge /srv/allie/etc/common.conf"}
+    own, common = rsyncd_conf.own(PLACES), rsyncd_conf.common(PLACES, RULES)
+    assert "\n&merge /srv/allie/etc/common.conf\n" in own
+    assert "&include" not in own
+    assert re.findall(r"^\[(.*)\]$", common, re.M) == ["images", "overlays", "releases"]
+    assert re.findall(r"^\[(.*)\]$", own, re.M) == ["private", "inbox"]
+    assert {line for line in common.splitlines() if line[:1] != "#"} <= set(whole.splitlines())
 
 
 def test_nobody_else_than_root_asks_for_a_chroot(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,44 +55,50 @@ def test_nobody_else_than_root_asks_for_a_chroot(monkeypatch: pytest.MonkeyPatch
     assert "address = 192.0.2.1\nport = 8873\n" in text
 
 
-@pytest.mark.parametrize("name", [each for each in units.NAMES if "@" in each])
-def test_a_unit_has_four_powers_and_sees_what_it_shows(name: str) -> None:
-    text = UNITS[name]
-    assert (
-        "CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SYS_CHROOT CAP_SETUID CAP_SETGID\n" in text
-    )
+def test_a_call_at_the_ssh_door_has_four_powers_and_sees_what_it_shows() -> None:
+    text = UNITS[units.CALL]
+    four = "CAP_DAC_READ_SEARCH CAP_SYS_CHROOT CAP_SETUID CAP_SETGID"
+    assert f"CapabilityBoundingSet={four}\n" in text
     assert "NoNewPrivileges=yes\n" in text
     assert "TemporaryFileSystem=/:ro\n" in text
     seen = " ".join(re.findall(r"^Bind\S*Paths=(.*)$", text, re.M)).replace("-/", "/").split()
     assert not {"/", "/etc", "/root", "/home", "/srv", "/srv/allie", "/var"} & set(seen)
-    written = re.findall(r"^BindPaths=(.*)$", text, re.M)
-    if name.startswith(units.SSH):
-        assert written == ["/srv/allie/inbox"]
-        assert f"LimitFSIZE={rsyncd_conf.REPORT_MOST}\n" in text
-    else:
-        assert not written
-        assert not {"/srv/allie/private", "/srv/allie/inbox", "/srv/allie/etc"} & set(seen)
+    assert re.findall(r"^BindPaths=(.*)$", text, re.M) == ["/srv/allie/inbox"]
+    assert f"LimitFSIZE={rsyncd_conf.REPORT_MOST}\n" in text
 
 
-@pytest.mark.parametrize("name", units.SOCKETS)
-def test_a_socket_cannot_be_shut_by_calls(name: str) -> None:
+def test_a_socket_cannot_be_shut_by_calls() -> None:
     for line in ("Accept=yes", "TriggerLimitIntervalSec=0", "NoDelay=yes", "KeepAlive=yes"):
-        assert f"\n{line}\n" in UNITS[name]
-    assert re.search(r"^MaxConnections=(7|14)$", UNITS[name], re.M)
+        assert f"\n{line}\n" in UNITS[units.SSH]
+    assert "\nMaxConnections=35\n" in UNITS[units.SSH]
 
 
 @pytest.mark.parametrize(
-    ("ports", "lines"),
+    "other",
     [
-        (Ports(), ["873", "8730"]),
-        (Ports("192.0.2.1", 1, 65535), ["192.0.2.1:1", "192.0.2.1:65535"]),
-        (Ports("2001:db8::1", 8873, 22), ["[2001:db8::1]:8873", "[2001:db8::1]:22"]),
+        RULES._replace(allowed="192.0.2.9"),
+        RULES._replace(connections=8),
+        RULES._replace(timeout=100),
     ],
 )
-def test_where_a_door_is_can_be_read_again(ports: Ports, lines: list[str]) -> None:
+def test_another_setting_is_another_unit(other: StoreConf) -> None:
+    """So that `setup` starts the rsync door again where what it began with has changed."""
+    changed = units.texts(PLACES, other, Ports(), PROGRAMS)
+    assert changed[units.RSYNC] != UNITS[units.RSYNC]
+
+
+@pytest.mark.parametrize(
+    ("ports", "line"),
+    [
+        (Ports(), "8730"),
+        (Ports("192.0.2.1", 1, 65535), "192.0.2.1:65535"),
+        (Ports("2001:db8::1", 8873, 22), "[2001:db8::1]:22"),
+    ],
+)
+def test_where_a_door_is_can_be_read_again(ports: Ports, line: str) -> None:
     texts = units.texts(PLACES, RULES, ports, PROGRAMS)
-    for name, line, port in zip(units.SOCKETS, lines, (ports.rsync, ports.ssh)):
-        assert f"\nListenStream={line}\n" in texts[name]
+    assert f"\nListenStream={line}\n" in texts[units.SSH]
+    for name, port in zip(units.DOORS, (ports.rsync, ports.ssh)):
         assert units.listening(texts[name]) == (ports.address, port)
     assert units.listening(None) is units.listening("[Socket]\nListenStream=/run/x\n") is None
 

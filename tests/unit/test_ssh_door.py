@@ -52,6 +52,12 @@ SAID: list[tuple[str, type[AllieError], str]] = [
         StoreError,
         "none that this PC knows",
     ),
+    (
+        "ED25519 host key for allie-store has changed and you have requested strict checking.\n"
+        "Host key verification failed.\n",
+        StoreError,
+        "is another than before",
+    ),
     ("Host key verification failed.\n", StoreError, "none that this PC knows"),
     (LOOSE, StateError, "key /etc/k cannot be used: bad permissions"),
     ('Load key "/etc/k": error in libcrypto\n', StateError, "cannot be used: error in libcrypto"),
@@ -64,6 +70,11 @@ SAID: list[tuple[str, type[AllieError], str]] = [
         " Their offer: sntrup761x25519-sha512@openssh.com\n",
         StoreError,
         "no matching key exchange method found. Their offer: sntrup",
+    ),
+    (
+        "Unsupported KEX algorithm \"foo\"\ncommand-line line 0: Bad SSH2 KexAlgorithms 'foo'.\n",
+        StateError,
+        "no such option: Bad SSH2 KexAlgorithms 'foo'.",
     ),
     ("rsync: [Receiver] Failed to exec ssh: No such file or directory (2)\n", StateError, "ssh is"),
     ("rsync: Failed to exec ssh: No such file or directory (2)\n", StateError, "ssh is not"),

@@ -28,6 +28,8 @@ def run(args: Namespace) -> int:
     plans = [part_work.decide(here, name, known, ledger)[1] for name in PARTS]
     lines = [line for each in plans for line in report_text.plan(each)] or ["nothing to do"]
     lines.append(f"store: {report_text.contact(records.contact(here), time.time())}")
+    own = records.own_contact(here)
+    lines += [f"own: {report_text.own_door(own, time.time())}"] if own.server else []
     options.show(args, [_value(each) for each in plans], lines)
     return ATTENTION if any(each.problems for each in plans) else DONE
 

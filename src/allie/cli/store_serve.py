@@ -1,4 +1,4 @@
-"""Serve a store in the foreground; show, try and attend the doors that `setup` opened.
+"""Serve a store in the foreground; show and try the doors that `setup` opened.
 
 allie store serve                   rsync's own daemon: what everybody may read
 allie store serve --ssh             and sshd beside it: each host's own
@@ -16,7 +16,7 @@ from allie.core.errors import ATTENTION, DONE
 from allie.machine import console
 from allie.server import mirror_state, places, store, store_conf
 from allie.server.places import Places
-from allie.server.serving import attended, check, foreground, own_files, printed, setup
+from allie.server.serving import check, foreground, own_files, printed, setup
 
 _HERE = "127.0.0.1"  # --check without an address: this server
 
@@ -34,7 +34,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--check", nargs="?", const="", metavar="ADDRESS", help="try the doors from outside"
     )
-    parser.add_argument("--attend", action="store_true", help="for systemd: end silent callers")
 
 
 def run(args: Namespace) -> int:
@@ -45,8 +44,6 @@ def run(args: Namespace) -> int:
         return DONE
     if args.check is not None:
         return _check(args, asked)
-    if args.attend:
-        return attended.attend(store.need(args.store))
     state = mirror_state.read(args.store)
     if state:
         console.warn(f"{args.store} is {state.words}")

@@ -33,13 +33,8 @@ class Places(Value):
 
     @property
     def common(self) -> str:
-        """rsyncd.conf of both doors: what everybody may read."""
+        """The part of `own` that is for all: what everybody may read."""
         return f"{self.etc}/common.conf"
-
-    @property
-    def public(self) -> str:
-        """rsyncd.conf of the rsync door: who may connect, and the common part."""
-        return f"{self.etc}/public.conf"
 
     @property
     def own(self) -> str:

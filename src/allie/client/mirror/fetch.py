@@ -55,6 +55,7 @@ def fetch(
     Raises nothing for a store that is away or refused: the trouble is in the contact. Raises
     StateError where this PC's own disk stops us.
     """
+    before = generations.current(here)
     try:
         return fetch_or_raise(here, settings, routine=routine, exact=exact)
     except StoreError as error:
@@ -66,8 +67,10 @@ def fetch(
             words = identity.waiting(here, settings)
         contact = records.contact(here).after_trouble(words, time.time(), refused)
         records.save_contact(here, contact._replace(away=_away(here, settings)))
-        _note_names(here, ())
-        return Fetched(generations.current(here), contact)
+        after = generations.current(here)
+        if after == before:  # else what is this host's own has come
+            _note_names(here, ())
+        return Fetched(after, contact)
 
 
 def fetch_or_raise(
@@ -80,7 +83,7 @@ def fetch_or_raise(
 ) -> Fetched:
     """The same; where no store can bring them it raises StoreError, and notes nothing.
 
-    must: also where another door of this host's own, than the one before, does not answer.
+    must: also where the door of this host's own does not answer, if it had one.
     """
     before, contact = generations.current(here), records.contact(here)
     private = _private(here, settings, before, routine=routine, exact=exact, must=must)
@@ -109,14 +112,14 @@ def fetch_or_raise(
         return stores.first_that_answers(here, settings, bring_from, anew=not routine)
     except StoreError:
         if before and private.is_new and not must:
-            _take_private(here, before, private)
+            _take_private(here, settings, before, private)
         raise
     finally:
         if private.is_new:  # by now its files are a generation's, or of no use
             tree.remove(private.tree)
 
 
-def _take_private(here: System, before: Generation, private: Private) -> None:
+def _take_private(here: System, settings: Settings, before: Generation, private: Private) -> None:
     """Put in force what is this host's own, with what is common as it was: no store brings that."""
     from allie.client.mirror import accept  # noqa: PLC0415 - see HACKING.md, start-up
 
@@ -125,7 +128,10 @@ def _take_private(here: System, before: Generation, private: Private) -> None:
     trees = {name: f"{before.path}/{name}" for name in before.common}
     for name, from_ in {**trees, PRIVATE: private.tree}.items():
         pulls.carry(from_, f"{after.path}/{name}", able)
-    accept.put_in_force(here, accept.look(after, before, None))
+    came = accept.look(after, before, None)
+    names = accept.judge(came, settings, lagging=False)
+    accept.put_in_force(here, came)
+    _note_names(here, names)
 
 
 def questions(here: System, settings: Settings, before: Generation, store: str) -> list[list[str]]:

@@ -84,10 +84,13 @@ def waiting(here: System, settings: Settings) -> str:
 def fingerprint(key: str) -> str:
     """What people compare of a public key, as ssh-keygen -l has it.
 
-    >>> fingerprint("ssh-ed25519 AAAA")
-    'SHA256:cJ6AyISnokEeHuTfufIqhhSS0gxHZRUMCHlKvXD4FH8'
+    >>> fingerprint("ssh-ed25519 AAAA"), fingerprint("ssh-ed25519 A")
+    ('SHA256:cJ6AyISHokEeHuTfufIqhhSS0gxHZRUMDHlKvXD4FHw', 'a damaged key')
     """
-    body = binascii.a2b_base64(key.split()[1])
+    try:
+        body = binascii.a2b_base64(key.split()[1])
+    except ValueError:
+        return "a damaged key"
     said = binascii.b2a_base64(bytes.fromhex(digest.of(body)), newline=False)
     return f"SHA256:{said.decode().rstrip('=')}"
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import time
 
-from allie.client.mirror import accept, identity, pull, stores
+from allie.client.mirror import identity, pull, stores
 from allie.client.mirror.generation import PRIVATE_NEW, Generation
 from allie.client.mirror.pull import Private, Pull
 from allie.client.state import records
@@ -42,8 +42,8 @@ def bring(
 ) -> Private:
     """Ask for the private tree, and fetch what is new; trouble is noted, and the present one kept.
 
-    must: raise StoreError where another door than the one that it came from does not answer, as
-    settings that came from the store may be wrong.
+    must: raise StoreError instead where there is one, for settings that came from the store may be
+    wrong about its door.
     """
     had = f"{before.path}/{PRIVATE}" if before and PRIVATE in before.overlays else ""
     door = stores.own_door(here, settings, had=bool(had))
@@ -52,7 +52,6 @@ def bring(
         if known != Contact():
             records.save_own_contact(here, Contact())
         return Private()
-    moved = known.server not in ("", door)
     known = known._replace(server=door)
     found = Private(had)
     try:
@@ -63,7 +62,7 @@ def bring(
         _note(here, Contact(door, good=time.time()))
     except (StoreError, StateError) as error:
         tree.remove(f"{here.mirror}/{PRIVATE_NEW}")
-        if must and had and moved:
+        if must and had:
             raise StoreError(f"own: {error.message}", error.hint) from error
         _note(here, _after_trouble(here, settings, known, error, kept=bool(had)))
     return found
@@ -110,6 +109,8 @@ def _differs(asking: Pull, had: str) -> bool:
 
 def _fetch(asking: Pull, before: Generation | None, had: str) -> None:
     """Fetch all of it, which is little; what did not change is linked."""
+    from allie.client.mirror import accept  # noqa: PLC0415 - see HACKING.md, start-up
+
     here, new = asking.here, f"{asking.here.mirror}/{PRIVATE_NEW}"
     tree.remove(new)
     os.makedirs(here.mirror, 0o700, exist_ok=True)

@@ -113,7 +113,8 @@ def follow(here: System, settings: Settings, fetched: Fetched, *, routine: bool)
         if not text or _is_away(here, fetched, settings, text):
             return
         wanted, delivered = _settled(here, text, found.own)
-        fetch.fetch_or_raise(here, wanted, routine=routine, must=True)
+        must = wanted.own_key != settings.own_key
+        fetch.fetch_or_raise(here, wanted, routine=routine, must=must)
         note_followed(here, delivered)
     except (SettingsError, StoreError) as error:
         contact = records.contact(here)

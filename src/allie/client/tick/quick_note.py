@@ -106,6 +106,9 @@ def spared(here: System) -> int:
         return 0
     contact = records.contact(here)
     records.save_contact(here, contact.after_answer(note["answered"]))
+    own = records.own_contact(here)
+    if own.server:
+        records.save_own_contact(here, own.after_answer(note["answered"]))
     return contact.generation
 
 

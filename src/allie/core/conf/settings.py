@@ -68,7 +68,12 @@ class Settings(Value):
     @property
     def fetch_key(self) -> tuple[object, ...]:
         """What a fetch depends on: whether it succeeds, and what it brings."""
-        return (self.stores, self.overlays, self.ring, self.stall, self.own, self.key, self.kex)
+        return (self.stores, self.overlays, self.ring, self.stall, *self.own_key)
+
+    @property
+    def own_key(self) -> tuple[str, ...]:
+        """What the fetch of what is this host's own depends on."""
+        return (self.door, self.own, self.key, self.kex)
 
     @property
     def door(self) -> str:

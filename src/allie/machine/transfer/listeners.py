@@ -24,6 +24,11 @@ def of(port: int) -> str:
     return ""
 
 
+def is_taken(port: int) -> bool:
+    """Whether anybody does, as this namespace sees it."""
+    return bool(_inodes(port))
+
+
 def _inodes(port: int) -> list[str]:
     """The sockets that listen there, by IPv4 or IPv6."""
     found = []

@@ -13,7 +13,7 @@ import select
 import signal
 import socket
 import time
-from _collections_abc import Callable, Sequence
+from _collections_abc import Sequence
 
 from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
@@ -21,11 +21,11 @@ from allie.machine.namespaces import confined_daemon
 from allie.machine.namespaces.confined_daemon import View
 from allie.machine.programs import capabilities as powers
 from allie.machine.programs import process, process_groups
+from allie.machine.transfer import listeners
 
 BACKLOG = 128  # calls that the kernel holds until the daemon takes them; rsync's own default is 5
 _GREETING = 20.0  # seconds in which a caller has to name a module
 _IDLE = 60.0  # and, where he has, without a byte before anything was transferred
-_BEGINS = 3.0  # seconds that a program takes at most until it waits for its caller
 _AT_WORK = 16384  # bytes that were read or written: something is being transferred
 
 
@@ -35,7 +35,6 @@ class _Call(Value):
     since: float  # when it came, or when something was last heard of it
     moved: int  # bytes
     is_named: bool  # whether it has come to a module, which rsync takes for its root
-    base: int = 0  # bytes that were moved before it was a call, as by systemd, which became rsync
 
 
 def need_port(address: str, port: int) -> None:
@@ -65,7 +64,8 @@ def _complain(number: int, address: object, port: int, *, is_named: bool) -> Non
     """Say why nobody can listen; of a kind of address that this machine has not, say nothing."""
     if number == errno.EADDRINUSE:
         hint = f"choose another: --port N; who has it: ss -ltnp sport = :{port}"
-        raise StateError(f"port {port} is in use already", hint)
+        who = listeners.of(port)
+        raise StateError(f"port {port} is in use already{f', by {who}' * bool(who)}", hint)
     if number == errno.EACCES:
         raise StateError(f"only root can listen on port {port}", "one above 1023: --port N")
     if is_named:
@@ -101,37 +101,27 @@ def start(
 
 
 class Callers:
-    """Those who are connected to a daemon. `most`: so many at a time, waiting or served.
+    """Those who are connected to a daemon. `most`: so many at a time, waiting or served."""
 
-    A daemon that systemd starts for each connection has none above it: `found` finds them all.
-    """
-
-    def __init__(
-        self, daemon: int, most: int, found: Callable[[], list[int]] | None = None
-    ) -> None:
+    def __init__(self, daemon: int, most: int) -> None:
+        self.daemon = daemon
         self.most = most
-        self._found = found or (lambda: _children(daemon))
-        self._are_programs = found is not None
         self._calls: dict[int, _Call] = {}
         self._looked = 0.0
 
-    def look(self) -> bool:
-        """End the connections that have been silent for too long; whether there are any at all.
-
-        To be called often.
-        """
+    def look(self) -> None:
+        """End the connections that have been silent for too long. To be called often."""
         now = time.monotonic()
         if now - self._looked < process_groups.LOOK:
-            return bool(self._calls)
+            return
         self._looked = now
-        self._calls = {pid: self._call(pid, now) for pid in self._found()}
+        self._calls = {pid: self._call(pid, now) for pid in _children(self.daemon)}
         too_many = len(self._calls) - self.most
         for pid, call in self._calls.items():  # in the order of their coming
             patience = _IDLE if call.is_named else _GREETING
             is_late = now - call.since >= patience or (too_many > 0 and not call.is_named)
-            if is_late and call.moved - call.base <= _AT_WORK:
+            if is_late and call.moved <= _AT_WORK:
                 too_many -= _kill(pid)
-        return bool(self._calls)
 
     def _call(self, pid: int, now: float) -> _Call:
         before = self._calls.get(pid)
@@ -143,10 +133,7 @@ class Callers:
             return before or _Call(now, 0, False)  # it has just ended
         moved = int(counts["rchar"]) + int(counts["wchar"])
         is_same = before and (not is_named or (before.moved == moved and before.is_named))
-        base = moved if self._are_programs else 0
-        if before and (is_named or now - before.since > _BEGINS):
-            base = before.base
-        return _Call(before.since if before and is_same else now, moved, is_named, base)
+        return _Call(before.since if before and is_same else now, moved, is_named)
 
 
 def attend(daemon: int, most: int, all_of_them: Sequence[int]) -> tuple[int, int]:

@@ -92,7 +92,7 @@ _SAID: list[tuple[str, type[AllieError], str, str]] = [  # the first that fits
         "its mode must be 0600; another one: key = in allie.conf",
     ),
     (
-        r"Host key for .* has changed",
+        r"(?:Host key|\S+ host key) for .* has changed",
         StoreError,
         f"{_NAME} is another than before: nothing is taken, nothing was sent",
         "somebody pretends to be it; or it was set up anew: then rm /etc/allie/known_hosts",
@@ -113,6 +113,12 @@ _SAID: list[tuple[str, type[AllieError], str, str]] = [  # the first that fits
         r"Unable to negotiate with .*: (no matching .* found)(.*)",
         StoreError,
         "{0}{1}",
+        "kex = in allie.conf chooses the key exchange",
+    ),
+    (
+        r"command-line:? line 0: (.*)",
+        StateError,
+        "this ssh takes no such option: {0}",
         "kex = in allie.conf chooses the key exchange",
     ),
     (
@@ -151,8 +157,8 @@ def _path(path: str) -> str:
 def _quoted(word: str) -> str:
     """A word as rsync's -e has it.
 
-    >>> [_quoted("-p8730"), _quoted('a="b c"')]
-    ['-p8730', "'a=\\"b c\\"'"]
+    >>> print(_quoted("-p8730"), _quoted("it is"))
+    -p8730 'it is'
     """
     doubled = word.replace("'", "''")
     return f"'{doubled}'" if re.search("[ '\"]", word) else word

@@ -6,8 +6,7 @@ A server behind it sees one caller, HAProxy, so who may read has to be said here
 
 from __future__ import annotations
 
-import ipaddress
-
+from allie.server.doors import rsyncd_conf
 from allie.server.doors.units import Ports
 from allie.server.places import Places
 from allie.server.store_conf import NAME, StoreConf
@@ -18,7 +17,7 @@ _SERVERS = ("192.0.2.11", "192.0.2.12")  # for documentation (RFC 5737)
 
 def text(places: Places, rules: StoreConf, ports: Ports) -> str:
     """The configuration, to be completed by the servers' addresses."""
-    admitted, others = _admitted(rules)
+    admitted, others = rsyncd_conf.networks(rules)
     allow = [f"    acl admitted src {each}" for each in admitted]
     allow += [f"    # not taken over from {NAME}, it is no address: {each}" for each in others]
     allow += ["    tcp-request connection reject" + " unless admitted" * bool(admitted)]
@@ -61,14 +60,3 @@ def _passing(name: str, port: int, most: int, allow: list[str]) -> list[str]:
     ]
     return [f"frontend {name}", f"    bind :::{port} v4v6", *allow, f"    default_backend {name}",
             f"backend {name}", *servers]  # fmt: skip
-
-
-def _admitted(rules: StoreConf) -> tuple[list[str], list[str]]:
-    """The networks of `hosts allow`, as HAProxy writes them; and what is no network."""
-    networks, others = [], []
-    for each in rules.allowed.replace(",", " ").split():
-        try:
-            networks.append(str(ipaddress.ip_network(each, strict=False)))
-        except ValueError:
-            others.append(each)
-    return networks, others

@@ -1,18 +1,19 @@
 """rsyncd.conf(5): what each door lets be read and written. Every text of it is made here.
 
-    common.conf    what everybody may read          ← merged into both of these
-    public.conf    the rsync door: who may connect
-    own.conf       the ssh door: and a host's own two places
-    foreground     the rsync door of `allie store serve`, in one file
+    foreground     the rsync door: who may connect, and what everybody may read
+    own.conf       the ssh door: a host's own two places, and by `&merge`
+    common.conf        what everybody may read
 
-One file cannot serve both doors: `hosts allow` would bite through ssh, too. They are joined by
-`&merge`; after `&include` the settings of the other file are as if they had not been. The reasons
-of each line, and the attacks, are in docs/internals/doors.md.
+One file cannot serve both doors: `hosts allow` would bite through ssh, too. It is `&merge`, for
+after `&include` the settings of the other file are as if they had not been. The reasons of each
+line, and the attacks, are in docs/internals/doors.md.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import os
+from ipaddress import IPv4Network, IPv6Network
 
 from allie.server.places import INBOX_ACCOUNT, Places
 from allie.server.store import MODULES
@@ -25,14 +26,9 @@ _SAID = "times timeout log-format whole-file compress verbose omit-dir-times"
 
 
 def common(places: Places, rules: StoreConf) -> str:
-    """The part of both doors."""
+    """What the ssh door has in common with the other."""
     modules = ["# What everybody may read.", *_modules(places.store)]
     return _text(places, [*_READING, *_bounds(rules), *modules])
-
-
-def public(places: Places, rules: StoreConf) -> str:
-    """The rsync door: started by systemd for each connection, which it gets as its input."""
-    return _text(places, [*_admitted(rules), f"&merge {places.common}"])
 
 
 def own(places: Places) -> str:
@@ -59,6 +55,17 @@ def own(places: Places) -> str:
         f"    refuse options = {refused}",
     ]
     return _text(places, lines)
+
+
+def networks(rules: StoreConf) -> tuple[list[IPv4Network | IPv6Network], list[str]]:
+    """The networks of `hosts allow`; and what in it is none, as a name or a pattern."""
+    found, others = [], []
+    for each in rules.allowed.replace(",", " ").split():
+        try:
+            found.append(ipaddress.ip_network(each, strict=False))
+        except ValueError:
+            others.append(each)
+    return found, others
 
 
 def foreground(store: str, address: str, port: int, rules: StoreConf, lock: str) -> str:

@@ -1,14 +1,13 @@
 """systemd's units of the two doors, as texts.
 
-    allie-store.socket    the rsync door: a call on its port starts
-    allie-store@.service      an rsync daemon for this one connection
-    allie-store-calls.service and, while there are any, what ends those that say nothing
+    allie-store.service   the rsync door: `allie store serve`, which shuts rsync's daemon in
     allie-own.socket      the ssh door: a call starts
     allie-own@.service        an sshd for this one connection
 
-Between calls no process waits. Each service has of root's power what it needs, and sees of the
-server the programs, and of the store what its door shows. docs/internals/doors.md says what each
-line is for, and what it costs.
+rsync's daemon takes calls itself: one that systemd starts for each call costs seven times as much,
+and a few hundred calls that say nothing keep everybody else out (docs/internals/doors.md, "Who says
+nothing"). What answers a call has of root's power what it needs, and sees of the server the
+programs, and of the store what its door shows.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ from allie.server.store import MODULES
 from allie.server.store_conf import NAME, StoreConf
 
 DIRECTORY = "/etc/systemd/system"
-RSYNC, SSH = "allie-store", "allie-own"
-CALLS = f"{RSYNC}-calls.service"
-SOCKETS = (f"{RSYNC}.socket", f"{SSH}.socket")
-NAMES = (SOCKETS[0], f"{RSYNC}@.service", CALLS, SOCKETS[1], f"{SSH}@.service")
+RSYNC, SSH = "allie-store.service", "allie-own.socket"
+DOORS = (RSYNC, SSH)  # what is enabled
+CALL = "allie-own@.service"
+NAMES = (RSYNC, SSH, CALL)
+_ROOM = 5  # times `max connections` calls at a time: who shows no key takes a place, too
 # Few, for each one takes half a millisecond of each connection's time
 _SEEN = (
     "/usr -/bin -/lib -/lib64 /etc/passwd /etc/group -/etc/nsswitch.conf -/etc/ld.so.cache"
-    " /dev/null -/run/systemd/journal -/dev/log"
+    " /dev/null -/run/systemd/journal/dev-log:/dev/log"
 )
 
 
@@ -45,39 +45,28 @@ class Ports(Value):
 class Programs(Value):
     """Paths of what the units start."""
 
-    rsync: str
     sshd: str
-    allie: str  # and its first words
+    allie: str
 
 
 def texts(places: Places, rules: StoreConf, ports: Ports, programs: Programs) -> dict[str, str]:
     """All units by name."""
-    public = f"{programs.rsync} --daemon --config={places.public}"
-    sshd = f"{programs.sshd} -i -f {places.sshd}"
-    calls = f"{programs.allie} store serve --attend --store {places.store}"
-    modules = " ".join(f"-{places.store}/{module}" for module in MODULES)
-    shown = f"{modules} {places.public} {places.common}"
-    own = f"{modules} {places.store}/private {places.etc}"
-    inbox = f"""\
-BindPaths={places.store}/inbox
-LimitFSIZE={rsyncd_conf.REPORT_MOST}
-RuntimeDirectory={SEPARATED.rpartition("/")[2]}
-RuntimeDirectoryPreserve=yes
-"""
     bodies = (
-        _socket("for all", ports.address, ports.rsync, 2 * rules.connections),
-        _service(places, "for all", public, shown, f"Wants={CALLS}\n"),
-        _calls(calls),
-        _socket("its hosts' own", ports.address, ports.ssh, rules.connections),
-        _service(places, "its hosts' own", sshd, own) + inbox,
+        _serving(places, rules, ports, programs.allie),
+        _socket(ports, _ROOM * rules.connections),
+        _call(places, f"{programs.sshd} -i -f {places.sshd}"),
     )
     return {name: _head(places) + body for name, body in zip(NAMES, bodies)}
 
 
 def listening(text: str | None) -> tuple[str, int] | None:
-    """Address and port of a socket unit that is there; None if it is none of these."""
-    found = re.search(r"^ListenStream=(?:(\S+):)?(\d+)$", text or "", re.M)
-    return ((found[1] or "").strip("[]"), int(found[2])) if found else None
+    """Address and port of a door whose unit is there; None if it is none of these."""
+    form = r"^ExecStart=.* store serve --port (\d+)(?: --address (\S+))? --store "
+    serves = re.search(form, text or "", re.M)
+    if serves:
+        return serves[2] or "", int(serves[1])
+    listens = re.search(r"^ListenStream=(?:(\S+):)?(\d+)$", text or "", re.M)
+    return ((listens[1] or "").strip("[]"), int(listens[2])) if listens else None
 
 
 def _head(places: Places) -> str:
@@ -87,14 +76,38 @@ def _head(places: Places) -> str:
 """
 
 
-def _socket(what: str, address: str, port: int, most: int) -> str:
-    where = f"[{address}]" if ":" in address else address
+def _serving(places: Places, rules: StoreConf, ports: Ports, allie: str) -> str:
+    """The rsync door. The settings that it begins with are named: a change of them is one here."""
+    where = f"--port {ports.rsync}{f' --address {ports.address}' * bool(ports.address)}"
     return f"""\
 [Unit]
-Description=ALLiE's store: what is {what}
+Description=ALLiE's store: what is for all
+RequiresMountsFor={places.store}
+After=network.target
+
+[Service]
+# hosts allow = {rules.allowed}
+# max connections = {rules.connections}, timeout = {rules.timeout}
+Type=notify
+NotifyAccess=main
+ExecStart={allie} store serve {where} --store {places.store}
+Restart=on-failure
+SuccessExitStatus=143
+# no ProtectSystem= and the like: rsync is shut in more tightly, and they stand in the way of that
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def _socket(ports: Ports, most: int) -> str:
+    where = f"[{ports.address}]" if ":" in ports.address else ports.address
+    return f"""\
+[Unit]
+Description=ALLiE's store: what is its hosts' own
 
 [Socket]
-ListenStream={where}{":" * bool(where)}{port}
+ListenStream={where}{":" * bool(where)}{ports.ssh}
 Accept=yes
 MaxConnections={most}
 Backlog=1024
@@ -113,13 +126,14 @@ WantedBy=sockets.target
 """
 
 
-def _service(places: Places, what: str, command: str, shown: str, wants: str = "") -> str:
+def _call(places: Places, command: str) -> str:
+    modules = " ".join(f"-{places.store}/{module}" for module in MODULES)
     return f"""\
 [Unit]
-Description=ALLiE's store: what is {what}, for one connection
+Description=ALLiE's store: what is its hosts' own, for one connection
 RequiresMountsFor={places.store} {places.etc}
 CollectMode=inactive-or-failed
-{wants}
+
 [Service]
 ExecStart=-{command}
 StandardInput=socket
@@ -130,20 +144,10 @@ LimitCORE=0
 # all that it sees of the server
 TemporaryFileSystem=/:ro
 BindReadOnlyPaths={_SEEN}
-BindReadOnlyPaths={shown}
-"""
-
-
-def _calls(command: str) -> str:
-    return f"""\
-[Unit]
-Description=ALLiE's store: end connections that say nothing
-
-[Service]
-ExecStart={command}
-CapabilityBoundingSet=CAP_KILL CAP_SYS_PTRACE
-NoNewPrivileges=yes
-PrivateNetwork=yes
-ProtectSystem=strict
-ProtectHome=read-only
+BindReadOnlyPaths={modules} {places.store}/private {places.etc}
+# where it may write: one file for each host, of at most this size
+BindPaths={places.store}/inbox
+LimitFSIZE={rsyncd_conf.REPORT_MOST}
+RuntimeDirectory={SEPARATED.rpartition("/")[2]}
+RuntimeDirectoryPreserve=yes
 """

@@ -1,1 +1,1 @@
-"""The doors at work: served in the foreground, set up for good, attended to, tried from outside."""
+"""The doors at work: served in the foreground, set up for good, tried from outside."""

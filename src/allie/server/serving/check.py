@@ -8,7 +8,9 @@ enrolled for that time (`check_hosts`), and so on the server alone.
 from __future__ import annotations
 
 import functools
+import ipaddress
 import os
+import secrets
 import shlex
 import socket
 import tempfile
@@ -21,11 +23,14 @@ from allie.core.value import Value
 from allie.machine.files import atomic
 from allie.machine.programs import process
 from allie.machine.programs.process_groups import Bounds
+from allie.server import store_conf
+from allie.server.doors import rsyncd_conf
 from allie.server.doors.units import Ports
 from allie.server.places import ACCOUNT, Places
 from allie.server.serving import check_hosts
 from allie.server.serving.check_hosts import SECRET, CheckHost
 from allie.server.store import MODULES
+from allie.server.store_conf import StoreConf
 
 _PATIENCE = 20.0  # seconds without a byte
 _MOST = 60.0  # seconds for one attempt
@@ -71,8 +76,9 @@ class _Attempt(Value):
 
 def table(address: str, ports: Ports, places: Places | None) -> Table:
     """Try everything. places: the store's, if this is its server; else no host can be tried."""
-    for port in (ports.rsync, ports.ssh):
-        _need_answer(address, port)
+    ours = _need_answer(address, ports.rsync)
+    _need_answer(address, ports.ssh)
+    is_admitted = places is not None and _is_admitted(ours, store_conf.read(places.store))
     none: tuple[CheckHost, ...] = ()
     hosts = check_hosts.enrolled(places) if places else nullcontext(none)
     with tempfile.TemporaryDirectory(prefix="allie-check-") as work, hosts as enrolled:
@@ -84,14 +90,27 @@ def table(address: str, ports: Ports, places: Places | None) -> Table:
         for host, other in zip(enrolled, reversed(enrolled)):
             ssh = _ssh(host.key, known, ports.ssh)
             callers.append(Caller(f"{host.name.partition('.')[0]} host", at, ssh, host, other))
-        rows = tuple(_row(each, callers, work) for each in _attempts(ports, address))
+        tried = (_row(each, callers, work) for each in _attempts(ports, address))
+        rows = tuple(each if is_admitted else _with_any(each) for each in tried)
     return Table(tuple(each.name for each in callers), rows)
 
 
-def _need_answer(address: str, port: int) -> None:
-    """Raise StateError where nobody listens: nothing could be told of such a door."""
+def _is_admitted(source: str, rules: StoreConf) -> bool:
+    """Whether `hosts allow` names the address that we call from; a name in it tells nothing."""
+    address = ipaddress.ip_address(source.partition("%")[0])
+    return any(address in each for each in rsyncd_conf.networks(rules)[0])
+
+
+def _with_any(row: CheckRow) -> CheckRow:
+    """A line in which anybody may read, or not: it is not known whether he is in `hosts allow`."""
+    return row._replace(should=(row.should[0] and row.can[0], *row.should[1:]))
+
+
+def _need_answer(address: str, port: int) -> str:
+    """The address that we call from. Raises StateError where nobody listens there."""
     try:
-        socket.create_connection((address, port), _PATIENCE).close()
+        with socket.create_connection((address, port), _PATIENCE) as call:
+            return str(call.getsockname()[0])
     except OSError as error:
         words = f"nobody answers at {address}, port {port}: {words_of(error)}"
         raise StateError(words, "allie store setup, or another --port or --ssh-port") from error
@@ -117,6 +136,7 @@ def _attempts(ports: Ports, address: str) -> Iterable[_Attempt]:
     yield _Attempt("read another's private", "", _reads_others)
     yield _Attempt("write to private", "", functools.partial(_sends, to="private/"))
     yield _Attempt("send a report", "h", _reports)
+    yield _Attempt("send one that fills a disk", "", _fills)
     yield _Attempt("read an inbox", "", _reads_inbox)
     yield _Attempt("leave anything else there", "", _leaves_other)
     yield _Attempt("run a command", "", _runs_command, True)
@@ -174,6 +194,12 @@ def _writes_modules(who: Caller, into: str) -> bool:
 
 def _reports(who: Caller, into: str) -> bool:
     return _sends(who, into, "inbox/", "report")
+
+
+def _fills(who: Caller, into: str) -> bool:
+    with open(f"{into}/report", "wb") as file:
+        file.write(secrets.token_bytes(rsyncd_conf.REPORT_MOST + 1))
+    return _rsync(who, "-t", f"{into}/report", f"{who.at}inbox/").code == 0
 
 
 def _reads_inbox(who: Caller, into: str) -> bool:

@@ -1,13 +1,16 @@
 """Serve a store in the foreground: rsync's own daemon and, where asked, sshd beside it.
 
-As confined as the units of `setup` are, and more cheaply: each daemon is shut in once. Neither
-serves without the other.
+Each daemon is shut in, and neither serves without the other. systemd's allie-store.service is this,
+too, for the rsync door.
 """
 
 from __future__ import annotations
 
 import os
+import socket
+import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from allie.core.errors import DONE, StateError, UsageError
 from allie.machine.files import atomic
@@ -20,7 +23,7 @@ from allie.machine.programs.capabilities import (
     SETUID,
     SYS_CHROOT,
 )
-from allie.machine.transfer import rsync, rsync_daemon
+from allie.machine.transfer import listeners, rsync, rsync_daemon
 from allie.server import store as stores
 from allie.server import store_conf
 from allie.server.doors import rsyncd_conf, sshd_conf
@@ -29,8 +32,9 @@ from allie.server.serving import accounts, setup
 from allie.server.store_conf import StoreConf
 
 CONF = "rsyncd.conf"  # in the store: generated, for whoever wants to see what is served
-_LOCK = "rsyncd.lock"  # by which rsync counts connections
+LOCK = "rsyncd.lock"  # by which rsync counts connections
 _CAPABILITIES = (DAC_READ_SEARCH, SYS_CHROOT, SETUID, SETGID)
+_BEGINS = 5.0  # seconds
 _RESERVED = 1024  # ports below it take a capability
 
 
@@ -53,7 +57,9 @@ def serve(
         daemons[main] = "rsync"
         if ssh_port is not None:
             daemons[_start_sshd(places, address, ssh_port, rules)] = "sshd"
+        _wait_for(port)
         began()
+        _tell_systemd()
         ended, code = rsync_daemon.attend(main, 2 * rules.connections, tuple(daemons))
     except KeyboardInterrupt:
         return DONE
@@ -61,6 +67,21 @@ def serve(
         for pid in daemons:
             process_groups.end(pid)
     raise StateError(f"{daemons[ended]} ended by itself, with status {code}", "see syslog")
+
+
+def _wait_for(port: int) -> None:
+    """Wait a little until the daemon listens, or longer than it ever takes if it never does."""
+    until = time.monotonic() + _BEGINS
+    while not listeners.is_taken(port) and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def _tell_systemd() -> None:
+    """Say that we serve, where systemd waits for that (sd_notify(3))."""
+    name = os.environ.get("NOTIFY_SOCKET", "")
+    if name:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, suppress(OSError):
+            systemd.sendto(b"READY=1", name.replace("@", "\0", 1) if name[0] == "@" else name)
 
 
 def _start_rsync(store: str, address: str, port: int, rules: StoreConf) -> int:
@@ -71,11 +92,11 @@ def _start_rsync(store: str, address: str, port: int, rules: StoreConf) -> int:
     if not program:
         raise rsync.no_rsync()
     path = f"{store}/{CONF}"
-    atomic.write(path, rsyncd_conf.foreground(store, address, port, rules, f"{store}/{_LOCK}"))
+    atomic.write(path, rsyncd_conf.foreground(store, address, port, rules, f"{store}/{LOCK}"))
     view = None
     if os.geteuid() == 0:
         stores.close(store)
-        text = rsyncd_conf.foreground(store, address, port, rules, f"{SCRATCH}/{_LOCK}")
+        text = rsyncd_conf.foreground(store, address, port, rules, f"{SCRATCH}/{LOCK}")
         modules = tuple(f"{store}/{module}" for module in stores.MODULES)
         view = View(program, modules, ((path, text),))
     argv = ["rsync", "--daemon", "--no-detach", f"--config={path}"]

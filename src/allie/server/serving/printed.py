@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from allie.server import store_conf
-from allie.server.doors import haproxy, units
-from allie.server.serving import setup
+from allie.server.doors import haproxy, rsyncd_conf, units
+from allie.server.serving import foreground, setup
 from allie.server.serving.setup import Asked
 
 PARTS = ("systemd", "rsyncd", "sshd", "haproxy")
@@ -18,11 +18,13 @@ def part(top: str, name: str, asked: Asked) -> str:
         return haproxy.text(places, rules, where)
     files = setup.texts(places, rules)
     if name == "systemd":
-        programs = setup.need_programs()
-        made = units.texts(places, rules, where, programs)
+        made = units.texts(places, rules, where, setup.need_programs())
         files = {f"{units.DIRECTORY}/{each}": text for each, text in made.items()}
     elif name == "sshd":
         files = {places.sshd: files[places.sshd]}
     else:
         del files[places.sshd]
+        path, lock = f"{top}/{foreground.CONF}", f"{top}/{foreground.LOCK}"
+        door = rsyncd_conf.foreground(top, where.address, where.rsync, rules, lock)
+        files = {path: door, **files}
     return "\n".join(f"#### {path}\n{text}" for path, text in files.items())

@@ -17,7 +17,7 @@ from allie.core.errors import StateError
 from allie.core.value import Value
 from allie.machine.files import atomic
 from allie.machine.programs import process
-from allie.machine.transfer import listeners, rsync, rsync_daemon
+from allie.machine.transfer import rsync, rsync_daemon
 from allie.server import store as stores
 from allie.server import store_conf
 from allie.server.doors import enrolled, rsyncd_conf, sshd_conf, units
@@ -64,8 +64,10 @@ def set_up(top: str, asked: Asked) -> Iterator[str]:
 
 def keys_and_accounts(places: Places) -> Iterator[str]:
     """What the ssh door needs, in whichever way it is served."""
+    for name in ("private", "inbox"):  # a store of long ago has none
+        yield from _directory(f"{places.store}/{name}", 0o700)
     stores.close(places.store)
-    yield from _directory(places.etc)
+    yield from _directory(places.etc, _OPEN)
     if not os.path.lexists(places.host_key):
         made = f"{places.host_key}.new"
         atomic.remove(made)
@@ -92,7 +94,6 @@ def texts(places: Places, rules: StoreConf) -> dict[str, str]:
     """The configuration files by path."""
     return {
         places.common: rsyncd_conf.common(places, rules),
-        places.public: rsyncd_conf.public(places, rules),
         places.own: rsyncd_conf.own(places),
         places.sshd: sshd_conf.text(places, rules),
     }
@@ -104,7 +105,7 @@ def remove(top: str, *, keys: bool) -> Iterator[str]:
     if has_systemd():
         yield from _without_units()
     yield from accounts.remove()
-    gone = [places.common, places.public, places.own, places.sshd]
+    gone = [places.common, places.own, places.sshd]
     gone += [places.enrolled, places.host_key, f"{places.host_key}.pub"] * keys
     for path in filter(atomic.remove, gone):
         yield f"removed {path}"
@@ -138,7 +139,7 @@ def need_programs() -> Programs:
     for name, package in wanted.items():
         if not process.program(name):
             raise StateError(f"there is no {name} here", f"install {package}")
-    return Programs(process.program("rsync"), process.program("sshd"), own_program())
+    return Programs(process.program("sshd"), own_program())
 
 
 def own_program() -> str:
@@ -149,7 +150,7 @@ def own_program() -> str:
 
 def ports(asked: Asked) -> Ports:
     """Where the doors are to be: as asked, else where they are, else where they usually are."""
-    present = [units.listening(_unit(name)) for name in units.SOCKETS]
+    present = [units.listening(_unit(name)) for name in units.DOORS]
     address = next((each[0] for each in present if each), "")
     usual = ((asked.port, RSYNC_PORT), (asked.ssh_port, SSH_PORT))
     rsync_port, ssh_port = (
@@ -168,24 +169,19 @@ def need_plain(places: Places) -> None:
 
 
 def _need_free(address: str, port: int) -> None:
-    """Raise StateError where somebody else has the port; our own sockets may have it."""
-    ours = (units.listening(_unit(name)) for name in units.SOCKETS if _is(name, "active"))
-    if (address, port) in ours:
-        return
-    try:
+    """Raise StateError where somebody else has the port; our own doors may have it."""
+    ours = (units.listening(_unit(name)) for name in units.DOORS if _is(name, "active"))
+    if (address, port) not in ours:
         rsync_daemon.need_port(address, port)
-    except StateError as error:
-        who = listeners.of(port)
-        raise StateError(f"{error.message}{f', by {who}' * bool(who)}", error.hint) from error
 
 
-def _directory(path: str) -> Iterator[str]:
+def _directory(path: str, mode: int) -> Iterator[str]:
     if not os.path.isdir(path):
-        os.makedirs(path, _OPEN)
+        os.makedirs(path, mode)
         yield f"made {path}"
-    if stat.S_IMODE(os.stat(path).st_mode) != _OPEN:
-        os.chmod(path, _OPEN)
-        yield f"closed {path}: its files are reached by their names alone"
+    if stat.S_IMODE(os.stat(path).st_mode) != mode:
+        os.chmod(path, mode)
+        yield f"gave {path} the mode {mode:o}"
 
 
 def _own_inboxes(places: Places) -> Iterator[str]:
@@ -210,9 +206,9 @@ def _units(wanted: dict[str, str]) -> Iterator[str]:
         yield f"wrote {units.DIRECTORY}/{name}"
     if changed:
         _systemctl("daemon-reload")
-    for name in changed.intersection(units.SOCKETS):
+    for name in changed.intersection(units.DOORS):
         _systemctl("stop", name)  # before the first of them starts: they may change places
-    for name in units.SOCKETS:
+    for name in units.DOORS:
         if not _is(name, "enabled"):
             _systemctl("enable", name)
             yield f"enabled {name}: it is there after each boot"
@@ -223,16 +219,16 @@ def _units(wanted: dict[str, str]) -> Iterator[str]:
 
 def _without_units() -> Iterator[str]:
     there = [name for name in units.NAMES if _unit(name) is not None]
-    for name in filter(lambda name: name in there, units.SOCKETS):
+    if not there:
+        return
+    for name in filter(lambda name: name in there, units.DOORS):
         _systemctl("disable", "--now", name)
         yield f"closed {name}"
-    for kind in (units.RSYNC, units.SSH):
-        _systemctl("stop", f"{kind}@*.service")
+    _systemctl("stop", units.CALL.replace("@", "@*"))
     for name in there:
         atomic.remove(f"{units.DIRECTORY}/{name}")
         yield f"removed {units.DIRECTORY}/{name}"
-    if there:
-        _systemctl("daemon-reload")
+    _systemctl("daemon-reload")
 
 
 def _unit(name: str) -> str | None:
@@ -245,4 +241,7 @@ def _is(unit: str, state: str) -> bool:
 
 
 def _systemctl(*words: str) -> None:
-    process.run(["systemctl", "--quiet", *words], check=True)
+    done = process.run(["systemctl", "--quiet", *words])
+    if done.code:
+        message = f"systemctl {' '.join(words)}: {done.last_words()}"
+        raise StateError(message, f"journalctl -u {words[-1]}")
