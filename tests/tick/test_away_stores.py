@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -247,3 +248,28 @@ def test_with_one_store_nothing_is_noted(tmp_path: Path) -> None:
         server.stop()
         world.run().ok()
         assert not os.path.lexists(world.state("away"))
+
+
+def test_one_that_never_says_a_word_costs_one_tick_an_hour(tmp_path: Path) -> None:
+    world = Quick(tmp_path)
+    with served(world.store) as server, first_of_two(world, server.url) as silent:
+        world.follow("kit, common", store=f"{silent}, {server.url}", stall=1)
+        world.run().ok()
+        assert list(json.loads(world.state("away").read_text())) == [silent]
+        world.settle()
+        began = time.monotonic()
+        assert world.is_quick()
+        assert time.monotonic() - began < 1
+
+
+@contextmanager
+def first_of_two(world: Quick, other: str) -> Iterator[str]:
+    """The address of a server that takes connections and is silent, and that this PC asks first."""
+    known = settings.parse(world.read("etc/allie/allie.conf"), "toy")
+    with ExitStack() as stack:
+        while True:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            url = f"rsync://127.0.0.1:{listener.getsockname()[1]}"
+            if in_own_order(known._replace(stores=(other, url)))[0] == url:
+                yield url
+                return
