@@ -231,7 +231,7 @@ def test_nothing_but_a_plain_report_can_be_left(doors: Doors, inbox: Path, tmp_p
                 "inplace", "append", "partial", "partial-dir=x", "backup", "suffix=.2",
                 "temp-dir=/", "backup-dir=x", "delay-updates", "write-devices", "mkpath",
                 "fake-super", "sparse",
-                "preallocate", "super", "log-file=x", "link-dest=/", "copy-dest=/", "fsync",
+                "preallocate", "super", f"log-file={tmp_path}/log", "link-dest=/", "copy-dest=/", "fsync",
                 "copy-as=root", "files-from=/etc/hostname", "existing", "dirs", "relative",
             )
         ),

@@ -194,7 +194,7 @@ def test_the_log_has_undos_and_only_what_was_done(world: dict[str, str]) -> None
     pc.run("resume").ok()
     heads = [" ".join(line.split()[3:]) for line in lines if line[:6].strip()]
     assert heads == [
-        "16 new",
+        "17 new",
         "1 new, failing: 60fails",
         "failing: 60fails",
         "failing: 60fails",
