@@ -230,8 +230,8 @@ def test_nothing_but_a_plain_report_can_be_left(doors: Doors, inbox: Path, tmp_p
             for option in (
                 "inplace", "append", "partial", "partial-dir=x", "backup", "suffix=.2",
                 "temp-dir=/", "backup-dir=x", "delay-updates", "write-devices", "mkpath",
-                "fake-super", "sparse",
-                "preallocate", "super", f"log-file={tmp_path}/log", "link-dest=/", "copy-dest=/", "fsync",
+                "fake-super", "sparse", "preallocate", "super",
+                f"log-file={tmp_path}/log", "link-dest=/", "copy-dest=/", "fsync",
                 "copy-as=root", "files-from=/etc/hostname", "existing", "dirs", "relative",
             )
         ),
