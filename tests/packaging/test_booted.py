@@ -18,7 +18,7 @@ said install dpkg -i /allie.deb
 said init allie store init
 said setup allie store setup
 said check allie store serve --check
-said unit cat /etc/systemd/system/allie-store-calls.service
+said unit cat /etc/systemd/system/allie-store.service
 said join allie join --system server /srv/allie
 said by-the-kits-client /usr/local/bin/allie store setup
 said version /usr/local/bin/allie --version
@@ -43,12 +43,12 @@ def test_installed_set_up_and_removed(tmp_path: Path) -> None:
     said = server.boot(STAGE)
     ended = {name: status for name, (_, status) in said.items()}
     assert set(ended.values()) == {0}, said
-    assert "ExecStart=/usr/bin/allie store serve --attend --store " in said["unit"][0]
+    assert "ExecStart=/usr/bin/allie store serve --port 873 --store " in said["unit"][0]
     assert said["by-the-kits-client"][0].startswith("nothing changed\n")
     assert said["version"][0] == f"allie {__version__}\n"
-    assert "closed allie-store.socket\nclosed allie-own.socket\n" in said["remove"][0]
+    assert "closed allie-store.service\nclosed allie-own.socket\n" in said["remove"][0]
     assert "allie-" not in said["sockets"][0]
-    assert not {"allie-store@.service", "allie-own@.service"} & set(said["left"][0].split())
+    assert not {"allie-store.service", "allie-own@.service"} & set(said["left"][0].split())
     assert {"ssh_host_ed25519_key", "common", "kit"} <= set(said["store"][0].split())
     key = said["setup"][0].partition("SHA256:")[2].split()[0]
     assert key in said["anew"][0], "PCs still know it"

@@ -124,8 +124,8 @@ def test_a_server_of_the_package_follows_its_own_store(
     assert "server" in on_server("/usr/local/bin/allie", "status")
 
     units = root / "etc/systemd/system"
-    served = "[Service]\nExecStart=/usr/bin/allie store serve --attend --store /srv/allie\n"
-    (units / "allie-store-calls.service").write_text(served)
+    served = "[Service]\nExecStart=/usr/bin/allie store serve --port 873 --store /srv/allie\n"
+    (units / "allie-store.service").write_text(served)
     on_server("dpkg", "--purge", "allie-server")
     assert not (root / "usr/share/allie").exists()
     assert (root / "srv/allie/overlays/common/etc/motd").exists()
