@@ -17,12 +17,13 @@ from allie.core.errors import Busy
 from allie.core.value import Value
 from allie.machine.files import atomic, lock, removing
 from allie.machine.programs import process
+from allie.server.doors import public_key
+from allie.server.doors.enrolled import Enrolled, line_of
 from allie.server.places import Places
 from allie.server.serving import accounts
 
 NAMES = ("one.check.invalid", "other.check.invalid")
 SECRET = "secret"  # a file of its private place
-_LINE = 'restrict,command="exec env ALLIE_HOST=%s rsync --server --daemon --config=%s ." %s %s'
 _PATIENCE = 10.0  # seconds for somebody who enrols
 
 
@@ -45,7 +46,7 @@ def enrolled(places: Places) -> Iterator[tuple[CheckHost, ...]]:
         for name in NAMES:
             key, public = _key(ended)
             made.append(CheckHost(name, key, secrets.token_hex(16)))
-            lines.append(_LINE % (name, places.own, public, name))
+            lines.append(line_of(places, Enrolled(name, public_key.parse(public))))
             _places_of(places, made[-1])
         _let_in(places, lines)
         yield tuple(made)
