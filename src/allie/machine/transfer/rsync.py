@@ -41,7 +41,6 @@ _LISTED_BY = {"overlays": "overlay", "images": "image"}
 _NOT_SERVED = r"Unknown module|access denied to"
 # What stands before a name in an answer (%i); rsync has other things to say, too
 _GONE, _DONE, _KINDS = b"*deleting   ", b"<>ch.", b"fdLDS"
-_LISTED = rb"(?m)^d\S+ +[0-9,.]+ +\S+ +\S+ (.*)$"  # a directory
 
 
 class Version(Value):
@@ -65,8 +64,10 @@ def no_rsync() -> StateError:
 
 def parse_version(text: str) -> Version:
     """Read `rsync --version`."""
-    found = re.search(r"version v?(\d+)\.(\d+)(?:\.(\d+))?", text)
-    number = tuple(int(each or 0) for each in found.groups()) if found else (3, 1, 0)
+    _, _, said = text.partition("version ")
+    pieces = [*said.lstrip("v").partition(" ")[0].split("."), "0"][:3]
+    digits = [each[: len(each) - len(each.lstrip("0123456789"))] for each in pieces]
+    number = tuple(map(int, digits)) if len(digits) == 3 and all(digits) else (3, 1, 0)
     return Version(number, " no ACLs" not in text, " no xattrs" not in text)
 
 
@@ -241,7 +242,9 @@ def list_only(store: str, path: str, reach: list[str]) -> list[str]:
 
 def parse_listing(out: bytes) -> list[str]:
     """The directories in the output of `list_only`."""
-    return [os.fsdecode(name) for name in re.findall(_LISTED, out) if name != b"."]
+    lines = [line.split(None, 3) for line in out.split(b"\n") if line[:1] == b"d"]
+    names = (words[3].partition(b" ")[2] for words in lines if len(words) == 4)  # after the time
+    return [os.fsdecode(name) for name in names if name != b"."]
 
 
 def check(finished: Finished, store: str) -> None:
