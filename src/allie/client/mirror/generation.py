@@ -112,6 +112,15 @@ def names_in(generation: Generation, overlay: str) -> list[Listed]:
     ]
 
 
+def speaks_of(generation: Generation, word: str) -> bool:
+    """Whether a word is in any name of a generation."""
+    for overlay in generation.overlays:
+        text = atomic.read(f"{generation.path}/{NAMES}{overlay}")
+        if text is None or word in text:
+            return True
+    return False
+
+
 def note(generation: Generation, names: Mapping[str, list[Listed]]) -> None:
     """Note at the top of a finished generation which overlays it holds, and names in them."""
     for overlay, listed in names.items():
