@@ -19,6 +19,8 @@ QUICK = "code-"  # so begin the names of the quick tick's code
 _NOBODY = 65534
 _SIGINT = 2
 MODULES = f"modules.{sys.implementation.cache_tag}"
+# module → (is it a package, its file relative to the top, begin and end of its marshalled code)
+Index = dict[str, tuple[bool, str, int, int]]
 
 
 def quick_name(archive: str) -> str:
@@ -57,10 +59,9 @@ def find(archive: str) -> str:
     return ""
 
 
-def index_of(body: bytes) -> dict[str, tuple[bool, str, int, int]]:
+def index_of(body: bytes) -> Index:
     """Where in a file of compiled code each module's is: see `machine.code.unpack.packed`."""
-    index: dict[str, tuple[bool, str, int, int]]
-    index = marshal.loads(body[int.from_bytes(body[:8], "little") :])
+    index: Index = marshal.loads(body[int.from_bytes(body[:8], "little") :])
     return index
 
 

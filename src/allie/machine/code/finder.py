@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-# module → (is it a package, its file relative to the top, begin and end of its marshalled code)
-Index = dict[str, tuple[bool, str, int, int]]
+    from allie.machine.code.cache import Index
 
 
 def install(place: str, index: Index, body: bytes) -> None:

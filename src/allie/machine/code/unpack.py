@@ -26,11 +26,7 @@ from _frozen_importlib_external import MAGIC_NUMBER
 from types import CodeType
 
 from allie.core import digest
-from allie.machine.code.cache import CODE, MODULES, index_of, is_roots, mark_of
-
-TYPE_CHECKING = False  # type checkers take this name for True (PEP 484)
-if TYPE_CHECKING:
-    from allie.machine.code.finder import Index
+from allie.machine.code.cache import CODE, MODULES, Index, index_of, is_roots, mark_of
 
 # module → (is it a package, its file relative to the top, its marshalled code; empty: not compiled)
 Table = dict[str, tuple[bool, str, bytes]]
