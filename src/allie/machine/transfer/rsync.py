@@ -64,9 +64,8 @@ def no_rsync() -> StateError:
 
 def parse_version(text: str) -> Version:
     """Read `rsync --version`."""
-    _, _, said = text.partition("version ")
-    pieces = [*said.lstrip("v").partition(" ")[0].split("."), "0"][:3]
-    digits = [each[: len(each) - len(each.lstrip("0123456789"))] for each in pieces]
+    said = [*text.partition("version ")[2].lstrip("v").partition(" ")[0].split("."), "0"][:3]
+    digits = [each[: len(each) - len(each.lstrip("0123456789"))] for each in said]
     number = tuple(map(int, digits)) if len(digits) == 3 and all(digits) else (3, 1, 0)
     return Version(number, " no ACLs" not in text, " no xattrs" not in text)
 
@@ -242,9 +241,9 @@ def list_only(store: str, path: str, reach: list[str]) -> list[str]:
 
 def parse_listing(out: bytes) -> list[str]:
     """The directories in the output of `list_only`."""
-    lines = [line.split(None, 3) for line in out.split(b"\n") if line[:1] == b"d"]
-    names = (words[3].partition(b" ")[2] for words in lines if len(words) == 4)  # after the time
-    return [os.fsdecode(name) for name in names if name != b"."]
+    lines = (line.split(None, 3)[3:] for line in out.split(b"\n") if line[:1] == b"d")
+    names = [os.fsdecode(each.partition(b" ")[2]) for line in lines for each in line]
+    return [name for name in names if name != "."]
 
 
 def check(finished: Finished, store: str) -> None:
