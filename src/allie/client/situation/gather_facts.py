@@ -66,11 +66,11 @@ def _classes(here: System, generation: Generation | None, known: Facts) -> tuple
     text = generations.text_of(generation, system.CLASSES, known)
     try:
         if text is not None:
-            return facts.classes_of(known.names, facts.parse_classes(text))
+            return facts.classes_by(text, known.names)
     except SettingsError:
         pass
     own = atomic.read(f"{here.etc}/classes") or ""
-    return facts.classes_of(known.names, facts.parse_classes(own))
+    return facts.classes_by(own, known.names)
 
 
 def virt(generation: Generation | None) -> str:
