@@ -1,7 +1,6 @@
 """rsync's command lines, and what its exits mean. The argv builders are pure.
 
-Works with rsync 3.1 and newer. What an older or smaller build lacks (ACLs, xattrs) is left out;
-docs/reference/rsync-versions.md says what that costs.
+Works with rsync 3.1 and newer; what a build lacks is left out: docs/reference/rsync-versions.md.
 docs/internals/rules.md, "rsync reads names as comments" and "One call for one server".
 """
 
@@ -20,9 +19,7 @@ from allie.machine.programs import process
 from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import FULL, MUCH
 
-# Compare contents. rsync otherwise takes two files of one size and time for one: archives that are
-# built twice alike, and whatever has all its times set, have many that differ.
-BY_CONTENT = "--checksum"
+BY_CONTENT = "--checksum"  # not size and time alone, which many have that differ: twice built ones
 PATIENCE = 5  # times `stall`: with an image an end may read contents first, or have a busy disk
 # rsync(1), EXIT VALUES. 5 start of the protocol, 10 socket, 12 stream, 30 and 35 time-outs,
 # 255 is ssh's own; the server went away, or was never there.
