@@ -15,16 +15,16 @@ from allie.machine.programs.process import Finished
 
 
 @pytest.mark.parametrize(
-    ("name", "mark", "asked"),
+    ("name", "asked"),
     [
-        ("etc/motd##virt.kvm", "1", True),
-        ("etc/conf##class.lab,~virt.none/file", "1", True),
-        ("etc/virtual", "1", False),
-        ("etc/virtual", "", True),  # it is not in force yet, and what is in it is not noted
+        ("etc/motd##virt.kvm", True),
+        ("etc/conf##class.lab,~virt.none/file", True),
+        ("etc/virtual", False),
+        ("", True),  # what is in it is not noted
     ],
 )
 def test_it_is_asked_where_a_name_asks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mark: str, asked: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, asked: bool
 ) -> None:
     calls: list[object] = []
 
@@ -35,8 +35,9 @@ def test_it_is_asked_where_a_name_asks(
     monkeypatch.setattr(gather_facts, "_VIRT", str(tmp_path / "run/virt"))
     monkeypatch.setattr(process, "run", run)
     monkeypatch.setattr(process, "has_program", lambda _: True)
-    made = Generation(1, str(tmp_path), ("lab",), f"{mark and tmp_path}")
-    generations.note(made, {"lab": [Listed(name, False)]})
+    made = Generation(1, str(tmp_path), ("lab",))
+    if name:
+        generations.note(made, {"lab": [Listed(name, False)]})
     for _ in range(2):
         assert gather_facts.virt(made) == ("kvm" if asked else "")
     assert len(calls) == asked

@@ -19,7 +19,7 @@ from allie.core.change.resolution import CONSENT, Entry, Listed, Overlay, Resolu
 from allie.core.conf.settings import PRIVATE
 from allie.core.errors import StateError
 from allie.core.facts import Facts
-from allie.core.lean import kept, suppress
+from allie.core.lean import suppress
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.files import atomic, tree
@@ -112,11 +112,10 @@ def names_in(generation: Generation, overlay: str) -> list[Listed]:
     ]
 
 
-@kept(maxsize=8)
 def speaks_of(generation: Generation, word: str) -> bool:
-    """Whether a word is in any name of a generation; of one that is not in force it may be."""
+    """Whether a word is in any name of a generation; where its names are not noted it may be."""
     texts = (atomic.read(f"{generation.path}/{NAMES}{each}") for each in generation.overlays)
-    return not generation.mark or any(text is None or word in text for text in texts)
+    return any(text is None or word in text for text in texts)
 
 
 def note(generation: Generation, names: Mapping[str, list[Listed]]) -> None:
