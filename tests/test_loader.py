@@ -11,12 +11,13 @@ import sys
 import zipfile
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from allie.core.system import ARCHIVE
 from allie.machine.code import cache, unpack
-from allie.server import kit
+from allie.server import compile_client, kit
 from tests.test_structure import SRC
 from tests.tick.site import Site
 from tests.worlds import machine
@@ -155,10 +156,11 @@ def test_what_came_compiled_is_not_compiled_again(
     assert client.compiled_by("join", str(site.store), "--root", root, "--no-timer") == []
     assert client.compiled_by("run-conf", "--root", root) == []
     (place,) = client.code.iterdir()
-    table = marshal.loads((place / cache.MODULES).read_bytes())
-    for name, (_, path, code) in table.items():
-        assert marshal.loads(code).co_filename == f"{place}/archive/{path}", name
-    assert {"allie", "allie.cli.join", "allie.cli.boot"} <= table.keys()
+    body = (place / cache.MODULES).read_bytes()
+    index = cache.index_of(body)
+    for name, (_, path, begin, end) in index.items():
+        assert marshal.loads(body[begin:end]).co_filename == f"{place}/archive/{path}", name
+    assert {"allie", "allie.cli.join", "allie.cli.boot"} <= index.keys()
 
 
 def _delivered(archive: Path, body: bytes) -> bytes:
@@ -182,6 +184,30 @@ def test_compiled_code_is_used_with_what_it_was_compiled_from_alone(
     monkeypatch.undo()
     assert len(foreign) == len(good)
     assert not _delivered(tmp_path / "another Python", foreign)
+
+
+_ODD = b'''"""What it is."""
+from __future__ import annotations
+class Empty:
+    """Nothing."""
+def plain(one: int, *rest: str, **more: str) -> str:
+    "What it does."
+    assert one, "kept"
+    return "What it does."
+'''
+
+
+def test_what_nobody_asks_for_is_not_compiled() -> None:
+    """Docstrings, but for those of commands; annotations of functions. Never an assert."""
+    for path, said in ("/allie/core/odd.py", None), ("/allie/cli/odd.py", "What it is."):
+        made: dict[str, Any] = {}
+        exec(marshal.loads(compile_client._code(_ODD, f"/a{path}")), made)
+        plain, empty = made["plain"], made["Empty"]
+        assert (made.get("__doc__"), plain.__doc__, empty.__doc__) == (said, None, None)
+        assert not plain.__annotations__
+        assert plain(1) == "What it does."
+        with pytest.raises(AssertionError, match="kept"):
+            plain(0)
 
 
 def test_the_same_sources_give_the_same_archive() -> None:

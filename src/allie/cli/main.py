@@ -13,7 +13,7 @@ import sys
 from _collections_abc import Sequence
 
 from allie import __version__
-from allie.cli import startup_mark
+from allie.cli import plain_words, startup_mark
 from allie.core import stubs
 from allie.core.errors import (
     FAILED,
@@ -179,9 +179,11 @@ def _arguments(verb: str, module: ModuleType, words: list[str]) -> Any:
         return SimpleNamespace(verb=verb, root="/", sibling="", script=[])
     if verb == _FOR_ANOTHER and words[:1] not in (["--help"], ["-h"]):
         return module.parse(words)
-    from allie.cli import parsing
+    args: Any = plain_words.parse(module, words)
+    if args is None:
+        from allie.cli import parsing
 
-    args = parsing.parse(verb, module, words)
+        args = parsing.parse(verb, module, words)
     args.verb = verb
     return args
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from allie.core import globs, hosts
 from allie.core.errors import SettingsError
-from allie.core.lean import re
+from allie.core.lean import kept, re
 from allie.core.value import Value
 
 
@@ -39,6 +39,7 @@ class OsRelease(Value):
     pretty: str = ""
 
 
+@kept(maxsize=8)
 def parse_os_release(text: str) -> OsRelease:
     """Read os-release(5): KEY=value lines, values perhaps in quotes."""
     fields = {}
@@ -81,6 +82,12 @@ def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
             )
         classes.setdefault(name, []).extend(members.split())
     return {name: tuple(members) for name, members in classes.items()}
+
+
+@kept(maxsize=8)  # a tick asks before each script
+def classes_by(text: str, names: tuple[str, str]) -> tuple[str, ...]:
+    """The classes that a host is in by the text of a classes file. Raises SettingsError."""
+    return classes_of(names, parse_classes(text))
 
 
 def classes_of(names: tuple[str, str], classes: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

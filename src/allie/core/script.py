@@ -8,7 +8,7 @@ docs/internals/rules.md, "A done-file names what it satisfied".
 from __future__ import annotations
 
 from allie.core import globs
-from allie.core.lean import re
+from allie.core.lean import kept, re
 from allie.core.value import Value
 
 _LEFT = ("bak", "orig", "rej", "swp")  # how names end of what editors leave, and …
@@ -70,6 +70,7 @@ class Verdict(Value):
     last: str = ""  # the last lines of its output, if it failed
 
 
+@kept(maxsize=1024)  # a tick asks again after each script
 def is_name(name: str) -> bool:
     """Whether a file of /root/conf belongs to the sequence."""
     numbered = name[:2].isdigit() and len(name) > 1 and globs.is_word(name)

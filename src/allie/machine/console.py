@@ -30,7 +30,7 @@ _COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1", "l
 _SECRET = os.urandom(8).hex()  # a colour that a name or message brings along is none of ours
 _undelivered: list[OSError] = []
 _unended: list[str] = []  # the line of progress that stands on the terminal, if one does
-_OURS = rf"\x1b{_SECRET}\[([0-9]+)m"
+_OURS = f"\x1b{_SECRET}["  # so our own colours begin
 
 
 def have_streams() -> None:
@@ -173,14 +173,13 @@ def progress(what: str) -> tuple[list[str], Callable[[bytes], None] | None]:
 
 def _plain(line: str, to: TextIO) -> str:
     """Escape what a file name could smuggle in; our own colours are made colours, or go."""
-    pieces = re.split(_OURS, line) if "\x1b" in line else [line]
-    if len(pieces) == 1:
-        return printable(line)
-    colours = is_screen(to) and not os.environ.get("NO_COLOR")
-    return "".join(
-        f"\x1b[{piece}m" * colours if index % 2 else printable(piece)
-        for index, piece in enumerate(pieces)
-    )
+    first, *coloured = line.split(_OURS)
+    found = printable(first)
+    colours = bool(coloured) and is_screen(to) and not os.environ.get("NO_COLOR")
+    for piece in coloured:
+        colour, _, text = piece.partition("m")
+        found += f"\x1b[{colour}m" * colours + printable(text)
+    return found
 
 
 def is_screen(to: TextIO) -> bool:

@@ -112,6 +112,12 @@ def names_in(generation: Generation, overlay: str) -> list[Listed]:
     ]
 
 
+def speaks_of(generation: Generation, word: str) -> bool:
+    """Whether a word is in any name of a generation; where its names are not noted it may be."""
+    texts = (atomic.read(f"{generation.path}/{NAMES}{each}") for each in generation.overlays)
+    return any(text is None or word in text for text in texts)
+
+
 def note(generation: Generation, names: Mapping[str, list[Listed]]) -> None:
     """Note at the top of a finished generation which overlays it holds, and names in them."""
     for overlay, listed in names.items():

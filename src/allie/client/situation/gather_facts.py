@@ -29,8 +29,10 @@ def gather(here: System, settings: Settings, generation: Generation | None, own:
     return known._replace(classes=_classes(here, generation, known))
 
 
-def without_classes(here: System, host: str = "", image: str = "") -> Facts:
-    """The facts that do not come from the store."""
+def without_classes(
+    here: System, host: str = "", image: str = "", generation: Generation | None = None
+) -> Facts:
+    """The facts that do not come from the store. generation: whose overlays are chosen by them."""
     short, fqdn = host_names.of(here, host)
     release = os_release(here)
     return Facts(
@@ -40,7 +42,7 @@ def without_classes(here: System, host: str = "", image: str = "") -> Facts:
         distro=tuple(each for each in (release.id, *release.like) if each),
         version=release.version,
         arch=os.uname().machine,
-        virt=_virt(),
+        virt=virt(generation),
     )
 
 
@@ -64,17 +66,20 @@ def _classes(here: System, generation: Generation | None, known: Facts) -> tuple
     text = generations.text_of(generation, system.CLASSES, known)
     try:
         if text is not None:
-            return facts.classes_of(known.names, facts.parse_classes(text))
+            return facts.classes_by(text, known.names)
     except SettingsError:
         pass
     own = atomic.read(f"{here.etc}/classes") or ""
-    return facts.classes_of(known.names, facts.parse_classes(own))
+    return facts.classes_by(own, known.names)
 
 
-def _virt() -> str:
+def virt(generation: Generation | None) -> str:
+    """On what this machine runs; "" where nobody knows yet, and no name of a generation asks."""
     noted = atomic.read(_VIRT)
     if noted is not None:
         return noted.strip()
+    if not generation or not generations.speaks_of(generation, "virt."):
+        return ""
     if not process.has_program("systemd-detect-virt"):
         return ""
     found = process.run(["systemd-detect-virt"], only_reads=True).out.decode().strip()

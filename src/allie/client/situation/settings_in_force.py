@@ -66,8 +66,8 @@ def in_force(here: System, generation: Generation | None) -> InForce:
     If the allie.conf that was followed has left the store, the root's own counts as one that came.
     """
     root_has = _usable(here, atomic.read(f"{here.etc}/allie.conf"))
-    names = (root_has.settings.host, root_has.settings.image) if root_has else ()
-    own = gather_facts.without_classes(here, *names)
+    names = (root_has.settings.host, root_has.settings.image) if root_has else ("", "")
+    own = gather_facts.without_classes(here, *names, generation)
     arrived = generations.text_of(generation, system.SETTINGS, own)
     present = _usable(here, atomic.read(f"{here.state}/{_FOLLOWED}")) or root_has
     came = (root_has if arrived is None else _usable(here, arrived)) or present
@@ -226,7 +226,9 @@ def _look_into(
             elif done.code != rsync.PARTIAL:  # what could not be read, the fetch itself will tell
                 rsync.check(done, store)
         names = tuple(name for name in settings.overlays if name not in missing)
-        text = generations.text_of(Generation(0, into, names), system.SETTINGS, own)
+        came = Generation(0, into, names)
+        own = own if own.virt else own._replace(virt=gather_facts.virt(came))
+        text = generations.text_of(came, system.SETTINGS, own)
         return text, [*missing.values()]
     finally:
         tree.remove(into)

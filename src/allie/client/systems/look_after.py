@@ -22,6 +22,8 @@ from allie.core.system import System
 from allie.machine import console
 from allie.machine.roots import open_system
 
+_RESTS = "this store has no place for reports: nothing is sent"
+
 
 def work(here: System) -> int:
     """98systems, in the forked child of a tick."""
@@ -86,6 +88,10 @@ def _boots(here: System, settings: Settings) -> bool:
 
 def _tell(here: System) -> int:
     """99report, in the forked child of a tick, or by hand."""
+    if not stores.inbox(here, settings_in_force.settings_of(here)):
+        console.say(_RESTS)
+        records.save_sent_report(here, {"to": "", "at": 0.0, "value": {}})
+        return DONE
     from allie.client.systems import send_report  # noqa: PLC0415 - see HACKING.md, start-up
 
     return send_report.work(here)

@@ -37,11 +37,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 _REPORT, _MOST = "var/lib/allie/report", 1 << 16  # of another system; bytes
-_RESTS = "this store has no place for reports: nothing is sent"
 
 
 def work(here: System) -> int:
-    """99report, in the forked child of a tick, or by hand."""
+    """Send what there is to tell, to where there is a place for it; 99report's exit status."""
     try:
         return _send(here)
     except AllieError as error:
@@ -59,10 +58,6 @@ def has_news(here: System, settings: Settings, note: dict[str, Any]) -> bool:
 def _send(here: System) -> int:
     settings = settings_in_force.settings_of(here)
     inbox, note = stores.inbox(here, settings), records.sent_report(here)
-    if not inbox:
-        console.say(_RESTS)
-        records.save_sent_report(here, {"to": "", "at": 0.0, "value": {}})
-        return DONE
     value = _value(here, settings, note)
     try:
         why = records.own_contact(here).trouble if addresses.is_door(inbox) else ""

@@ -227,12 +227,12 @@ def _code_of(here: System) -> str:
         for old in tree.names(f"{here.state}/quick"):
             if old.startswith(cache.QUICK):
                 os.unlink(f"{here.state}/quick/{old}")
-        table = sys.modules[__name__].__spec__.loader.table  # type: ignore[union-attr]
-        if not all(table[module][2] for module in _QUICK):
+        code_of = sys.modules[__name__].__spec__.loader.code  # type: ignore[union-attr]
+        if not all(code_of(module) for module in _QUICK):
             return ""
         from allie.machine.code import unpack  # noqa: PLC0415 - see HACKING.md, start-up
 
-        code = [(module, marshal.loads(table[module][2])) for module in _QUICK]
+        code = [(module, marshal.loads(code_of(module))) for module in _QUICK]
         code.append(("start", unpack.compiled_start(place)))
         atomic.write(f"{here.state}/quick/{name}", marshal.dumps(code), 0o600)
     return name

@@ -257,7 +257,8 @@ def _kex(text: str) -> str:
 def _sections(text: str) -> Sections:
     """What a text of INI says. Raises SettingsError where it is none."""
     text = text.removeprefix("\ufeff")  # what Notepad begins with
-    return _plainly_said(text) or _by_all_rules(text)
+    said = _plainly_said(text)
+    return _by_all_rules(text) if said is None else said
 
 
 def _plainly_said(text: str) -> Sections | None:

@@ -19,6 +19,8 @@ QUICK = "code-"  # so begin the names of the quick tick's code
 _NOBODY = 65534
 _SIGINT = 2
 MODULES = f"modules.{sys.implementation.cache_tag}"
+# module → (is it a package, its file relative to the top, begin and end of its marshalled code)
+Index = dict[str, tuple[bool, str, int, int]]
 
 
 def quick_name(archive: str) -> str:
@@ -57,13 +59,21 @@ def find(archive: str) -> str:
     return ""
 
 
+def index_of(body: bytes) -> Index:
+    """Where in a file of compiled code each module's is: see `machine.code.unpack.packed`."""
+    index: Index = marshal.loads(body[int.from_bytes(body[:8], "little") :])
+    return index
+
+
 def load_from(place: str) -> None:
     """From now on import ALLiE from its unpacked code."""
     with open(f"{place}/{MODULES}", "rb") as file:
-        table = marshal.load(file)
-    finder: dict[str, object] = {"__name__": "allie.machine.code.finder"}
-    exec(marshal.loads(table["allie.machine.code.finder"][2]), finder)
-    finder["install"](place, table)  # type: ignore[operator]
+        body = file.read()
+    index, name = index_of(body), "allie.machine.code.finder"
+    finder: dict[str, object] = {"__name__": name}
+    _, _, begin, end = index[name]
+    exec(marshal.loads(body[begin:end]), finder)
+    finder["install"](place, index, body)  # type: ignore[operator]
 
 
 def load() -> bool:

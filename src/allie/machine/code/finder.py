@@ -15,27 +15,35 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-# module → (is it a package, its file relative to the top, its marshalled code; empty: not compiled)
-Table = dict[str, tuple[bool, str, bytes]]
+    from allie.machine.code.cache import Index
 
 
-def install(place: str, table: Table) -> None:
-    """From now on import ALLiE from this table, which stands in `place`."""
+def install(place: str, index: Index, body: bytes) -> None:
+    """From now on import ALLiE from the code in `body`, the file that stands in `place`."""
     sys.path.pop(0)  # the archive that was called
-    sys.meta_path.insert(0, Modules(f"{place}/archive", table))
+    sys.meta_path.insert(0, Modules(f"{place}/archive", index, body))
 
 
 class Modules:
-    """Finder and loader of the modules in a table."""
+    """Finder and loader of the modules in a file of compiled code, which is in memory as a whole.
 
-    def __init__(self, archive: str, table: Table) -> None:
+    What few ticks need is read late, and the file may be another one by then.
+    """
+
+    def __init__(self, archive: str, index: Index, body: bytes) -> None:
         self.archive = archive
-        self.table = table
+        self.index = index
+        self.body = body
+
+    def code(self, name: str) -> bytes:
+        """A module's marshalled code; empty where it is not compiled yet."""
+        _, _, begin, end = self.index[name]
+        return self.body[begin:end]
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """The spec of a module of ours; None for any other."""
         del path, target  # there is one module of a name, wherever it is asked for
-        known = self.table.get(name)
+        known = self.index.get(name)
         if known is None:
             return None
         make = type(sys.__spec__)  # ModuleSpec, whose own module is not loaded yet
@@ -50,11 +58,11 @@ class Modules:
     def exec_module(self, module: ModuleType) -> None:
         """Run a module's code in it."""
         name = module.__name__
-        if not self.table[name][2]:
+        if not self.code(name):
             from allie.machine.code import unpack  # noqa: PLC0415 - see HACKING.md, start-up
 
-            unpack.add(self.archive, self.table, name)
-        exec(marshal.loads(self.table[name][2]), module.__dict__)
+            self.index, self.body = unpack.add(self.archive, self.index, self.body, name)
+        exec(marshal.loads(self.code(name)), module.__dict__)
 
     def get_data(self, path: str) -> bytes:
         """A data file of the package (PEP 302), for pkgutil.get_data."""
@@ -62,4 +70,4 @@ class Modules:
 
     def get_source(self, name: str) -> str:
         """A module's source, for tracebacks."""
-        return self.get_data(f"{self.archive}/{self.table[name][1]}").decode()
+        return self.get_data(f"{self.archive}/{self.index[name][1]}").decode()

@@ -2,11 +2,11 @@
 
     /var/lib/allie-code/<sha256 of the archive>/   written by root alone, readable by all
         archive                                    a copy: sources for tracebacks, the man pages
-        modules.<python>                           the compiled code of all modules in one file
+        modules.<python>                           the compiled code of all modules (`packed`)
         complete                                   the archives and Pythons that it is good for
 
-An archive that is broken, packed, or larger than a client is, is passed over. The server has
-compiled its modules for one Python (`server.kit`): where that is ours, they are copied from there.
+An archive that is broken, or larger than a client is, is passed over. The server has compiled its
+modules for one Python (`server.kit`): where that is ours, they are taken from there.
 
 Compiling the sources at each start would double a tick's cost, and a file for each module would add
 5 ms. Not root, no room, a read-only disk: the code runs from the archive itself, only slower, as
@@ -20,14 +20,16 @@ from __future__ import annotations
 import marshal
 import os
 import zipimport
+import zlib
 from _collections_abc import Iterable, Iterator
 from _frozen_importlib_external import MAGIC_NUMBER
 from types import CodeType
 
 from allie.core import digest
-from allie.machine.code.cache import CODE, MODULES, is_roots, mark_of
+from allie.machine.code.cache import CODE, MODULES, Index, index_of, is_roots, mark_of
 
-Table = dict[str, tuple[bool, str, bytes]]  # see machine.code.finder
+# module → (is it a package, its file relative to the top, its marshalled code; empty: not compiled)
+Table = dict[str, tuple[bool, str, bytes]]
 Entry = tuple[str, int, int, int, int, int, int, int]  # zipimport's, of a member
 # What a join, a tick and `status` load; what these import at their top is found by itself. The
 # rest, a third of all, is compiled when one of its modules is asked for (`add`): few PCs ever do.
@@ -41,7 +43,7 @@ _AT_ONCE = (
 UNNAMED = "sha256-of-this-archive".center(64, "-")
 _LARGEST = 32 << 20  # bytes; a client is a tenth of that
 # What is said of an archive that is cut short or no program, and by a Python of another zipimport
-_BROKEN = (ImportError, AttributeError, RuntimeError, SyntaxError, ValueError)
+_BROKEN = (ImportError, AttributeError, RuntimeError, SyntaxError, ValueError, zlib.error)
 
 
 def unpack(archive: str) -> str:
@@ -90,6 +92,20 @@ def check_of(
     return digest.of_pieces([magic, before, modules]).encode()
 
 
+def packed(table: Table) -> bytes:
+    """A table as a file from which each module can be taken without reading the others.
+
+    Where the index begins, in 8 bytes; all code, one after the other; the index. Its marshal is of
+    version 0, which is the same whatever strings a process knows.
+    """
+    index, at = {}, 8
+    for name, (is_package, path, code) in table.items():
+        index[name] = is_package, path, at, at + len(code)
+        at += len(code)
+    codes = (code for _, _, code in table.values())
+    return b"".join([at.to_bytes(8, "little"), *codes, marshal.dumps(index, 0)])
+
+
 def table_of(paths: Iterable[str]) -> Table:
     """The modules of an archive, from the paths of their sources in it, without their code."""
     table: Table = {}
@@ -110,7 +126,7 @@ def _delivered(archive: str, body: bytes) -> bytes:
     whole = memoryview(body)  # which is 3 MB, and would be copied at each slice
     known = _member(whole, entry, MODULES)
     check, modules = known[:64], known[64:]
-    return modules.tobytes() if check == check_of(whole[: entry[4]], modules) else b""
+    return _inflated(modules) if check == check_of(whole[: entry[4]], modules) else b""
 
 
 def _compiled(archive: str, body: bytes, top: str) -> bytes:
@@ -131,17 +147,23 @@ def _compiled(archive: str, body: bytes, top: str) -> bytes:
             tops = [each for each in code.co_names if each.startswith("allie")]
             below = lasts.intersection(code.co_names)
             todo += [*tops, *(f"{outer}.{each}" for outer in tops for each in below)]
-    return marshal.dumps(table) if "allie" in table else b""
+    return packed(table) if "allie" in table else b""
 
 
 def _texts(archive: str, body: bytes) -> Iterator[tuple[str, bytes]]:
     """The sources in an archive."""
     found, whole = _directory(archive), memoryview(body)
-    if sum(size for _, _, size, *_ in found.values()) > _LARGEST:
+    if sum(size for _, _, _, size, *_ in found.values()) > _LARGEST:
         raise ValueError("it is larger than any client")
     for path, entry in found.items():
         if path.startswith("allie/") and path.endswith(".py"):
-            yield path, _member(whole, entry, path).tobytes()
+            text = _member(whole, entry, path)
+            yield path, _inflated(text) if entry[1] else text.tobytes()
+
+
+def _inflated(body: memoryview) -> bytes:
+    """What was deflated (RFC 1951), as far as it is no larger than a client. Raises zlib.error."""
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, _LARGEST)
 
 
 def _directory(archive: str) -> dict[str, Entry]:
@@ -151,12 +173,14 @@ def _directory(archive: str) -> dict[str, Entry]:
 
 
 def _member(body: memoryview, entry: Entry, path: str) -> memoryview:
-    """What a member holds. Raises ValueError where it is packed, or not where it should be."""
-    _, _, size, _, at, *_ = entry
-    plain, name, length = bytes(4), path.encode(), size.to_bytes(4, "little")
+    """What a member holds, packed or not. Raises ValueError where it is not where it should be."""
+    _, method, size, length, at, *_ = entry
+    name = path.encode()
     header = bytes(body[at : at + 30 + len(name)])
-    if header[8:10] + header[28:30] != plain or header[22:26] + header[30:] != length + name:
-        raise ValueError(f"{path} is packed, or not where it should be")
+    numbers = (method, 2), (size, 4), (length, 4)
+    wanted = [number.to_bytes(width, "little") for number, width in numbers]
+    if header[8:10] + header[18:26] != b"".join(wanted) or header[28:] != bytes(2) + name:
+        raise ValueError(f"{path} is not where it should be")
     at += len(header)
     return body[at : at + size]
 
@@ -174,21 +198,28 @@ def _is_known(place: str, mark: str) -> bool:
     return True
 
 
-def add(archive: str, table: Table, name: str) -> None:
-    """Compile a module that was left out; root all of them, for the next time."""
+def add(archive: str, index: Index, body: bytes, name: str) -> tuple[Index, bytes]:
+    """Compile a module that was left out; root all of them, for the next time.
+
+    index, body: of the compiled code so far. Returns them with what was compiled.
+    """
     is_root = os.geteuid() == 0
-    for each, (is_package, path, code) in table.items():
+    table: Table = {}
+    for each, (is_package, path, begin, end) in index.items():
+        code = body[begin:end]
         if not code and (is_root or each == name):
             text = zipimport.zipimporter(archive).get_data(path)
-            done = compile(text, f"{archive}/{path}", "exec", dont_inherit=True)
-            table[each] = is_package, path, marshal.dumps(done)
+            code = marshal.dumps(compile(text, f"{archive}/{path}", "exec", dont_inherit=True))
+        table[each] = is_package, path, code
+    made = packed(table)
     half = f"{archive}-{os.urandom(8).hex()}"
     try:
         if is_root:
-            _write(half, marshal.dumps(table))
+            _write(half, made)
             os.rename(half, f"{os.path.dirname(archive)}/{MODULES}")
     except OSError:
         pass  # no room, or another system's view of it: it is done anew each time
+    return index_of(made), made
 
 
 def compiled_start(place: str) -> CodeType:

@@ -1,7 +1,6 @@
 """rsync's command lines, and what its exits mean. The argv builders are pure.
 
-Works with rsync 3.1 and newer. What an older or smaller build lacks (ACLs, xattrs) is left out;
-docs/reference/rsync-versions.md says what that costs.
+Works with rsync 3.1 and newer; what a build lacks is left out: docs/reference/rsync-versions.md.
 docs/internals/rules.md, "rsync reads names as comments" and "One call for one server".
 """
 
@@ -20,9 +19,7 @@ from allie.machine.programs import process
 from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import FULL, MUCH
 
-# Compare contents. rsync otherwise takes two files of one size and time for one: archives that are
-# built twice alike, and whatever has all its times set, have many that differ.
-BY_CONTENT = "--checksum"
+BY_CONTENT = "--checksum"  # not size and time alone, which many have that differ: twice built ones
 PATIENCE = 5  # times `stall`: with an image an end may read contents first, or have a busy disk
 # rsync(1), EXIT VALUES. 5 start of the protocol, 10 socket, 12 stream, 30 and 35 time-outs,
 # 255 is ssh's own; the server went away, or was never there.
@@ -41,7 +38,6 @@ _LISTED_BY = {"overlays": "overlay", "images": "image"}
 _NOT_SERVED = r"Unknown module|access denied to"
 # What stands before a name in an answer (%i); rsync has other things to say, too
 _GONE, _DONE, _KINDS = b"*deleting   ", b"<>ch.", b"fdLDS"
-_LISTED = rb"(?m)^d\S+ +[0-9,.]+ +\S+ +\S+ (.*)$"  # a directory
 
 
 class Version(Value):
@@ -65,8 +61,9 @@ def no_rsync() -> StateError:
 
 def parse_version(text: str) -> Version:
     """Read `rsync --version`."""
-    found = re.search(r"version v?(\d+)\.(\d+)(?:\.(\d+))?", text)
-    number = tuple(int(each or 0) for each in found.groups()) if found else (3, 1, 0)
+    said = [*text.partition("version ")[2].lstrip("v").partition(" ")[0].split("."), "0"][:3]
+    digits = [each[: len(each) - len(each.lstrip("0123456789"))] for each in said]
+    number = tuple(map(int, digits)) if len(digits) == 3 and all(digits) else (3, 1, 0)
     return Version(number, " no ACLs" not in text, " no xattrs" not in text)
 
 
@@ -241,7 +238,9 @@ def list_only(store: str, path: str, reach: list[str]) -> list[str]:
 
 def parse_listing(out: bytes) -> list[str]:
     """The directories in the output of `list_only`."""
-    return [os.fsdecode(name) for name in re.findall(_LISTED, out) if name != b"."]
+    lines = (line.split(None, 3)[3:] for line in out.split(b"\n") if line[:1] == b"d")
+    names = [os.fsdecode(each.partition(b" ")[2]) for line in lines for each in line]
+    return [name for name in names if name != "."]
 
 
 def check(finished: Finished, store: str) -> None:
