@@ -143,7 +143,7 @@ def test_an_option_is_offered_for_its_own_action(shell: Shell) -> None:
         ("allie run-conf --root pc ", {"00overlay", "50tree"}),
         ("allie undo ", set()),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_the_machine_has_is_offered(shell: Shell, line: str, offered: set[str]) -> None:
     assert shell.offers(line) == offered
