@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from allie.cli import enter as command
 from allie.client.use import enter, export
-from allie.core.conf import settings, system_roots
+from allie.core.conf import ini, system_roots
 from allie.core.errors import StateError, UsageError
 from allie.machine.namespaces import userland
 from allie.machine.programs import exec_program
@@ -61,7 +61,7 @@ def test_they_are_those_that_the_whole_parser_reads(pairs: list[tuple[str, str]]
     if len(set(keys)) < len(keys):  # an error to the parser
         return
     text = "[system x]\n" + "".join(f"{key} = {value}\n" for key, value in pairs)
-    found = settings._by_all_rules(text)["system x"]
+    found = ini.by_all_rules(text)["system x"]
     assert system_roots.roots(text) == {"x": found.get("root", "").strip()}
 
 

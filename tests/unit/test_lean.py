@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.core import hosts, lean, script
-from allie.core.conf import addresses, settings
+from allie.core.conf import addresses, ini, settings
 from allie.core.errors import SettingsError
 from allie.machine.transfer import rsync
 
@@ -131,14 +131,14 @@ _LINES = st.sampled_from(
 @given(st.lists(_LINES | st.text("[]=:;# \t\rab\0\x85", max_size=6), max_size=6))
 def test_what_is_plainly_said_is_what_all_rules_read(lines: list[str]) -> None:
     text = "\n".join(lines)
-    found = settings._plainly_said(text)
+    found = ini.plainly_said(text)
     if found is not None:
-        assert found == settings._by_all_rules(text)
+        assert found == ini.by_all_rules(text)
 
 
 def test_an_ordinary_file_is_plainly_said() -> None:
     text = "# of join\n[allie]\nstore = rsync://server:873/ /srv\n\n[system a]\noverlays = kit, b\n"
-    assert settings._plainly_said(text) == {
+    assert ini.plainly_said(text) == {
         "allie": {"store": "rsync://server:873/ /srv"},
         "system a": {"overlays": "kit, b"},
     }

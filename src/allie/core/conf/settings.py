@@ -7,13 +7,13 @@ is passed over, so that a newer file does not stop an older client; `overlay lin
 from __future__ import annotations
 
 from allie.core import globs
+from allie.core.conf import ini
 from allie.core.conf.addresses import check_door, check_store, is_door, is_no_path
 from allie.core.errors import SettingsError
-from allie.core.lean import configparser, kept, re
+from allie.core.lean import kept, re
 from allie.core.stubs import KIT
 from allie.core.value import Value
 
-Sections = dict[str, dict[str, str]]  # of allie.conf: key → value, by title
 DEFAULT_STALL = 60
 # Key exchange at a store's ssh door. ssh's own first choice costs five times the CPU, at every tick
 DEFAULT_KEX = "curve25519-sha256"
@@ -89,13 +89,13 @@ def parse(text: str, system: str) -> Settings:
     for this system: a tick guesses nothing. The overlay `kit` is followed whether it is named or
     not (then it is laid first), since a PC without a client would never tick again.
     """
-    ini = _sections(text)
-    systems = _declared(ini)
+    said = ini.sections(text)
+    systems = _declared(said)
     own = next((each for each in systems if each.name == system), None)
     if own is None:
         hint = "add it, with the overlays that this system follows"
         raise SettingsError(f"allie.conf has no section [system {system}]", hint)
-    store, door, key, kex, ring, host, stall, bandwidth, trusted = _values(ini, "allie")
+    store, door, key, kex, ring, host, stall, bandwidth, trusted = _values(said, "allie")
     stores = _words(store)
     if not stores:
         raise SettingsError("allie.conf names no store", "set store in section [allie]")
@@ -121,26 +121,26 @@ def parse(text: str, system: str) -> Settings:
 
 def declared(text: str) -> list[Declared]:
     """Every system that an allie.conf declares, whichever of them reads it."""
-    return _declared(_sections(text))
+    return _declared(ini.sections(text))
 
 
 def unknown_keys(text: str) -> list[str]:
     """The sections and keys that no version of ALLiE knows: most likely a slip of the pen."""
-    ini = _sections(text)
+    said = ini.sections(text)
     unknown = []
-    for section in ini:
+    for section in said:
         kind, _, name = section.partition(" ")
         if kind not in KEYS or (kind == "system") != bool(name):
             unknown.append(f"[{section}]")
             continue
-        unknown += [f"[{section}] {key}" for key in ini[section] if key not in KEYS[kind]]
+        unknown += [f"[{section}] {key}" for key in said[section] if key not in KEYS[kind]]
     return unknown
 
 
 def flaws(text: str) -> list[str]:
     """Why systems that an allie.conf declares would refuse it; nothing if each can use it."""
     try:
-        systems = _declared(_sections(text))
+        systems = _declared(ini.sections(text))
     except SettingsError as error:
         return [str(error)]
     found = {}
@@ -194,15 +194,15 @@ def _is_plain(path: str) -> bool:
     return path.startswith("/") and not {"", ".", ".."} & set(path[1:].split("/"))
 
 
-def _declared(ini: Sections) -> list[Declared]:
+def _declared(said: ini.Sections) -> list[Declared]:
     """Every [system NAME], in the file's order."""
     found = []
-    for title in ini:
+    for title in said:
         kind, _, name = title.partition(" ")
         if kind != "system" or not name.strip():
             continue
         name = check_name(name.strip(), "system")
-        root, image, names = _values(ini, title)
+        root, image, names = _values(said, title)
         overlays = tuple(check_name(each, "overlay") for each in _words(names))
         if PRIVATE in overlays:
             words = f"[system {name}]: no overlay of a list can be called {PRIVATE}"
@@ -212,10 +212,10 @@ def _declared(ini: Sections) -> list[Declared]:
     return found
 
 
-def _values(ini: Sections, section: str) -> list[str]:
+def _values(said: ini.Sections, section: str) -> list[str]:
     """What a section says for each of the KEYS of its kind; "" for one that it has not."""
     keys = KEYS[section.partition(" ")[0]]
-    return [ini.get(section, {}).get(key, "").strip() for key in keys]
+    return [said.get(section, {}).get(key, "").strip() for key in keys]
 
 
 def is_bandwidth(text: str) -> bool:
@@ -252,61 +252,6 @@ def _kex(text: str) -> str:
         words = f"allie.conf: kex = {text!r} is not a list of key exchanges"
         raise SettingsError(words, "as ssh_config(5) has KexAlgorithms; `ssh -Q kex` lists them")
     return text or DEFAULT_KEX
-
-
-def _sections(text: str) -> Sections:
-    """What a text of INI says. Raises SettingsError where it is none."""
-    text = text.removeprefix("\ufeff")  # what Notepad begins with
-    said = _plainly_said(text)
-    return _by_all_rules(text) if said is None else said
-
-
-def _plainly_said(text: str) -> Sections | None:
-    """What nearly every allie.conf says: each line is a section, a key or a comment, and is whole.
-
-    None for any other, which is for configparser: to load that takes a whole tick 3 ms.
-    """
-    found: Sections = {}
-    for line in text.split("\n"):
-        words = line.strip()
-        if not words or words[0] in "#;":
-            continue
-        if line[0].isspace() or ";" in words:
-            return None
-        title = words[1:-1]
-        if words == f"[{title}]" and title and not {*"[]\0"} & {*title} and title not in found:
-            section = found[title] = {}
-            continue
-        at = min(words.find(sign) % (len(words) + 1) for sign in "=:")
-        key = words[:at].rstrip().lower()
-        if words[0] == "[" or at == len(words) or not key or not found or key in section:
-            return None
-        section[key] = words[at + 1 :].strip()
-    return found
-
-
-def _by_all_rules(text: str) -> Sections:
-    ini = configparser.ConfigParser(
-        interpolation=None, inline_comment_prefixes=(";",), default_section="\0none"
-    )
-    try:
-        ini.read_string(text, "allie.conf")
-    except configparser.Error as error:
-        raise SettingsError(_unreadable(error), "man 5 allie.conf, or `allie help conf`") from error
-    return {title: dict(ini[title]) for title in ini.sections()}
-
-
-def _unreadable(error: configparser.Error) -> str:
-    """Which line of an allie.conf is no INI, and what is wrong with it."""
-    lines = getattr(error, "errors", None)
-    number, text = lines[0] if lines else (getattr(error, "lineno", 0), "")
-    text = text.replace("\\n", "")  # it is a line's repr()
-    words = f"{text} is neither [section] nor key = value"
-    if isinstance(error, configparser.MissingSectionHeaderError):
-        words = f"{error.line.strip()!r} stands before the first [section]"
-    elif isinstance(error, (configparser.DuplicateOptionError, configparser.DuplicateSectionError)):
-        words = f"{getattr(error, 'option', '') or f'[{error.section}]'} is there twice"
-    return f"allie.conf, line {number}: {words}"
 
 
 def _words(text: str) -> tuple[str, ...]:
