@@ -122,6 +122,11 @@ class Machine:
         before, _, status = out.decode(errors="replace").partition(mark)
         return Said(before, int(status))
 
+    def shows(self, words: str, so_far: str) -> None:
+        """Wait until what runs in the background has shown some words."""
+        while words not in so_far:
+            so_far += os.read(self._screen, 65536).decode(errors="replace")
+
     def end(self) -> None:
         """Switch it off; every process on it ends."""
         os.killpg(self._shell.pid, signal.SIGKILL)
@@ -151,6 +156,7 @@ class Machines:
 
     def _serve(self) -> Said:
         said = self.server.types(f"{SERVE} & until rsync rsync://127.0.0.1/; do sleep 0.05; done")
+        self.server.shows("Ctrl-C ends it", said.out)
         return Said("", said.status)
 
     def __enter__(self) -> Machines:

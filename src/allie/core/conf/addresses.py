@@ -20,7 +20,7 @@ _LONGEST = 4096  # as Linux has it for a path
 
 def check_store(store: str) -> str:
     """Return a store's address if it is one; raise SettingsError if not."""
-    if is_door(store):
+    if is_door(store.removesuffix("/")):
         return check_door(store)
     if not (_is_ordinary(store) or re.fullmatch(_STORE, store)) or is_no_path(store):
         hint = "rsync://host[:port]/, ssh://host[:port], ssh://user@host/path, or /path"
@@ -40,12 +40,12 @@ def _is_ordinary(store: str) -> bool:
 
 
 def is_door(address: str) -> bool:
-    """Whether an address is that of an ssh door.
+    """Whether an address is that of an ssh door. With a / at its end it is a login's whole root.
 
-    >>> [is_door(each) for each in ("ssh://h:8730", "ssh://h/srv", "rsync://h")]
-    [True, False, False]
+    >>> [is_door(each) for each in ("ssh://h:8730", "ssh://h/srv", "ssh://root@h/", "rsync://h")]
+    [True, False, False, False]
     """
-    return address.startswith("ssh://") and "/" not in address[len("ssh://") : -1]
+    return address.startswith("ssh://") and "/" not in address[len("ssh://") :]
 
 
 def check_door(door: str) -> str:
