@@ -145,7 +145,8 @@ def test_a_change_of_it_comes_and_goes(enrolled: Own) -> None:
 def test_one_that_is_retired_keeps_its_secrets_loudly(enrolled: Own) -> None:
     enrolled.door.retire("pc07")
     refused(enrolled, "waits to be enrolled (SHA256:")
-    refused(enrolled, "what it brought stays, own since")
+    refused(enrolled, "what it brought stays; for ")
+    assert "to enrol   on the server: allie store enrol pc07 'ssh-" in enrolled.pc.run("status").out
     enrolled.door.enrol("pc07", enrolled.key)
     enrolled.good()
 
@@ -154,7 +155,7 @@ def test_a_door_that_is_away_is_no_failure(enrolled: Own) -> None:
     enrolled.door.stop()
     enrolled.put({"etc/news": "1\n"})
     done = enrolled.tick().ok()
-    assert "own since" in done.out
+    assert "; for " in done.out
     assert "does not answer" in done.out
     assert (enrolled.read("etc/news"), enrolled.read("etc/secret")) == ("1\n", "pc07's own\n")
     enrolled.steady()
@@ -361,5 +362,5 @@ def test_a_server_that_stands_still_holds_up_no_tick(enrolled: Own) -> None:
     began = time.monotonic()
     done = enrolled.tick().ok()
     assert time.monotonic() - began < 15, done.out
-    assert "own since" in done.out
+    assert "; for " in done.out
     assert (enrolled.read("etc/news"), enrolled.read("etc/secret")) == ("1\n", "pc07's own\n")

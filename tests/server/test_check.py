@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.server import store_conf
+from allie.server import store, store_conf
 from allie.server.serving import check
 from tests.server.test_doors import fill
 from tests.server.test_serve import soon
@@ -163,7 +163,11 @@ def test_who_is_not_in_hosts_allow_reads_nothing_and_that_is_well(doors: Doors) 
     assert not check._with_any(row._replace(can=(True, True))).is_well
 
 
-def test_from_elsewhere_what_anybody_can(doors: Doors, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_store", [False, True])
+def test_from_elsewhere_what_anybody_can(doors: Doors, tmp_path: Path, is_store: bool) -> None:
+    """From a mirror, too, which has a store and hosts of its own: they are not let in there."""
+    if is_store:
+        store.init(str(tmp_path))
     argv = doors._here(words(doors))
     argv[argv.index(str(doors.store))] = str(tmp_path)
     done = subprocess.run(argv, cwd="/", env=_ENV, capture_output=True, text=True, check=False)

@@ -218,7 +218,8 @@ def test_a_release_to_which_a_ring_leads_stays(one: Path, two: Path) -> None:
 
 
 def test_a_thorough_look_is_taken_once_a_day_whatever_is_refused(one: Path, two: Path) -> None:
-    shutil.rmtree(one / "images/toy1/usr")
+    for name in ("etc", "usr"):
+        shutil.rmtree(one / "images/toy1" / name)
     mirror.mirror(str(one), str(two))
     first = state(two)
     assert first["thorough"] and not first["current"]
@@ -243,9 +244,10 @@ def test_an_image_that_is_no_system_is_left_and_holds_up_no_other(one: Path, two
     shutil.rmtree(one / "images/toy1")
     (one / "images/toy1").mkdir()
     make_tree(one / "images/toy3", IMAGE)
+    make_tree(one / "images/toy4", {"etc/os-release": "ID=toy4\n"})  # PCs take it, too
     make_tree(one / "overlays/lab", {"etc/new": ""})
     done = mirror.mirror(str(one), str(two))
-    assert done.came == ["images/toy3", "overlays/lab"]
+    assert done.came == ["images/toy3", "images/toy4", "overlays/lab"]
     assert "images/toy1 is no system" in done.refused[0]
     assert (two / "images/toy1/etc/shadow").exists()
 

@@ -79,4 +79,4 @@ def test_a_door_that_refuses_or_is_away_is_for_a_whole_tick(world: QuickOwn) -> 
     world.door.stop()
     assert not world.is_quick()
     assert world.read("etc/secret") == "1\n"
-    assert "own since" in world.pc.run("status").out
+    assert "; for " in world.pc.run("status").out

@@ -6,11 +6,14 @@ import time
 
 from allie.cli import options
 from allie.cli.options import Namespace
+from allie.client.mirror import identity
+from allie.client.situation import settings_in_force
 from allie.client.state import records
 from allie.client.tick import report_text, script_states
 from allie.core.change.report import Report
 from allie.core.errors import ATTENTION, DONE
 from allie.core.script import Verdict
+from allie.core.system import System
 from allie.machine.files import lock
 
 add_arguments = options.add_view
@@ -28,6 +31,7 @@ def run(args: Namespace) -> int:
         last = last._replace(scripts=tuple(scripts))
     now, running = time.time(), lock.is_running(here)
     lines = report_text.report(last, now) if last else ["no tick has run yet"]
+    lines += _to_enrol(here)
     lines.append("scripts:" if scripts else "no conf scripts")
     for each in scripts:
         lines += report_text.verdict(each, now, without=report_text.DOORS)
@@ -35,6 +39,14 @@ def run(args: Namespace) -> int:
     value = {**(last._asdict() if last else {}), "scripts": scripts, "running": running}
     options.show(args, value, lines)
     return ATTENTION if last and last.needs_attention else DONE
+
+
+def _to_enrol(here: System) -> list[str]:
+    """What makes the store's server know this PC, where it waits for that."""
+    if not identity.waits(records.own_contact(here).trouble):
+        return []
+    command = identity.to_enrol(here, settings_in_force.settings_of(here))
+    return [f"  to enrol   on the server: {command}"] if command else []
 
 
 def _as_it_ended(now: Verdict, last: Report) -> Verdict:

@@ -61,6 +61,8 @@ def _found(places: Places, args: Namespace) -> int:
         found = scan.in_known_hosts(args.known_hosts, named, args.port)
     for words in found.said:
         console.warn(words)
+    if args.scan and found.said:
+        console.warn("       `allie status` on a PC that has no sshd shows how it is enrolled")
     known = {(each.host, each.key) for each in enrolled.read(places)}
     new = {host: key for host, key in found.keys.items() if (host, key) not in known}
     for host, key in new.items():

@@ -61,20 +61,23 @@ def _check(args: Namespace, asked: setup.Asked) -> int:
     """Show who can do what; exit 1 where that is not as it should be."""
     where = setup.ports(asked)
     here = _own_places(args.store)
-    table = check.table(args.check or where.address or _HERE, where, here)
+    if here and args.check and not check.is_server_of(args.check, where.ssh, here):
+        here = None  # a store is here, too: a mirror perhaps
     flaws = own_files.flaws(here) if here else []
-    width = max(len(row.what) for row in table.rows)
-    widths = [max(len(name), 4) for name in table.callers]
-    console.say("  ".join(["".ljust(width), *table.callers]))
-    for row in table.rows:
-        cells = [_cell(*each) for each in zip(row.can, row.should, widths)]
-        wrong = "" if row.is_well else "  <- should not be so"
-        console.say("  ".join([row.what.ljust(width), *cells]).rstrip() + wrong)
+    is_well = not flaws
+    with check.table(args.check or where.address or _HERE, where, here) as table:
+        widths = [max(len(name), 4) for name in table.callers]
+        console.say("  ".join(["".ljust(table.width), *table.callers]))
+        for row in table.rows:
+            cells = [_cell(*each) for each in zip(row.can, row.should, widths)]
+            wrong = "" if row.is_well else "  <- should not be so"
+            console.say("  ".join([row.what.ljust(table.width), *cells]).rstrip() + wrong)
+            is_well = is_well and row.is_well
     if not here:
         console.say("what hosts may do is tried on the server itself, by root")
     for flaw in flaws:
         console.warn(flaw)
-    return DONE if not flaws and all(row.is_well for row in table.rows) else ATTENTION
+    return DONE if is_well else ATTENTION
 
 
 def _own_places(directory: str) -> Places | None:

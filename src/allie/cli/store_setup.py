@@ -65,4 +65,5 @@ def _say_what_comes(top: str, ports: Ports, fingerprint: str) -> None:
     console.say_text(f"""
 For all:           {address}
 Each host's own:   ssh://{host}:{ports.ssh}, whose key is {fingerprint}
+On each PC:        allie join {address} --own ssh://{host}:{ports.ssh}
 Try both:          allie store serve --check{named}""")

@@ -17,7 +17,7 @@ _CLOSED = ("images", "private", "inbox")
 _CONF = """\
 ; Settings of this store; allie.conf(5) is for the PCs.
 [serve]
-; Who may read (rsyncd.conf(5), hosts allow). Everything in the store is readable to these hosts.
+; Who may read overlays, images and releases (rsyncd.conf(5), hosts allow). Not what is in private.
 hosts allow = 127.0.0.0/8 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 ::1 fc00::/7 fe80::/10
 """
 

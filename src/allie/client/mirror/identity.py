@@ -30,6 +30,7 @@ from allie.machine.transfer.ssh_door import Identity
 
 PIN = "etc/allie/known_hosts"  # as ssh has it; one line, whatever the server's addresses
 _KINDS = ("ed25519", "ecdsa", "rsa")  # of sshd's keys, the first that is there
+_WAITS = "waits to be enrolled"
 _OWN = "etc/ssh/ssh_host_{}_key"
 _TYPES = ("ssh-", "ecdsa-", "sk-")
 
@@ -78,7 +79,12 @@ def to_enrol(here: System, settings: Settings) -> str:
 def waiting(here: System, settings: Settings) -> str:
     """That the server does not know this PC, in words that tell the administrator which it is."""
     key = public(here, settings)
-    return f"waits to be enrolled ({fingerprint(key) if key else 'it has no key'})"
+    return f"{_WAITS} ({fingerprint(key) if key else 'it has no key'})"
+
+
+def waits(trouble: str) -> bool:
+    """Whether it is that: the server does not know this PC, never did or does no more."""
+    return trouble.startswith(_WAITS)
 
 
 def fingerprint(key: str) -> str:

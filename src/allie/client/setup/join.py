@@ -92,7 +92,7 @@ def about_own(here: System) -> list[str]:
         return []
     key = f"{contact.server}: its key is {identity.fingerprint(server)}; no other is taken"
     command = identity.to_enrol(here, settings_in_force.settings_of(here))
-    waits = bool(command) and not contact.good
+    waits = bool(command) and identity.waits(contact.trouble)
     return [key] + [f"to let it have what is its own, on the server: {command}"] * waits
 
 

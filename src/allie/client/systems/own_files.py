@@ -198,11 +198,12 @@ def _present(root: str, patterns: tuple[str, ...]) -> list[str]:
 
 
 def _copy(base: System, path: str, new: str) -> None:
-    """Copy one file or symlink of the base to the same place of a tree, if that has the place."""
+    """Copy one file or symlink of the base to the same place of a tree.
+
+    The place is made: an image without ssh is known to the store's server by this PC's key, too.
+    """
     inside = paths.Inside(new)
-    place = inside.parent(path)
-    if not place.exists:
-        return
+    within.make_directories(new, inside.parent(path).real)
     target = inside.entry(path)
     within.remove(new, target)
     with paths.parent_descriptor(new, target) as (above, name):

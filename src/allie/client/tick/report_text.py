@@ -85,7 +85,7 @@ def own_door(value: Contact, now: float) -> str:
     good = f"last good contact {span_text(now - value.good)} ago" if value.good else "never reached"
     if not value.trouble:
         return f"{value.server}, {good}"
-    words = f"{value.trouble}, own since {span_text(now - value.since)}; {good}"
+    words = f"{value.trouble}; for {span_text(now - value.since)}, {good}"
     return paint(words, "bad" if value.refused or value.good else "warn")
 
 

@@ -19,7 +19,7 @@ from allie.core.value import Value
 from allie.machine import console
 from allie.machine.files import tree
 from allie.machine.transfer import rsync
-from allie.server.images import catalogue, draft
+from allie.server.images import draft
 from allie.server.images.draft import Draft
 from allie.server.mirroring import upstream
 from allie.server.mirroring.upstream import Upstream
@@ -102,7 +102,7 @@ def _like(work: Draft, piece: Piece) -> list[str]:
 def _judge(work: Draft, piece: Piece) -> None:
     """Raise StoreError where what came is more likely a slip, or a disk that is not mounted."""
     trouble = hint = ""
-    if piece.module == "images" and not catalogue.is_root(work.tree):
+    if piece.module == "images" and not {"etc", "usr"}.intersection(tree.names(work.tree)):
         trouble, hint = "is no system", "is its disk mounted? It has neither etc nor usr"
     if piece.module == "overlays" and os.path.isdir(work.image):
         had, has = files_in(work.image), files_in(work.tree)

@@ -15,8 +15,8 @@ import shlex
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 from allie.core.errors import StateError, words_of
 from allie.core.value import Value
@@ -24,7 +24,7 @@ from allie.machine.files import atomic
 from allie.machine.programs import process
 from allie.machine.programs.process_groups import Bounds
 from allie.server import store_conf
-from allie.server.doors import rsyncd_conf
+from allie.server.doors import rsyncd_conf, scan
 from allie.server.doors.units import Ports
 from allie.server.places import ACCOUNT, Places
 from allie.server.serving import check_hosts
@@ -61,10 +61,11 @@ class CheckRow(Value):
 
 
 class Table(Value):
-    """What came of a check."""
+    """A check: who comes, and a line for each thing tried, which comes when it has been tried."""
 
     callers: tuple[str, ...]
-    rows: tuple[CheckRow, ...]
+    width: int  # of the longest `what`
+    rows: Iterator[CheckRow]
 
 
 class _Attempt(Value):
@@ -74,7 +75,8 @@ class _Attempt(Value):
     at_ssh_alone: bool = False
 
 
-def table(address: str, ports: Ports, places: Places | None) -> Table:
+@contextmanager
+def table(address: str, ports: Ports, places: Places | None) -> Iterator[Table]:
     """Try everything. places: the store's, if this is its server; else no host can be tried."""
     ours = _need_answer(address, ports.rsync)
     _need_answer(address, ports.ssh)
@@ -90,12 +92,28 @@ def table(address: str, ports: Ports, places: Places | None) -> Table:
         for host, other in zip(enrolled, reversed(enrolled)):
             ssh = _ssh(host.key, known, ports.ssh)
             callers.append(Caller(f"{host.name.partition('.')[0]} host", at, ssh, host, other))
-        tried = (_row(each, callers, work) for each in _attempts(ports, address))
-        rows = tuple(each if is_admitted else _with_any(each) for each in tried)
-    if places:
-        for module in MODULES:
-            atomic.remove(f"{places.store}/{module}/{_MARK}")  # where it could be sent there
-    return Table(tuple(each.name for each in callers), rows)
+        attempts = list(_attempts(ports, address))
+        tried = (_row(each, callers, work) for each in attempts)
+        rows = (each if is_admitted else _with_any(each) for each in tried)
+        width = max(len(each.what) for each in attempts)
+        try:
+            yield Table(tuple(each.name for each in callers), width, rows)
+        finally:
+            if places:
+                _sweep(places)
+
+
+def _sweep(places: Places) -> None:
+    """Remove what could be sent where nothing should be."""
+    for module in MODULES:
+        atomic.remove(f"{places.store}/{module}/{_MARK}")
+
+
+def is_server_of(address: str, port: int, places: Places) -> bool:
+    """Whether that ssh door is this store's: no other server shows another key there."""
+    shown = scan.ask({"server": address}, port).keys.get("server")
+    words = (atomic.read(f"{places.host_key}.pub") or "").split()
+    return shown is None or words[:2] == [shown.kind, shown.blob]
 
 
 def _is_admitted(source: str, rules: StoreConf) -> bool:
