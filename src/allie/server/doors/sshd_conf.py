@@ -10,7 +10,6 @@ from allie.machine.programs import process
 from allie.server.places import ACCOUNT, Places
 from allie.server.store_conf import NAME, StoreConf
 
-LOOKER = "nobody"  # who looks a key up
 GREETING = 20  # seconds in which a caller has to show a key
 # Where sshd keeps what has no rights before it knows who calls: of Debian, and of others
 SEPARATED = "/run/sshd"
@@ -20,7 +19,8 @@ def text(places: Places, rules: StoreConf) -> str:
     """The whole file; where it listens is systemd's, or said to sshd when it is started.
 
     The key is looked up by grep, in a time that hardly grows with their number; what it finds is
-    compared with the key by sshd itself. grep is nobody's: the file of keys is no secret.
+    compared with the key by sshd itself. grep is root's: whoever else has processes of its account
+    could write a line of his own into what it says.
     """
     grep = process.program("grep") or "/usr/bin/grep"
     return f"""\
@@ -44,7 +44,7 @@ UsePAM no
 StrictModes yes
 AuthorizedKeysFile none
 AuthorizedKeysCommand {grep} -s -F -e %k {places.enrolled}
-AuthorizedKeysCommandUser {LOOKER}
+AuthorizedKeysCommandUser {ACCOUNT}
 
 # What he may do: that command, and nothing beside it.
 DisableForwarding yes

@@ -27,7 +27,6 @@ from allie.server.serving import accounts
 from allie.server.store_conf import StoreConf
 
 _BOOTED = "/run/systemd/system"  # sd_booted(3)
-_OPEN = 0o711  # of etc: grep reaches the file of keys by its name; nobody lists the directory
 _OTHERS_WRITE = 0o022
 
 
@@ -67,7 +66,7 @@ def keys_and_accounts(places: Places) -> Iterator[str]:
     for name in ("private", "inbox"):  # a store of long ago has none
         yield from _directory(f"{places.store}/{name}", 0o700)
     stores.close(places.store)
-    yield from _directory(places.etc, _OPEN)
+    yield from _directory(places.etc, 0o700)
     if not os.path.lexists(places.host_key):
         made = f"{places.host_key}.new"
         atomic.remove(made)
