@@ -381,7 +381,7 @@ def test_a_users_process_of_that_name_is_left_alone() -> None:
 
 
 def test_who_hides_between_transfers_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Now idle, now beginning something that has no name yet: as it could for as long as it likes."""
+    """Now idle, now beginning something that has no name yet, for as long as it likes."""
     its = connections.Running(10, 0, 1, is_door=True)
     others = connections.Running(20, 0, 1, is_door=True)
     begins = connections.Running(11, 0, 10)
