@@ -227,13 +227,14 @@ def test_nothing_but_a_plain_report_can_be_left(doors: Doors, inbox: Path, tmp_p
         ("-tX", mine / "report"),
         ("-tA", mine / "report"),
         ("-t", "--chmod=ugo=rwxs", mine / "report"),
+        ("-t", "-M--log-file=x", mine / "report"),
         *(
             ("-t", f"--{option}", mine / "report")
             for option in (
                 "inplace", "append", "partial", "partial-dir=x", "backup", "suffix=.2",
                 "temp-dir=/", "backup-dir=x", "delay-updates", "write-devices", "mkpath",
                 "fake-super", "sparse",
-                "preallocate", "super", "log-file=x", "link-dest=/", "copy-dest=/", "fsync",
+                "preallocate", "super", "link-dest=/", "copy-dest=/", "fsync",
                 "copy-as=root", "files-from=/etc/hostname", "existing", "dirs", "relative",
             )
         ),
