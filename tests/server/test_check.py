@@ -116,7 +116,7 @@ def test_files_that_are_not_as_they_should_be(doors: Doors) -> None:
     finally:
         lines.write_text(text)
         (doors.store / "private").chmod(0o700)
-        doors.etc.chmod(0o711)
+        doors.etc.chmod(0o700)
     assert done.returncode == 1
     assert "authorized_hosts: line 3 is none that `allie store enrol` writes" in done.stderr
     assert f"others than root can look into {doors.store}/private" in done.stderr

@@ -7,6 +7,7 @@ is that line and no accident.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from allie.server.doors import enrolled, rsyncd_conf, sshd_conf
+from allie.server.places import ACCOUNT
 from tests.server.test_serve import soon
 from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.doors import LINE, Doors, can_be_opened
@@ -225,13 +227,14 @@ def test_nothing_but_a_plain_report_can_be_left(doors: Doors, inbox: Path, tmp_p
         ("-tX", mine / "report"),
         ("-tA", mine / "report"),
         ("-t", "--chmod=ugo=rwxs", mine / "report"),
+        ("-t", "-M--log-file=x", mine / "report"),
         *(
             ("-t", f"--{option}", mine / "report")
             for option in (
                 "inplace", "append", "partial", "partial-dir=x", "backup", "suffix=.2",
                 "temp-dir=/", "backup-dir=x", "delay-updates", "write-devices", "mkpath",
                 "fake-super", "sparse", "preallocate", "super",
-                f"log-file={tmp_path}/log", "link-dest=/", "copy-dest=/", "fsync",
+                "link-dest=/", "copy-dest=/", "fsync",
                 "copy-as=root", "files-from=/etc/hostname", "existing", "dirs", "relative",
             )
         ),
@@ -323,6 +326,15 @@ def test_a_key_that_was_retired_a_moment_ago(doors: Doors) -> None:
     lines.write_text("".join(kept))
     done = doors.rsync("pc09", "--list-only", "private/")
     assert "Permission denied (publickey)" in done.stderr
+
+
+def test_who_looks_keys_up_is_no_account_that_others_use(doors: Doors) -> None:
+    """grep's words are root's: as nobody, any daemon of nobody's wrote a line into its pipe."""
+    user = re.search(
+        r"^AuthorizedKeysCommandUser (\S+)$", Path(doors.places.sshd).read_text(), re.M
+    )
+    assert user
+    assert user[1] == ACCOUNT
 
 
 PATHS = ["", ".", "..", "../..", "pc07/../pc08", "pc08/", "/", "pc07/..", "PC07", "-pc07", "pc07."]

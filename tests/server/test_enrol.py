@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pty
@@ -11,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -378,6 +379,25 @@ def test_a_users_process_of_that_name_is_left_alone() -> None:
         for each in (users, roots):
             each.kill()
             each.wait()
+
+
+def test_who_hides_between_transfers_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Now idle, now beginning something that has no name yet, for as long as it likes."""
+    its = connections.Running(10, 0, 1, is_door=True)
+    others = connections.Running(20, 0, 1, is_door=True)
+    begins = connections.Running(11, 0, 10)
+    sends = connections.Running(21, 0, 20, "pc08")
+    seen = itertools.cycle([[its, others], [its, begins, others, sends]])
+    ended: set[connections.Running] = set()
+
+    def end(those: Iterable[connections.Running]) -> int:
+        ended.update(those)
+        return 0
+
+    monkeypatch.setattr(connections, "_processes", lambda: iter(next(seen)))
+    monkeypatch.setattr(connections, "_end", end)
+    connections.end("pc07")
+    assert ended == {its}
 
 
 def test_with_withdraw_its_files_go_first_and_its_key_after_its_report(

@@ -277,6 +277,15 @@ def test_a_store_of_its_own_is_not_overwritten(one: Path, two: Path) -> None:
     assert "192.0.2.7" in (two / "store.conf").read_text()
 
 
+@pytest.mark.parametrize("ours", [".", "overlays/lab/in", "..", "../link/in"])
+def test_neither_store_lies_in_the_other(one: Path, ours: str) -> None:
+    """One that holds its own copy grows with each run; a source in a mirror is pruned away."""
+    (one.parent / "link").symlink_to(one)
+    with pytest.raises(UsageError, match=r"itself|one within the other"):
+        mirror.mirror(str(one), str(one / ours), overwrite=True)
+    assert not (one / "overlays/lab/in").exists()
+
+
 def test_it_says_that_it_is_a_mirror(one: Path, two: Path) -> None:
     again(one, two)
     found = [str(each) for each in lint_settings.of_store(str(two))]

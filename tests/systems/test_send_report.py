@@ -8,12 +8,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from allie.client.situation import settings_in_force
+from allie.client.systems import send_report
+from allie.machine.roots import open_system
 from tests.tick.site import Site, needs_root, script
 from tests.worlds.ssh_door import SshDoor, make_key
 from tests.worlds.toy import File, make_tree
@@ -146,6 +150,20 @@ def test_one_that_cannot_be_sent_is_kept(enrolled: Told) -> None:
     assert enrolled.tick() == "waiting"
     enrolled.door.start()
     assert enrolled.tells()
+
+
+def test_a_server_that_never_comes_to_an_end_is_left(enrolled: Told) -> None:
+    """It sends fast enough, and for ever, what comes before a module is asked for."""
+    lines = enrolled.door._path("authorized")
+    daemon = f"rsync --server --daemon --config={enrolled.door._path('rsyncd.conf')} ."
+    words = "sh -c 'echo @RSYNCD: 31.0; while printf %0999d 0; do echo; sleep .1; done'"
+    assert daemon in lines.read_text()
+    lines.write_text(lines.read_text().replace(daemon, words))
+    here = open_system.open_system(str(enrolled.pc.root))
+    settings = settings_in_force.settings_of(here)._replace(stall=1)
+    began = time.monotonic()
+    assert "was not done in the time" in send_report._push(here, settings, enrolled.door.url, "{}")
+    assert time.monotonic() - began < 15
 
 
 def test_it_waits_to_be_enrolled(told: Told) -> None:

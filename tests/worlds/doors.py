@@ -50,7 +50,7 @@ class Doors(ServedByAllie):
         self.work = work
         self.ssh_port = _free_port()
         stores.init(str(store))
-        self.etc.mkdir(mode=0o711, exist_ok=True)
+        self.etc.mkdir(mode=0o700, exist_ok=True)
         work.mkdir(exist_ok=True)
         _new_key(self.etc / "ssh_host_ed25519_key")
         _new_key(work / "stranger")

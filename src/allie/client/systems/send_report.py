@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _REPORT, _MOST = "var/lib/allie/report", 1 << 16  # of another system; bytes
+_WHOLE = 3  # times `stall`: what sending it may take, whatever is said meanwhile
 
 
 def work(here: System) -> int:
@@ -80,7 +81,8 @@ def _push(here: System, settings: Settings, inbox: str, text: str) -> str:
     atomic.write(f"{place}/report", text, 0o600, durable=False)
     reach = stores.reach(here, settings, inbox)
     argv = ["rsync", "-t", *reach, "--", f"{place}/report", stores.inbox_at(here, settings, inbox)]
-    done = process.run(argv, bounds=Bounds(settings.stall), only_reads=True)
+    bounds = Bounds(settings.stall, time.monotonic() + settings.stall * _WHOLE)
+    done = process.run(argv, bounds=bounds, only_reads=True)
     if done.cut:
         return f"{inbox} {done.cut.words}"
     if done.code:

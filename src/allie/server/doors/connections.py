@@ -1,8 +1,8 @@
 """End what a host is doing at the ssh door: sshd asks for its key once, when it connects.
 
 A transfer that is running has the host's name in its environment. A connection on which nothing
-runs has it nowhere, and could still ask for something: so one that stays idle for longer than a
-tick lets it is ended, whosesoever it is.
+runs has it nowhere, and could still ask for something: so one on which nobody is seen at work for
+longer than a tick lets it idle is ended, whosesoever it is.
 
 docs/internals/security.md, "Hosts at the ssh door".
 """
@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from allie.core.value import Value
 from allie.machine.files import atomic
@@ -24,6 +24,7 @@ from allie.server.places import ACCOUNT
 # As sshd calls itself once it knows who has come
 _TITLE = rf"sshd(-session)?: {ACCOUNT}(@notty)?( \[priv\])?"
 _IDLE = 2.0  # seconds: a tick asks at once for what it wants
+_LOOK = 0.2
 
 
 class Running(Value):
@@ -37,28 +38,29 @@ class Running(Value):
 
 
 def end(host: str) -> int:
-    """End all that a host does at the ssh door; how many transfers and connections were ended."""
-    ended = _end_those_of(host)
-    idle = _idle()
-    if idle:
-        time.sleep(_IDLE)
-        ended += _end(idle & _idle())
-    return ended + _end_those_of(host)  # what began meanwhile
+    """End all that a host does at the ssh door; how many transfers and connections were ended.
+
+    A connection is one host's as long as it lasts. One that in all that time ran nothing of another
+    host's goes, too: so there is no moment to hide in between two transfers.
+    """
+    ended = 0
+    unknown = {each for each in _processes() if each.is_door}
+    until = time.monotonic() + _IDLE
+    while True:
+        found = {each.pid: each for each in _processes()}
+        ended += _end_those_of(host, found)
+        others = {each.parent for each in found.values() if each.host not in ("", host)}
+        unknown = {each for each in unknown if each.pid in found and each.pid not in others}
+        if not unknown or time.monotonic() > until:
+            return ended + _end(unknown)
+        time.sleep(_LOOK)
 
 
-def _end_those_of(host: str) -> int:
+def _end_those_of(host: str, found: Mapping[int, Running]) -> int:
     """End a host's transfers, and the connections that they came by."""
-    found = {each.pid: each for each in _processes()}
     own = {each for each in found.values() if each.host == host}
     above = {found[each.parent] for each in own if each.parent in found}
     return _end(own | {each for each in above if each.is_door})
-
-
-def _idle() -> set[Running]:
-    """The door's connections on which nothing runs."""
-    found = list(_processes())
-    busy = {each.parent for each in found}
-    return {each for each in found if each.is_door and each.pid not in busy}
 
 
 def _end(those: Iterable[Running]) -> int:

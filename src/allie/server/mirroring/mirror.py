@@ -85,9 +85,15 @@ def mirror(source: str, store: str, bandwidth: str = "", *, overwrite: bool = Fa
 
 
 def _made(source: str, store: str, *, overwrite: bool) -> str:
-    """The store's real path. Raises UsageError where it is the other one, or one of its own."""
-    if source.startswith("/") and os.path.realpath(source) == os.path.realpath(store):
-        raise UsageError(f"{store} is that store itself", "--store DIR")
+    """The store's real path. Raises UsageError where it is the other one, or one of its own.
+
+    One within the other would grow with each run, or be pruned away.
+    """
+    theirs, ours = (f"{os.path.realpath(each)}/" for each in (source, store))
+    if source.startswith("/") and (theirs.startswith(ours) or ours.startswith(theirs)):
+        is_same = theirs == ours
+        words = "is that store itself" if is_same else f"and {source} lie one within the other"
+        raise UsageError(f"{store} {words}", "--store DIR")
     has = stores.overlays(store) if os.path.isdir(f"{store}/overlays") else []
     own = [name for name in has if trees.files_in(f"{store}/overlays/{name}") and name != KIT]
     if own and not overwrite and mirror_state.read(store) is None:

@@ -110,6 +110,7 @@ def _start_sshd(places: Places, address: str, port: int, rules: StoreConf) -> in
     if not os.path.exists(places.host_key) or accounts.missing():
         raise StateError("the ssh door has no key or no accounts yet", "allie store setup")
     setup.need_plain(places)
+    setup.need_directory(places)
     programs = setup.need_programs()
     for _ in setup.configurations(places, rules):
         pass

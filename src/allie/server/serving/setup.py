@@ -27,7 +27,6 @@ from allie.server.serving import accounts
 from allie.server.store_conf import StoreConf
 
 _BOOTED = "/run/systemd/system"  # sd_booted(3)
-_OPEN = 0o711  # of etc: grep reaches the file of keys by its name; nobody lists the directory
 _OTHERS_WRITE = 0o022
 
 
@@ -51,6 +50,7 @@ def set_up(top: str, asked: Asked) -> Iterator[str]:
     """
     rules, places = store_conf.read(top), store_conf.places(top)
     need_plain(places)
+    _need_own(places)
     programs = need_programs()
     where = ports(asked)
     if has_systemd():
@@ -67,7 +67,7 @@ def keys_and_accounts(places: Places) -> Iterator[str]:
     for name in ("private", "inbox"):  # a store of long ago has none
         yield from _directory(f"{places.store}/{name}", 0o700)
     stores.close(places.store)
-    yield from _directory(places.etc, _OPEN)
+    yield from _directory(places.etc, 0o700)
     if not os.path.lexists(places.host_key):
         made = f"{places.host_key}.new"
         atomic.remove(made)
@@ -102,6 +102,7 @@ def texts(places: Places, rules: StoreConf) -> dict[str, str]:
 def remove(top: str, *, keys: bool) -> Iterator[str]:
     """Undo what `set_up` did; each thing that is done. keys: those of hosts and server, too."""
     places = store_conf.places(top)
+    _need_own(places)
     if has_systemd():
         yield from _without_units()
     yield from accounts.remove()
@@ -166,6 +167,30 @@ def need_plain(places: Places) -> None:
         if not re.fullmatch(r"(/[A-Za-z0-9._+-]+)+", path, re.A):
             words = f"{path}: it stands in the files of four programs"
             raise StateError(words, "let it be of letters, digits and . _ + - alone")
+
+
+def need_directory(places: Places) -> None:
+    """Raise StateError where the directory of keys is another program's.
+
+    `etc = /etc/ssh` would be the end of the server's own sshd and of its key; `etc = /etc` would be
+    closed to everybody but root.
+    """
+    names = os.listdir(places.etc) if os.path.isdir(places.etc) else []
+    known = tuple(map(os.path.basename, (places.enrolled, places.host_key, places.sshd)))
+    is_ours = (atomic.read(places.sshd) or sshd_conf.HEAD).startswith(sshd_conf.HEAD)
+    if not is_ours or (names and not any(name.startswith(known) for name in names)):
+        words = f"{places.etc} has files that `allie store setup` did not write"
+        raise StateError(words, "etc = DIR in store.conf names a directory for its keys alone")
+
+
+def _need_own(places: Places) -> None:
+    """The same, and where the doors are another store's; one that was moved takes its own along."""
+    need_directory(places)
+    serves = re.search(r"^ExecStart=.* --store (\S+)$", _unit(units.RSYNC) or "", re.M)
+    other = serves[1] if serves else places.store
+    if other != places.store and os.path.exists(f"{other}/{store_conf.NAME}"):
+        hint = f"allie store setup --remove --store {other} closes them"
+        raise StateError(f"the doors of this server are those of {other}", hint)
 
 
 def _need_free(address: str, port: int) -> None:
