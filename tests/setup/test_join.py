@@ -253,6 +253,7 @@ def test_the_units_are_good(tmp_path: Path) -> None:
     assert [line for line in done.stderr.splitlines() if "allie" in line] == []
     calendar = (UNITS / "allie.timer").read_text()
     assert "Persistent=true" in calendar
+    assert "OnActiveSec=5min" in calendar  # with the delay, within an hour of a join or a boot
     assert "FixedRandomDelay=true" in calendar
     assert parse_span("55m") == 3300
 
