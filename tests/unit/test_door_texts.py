@@ -65,6 +65,11 @@ def test_a_call_at_the_ssh_door_has_four_powers_and_sees_what_it_shows() -> None
     assert not {"/", "/etc", "/root", "/home", "/srv", "/srv/allie", "/var"} & set(seen)
     assert re.findall(r"^BindPaths=(.*)$", text, re.M) == ["/srv/allie/inbox"]
     assert f"LimitFSIZE={rsyncd_conf.REPORT_MOST}\n" in text
+    assert "\nMemoryMax=512M\n" in text
+
+
+def test_who_fills_the_memory_at_the_rsync_door_ends_no_other_call() -> None:
+    assert "\nMemoryMax=50%\nOOMPolicy=continue\n" in UNITS[units.RSYNC]
 
 
 def test_a_socket_cannot_be_shut_by_calls() -> None:

@@ -98,6 +98,9 @@ Restart=on-failure
 # also where its address is not there yet, or a disk
 RestartSec=5
 SuccessExitStatus=143
+# a caller who sends rules or names without end loses his own rsync
+MemoryMax=50%
+OOMPolicy=continue
 # no ProtectSystem= and the like: rsync is shut in more tightly, and they stand in the way of that
 
 [Install]
@@ -148,6 +151,7 @@ StandardError=journal
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SYS_CHROOT CAP_SETUID CAP_SETGID
 NoNewPrivileges=yes
 LimitCORE=0
+MemoryMax=512M
 # all that it sees of the server
 TemporaryFileSystem=/:ro
 BindReadOnlyPaths={_SEEN}
