@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,9 @@ class Proxy:
     ) -> None:
         self.address, self.port = address, port
         self.url = f"rsync://{address}:{port}"
-        self._socket, self._conf = work / "haproxy.sock", work / "haproxy.cfg"
+        # the path of a socket has at most 107 bytes, and HAProxy's first one a dozen more than ours
+        self._short = tempfile.TemporaryDirectory(prefix="ha-")
+        self._socket, self._conf = Path(self._short.name, "s"), work / "haproxy.cfg"
         rules, places = store_conf.read(str(store)), store_conf.places(str(store))
         text = haproxy.text(places, rules, Ports(rsync=port))
         self._conf.write_text(self._filled_in(text, servers))
@@ -60,6 +63,7 @@ class Proxy:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self._short.cleanup()
 
     def set(self, number: int, state: str) -> None:
         """Say "drain" of a server, which then is given no more, or "ready"."""
