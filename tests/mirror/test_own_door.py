@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.mirror.identity import fingerprint
 from allie.client.state import records
 from allie.client.tick import report_text
 from allie.core.change.report import Contact
 from allie.machine.roots import open_system
+from allie.machine.transfer.ssh_door import fingerprint
 from tests.worlds.one_pc import World, snapshot
 from tests.worlds.ssh_door import SshDoor, make_key
 from tests.worlds.store import served

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.mirror.identity import fingerprint
+from allie.machine.transfer.ssh_door import fingerprint
 from allie.server import store as allie_store
 from tests.worlds.aside import PATH
 from tests.worlds.busybox import busybox_root

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from allie.client.mirror.identity import fingerprint
+from allie.machine.transfer.ssh_door import fingerprint
 from tests.tick.site import Site, TickPC, needs_root, run_in
 from tests.worlds.busybox import busybox_root
 from tests.worlds.debian import UnavailableError, debian_root

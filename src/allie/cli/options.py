@@ -46,6 +46,18 @@ def add_store(parser: ArgumentParser) -> None:
     parser.add_argument("--store", default=default, metavar="DIR", help=f"the store ({default})")
 
 
+def add_doors(parser: ArgumentParser) -> None:
+    """Where the doors of a store are."""
+    parser.add_argument("--address", help="listen here (everywhere)")
+    parser.add_argument("--port", type=int, help="the rsync door's (873)")
+    parser.add_argument("--ssh-port", type=int, help="the ssh door's (8730)")
+
+
+def named_store(store: str) -> str:
+    """What of a further command names this store; "" for the one that is meant anyway."""
+    return "" if store == STORE else f" --store {store}"
+
+
 def need_root() -> None:
     """Raise UsageError where we are not root."""
     if os.geteuid() != 0:

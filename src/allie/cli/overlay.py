@@ -12,6 +12,7 @@ from _collections_abc import Sequence
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.cli.why import explain
+from allie.core.conf import settings
 from allie.core.errors import ATTENTION, DONE, UsageError, did_you_mean
 from allie.core.facts import Facts
 from allie.core.stubs import KIT
@@ -84,7 +85,7 @@ def _why(top: str, args: Namespace) -> int:
         )
     usual = [name for name in (KIT, "common", args.image) if name in store.overlays(top)]
     own = (
-        f"{overlays.PRIVATE}/{name.lower()}" for name in (args.host, args.host.partition(".")[0])
+        f"{settings.PRIVATE}/{name.lower()}" for name in (args.host, args.host.partition(".")[0])
     )
     last = [name for name in own if name in overlays.private(top)][:1]  # as each host lays it
     names = (*_named(top, options.words(args.overlays) or usual), *last)

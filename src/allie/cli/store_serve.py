@@ -24,9 +24,7 @@ _HERE = "127.0.0.1"  # --check without an address: this server
 def add_arguments(parser: ArgumentParser) -> None:
     """Which store, where it listens, and what else is to be done with its doors."""
     options.add_store(parser)
-    parser.add_argument("--address", help="listen here (everywhere)")
-    parser.add_argument("--port", type=int, help="the rsync door's (873)")
-    parser.add_argument("--ssh-port", type=int, help="the ssh door's (8730)")
+    options.add_doors(parser)
     parser.add_argument("--ssh", action="store_true", help="open the ssh door, too")
     parser.add_argument(
         "--print", dest="part", choices=printed.PARTS, help="print what it is set up with"

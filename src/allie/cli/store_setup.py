@@ -20,9 +20,7 @@ from allie.server.serving import setup
 def add_arguments(parser: ArgumentParser) -> None:
     """Which store, where the doors are, or that they are to go."""
     options.add_store(parser)
-    parser.add_argument("--address", help="listen here (everywhere)")
-    parser.add_argument("--port", type=int, help="the rsync door's (873)")
-    parser.add_argument("--ssh-port", type=int, help="the ssh door's (8730)")
+    options.add_doors(parser)
     parser.add_argument("--remove", action="store_true", help="undo it; the store stays")
     parser.add_argument("--keys", action="store_true", help="--remove: and all keys")
 
@@ -55,7 +53,7 @@ def _show(done: Iterable[str]) -> None:
 
 
 def _say_what_comes(top: str, ports: Ports, fingerprint: str) -> None:
-    named = "" if top == options.STORE else f" --store {top}"
+    named = options.named_store(top)
     if not setup.has_systemd():
         console.warn("there is no systemd here: nothing listens, and nothing will after a boot")
         console.warn(f"       to serve: allie store serve --ssh{named}")

@@ -64,7 +64,7 @@ def of_store(store: str) -> list[Finding]:
     for name in sorted(os.listdir(f"{store}/overlays")):
         at = f"{store}/overlays/{name}"
         shown = f"overlays/{name}"
-        if name == overlays.PRIVATE:
+        if name == settings.PRIVATE:
             words = f"each host's own is called so: mv {at} {store}/overlays/OTHER"
             findings.append(Finding(shown, words))
         if os.path.islink(at):
@@ -78,10 +78,10 @@ def of_store(store: str) -> list[Finding]:
 
 def _of_private(store: str) -> list[Finding]:
     """What is wrong with the places of what is each host's own; nothing for who cannot see them."""
-    top = f"{store}/{overlays.PRIVATE}"
-    places = [(f"{overlays.PRIVATE}/{name}", name) for name in tree.names(top)]
+    top = f"{store}/{settings.PRIVATE}"
+    places = [(f"{settings.PRIVATE}/{name}", name) for name in tree.names(top)]
     findings = []
-    for shown, name in [(overlays.PRIVATE, ""), *sorted(places)] if os.path.isdir(top) else ():
+    for shown, name in [(settings.PRIVATE, ""), *sorted(places)] if os.path.isdir(top) else ():
         st = os.lstat(f"{store}/{shown}")
         if name[:1] == ".":
             continue
@@ -163,9 +163,9 @@ def _of_settings(text: str, tag: tags.Tag, overlay: Overlay, site: Site) -> list
         if KIT not in each.overlays:
             found.append((f"{where}: kit is not named; it is followed first", False))
     top, _, name = overlay.name.partition("/")  # what is one host's own all its systems follow
-    if top != overlays.PRIVATE and not any(name in each.overlays for each in systems):
+    if top != settings.PRIVATE and not any(name in each.overlays for each in systems):
         found.append((f"no system in it follows the overlay {name}, where it stands", True))
-    one_host = top == overlays.PRIVATE
+    one_host = top == settings.PRIVATE
     one_host |= any(each.attribute == "host" and not each.negated for each in tag.conditions)
     if not one_host and any(settings.parse(text, each.name).host for each in systems):
         found.append(("host gives all PCs that get it one name; it is for a tag ##host.x", False))

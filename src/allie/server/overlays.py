@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from allie.core import facts, hosts, system
 from allie.core.change import leavings, resolution
 from allie.core.change.resolution import Listed, Overlay, Resolution
+from allie.core.conf.settings import PRIVATE
 from allie.core.facts import Facts
 from allie.machine.files import tree
 from allie.machine.roots import within
 
-PRIVATE = "private"  # where each host has an overlay that is its own; no other may be called so
 LARGEST = 16 << 20  # bytes of a file that is read here
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 
+from allie.core.conf import addresses
 from allie.core.value import Value
 
 RSYNC_PORT = 873
-SSH_PORT = 8730
-ACCOUNT = "allie-store"  # who comes through the ssh door; uid 0, and able to run one command
+SSH_PORT = int(addresses.PORT)
+ACCOUNT = addresses.ACCOUNT  # who comes through the ssh door; uid 0, and able to run one command
 INBOX_ACCOUNT = "allie-inbox"  # whose the reports are; nobody logs in with it
+PLAIN_PATH = r"(/[A-Za-z0-9._+-]+)+"  # which sshd, systemd, rsyncd and a shell all read alike
 
 
 class Places(Value):

@@ -13,7 +13,7 @@ MODULES = ("images", "overlays", "releases")  # what any PC may read
 HIDDEN = ".parts"  # in a module: what is being made there, and is not served
 _TOP = (*MODULES, "private", "inbox")
 # Root's alone. In images, users of the server would find setuid programs of old versions.
-_CLOSED = ("images", "private", "inbox")
+CLOSED = ("images", "private", "inbox")
 _CONF = """\
 ; Settings of this store; allie.conf(5) is for the PCs.
 [serve]
@@ -33,7 +33,7 @@ def begin(store: str, *more: str) -> list[str]:
     try:
         os.makedirs(store, exist_ok=True)
         for name in (*_TOP, *more):
-            os.makedirs(f"{store}/{name}", 0o700 if name in _CLOSED else 0o755, exist_ok=True)
+            os.makedirs(f"{store}/{name}", 0o700 if name in CLOSED else 0o755, exist_ok=True)
         close(store)
     except OSError as error:
         raise StateError(f"cannot make {store}: {error.strerror}", "--store DIR") from error
@@ -45,7 +45,7 @@ def begin(store: str, *more: str) -> list[str]:
 
 def close(store: str) -> None:
     """Close the directories that are root's alone; those of a store made long ago, too."""
-    for name in filter(lambda name: os.path.isdir(f"{store}/{name}"), _CLOSED):
+    for name in filter(lambda name: os.path.isdir(f"{store}/{name}"), CLOSED):
         st = os.stat(f"{store}/{name}")
         if st.st_uid == os.geteuid() and st.st_mode & 0o077:
             os.chmod(f"{store}/{name}", 0o700)

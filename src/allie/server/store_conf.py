@@ -8,7 +8,7 @@ import re
 from allie.core.errors import SettingsError
 from allie.core.value import Value
 from allie.machine.files import atomic
-from allie.server.places import Places
+from allie.server.places import PLAIN_PATH, Places
 
 NAME = "store.conf"
 
@@ -58,7 +58,7 @@ def _number(ini: configparser.ConfigParser, key: str, default: int) -> int:
 
 
 def _directory(path: str) -> str:
-    if path and not re.fullmatch(r"(/[A-Za-z0-9._+-]+)+", path):
+    if path and not re.fullmatch(PLAIN_PATH, path):
         words = f"store.conf: etc = {path!r} is no directory for the keys"
         raise SettingsError(words, "an absolute path of letters, digits, . _ + -")
     return path

@@ -9,12 +9,10 @@ docs/internals/rules.md, "Two doors, one generation".
 
 from __future__ import annotations
 
-import binascii
 import os
 from _collections_abc import Iterator
 
 from allie.client.state import host_names
-from allie.core import digest
 from allie.core.conf import addresses
 from allie.core.conf.settings import Settings
 from allie.core.errors import StateError, Unreachable
@@ -79,26 +77,12 @@ def to_enrol(here: System, settings: Settings) -> str:
 def waiting(here: System, settings: Settings) -> str:
     """That the server does not know this PC, in words that tell the administrator which it is."""
     key = public(here, settings)
-    return f"{_WAITS} ({fingerprint(key) if key else 'it has no key'})"
+    return f"{_WAITS} ({ssh_door.fingerprint(key) if key else 'it has no key'})"
 
 
 def waits(trouble: str) -> bool:
     """Whether it is that: the server does not know this PC, never did or does no more."""
     return trouble.startswith(_WAITS)
-
-
-def fingerprint(key: str) -> str:
-    """What people compare of a public key, as ssh-keygen -l has it.
-
-    >>> fingerprint("ssh-ed25519 AAAA"), fingerprint("ssh-ed25519 A")
-    ('SHA256:cJ6AyISHokEeHuTfufIqhhSS0gxHZRUMDHlKvXD4FHw', 'a damaged key')
-    """
-    try:
-        body = binascii.a2b_base64(key.split()[1])
-    except ValueError:
-        return "a damaged key"
-    said = binascii.b2a_base64(bytes.fromhex(digest.of(body)), newline=False)
-    return f"SHA256:{said.decode().rstrip('=')}"
 
 
 def _pin_in(text: str) -> str:
@@ -156,7 +140,8 @@ def _pin(here: System, settings: Settings, found: Identity, door: str) -> None:
     within.make_directories(here.root, inside.directory(os.path.dirname(PIN)).real)
     within.write(here.root, inside.entry(PIN), line.encode())
     atomic.sync_filesystem(here.etc)
-    console.say(f"{door}: its key is {fingerprint(key)}, and from now on no other is taken")
+    shown = ssh_door.fingerprint(key)
+    console.say(f"{door}: its key is {shown}, and from now on no other is taken")
 
 
 @contextmanager

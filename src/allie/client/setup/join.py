@@ -21,6 +21,7 @@ from allie.core.value import Value
 from allie.machine import console
 from allie.machine.files import atomic
 from allie.machine.roots import open_system, paths, within
+from allie.machine.transfer import ssh_door
 
 _ZIP = b"PK\x03\x04"  # in the client's archive, after its first line
 
@@ -90,7 +91,7 @@ def about_own(here: System) -> list[str]:
     contact, server = records.own_contact(here), identity.pinned(here)
     if not contact.server or not server:
         return []
-    key = f"{contact.server}: its key is {identity.fingerprint(server)}; no other is taken"
+    key = f"{contact.server}: its key is {ssh_door.fingerprint(server)}; no other is taken"
     command = identity.to_enrol(here, settings_in_force.settings_of(here))
     waits = bool(command) and identity.waits(contact.trouble)
     return [key] + [f"to let it have what is its own, on the server: {command}"] * waits

@@ -9,6 +9,9 @@ docs/internals/rules.md, "Two doors, one generation".
 
 from __future__ import annotations
 
+import binascii
+
+from allie.core import digest
 from allie.core.conf import addresses
 from allie.core.errors import AllieError, NotAdmitted, StateError, StoreError, Unreachable
 from allie.core.lean import re
@@ -61,6 +64,20 @@ class Identity(Value):
     def remote_shell(self, door: str) -> str:
         """The same as rsync's -e has it, which is split at blanks."""
         return " ".join(map(_quoted, self.words(door)))
+
+
+def fingerprint(key: str) -> str:
+    """What people compare of a public key, as ssh-keygen -l has it.
+
+    >>> fingerprint("ssh-ed25519 AAAA"), fingerprint("ssh-ed25519 A")
+    ('SHA256:cJ6AyISHokEeHuTfufIqhhSS0gxHZRUMDHlKvXD4FHw', 'a damaged key')
+    """
+    try:
+        body = binascii.a2b_base64(key.split()[1])
+    except ValueError:
+        return "a damaged key"
+    said = binascii.b2a_base64(bytes.fromhex(digest.of(body)), newline=False)
+    return f"SHA256:{said.decode().rstrip('=')}"
 
 
 def check(finished: Finished, door: str) -> None:

@@ -21,11 +21,10 @@ from allie.core.value import Value
 from allie.machine.files import atomic, lock, tree
 from allie.server.doors import host_places, public_key
 from allie.server.doors.public_key import PublicKey
-from allie.server.places import Places
+from allie.server.places import PLAIN_PATH, Places
 
-_PATH = r"(/[A-Za-z0-9._+-]+)+"  # of the configuration: it goes through a shell
 _LINE = 'restrict,command="exec env ALLIE_HOST=%s rsync --server --daemon --config=%s ." %s %s'
-_FORM = re.escape(_LINE) % (r"(?P<host>[a-z0-9.-]+)", _PATH, r"(?P<key>\S+ \S+)", "(?P=host)")
+_FORM = re.escape(_LINE) % (r"(?P<host>[a-z0-9.-]+)", PLAIN_PATH, r"(?P<key>\S+ \S+)", "(?P=host)")
 _PATIENCE = 10  # seconds for another one who enrols
 
 
@@ -186,7 +185,7 @@ def settle(places: Places) -> bool:
 
 def _write(places: Places, all_of_them: Iterable[Enrolled]) -> bool:
     """Write the file, sorted, if that makes it another one; whether it did."""
-    if not re.fullmatch(_PATH, places.own, re.A):
+    if not re.fullmatch(PLAIN_PATH, places.own, re.A):
         words = f"{places.etc}: a shell and sshd read this path: letters, digits and . _ + - alone"
         raise StateError(words, "etc = DIR in store.conf, section [serve], names another place")
     order = sorted(all_of_them, key=lambda each: (each.host, str(each.key)))

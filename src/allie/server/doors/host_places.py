@@ -41,12 +41,17 @@ def hosts(places: Places) -> set[str]:
 
 def make(places: Places, host: str) -> list[str]:
     """Make both places of a host, or put them right; what was made, or was otherwise."""
-    return [*make_private(places, host), *_make(places.inbox(host), inbox_owner())]
+    return [*make_private(places, host), *make_inbox(places, host)]
 
 
 def make_private(places: Places, host: str) -> list[str]:
     """Make the place of what is one host's alone; what was made, or was otherwise."""
     return _make(places.private(host), (os.geteuid(), os.getegid()))
+
+
+def make_inbox(places: Places, host: str) -> list[str]:
+    """Make the place of a host's report; what was made, or was otherwise."""
+    return _make(places.inbox(host), inbox_owner())
 
 
 def inbox_owner() -> tuple[int, int]:

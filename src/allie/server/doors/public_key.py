@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 
 from allie.core.errors import UsageError
 from allie.core.value import Value
+from allie.machine.transfer import ssh_door
 
 # What is taken, the one to be preferred first
 KINDS = {
@@ -47,8 +47,7 @@ class PublicKey(Value):
     @property
     def fingerprint(self) -> str:
         """As `ssh-keygen -l` and sshd's log have it: SHA256:…"""
-        digest = hashlib.sha256(base64.b64decode(self.blob)).digest()
-        return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+        return ssh_door.fingerprint(str(self))
 
     def __str__(self) -> str:
         return f"{self.kind} {self.blob}"

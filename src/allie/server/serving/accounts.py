@@ -66,12 +66,6 @@ def missing() -> list[str]:
     return [each.name for each in _ACCOUNTS if not _entry(each.name)]
 
 
-def inbox_owner() -> tuple[int, int]:
-    """uid and gid of whose the reports are."""
-    entry = pwd.getpwnam(INBOX_ACCOUNT)
-    return entry.pw_uid, entry.pw_gid
-
-
 def _entry(name: str) -> pwd.struct_passwd | None:
     try:
         return pwd.getpwnam(name)

@@ -23,6 +23,7 @@ from allie.core.value import Value
 from allie.machine.files import atomic
 from allie.machine.programs import process
 from allie.machine.programs.process_groups import Bounds
+from allie.machine.transfer.ssh_door import PINNED
 from allie.server import store_conf
 from allie.server.doors import rsyncd_conf, scan
 from allie.server.doors.units import Ports
@@ -270,7 +271,7 @@ def _ssh(key: str, known: str, port: int) -> tuple[str, ...]:
     options = [
         "BatchMode=yes",
         "ConnectTimeout=10",
-        "HostKeyAlias=allie-store",
+        f"HostKeyAlias={PINNED}",
         "IdentitiesOnly=yes",
         "IdentityAgent=none",
         f"StrictHostKeyChecking={'yes' if os.path.getsize(known) else 'accept-new'}",
@@ -285,7 +286,7 @@ def _known_hosts(work: str, places: Places | None) -> str:
     """A file with the server's key, where that can be known."""
     path = f"{work}/known_hosts"
     public = atomic.read(f"{places.host_key}.pub") if places else None
-    atomic.write(path, f"allie-store {public}" if public else "")
+    atomic.write(path, f"{PINNED} {public}" if public else "")
     return path
 
 

@@ -17,10 +17,9 @@ from allie.core.errors import Busy
 from allie.core.value import Value
 from allie.machine.files import atomic, lock, removing
 from allie.machine.programs import process
-from allie.server.doors import public_key
+from allie.server.doors import host_places, public_key
 from allie.server.doors.enrolled import Enrolled, line_of
 from allie.server.places import Places
-from allie.server.serving import accounts
 
 NAMES = ("one.check.invalid", "other.check.invalid")
 SECRET = "secret"  # a file of its private place
@@ -85,7 +84,5 @@ def _key(ended: ExitStack) -> tuple[str, str]:
 
 
 def _places_of(places: Places, host: CheckHost) -> None:
-    os.mkdir(places.private(host.name), 0o700)
+    host_places.make(places, host.name)
     atomic.write(f"{places.private(host.name)}/{SECRET}", host.secret, 0o600)
-    os.mkdir(places.inbox(host.name), 0o700)
-    os.chown(places.inbox(host.name), *accounts.inbox_owner())

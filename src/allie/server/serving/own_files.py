@@ -6,12 +6,11 @@ import os
 import stat
 
 from allie.machine.files import atomic
+from allie.server import store as stores
 from allie.server import store_conf
 from allie.server.doors import enrolled
 from allie.server.places import Places
 from allie.server.serving import setup
-
-_CLOSED = ("images", "private", "inbox")
 
 
 def flaws(places: Places) -> list[str]:
@@ -23,7 +22,7 @@ def flaws(places: Places) -> list[str]:
     other = setup.writable_by_others(places.etc) if os.path.isdir(places.etc) else ""
     if other:
         found.append(f"others than root can write to {other}, and so put keys into {places.etc}")
-    closed = (*(f"{places.store}/{name}" for name in _CLOSED), places.host_key)
+    closed = (*(f"{places.store}/{name}" for name in stores.CLOSED), places.host_key)
     found += [f"others than root can look into {path}" for path in filter(_is_open, closed)]
     wanted = setup.texts(places, store_conf.read(places.store))
     found += [

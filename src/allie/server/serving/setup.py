@@ -20,9 +20,9 @@ from allie.machine.programs import process
 from allie.machine.transfer import rsync, rsync_daemon
 from allie.server import store as stores
 from allie.server import store_conf
-from allie.server.doors import enrolled, rsyncd_conf, sshd_conf, units
+from allie.server.doors import enrolled, host_places, public_key, rsyncd_conf, sshd_conf, units
 from allie.server.doors.units import Ports, Programs
-from allie.server.places import INBOX_ACCOUNT, RSYNC_PORT, SSH_PORT, Places
+from allie.server.places import INBOX_ACCOUNT, PLAIN_PATH, RSYNC_PORT, SSH_PORT, Places
 from allie.server.serving import accounts
 from allie.server.store_conf import StoreConf
 
@@ -117,8 +117,7 @@ def remove(top: str, *, keys: bool) -> Iterator[str]:
 
 def fingerprint(places: Places) -> str:
     """SHA256:… of the server's key, which PCs pin."""
-    shown = process.run(["ssh-keygen", "-l", "-f", f"{places.host_key}.pub"], check=True)
-    return shown.out.decode(errors="replace").split()[1]
+    return public_key.parse(atomic.read(f"{places.host_key}.pub") or "").fingerprint
 
 
 def writable_by_others(path: str) -> str:
@@ -164,7 +163,7 @@ def ports(asked: Asked) -> Ports:
 def need_plain(places: Places) -> None:
     """Raise StateError for a path that sshd, systemd, rsyncd and a shell read differently."""
     for path in (places.store, places.etc):
-        if not re.fullmatch(r"(/[A-Za-z0-9._+-]+)+", path, re.A):
+        if not re.fullmatch(PLAIN_PATH, path, re.A):
             words = f"{path}: it stands in the files of four programs"
             raise StateError(words, "let it be of letters, digits and . _ + - alone")
 
@@ -211,17 +210,9 @@ def _directory(path: str, mode: int) -> Iterator[str]:
 
 def _own_inboxes(places: Places) -> Iterator[str]:
     """Give the inboxes of hosts that were enrolled before this to the account of reports."""
-    owner = accounts.inbox_owner()
     for host in sorted(os.listdir(f"{places.store}/inbox")):
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        inbox = os.open(places.inbox(host), flags)
-        try:
-            st = os.fstat(inbox)
-            if (st.st_uid, st.st_gid) != owner:
-                os.fchown(inbox, *owner)
-                yield f"gave inbox/{host} to {INBOX_ACCOUNT}"
-        finally:
-            os.close(inbox)
+        if host_places.make_inbox(places, host):
+            yield f"gave inbox/{host} to {INBOX_ACCOUNT}"
 
 
 def _units(wanted: dict[str, str]) -> Iterator[str]:
