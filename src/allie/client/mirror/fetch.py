@@ -102,8 +102,7 @@ def fetch_or_raise(
         met = _met(store, settings, contact, after.number)._replace(
             away=_away(here, settings, store)
         )
-        same = met._replace(good=contact.good, answered=contact.answered) == contact
-        if not same or abs(met.good - contact.good) > 60:
+        if met.is_news_after(contact):
             records.save_contact(here, met)
         _note_names(here, names)
         return Fetched(after, met)

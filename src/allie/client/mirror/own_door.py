@@ -135,7 +135,5 @@ def _after_trouble(
 
 
 def _note(here: System, contact: Contact) -> None:
-    """Note it, if more than the time is new."""
-    known = records.own_contact(here)
-    if known != contact._replace(good=known.good) or abs(known.good - contact.good) > 60:
+    if contact.is_news_after(records.own_contact(here)):
         records.save_own_contact(here, contact)

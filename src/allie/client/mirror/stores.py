@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from _collections_abc import Callable, Iterable
+from _collections_abc import Callable, Iterable, Iterator
 
 from allie.client.state import away_stores, host_names
 from allie.core import digest, hosts
 from allie.core.change.resolution import CONSENT
 from allie.core.conf import addresses
-from allie.core.conf.settings import Settings
+from allie.core.conf.settings import PRIVATE, Settings
 from allie.core.errors import NotAdmitted, StateError, StoreError, Unreachable, did_you_mean
 from allie.core.stubs import KIT
 from allie.core.system import System
@@ -78,18 +78,24 @@ def own_door(here: System, settings: Settings, *, had: bool) -> str:
 
     had: it had something until now, so that a directory which is not there is missing.
     """
-    places = [each for each in settings.stores if each.startswith("/")]
-    host = place_of(here, settings) if places and not settings.door else ""
-    there = (each for each in places if host and os.path.isdir(f"{each}/private/{host}"))
-    return settings.door or next(there, places[0] if had and places else "")
+    missing = next(iter(_directories(settings)), "") if had else ""
+    return settings.door or next(_with_place(here, settings, PRIVATE), missing)
 
 
 def inbox(here: System, settings: Settings) -> str:
     """The address that takes this host's report: its own door, or a directory here; or ""."""
-    places = [each for each in settings.stores if each.startswith("/")]
-    host = place_of(here, settings) if places and not settings.door else ""
-    there = (each for each in places if host and os.path.isdir(f"{each}/inbox/{host}"))
-    return settings.door or next(there, "")
+    return settings.door or next(_with_place(here, settings, "inbox"), "")
+
+
+def _with_place(here: System, settings: Settings, module: str) -> Iterator[str]:
+    """The stores that are directories here, and have this host's own place in a module."""
+    there = _directories(settings)
+    host = place_of(here, settings) if there else ""
+    return (each for each in there if host and os.path.isdir(f"{each}/{module}/{host}"))
+
+
+def _directories(settings: Settings) -> list[str]:
+    return [each for each in settings.stores if each.startswith("/")]
 
 
 def inbox_at(here: System, settings: Settings, address: str) -> str:

@@ -42,6 +42,11 @@ class Contact(Value):
         since = self.since if self.trouble else now
         return self._replace(trouble=message, since=since, refused=refused)
 
+    def is_news_after(self, known: Contact) -> bool:
+        """Whether it is worth a note: more than the time is new, or that by more than a minute."""
+        same = self._replace(good=known.good, answered=known.answered) == known
+        return not same or abs(self.good - known.good) > 60
+
 
 class Applied(Value):
     """What one part did: path lists by heading (new, changed, drift, withdrawn …)."""

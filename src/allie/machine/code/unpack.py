@@ -41,7 +41,7 @@ _AT_ONCE = (
 )
 # In the file names of code that came compiled; an archive cannot hold its own sha256.
 UNNAMED = "sha256-of-this-archive".center(64, "-")
-_LARGEST = 32 << 20  # bytes; a client is a tenth of that
+_LARGEST = 32 << 20  # bytes; a client is a thirtieth of that
 # What is said of an archive that is cut short or no program, and by a Python of another zipimport
 _BROKEN = (ImportError, AttributeError, RuntimeError, SyntaxError, ValueError, zlib.error)
 
@@ -123,7 +123,7 @@ def _delivered(archive: str, body: bytes) -> bytes:
     entry = _directory(archive).get(MODULES)
     if entry is None:
         return b""
-    whole = memoryview(body)  # which is 3 MB, and would be copied at each slice
+    whole = memoryview(body)  # of a megabyte, which would be copied at each slice
     known = _member(whole, entry, MODULES)
     check, modules = known[:64], known[64:]
     return _inflated(modules) if check == check_of(whole[: entry[4]], modules) else b""
