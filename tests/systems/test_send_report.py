@@ -154,8 +154,8 @@ def test_one_that_cannot_be_sent_is_kept(enrolled: Told) -> None:
 
 def test_a_server_that_never_comes_to_an_end_is_left(enrolled: Told) -> None:
     """It sends fast enough, and for ever, what comes before a module is asked for."""
-    lines = enrolled.door._path("authorized")
-    daemon = f"rsync --server --daemon --config={enrolled.door._path('rsyncd.conf')} ."
+    lines = Path(enrolled.door.places.enrolled)
+    daemon = f"rsync --server --daemon --config={enrolled.door.places.own} ."
     words = "sh -c 'echo @RSYNCD: 31.0; while printf %0999d 0; do echo; sleep .1; done'"
     assert daemon in lines.read_text()
     lines.write_text(lines.read_text().replace(daemon, words))

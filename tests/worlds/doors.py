@@ -14,17 +14,16 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from allie.server import store as stores
 from allie.server import store_conf
 from allie.server.places import ACCOUNT, INBOX_ACCOUNT, Places
-from tests.worlds.store import _SRC, ServedByAllie, _free_port
+from tests.worlds.ssh_door import make_key
+from tests.worlds.store import _SRC, ServedByAllie, _free_port, is_greeted
 
 _ENV = {**os.environ, "PYTHONPATH": str(_SRC)}
 INBOX_UID = 64_321
@@ -52,8 +51,8 @@ class Doors(ServedByAllie):
         stores.init(str(store))
         self.etc.mkdir(mode=0o700, exist_ok=True)
         work.mkdir(exist_ok=True)
-        _new_key(self.etc / "ssh_host_ed25519_key")
-        _new_key(work / "stranger")
+        for key in (self.etc / "ssh_host_ed25519_key", work / "stranger"):
+            make_key(key)
         for name, lines in _ACCOUNTS.items():
             (work / name).write_text(Path("/etc", name).read_text() + lines)
 
@@ -70,12 +69,11 @@ class Doors(ServedByAllie):
     def enrol(self, host: str, name: str | None = None) -> Path:
         """Let a host in, with both its places; its key. name: what its line says instead."""
         key = self.work / f"key-{host}"
-        _new_key(key)
+        public = make_key(key)
         for place, owner in ((self.places.private(host), 0), (self.places.inbox(host), INBOX_UID)):
             os.makedirs(place, 0o700, exist_ok=True)
             os.chown(place, owner, owner)
         with Path(self.places.enrolled).open("a") as lines:
-            public = " ".join(key.with_suffix(".pub").read_text().split()[:2])
             lines.write(LINE.format(host if name is None else name, self.places.own, public, host))
         return key
 
@@ -146,17 +144,7 @@ class Doors(ServedByAllie):
             )
 
     def _answers(self, port: int) -> bool:
-        return super()._answers(port) and self._answers_ssh()
-
-    def _answers_ssh(self) -> bool:
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            try:
-                with socket.create_connection((self.host, self.ssh_port), timeout=2) as made:
-                    return made.recv(4) == b"SSH-"
-            except OSError:
-                time.sleep(0.02)
-        return False
+        return super()._answers(port) and is_greeted(self.host, self.ssh_port, b"SSH-")
 
 
 def can_be_opened() -> str:
@@ -165,12 +153,6 @@ def can_be_opened() -> str:
     if os.geteuid() != 0:
         return "needs root"
     return f"needs {' '.join(missing)}" if missing else ""
-
-
-def _new_key(path: Path) -> None:
-    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)]
-    if not path.exists():
-        subprocess.run(argv, check=True)
 
 
 def _ended(argv: list[str]) -> subprocess.CompletedProcess[str]:

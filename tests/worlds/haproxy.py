@@ -11,13 +11,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from allie.server import store_conf
 from allie.server.doors import haproxy
 from allie.server.doors.units import Ports
+from tests.worlds.store import is_greeted
 
 CHECKS = "inter 200ms"
 
@@ -98,13 +98,5 @@ class Proxy:
 
 def greets(address: str, port: int, patience: float = 20) -> None:
     """Wait until an rsync daemon greets. Raises RuntimeError where none does."""
-    until = time.monotonic() + patience
-    while time.monotonic() < until:
-        try:
-            with socket.create_connection((address, port), 1) as connection:
-                if connection.recv(8) == b"@RSYNCD:":
-                    return
-        except OSError:
-            pass
-        time.sleep(0.05)
-    raise RuntimeError(f"no server at {address}:{port}")
+    if not is_greeted(address, port, b"@RSYNCD:", patience=patience):
+        raise RuntimeError(f"no server at {address}:{port}")

@@ -1,68 +1,35 @@
 """A store's ssh door: a real sshd on a free loopback port, and rsync's daemon behind it.
 
+Both are configured as `allie store setup` does it. It can be frozen, and set up anew at its port.
+
 with SshDoor(store) as door:
     door.enrol("pc07", public_key)
     pc.run("join", server.url, "--own", door.url)
 
-The account that it needs is in a passwd of its own, mounted in a namespace that ends with it.
+The accounts that it needs are in files of its own, mounted in a namespace that ends with it.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TypeVar
 
-from tests.worlds.store import START_SECONDS, _free_port
+from allie.server.doors import enrolled, public_key, rsyncd_conf, sshd_conf
+from allie.server.doors.enrolled import Enrolled
+from allie.server.places import ACCOUNT, INBOX_ACCOUNT, Places
+from allie.server.store_conf import StoreConf
+from tests.worlds.store import _free_port, is_greeted
 
-_SSHD = """\
-Port {port}
-ListenAddress 127.0.0.1
-HostKey {work}/host_key
-PidFile none
-AuthorizedKeysFile {work}/authorized
-StrictModes no
-AllowUsers allie-store
-PermitRootLogin forced-commands-only
-AuthenticationMethods publickey
-UsePAM no
-PermitTTY no
-DisableForwarding yes
-UseDNS no
-"""
-_RSYNCD = """\
-use chroot = yes
-uid = 0
-gid = 0
-read only = yes
-list = no
-reverse lookup = no
-refuse options = delete remove-source-files
-[overlays]
-path = {store}/overlays
-[images]
-path = {store}/images
-[releases]
-path = {store}/releases
-[private]
-path = {store}/private/%ALLIE_HOST%
-[inbox]
-path = {store}/inbox/%ALLIE_HOST%
-uid = 65534
-gid = 65534
-read only = no
-write only = yes
-incoming chmod = F0600,D0700
-filter = + /report - *
-refuse options = * !times !timeout !log-format !whole-file !compress !verbose !omit-dir-times
-"""
+_ACCOUNTS = {
+    "passwd": f"{ACCOUNT}:*:0:0::/:/bin/sh\n{INBOX_ACCOUNT}:*:65534:65534::/:/bin/false\n",
+    "group": f"{INBOX_ACCOUNT}:x:65534:\n",
+}
+_RULES = StoreConf("127.0.0.0/8")
 _D = TypeVar("_D", bound="SshDoor")
 
 
@@ -73,9 +40,9 @@ class SshDoor:
         self.store = store
         self.port = port
         self._work = tempfile.TemporaryDirectory(prefix="allie-door-")
+        self.places = Places(str(store), self._work.name)
         self._sshd: subprocess.Popen[bytes] | None = None
         self.new_host_key()
-        self._path("authorized").write_text("")
 
     @property
     def url(self) -> str:
@@ -89,62 +56,55 @@ class SshDoor:
 
     def new_host_key(self) -> None:
         """Make the server's key anew, as a server does that was set up anew."""
-        for path in (self._path("host_key"), self._path("host_key.pub")):
-            path.unlink(missing_ok=True)
-        make_key(self._path("host_key"))
+        for ending in ("", ".pub"):
+            Path(f"{self.places.host_key}{ending}").unlink(missing_ok=True)
+        make_key(Path(self.places.host_key))
 
     @property
     def host_key(self) -> str:
         """The public half."""
-        return " ".join(self._path("host_key.pub").read_text().split()[:2])
+        return " ".join(Path(f"{self.places.host_key}.pub").read_text().split()[:2])
 
     def enrol(self, host: str, public: str, private: bool = True) -> None:
         """Let a key be known as a host's, and make its places."""
-        config = self._path("rsyncd.conf")
-        daemon = f"rsync --server --daemon --config={config} ."
-        forced = f'restrict,command="exec env ALLIE_HOST={host} {daemon}"'
-        with self._path("authorized").open("a") as file:
-            file.write(f"{forced} {public} {host}\n")
+        line = enrolled.line_of(self.places, Enrolled(host, public_key.parse(public)))
+        with Path(self.places.enrolled).open("a") as file:
+            file.write(f"{line}\n")
         for place in ("private", "inbox") if private else ():
             (self.store / place / host).mkdir(0o700, parents=True, exist_ok=True)
             os.chown(self.store / place / host, *([65534, 65534] if place == "inbox" else [0, 0]))
 
     def retire(self, host: str) -> None:
         """Let its keys be known no more."""
-        path = self._path("authorized")
+        path = Path(self.places.enrolled)
         kept = [each for each in path.read_text().splitlines() if not each.endswith(f" {host}")]
         path.write_text("".join(f"{each}\n" for each in kept))
 
     def start(self) -> None:
         """Serve, on the same port as before if there was one; returns once it answers."""
         self.port = self.port or _free_port()
-        self._path("sshd_config").write_text(_SSHD.format(port=self.port, work=self._work.name))
-        self._path("rsyncd.conf").write_text(_RSYNCD.format(store=self.store))
-        accounts = Path("/etc/passwd").read_text() + "allie-store:*:0:0::/:/bin/sh\n"
-        self._path("passwd").write_text(accounts)
-        mount = f"mount --bind {self._path('passwd')} /etc/passwd && mount -t tmpfs none /run"
-        sshd = f"exec /usr/sbin/sshd -D -e -f {self._path('sshd_config')}"
+        texts = {
+            self.places.common: rsyncd_conf.common(self.places, _RULES),
+            self.places.own: rsyncd_conf.own(self.places),
+            self.places.sshd: sshd_conf.text(self.places, _RULES),
+            **{str(self._path(n)): Path("/etc", n).read_text() + t for n, t in _ACCOUNTS.items()},
+        }
+        for path, text in texts.items():
+            Path(path).write_text(text)
+        behind = [f"mount --bind {self._path(name)} /etc/{name}" for name in _ACCOUNTS]
+        behind += ["mount -t tmpfs none /run", "mkdir /run/sshd"]
+        where = f"-p {self.port} -o ListenAddress=127.0.0.1"
+        behind.append(f"exec /usr/sbin/sshd -D -e -f {self.places.sshd} {where}")
         with self._path("log").open("ab") as log:
             self._sshd = subprocess.Popen(
-                [
-                    "unshare",
-                    "-m",
-                    "sh",
-                    "-c",
-                    f"{mount} && mkdir /run/sshd && {sshd}",
-                ],
+                ["unshare", "-m", "sh", "-c", " && ".join(behind)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 2) as one:
-                if one.recv(4) == b"SSH-":
-                    return
-            time.sleep(0.02)
-        raise RuntimeError(f"sshd does not answer: {self.log[-1000:]}")
+        if not is_greeted("127.0.0.1", self.port, b"SSH-"):
+            raise RuntimeError(f"sshd does not answer: {self.log[-1000:]}")
 
     def stop(self) -> None:
         """End it at once."""
@@ -166,18 +126,14 @@ class SshDoor:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
         self._work.cleanup()
 
 
 def make_key(path: Path) -> str:
-    """Make a key without a passphrase; its public half."""
+    """Make a key without a passphrase, if it is not there; its public half."""
     argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)]
-    subprocess.run(argv, check=True)
+    if not path.exists():
+        subprocess.run(argv, check=True)
     return " ".join(Path(f"{path}.pub").read_text().split()[:2])

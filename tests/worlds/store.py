@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,24 @@ read only = yes
 
 
 _S = TypeVar("_S", bound="Served")
+
+
+def is_greeted(
+    host: str,
+    port: int,
+    greeting: bytes,
+    *,
+    runs: Callable[[], bool] = lambda: True,
+    patience: float = START_SECONDS,
+) -> bool:
+    """Whether a server there begins so, before it ends or too much time passes."""
+    until = time.monotonic() + patience
+    while runs() and time.monotonic() < until:
+        with suppress(OSError), socket.create_connection((host, port), timeout=2) as connection:
+            if connection.recv(len(greeting)) == greeting:
+                return runs()
+        time.sleep(0.01)
+    return False
 
 
 class Served:
@@ -117,18 +136,9 @@ class Served:
     def _answers(self, port: int) -> bool:
         """Our daemon greets, before it ends or too much time passes."""
         daemon = self._daemon
-        deadline = time.monotonic() + START_SECONDS
-        while daemon is not None and time.monotonic() < deadline:
-            if daemon.poll() is not None:
-                return False
-            try:
-                with socket.create_connection((self.host, port), timeout=2) as connection:
-                    if connection.recv(8) == b"@RSYNCD:":
-                        return daemon.poll() is None
-            except OSError:
-                pass
-            time.sleep(0.005)
-        return False
+        return is_greeted(
+            self.host, port, b"@RSYNCD:", runs=lambda: daemon is not None and daemon.poll() is None
+        )
 
     def __enter__(self: _S) -> _S:
         self.start()
