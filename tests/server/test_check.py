@@ -13,9 +13,8 @@ import pytest
 
 from allie.server import store, store_conf
 from allie.server.serving import check
-from tests.server.test_doors import fill
 from tests.server.test_serve import soon
-from tests.worlds.doors import _ENV, LINE, Doors, can_be_opened
+from tests.worlds.doors import _ENV, LINE, Doors, can_be_opened, with_two_hosts
 from tests.worlds.store import _free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
@@ -24,12 +23,7 @@ pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     """A store that is served as it should be."""
-    if can_be_opened():
-        pytest.skip(can_be_opened())
-    top = tmp_path_factory.mktemp("doors")
-    doors = Doors(top / "store", top / "work")
-    fill(doors)
-    with doors:
+    with with_two_hosts(tmp_path_factory.mktemp("doors")) as doors:
         yield doors
 
 

@@ -23,7 +23,7 @@ from allie.server.doors import enrolled, rsyncd_conf, sshd_conf
 from allie.server.places import ACCOUNT
 from tests.server.test_serve import soon
 from tests.worlds.debian import UnavailableError, debian_root
-from tests.worlds.doors import LINE, Doors, can_be_opened
+from tests.worlds.doors import LINE, Doors, can_be_opened, with_two_hosts
 from tests.worlds.toy import File, Link, Tree, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
@@ -32,24 +32,8 @@ pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     """A store with two hosts enrolled, each with a secret."""
-    if can_be_opened():
-        pytest.skip(can_be_opened())
-    top = tmp_path_factory.mktemp("doors")
-    doors = Doors(top / "store", top / "work")
-    fill(doors)
-    with doors:
+    with with_two_hosts(tmp_path_factory.mktemp("doors")) as doors:
         yield doors
-
-
-def fill(doors: Doors) -> None:
-    """pc07 and pc08 with a secret each, an image, and the server's own secret beside the store."""
-    secrets: Tree = {f"{host}/secret": File(f"{host}'s\n", 0o600) for host in ("pc07", "pc08")}
-    for host in ("pc07", "pc08"):
-        doors.enrol(host)
-    make_tree(doors.store / "private", secrets)
-    make_tree(doors.store / "overlays/common", {"etc/motd": "hello\n"})
-    make_tree(doors.store / "images/toy1", {"etc/shadow": File("root:x\n", 0o600)})
-    make_tree(doors.work / "server", {"key": File("the server's\n", 0o600)})
 
 
 def leaked(into: Path, words: str) -> bool:

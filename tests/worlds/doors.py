@@ -16,14 +16,18 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from allie.server import store as stores
 from allie.server import store_conf
 from allie.server.places import ACCOUNT, INBOX_ACCOUNT, Places
 from tests.worlds.ssh_door import make_key
 from tests.worlds.store import _SRC, ServedByAllie, _free_port, is_greeted
+from tests.worlds.toy import File, Tree, make_tree
 
 _ENV = {**os.environ, "PYTHONPATH": str(_SRC)}
 INBOX_UID = 64_321
@@ -145,6 +149,26 @@ class Doors(ServedByAllie):
 
     def _answers(self, port: int) -> bool:
         return super()._answers(port) and is_greeted(self.host, self.ssh_port, b"SSH-")
+
+
+@contextmanager
+def with_two_hosts(top: Path) -> Iterator[Doors]:
+    """Open doors with pc07 and pc08, a secret each, an image, and the server's own secret beside.
+
+    Skips the test where there can be none.
+    """
+    if can_be_opened():
+        pytest.skip(can_be_opened())
+    doors = Doors(top / "store", top / "work")
+    secrets: Tree = {f"{host}/secret": File(f"{host}'s\n", 0o600) for host in ("pc07", "pc08")}
+    for host in ("pc07", "pc08"):
+        doors.enrol(host)
+    make_tree(doors.store / "private", secrets)
+    make_tree(doors.store / "overlays/common", {"etc/motd": "hello\n"})
+    make_tree(doors.store / "images/toy1", {"etc/shadow": File("root:x\n", 0o600)})
+    make_tree(doors.work / "server", {"key": File("the server's\n", 0o600)})
+    with doors:
+        yield doors
 
 
 def can_be_opened() -> str:
