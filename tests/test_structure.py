@@ -37,7 +37,7 @@ WINGS = {
     "core": "conf change boot image".split(),
     "machine": "programs mounts files roots namespaces transfer disk code".split(),
     "client": ("state mirror situation originals apply tick boot systems use setup".split()),
-    "server": "doors serving images media mirroring".split(),
+    "server": "doors serving images media mirroring fleet history site".split(),
     "cli": [],
 }
 # Pure ones: no I/O, no clock, no environment
@@ -46,7 +46,7 @@ CORE_MAY_IMPORT = set(
     " itertools json _json operator _operator posixpath re signal _signal stat typing _sha2"
     " _sha256".split()
 )
-MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 33_500
+MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 38_500
 WING_ROOMS = OWN_ROOMS = 12
 # Who may import inside a function, and why
 LATE_IMPORTERS = {

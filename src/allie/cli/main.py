@@ -59,6 +59,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "store": ("store", "make and serve a store"),
     "overlay": ("overlay", "list, check and explain the store's overlays"),
     "image": ("image", "list, import, capture, blandify and remove the store's images"),
+    "fleet": ("fleet", "show how all PCs stand, and what to do about it"),
+    "adopt": ("adopt", "offer a hand fix of this PC to the store's administrator"),
     "help": ("manual", "show a man page"),
     # the kit's own
     "00overlay": ("kit_scripts", ""),
