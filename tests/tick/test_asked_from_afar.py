@@ -15,11 +15,14 @@ from tests.tick.site import Site, TickPC, needs_root, script
 from tests.worlds.busybox import busybox_root
 from tests.worlds.pc import Result
 from tests.worlds.store import served
+from tests.worlds.toy import Tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
 
 BY_SSH = {"SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22"}
-BROKEN = {"root/conf/60broken": script("echo one", "echo 'no such disk \x1b[2J' >&2", "exit 3")}
+BROKEN: Tree = {
+    "root/conf/60broken": script("echo one", "echo 'no such disk \x1b[2J' >&2", "exit 3")
+}
 SAID = """\
 60broken: failing, exit 3
     one
