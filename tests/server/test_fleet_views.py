@@ -19,7 +19,7 @@ from tests.worlds.store import _SRC
 from tests.worlds.toy import make_tree
 
 FAILING = QUIET._replace(
-    scripts=(Verdict("20packages", "failing", "exit 3", time.time() - 60, 3, last="a\nno room"),)
+    scripts=(Verdict("20packages", "failing", "exit 3", time.time() - 7260, 3, last="a\nno room"),)
 )
 DRIFTED = QUIET._replace(applied=(Applied(7, "overlay", 3, {"drift": ["etc/a"]}, {"drift": 1}),))
 LATER = QUIET._replace(contact=Contact("rsync://s", 3, time.time() + 3600))
@@ -66,7 +66,7 @@ missing  pc39
   next: allie store enrol --scan pc39 --store {store}
 
 failing  pc[07,19] (debian12)
-  20packages exit 3 for 60 s
+  20packages exit 3 for 2 h
   | a
   | no room
   next: clush -bw 'pc[07,19]' allie run-conf 20packages

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.server.fleet import judge
-from allie.server.fleet.standing import ATTENTION, STATES, Pc, SystemView, Trouble
+from allie.server.fleet.standing import ATTENTION, STATES, Concern, Pc, SystemView
 from allie.server.fleet.told import Told, ToldChange, ToldDoor, ToldProblem, ToldScript, ToldSystem
 
 HOUR, DAY = 3600.0, 86400.0
@@ -189,5 +189,5 @@ def test_more_trouble_and_more_silence_never_look_better(
 def test_all_of_a_pc_stands_as_its_worst() -> None:
     told = Told("pc07", NOW)
     views = tuple(SystemView(GOOD, state, NOW, state) for state in ("current", "failing", "off"))
-    pc = judge.pc("pc07", (), told, views, Trouble("off", "late"), ("lab",))
+    pc = judge.pc("pc07", (), told, views, Concern("off", "late"), ("lab",))
     assert (pc.state, pc.why, pc.classes) == ("failing", "failing", ("lab",))

@@ -9,10 +9,10 @@ from allie.server.fleet import expected, inbox, judge, rhythm, told
 from allie.server.fleet.expected import INBOX, REPORTED, Expected
 from allie.server.fleet.inbox import Arrived
 from allie.server.fleet.overlay_changes import OverlayChanges
-from allie.server.fleet.standing import ATTENTION, STATES, Pc, SystemView, Trouble
+from allie.server.fleet.standing import ATTENTION, STATES, Concern, Pc, SystemView
 from allie.server.fleet.told import Told
 
-__all__ = ["ATTENTION", "STATES", "Fleet", "Pc", "SystemView", "Trouble", "load"]
+__all__ = ["ATTENTION", "STATES", "Concern", "Fleet", "Pc", "SystemView", "load"]
 
 
 class Fleet(Value):

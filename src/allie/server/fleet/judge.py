@@ -1,8 +1,8 @@
 """How a PC stands, from what it told, what the store has, and the time. Pure.
 
-    Told, when its overlays changed, now  →  Trouble, SystemView, Pc
+    Told, when its overlays changed, now  →  Concern, SystemView, Pc
 
-A PC's trouble is what is not as it should be; the worst of them is its state. The rules are in
+A concern is what is not as it should be; the worst of them is its state. The rules are in
 docs/internals/fleet.md; a table tests them, row by row.
 """
 
@@ -12,14 +12,14 @@ import shlex
 from collections.abc import Iterable
 
 from allie.core import script
-from allie.server.fleet.standing import HOSTS, STATES, USUAL_STORE, Pc, SystemView, Trouble
+from allie.server.fleet.standing import HOSTS, STATES, USUAL_STORE, Concern, Pc, SystemView
 from allie.server.fleet.told import Told, ToldScript, ToldSystem
 
 _HOUR = 3600.0
 SHOULD_HAVE_COME = 2 * _HOUR  # seconds after a change: PCs tick each hour
 LATE = 26 * _HOUR  # a report comes once a day at least
 STALE_AFTER, STALE_AT_LAST = 72 * _HOUR, 30 * 24 * _HOUR
-_MOST = 20  # troubles of a system
+_MOST = 20  # concerns of a system
 _DRIFT = ("drift", "missing")  # headings of what was changed by hand; core/change/plan.py
 _STATUS = "allie status"
 
@@ -33,40 +33,40 @@ def patience(usual: float) -> float:
     return min(max(STALE_AFTER, 2 * usual), STALE_AT_LAST)
 
 
-def absence(store: str, told: Told | None, is_enrolled: bool) -> Trouble | None:
+def absence(store: str, told: Told | None, is_enrolled: bool) -> Concern | None:
     """What is wrong with a PC that never reported, or not in a way that can be read."""
     if told:
         look = f"ls -la {shlex.quote(store)}/inbox/{HOSTS}"
-        return Trouble("missing", told.flaw, told.arrived, here=look) if told.flaw else None
+        return Concern("missing", told.flaw, told.arrived, here=look) if told.flaw else None
     if is_enrolled:
-        return Trouble("missing", "has never reported", on_pc=_STATUS)
+        return Concern("missing", "has never reported", on_pc=_STATUS)
     named = "" if store == USUAL_STORE else f" --store {shlex.quote(store)}"
     enrol = f"allie store enrol --scan {HOSTS}{named}"
-    return Trouble("missing", "has never reported, and is not enrolled", here=enrol)
+    return Concern("missing", "has never reported, and is not enrolled", here=enrol)
 
 
-def silence(told: Told, usual: float, now: float) -> Trouble | None:
+def silence(told: Told, usual: float, now: float) -> Concern | None:
     """What is wrong with a PC that was not heard of lately; None if it was.
 
     usual: its longest usual silence, seconds.
     """
     quiet = now - told.arrived
     if quiet > patience(usual):
-        return Trouble("stale", "has not been heard of", told.arrived, on_pc=_STATUS)
+        return Concern("stale", "has not been heard of", told.arrived, on_pc=_STATUS)
     if quiet > LATE:
-        return Trouble("off", "its daily report is late", told.arrived)
+        return Concern("off", "its daily report is late", told.arrived)
     return None
 
 
 def system(
-    told: Told, each: ToldSystem, changed: float, has: float, silent: Trouble | None, now: float
+    told: Told, each: ToldSystem, changed: float, has: float, silent: Concern | None, now: float
 ) -> SystemView:
     """One system of a PC that has reported.
 
     changed: when the overlays that it follows were last changed; has: the newest such change that
     it has; silent: what is wrong with the whole PC.
     """
-    own = sorted(_troubles(told, each, changed, now), key=_badness)[:_MOST]
+    own = sorted(_concerns(told, each, changed, now), key=_badness)[:_MOST]
     drift = tuple(path for why in _DRIFT for path in each.change.did.get(why, ()))
     reached = _reached(each, changed)
     worst = min((*own, *((silent,) if silent else ())), key=_badness, default=None)
@@ -84,7 +84,7 @@ def pc(
     expected_by: tuple[str, ...],
     told: Told | None,
     systems: tuple[SystemView, ...],
-    silent: Trouble | None,
+    silent: Concern | None,
     classes: tuple[str, ...] = (),
 ) -> Pc:
     """A PC of its systems, judged, and of what is wrong with the whole of it."""
@@ -94,12 +94,12 @@ def pc(
         standings.append((silent.state, silent.since, silent.why, silent.todo(host)))
     worst = min(standings, key=lambda standing: STATES.index(standing[0]))
     known = {name for each in systems for name in each.told.classes} | {*classes}
-    troubles = (silent,) if silent else ()
-    return Pc(host, *worst, heard, expected_by, told, systems, tuple(sorted(known)), troubles)
+    concerns = (silent,) if silent else ()
+    return Pc(host, *worst, heard, expected_by, told, systems, tuple(sorted(known)), concerns)
 
 
-def _badness(trouble: Trouble) -> int:
-    return STATES.index(trouble.state)
+def _badness(concern: Concern) -> int:
+    return STATES.index(concern.state)
 
 
 def _reached(each: ToldSystem, changed: float) -> float:
@@ -109,7 +109,7 @@ def _reached(each: ToldSystem, changed: float) -> float:
     return each.change.at if each.change.at >= changed else each.contact.good
 
 
-def _troubles(told: Told, each: ToldSystem, changed: float, now: float) -> Iterable[Trouble]:
+def _concerns(told: Told, each: ToldSystem, changed: float, now: float) -> Iterable[Concern]:
     """All that is wrong with a system, in the order in which it is looked at."""
     for one in each.scripts:
         if one.state == "failing":
@@ -117,31 +117,31 @@ def _troubles(told: Told, each: ToldSystem, changed: float, now: float) -> Itera
     for problem in each.problems:
         path = f"/{problem.path.lstrip('/')}"
         words = f"{path} is left as it is: {problem.message}"
-        yield Trouble("failing", words, on_pc=f"allie why {shlex.quote(path)}")
+        yield Concern("failing", words, on_pc=f"allie why {shlex.quote(path)}")
     for note in each.notes:
-        yield Trouble("failing", note, on_pc=_STATUS)
+        yield Concern("failing", note, on_pc=_STATUS)
     for door in (each.contact, each.own):
         if door.refused:
-            yield Trouble("refused", door.trouble, door.since, on_pc=_STATUS)
+            yield Concern("refused", door.trouble, door.since, on_pc=_STATUS)
     if each.paused:
-        yield Trouble("paused", each.paused, on_pc="allie resume")
+        yield Concern("paused", each.paused, on_pc="allie resume")
     if each.ticked:
         yield from _behind(told, each, changed, now)
     if each.trouble:
-        yield Trouble("failing", each.trouble, on_pc="allie system list")
+        yield Concern("failing", each.trouble, on_pc="allie system list")
     if each.arriving:
-        yield Trouble("arriving", each.arriving)
+        yield Concern("arriving", each.arriving)
 
 
-def _of_script(one: ToldScript) -> Trouble:
+def _of_script(one: ToldScript) -> Concern:
     end = f"exit {one.code}" if one.code is not None and one.code >= 0 else one.why
     if one.code is not None and one.code < 0:
         end = f"ended by signal {-one.code}"
     again = f"allie run-conf {one.name}" if script.is_name(one.name) else _STATUS
-    return Trouble("failing", f"{one.name} {end or 'fails'}", one.since, one.last, again)
+    return Concern("failing", f"{one.name} {end or 'fails'}", one.since, one.last, again)
 
 
-def _behind(told: Told, each: ToldSystem, changed: float, now: float) -> Iterable[Trouble]:
+def _behind(told: Told, each: ToldSystem, changed: float, now: float) -> Iterable[Concern]:
     """Whether what the store has should have come, and has not.
 
     Nobody knows that of a PC that was not heard of since; one that says why it has not come is
@@ -151,7 +151,7 @@ def _behind(told: Told, each: ToldSystem, changed: float, now: float) -> Iterabl
     if door.refused or door.good >= changed or told.arrived <= changed:
         return
     if door.trouble:
-        yield Trouble("behind", door.trouble, door.since or changed, on_pc=_STATUS)
+        yield Concern("behind", door.trouble, door.since or changed, on_pc=_STATUS)
     elif now - changed > SHOULD_HAVE_COME:
         words = "has not taken what changed in the store"
-        yield Trouble("behind", words, changed, on_pc="allie run-conf")
+        yield Concern("behind", words, changed, on_pc="allie run-conf")

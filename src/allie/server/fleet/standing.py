@@ -25,7 +25,7 @@ HOSTS = "<HOSTS>"  # in a command: where the name of a host goes, or a host set
 ATTENTION = ("missing", "stale", "failing", "refused", "behind")  # exit status 1
 
 
-class Trouble(Value):
+class Concern(Value):
     """One thing that is not as it should be. Equal ones of many PCs are shown as one."""
 
     state: str  # of STATES
@@ -51,7 +51,7 @@ class SystemView(Value):
     reached: float = 0.0  # when what the store has now had arrived there; 0: it has not, yet
     drift: tuple[str, ...] = ()  # paths that its last changing tick found changed by hand
     has: float = 0.0  # the newest change of its overlays that it has; 0: none, or not known
-    troubles: tuple[Trouble, ...] = ()  # all that hold of it, worst first; of a current one none
+    concerns: tuple[Concern, ...] = ()  # all that hold of it, worst first; of a current one none
 
     @property
     def is_so_now(self) -> bool:
@@ -72,11 +72,11 @@ class Pc(Value):
     told: Told | None
     systems: tuple[SystemView, ...]
     classes: tuple[str, ...] = ()  # by the store's files of classes, or by what it told
-    troubles: tuple[Trouble, ...] = ()  # of the whole PC: missing, stale or off
+    concerns: tuple[Concern, ...] = ()  # of the whole PC: missing, stale or off
 
     def stands(self, state: str) -> bool:
         """Whether it stands so, whatever stands worse with it."""
-        found = (*self.troubles, *(one for each in self.systems for one in each.troubles))
+        found = (*self.concerns, *(one for each in self.systems for one in each.concerns))
         return self.state == state or any(one.state == state for one in found)
 
     @property

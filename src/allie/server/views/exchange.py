@@ -75,9 +75,9 @@ def _system(pc: Pc, view: SystemView) -> dict[str, Any]:
         "is_so_now": view.is_so_now,
         "has": view.has,
         "drift": view.drift,
-        "troubles": [
+        "concerns": [
             {"state": each.state, "why": each.why, "since": each.since, "todo": each.todo(pc.host)}
-            for each in view.troubles
+            for each in view.concerns
         ],
         "image": told.image,
         "wanted": told.wanted,

@@ -64,7 +64,7 @@ def _system(pc: Pc, view: SystemView, now: float) -> list[str]:
         found += _row("reached", f"{reached}; its generation {told.generation}")
         found += _row("so now", "yes" if view.is_so_now else "no, or nobody knows")
     found += [*_door("store", told.contact, now), *_door("own", told.own, now)]
-    for each in view.troubles:
+    for each in view.concerns:
         found += _row(each.state, f"{each.why} {words.spans([each.since], now)}", "bad")
         found += _row("", f"next: {each.todo(pc.host)}" if each.on_pc or HOSTS in each.here else "")
     if told.change.at:

@@ -1,6 +1,6 @@
 """The whole fleet: a line for each group of equal systems, then what is not well, worst first.
 
-Equal troubles of many PCs are one entry: the same script with the same end and the same last line.
+Equal concerns of many PCs are one: the same script with the same end and the same last line.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Iterable, Sequence
 
 from allie.core.value import Value
 from allie.machine.console import paint
-from allie.server.fleet.fleet import ATTENTION, STATES, Fleet, Pc, SystemView, Trouble
+from allie.server.fleet.fleet import ATTENTION, STATES, Concern, Fleet, Pc, SystemView
 from allie.server.fleet.host_sets import fold
 from allie.server.fleet.standing import HOSTS, quoted
 from allie.server.fleet.told import CLOCK, long_span
 from allie.server.views import words
 from allie.server.views.selection import divided
 
-_MOST = 20  # entries of trouble
+_MOST = 20  # concerns that are told
 _WIDEST, _WIDTH = 20, 79  # letters of a column, and of a line
 _LINES = 3  # of what a script last said
 _SHOWN = (
@@ -40,10 +40,10 @@ class Group(Value):
     drifted: int  # how many of them were changed by hand
 
 
-class Entry(Value):
-    """One trouble of any number of PCs."""
+class SharedConcern(Value):
+    """One concern of any number of PCs."""
 
-    trouble: Trouble
+    concern: Concern
     system: str  # "": of the whole PC
     hosts: tuple[str, ...]
     since: tuple[float, ...]
@@ -52,13 +52,13 @@ class Entry(Value):
     def todo(self) -> str:
         """What to do next: a line for a shell, of one PC or of all of them."""
         if len(self.hosts) == 1:
-            return self.trouble.todo(self.hosts[0])
-        if self.trouble.on_pc:
+            return self.concern.todo(self.hosts[0])
+        if self.concern.on_pc:
             hosts = shlex.quote(fold(self.hosts))
-            return f"clush -bw {hosts} {quoted(self.trouble.on_pc)}"
-        one_only = self.trouble.here.startswith("ls ")
+            return f"clush -bw {hosts} {quoted(self.concern.on_pc)}"
+        one_only = self.concern.here.startswith("ls ")
         hosts = self.hosts[0] if one_only else " ".join(map(shlex.quote, divided(fold(self.hosts))))
-        return self.trouble.here.replace(HOSTS, hosts)
+        return self.concern.here.replace(HOSTS, hosts)
 
 
 def lines(fleet: Fleet, whole: int, *, drift: bool = False) -> list[str]:
@@ -66,11 +66,11 @@ def lines(fleet: Fleet, whole: int, *, drift: bool = False) -> list[str]:
     found = [_summary(fleet, whole)]
     grouped = groups(fleet)
     found += _table(grouped, fleet.now) if grouped else []
-    told = entries(fleet)
+    told = shared_concerns(fleet)
     for each in told[:_MOST]:
-        found += ["", *_entry(each, fleet.now)]
+        found += ["", *_shared(each, fleet.now)]
     if len(told) > _MOST:
-        found += ["", f"and {words.many(len(told) - _MOST, 'trouble')} more: allie fleet --json"]
+        found += ["", f"and {words.many(len(told) - _MOST, 'concern')} more: allie fleet --json"]
     found += _by_hand(fleet) if drift else []
     return [*found, *_notes(fleet), *_without_inboxes(fleet)]
 
@@ -117,31 +117,31 @@ def _alike(each: SystemView, usual: str) -> Group:
     return Group(system, version, each.state, each.reached > 0, has, each.is_so_now, (), 0)
 
 
-def entries(fleet: Fleet) -> list[Entry]:
+def shared_concerns(fleet: Fleet) -> list[SharedConcern]:
     """What is not well, the worst first, then what most PCs have."""
-    found: dict[tuple[object, ...], list[tuple[Pc, Trouble]]] = {}
+    found: dict[tuple[object, ...], list[tuple[Pc, Concern]]] = {}
     for pc in fleet.pcs:
-        for each in (each for each in pc.troubles if each.state in _SHOWN):
+        for each in (each for each in pc.concerns if each.state in _SHOWN):
             found.setdefault((each.state, each.why, "", ""), []).append((pc, each))
         for view in pc.systems:
-            for each in (each for each in view.troubles if each.state in _SHOWN):
+            for each in (each for each in view.concerns if each.state in _SHOWN):
                 end = each.last.rstrip().rpartition("\n")[2]
                 key = (each.state, each.why, end, view.told.name)
                 found.setdefault(key, []).append((pc, each))
     together = [
-        Entry(
+        SharedConcern(
             all_of_it[0][1],
             str(key[3]),
             tuple(dict.fromkeys(pc.host for pc, _ in all_of_it)),
-            tuple(trouble.since for _, trouble in all_of_it),
+            tuple(concern.since for _, concern in all_of_it),
         )
         for key, all_of_it in found.items()
     ]
     return sorted(together, key=lambda each: (_rank(each), -len(each.hosts), each.hosts))
 
 
-def _rank(each: Entry) -> int:
-    return STATES.index(each.trouble.state)
+def _rank(each: SharedConcern) -> int:
+    return STATES.index(each.concern.state)
 
 
 def _summary(fleet: Fleet, whole: int) -> str:
@@ -188,17 +188,17 @@ def _table(grouped: Sequence[Group], now: float) -> list[str]:
     return found
 
 
-def _entry(each: Entry, now: float) -> list[str]:
-    """One trouble: how bad, where, what, for how long; its last lines; what to do next."""
-    state = each.trouble.state
+def _shared(each: SharedConcern, now: float) -> list[str]:
+    """One concern: how bad, where, what, for how long; its last lines; what to do next."""
+    state = each.concern.state
     first, *more = words.wrapped(each.hosts, 60, 3)
     system = f" ({each.system})" if each.system else ""
     lines = [f"{first}{system}" if not more else first, *more[:-1]]
     lines += [f"{more[-1]}{system}"] if more else []
     found = [f"{paint(state, words.LOOKS[state])}  {lines[0]}"]
     found += [f"{'':{len(state)}}  {line}" for line in lines[1:]]
-    found += [f"  {line}" for line in _broken(f"{each.trouble.why} {words.spans(each.since, now)}")]
-    found += [paint(f"  | {line[:76]}", "dim") for line in _last(each.trouble.last)]
+    found += [f"  {line}" for line in _broken(f"{each.concern.why} {words.spans(each.since, now)}")]
+    found += [paint(f"  | {line[:76]}", "dim") for line in _last(each.concern.last)]
     found += [f"  next: {each.todo}"] if each.todo else []
     if state == "stale":
         found.append(f"  if it is gone for good: allie store retire {each.hosts[0]} --purge")
