@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from allie.core.errors import StateError, UsageError
 from allie.machine.files import atomic
 from allie.server.fleet.fleet import Fleet
+from allie.server.history import notes
 from allie.server.history.notes import Count, Event
 from allie.server.site import as_script, details, over_time, pages, summary
 
@@ -24,8 +25,15 @@ _FILE, _DIRECTORY = 0o640, 0o750
 _ASSETS, _DATA = "assets", ("data/h", "data/s", "data/p")
 
 
-def write(
-    fleet: Fleet, place: str, counts: Sequence[Count] = (), events: Iterable[Event] = ()
+def write(fleet: Fleet, place: str) -> list[str]:
+    """Make the directory `place` the site of this fleet, with what its store knows of the past."""
+    since = fleet.now - over_time.SHOWN
+    counts = notes.counts(fleet.store, since=since)
+    return write_with(fleet, place, counts, notes.events(fleet.store, since=since))
+
+
+def write_with(
+    fleet: Fleet, place: str, counts: Sequence[Count], events: Iterable[Event] = ()
 ) -> list[str]:
     """Make the directory `place` the site of this fleet; the files that were written.
 
@@ -35,23 +43,34 @@ def write(
     take it.
     """
     try:
-        return _write(fleet, place, counts, events)
+        _claim(place)
+        return _written(place, _files(fleet, counts, events))
     except OSError as error:
         raise atomic.refused(f"cannot write {error.filename or place}", error) from error
 
 
-def _write(fleet: Fleet, place: str, counts: Sequence[Count], events: Iterable[Event]) -> list[str]:
-    _claim(place)
+def _written(place: str, files: Iterable[tuple[str, bytes]]) -> list[str]:
+    """Write those that are not as they are there, and remove what is none of them."""
     names, written = set(), []
-    for name, data in _files(fleet, counts, events):
+    for name, data in files:
         names.add(name)
-        if atomic.read_bytes(f"{place}/{name}") != data:
+        if _bytes(f"{place}/{name}") != data:
             atomic.write(f"{place}/{name}", data, _FILE, durable=False)
             written.append(name)
     came = any(name.startswith(f"{_ASSETS}/") for name in written)
     for directory in (*_DATA, *(() if came else (_ASSETS,))):
-        _tidy(place, directory, names)
+        for name in os.listdir(f"{place}/{directory}"):
+            if f"{directory}/{name}" not in names:
+                os.unlink(f"{place}/{directory}/{name}")
     return written
+
+
+def _bytes(path: str) -> bytes | None:
+    """What is there; None also of what is too large to be ours."""
+    try:
+        return atomic.read_bytes(path)
+    except StateError:
+        return None
 
 
 def _files(
@@ -96,10 +115,3 @@ def _make(directory: str) -> None:
         return
     inherited = os.stat(directory).st_mode & stat.S_ISGID
     os.chmod(directory, _DIRECTORY | inherited)  # whatever the umask says
-
-
-def _tidy(place: str, directory: str, names: set[str]) -> None:
-    """Remove what a directory of ours has, and this site has not."""
-    for name in os.listdir(f"{place}/{directory}"):
-        if f"{directory}/{name}" not in names:
-            os.unlink(f"{place}/{directory}/{name}")

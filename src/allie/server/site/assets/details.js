@@ -75,8 +75,9 @@ function list(items) {
   return make("ul", { class: "plain" }, ...items.map((each) => make("li", {}, ...(Array.isArray(each) ? each : [each]))));
 }
 
-function tableOf(heads, lines) {
-  return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": heads.join(", ") }, make("table", { class: "list" },
+/** A table that scrolls sideways where it is too wide. label: what it is, once on the page. */
+function tableOf(label, heads, lines) {
+  return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, make("table", { class: "list" },
     make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))),
     make("tbody", {}, ...lines)));
 }
@@ -111,7 +112,7 @@ function hostParts(value) {
       [make("code", {}, path), ` of ${overlay}${reason ? `: ${reason}` : ""}`, next(`allie fleet adopt ${value.host} ${path}`)]))));
   }
   if (value.events.length) {
-    parts.push(part("What became of it", tableOf(["When", "System", "What"], value.events.map(([at, system, , what]) =>
+    parts.push(part("What became of it", tableOf("What became of it", ["When", "System", "What"], value.events.map(([at, system, , what]) =>
       make("tr", {}, make("td", {}, ago(at), " ago"), make("td", {}, system), make("td", { class: "wide" }, what))))));
   }
   return parts.filter(Boolean);
@@ -147,7 +148,7 @@ function systemPart(system, value) {
     ...(system.problems.length ? sub("Left as they are", list(system.problems.map(([path, message]) => [make("code", {}, path), ` ${message}`]))) : []),
     ...(system.drift.length ? sub("Changed by hand", list(system.drift.map((path) => linkTo("path", path)))) : []),
     ...changePart(system.change),
-    ...(scripts.length ? sub("Scripts", tableOf(["Script", "State", "For", "How it ended"], scripts.map(scriptRow))) : []));
+    ...(scripts.length ? sub("Scripts", tableOf(`Scripts of ${system.name}`, ["Script", "State", "For", "How it ended"], scripts.map(scriptRow))) : []));
 }
 
 function doorOf(door) {
@@ -176,7 +177,7 @@ function changePart(change) {
 // --- a script --------------------------------------------------------------------------------
 
 function scriptParts(value) {
-  const states = tableOf(["State", "PCs", "Which"], value.states.map(([state, count, hosts]) => make("tr", {},
+  const states = tableOf("How it stands", ["State", "PCs", "Which"], value.states.map(([state, count, hosts]) => make("tr", {},
     make("th", { scope: "row" }, stateOf(state)),
     make("td", {}, make("a", { href: `index.html#script=${encodeURIComponent(wanted)}&verdict=${state}` }, count.toLocaleString("en"))),
     make("td", { class: "wide hosts" }, ...breakable(hosts)))));
@@ -195,7 +196,7 @@ function pathParts(value) {
   return [
     make("p", {}, `Changed by hand on ${many(value.count, "PC")}, and put back by the tick that saw it. `, "Who did, where, and why: ", make("code", {}, `allie fleet --log ${wanted}`)),
     make("p", { class: "hosts" }, ...breakable(value.hosts)),
-    tableOf(["PC", "System", "Image", "Seen"], value.seen.map(([host, system, at, image]) => make("tr", {},
+    tableOf("Where it was seen", ["PC", "System", "Image", "Seen"], value.seen.map(([host, system, at, image]) => make("tr", {},
       make("th", { scope: "row" }, linkTo("host", host)), make("td", {}, system), make("td", {}, image), make("td", {}, ago(at), " ago")))),
   ];
 }
