@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,33 @@ def report(host: str, at: float, system: str = "debian12", **more: Any) -> dict[
         for name in ("00overlay", "01overact", "20disk")
     ]
     own = {
-        **{"tick": 7, "system": system, "host": host, "version": "0.1.0", "began": at},
-        **{"seconds": 1.5, "verb": "run-conf", "image": system, "classes": ["lab"]},
-        **{"contact": door, "own_door": {**door, "server": "ssh://store"}, "applied": []},
-        **{"scripts": scripts, "named": [], "paused": "", "notes": [], "problems": []},
-        **{"changed": {"tick": 3, "began": at, "did": {"new": ["etc/motd"]}, "counts": {"new": 1}}},
+        "tick": 7,
+        "system": system,
+        "host": host,
+        "version": "0.1.0",
+        "began": at,
+        "seconds": 1.5,
+        "verb": "run-conf",
+        "image": system,
+        "classes": ["lab"],
+        "contact": door,
+        "own_door": {**door, "server": "ssh://store"},
+        "applied": [],
+        "scripts": scripts,
+        "named": [],
+        "paused": "",
+        "notes": [],
+        "problems": [],
+        "changed": {"tick": 3, "began": at, "did": {"new": ["etc/motd"]}, "counts": {"new": 1}},
     }
     machine = {
-        **{"host": host, "identity": "0" * 32, "boot": "x", "booted": int(at) - 900},
-        **{"kernel": "6.1.0", "disk": 10**11, "free": 10**10},
+        "host": host,
+        "identity": "0" * 32,
+        "boot": "x",
+        "booted": int(at) - 900,
+        "kernel": "6.1.0",
+        "disk": 10**11,
+        "free": 10**10,
     }
     return {"format": 1, "sent": at, "machine": machine, "systems": [own], **more}
 
@@ -71,7 +90,14 @@ def _all_evil(value: dict[str, Any], own: dict[str, Any]) -> None:
     own["changed"]["counts"] = {EVIL: 1}
     own.update(problems=[{"path": EVIL, "message": EVIL}], notes=[EVIL], paused=EVIL)
     own["scripts"] = [
-        {"name": EVIL, "state": state, "why": EVIL, "since": 1.0, "code": 1, "last": f"{EVIL}\n" * 9}
+        {
+            "name": EVIL,
+            "state": state,
+            "why": EVIL,
+            "since": 1.0,
+            "code": 1,
+            "last": f"{EVIL}\n" * 9,
+        }
         for state in ("failing", "waiting", EVIL)
     ]
     own.update(system=EVIL, image=EVIL, version=EVIL, classes=[EVIL], host=EVIL, overlays=[EVIL])
@@ -132,63 +158,101 @@ def _beside(inbox: Path) -> None:
     _value(lambda *_: None)(inbox)
 
 
-# What is there → how it is made, and whether it can be read as a report: "flaw", or "read"
-TABLE: dict[str, tuple[Deed, str]] = {
-    "nothing": (lambda _: None, "flaw"),
-    "empty": (_file(b""), "flaw"),
-    "not-json": (_file(b"hello\n"), "flaw"),
-    "not-utf8": (_file(NOT_UTF8), "flaw"),
-    "nul": (_file(b"\0" * 5000), "flaw"),
-    "null": (_file(b"null"), "flaw"),
-    "list": (_file(b"[]"), "flaw"),
-    "number": (_file(b"1e999"), "flaw"),
-    "half": (_file(b'{"format": 1, "machine": {"host": '), "flaw"),
-    "deep": (_file(b"[" * 100_000), "flaw"),
-    "deep-within": (_file(b'{"format": 1, "machine": ' + b'{"a":' * 40_000), "flaw"),
-    "deep-and-whole": (_file(b'{"x":' * 20_000 + b"1" + b"}" * 20_000), "flaw"),
-    "a-million-deep": (_file(b"[" * 1_000_000), "flaw"),
-    "huge": (_file(b" " * (64 << 20)), "flaw"),
-    "sparse": (_sparse, "flaw"),
-    "fifo": (lambda inbox: os.mkfifo(inbox / "report"), "flaw"),
-    "link": (lambda inbox: (inbox / "report").symlink_to("/etc/shadow"), "flaw"),
-    "link-to-another": (lambda inbox: (inbox / "report").symlink_to("../pc01/report"), "flaw"),
-    "link-to-itself": (lambda inbox: (inbox / "report").symlink_to("report"), "flaw"),
-    "endless-device": (lambda inbox: (inbox / "report").symlink_to("/dev/zero"), "flaw"),
-    "socket": (_socket, "flaw"),
-    "device": (lambda inbox: os.mknod(inbox / "report", 0o600 | 0o020000, os.makedev(1, 5)), "flaw"),
-    "directory": (lambda inbox: (inbox / "report/report").mkdir(parents=True), "flaw"),
-    "no-directory": (_no_directory, "flaw"),
-    "linked-inbox": (_elsewhere, "flaw"),
-    "unreadable": (lambda inbox: inbox.chmod(0), "flaw"),  # root reads it: there is none in it
-    "beside": (_beside, "read"),
-    "number-of-digits": (_file(b'{"format": ' + b"9" * 100_000 + b"}"), "flaw"),
-    "format-of-text": (_value(lambda value, _: value.update(format="1")), "flaw"),
-    "newer-format": (_value(lambda value, _: value.update(format=99, more=[EVIL])), "read"),
-    "evil-texts": (_value(_all_evil), "read"),
-    "evil-everywhere": (_value(lambda v, _: v.update(_everywhere({**v}, EVIL), format=1)), "read"),
-    "infinite": (_numbers(float("inf")), "read"),
-    "minus-infinite": (_numbers(float("-inf")), "read"),
-    "nan": (_numbers(float("nan")), "read"),
-    "large": (_numbers(1e308), "read"),
-    "integers": (_numbers(10**400), "read"),
-    "negative": (_numbers(-1), "read"),
-    "of-2099": (_clock(CENTURY), "read"),
-    "of-1970": (_clock(-1.79e9), "read"),
-    "another-name": (_value(lambda v, own: (v["machine"].update(host="pc01"), own.update(host="pc01"))), "read"),
-    "a-thousand-systems": (_value(lambda v, own: v.update(systems=[{**own, "system": f"s{n}"} for n in range(1000)])), "read"),
-    "equal-systems": (_value(lambda v, own: v.update(systems=[own] * 30)), "read"),
-    "no-systems": (_value(lambda v, _: v.update(systems=[])), "read"),
-    "systems-of-what": (_value(lambda v, _: v.update(systems=[1, None, [], "x", {}, {"system": 3}])), "read"),
-    "a-million-scripts": (_file(b'{"format":1,"systems":[{"scripts":[' + b"{}," * 1_000_000 + b"{}]}]}"), "flaw"),
-    "many-scripts": (_value(lambda _, own: own.update(scripts=[{"name": f"{n:02}", "state": "failing"} for n in range(6000)])), "read"),
-    "long-texts": (_value(lambda _, own: own.update(notes=["x" * 200_000], image="y" * 5000)), "read"),
-    "long-name": (_value(lambda v, own: (v["machine"].update(host="h" * 4000), own.update(system="s" * 4000))), "read"),
-    "odd-paths": (_value(lambda _, own: own["changed"].update(did={"drift": ["../../x", "/", "", "a\nb", ".", "..", "x" * 5000]})), "read"),
-    "duplicates": (_file(b'{"format":1,"format":2,"machine":{"host":"a","host":"b"},"systems":[],"systems":{}}'), "read"),
-    "lone-surrogate": (_file(b'{"format":1,"machine":{"host":"\\ud800","kernel":"\\udfff"},"systems":[{"system":"\\ud800"}]}'), "read"),
-    "wrong-types": (_file(b'{"format":1,"machine":[],"systems":{"a":1},"sent":"now"}'), "read"),
-    "prototype": (_value(lambda v, own: (v.update(__proto__={"x": 1}), own.update(system="__proto__", image="constructor"))), "read"),
-    "metrics": (_value(lambda _, own: own.update(system='a"} 1\nallie_fleet_pcs{state="current', image="\\")), "read"),
-    "a-format": (_value(lambda _, own: own.update(system="%n%s{0.__class__}", notes=["%(x)s {host}"])), "read"),
-    "like-a-flag": (_value(lambda _, own: own.update(system="--help", image="-rf")), "read"),
-}  # fmt: skip
+def _own(**more: Any) -> Deed:
+    """A good report, with more or other fields of its system."""
+    return _value(lambda _, own: own.update(more))
+
+
+def _whole(**more: Any) -> Deed:
+    """A good report, with more or other fields of its own."""
+    return _value(lambda value, _: value.update(more))
+
+
+def _named(host: str) -> Deed:
+    """A good report of another host."""
+    return _value(lambda value, own: (value["machine"].update(host=host), own.update(host=host)))
+
+
+def _systems(count: int, name: str = "s{}") -> Deed:
+    def change(value: dict[str, Any], own: dict[str, Any]) -> None:
+        value["systems"] = [{**own, "system": name.format(at)} for at in range(count)]
+
+    return _value(change)
+
+
+def _link(target: str) -> Deed:
+    return lambda inbox: (inbox / "report").symlink_to(target)
+
+
+def _device(inbox: Path) -> None:
+    os.mknod(inbox / "report", 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+
+
+FLAW = False  # what cannot be read as a report
+READ = True  # what can
+
+_BEGUN = b'{"format":1,"systems":[{"system":"s","scripts":['
+_TWICE = b'{"format":1,"format":2,"systems":[],"systems":{},"machine":{"host":"a","host":"b"}}'
+_LONE = b'{"format":1,"machine":{"host":"\\ud800"},"systems":[{"system":"\\ud800 \\udfff"}]}'
+
+# What is there → how it is made, and whether it can be read as a report
+TABLE: dict[str, tuple[Deed, bool]] = {
+    "nothing": (lambda _: None, FLAW),
+    "empty": (_file(b""), FLAW),
+    "not-json": (_file(b"hello\n"), FLAW),
+    "not-utf8": (_file(NOT_UTF8), FLAW),
+    "nul": (_file(b"\0" * 5000), FLAW),
+    "null": (_file(b"null"), FLAW),
+    "list": (_file(b"[]"), FLAW),
+    "number": (_file(b"1e999"), FLAW),
+    "half": (_file(b'{"format": 1, "machine": {"host": '), FLAW),
+    "deep": (_file(b"[" * 100_000), FLAW),
+    "deep-within": (_file(b'{"format": 1, "machine": ' + b'{"a":' * 40_000), FLAW),
+    "deep-and-whole": (_file(b'{"x":' * 20_000 + b"1" + b"}" * 20_000), FLAW),
+    "a-million-deep": (_file(b"[" * 1_000_000), FLAW),
+    "huge": (_file(b" " * (64 << 20)), FLAW),
+    "sparse": (_sparse, FLAW),
+    "fifo": (lambda inbox: os.mkfifo(inbox / "report"), FLAW),
+    "link": (_link("/etc/shadow"), FLAW),
+    "link-to-another": (_link("../pc01/report"), FLAW),
+    "link-to-itself": (_link("report"), FLAW),
+    "endless-device": (_link("/dev/zero"), FLAW),
+    "socket": (_socket, FLAW),
+    "device": (_device, FLAW),
+    "directory": (lambda inbox: (inbox / "report/report").mkdir(parents=True), FLAW),
+    "no-directory": (_no_directory, FLAW),
+    "linked-inbox": (_elsewhere, FLAW),
+    "closed": (lambda inbox: inbox.chmod(0), FLAW),
+    "beside": (_beside, READ),
+    "number-of-digits": (_file(b'{"format": ' + b"9" * 100_000 + b"}"), FLAW),
+    "format-of-text": (_whole(format="1"), READ),
+    "newer-format": (_whole(format=99, more=[EVIL]), READ),
+    "evil-texts": (_value(_all_evil), READ),
+    "evil-everywhere": (_value(lambda value, _: value.update(_everywhere(value, EVIL))), READ),
+    "infinite": (_numbers(float("inf")), READ),
+    "minus-infinite": (_numbers(float("-inf")), READ),
+    "nan": (_numbers(float("nan")), READ),
+    "large": (_numbers(1e308), READ),
+    "integers": (_numbers(10**400), READ),
+    "negative": (_numbers(-1), READ),
+    "of-2099": (_clock(CENTURY), READ),
+    "of-1970": (_clock(-1.79e9), READ),
+    "another-name": (_named("pc01"), READ),
+    "long-name": (_named("h" * 4000), READ),
+    "thirty-systems": (_systems(30), READ),
+    "equal-systems": (_systems(30, "same"), READ),
+    "a-thousand-systems": (_systems(1000), FLAW),  # it is too large
+    "no-systems": (_whole(systems=[]), FLAW),
+    "systems-of-what": (_whole(systems=[1, None, [], "x", {}, {"system": 3}]), FLAW),
+    "wrong-types": (_file(b'{"format":1,"machine":[],"systems":{"a":1},"sent":"now"}'), FLAW),
+    "a-million-scripts": (_file(_BEGUN + b"{}," * 1_000_000 + b"{}]}]}"), FLAW),
+    "many-scripts": (_file(_BEGUN + b"{}," * 80_000 + b"{}]}]}"), READ),
+    "long-texts": (_own(notes=["x" * 200_000], image="y" * 5000), READ),
+    "odd-paths": (_own(changed={"did": {"drift": ["../x", "/", "", "a\nb", ".", "..", 7]}}), READ),
+    "duplicates": (_file(_TWICE), FLAW),
+    "lone-surrogate": (_file(_LONE), READ),
+    "prototype": (_own(system="__proto__", image="constructor"), READ),
+    "metrics": (_own(system='a"} 1\nallie_fleet_pcs{state="current', image="\\"), READ),
+    "a-format": (_own(system="%n%s{0.__class__}", image="%(x)s {host}"), READ),
+    "like-a-flag": (_own(system="--help", image="-rf"), READ),
+}

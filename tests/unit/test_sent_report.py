@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.core.change import sent_report
-from allie.core.change.report import SENT_AGAIN
-from allie.core.change.report import Applied, Contact, Report
+from allie.core.change.report import SENT_AGAIN, Applied, Contact, Report
 from allie.core.change.resolution import Problem
 from allie.core.change.sent_report import Host, is_due, told, value_of
 from allie.core.script import Verdict

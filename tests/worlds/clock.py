@@ -44,7 +44,7 @@ class Clock:
         time.sleep(_GRAIN)
 
     def on_a_pc(self, job: Callable[[], int], ahead: float = 0.0) -> Callable[[], int]:
-        """A job for a forked child that goes by this clock. ahead: seconds that the PC's is wrong."""
+        """A job for a forked child that goes by this clock. ahead: how wrong the PC's is."""
 
         def work() -> int:
             time.time = lambda: self.now() + ahead
