@@ -44,7 +44,7 @@ def text_of(*systems: Report, host: str = "pc07", **more: Any) -> bytes:
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     place = tmp_path / "store"
-    stores.init(str(place))
+    stores.begin(str(place), "overlays/common")
     return place
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from allie.core.value import Value
 from allie.server.fleet import expected, inbox, judge, told
-from allie.server.fleet.changes import Changes
 from allie.server.fleet.expected import INBOX, REPORTED
 from allie.server.fleet.inbox import Arrived
+from allie.server.fleet.overlay_changes import OverlayChanges
 from allie.server.fleet.standing import ATTENTION, STATES, Pc, SystemView
 from allie.server.fleet.told import Told
 
@@ -32,7 +32,7 @@ def load(store: str, now: float) -> Fleet:
     """
     inboxes = inbox.survey(store)
     should = expected.survey(store, inboxes.hosts)
-    changes = Changes(store)
+    changes = OverlayChanges(store)
     reported = {
         host: _without_content(_read(host, arrived))
         for host, arrived in inbox.each(store, inboxes.hosts)
@@ -62,7 +62,9 @@ def _without_content(found: Told | None) -> Told | None:
     return found._replace(fixes=tuple(each._replace(content=b"") for each in found.fixes))
 
 
-def _judged(host: str, by: tuple[str, ...], said: Told | None, changes: Changes, now: float) -> Pc:
+def _judged(
+    host: str, by: tuple[str, ...], said: Told | None, changes: OverlayChanges, now: float
+) -> Pc:
     if said:
         by = tuple(sorted(REPORTED if each == INBOX else each for each in by))
     silent = judge.silence(host, said, now, 0.0)
@@ -71,7 +73,7 @@ def _judged(host: str, by: tuple[str, ...], said: Told | None, changes: Changes,
 
 
 def _systems(
-    said: Told, changes: Changes, silent: judge.Judgement | None, now: float
+    said: Told, changes: OverlayChanges, silent: judge.Judgement | None, now: float
 ) -> tuple[SystemView, ...]:
     found = []
     for each in said.systems:

@@ -17,7 +17,7 @@ from allie.server.fleet.told import ToldSystem
 COMMON = "common"
 
 
-class Changes:
+class OverlayChanges:
     """The overlays of a store. An overlay is looked at when it is first asked for."""
 
     def __init__(self, top: str) -> None:
