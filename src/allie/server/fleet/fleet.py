@@ -78,7 +78,8 @@ def _judged(host: str, said: Told | None, known: _Known) -> Pc:
     by, classes = should.hosts[host], should.classes_of(host)
     if said:
         by = tuple(sorted(REPORTED if each == INBOX else each for each in by))
-    silent = judge.absence(known.store, said, host in should.enrolled)
+    can_report = host in should.enrolled or INBOX in should.hosts[host]
+    silent = judge.absence(known.store, said, can_report)
     if silent or not said:
         return judge.pc(host, by, said, (), silent, classes)
     silent = judge.silence(said, known.silences.get(host, 0.0), known.now)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-from allie.core import script
+from allie.core import script, stubs
 from allie.server.fleet.standing import HOSTS, STATES, USUAL_STORE, Concern, Pc, SystemView
 from allie.server.fleet.told import Told, ToldScript, ToldSystem
 
@@ -33,12 +33,15 @@ def patience(usual: float) -> float:
     return min(max(STALE_AFTER, 2 * usual), STALE_AT_LAST)
 
 
-def absence(store: str, told: Told | None, is_enrolled: bool) -> Concern | None:
-    """What is wrong with a PC that never reported, or not in a way that can be read."""
+def absence(store: str, told: Told | None, can_report: bool) -> Concern | None:
+    """What is wrong with a PC that never reported, or not in a way that can be read.
+
+    can_report: it is enrolled, or has an inbox.
+    """
     if told:
         look = f"ls -la {shlex.quote(store)}/inbox/{HOSTS}"
         return Concern("missing", told.flaw, told.arrived, here=look) if told.flaw else None
-    if is_enrolled:
+    if can_report:
         return Concern("missing", "has never reported", on_pc=_STATUS)
     named = "" if store == USUAL_STORE else f" --store {shlex.quote(store)}"
     enrol = f"allie store enrol --scan {HOSTS}{named}"
@@ -106,13 +109,17 @@ def _reached(each: ToldSystem, changed: float) -> float:
     """When what the store has now had arrived, as far as is known; 0: it has not."""
     if each.contact.good < changed or each.contact.good <= 0:
         return 0.0
-    return each.change.at if each.change.at >= changed else each.contact.good
+    if each.change.at >= changed:
+        return each.change.at
+    return 0.0 if each.paused else each.contact.good  # paused, it fetches and uses nothing
 
 
 def _concerns(told: Told, each: ToldSystem, changed: float, now: float) -> Iterable[Concern]:
     """All that is wrong with a system, in the order in which it is looked at."""
+    refused = each.contact.refused or each.own.refused
+    explained = stubs.PARTS if each.problems or refused else ()  # a part fails for what it tells
     for one in each.scripts:
-        if one.state == "failing":
+        if one.state == "failing" and one.name not in explained:
             yield _of_script(one)
     for problem in each.problems:
         path = f"/{problem.path.lstrip('/')}"
