@@ -19,7 +19,7 @@ from allie.server.views import words
 from allie.server.views.selection import divided
 
 _MOST = 20  # concerns that are told
-_WIDEST, _WIDTH = 20, 79  # letters of a column, and of a line
+_SYSTEM, _VERSION, _WIDTH = 18, 9, 79  # letters of a column, and of a line
 _LINES = 3  # of what a script last said
 _SHOWN = (
     *ATTENTION,
@@ -159,8 +159,8 @@ def _cells(each: Group, now: float) -> dict[str, str]:
     """What the columns say of a group. One that says nothing of any group is left out."""
     not_yet = f"has {words.when(each.has, now)}" if each.has else "not yet"
     return {
-        "SYSTEM": each.system[:_WIDEST],
-        "ALLIE": each.version[:_WIDEST],
+        "SYSTEM": each.system[:_SYSTEM],
+        "ALLIE": each.version[:_VERSION],
         "STATE": each.state,
         "REACHED": "once" if each.reached else not_yet,
         "NOW": "so" if each.is_so_now else "",
@@ -173,7 +173,7 @@ def _table(grouped: Sequence[Group], now: float) -> list[str]:
     rows = [_cells(each, now) for each in grouped]
     names = [name for name in rows[0] if any(row[name] for row in rows)]
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
-    room = max(16, _WIDTH - sum(widths.values()) - 2 * len(widths))
+    room = max(8, _WIDTH - sum(widths.values()) - 2 * len(widths))
     hosts = [words.wrapped(each.hosts, room, _WIDTH) for each in grouped]
     first = max([5, *(len(lines[0]) for lines in hosts if len(lines) == 1)])
     titles = "  ".join([f"{'HOSTS':<{first}}", *(f"{name:<{widths[name]}}" for name in names)])
