@@ -131,12 +131,8 @@ def _events(
                 kind = "drift" if heading == "drift" else "change"
                 words = f"{_listed(named, count)} {_DID.get(heading, f'({heading})')}"
                 yield Event(at, host, system, kind, _cut(words), named)
-    failing, failed = set(now["failing"]), set(was.get("failing", ()))
-    changed = [
-        each for each in view.told.scripts if (each.name in failing) != (each.name in failed)
-    ]
-    for script in changed[:_SCRIPTS]:
-        yield Event(at, host, system, "script", _cut(_script(script)))
+    for words in _scripts(was.get("failing", ()), view)[:_SCRIPTS]:
+        yield Event(at, host, system, "script", _cut(words))
     left, former = now["problems"], was.get("problems", ())
     new = tuple(path for path in left if path not in former)
     if new:
@@ -146,10 +142,16 @@ def _events(
         yield Event(at, host, system, "problem", f"{_listed(over, len(over))} well again", over)
 
 
-def _script(script: ToldScript) -> str:
-    if script.state == "failing":
-        return f"{script.name} fails: {ending(script)}"
-    return f"{script.name} fails no more: it is {script.state}"
+def _scripts(failed: Sequence[str], view: SystemView) -> list[str]:
+    """Which scripts fail that did not, and the other way round."""
+    states = {each.name: each.state for each in view.told.scripts}
+    new = [
+        f"{each.name} fails: {ending(each)}"
+        for each in view.told.scripts
+        if each.state == "failing" and each.name not in failed
+    ]
+    over = [name for name in failed if states.get(name) != "failing"]
+    return new + [f"{name} fails no more: it is {states.get(name, 'gone')}" for name in over]
 
 
 def ending(script: ToldScript) -> str:

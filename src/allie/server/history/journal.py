@@ -122,7 +122,8 @@ def opened(store: str) -> Iterator[Journal]:
     """The journal of a store, under its lock. Raises Busy, or StateError."""
     place = f"{store}/{DIRECTORY}"
     try:
-        os.makedirs(f"{place}/{LOG}", 0o700, exist_ok=True)
+        for each in (place, f"{place}/{LOG}"):
+            os.makedirs(each, 0o700, exist_ok=True)
     except OSError as error:
         raise StateError(f"cannot make {place}: {error.strerror}") from error
     busy = Busy(f"another `allie fleet` is at work in {place}", "wait for its end")

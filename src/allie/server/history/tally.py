@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from allie.core.stubs import KIT
 from allie.core.value import Value
-from allie.server.fleet.changes import COMMON
 from allie.server.fleet.fleet import STATES, Fleet, SystemView
+from allie.server.fleet.overlay_changes import COMMON
 
 _HOUR, _DAY = 3600.0, 86400.0
 OFTEN = 60  # seconds: what is looked at more often is counted once

@@ -45,12 +45,15 @@ SuccessExitStatus=75
 """
 
 
-def job(store: str, site: str, metrics: str) -> Job:
-    """What systemd is to do. store: its real path; site, metrics: absolute, "" for none."""
+def job(store: str, site: str | None, metrics: str | None) -> Job:
+    """What systemd is to do. All are real paths. Raises UsageError for a place it does not see."""
+    for path in filter(None, (site, metrics)):
+        if _is_within(path, "/tmp", "/var/tmp"):
+            raise UsageError(f"{path}: the service has a /tmp of its own", "name another place")
     words = ["fleet", "--store", store]
     words += ["--site", site] if site else []
     words += ["--metrics", metrics] if metrics else []
-    writes = [f"{store}/{journal.DIRECTORY}", site, os.path.dirname(metrics)]
+    writes = [f"{store}/{journal.DIRECTORY}", site, os.path.dirname(metrics or "")]
     places = [each for each in writes if each]
     return Job(
         NAME,
@@ -64,12 +67,9 @@ def job(store: str, site: str, metrics: str) -> Job:
     )
 
 
-def install(store: str, site: str, metrics: str, every: str) -> list[str]:
+def install(job: Job, every: str) -> list[str]:
     """Write the units and start the timer; the files that were written, or differed."""
-    for path in filter(None, (site, metrics)):
-        if is_within(path, "/tmp", "/var/tmp"):
-            raise UsageError(f"{path}: the service has a /tmp of its own", "name another place")
-    return systemd.install(job(store, site, metrics), every)
+    return systemd.install(job, every)
 
 
 def remove() -> list[str]:
@@ -77,7 +77,7 @@ def remove() -> list[str]:
     return systemd.uninstall(NAME)
 
 
-def is_within(path: str, *tops: str) -> bool:
+def _is_within(path: str, *tops: str) -> bool:
     """Whether a path is one of these directories, or below one."""
     return any(f"{path}/".startswith(f"{top}/") for top in tops)
 
