@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from allie.core.value import Value
 from allie.server.fleet import expected, inbox, judge, told
-from allie.server.fleet.overlay_changes import OverlayChanges
 from allie.server.fleet.expected import INBOX, REPORTED
 from allie.server.fleet.inbox import Arrived
+from allie.server.fleet.overlay_changes import OverlayChanges
 from allie.server.fleet.standing import ATTENTION, STATES, Pc, SystemView
 from allie.server.fleet.told import Told
 
