@@ -15,9 +15,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 
 from allie.core.value import Value
-from allie.server.fleet.fleet import ATTENTION, STATES, Fleet
+from allie.server.fleet.fleet import ATTENTION, STATES, Fleet, SystemView
 from allie.server.history import tally
 
+_DAY = 86400
 OTHER = "other"  # the image of a system that has none of this store's
 _Labels = tuple[tuple[str, str], ...]
 
@@ -71,17 +72,25 @@ def metrics(fleet: Fleet, images: Collection[str]) -> Iterator[Metric]:
 def _of_pcs(fleet: Fleet) -> Iterator[Metric]:
     count = tally.tally(fleet)
     told = [pc.told for pc in fleet.pcs if pc.told]
-    drifting = sum(any(view.drift for view in pc.systems) for pc in fleet.pcs)
+    drifting = sum(any(_drifts(view, fleet.now) for view in pc.systems) for pc in fleet.pcs)
     states = [((("state", state),), count.states[state]) for state in STATES]
     yield Metric("allie_fleet_pcs", "PCs that are expected, by state.", list(states))
     for name, words, number in (
         ("reports_last_hour", "PCs whose last report came in the last hour.", count.reports),
-        ("drifting_pcs", "PCs whose last change put back what was changed by hand.", drifting),
+        (
+            "drifting_pcs",
+            "PCs on which files were changed by hand, and put back, in a day.",
+            drifting,
+        ),
         ("unreadable_reports", "Reports that cannot be read.", sum(bool(one.flaw) for one in told)),
         ("offered_fixes", "Hand fixes that PCs offer.", sum(len(each.fixes) for each in told)),
         ("troubles", "What could not be looked at on the server.", len(fleet.troubles)),
     ):
         yield Metric(f"allie_fleet_{name}", words, [((), number)])
+
+
+def _drifts(view: SystemView, now: float) -> bool:
+    return bool(view.drift) and now - view.told.change.at < _DAY
 
 
 def _of_overlays(fleet: Fleet) -> Iterator[Metric]:
