@@ -136,6 +136,31 @@ def test_a_new_host_has_one_event(room: Room) -> None:
     assert [(each.host, each.what) for each in room.look(NOW + 3)] == [("pc08", "new → current")]
 
 
+def test_who_is_expected_no_longer(room: Room) -> None:
+    for host in ("pc07", "pc08"):
+        room.send(host, NOW, report())
+    room.look(NOW + 1)
+    shutil.rmtree(room.store / "inbox/pc08")
+    assert [(each.host, each.what) for each in room.look(NOW + 2)] == [
+        ("pc08", "no longer expected")
+    ]
+    assert room.look(NOW + 3) == []
+
+
+def test_what_a_report_says_is_not_all_remembered(room: Room) -> None:
+    """One that says too much is remembered by how it stands."""
+    much = [{"name": f"{at:02}{'x' * 100}", "state": "failing"} for at in range(90)]
+    systems = [{"system": f"s{at}{'y' * 90}", "scripts": much} for at in range(16)]
+    room.send("pc07", NOW, json.dumps({"format": 1, "systems": systems}).encode())
+    room.send("pc08", NOW, report(scripts=much))
+    room.look(NOW)
+    lines = (room.store / "fleet/known").read_text().splitlines()[1:]
+    assert all(len(line) < 12_000 for line in lines)
+    room.send("pc08", NOW + 60, report(2, scripts=much))
+    room.send("pc07", NOW + 60, json.dumps({"format": 1, "systems": systems[:1]}).encode())
+    assert room.look(NOW + 61) == [], "the same scripts fail still"
+
+
 def test_about_hosts_and_paths(room: Room) -> None:
     for host in ("pc07", "pc08", "srv1"):
         room.send(host, NOW, report())

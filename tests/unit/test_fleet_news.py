@@ -101,6 +101,17 @@ def test_a_host_that_is_retired_is_no_news() -> None:
     assert asker.kept == {}
 
 
+def test_a_host_that_thinks_up_causes_is_told_once() -> None:
+    """Each time another script fails there, as a report can say without end."""
+    asker = Asker()
+    said = [asker.ask(pc("pc01", *(f"{at}{n}x" for n in range(9))), pc("pc02")) for at in range(20)]
+    assert sum(map(len, said)) == 4 * 9 + 3 * 9 + 1
+    assert sum(len(each) for host in asker.kept.values() for each in host.values()) < 400
+    assert sum("so much that no more" in line for each in said for line in each) == 1
+    assert asker.ask(pc("pc01"), pc("pc02", "20x")) == ["bad failing pc02: 20x fails: exit 1"]
+    assert asker.ask(pc("pc01", "9y"), after=DAY) == ["bad failing pc01: 9y fails: exit 1"]
+
+
 def test_what_the_server_cannot_look_at() -> None:
     asker = Asker()
     assert asker.ask(troubles=("inbox cannot be read",)) == ["bad missing : inbox cannot be read"]

@@ -16,7 +16,7 @@ from allie.server.fleet.fleet import Pc, SystemView
 from allie.server.fleet.told import Told, ToldScript
 
 _FEW, _WORDS = 3, 300  # paths named in words; letters of those
-_SCRIPTS = 20  # of one system, told of at one time
+_SCRIPTS, _PROBLEMS = 20, 10  # of one system, that are remembered: a report has what it likes
 _DID = {  # heading of core/change/plan.py → what it did to a path
     "new": "placed",
     "changed": "changed",
@@ -87,8 +87,8 @@ def _system(view: SystemView) -> dict[str, Any]:
     told = view.told
     return {
         "change": told.change.tick,
-        "failing": [each.name for each in told.scripts if each.state == "failing"],
-        "problems": [path_of(each.path) for each in told.problems],
+        "failing": [each.name for each in _failing(view)],
+        "problems": [path_of(each.path) for each in told.problems[:_PROBLEMS]],
         "version": told.version,
         "image": told.image,
     }
@@ -100,7 +100,8 @@ def _states(before: Remembered, states: dict[str, str], pc: Pc, at: float) -> It
         yield Event(at, pc.host, "", "state", _cut(f"{was or 'new'} → {now}", pc.why))
     for view in pc.systems if was else ():
         name = view.told.name
-        known = before.states.get(name, was) if name in before.systems else "new"
+        is_new = bool(before.systems) and name not in before.systems
+        known = "new" if is_new else before.states.get(name, was)
         is_told = known == was and view.state == now  # by the PC's own
         if known != view.state and not is_told:
             yield Event(at, pc.host, name, "state", _cut(f"{known} → {view.state}", view.why))
@@ -131,13 +132,14 @@ def _events(
                 kind = "drift" if heading == "drift" else "change"
                 words = f"{_listed(named, count)} {_DID.get(heading, f'({heading})')}"
                 yield Event(at, host, system, kind, _cut(words), named)
-    for words in _scripts(was.get("failing", ()), view)[:_SCRIPTS]:
+    for words in _scripts(was.get("failing", ()), view):
         yield Event(at, host, system, "script", _cut(words))
     left, former = now["problems"], was.get("problems", ())
     new = tuple(path for path in left if path not in former)
     if new:
         yield Event(at, host, system, "problem", f"{_listed(new, len(new))} left as it is", new)
-    over = tuple(path for path in former if path not in left)
+    still = {path_of(each.path) for each in view.told.problems}
+    over = tuple(path for path in former if path not in still)
     if over:
         yield Event(at, host, system, "problem", f"{_listed(over, len(over))} well again", over)
 
@@ -146,12 +148,14 @@ def _scripts(failed: Sequence[str], view: SystemView) -> list[str]:
     """Which scripts fail that did not, and the other way round."""
     states = {each.name: each.state for each in view.told.scripts}
     new = [
-        f"{each.name} fails: {ending(each)}"
-        for each in view.told.scripts
-        if each.state == "failing" and each.name not in failed
+        f"{each.name} fails: {ending(each)}" for each in _failing(view) if each.name not in failed
     ]
     over = [name for name in failed if states.get(name) != "failing"]
     return new + [f"{name} fails no more: it is {states.get(name, 'gone')}" for name in over]
+
+
+def _failing(view: SystemView) -> list[ToldScript]:
+    return [each for each in view.told.scripts if each.state == "failing"][:_SCRIPTS]
 
 
 def ending(script: ToldScript) -> str:

@@ -26,6 +26,7 @@ DIRECTORY, LOG, COUNTS = "fleet", "log", "counts"
 DAYS = 366  # days on which something happened, of which the log is kept
 MOST_OF_A_DAY, MOST_IN_ALL = 32 << 20, 512 << 20  # bytes of the log
 _KNOWN = "known"
+_MOST = 256 << 20  # bytes of a file
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PATIENCE = 30  # seconds to wait for another look
 
@@ -47,8 +48,8 @@ class Journal:
 
     def known(self) -> Known:
         """What the last look found; first, what that left undone is done."""
-        text = atomic.read(f"{self.place}/{_KNOWN}")
-        head, _, rest = (text or "").partition("\n")
+        text = "\n".join(_lines(f"{self.place}/{_KNOWN}"))
+        head, _, rest = text.partition("\n")
         value = parsed(head)
         try:
             known = Known(float(value["at"]), float(value["counted"]), {})
@@ -160,9 +161,10 @@ def _values(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 def _lines(path: str) -> list[str]:
     try:
-        return (atomic.read(path) or "").split("\n")
+        data = atomic.read_bytes(path, _MOST) or b""
     except StateError:  # larger than anything that we write
         return []
+    return data.decode(errors="replace").split("\n")
 
 
 def _days(place: str) -> list[str]:

@@ -21,10 +21,13 @@ from allie.server.fleet.host_sets import fold
 from allie.server.history import journal
 from allie.server.history.compare import ending, path_of
 
-NAME = f"{journal.DIRECTORY}/asked"
+NAME = "asked"
 BAD, GOOD, RESTLESS = "bad", "good", "restless"
 _OFTEN, _DAY = 3, 86400  # so often within a day, and it comes and goes
-_MOST = 20  # causes of one PC
+_MOST, _TOO_MANY = 10, 30  # causes of one PC that are told; that come and go within a day
+_WORDS = 200  # letters that are told of one cause
+_NO_MORE = "so much that no more is told of it for a day"
+_ALL = ""  # the cause that stands for all of a PC's, while too many of them come and go
 _SILENT = ("missing", "stale")  # nothing is known of how its systems are
 
 
@@ -59,14 +62,9 @@ def since_last(fleet: Fleet, asked: _Asked) -> tuple[list[News], _Asked]:
     found: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
     kept: _Asked = {}
     for host, present in _causes(fleet):
-        known = {cause: dict(each) for cause, each in asked.get(host, {}).items()}
-        is_silent = any(each.state in _SILENT for each in present.values())
-        for cause in {**present, **known}:
-            trouble, entry = present.get(cause), known.setdefault(cause, _new(present.get(cause)))
-            kind = "" if is_silent and not trouble else _turned(entry, trouble, fleet.now)
-            if kind:
-                state, words = str(entry["state"]), str(entry["words"])
-                found[kind, state, words][host] = trouble.todo if trouble else ""
+        told, known = _of_host(present, asked.get(host, {}), fleet.now)
+        for kind, trouble in told:
+            found[kind, trouble.state, trouble.words][host] = trouble.todo
         kept[host] = {cause: each for cause, each in known.items() if each["bad"] or each["turns"]}
     news = [
         News(kind, state, words, tuple(hosts), next(iter(hosts.values())))
@@ -75,9 +73,31 @@ def since_last(fleet: Fleet, asked: _Asked) -> tuple[list[News], _Asked]:
     return sorted(news, key=_order), {host: each for host, each in kept.items() if each}
 
 
+def _of_host(
+    present: dict[str, Trouble], asked: dict[str, dict[str, Any]], now: float
+) -> tuple[list[tuple[str, Trouble]], dict[str, dict[str, Any]]]:
+    """What is to be told of one PC, and to be kept of it."""
+    known = {cause: dict(each) for cause, each in asked.items()}
+    if _ALL in known and 0 <= now - known[_ALL]["turns"][0] < _DAY:
+        return [], known
+    known.pop(_ALL, None)
+    if len(known) > _TOO_MANY:
+        all_of_it = Trouble(next(iter(known.values()))["state"], _NO_MORE, "")
+        return [(RESTLESS, all_of_it)], {_ALL: {**_new(all_of_it), "turns": [now]}}
+    is_silent = any(each.state in _SILENT for each in present.values())
+    told = []
+    for cause in {**present, **known}:
+        trouble, entry = present.get(cause), known.setdefault(cause, _new(present.get(cause)))
+        kind = "" if is_silent and not trouble else _turned(entry, trouble, now)
+        if kind:
+            todo = trouble.todo if trouble else ""
+            told.append((kind, Trouble(entry["state"], entry["words"], todo)))
+    return told, known
+
+
 def read(store: str) -> _Asked:
     """What was told when somebody last asked; nothing where nobody did, or it is damaged."""
-    value = journal.parsed(atomic.read(f"{store}/{NAME}") or "")
+    [value, *_] = [*journal.oldest_first(store, NAME), {}]
     hosts = value.get("hosts")
     good = hosts if isinstance(hosts, dict) else {}
     return {str(host): _entries(each) for host, each in good.items()}
@@ -85,7 +105,7 @@ def read(store: str) -> _Asked:
 
 def save(store: str, asked: _Asked) -> None:
     """Keep it. Raises StateError where the disk does not take it: then all is told again."""
-    atomic.write(f"{store}/{NAME}", json.dumps({"hosts": asked}), 0o600)
+    atomic.write(f"{store}/{journal.DIRECTORY}/{NAME}", json.dumps({"hosts": asked}), 0o600)
 
 
 def causes_of(pc: Pc) -> dict[str, Trouble]:
@@ -98,7 +118,7 @@ def causes_of(pc: Pc) -> dict[str, Trouble]:
         if view.state in ATTENTION:
             of_which = "" if view is pc.systems[0] else f"{view.told.name}: "
             for cause, words in _words(view):
-                trouble = Trouble(view.state, f"{of_which}{words}", view.todo)
+                trouble = Trouble(view.state, f"{of_which}{words}"[:_WORDS], view.todo)
                 found[f"{view.told.name}/{cause}"] = trouble
     return dict(list(found.items())[:_MOST])
 
@@ -167,6 +187,6 @@ def _entries(value: Any) -> dict[str, dict[str, Any]]:
             entry["turns"] = [float(at) for at in entry["turns"]]
         except (KeyError, TypeError, ValueError):
             continue
-        if entry["state"] in STATES:
+        if entry["state"] in STATES and (cause != _ALL or entry["turns"]):
             found[str(cause)] = entry
     return found

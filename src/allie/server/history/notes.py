@@ -29,6 +29,7 @@ from allie.server.history.tally import Count
 __all__ = ["Count", "Event", "counts", "events", "note"]
 
 EVENTS_OF_A_DAY, BYTES_OF_A_DAY = 100, 64 << 10  # of one host
+_MOST_OF_A_LINE = 8 << 10  # bytes that are remembered of one host
 _BACK = 3600  # seconds that a clock goes back: more is no slewing
 _THIN, _MOST_COUNTS = 1 << 20, 20_000  # bytes of the counts at which they are thinned; lines
 _BETWEEN_HOSTS = r",(?![^\[]*\])"  # no comma in brackets
@@ -116,7 +117,9 @@ def _compared(
         new, after = compare.compared(before, pc, at)
         new, after = _allowed(new, after, look.day)
         found += new
-        lines[pc.host] = head + json.dumps(after)
+        lines[pc.host] = head + _bounded(after)
+    for host in filter(hosts.is_name, sorted(known.lines.keys() - lines.keys())):
+        found.append(Event(look.now, host, "", "state", "no longer expected"))
     return sorted(found, key=lambda each: each.at), lines, silences
 
 
@@ -170,6 +173,12 @@ def _counts(store: str) -> list[Count]:
 def _head(pc: Pc) -> str:
     """How the line of a PC begins, of which nothing is new: when it was heard of, how it stands."""
     return f"{pc.host}\t{pc.heard!r}\t{json.dumps(compare.states_of(pc))}\t"
+
+
+def _bounded(after: Remembered) -> str:
+    """What is to be remembered of a PC; of one that says too much, how it stands alone."""
+    text = json.dumps(after)
+    return text if len(text) < _MOST_OF_A_LINE else json.dumps(after._replace(systems={}))
 
 
 def _remembered(line: str) -> tuple[float, Remembered | None]:
