@@ -201,9 +201,9 @@ def test_the_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(systemd, "DIRECTORY", str(units))
     monkeypatch.setattr(systemd, "is_there", lambda: True)
     for place in ("/srv/a b", "/srv/m"):
-        job = timer.job("/srv/allie", place, "/srv/m/allie.prom")
-        assert len(timer.install(job, "10min")) == (2 if place == "/srv/a b" else 1)
-        assert timer.install(job, "10min") == []
+        chore = timer.chore("/srv/allie", place, "/srv/m/allie.prom")
+        assert len(systemd.install(chore, "10min")) == (2 if place == "/srv/a b" else 1)
+        assert systemd.install(chore, "10min") == []
         text = (units / "allie-fleet.service").read_text()
         shown = f'"{place}"' if " " in place else place
         assert f"fleet --store /srv/allie --site {shown} --metrics /srv/m/allie.prom\n" in text
@@ -213,6 +213,6 @@ def test_the_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         argv = ["systemd-analyze", "verify", *map(str, units.iterdir())]
         said = subprocess.run(argv, capture_output=True, text=True, check=False).stderr
         assert not [line for line in said.splitlines() if "allie-fleet" in line], said
-    assert len(timer.remove()) == 2 and timer.remove() == []
+    assert len(systemd.uninstall(timer.NAME)) == 2 and systemd.uninstall(timer.NAME) == []
     log = (tmp_path / "log").read_text()
     assert log.count("disable --now allie-fleet.timer") == 1

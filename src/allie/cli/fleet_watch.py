@@ -16,6 +16,7 @@ from allie.core.errors import ATTENTION, DONE, AllieError, Busy, StateError, Usa
 from allie.core.script import parse_span
 from allie.machine import console
 from allie.machine.files import atomic
+from allie.server import systemd
 from allie.server.fleet import fleet as fleets
 from allie.server.fleet.fleet import Fleet
 from allie.server.history import folded, journal, metrics, news, notes, timer
@@ -58,7 +59,7 @@ def run(args: Namespace, store: str) -> int:
     _need_sense(args)
     options.need_root()
     if args.remove:
-        for path in timer.remove():
+        for path in systemd.uninstall(timer.NAME):
             console.say(f"removed {path}")
         return DONE
     if args.log:
@@ -74,7 +75,7 @@ def run(args: Namespace, store: str) -> int:
         console.tell(f"wrote {args.metrics}")
     if args.timer:
         where = [each and os.path.realpath(each) for each in (args.site, args.metrics)]
-        for path in timer.install(timer.job(store, *where), args.every or timer.EVERY):
+        for path in systemd.install(timer.chore(store, *where), args.every or timer.EVERY):
             console.say(f"wrote {path}")
     return max(code, _changed_since_last(args, fleet)) if args.changed_since_last else code
 

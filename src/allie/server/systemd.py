@@ -1,8 +1,8 @@
 """systemd's units: written where they differ, enabled, started, and removed again.
 
 What a unit says comes from who knows what it is for: the doors' (doors.units), the mirror's
-(mirroring.timer), the fleet's (history.timer). The last two are jobs, each done again and again:
-a service that does it once, and a timer that starts it.
+(mirroring.timer), the fleet's (history.timer). The last two are chores, done again and again: each
+has a service that does it once, and a timer that starts that.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ WantedBy=timers.target
 """
 
 
-class Job(Value):
+class Chore(Value):
     """What is done again and again."""
 
     name: str  # of its units: allie-mirror
@@ -106,26 +106,26 @@ def call(*words: str) -> None:
         raise StateError(message, f"journalctl -u {words[-1]}")
 
 
-def job_texts(job: Job, every: str) -> dict[str, str]:
-    """A job's units by name. Raises UsageError for a pace that systemd would not understand."""
+def chore_texts(chore: Chore, every: str) -> dict[str, str]:
+    """A chore's units by name. Raises UsageError for a pace that systemd would not understand."""
     if not re.fullmatch(_SPAN, every):
         raise UsageError(f"--every {every}: that is no time", "15min, 1h, 2h30min")
-    command = " ".join(map(quoted, (own_program(), *job.words)))
-    said = {**job._asdict(), "about": plain(job.about), "every": every, "command": command}
+    command = " ".join(map(quoted, (own_program(), *chore.words)))
+    said = {**chore._asdict(), "about": plain(chore.about), "every": every, "command": command}
     return {
-        f"{job.name}.service": _SERVICE.format(**said),
-        f"{job.name}.timer": _TIMER.format(**said),
+        f"{chore.name}.service": _SERVICE.format(**said),
+        f"{chore.name}.timer": _TIMER.format(**said),
     }
 
 
-def install(job: Job, every: str) -> list[str]:
-    """Write a job's units, and start its timer; the files that were written, or differed."""
-    units = job_texts(job, every)
+def install(chore: Chore, every: str) -> list[str]:
+    """Write a chore's units, and start its timer; the files that were written, or differed."""
+    units = chore_texts(chore, every)
     if not is_there():
-        again = " ".join(("allie", *job.words))
+        again = " ".join(("allie", *chore.words))
         raise UsageError("there is no systemd here", f"have cron run: {again}")
     changed = write(units)
-    timer = f"{job.name}.timer"
+    timer = f"{chore.name}.timer"
     call("enable", "--now", timer)
     if timer in changed:
         call("restart", timer)  # one that runs already goes on at its former pace
@@ -133,7 +133,7 @@ def install(job: Job, every: str) -> list[str]:
 
 
 def uninstall(name: str) -> list[str]:
-    """Stop a job's timer, and remove its units; the files that were removed. Twice: nothing."""
+    """Stop a chore's timer, and remove its units; the files that were removed. Twice: nothing."""
     units = (f"{name}.service", f"{name}.timer")
     if any(text_of(each) is not None for each in units) and is_there():
         process.run(["systemctl", "--quiet", "disable", "--now", units[1]])

@@ -31,7 +31,7 @@ _ALL = ""  # the cause that stands for all of a PC's, while too many of them com
 _SILENT = ("missing", "stale")  # nothing is known of how its systems are
 
 
-class Trouble(Value):
+class Cause(Value):
     """One cause for which a PC needs attention."""
 
     state: str
@@ -74,15 +74,15 @@ def since_last(fleet: Fleet, asked: _Asked) -> tuple[list[News], _Asked]:
 
 
 def _of_host(
-    present: dict[str, Trouble], asked: dict[str, dict[str, Any]], now: float
-) -> tuple[list[tuple[str, Trouble]], dict[str, dict[str, Any]]]:
+    present: dict[str, Cause], asked: dict[str, dict[str, Any]], now: float
+) -> tuple[list[tuple[str, Cause]], dict[str, dict[str, Any]]]:
     """What is to be told of one PC, and to be kept of it."""
     known = {cause: dict(each) for cause, each in asked.items()}
     if _ALL in known and 0 <= now - known[_ALL]["turns"][0] < _DAY:
         return [], known
     known.pop(_ALL, None)
     if len(known) > _TOO_MANY:
-        all_of_it = Trouble(next(iter(known.values()))["state"], _NO_MORE, "")
+        all_of_it = Cause(next(iter(known.values()))["state"], _NO_MORE, "")
         return [(RESTLESS, all_of_it)], {_ALL: {**_new(all_of_it), "turns": [now]}}
     is_silent = any(each.state in _SILENT for each in present.values())
     told = []
@@ -91,7 +91,7 @@ def _of_host(
         kind = "" if is_silent and not trouble else _turned(entry, trouble, now)
         if kind:
             todo = trouble.todo if trouble else ""
-            told.append((kind, Trouble(entry["state"], entry["words"], todo)))
+            told.append((kind, Cause(entry["state"], entry["words"], todo)))
     return told, known
 
 
@@ -108,24 +108,24 @@ def save(store: str, asked: _Asked) -> None:
     atomic.write(f"{store}/{journal.DIRECTORY}/{NAME}", json.dumps({"hosts": asked}), 0o600)
 
 
-def causes_of(pc: Pc) -> dict[str, Trouble]:
+def causes_of(pc: Pc) -> dict[str, Cause]:
     """What is bad about a PC: a name that stays the same as long as it is → what it is."""
     if pc.state in _SILENT:
         words = pc.why if pc.state == "missing" else "not heard of for long"
-        return {pc.state: Trouble(pc.state, words, pc.todo)}
-    found: dict[str, Trouble] = {}
+        return {pc.state: Cause(pc.state, words, pc.todo)}
+    found: dict[str, Cause] = {}
     for view in pc.systems:
         if view.state in ATTENTION:
             of_which = "" if view is pc.systems[0] else f"{view.told.name}: "
             for cause, words in _words(view):
-                trouble = Trouble(view.state, f"{of_which}{words}"[:_WORDS], view.todo)
+                trouble = Cause(view.state, f"{of_which}{words}"[:_WORDS], view.todo)
                 found[f"{view.told.name}/{cause}"] = trouble
     return dict(list(found.items())[:_MOST])
 
 
-def _causes(fleet: Fleet) -> Iterator[tuple[str, dict[str, Trouble]]]:
+def _causes(fleet: Fleet) -> Iterator[tuple[str, dict[str, Cause]]]:
     """Of each host, and ("") of the server itself."""
-    yield "", {f"server/{words}": Trouble(STATES[0], words, "") for words in fleet.troubles[:_MOST]}
+    yield "", {f"server/{words}": Cause(STATES[0], words, "") for words in fleet.troubles[:_MOST]}
     for pc in fleet.pcs:
         yield pc.host, causes_of(pc)
 
@@ -143,12 +143,12 @@ def _words(view: SystemView) -> Iterator[tuple[str, str]]:
         yield view.state, view.why
 
 
-def _new(trouble: Trouble | None) -> dict[str, Any]:
+def _new(trouble: Cause | None) -> dict[str, Any]:
     state, words = (trouble.state, trouble.words) if trouble else ("", "")
     return {"bad": False, "state": state, "words": words, "turns": [], "restless": False}
 
 
-def _turned(entry: dict[str, Any], trouble: Trouble | None, now: float) -> str:
+def _turned(entry: dict[str, Any], trouble: Cause | None, now: float) -> str:
     """What is to be told of one cause, "" if nothing; the entry is brought up to date."""
     is_bad = trouble is not None
     turns = [at for at in entry["turns"] if 0 <= now - at < _DAY]

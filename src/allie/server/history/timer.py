@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from allie.core.errors import UsageError
 from allie.server import systemd
 from allie.server.history import journal
-from allie.server.systemd import Job
+from allie.server.systemd import Chore
 
 EVERY = "5min"
 NAME = "allie-fleet"
@@ -45,7 +45,7 @@ SuccessExitStatus=75
 """
 
 
-def job(store: str, site: str | None, metrics: str | None) -> Job:
+def chore(store: str, site: str | None, metrics: str | None) -> Chore:
     """What systemd is to do. All are real paths. Raises UsageError for a place it does not see."""
     for path in filter(None, (site, metrics)):
         if _is_within(path, "/tmp", "/var/tmp"):
@@ -55,7 +55,7 @@ def job(store: str, site: str | None, metrics: str | None) -> Job:
     words += ["--metrics", metrics] if metrics else []
     writes = [f"{store}/{journal.DIRECTORY}", site, os.path.dirname(metrics or "")]
     places = [each for each in writes if each]
-    return Job(
+    return Chore(
         NAME,
         f"Make the views of the fleet of {store}",
         "allie fleet",
@@ -65,16 +65,6 @@ def job(store: str, site: str | None, metrics: str | None) -> Job:
         _SERVICE.format(places=_listed(places)),
         "10s",
     )
-
-
-def install(job: Job, every: str) -> list[str]:
-    """Write the units and start the timer; the files that were written, or differed."""
-    return systemd.install(job, every)
-
-
-def remove() -> list[str]:
-    """Stop the timer, and remove the units; the files that were removed. Done twice, nothing."""
-    return systemd.uninstall(NAME)
 
 
 def _is_within(path: str, *tops: str) -> bool:

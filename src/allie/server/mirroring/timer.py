@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from allie.server import systemd
-from allie.server.systemd import Job
+from allie.server.systemd import Chore
 
 EVERY = "15min"
 NAME = "allie-mirror"
@@ -16,11 +16,11 @@ RequiresMountsFor="{store}"
 """
 
 
-def job(source: str, store: str, bandwidth: str) -> Job:
+def chore(source: str, store: str, bandwidth: str) -> Chore:
     """What systemd is to do. store: its real path."""
     words = ["store", "mirror", source, "--store", store]
     words += ["--bwlimit", bandwidth] if bandwidth else []
-    return Job(
+    return Chore(
         NAME,
         f"Keep {store} equal to {source}",
         "allie store mirror",
@@ -33,7 +33,7 @@ def job(source: str, store: str, bandwidth: str) -> Job:
 
 def install(source: str, store: str, bandwidth: str, every: str) -> list[str]:
     """Write the units and start the timer; the files that were written, or differed."""
-    return systemd.install(job(source, os.path.realpath(store), bandwidth), every)
+    return systemd.install(chore(source, os.path.realpath(store), bandwidth), every)
 
 
 def remove() -> list[str]:
