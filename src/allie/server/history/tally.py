@@ -29,15 +29,6 @@ class Count(Value):
     changed: Mapping[str, float] = {}
 
 
-class Rollout(Value):
-    """How the last change of an overlay came to the systems that follow it."""
-
-    overlay: str
-    changed: float  # when it was made
-    following: int  # how many systems follow the overlay now
-    steps: tuple[tuple[float, int], ...]  # (when, how many had it), the oldest first
-
-
 def tally(fleet: Fleet) -> Count:
     """How the fleet stands now."""
     states = dict.fromkeys(STATES, 0)
@@ -64,21 +55,6 @@ def followed(view: SystemView, overlays: Mapping[str, float]) -> Iterable[str]:
     """The overlays of the store that a system follows."""
     said = view.told.overlays or (KIT, COMMON, view.told.image)
     return (name for name in dict.fromkeys(said) if name in overlays)
-
-
-def rollouts(counts: Sequence[Count]) -> list[Rollout]:
-    """How the last change of each overlay came to where it is, the newest change first."""
-    if not counts:
-        return []
-    found = []
-    for name, changed in counts[-1].changed.items():
-        steps: list[tuple[float, int]] = []
-        for each in counts:
-            number = each.reached.get(name, 0)
-            if each.changed.get(name) == changed and (not steps or steps[-1][1] != number):
-                steps.append((each.at, number))
-        found.append(Rollout(name, changed, counts[-1].following.get(name, 0), tuple(steps)))
-    return sorted(found, key=lambda each: -each.changed)
 
 
 def thinned(counts: Sequence[Count], now: float) -> list[Count]:
