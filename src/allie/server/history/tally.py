@@ -1,6 +1,8 @@
-"""How the fleet stood, look by look, and how far each change of an overlay had come. Pure.
+"""How the fleet stood, look by look, and how far each change of an overlay had come by then.
 
-Fleet  →  Count         all Counts  →  Rollout of each overlay
+    Fleet  →  Count         Counts  →  those that are kept: the older, the fewer
+
+Pure.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ class Count(Value):
     at: float
     states: Mapping[str, int]  # PCs by state
     reports: int  # that arrived in the hour before
-    reached: Mapping[str, int] = {}
-    following: Mapping[str, int] = {}
-    changed: Mapping[str, float] = {}
+    reached: Mapping[str, int] = {}  # overlay → systems that have its last change
+    following: Mapping[str, int] = {}  # overlay → systems that follow it
+    changed: Mapping[str, float] = {}  # overlay → when that change was made
 
 
 def tally(fleet: Fleet) -> Count:
