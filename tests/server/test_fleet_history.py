@@ -364,6 +364,12 @@ def test_rhythm_of_a_laptop(room: Room) -> None:
             room.look(now)
     usual = rhythm.read(str(room.store), now)["laptop"]
     assert 2.5 * DAY < usual <= 3 * DAY
+    room.send("other", NOW, report())
+    arrived = (room.store / "inbox/laptop/report").stat().st_ctime
+    rhythm.add(str(room.store), {"laptop": (arrived - 9 * DAY, usual)})
+    rhythm.add(str(room.store), {"laptop": (arrived - 2 * DAY, usual)})
+    later = fleets.load(str(room.store), arrived + 4 * DAY)
+    assert [(pc.host, pc.state) for pc in later.pcs] == [("laptop", "off"), ("other", "stale")]
 
 
 def test_counts_and_a_rollout(room: Room) -> None:
