@@ -112,6 +112,19 @@ def test_the_log_folds_and_is_bounded(store: Path, run: Run) -> None:
     assert run("--log", "/etc/f7")[1].splitlines()[0].endswith("pc01: /etc/f7 changed")
 
 
+def test_many_hosts_leave_the_words_in_sight(store: Path, run: Run) -> None:
+    hosts = [f"{name}-{at}" for name in ("lab", "office", "hall", "library") for at in (1, 3, 7, 9)]
+    for host in hosts:
+        send(store, host, report())
+    run("--log")
+    for host in hosts:
+        send(store, host, report(2, **changed(2, changed=["etc/motd"]), **failing("30x")))
+    lines = run("--changed-since-last")[1].splitlines()
+    assert lines[0] == "now failing: 16 PCs: 30x fails: exit 1"
+    assert lines[1] == "    hall-[1,3,7,9],lab-[1,3,7,9],library-[1,3,7,9],office-[1,3,7,9]"
+    assert any("16 PCs (hall-[1,3,7,9],lab-[" in line for line in run("--log")[1].splitlines())
+
+
 def test_the_log_shows_nothing_that_drives_a_terminal(store: Path, run: Run) -> None:
     run("--log")
     send(store, "pc01", report(2, **changed(2, **{"\x1b]0;x\x07": ["etc/\x1b[31m\n\u202ex"]})))

@@ -27,6 +27,7 @@ from allie.server.site import write as site
 
 _LINES = 40  # of the log, unless it is said since when
 _EVENTS, _JSON_EVENTS = 50_000, 1000  # that are read for those; that are printed for programs
+_WIDE = 60  # letters of a host set that stand in a line with other words
 _LOOKS = {BAD: "bad", GOOD: "good"}
 _MAKES = ("changed_since_last", "metrics", "site", "timer")  # options that make one look together
 
@@ -126,9 +127,11 @@ def _news(each: News) -> list[str]:
     """What became so, where; and what to do next."""
     heads = {BAD: f"now {each.state}", GOOD: f"no longer {each.state}"}
     head = console.paint(heads.get(each.kind, "comes and goes"), _LOOKS.get(each.kind, "warn"))
-    where = each.host_set or "this server"
+    where, below = each.host_set or "this server", []
+    if len(where) > _WIDE:
+        where, below = f"{len(each.hosts)} PCs", [f"    {where}"]
     more = "; told again once it stays the same for a day" if each.kind not in heads else ""
-    lines = [f"{head}: {where}: {each.words}{more}"]
+    lines = [f"{head}: {where}: {each.words}{more}", *below]
     if each.todo and each.kind == BAD:
         lines.append(f"    {each.todo}")
     return lines
@@ -170,6 +173,7 @@ def _line(each: Folded, *, several: bool) -> str:
         when = f"{time.strftime('%Y-%m-%d', last)} {begin}-{time.strftime('%H:%M', last)}"
         when = when if is_one_day else f"{begin} to {time.strftime('%Y-%m-%d %H:%M', last)}"
     where = each.hosts or "the log"
+    where = where if len(where) <= _WIDE else f"{each.number} PCs ({where[: _WIDE - 20]}…)"
     system = f" {each.system}" if several and each.system else ""
     return f"{when:<22}  {where}{system}: {each.what}"
 

@@ -21,6 +21,7 @@ class Folded(Value):
     first: float  # seconds since the epoch
     last: float
     hosts: str  # a host set; "" of the log itself
+    number: int  # of hosts
     system: str
     kind: str
     what: str
@@ -56,5 +57,6 @@ def _belongs(event: Event, group: _Open) -> bool:
 
 def _folded(group: _Open) -> Folded:
     one = group.events[0]
-    hosts = fold({each.host for each in group.events if each.host})
-    return Folded(group.events[-1].at, group.last, hosts, one.system, one.kind, one.what)
+    hosts = {each.host for each in group.events if each.host}
+    told = one.system, one.kind, one.what
+    return Folded(group.events[-1].at, group.last, fold(hosts), len(hosts), *told)
