@@ -22,6 +22,7 @@ from allie.server.history import journal, timer
 from allie.server.site import write as site
 from tests.server.test_fleet_history import changed, failing, make_store, report
 from tests.tick.site import needs_root
+from tests.worlds.one_pc import tmpfs
 from tests.worlds.pc import ENVIRONMENT
 from tests.worlds.toy import File, make_tree
 
@@ -168,6 +169,29 @@ def test_without_a_log_the_views_go_on(store: Path, tmp_path: Path, run: Run) ->
     code, said = run("--metrics", str(tmp_path / "allie.prom"))
     assert code == 1 and "the fleet's log was not written" in said
     assert (tmp_path / "allie.prom").exists()
+
+
+def test_on_a_disk_that_cannot_be_written_the_views_go_on(
+    store: Path, tmp_path: Path, run: Run
+) -> None:
+    (store / "fleet").mkdir()
+    with tmpfs(store / "fleet", "size=1m,mode=700"):
+        run("--log")
+        send(store, "pc01", report(2, **changed(2, changed=["etc/motd"])))
+        run("--log")
+        send(store, "srv", report(2, **failing("30x")))
+        subprocess.run(["mount", "-o", "remount,ro", store / "fleet"], check=True)
+        code, said = run("--log")
+        assert code == 1 and "pc01: /etc/motd changed\n" in said
+        assert "the fleet's log was not written: " in said and "Read-only file system" in said
+        assert run("--metrics", str(tmp_path / "allie.prom"))[0] == 1
+        for _ in range(2):
+            code, said = run("--changed-since-last")
+            assert code == 2 and "now failing: srv: 30x fails: exit 1\n" in said
+        subprocess.run(["mount", "-o", "remount,rw", store / "fleet"], check=True)
+        assert run("--changed-since-last")[0] == 1
+        assert run("--changed-since-last") == (0, "")
+        assert "srv: 30x fails: exit 1" in run("--log")[1]
 
 
 def test_a_log_that_is_in_use_is_waited_for(
