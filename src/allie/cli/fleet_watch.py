@@ -169,7 +169,7 @@ def _log(args: Namespace, store: str) -> int:
         options.say_json(list(found if since else islice(found, _JSON_EVENTS)))
         return code
     events = list(islice(found, _EVENTS))
-    lines = folded.folded(events)
+    lines = folded.plainly(folded.folded(events))
     several = len({each.system for each in lines if each.system}) > 1
     shown = lines if since else lines[:_LINES]
     for each in shown:
