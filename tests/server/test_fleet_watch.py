@@ -191,7 +191,7 @@ def test_on_a_disk_that_cannot_be_written_the_views_go_on(
         subprocess.run(["mount", "-o", "remount,rw", store / "fleet"], check=True)
         assert run("--changed-since-last")[0] == 1
         assert run("--changed-since-last") == (0, "")
-        assert "srv: 30x fails: exit 1" in run("--log")[1]
+        assert "srv: current → failing: 30x exit 1" in run("--log")[1]
 
 
 def test_a_log_that_is_in_use_is_waited_for(
