@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.core.change import sent_report
-from allie.core.change.report import Applied, Contact, Report
+from allie.core.change.report import SENT_AGAIN, Applied, Contact, Report
 from allie.core.change.resolution import Problem
-from allie.core.change.sent_report import DAY, Host, is_due, told, value_of
+from allie.core.change.sent_report import Host, is_due, told, value_of
 from allie.core.script import Verdict
 
 MACHINE = Host("pc07", "ab" * 16, "boot", 1_000_000, "6.1", 100 << 30, 50 << 30)
@@ -72,8 +72,8 @@ def test_room_is_news_where_it_moved_much(gib: int, due: bool) -> None:
 
 
 def test_once_a_day_and_whenever_the_clock_went_back() -> None:
-    assert not is_due(value(), value(), 5000.0, 5000.0 + DAY - 1)
-    assert is_due(value(), value(), 5000.0, 5000.0 + DAY)
+    assert not is_due(value(), value(), 5000.0, 5000.0 + SENT_AGAIN - 1)
+    assert is_due(value(), value(), 5000.0, 5000.0 + SENT_AGAIN)
     assert is_due(value(), value(), 5000.0, 4999.0)
     assert is_due(value(), {}, 0.0, 1.0)
 

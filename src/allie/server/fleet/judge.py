@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Iterable
 
-from allie.core import script
+from allie.core import script, stubs
 from allie.core.script import span_text
 from allie.core.value import Value
 from allie.server.fleet.standing import STATES, Pc, SystemView
@@ -91,12 +91,15 @@ def _reached(each: ToldSystem, changed: float) -> float:
     """When what the store has now had arrived, as far as is known; 0: it has not."""
     if each.contact.good < changed or each.contact.good <= 0:
         return 0.0
-    return each.change.at if each.change.at >= changed else each.contact.good
+    if each.change.at >= changed:
+        return each.change.at
+    return 0.0 if each.paused else each.contact.good  # paused, it fetches and uses nothing
 
 
 def _troubles(host: str, each: ToldSystem) -> Iterable[Judgement]:
     """What the system says itself that is wrong."""
-    failing = [one for one in each.scripts if one.state == "failing"]
+    explained = stubs.PARTS if each.problems or each.contact.refused or each.own.refused else ()
+    failing = [one for one in each.scripts if one.state == "failing" and one.name not in explained]
     if failing:
         yield _of_scripts(host, failing)
     for problem in each.problems[:1]:
