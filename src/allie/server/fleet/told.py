@@ -9,6 +9,7 @@ made the server's own: a PC's clock may be years off. Pure. docs/reference/repor
 
 from __future__ import annotations
 
+from allie.core.change.hand_fix import HandFix
 from allie.core.value import Value
 
 
@@ -67,18 +68,6 @@ class ToldSystem(Value):
     notes: tuple[str, ...] = ()
     change: ToldChange = ToldChange()
     arriving: str = ""  # of another system: how far it is, or why it is not there
-
-
-class HandFix(Value):
-    """A file that somebody on the PC would like to have in the overlay (`allie adopt PATH`)."""
-
-    path: str
-    overlay: str  # which holds the file that it differs from
-    spelling: str  # that file's path in the overlay, with its tags
-    base: str  # sha256 of the overlay's file that it was compared with
-    content: bytes  # at most 64 kB
-    reason: str = ""
-    at: float = 0.0
 
 
 class Told(Value):
