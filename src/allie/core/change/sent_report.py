@@ -61,14 +61,14 @@ class Times(Value):
 def value_of(
     machine: Host,
     systems: list[dict[str, Any]],
-    times: Times,
+    times: Times | None = None,
     offers: Sequence[HandFix] = (),
 ) -> dict[str, Any]:
     """What is to be sent, not above MOST bytes and the offers.
 
     systems: what `told` says of each, the running one first.
     """
-    value = {"format": FORMAT, **times._asdict(), "machine": machine._asdict()}
+    value = {"format": FORMAT, **(times or Times(0.0))._asdict(), "machine": machine._asdict()}
     value["systems"] = systems[:_MANY]
     tighter = iter(_TIGHTER)
     while len(dumps(value)) > MOST and (room := next(tighter, None)):
