@@ -186,6 +186,16 @@ def test_without_a_second_door_it_rests_and_says_so_once(told: Told) -> None:
     assert told.tells()
 
 
+def test_that_ticks_are_paused_is_told(enrolled: Told) -> None:
+    enrolled.path.unlink()
+    enrolled.pc.run("pause", "an", "exam").ok()
+    assert enrolled.tick() == "satisfied"
+    assert enrolled.report["systems"][0]["paused"] == "an exam"
+    enrolled.pc.run("resume").ok()
+    assert enrolled.tells()
+    assert enrolled.report["systems"][0]["paused"] == ""
+
+
 def test_by_hand_it_tells_in_any_case(enrolled: Told) -> None:
     enrolled.path.unlink()
     enrolled.pc.run("99report").ok()

@@ -16,9 +16,9 @@ from allie.core.change.hand_fix import HandFix
 from allie.core.change.ledger import Placed
 from allie.core.change.plan import PLACE, REMOVE, Change, Plan
 from allie.core.change.present import Standing
-from allie.core.change.report import Applied, Contact, Report, applied_of
+from allie.core.change.report import SENT_AGAIN, Applied, Contact, Report, applied_of
 from allie.core.change.resolution import Problem
-from allie.core.change.sent_report import DAY, Host, Times, is_due, told, value_of
+from allie.core.change.sent_report import Host, Times, is_due, told, value_of
 from allie.core.lean import dumps
 from allie.core.script import Verdict
 
@@ -79,8 +79,8 @@ def test_room_is_news_where_it_moved_much(gib: int, due: bool) -> None:
 
 
 def test_once_a_day_and_whenever_the_clock_went_back() -> None:
-    assert not is_due(value(), value(), 5000.0, 5000.0 + DAY - 1)
-    assert is_due(value(), value(), 5000.0, 5000.0 + DAY)
+    assert not is_due(value(), value(), 5000.0, 5000.0 + SENT_AGAIN - 1)
+    assert is_due(value(), value(), 5000.0, 5000.0 + SENT_AGAIN)
     assert is_due(value(), value(), 5000.0, 4999.0)
     assert is_due(value(), {}, 0.0, 1.0)
 

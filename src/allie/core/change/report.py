@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BY_HAND = ("drift", "missing")  # headings of what somebody here has changed
 _UNTOUCHED = ("left", "adopted")  # so begin the headings of paths that stay as they are
+SENT_AGAIN = 24 * 3600 - 600  # seconds after which it goes to the store again, also without news:
+# at each 24th hourly tick, as a script that is due `every 1d`
 MOST_NAMES = 200  # paths named under one heading; the count is always right
 
 

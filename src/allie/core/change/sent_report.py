@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 FORMAT = 1
-DAY = 24 * 3600  # seconds after which it is sent again, also where nothing is new
 MOST = 1 << 16  # bytes of a report, without what is offered
 _PATHS, _WORDS = 50, 400  # of each list, and of each text, at most
 _LINES = 5  # of what a script last said
@@ -104,7 +103,7 @@ def told(
 
 def is_due(value: dict[str, Any], sent: dict[str, Any], at: float, now: float) -> bool:
     """Whether it is to be sent, where `sent` was at a time `at`; {}: nothing ever was."""
-    if not 0 <= now - at < DAY or not sent:
+    if not 0 <= now - at < reports.SENT_AGAIN or not sent:
         return True
     room, was = value["machine"], sent.get("machine", {})
     moved = abs(room["free"] - was.get("free", 0)) > _SOME_ROOM * max(1, room["disk"])

@@ -2,7 +2,7 @@
 
     inbox/HOST/report ──inbox──► bytes ──told──► Told      what one PC says, checked and cleaned
     classes, enrolled, inboxes ──expected──► hosts         who should be there
-    overlays/NAME ──changes──► when it changed last
+    overlays/NAME ──overlay_changes──► when it changed last
                      └──────────┬──────────┘
                               judge ──► Pc, SystemView     how each stands, why, and what to do next
                                 │

@@ -5,47 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from allie.core.value import Value
-from allie.server.fleet.told import Told, ToldSystem
+from allie.server.fleet import expected, inbox, judge, told
+from allie.server.fleet.expected import INBOX, REPORTED
+from allie.server.fleet.inbox import Arrived
+from allie.server.fleet.overlay_changes import OverlayChanges
+from allie.server.fleet.standing import ATTENTION, STATES, Pc, SystemView
+from allie.server.fleet.told import Told
 
-# How a system, or a PC, can stand: worst first. docs/reference/fleet.md explains each
-STATES = (
-    "missing",  # it should be there, and has never reported; or its report cannot be read
-    "stale",  # it has not been heard of for much longer than it usually is
-    "failing",  # a script fails, a path cannot be placed, or a note asks for somebody
-    "refused",  # a store answered, and what it has was not taken
-    "paused",  # its ticks only report
-    "behind",  # what the store has now has not arrived, though it should have
-    "arriving",  # another system of the PC, on its way
-    "off",  # its daily report is late: switched off, one supposes
-    "current",
-)
-ATTENTION = ("missing", "stale", "failing", "refused", "behind")  # exit status 1
-
-
-class SystemView(Value):
-    """One system of one PC, judged."""
-
-    told: ToldSystem
-    state: str  # of STATES
-    since: float  # when it came to stand so, as far as is known; 0: not known
-    why: str  # in words; "" of a current one
-    todo: str = ""  # what to do next: a command where there is one
-    reached: float = 0.0  # when what the store has now had arrived there; 0: it has not, yet
-    drift: tuple[str, ...] = ()  # paths that its last changing tick found changed by hand
-
-
-class Pc(Value):
-    """One PC: who it is, and how each of its systems stands."""
-
-    host: str
-    state: str  # the worst of its systems'
-    since: float
-    why: str
-    todo: str
-    heard: float  # when its last report arrived; 0: never
-    expected_by: tuple[str, ...]  # of: classes, enrolled, reported
-    told: Told | None
-    systems: tuple[SystemView, ...]
+__all__ = ["ATTENTION", "STATES", "Fleet", "Pc", "SystemView", "load"]
 
 
 class Fleet(Value):
@@ -59,5 +26,58 @@ class Fleet(Value):
 
 
 def load(store: str, now: float) -> Fleet:
-    """Read and judge all reports. now: seconds since the epoch."""
-    raise NotImplementedError
+    """Read and judge all reports. now: seconds since the epoch.
+
+    What hosts offer (`Told.fixes`) is there without its content: `told_by` has it.
+    """
+    inboxes = inbox.survey(store)
+    should = expected.survey(store, inboxes.hosts)
+    changes = OverlayChanges(store)
+    reported = {
+        host: _without_content(_read(host, arrived))
+        for host, arrived in inbox.each(store, inboxes.hosts)
+    }
+    pcs = [_judged(host, by, reported.get(host), changes, now) for host, by in should.hosts.items()]
+    troubles = (*inboxes.troubles, *should.troubles, *changes.troubles)
+    return Fleet(now, store, tuple(pcs), changes.at, troubles)
+
+
+def told_by(store: str, host: str) -> Told | None:
+    """One host's whole report; None if it has none."""
+    return _read(host, inbox.report(store, host))
+
+
+def _read(host: str, arrived: Arrived) -> Told | None:
+    if arrived.is_empty:
+        return None
+    if arrived.flaw:
+        return Told(host, arrived.at, arrived.flaw)
+    return told.read(host, arrived.at, arrived.text)
+
+
+def _without_content(found: Told | None) -> Told | None:
+    """What is kept of each host: of what it offers, the names alone."""
+    if not found or not found.fixes:
+        return found
+    return found._replace(fixes=tuple(each._replace(content=b"") for each in found.fixes))
+
+
+def _judged(
+    host: str, by: tuple[str, ...], said: Told | None, changes: OverlayChanges, now: float
+) -> Pc:
+    if said:
+        by = tuple(sorted(REPORTED if each == INBOX else each for each in by))
+    silent = judge.silence(host, said, now, 0.0)
+    systems = _systems(said, changes, silent, now) if said else ()
+    return judge.pc(host, by, said, systems, silent)
+
+
+def _systems(
+    said: Told, changes: OverlayChanges, silent: judge.Judgement | None, now: float
+) -> tuple[SystemView, ...]:
+    found = []
+    for each in said.systems:
+        followed = changes.followed(said.host, each)
+        changed, has = changes.last(followed), changes.before(followed, each.contact.good)
+        found.append(judge.system(said, each, changed, has, silent, now))
+    return tuple(found)

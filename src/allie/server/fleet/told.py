@@ -9,8 +9,20 @@ made the server's own: a PC's clock may be years off. Pure. docs/reference/repor
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from allie.core.change.hand_fix import HandFix
+from allie.core.script import span_text
 from allie.core.value import Value
+from allie.server.fleet.cleaning import Cleaner
+
+FORMAT = 1  # the newest that is known here; docs/reference/reports.md
+SCRIPT_STATES = ("satisfied", "waiting", "failing", "test", "due")
+_SYSTEMS, _SCRIPTS, _PATHS, _NAMES = 16, 200, 50, 64  # of each list, at most
+_LINES = 5  # of what a script last said
+_WRONG = 300  # seconds that a clock may be wrong before it is worth a word
+_DAY = 86400
 
 
 class ToldScript(Value):
@@ -87,6 +99,7 @@ class Told(Value):
     next_tick: float = 0.0  # when it expects to tick again; 0: it does not say
     systems: tuple[ToldSystem, ...] = ()  # the running one first
     fixes: tuple[HandFix, ...] = ()
+    notes: tuple[str, ...] = ()  # what is odd about the report itself
 
 
 def read(host: str, arrived: float, text: bytes) -> Told:
@@ -94,4 +107,165 @@ def read(host: str, arrived: float, text: bytes) -> Told:
 
     arrived: seconds since the epoch, by the server's clock.
     """
-    raise NotImplementedError
+    try:
+        value = _DECODER.decode(text.decode())
+    except RecursionError:
+        return Told(host, arrived, "its report is nested too deep")
+    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are of this kind
+        return Told(host, arrived, f"its report is no JSON: {Cleaner(arrived).text(str(error))}")
+    if value.__class__ is not dict or value.get("systems").__class__ is not list:
+        return Told(host, arrived, "its report is no report: it tells of no system")
+    clean = Cleaner(arrived)
+    _set_clock(clean, value)
+    systems = _systems(clean, value)
+    if not systems:
+        return Told(host, arrived, "its report is no report: it tells of no system")
+    machine = clean.object(value.get("machine"))
+    told = Told(
+        host,
+        arrived,
+        name=clean.name(machine.get("host")).lower(),
+        identity=clean.name(machine.get("identity")),
+        booted=clean.time(machine.get("booted")),
+        kernel=clean.name(machine.get("kernel")),
+        rsync=clean.name(machine.get("rsync")),
+        disk=clean.count(machine.get("disk")),
+        free=clean.count(machine.get("free")),
+        skew=clean.skew,
+        next_tick=_next_tick(clean, value),
+        systems=systems,
+    )
+    return told._replace(notes=_notes(clean, value, told))
+
+
+def _number(digits: str) -> int:
+    """A whole number; of a hundred thousand digits it would take seconds."""
+    return int(digits) if len(digits) < 20 else -1
+
+
+_DECODER = json.JSONDecoder(parse_int=_number, parse_constant=lambda _: None)
+
+
+def _set_clock(clean: Cleaner, value: dict[str, Any]) -> None:
+    """Find how far the PC's clock is ahead: it sent this just before it arrived.
+
+    Without a time of sending the tick that is told of has just ended, unless that makes no sense.
+    """
+    sent = clean.number(value.get("sent"))
+    if sent > 0:
+        clean.skew = sent - clean.arrived
+        return
+    began = max([_began(each) for each in value["systems"][:_SYSTEMS]], default=0.0)
+    if began > 0 and abs(began - clean.arrived) > _DAY:
+        clean.skew = began - clean.arrived
+
+
+def _began(system: Any) -> float:
+    began = system.get("began") if system.__class__ is dict else None
+    return float(began) if began.__class__ in (int, float) and 0 < began < 1e12 else 0.0
+
+
+def _next_tick(clean: Cleaner, value: dict[str, Any]) -> float:
+    expected = clean.number(value.get("next_tick"))
+    moved = expected - clean.skew
+    return moved if expected and 0 < moved - clean.arrived < 400 * _DAY else 0.0
+
+
+def _systems(clean: Cleaner, value: dict[str, Any]) -> tuple[ToldSystem, ...]:
+    """Each system once, as it is first told of."""
+    found: dict[str, ToldSystem] = {}
+    for each in clean.objects(value["systems"], _SYSTEMS):
+        system = _system(clean, each)
+        if system.name:
+            found.setdefault(system.name, system)
+    return tuple(found.values())
+
+
+def _system(clean: Cleaner, value: dict[str, Any]) -> ToldSystem:
+    problems = clean.objects(value.get("problems"), _PATHS)
+    return ToldSystem(
+        clean.name(value.get("system")),
+        clean.name(value.get("image")),
+        clean.name(value.get("version")),
+        tuple(map(clean.name, clean.entries(value.get("classes"), _NAMES))),
+        tuple(map(clean.name, clean.entries(value.get("overlays"), _NAMES))),
+        clean.count(clean.object(value.get("contact")).get("generation")),
+        clean.count(value.get("tick")),
+        clean.time(value.get("began")),
+        _door(clean, clean.object(value.get("contact"))),
+        _door(clean, clean.object(value.get("own_door"))),
+        clean.text(value.get("paused")),
+        tuple([_script(clean, each) for each in clean.objects(value.get("scripts"), _SCRIPTS)]),
+        tuple(
+            [
+                ToldProblem(clean.text(each.get("path")), clean.text(each.get("message")))
+                for each in problems
+            ]
+        ),
+        clean.texts(value.get("notes"), _NAMES),
+        _change(clean, clean.object(value.get("changed"))),
+        clean.text(value.get("trouble")),
+    )
+
+
+def _door(clean: Cleaner, value: dict[str, Any]) -> ToldDoor:
+    if not value:
+        return ToldDoor()
+    return ToldDoor(
+        clean.text(value.get("server")),
+        clean.time(value.get("good")),
+        clean.text(value.get("trouble")),
+        clean.time(value.get("since")),
+        value.get("refused") is True,
+    )
+
+
+def _script(clean: Cleaner, value: dict[str, Any]) -> ToldScript:
+    state, code = value.get("state"), value.get("code")
+    known = state if state in SCRIPT_STATES else "due"
+    return ToldScript._make(
+        (
+            clean.name(value.get("name")),
+            str(known),
+            clean.text(value.get("why")),
+            clean.time(value.get("since")),
+            code if code.__class__ is int and -1000 < code < 1000 else None,
+            clean.lines(value.get("last"), _LINES),
+        )
+    )
+
+
+def _change(clean: Cleaner, value: dict[str, Any]) -> ToldChange:
+    if not value:
+        return ToldChange()
+    did = clean.object(value.get("did"))
+    counts = clean.object(value.get("counts"))
+    return ToldChange(
+        clean.time(value.get("began")),
+        {clean.name(why): clean.texts(paths, _PATHS) for why, paths in [*did.items()][:_NAMES]},
+        {clean.name(why): clean.count(count) for why, count in [*counts.items()][:_NAMES]},
+    )
+
+
+def _notes(clean: Cleaner, value: dict[str, Any], told: Told) -> tuple[str, ...]:
+    """What is odd about the report itself, in words."""
+    notes = []
+    number = value.get("format", FORMAT)
+    if number.__class__ is int and number > FORMAT:
+        notes.append(f"its ALLiE is newer: of its report, of format {number}, what is known here")
+    if abs(clean.skew) > _WRONG:
+        side = "ahead" if clean.skew > 0 else "behind"
+        notes.append(f"its clock is {_span(abs(clean.skew))} {side}")
+    if told.name and told.host.partition(".")[0] != told.name.partition(".")[0]:
+        notes.append(f"it calls itself {told.name}: renamed, or two PCs with one key?")
+    if clean.is_cut:
+        notes.append("its report is too long: not all of it is shown")
+    if clean.is_odd:
+        notes.append("some of its report is not of the documented form, and is passed over")
+    return tuple(notes)
+
+
+def _span(seconds: float) -> str:
+    """A span of time for people; also of years."""
+    years = seconds / (365.25 * _DAY)
+    return f"{years:.0f} years" if years >= 2 else span_text(seconds)
