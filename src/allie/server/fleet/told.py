@@ -17,6 +17,8 @@ from allie.core.script import span_text
 from allie.core.value import Value
 from allie.server.fleet.cleaning import Cleaner
 
+__all__ = ["HandFix"]
+
 FORMAT = 1  # the newest that is known here; docs/reference/reports.md
 SCRIPT_STATES = ("satisfied", "waiting", "failing", "test", "due")
 _SYSTEMS, _SCRIPTS, _PATHS, _NAMES = 16, 200, 50, 64  # of each list, at most
