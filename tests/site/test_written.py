@@ -189,7 +189,7 @@ def test_one_host_in_a_hundred_has_news(large: Made) -> None:
 
 
 def test_the_summary_says_what_is_true(middle: Made) -> None:
-    found = summary.summary(middle.fleet)
+    found = summary.summary(middle.fleet, summary.scripts_of(middle.fleet))
     rows = found["rows"]
     assert rows["host"] == [each.host for each in middle.generated]
     assert sum(found["counts"].values()) == 200
@@ -202,6 +202,15 @@ def test_the_summary_says_what_is_true(middle: Made) -> None:
     assert {host for host, number in zip(rows["host"], rows["drift"]) if number} == drifted
     heard = [rows["newest"] - before if before >= 0 else 0 for before in rows["heard"]]
     assert heard == [int(each.arrived) for each in middle.generated]
+
+
+def test_hosts_come_as_people_count() -> None:
+    names = ["pc10", "pc9", "pc1", "lab2-pc10", "lab2-pc9", "lab10-pc1", "pc", "pc09", "9"]
+    generated = [each._replace(host=name) for each, name in zip(fleets.generated(9, NOW), names)]
+    fleet = fleets.judged(generated, NOW)
+    rows = summary.summary(fleet, summary.scripts_of(fleet))["rows"]
+    order = ["9", "lab2-pc9", "lab2-pc10", "lab10-pc1", "pc", "pc1", "pc9", "pc09", "pc10"]
+    assert rows["host"] == order
 
 
 def test_equal_troubles_are_one_and_all_of_them_are_there(middle: Made) -> None:

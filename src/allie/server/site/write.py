@@ -79,12 +79,13 @@ def _files(
     """All files, in the order in which they may be written: what others refer to comes first."""
     assets = pages.assets()
     yield from ((f"{_ASSETS}/{name}", data) for name, data in assets.items())
-    for kind, shard, values in details.shards(fleet, events):
+    scripts = summary.scripts_of(fleet)
+    for kind, shard, values in details.shards(fleet, scripts, events):
         yield f"data/{kind}/{shard}.js", as_script.of(f"{kind}/{shard}", values)
     pictures = over_time.pictures(counts, fleet.changed, len(fleet.pcs), fleet.now)
     drawn = as_script.of("over-time", pictures)
     yield "data/over-time.js", drawn
-    rows = as_script.of("summary", summary.summary(fleet))
+    rows = as_script.of("summary", summary.summary(fleet, scripts))
     yield "data/summary.js", rows
     yield from pages.pages(fleet, assets)
     yield "data/made.js", as_script.of("made", pages.made(fleet, (rows, drawn)))
