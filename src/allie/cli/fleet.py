@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 
-from allie.cli import fleet_adopt, fleet_watch, options
+from allie.cli import fleet_adopt, fleet_groups, fleet_watch, options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.core.errors import ATTENTION, DONE
 from allie.server import store
@@ -24,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("host", nargs="*", metavar="HOSTS", help="these alone (all)")
     options.add_store(parser)
     options.add_json(parser)
+    fleet_groups.add_arguments(parser)
     fleet_watch.add_arguments(parser)
 
 
@@ -33,4 +34,6 @@ def run(args: Namespace) -> int:
     if fleet_watch.is_asked(args):
         return fleet_watch.run(args, place)
     fleet = fleets.load(place, time.time())
+    if fleet_groups.is_asked(args):
+        return fleet_groups.run(args, fleet)
     return ATTENTION if any(each.state in fleets.ATTENTION for each in fleet.pcs) else DONE

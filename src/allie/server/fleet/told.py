@@ -12,9 +12,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from allie.core.change.hand_fix import HandFix
 from allie.core.script import span_text
 from allie.core.value import Value
 from allie.server.fleet.cleaning import Cleaner
+
+__all__ = ["HandFix"]
 
 FORMAT = 1  # the newest that is known here; docs/reference/reports.md
 SCRIPT_STATES = ("satisfied", "waiting", "failing", "test", "due")
@@ -80,18 +83,6 @@ class ToldSystem(Value):
     notes: tuple[str, ...] = ()
     change: ToldChange = ToldChange()
     arriving: str = ""  # of another system: how far it is, or why it is not there
-
-
-class HandFix(Value):
-    """A file that somebody on the PC would like to have in the overlay (`allie adopt PATH`)."""
-
-    path: str
-    overlay: str  # which holds the file that it differs from
-    spelling: str  # that file's path in the overlay, with its tags
-    base: str  # sha256 of the overlay's file that it was compared with
-    content: bytes  # at most 64 kB
-    reason: str = ""
-    at: float = 0.0
 
 
 class Told(Value):
