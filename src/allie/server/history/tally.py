@@ -44,8 +44,14 @@ def tally(fleet: Fleet) -> Count:
         for view in pc.systems:
             for name in followed(view, changed):
                 following[name] += 1
-                reached[name] += view.told.contact.good >= changed[name]
+                reached[name] += _has(view, changed[name])
     return Count(fleet.now, states, reports, reached, following, changed)
+
+
+def _has(view: SystemView, changed: float) -> bool:
+    """Whether a change has arrived, as the judge has it: paused, it fetches and uses nothing."""
+    told = view.told
+    return told.contact.good >= changed and not (told.paused and told.change.at < changed)
 
 
 def is_shared(overlay: str) -> bool:
