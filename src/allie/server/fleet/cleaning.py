@@ -42,6 +42,13 @@ class Cleaner:
             return ""
         return sys.intern(value)  # many PCs say the same
 
+    def has_room(self, letters: int) -> bool:
+        """Whether the report may bring along so much more text; it is counted then."""
+        if letters > self._text:
+            return False
+        self._text -= letters
+        return True
+
     def name(self, value: Any) -> str:
         """A short text."""
         return self.text(value, _NAME)
@@ -101,5 +108,7 @@ class Cleaner:
         """Seconds since the epoch, from the PC's clock to the server's; 0: there is none."""
         if not value:
             return 0.0
+        if value.__class__ is float and 0 < value - self.skew <= self.arrived:
+            return value - self.skew
         number = self.number(value)
         return min(max(0.0, number - self.skew), self.arrived) if number > 0 else 0.0

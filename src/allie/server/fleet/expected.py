@@ -58,8 +58,10 @@ def _one_name_each(named: Iterable[str], known: Iterable[str]) -> dict[str, str]
 
     Where several hosts share a short name, each full name is a host.
     """
-    by_short: dict[str, set[str]] = defaultdict(set)
     names = {*named}
+    if not any("." in name for name in (*known, *names)):
+        return dict(zip(names, names))
+    by_short: dict[str, set[str]] = defaultdict(set)
     for name in (*known, *names):
         by_short[name.partition(".")[0]].add(name)
     settled = {*known}
@@ -67,7 +69,7 @@ def _one_name_each(named: Iterable[str], known: Iterable[str]) -> dict[str, str]
     for name in names:
         short = name.partition(".")[0]
         alike = by_short[short]
-        others = sorted(alike & settled - {name}) or sorted(alike - {name, short})
+        others = sorted((alike - {name}) & settled) or sorted(alike - {name, short})
         if name in settled or not others:
             found[name] = name
         elif name == short:  # its full names are told elsewhere
@@ -79,7 +81,7 @@ def _one_name_each(named: Iterable[str], known: Iterable[str]) -> dict[str, str]
 
 def _classes(top: str, troubles: list[str]) -> dict[str, tuple[str, ...]]:
     """All classes of all overlays' classes files, of every variant."""
-    found: dict[str, list[str]] = defaultdict(list)
+    found: dict[str, dict[str, None]] = defaultdict(dict)  # patterns, each once
     for place in (*map(overlays.place, store.overlays(top)), *overlays.private(top)):
         above, _, file = system.CLASSES.rpartition("/")
         for name in sorted(tree.names(f"{top}/{place}/{above}")):
@@ -94,7 +96,7 @@ def _classes(top: str, troubles: list[str]) -> dict[str, tuple[str, ...]]:
                 troubles.append(f"{path}: {error}")
                 continue
             for each, patterns in parsed.items():
-                found[each] += [pattern for pattern in patterns if pattern not in found[each]]
+                found[each].update(dict.fromkeys(patterns))
     return {name: tuple(found[name]) for name in sorted(found)}
 
 

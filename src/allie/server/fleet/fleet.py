@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 
 from allie.core.value import Value
@@ -33,10 +34,14 @@ def load(store: str, now: float) -> Fleet:
     inboxes = inbox.survey(store)
     should = expected.survey(store, inboxes.hosts)
     changes = OverlayChanges(store)
-    reported = {
-        host: _without_content(_read(host, arrived))
-        for host, arrived in inbox.each(store, inboxes.hosts)
-    }
+    gc.disable()  # which would look through a million values, and find that all are needed
+    try:
+        reported = {
+            host: _without_content(_read(host, arrived))
+            for host, arrived in inbox.each(store, inboxes.hosts)
+        }
+    finally:
+        gc.enable()
     pcs = [_judged(host, by, reported.get(host), changes, now) for host, by in should.hosts.items()]
     troubles = (*inboxes.troubles, *should.troubles, *changes.troubles)
     return Fleet(now, store, tuple(pcs), changes.at, troubles)

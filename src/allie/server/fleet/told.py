@@ -10,6 +10,7 @@ made the server's own: a PC's clock may be years off. Pure. docs/reference/repor
 from __future__ import annotations
 
 import json
+from operator import itemgetter
 from typing import Any
 
 from allie.core.script import span_text
@@ -22,6 +23,14 @@ _SYSTEMS, _SCRIPTS, _PATHS, _NAMES = 16, 200, 50, 64  # of each list, at most
 _LINES = 5  # of what a script last said
 _WRONG = 300  # seconds that a clock may be wrong before it is worth a word
 _DAY = 86400
+
+
+# Scripts as somebody told of them before, by name: nearly all PCs say the same of nearly all.
+# What was said, which is clean, and how many letters that has
+_SAME: dict[str, tuple[tuple[Any, ...], int]] = {}
+_MOST_SAME = 1000
+_FIELDS = ("name", "state", "why", "code", "last")
+_SAID = itemgetter(*_FIELDS)
 
 
 class ToldScript(Value):
@@ -206,7 +215,7 @@ def _system(clean: Cleaner, value: dict[str, Any]) -> ToldSystem:
         _door(clean, clean.object(value.get("contact"))),
         _door(clean, clean.object(value.get("own_door"))),
         clean.text(value.get("paused")),
-        tuple([_script(clean, each) for each in clean.objects(value.get("scripts"), _SCRIPTS)]),
+        _scripts(clean, clean.objects(value.get("scripts"), _SCRIPTS)),
         tuple(
             [
                 ToldProblem(clean.text(each.get("path")), clean.text(each.get("message")))
@@ -231,19 +240,37 @@ def _door(clean: Cleaner, value: dict[str, Any]) -> ToldDoor:
     )
 
 
-def _script(clean: Cleaner, value: dict[str, Any]) -> ToldScript:
-    state, code = value.get("state"), value.get("code")
-    known = state if state in SCRIPT_STATES else "due"
-    return ToldScript._make(
-        (
-            clean.name(value.get("name")),
-            str(known),
-            clean.text(value.get("why")),
-            clean.time(value.get("since")),
-            code if code.__class__ is int and -1000 < code < 1000 else None,
-            clean.lines(value.get("last"), _LINES),
+def _scripts(clean: Cleaner, values: list[dict[str, Any]]) -> tuple[ToldScript, ...]:
+    """How the scripts stand. A fleet has hundreds of thousands: `_SAME` spares most of the work."""
+    found = []
+    for value in values:
+        try:
+            said = _SAID(value)
+            same = _SAME.get(said[0])
+        except (KeyError, TypeError):  # something is missing, or no text
+            said, same = tuple(map(value.get, _FIELDS)), None
+        if same and same[0] == said and clean.has_room(same[1]):
+            name, state, why, code, last = same[0]  # not `said`, where True equals 1
+        else:
+            name, state, why, code, last = _cleaned(clean, said)
+        found.append(
+            ToldScript._make((name, state, why, clean.time(value.get("since")), code, last))
         )
+    return tuple(found)
+
+
+def _cleaned(clean: Cleaner, said: tuple[Any, ...]) -> tuple[str, str, str, int | None, str]:
+    name, state, why, code, last = said
+    cleaned = (
+        clean.name(name),
+        state if state.__class__ is str and state in SCRIPT_STATES else "due",
+        clean.text(why),
+        code if code.__class__ is int and -1000 < code < 1000 else None,
+        clean.lines(last, _LINES),
     )
+    if cleaned == said and (name in _SAME or len(_SAME) < _MOST_SAME):
+        _SAME[name] = cleaned, len(name) + len(why) + len(last)
+    return cleaned
 
 
 def _change(clean: Cleaner, value: dict[str, Any]) -> ToldChange:
