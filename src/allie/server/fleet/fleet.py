@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping
 
 from allie.core.value import Value
-from allie.server.fleet import expected, inbox, judge, told
-from allie.server.fleet.expected import INBOX, REPORTED
+from allie.server.fleet import expected, inbox, judge, rhythm, told
+from allie.server.fleet.expected import INBOX, REPORTED, Expected
 from allie.server.fleet.inbox import Arrived
 from allie.server.fleet.overlay_changes import OverlayChanges
-from allie.server.fleet.standing import ATTENTION, STATES, Pc, SystemView
+from allie.server.fleet.standing import ATTENTION, STATES, Concern, Pc, SystemView
 from allie.server.fleet.told import Told
 
-__all__ = ["ATTENTION", "STATES", "Fleet", "Pc", "SystemView", "load"]
+__all__ = ["ATTENTION", "STATES", "Concern", "Fleet", "Pc", "SystemView", "load"]
 
 
 class Fleet(Value):
@@ -26,6 +25,16 @@ class Fleet(Value):
     troubles: tuple[str, ...] = ()  # what could not be looked at here, in words
 
 
+class _Known(Value):
+    """What the store itself knows, by which PCs are judged."""
+
+    store: str
+    now: float
+    expected: Expected
+    changes: OverlayChanges
+    silences: Mapping[str, float]
+
+
 def load(store: str, now: float) -> Fleet:
     """Read and judge all reports. now: seconds since the epoch.
 
@@ -34,15 +43,12 @@ def load(store: str, now: float) -> Fleet:
     inboxes = inbox.survey(store)
     should = expected.survey(store, inboxes.hosts)
     changes = OverlayChanges(store)
-    gc.disable()  # which would look through a million values, and find that all are needed
-    try:
-        reported = {
-            host: _without_content(_read(host, arrived))
-            for host, arrived in inbox.each(store, inboxes.hosts)
-        }
-    finally:
-        gc.enable()
-    pcs = [_judged(host, by, reported.get(host), changes, now) for host, by in should.hosts.items()]
+    known = _Known(store, now, should, changes, rhythm.read(store, now))
+    reported = {
+        host: _without_content(_read(host, arrived))
+        for host, arrived in inbox.each(store, inboxes.hosts)
+    }
+    pcs = [_judged(host, reported.get(host), known) for host in should.hosts]
     troubles = (*inboxes.troubles, *should.troubles, *changes.troubles)
     return Fleet(now, store, tuple(pcs), changes.at, troubles)
 
@@ -67,22 +73,22 @@ def _without_content(found: Told | None) -> Told | None:
     return found._replace(fixes=tuple(each._replace(content=b"") for each in found.fixes))
 
 
-def _judged(
-    host: str, by: tuple[str, ...], said: Told | None, changes: OverlayChanges, now: float
-) -> Pc:
+def _judged(host: str, said: Told | None, known: _Known) -> Pc:
+    should = known.expected
+    by, classes = should.hosts[host], should.classes_of(host)
     if said:
         by = tuple(sorted(REPORTED if each == INBOX else each for each in by))
-    silent = judge.silence(host, said, now, 0.0)
-    systems = _systems(said, changes, silent, now) if said else ()
-    return judge.pc(host, by, said, systems, silent)
-
-
-def _systems(
-    said: Told, changes: OverlayChanges, silent: judge.Judgement | None, now: float
-) -> tuple[SystemView, ...]:
-    found = []
+    can_report = host in should.enrolled or INBOX in should.hosts[host]
+    silent = judge.absence(known.store, said, can_report)
+    if silent or not said:
+        return judge.pc(host, by, said, (), silent, classes)
+    silent = judge.silence(said, known.silences.get(host, 0.0), known.now)
+    views = []
     for each in said.systems:
-        followed = changes.followed(said.host, each)
-        changed, has = changes.last(followed), changes.before(followed, each.contact.good)
-        found.append(judge.system(said, each, changed, has, silent, now))
-    return tuple(found)
+        followed = known.changes.followed(host, each)
+        changed, has = (
+            known.changes.last(followed),
+            known.changes.before(followed, each.contact.good),
+        )
+        views.append(judge.system(said, each, changed, has, silent, known.now))
+    return judge.pc(host, by, said, tuple(views), silent, classes)

@@ -10,27 +10,21 @@ made the server's own: a PC's clock may be years off. Pure. docs/reference/repor
 from __future__ import annotations
 
 import json
-from operator import itemgetter
 from typing import Any
 
 from allie.core.script import span_text
 from allie.core.value import Value
-from allie.server.fleet.cleaning import Cleaner
+from allie.server.fleet.cleaning import NAME, Cleaner
 
 FORMAT = 1  # the newest that is known here; docs/reference/reports.md
 SCRIPT_STATES = ("satisfied", "waiting", "failing", "test", "due")
+_STATES = {state: state for state in SCRIPT_STATES}
 _SYSTEMS, _SCRIPTS, _PATHS, _NAMES = 16, 200, 50, 64  # of each list, at most
 _LINES = 5  # of what a script last said
+_FIXES, _OFFERED, _PATH = 16, 64_000, 4096  # hand fixes; bytes of all of them; letters of a path
 _WRONG = 300  # seconds that a clock may be wrong before it is worth a word
 _DAY = 86400
-
-
-# Scripts as somebody told of them before, by name: nearly all PCs say the same of nearly all.
-# What was said, which is clean, and how many letters that has
-_SAME: dict[str, tuple[tuple[Any, ...], int]] = {}
-_MOST_SAME = 1000
-_FIELDS = ("name", "state", "why", "code", "last")
-_SAID = itemgetter(*_FIELDS)
+CLOCK = "its clock is"  # so begins a note
 
 
 class ToldScript(Value):
@@ -67,6 +61,7 @@ class ToldChange(Value):
     at: float = 0.0
     did: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - heading → paths; "drift" is one of them
     counts: dict[str, int] = {}  # noqa: RUF012 - by heading; paths may be fewer than were counted
+    kinds: dict[str, str] = {}  # noqa: RUF012 - by path: what of it was changed by hand
 
 
 class ToldSystem(Value):
@@ -87,7 +82,10 @@ class ToldSystem(Value):
     problems: tuple[ToldProblem, ...] = ()
     notes: tuple[str, ...] = ()
     change: ToldChange = ToldChange()
-    arriving: str = ""  # of another system: how far it is, or why it is not there
+    arriving: str = ""  # of another system: how far its fetch or update is, or that it is not there
+    trouble: str = ""  # of another system: why the last try to bring or update it failed
+    rolled_back: str = ""  # … and the image that somebody rolled it back from
+    wanted: str = ""  # the image that it is to have: another one, while it is updated
 
 
 class HandFix(Value):
@@ -154,6 +152,7 @@ def read(host: str, arrived: float, text: bytes) -> Told:
         skew=clean.skew,
         next_tick=_next_tick(clean, value),
         systems=systems,
+        fixes=_fixes(clean, value),
     )
     return told._replace(notes=_notes(clean, value, told))
 
@@ -215,7 +214,7 @@ def _system(clean: Cleaner, value: dict[str, Any]) -> ToldSystem:
         _door(clean, clean.object(value.get("contact"))),
         _door(clean, clean.object(value.get("own_door"))),
         clean.text(value.get("paused")),
-        _scripts(clean, clean.objects(value.get("scripts"), _SCRIPTS)),
+        tuple([_script(clean, each) for each in clean.objects(value.get("scripts"), _SCRIPTS)]),
         tuple(
             [
                 ToldProblem(clean.text(each.get("path")), clean.text(each.get("message")))
@@ -224,7 +223,10 @@ def _system(clean: Cleaner, value: dict[str, Any]) -> ToldSystem:
         ),
         clean.texts(value.get("notes"), _NAMES),
         _change(clean, clean.object(value.get("changed"))),
+        clean.text(value.get("arriving")),
         clean.text(value.get("trouble")),
+        clean.name(value.get("rolled_back")),
+        clean.name(value.get("wanted")),
     )
 
 
@@ -240,49 +242,48 @@ def _door(clean: Cleaner, value: dict[str, Any]) -> ToldDoor:
     )
 
 
-def _scripts(clean: Cleaner, values: list[dict[str, Any]]) -> tuple[ToldScript, ...]:
-    """How the scripts stand. A fleet has hundreds of thousands: `_SAME` spares most of the work."""
-    found = []
-    for value in values:
-        try:
-            said = _SAID(value)
-            same = _SAME.get(said[0])
-        except (KeyError, TypeError):  # something is missing, or no text
-            said, same = tuple(map(value.get, _FIELDS)), None
-        if same and same[0] == said and clean.has_room(same[1]):
-            name, state, why, code, last = same[0]  # not `said`, where True equals 1
-        else:
-            name, state, why, code, last = _cleaned(clean, said)
-        found.append(
-            ToldScript._make((name, state, why, clean.time(value.get("since")), code, last))
+def _script(clean: Cleaner, value: dict[str, Any]) -> ToldScript:
+    """One script; a fleet has hundreds of thousands."""
+    get = value.get
+    state, code, last = get("state"), get("code"), get("last")
+    return ToldScript._make(
+        (
+            clean.text(get("name"), NAME),
+            _STATES.get(state, "due") if state.__class__ is str else "due",
+            clean.text(get("why")),
+            clean.time(get("since")),
+            code if code.__class__ is int and -1000 < code < 1000 else None,
+            clean.lines(last, _LINES) if last else "",
         )
-    return tuple(found)
-
-
-def _cleaned(clean: Cleaner, said: tuple[Any, ...]) -> tuple[str, str, str, int | None, str]:
-    name, state, why, code, last = said
-    cleaned = (
-        clean.name(name),
-        state if state.__class__ is str and state in SCRIPT_STATES else "due",
-        clean.text(why),
-        code if code.__class__ is int and -1000 < code < 1000 else None,
-        clean.lines(last, _LINES),
     )
-    if cleaned == said and (name in _SAME or len(_SAME) < _MOST_SAME):
-        _SAME[name] = cleaned, len(name) + len(why) + len(last)
-    return cleaned
 
 
 def _change(clean: Cleaner, value: dict[str, Any]) -> ToldChange:
     if not value:
         return ToldChange()
-    did = clean.object(value.get("did"))
-    counts = clean.object(value.get("counts"))
+    did, counts, kinds = (clean.object(value.get(name)) for name in ("did", "counts", "kinds"))
     return ToldChange(
         clean.time(value.get("began")),
-        {clean.name(why): clean.texts(paths, _PATHS) for why, paths in [*did.items()][:_NAMES]},
-        {clean.name(why): clean.count(count) for why, count in [*counts.items()][:_NAMES]},
+        {clean.name(why): clean.texts(did[why], _PATHS) for why in clean.keys(did, _NAMES)},
+        {clean.name(why): clean.count(counts[why]) for why in clean.keys(counts, _NAMES)},
+        {clean.text(path): clean.name(kinds[path]) for path in clean.keys(kinds, 2 * _PATHS)},
     )
+
+
+def _fixes(clean: Cleaner, value: dict[str, Any]) -> tuple[HandFix, ...]:
+    """What it offers. The content is as it is: whoever shows it escapes it."""
+    found, room = [], _OFFERED
+    for each in clean.objects(value.get("offers"), _FIXES):
+        content = clean.content(each.get("content"), room)
+        if content is None:
+            continue
+        room -= len(content)
+        path, spelling = (clean.text(each.get(name), _PATH) for name in ("path", "spelling"))
+        overlay = clean.name(each.get("overlay"))
+        base, reason = clean.name(each.get("base")), clean.text(each.get("reason"))
+        at = clean.time(each.get("at"))
+        found.append(HandFix(path, overlay, spelling, base, content, reason, at))
+    return tuple(found)
 
 
 def _notes(clean: Cleaner, value: dict[str, Any], told: Told) -> tuple[str, ...]:
@@ -293,17 +294,17 @@ def _notes(clean: Cleaner, value: dict[str, Any], told: Told) -> tuple[str, ...]
         notes.append(f"its ALLiE is newer: of its report, of format {number}, what is known here")
     if abs(clean.skew) > _WRONG:
         side = "ahead" if clean.skew > 0 else "behind"
-        notes.append(f"its clock is {_span(abs(clean.skew))} {side}")
+        notes.append(f"{CLOCK} {long_span(abs(clean.skew))} {side}")
     if told.name and told.host.partition(".")[0] != told.name.partition(".")[0]:
         notes.append(f"it calls itself {told.name}: renamed, or two PCs with one key?")
-    if clean.is_cut:
+    if clean.is_cut or value.get("cut") is True:
         notes.append("its report is too long: not all of it is shown")
     if clean.is_odd:
         notes.append("some of its report is not of the documented form, and is passed over")
     return tuple(notes)
 
 
-def _span(seconds: float) -> str:
+def long_span(seconds: float) -> str:
     """A span of time for people; also of years."""
     years = seconds / (365.25 * _DAY)
     return f"{years:.0f} years" if years >= 2 else span_text(seconds)
