@@ -26,10 +26,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from allie.cli import join  # noqa: F401 - read before the first fork
+from allie.cli import fleet, join  # noqa: F401 - read before the first fork
+from allie.cli import main as command_line
 from allie.core.stubs import FETCHER
-from allie.server.fleet import fleet as fleets
-from allie.server.fleet.standing import Pc
+from allie.server.fleet.standing import ATTENTION
 from tests.worlds import forked
 from tests.worlds.busybox import busybox_root
 from tests.worlds.clock import Clock
@@ -313,17 +313,20 @@ class Day:
 
     def wrong(self) -> list[str]:
         """What `allie fleet --json` says, and is not so; or does not say."""
-        said = {each["host"]: each for each in self.shown()}
+        status, text = self.ask("--json")
+        said = {each["host"]: each for each in json.loads(text)["pcs"]}
         expected = {pc.host: self.is_so(pc) for pc in self.pcs}
         if not self.is_empty:
             expected[NEVER] = Seen("missing")
         found = {host: Seen.of(each) for host, each in said.items()}
-        return [
+        differ = [
             f"{self.hour}:00 {host}: {expected.get(host)} is so, {found.get(host)} is said: "
             f"{said.get(host, {}).get('why')}"
             for host in sorted({*expected, *found})
             if expected.get(host) != found.get(host)
         ]
+        needs = any(each.state in ATTENTION for each in expected.values())
+        return differ + [f"exit {status}"] * (status != int(needs))
 
     def is_so(self, pc: SimPC) -> Seen:
         """How a PC has to be shown now, from all that it could tell."""
@@ -348,31 +351,13 @@ class Day:
     def _report(self, pc: SimPC) -> Path:
         return self.doors.store / "inbox" / pc.host / "report"
 
-    def shown(self) -> list[dict[str, Any]]:
-        """All PCs, as the fleet is loaded on the server."""
-
-        def show() -> int:
-            fleet = fleets.load(str(self.doors.store), time.time())
-            print(json.dumps([_plain(pc) for pc in fleet.pcs]))
-            return 0
-
+    def ask(self, *words: str) -> tuple[int, str]:
+        """`allie fleet` with these words: its exit status, and what it prints."""
+        argv = ["--store", str(self.doors.store), "fleet", *words]
+        work = self.clock.on_the_server(lambda: command_line.main(argv))
         out = self.top / "fleet.out"
-        status = os.waitpid(_forked(self.clock.on_the_server(show), out), 0)[1]
-        assert not status, out.read_text()
-        found: list[dict[str, Any]] = json.loads(out.read_text())
-        return found
-
-
-def _plain(pc: Pc) -> dict[str, Any]:
-    systems = [
-        {
-            "reached": each.reached,
-            "drift": each.drift,
-            "scripts": [one._asdict() for one in each.told.scripts],
-        }
-        for each in pc.systems
-    ]
-    return {"host": pc.host, "state": pc.state, "why": pc.why, "systems": systems}
+        status = os.waitpid(_forked(work, out), 0)[1]
+        return os.waitstatus_to_exitcode(status), out.read_text()
 
 
 def main() -> int:
