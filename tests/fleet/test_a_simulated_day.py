@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.day import DAY, HOUR, ROLES, Day
+from tests.fleet.day import Day
+from tests.fleet.story import DAY, HOUR, ROLES
 from tests.worlds.doors import can_be_opened
 
 pytestmark = [
