@@ -155,7 +155,7 @@ def test_what_was_changed_by_hand_is_no_state() -> None:
     ],
 )
 def test_absence(told: Told | None, is_enrolled: bool, why: str, todo: str) -> None:
-    found = judge.absence("/srv/a b", told, is_enrolled)
+    found = judge.silence(told, 0.0, NOW, store="/srv/a b", can_report=is_enrolled)
     assert (found.why if found else "") == why
     assert (found.todo("pc07") if found else "").startswith(todo)
 

@@ -10,7 +10,7 @@ from allie.server.fleet.expected import INBOX, REPORTED, Expected
 from allie.server.fleet.inbox import Arrived
 from allie.server.fleet.overlay_changes import OverlayChanges
 from allie.server.fleet.standing import ATTENTION, STATES, Concern, Pc, SystemView
-from allie.server.fleet.told import Told
+from allie.server.fleet.told import Told, ToldSystem
 
 __all__ = ["ATTENTION", "STATES", "Concern", "Fleet", "Pc", "SystemView", "load"]
 
@@ -25,7 +25,7 @@ class Fleet(Value):
     troubles: tuple[str, ...] = ()  # what could not be looked at here, in words
 
 
-class _Known(Value):
+class _Judging(Value):
     """What the store itself knows, by which PCs are judged."""
 
     store: str
@@ -43,7 +43,7 @@ def load(store: str, now: float) -> Fleet:
     inboxes = inbox.survey(store)
     should = expected.survey(store, inboxes.hosts)
     changes = OverlayChanges(store)
-    known = _Known(store, now, should, changes, rhythm.read(store, now))
+    known = _Judging(store, now, should, changes, rhythm.read(store, now))
     reported = {
         host: _without_content(_read(host, arrived))
         for host, arrived in inbox.each(store, inboxes.hosts)
@@ -73,22 +73,20 @@ def _without_content(found: Told | None) -> Told | None:
     return found._replace(fixes=tuple(each._replace(content=b"") for each in found.fixes))
 
 
-def _judged(host: str, said: Told | None, known: _Known) -> Pc:
+def _judged(host: str, said: Told | None, known: _Judging) -> Pc:
     should = known.expected
     by, classes = should.hosts[host], should.classes_of(host)
     if said:
         by = tuple(sorted(REPORTED if each == INBOX else each for each in by))
     can_report = host in should.enrolled or INBOX in should.hosts[host]
-    silent = judge.absence(known.store, said, can_report)
-    if silent or not said:
-        return judge.pc(host, by, said, (), silent, classes)
-    silent = judge.silence(said, known.silences.get(host, 0.0), known.now)
-    views = []
-    for each in said.systems:
-        followed = known.changes.followed(host, each)
-        changed, has = (
-            known.changes.last(followed),
-            known.changes.before(followed, each.contact.good),
-        )
-        views.append(judge.system(said, each, changed, has, silent, known.now))
+    usual = known.silences.get(host, 0.0)
+    silent = judge.silence(said, usual, known.now, store=known.store, can_report=can_report)
+    views = [_viewed(said, each, silent, known) for each in said.systems] if said else []
     return judge.pc(host, by, said, tuple(views), silent, classes)
+
+
+def _viewed(said: Told, each: ToldSystem, silent: Concern | None, known: _Judging) -> SystemView:
+    followed = known.changes.followed(said.host, each)
+    changed = known.changes.last(followed)
+    has = known.changes.before(followed, each.contact.good)
+    return judge.system(said, each, changed, has, silent, known.now)

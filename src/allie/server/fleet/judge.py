@@ -33,26 +33,27 @@ def patience(usual: float) -> float:
     return min(max(STALE_AFTER, 2 * usual), STALE_AT_LAST)
 
 
-def absence(store: str, told: Told | None, can_report: bool) -> Concern | None:
-    """What is wrong with a PC that never reported, or not in a way that can be read.
+def silence(
+    told: Told | None,
+    usual: float,
+    now: float,
+    *,
+    store: str = USUAL_STORE,
+    can_report: bool = True,
+) -> Concern | None:
+    """What is wrong with a PC that is not heard of as it should be; None if it is.
 
-    can_report: it is enrolled, or has an inbox.
+    usual: its longest usual silence, seconds; can_report: it is enrolled, or has an inbox.
     """
-    if told:
+    if told and told.flaw:
         look = f"ls -la {shlex.quote(store)}/inbox/{HOSTS}"
-        return Concern("missing", told.flaw, told.arrived, here=look) if told.flaw else None
-    if can_report:
+        return Concern("missing", told.flaw, told.arrived, here=look)
+    if not told and can_report:
         return Concern("missing", "has never reported", on_pc=_STATUS)
-    named = "" if store == USUAL_STORE else f" --store {shlex.quote(store)}"
-    enrol = f"allie store enrol --scan {HOSTS}{named}"
-    return Concern("missing", "has never reported, and is not enrolled", here=enrol)
-
-
-def silence(told: Told, usual: float, now: float) -> Concern | None:
-    """What is wrong with a PC that was not heard of lately; None if it was.
-
-    usual: its longest usual silence, seconds.
-    """
+    if not told:
+        named = "" if store == USUAL_STORE else f" --store {shlex.quote(store)}"
+        enrol = f"allie store enrol --scan {HOSTS}{named}"
+        return Concern("missing", "has never reported, and is not enrolled", here=enrol)
     quiet = now - told.arrived
     if quiet > patience(usual):
         return Concern("stale", "has not been heard of", told.arrived, on_pc=_STATUS)

@@ -61,6 +61,7 @@ class ToldChange(Value):
     at: float = 0.0
     did: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - heading → paths; "drift" is one of them
     counts: dict[str, int] = {}  # noqa: RUF012 - by heading; paths may be fewer than were counted
+    tick: int = 0  # that tick's number
     kinds: dict[str, str] = {}  # noqa: RUF012 - by path: what of it was changed by hand
 
 
@@ -109,6 +110,7 @@ class Told(Value):
     name: str = ""
     identity: str = ""  # a digest of its machine-id
     booted: float = 0.0
+    boot: str = ""  # the kernel's name for that boot
     kernel: str = ""
     rsync: str = ""
     disk: int = 0  # bytes
@@ -145,6 +147,7 @@ def read(host: str, arrived: float, text: bytes) -> Told:
         name=clean.name(machine.get("host")).lower(),
         identity=clean.name(machine.get("identity")),
         booted=clean.time(machine.get("booted")),
+        boot=clean.name(machine.get("boot")),
         kernel=clean.name(machine.get("kernel")),
         rsync=clean.name(machine.get("rsync")),
         disk=clean.count(machine.get("disk")),
@@ -266,6 +269,7 @@ def _change(clean: Cleaner, value: dict[str, Any]) -> ToldChange:
         clean.time(value.get("began")),
         {clean.name(why): clean.texts(did[why], _PATHS) for why in clean.keys(did, _NAMES)},
         {clean.name(why): clean.count(counts[why]) for why in clean.keys(counts, _NAMES)},
+        clean.count(value.get("tick")),
         {clean.text(path): clean.name(kinds[path]) for path in clean.keys(kinds, 2 * _PATHS)},
     )
 

@@ -19,7 +19,7 @@ from allie.server.views import words
 from allie.server.views.selection import divided
 
 _MOST = 20  # concerns that are told
-_WIDEST, _WIDTH = 20, 79  # letters of a column, and of a line
+_SYSTEM, _VERSION, _WIDTH = 18, 9, 79  # letters of a column, and of a line
 _LINES = 3  # of what a script last said
 _SHOWN = (
     *ATTENTION,
@@ -27,7 +27,7 @@ _SHOWN = (
 )  # states that are told one by one, beside what a line of a group says
 
 
-class Group(Value):
+class EqualSystems(Value):
     """Systems that stand alike, of any number of PCs."""
 
     system: str  # with its image, where that says more
@@ -89,11 +89,11 @@ def needs_attention(fleet: Fleet) -> bool:
     return bool(fleet.troubles) or any(pc.state in ATTENTION for pc in fleet.pcs)
 
 
-def groups(fleet: Fleet) -> list[Group]:
+def groups(fleet: Fleet) -> list[EqualSystems]:
     """Equal systems together, the worst first, then the largest."""
     versions = Counter(each.told.version for pc in fleet.pcs for each in pc.systems)
     usual = versions.most_common(1)[0][0] if versions else ""
-    found: dict[Group, list[Pc]] = {}
+    found: dict[EqualSystems, list[Pc]] = {}
     for pc in fleet.pcs:
         for each in pc.systems:
             found.setdefault(_alike(each, usual), []).append(pc)
@@ -106,7 +106,7 @@ def groups(fleet: Fleet) -> list[Group]:
     return sorted(together, key=lambda each: (STATES.index(each.state), -len(each.hosts), each))
 
 
-def _alike(each: SystemView, usual: str) -> Group:
+def _alike(each: SystemView, usual: str) -> EqualSystems:
     """The group of a system, without its members."""
     told = each.told
     system = told.name
@@ -114,7 +114,7 @@ def _alike(each: SystemView, usual: str) -> Group:
         system = told.image if told.image.startswith(told.name) else f"{told.name}: {told.image}"
     version = "" if told.version == usual else told.version
     has = 0.0 if each.reached else each.has
-    return Group(system, version, each.state, each.reached > 0, has, each.is_so_now, (), 0)
+    return EqualSystems(system, version, each.state, each.reached > 0, has, each.is_so_now, (), 0)
 
 
 def shared_concerns(fleet: Fleet) -> list[SharedConcern]:
@@ -155,12 +155,12 @@ def _summary(fleet: Fleet, whole: int) -> str:
     return f"{some}{words.many(whole, 'PC')}: {', '.join(parts)}"
 
 
-def _cells(each: Group, now: float) -> dict[str, str]:
+def _cells(each: EqualSystems, now: float) -> dict[str, str]:
     """What the columns say of a group. One that says nothing of any group is left out."""
     not_yet = f"has {words.when(each.has, now)}" if each.has else "not yet"
     return {
-        "SYSTEM": each.system[:_WIDEST],
-        "ALLIE": each.version[:_WIDEST],
+        "SYSTEM": each.system[:_SYSTEM],
+        "ALLIE": each.version[:_VERSION],
         "STATE": each.state,
         "REACHED": "once" if each.reached else not_yet,
         "NOW": "so" if each.is_so_now else "",
@@ -168,12 +168,12 @@ def _cells(each: Group, now: float) -> dict[str, str]:
     }
 
 
-def _table(grouped: Sequence[Group], now: float) -> list[str]:
+def _table(grouped: Sequence[EqualSystems], now: float) -> list[str]:
     """A heading, and a line of each group; its hosts stand above it where they are many."""
     rows = [_cells(each, now) for each in grouped]
     names = [name for name in rows[0] if any(row[name] for row in rows)]
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
-    room = max(16, _WIDTH - sum(widths.values()) - 2 * len(widths))
+    room = max(8, _WIDTH - sum(widths.values()) - 2 * len(widths))
     hosts = [words.wrapped(each.hosts, room, _WIDTH) for each in grouped]
     first = max([5, *(len(lines[0]) for lines in hosts if len(lines) == 1)])
     titles = "  ".join([f"{'HOSTS':<{first}}", *(f"{name:<{widths[name]}}" for name in names)])
