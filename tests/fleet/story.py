@@ -21,6 +21,7 @@ from allie.cli import main as command_line
 from allie.core.stubs import FETCHER
 from allie.server import store as stores
 from allie.server.fleet.standing import ATTENTION
+from allie.server.history import notes
 from tests.worlds import forked
 from tests.worlds.clock import Clock
 from tests.worlds.toy import File, Tree, make_tree
@@ -305,11 +306,25 @@ class Story:
         needs = any(each.state in ATTENTION for each in expected.values())
         return differ + [f"exit {status}"] * (status != int(needs))
 
+    def miscounted(self) -> list[str]:
+        """What the history says of how many stand how, and have the last change; and is not so."""
+        status, text = self.ask("--metrics", str(self.top / "metrics"))
+        said = notes.counts(str(self.store))[-1]
+        states = Counter(self.is_so(pc).state for pc in self.pcs)
+        states.update(["missing"] * (not self.is_empty))
+        found = {state: number for state, number in said.states.items() if number}
+        wrong = [] if found == dict(states) else [f"{dict(states)} is so, {found} is said"]
+        if not self.is_empty:
+            arrived = sum(self.has_it(pc) for pc in self.pcs)
+            if said.reached["common"] != arrived:
+                wrong.append(f"{arrived} have it, {said.reached['common']} is said")
+        return wrong + ([text] if status else [])
+
     def told(self) -> Iterator[tuple[str, list[str]]]:
         """Of each hour: a line for who watches, and what is wrong."""
         began = time.monotonic()
         for hour in self.hours():
-            wrong = self.wrong()
+            wrong = [*self.wrong(), *self.miscounted()]
             states = Counter(self.is_so(pc).state for pc in self.pcs)
             words = " ".join(f"{state} {number}" for state, number in sorted(states.items()))
             seconds = time.monotonic() - began
