@@ -144,12 +144,14 @@ def counted(fleet: Fleet) -> list[Count]:
         off = int((states["current"] - bad) * 0.5 * (1 - light))
         states.update({"failing": bad, "off": off, "current": -bad - off})
         there = {
-            name: int(all_of_them * 0.97 * (1 - math.exp((changed - at) / 3000)))
-            for name, changed in fleet.changed.items()
-            if at >= changed
+            name: int(all_of_them * 0.97 * (1 - math.exp((begun - at) / 3000)))
+            for name, begun in fleet.changed.items()
+            if at >= begun
         }
         reports = int(all_of_them * (0.05 + 0.08 * light) * random.Random(step).uniform(0.9, 1.1))
-        found.append(Count(at, states, reports, there))
+        changed = {name: fleet.changed[name] for name in there}
+        following = dict.fromkeys(there, all_of_them)
+        found.append(Count(at, states, reports, there, following, changed))
     return found
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 
-from allie.cli import fleet_adopt, fleet_watch, options
+from allie.cli import fleet_adopt, fleet_groups, fleet_watch, options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.core.errors import ATTENTION, DONE
 from allie.machine import console
@@ -48,6 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--drift", action="store_true", help="those that were changed by hand")
     words = "who has this conf script in which state"
     parser.add_argument("--script", default="", metavar="NAME", help=words)
+    fleet_groups.add_arguments(parser)
     fleet_watch.add_arguments(parser)
 
 
@@ -58,6 +59,8 @@ def run(args: Namespace) -> int:
         return fleet_watch.run(args, place)
     asked = _asked(args)
     whole = fleets.load(place, time.time())
+    if fleet_groups.is_asked(args):
+        return fleet_groups.run(args, whole)
     fleet = selection.selected(whole, asked)
     if args.names:
         return _names(fleet)

@@ -12,9 +12,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from allie.core.change.hand_fix import HandFix
 from allie.core.script import span_text
 from allie.core.value import Value
 from allie.server.fleet.cleaning import NAME, Cleaner
+
+__all__ = ["HandFix"]
 
 FORMAT = 1  # the newest that is known here; docs/reference/reports.md
 SCRIPT_STATES = ("satisfied", "waiting", "failing", "test", "due")
@@ -87,18 +90,6 @@ class ToldSystem(Value):
     trouble: str = ""  # of another system: why the last try to bring or update it failed
     rolled_back: str = ""  # … and the image that somebody rolled it back from
     wanted: str = ""  # the image that it is to have: another one, while it is updated
-
-
-class HandFix(Value):
-    """A file that somebody on the PC would like to have in the overlay (`allie adopt PATH`)."""
-
-    path: str
-    overlay: str  # which holds the file that it differs from
-    spelling: str  # that file's path in the overlay, with its tags
-    base: str  # sha256 of the overlay's file that it was compared with
-    content: bytes  # at most 64 kB
-    reason: str = ""
-    at: float = 0.0
 
 
 class Told(Value):
