@@ -108,6 +108,6 @@ def _show(fleet: Fleet, whole: Fleet, asked: Selection) -> None:
     elif not fleet.pcs:
         lines = ["none of them"]
     else:
-        lines = overview.lines(fleet, len(whole.pcs), drift=asked.drift)
+        lines = overview.lines(fleet, whole, drift=asked.drift)
     for line in lines:
         console.say(line)

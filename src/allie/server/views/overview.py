@@ -62,9 +62,9 @@ class SharedConcern(Value):
         return self.concern.here.replace(HOSTS, hosts)
 
 
-def lines(fleet: Fleet, whole: int, *, drift: bool = False) -> list[str]:
-    """The view. whole: how many PCs are expected in all; drift: with each path changed by hand."""
-    found = [_summary(fleet, whole)]
+def lines(fleet: Fleet, whole: Fleet, *, drift: bool = False) -> list[str]:
+    """The view. whole: with those who were not asked for; drift: with each path changed by hand."""
+    found = [_summary(fleet, len(whole.pcs))]
     grouped = groups(fleet)
     found += _table(grouped, fleet.now) if grouped else []
     told = shared_concerns(fleet)
@@ -73,7 +73,7 @@ def lines(fleet: Fleet, whole: int, *, drift: bool = False) -> list[str]:
     if len(told) > _MOST:
         found += ["", f"and {words.many(len(told) - _MOST, 'concern')} more: allie fleet --json"]
     found += _by_hand(fleet) if drift else []
-    return [*found, *_notes(fleet), *_without_inboxes(fleet)]
+    return [*found, *_notes(fleet), *_without_inboxes(whole)]
 
 
 def nobody(fleet: Fleet) -> list[str]:
@@ -198,7 +198,7 @@ def _shared(each: SharedConcern, now: float) -> list[str]:
     """One concern: how bad, where, what, for how long; its last lines; what to do next."""
     state = each.concern.state
     first, *more = words.wrapped(each.hosts, 60, 3)
-    system = f" ({each.system})" if each.system else ""
+    system = f" ({each.system[:_SYSTEM]})" if each.system else ""
     lines = [f"{first}{system}" if not more else first, *more[:-1]]
     lines += [f"{more[-1]}{system}"] if more else []
     found = [f"{paint(state, words.LOOKS[state])}  {lines[0]}"]
@@ -269,6 +269,6 @@ def _without_inboxes(fleet: Fleet) -> list[str]:
         return []
     return [
         "",
-        "no report has ever come: a PC sends one by the ssh door, once it is enrolled there",
-        "  allie store setup; allie store enrol --scan HOSTS; docs/howto/secrets-of-one-pc.md",
+        "no report has ever come: PCs send theirs by the ssh door, once enrolled there",
+        "  allie store setup; allie store enrol --scan HOSTS; more in: allie help store",
     ]
