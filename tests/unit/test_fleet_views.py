@@ -54,7 +54,8 @@ def test_each_system_is_in_one_group_and_each_concern_in_one_entry(fleet: Fleet)
         pc.host for pc in fleet.pcs if any(each.state in overview._SHOWN for each in pc.systems)
     }
     text = console.as_shown(overview.lines(fleet, fleet))
-    assert all(len(line) <= 79 for line in text.splitlines())
+    wide = [line for line in text.splitlines() if len(line) > 79]
+    assert [line for line in wide if not line.startswith("  next: ")] == []  # it is one command
 
 
 @given(FLEETS, st.sampled_from(STATES))

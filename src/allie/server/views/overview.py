@@ -64,7 +64,7 @@ class SharedConcern(Value):
 
 def lines(fleet: Fleet, whole: Fleet, *, drift: bool = False) -> list[str]:
     """The view. whole: with those who were not asked for; drift: with each path changed by hand."""
-    found = [_summary(fleet, len(whole.pcs))]
+    found = _summary(fleet, len(whole.pcs))
     grouped = groups(fleet)
     found += _table(grouped, fleet.now) if grouped else []
     told = shared_concerns(fleet)
@@ -147,15 +147,18 @@ def _rank(each: SharedConcern) -> int:
     return STATES.index(each.concern.state)
 
 
-def _summary(fleet: Fleet, whole: int) -> str:
+def _summary(fleet: Fleet, whole: int) -> list[str]:
+    """How many PCs stand how, the best first; in as many lines as it takes."""
     counts = Counter(pc.state for pc in fleet.pcs)
-    parts = [
-        paint(f"{counts[state]:,} {state}", words.LOOKS[state])
-        for state in reversed(STATES)
-        if counts[state]
-    ]
     some = f"{len(fleet.pcs):,} of " if len(fleet.pcs) < whole else ""
-    return f"{some}{words.many(whole, 'PC')}: {', '.join(parts)}"
+    found, width = [f"{some}{words.many(whole, 'PC')}:"], 0
+    for state in filter(counts.get, reversed(STATES)):
+        text = f"{counts[state]:,} {state}"
+        if width + len(text) > _WIDTH - 30:
+            found, width = [*found[:-1], f"{found[-1]},", " "], 0
+        found[-1] += f"{',' if width else ''} {paint(text, words.LOOKS[state])}"
+        width += len(text) + 2
+    return found
 
 
 def _cells(each: EqualSystems, now: float) -> dict[str, str]:
@@ -204,7 +207,7 @@ def _shared(each: SharedConcern, now: float) -> list[str]:
     found = [f"{paint(state, words.LOOKS[state])}  {lines[0]}"]
     found += [f"{'':{len(state)}}  {line}" for line in lines[1:]]
     found += [f"  {line}" for line in _broken(f"{each.concern.why} {words.spans(each.since, now)}")]
-    found += [paint(f"  | {line[:76]}", "dim") for line in _last(each.concern.last)]
+    found += [paint(f"  | {line[:75]}", "dim") for line in _last(each.concern.last)]
     found += [f"  next: {each.todo}"] if each.todo else []
     if state == "stale":
         found.append(f"  if it is gone for good: allie store retire {each.hosts[0]} --purge")
