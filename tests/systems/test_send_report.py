@@ -244,6 +244,7 @@ def test_the_page_shows_a_report_as_one_was_sent(enrolled: Told) -> None:
     timers.mkdir(parents=True, exist_ok=True)
     (timers / "allie.timer").symlink_to("/etc/systemd/system/allie.timer")
     make_tree(pc.root, {"etc/motd": "an edit\n"})
+    pc.run("adopt", "/etc/motd", "--yes", "--reason", "the lab has moved").ok()
     enrolled.tick(1)
     places = {str(enrolled.site.store): "/srv/allie", enrolled.door.url: "ssh://server"}
     made = _shown(enrolled.report, places)
