@@ -2,6 +2,8 @@
 
     generated(5000, now) → Generated: a host, its report, when it arrived, what it was made to be
     put(store, …)        → the store's inbox/HOST/report, its overlays, and its file of classes
+    judged(…, now)       → the Fleet that `fleet.load` would make, if reports came when they arrived
+    counted(fleet)       → how that fleet may have stood in the week before
 
 The same seed gives the same fleet, host by host: what becomes of one does not change the others.
 The values are the product's own (Report, Verdict, sent_report), so the form is that of real PCs.
@@ -11,7 +13,9 @@ A file's ctime is when it was written: whoever needs another arrival has `Genera
 from __future__ import annotations
 
 import json
+import math
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,6 +25,9 @@ from allie.core.change.resolution import Problem
 from allie.core.change.sent_report import Host
 from allie.core.script import Verdict
 from allie.core.value import Value
+from allie.server.fleet import judge, told
+from allie.server.fleet.fleet import Fleet
+from allie.server.history.notes import Count
 
 HOUR, DAY = 3600.0, 24 * 3600.0
 OVERLAYS = ("kit", "common", "lab")
@@ -105,6 +112,45 @@ def put(store: Path, fleet: Iterable[Generated]) -> None:
     known = store / "overlays/common/etc/allie/classes"
     known.parent.mkdir(parents=True, exist_ok=True)
     known.write_text("".join(lines))
+
+
+CHANGED = {"kit": 40 * DAY, "common": 5 * HOUR, "lab": 3 * DAY}  # overlay → how long ago
+
+
+def judged(fleet: Iterable[Generated], now: float) -> Fleet:
+    """All of them, read and judged by the product, with `CHANGED` for what the store has."""
+    changed = {name: now - ago for name, ago in CHANGED.items()}
+    newest = max(changed.values())
+    pcs = []
+    for each in fleet:
+        said = told.read(each.host, each.arrived, each.report) if each.report else None
+        silent = judge.silence(each.host, said, now, 0.0)
+        systems = said.systems if said else ()
+        views = [judge.system(said, one, newest, newest, silent, now) for one in systems if said]
+        by = ("classes", "enrolled", "reported")[: 3 if said else 2]
+        pcs.append(judge.pc(each.host, by, said, tuple(views), silent))
+    return Fleet(now, "/srv/allie", tuple(pcs), changed)
+
+
+def counted(fleet: Fleet) -> list[Count]:
+    """A week, looked at six times an hour: PCs are off at night; one night a change was bad."""
+    now, all_of_them = fleet.now, len(fleet.pcs)
+    found = []
+    for step in range(7 * 24 * 6, -1, -1):
+        at = now - step * 600
+        light = max(0.0, math.sin(((at / HOUR) % 24 - 7) / 12 * math.pi))
+        states = Counter(pc.state for pc in fleet.pcs)
+        bad = int(all_of_them * 0.04 * max(0.0, 1 - abs(step - 300) / 60))
+        off = int((states["current"] - bad) * 0.5 * (1 - light))
+        states.update({"failing": bad, "off": off, "current": -bad - off})
+        there = {
+            name: int(all_of_them * 0.97 * (1 - math.exp((changed - at) / 3000)))
+            for name, changed in fleet.changed.items()
+            if at >= changed
+        }
+        reports = int(all_of_them * (0.05 + 0.08 * light) * random.Random(step).uniform(0.9, 1.1))
+        found.append(Count(at, states, reports, there))
+    return found
 
 
 def _name(at: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from allie.core.value import Value
-from allie.server.fleet import expected, inbox, judge, told
+from allie.server.fleet import expected, inbox, judge, rhythm, told
 from allie.server.fleet.expected import INBOX, REPORTED
 from allie.server.fleet.inbox import Arrived
 from allie.server.fleet.overlay_changes import OverlayChanges
@@ -37,7 +37,11 @@ def load(store: str, now: float) -> Fleet:
         host: _without_content(_read(host, arrived))
         for host, arrived in inbox.each(store, inboxes.hosts)
     }
-    pcs = [_judged(host, by, reported.get(host), changes, now) for host, by in should.hosts.items()]
+    gaps = rhythm.read(store, now)
+    pcs = [
+        _judged(host, by, reported.get(host), changes, gaps.get(host, 0.0), now)
+        for host, by in should.hosts.items()
+    ]
     troubles = (*inboxes.troubles, *should.troubles, *changes.troubles)
     return Fleet(now, store, tuple(pcs), changes.at, troubles)
 
@@ -63,11 +67,16 @@ def _without_content(found: Told | None) -> Told | None:
 
 
 def _judged(
-    host: str, by: tuple[str, ...], said: Told | None, changes: OverlayChanges, now: float
+    host: str,
+    by: tuple[str, ...],
+    said: Told | None,
+    changes: OverlayChanges,
+    longest_gap: float,
+    now: float,
 ) -> Pc:
     if said:
         by = tuple(sorted(REPORTED if each == INBOX else each for each in by))
-    silent = judge.silence(host, said, now, 0.0)
+    silent = judge.silence(host, said, now, longest_gap)
     systems = _systems(said, changes, silent, now) if said else ()
     return judge.pc(host, by, said, systems, silent)
 

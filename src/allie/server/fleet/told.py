@@ -17,6 +17,8 @@ from allie.core.script import span_text
 from allie.core.value import Value
 from allie.server.fleet.cleaning import Cleaner
 
+__all__ = ["HandFix"]
+
 FORMAT = 1  # the newest that is known here; docs/reference/reports.md
 SCRIPT_STATES = ("satisfied", "waiting", "failing", "test", "due")
 _SYSTEMS, _SCRIPTS, _PATHS, _NAMES = 16, 200, 50, 64  # of each list, at most
@@ -59,6 +61,7 @@ class ToldChange(Value):
     at: float = 0.0
     did: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - heading → paths; "drift" is one of them
     counts: dict[str, int] = {}  # noqa: RUF012 - by heading; paths may be fewer than were counted
+    tick: int = 0  # that tick's number
 
 
 class ToldSystem(Value):
@@ -91,6 +94,7 @@ class Told(Value):
     name: str = ""
     identity: str = ""  # a digest of its machine-id
     booted: float = 0.0
+    boot: str = ""  # the kernel's name for that boot
     kernel: str = ""
     rsync: str = ""
     disk: int = 0  # bytes
@@ -127,6 +131,7 @@ def read(host: str, arrived: float, text: bytes) -> Told:
         name=clean.name(machine.get("host")).lower(),
         identity=clean.name(machine.get("identity")),
         booted=clean.time(machine.get("booted")),
+        boot=clean.name(machine.get("boot")),
         kernel=clean.name(machine.get("kernel")),
         rsync=clean.name(machine.get("rsync")),
         disk=clean.count(machine.get("disk")),
@@ -244,6 +249,7 @@ def _change(clean: Cleaner, value: dict[str, Any]) -> ToldChange:
         clean.time(value.get("began")),
         {clean.name(why): clean.texts(paths, _PATHS) for why, paths in [*did.items()][:_NAMES]},
         {clean.name(why): clean.count(count) for why, count in [*counts.items()][:_NAMES]},
+        clean.count(value.get("tick")),
     )
 
 
