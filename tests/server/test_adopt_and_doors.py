@@ -191,6 +191,33 @@ def test_what_a_tick_has_put_back_can_be_offered_still(ways: Ways) -> None:
     assert "has put the store's file back" in said
     assert "+fixed in the night" in said
     assert [each["path"] for each in pc.run("adopt", "--list", "--json").json] == ["/etc/plain"]
+    for content in ("fixed by day\n", "fixed again\n"):  # a quick tick would pass over it
+        pc.run("run-conf").ok()
+        assert len(ways.offers) == 1
+        pc.run("run-conf").ok()
+        make_tree(pc.root, {"etc/motd": content})
+        pc.run("adopt", "/etc/motd", "--yes").ok()
+        make_tree(pc.root, {"etc/motd": OLD})
+        os.chmod(pc.path("etc/motd"), 0o640)
+        pc.run("run-conf").ok()
+        assert len(ways.offers) == 2
+        pc.run("adopt", "/etc/motd", "--withdraw").ok()
+
+
+def test_what_its_user_may_have_linked_is_not_read(ways: Ways) -> None:
+    """As in a directory of his, on a kernel that lets him link to any file."""
+    pc = ways.pc
+    ways.site.overlay({"home/u/own": "the store's\n"})
+    (pc.root / "home/u").mkdir(parents=True, exist_ok=True)
+    pc.run("run-conf").ok()
+    os.chown(pc.path("home/u"), 1000, 1000)
+    make_tree(pc.root, {"etc/shadow": File("root's\n", 0o600)})
+    pc.path("home/u/own").unlink()
+    os.link(pc.path("etc/shadow"), pc.path("home/u/own"))
+    done = pc.run("adopt", "/home/u/own", "--yes")
+    assert done.rc == 64
+    assert "has another name" in done.err
+    assert "root's" not in done.out
 
 
 REFUSED = {
@@ -219,7 +246,7 @@ def test_what_is_not_offered(ways: Ways) -> None:
     make_tree(pc.root, {"etc/plain": "y" * 64_001})
     assert "larger than" in pc.run("adopt", "etc/plain", "--yes").err
     assert not pc.path("var/lib/allie/offers").exists()
-    make_tree(pc.root, {"etc/plain": "y" * 63_999, "etc/motd": "z\n"})
+    make_tree(pc.root, {"etc/plain": "y" * 63_998, "etc/motd": "z\n"})
     pc.run("adopt", "etc/plain", "--yes").ok()
     pc.run("adopt", "etc/motd", "--yes").ok()
     make_tree(pc.root, {"etc/motd": "zz\n"})

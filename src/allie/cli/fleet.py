@@ -29,6 +29,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print it; 1 if something needs attention."""
+    action = getattr(args, "action", "")
+    if action:
+        return int(ACTIONS[action].run(args))
     place = store.need(args.store)
     if fleet_watch.is_asked(args):
         return fleet_watch.run(args, place)

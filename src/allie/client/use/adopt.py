@@ -149,6 +149,8 @@ def _read(reach: Reach, real: str) -> bytes | None:
         st = os.fstat(descriptor)
         if not stat.S_ISREG(st.st_mode) or st.st_mode & _SET_ID:
             raise UsageError(f"/{real} is setuid or setgid, or no file: it is not offered")
+        if st.st_nlink > 1 and reach.is_tainted(real.rpartition("/")[0]):
+            raise UsageError(f"/{real} has another name: its user may have made it of any file")
         content = atomic.read_open(descriptor, LARGEST)
     finally:
         os.close(descriptor)
