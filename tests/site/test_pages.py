@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from allie.server.fleet.fleet import ATTENTION, Fleet
+from allie.server.history.notes import Event
 from allie.server.site import as_script
 from allie.server.site.write import write_with
 from tests.site.conftest import Made, site_of
@@ -405,9 +406,13 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Fleet]:
     evil = generated[3]._replace(report=evil_report(now), arrived=now - 60)
     fleet = fleets.judged([*generated[:3], evil, *generated[4:]], now)
     fleet = fleet._replace(troubles=(EVIL,), store=EVIL, changed={EVIL: now - 9000})
-    counts = [each._replace(reached={EVIL: 3}) for each in fleets.counted(fleet)]
+    counts = [
+        each._replace(following={EVIL: 9}, changed={EVIL: now - 9000}, reached={EVIL: 3})
+        for each in fleets.counted(fleet)
+    ]
+    events = [Event(now - 60, generated[3].host, EVIL, EVIL, EVIL, (EVIL,))]
     place = tmp_path_factory.mktemp("evil") / "site"
-    write_with(fleet, str(place), counts)
+    write_with(fleet, str(place), counts, events)
     return place, fleet
 
 

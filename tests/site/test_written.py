@@ -189,7 +189,7 @@ def test_one_host_in_a_hundred_has_news(large: Made) -> None:
 
 
 def test_the_summary_says_what_is_true(middle: Made) -> None:
-    found = summary.summary(middle.fleet)
+    found = summary.summary(middle.fleet, summary.scripts_of(middle.fleet))
     rows = found["rows"]
     assert rows["host"] == [each.host for each in middle.generated]
     assert sum(found["counts"].values()) == 200
@@ -202,6 +202,15 @@ def test_the_summary_says_what_is_true(middle: Made) -> None:
     assert {host for host, number in zip(rows["host"], rows["drift"]) if number} == drifted
     heard = [rows["newest"] - before if before >= 0 else 0 for before in rows["heard"]]
     assert heard == [int(each.arrived) for each in middle.generated]
+
+
+def test_hosts_come_as_people_count() -> None:
+    names = ["pc10", "pc9", "pc1", "lab2-pc10", "lab2-pc9", "lab10-pc1", "pc", "pc09", "9"]
+    generated = [each._replace(host=name) for each, name in zip(fleets.generated(9, NOW), names)]
+    fleet = fleets.judged(generated, NOW)
+    rows = summary.summary(fleet, summary.scripts_of(fleet))["rows"]
+    order = ["9", "lab2-pc9", "lab2-pc10", "lab10-pc1", "pc", "pc1", "pc9", "pc09", "pc10"]
+    assert rows["host"] == order
 
 
 def test_equal_troubles_are_one_and_all_of_them_are_there(middle: Made) -> None:
@@ -238,17 +247,34 @@ def test_events_are_at_their_host(fleet: Fleet, tmp_path: Path) -> None:
 
 
 def test_pictures_are_bounded_and_end_with_the_last_count() -> None:
+    changed = {"common": NOW - 7200, "old": NOW - 1e9, "nobodys": NOW - 100}
     counts = [
-        Count(NOW - 60 * step, {"current": 200 - step % 7}, 5, {"common": 9})
+        Count(
+            NOW - 60 * step,
+            {"current": 200 - step % 7},
+            5,
+            {"common": 120 - step},
+            {"common": 150, "old": 3},
+            changed if step <= 120 else {"common": NOW - 1e6},
+        )
         for step in range(20_000, -1, -1)
     ]
-    drawn = over_time.pictures(counts, {"common": NOW - 7200, "old": NOW - 1e9}, 200, NOW)
+    drawn = over_time.pictures(counts, (), NOW)
     assert len(drawn["at"]) <= 340
     assert drawn["at"][-1] == int(NOW)
     assert drawn["at"] == sorted(drawn["at"])
-    assert [each["overlay"] for each in drawn["rollouts"]] == ["common"]
-    assert drawn["rollouts"][0]["at"][0] >= NOW - 7200
-    assert over_time.pictures([], {}, 0, NOW)["at"] == []
+    (rollout,) = drawn["rollouts"]
+    assert (rollout["overlay"], rollout["following"]) == ("common", 150)
+    assert rollout["at"][0] >= NOW - 7200, "what was reached of an earlier change is not drawn"
+    assert rollout["reached"][0] < 3
+    assert rollout["reached"][-1] == 120
+    assert over_time.pictures([], (), NOW)["at"] == []
+
+
+def test_equal_events_of_many_hosts_are_one_line() -> None:
+    events = [Event(NOW - at, f"pc{at:02}", "debian12", "change", "/etc/motd") for at in range(30)]
+    lately = over_time.pictures([], events, NOW)["lately"]
+    assert lately == [[int(NOW), "pc[00-29]", 30, "debian12", "/etc/motd"]]
 
 
 def test_each_state_has_a_sign_and_a_colour_and_each_script_state_a_place() -> None:

@@ -78,6 +78,7 @@ class Chromium:
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
+        self.version = browser.version
 
     @contextmanager
     def visit(self, site: Path, base: str = "", **how: Any) -> Iterator[Visit]:

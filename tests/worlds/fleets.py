@@ -124,7 +124,7 @@ def judged(fleet: Iterable[Generated], now: float) -> Fleet:
     pcs = []
     for each in fleet:
         said = told.read(each.host, each.arrived, each.report) if each.report else None
-        silent = judge.silence(each.host, said, now, 0.0)
+        silent = judge.silence(said, 0.0, now)
         systems = said.systems if said else ()
         views = [judge.system(said, one, newest, newest, silent, now) for one in systems if said]
         by = ("classes", "enrolled", "reported")[: 3 if said else 2]
@@ -144,12 +144,14 @@ def counted(fleet: Fleet) -> list[Count]:
         off = int((states["current"] - bad) * 0.5 * (1 - light))
         states.update({"failing": bad, "off": off, "current": -bad - off})
         there = {
-            name: int(all_of_them * 0.97 * (1 - math.exp((changed - at) / 3000)))
-            for name, changed in fleet.changed.items()
-            if at >= changed
+            name: int(all_of_them * 0.97 * (1 - math.exp((begun - at) / 3000)))
+            for name, begun in fleet.changed.items()
+            if at >= begun
         }
         reports = int(all_of_them * (0.05 + 0.08 * light) * random.Random(step).uniform(0.9, 1.1))
-        found.append(Count(at, states, reports, there))
+        changed = {name: fleet.changed[name] for name in there}
+        following = dict.fromkeys(there, all_of_them)
+        found.append(Count(at, states, reports, there, following, changed))
     return found
 
 

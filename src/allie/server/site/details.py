@@ -16,24 +16,28 @@ from allie.server.fleet.fleet import Fleet, Pc, SystemView
 from allie.server.fleet.told import ToldDoor, ToldScript
 from allie.server.history.notes import Event
 from allie.server.site import as_script, summary
+from allie.server.site.summary import Scripts
 
 _EVENTS = 30  # of one host
-_HOSTS = 1000  # of a path
+_HOSTS = 1000  # of a path, and of a script in one state
 
 
 def shards(
-    fleet: Fleet, events: Iterable[Event]
+    fleet: Fleet, found: Scripts, events: Iterable[Event]
 ) -> Iterator[tuple[str, str, dict[str, dict[str, Any]]]]:
-    """Kind (h, s or p), shard, and the details of what belongs there, by name."""
+    """Kind (h, s or p), shard, and the details of what belongs there, by name.
+
+    found: of `summary.scripts_of`; events: the newest first.
+    """
     told = _by_host(events)
     by_shard: dict[str, list[Pc]] = defaultdict(list)
     for pc in fleet.pcs:
         by_shard[as_script.shard(pc.host)].append(pc)
     for shard, pcs in sorted(by_shard.items()):
         yield "h", shard, {pc.host: host(pc, told.get(pc.host, ())) for pc in pcs}
-    for kind, found in (("s", scripts(fleet)), ("p", paths(fleet))):
+    for kind, details in (("s", scripts(fleet, found)), ("p", paths(fleet))):
         parts: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-        for name, value in found.items():
+        for name, value in details.items():
             parts[as_script.shard(name)][name] = value
         for shard, values in sorted(parts.items()):
             yield kind, shard, values
@@ -56,7 +60,7 @@ def host(pc: Pc, events: Iterable[Event]) -> dict[str, Any]:
     return found
 
 
-def scripts(fleet: Fleet) -> dict[str, dict[str, Any]]:
+def scripts(fleet: Fleet, known: Scripts) -> dict[str, dict[str, Any]]:
     """Each script: where it stands how, folded; and where it is not satisfied, what it said."""
     troubles: dict[str, dict[tuple[str, str, str], list[tuple[str, ToldScript]]]] = {}
     for pc in fleet.pcs:
@@ -67,7 +71,7 @@ def scripts(fleet: Fleet) -> dict[str, dict[str, Any]]:
                     found[each.state, each.why, each.last].append((pc.host, each))
     return {
         name: {"states": _folded(by_host), "groups": _groups(troubles[name])}
-        for name, by_host in summary.scripts_of(fleet).items()
+        for name, by_host in known.items()
     }
 
 
@@ -117,14 +121,14 @@ def _door(door: ToldDoor) -> dict[str, Any]:
 
 
 def _folded(by_host: Mapping[str, str]) -> list[tuple[str, int, str]]:
-    """State, how many hosts, and which: worst first."""
+    """State, how many hosts, and which, "" where it is most of a large fleet: worst first."""
     found: dict[str, list[str]] = defaultdict(list)
     for name, state in by_host.items():
         found[state].append(name)
     return [
-        (state, len(found[state]), host_sets.fold(found[state]))
+        (state, len(hosts), host_sets.fold(hosts) if len(hosts) <= _HOSTS else "")
         for state in summary.SCRIPTS_WORST_FIRST
-        if state in found
+        if (hosts := found.get(state, ()))
     ]
 
 

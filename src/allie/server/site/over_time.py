@@ -1,26 +1,31 @@
-"""How the fleet stood, as three pictures are drawn of it: states, reports, and roll-outs. Pure.
+"""How the fleet stood, and what became of it lately: pictures of a week, and the newest events.
 
-Counts, as they were noted  →  a bounded number of points in columns
+    Counts, as they were noted  →  a bounded number of points in columns
+    Events                      →  equal ones of many PCs as one
+
+Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from allie.server.fleet.fleet import STATES
-from allie.server.history.notes import Count
+from allie.server.history.folded import folded
+from allie.server.history.notes import Count, Event
 
 SHOWN = 7 * 24 * 3600.0  # seconds
 _POINTS, _ROLL_OUTS, _STEPS = 336, 4, 120
+_EVENTS, _LATELY = 5000, 40  # that are folded; that are shown
 
 
-def pictures(
-    counts: Sequence[Count], changed: Mapping[str, float], pcs: int, now: float
-) -> dict[str, Any]:
-    """What is drawn. counts: oldest first; pcs: how many there are; now: since the epoch."""
+def pictures(counts: Sequence[Count], events: Iterable[Event], now: float) -> dict[str, Any]:
+    """What is drawn. counts: oldest first; events: newest first; now: seconds since the epoch."""
     recent = [each for each in counts if now - SHOWN <= each.at <= now]
     points = _thinned(recent, _POINTS)
+    changed = recent[-1].changed if recent else {}
     newest = sorted(changed.items(), key=lambda item: (-item[1], item[0]))
     roll_outs = (_roll_out(recent, overlay, at) for overlay, at in newest if at > now - SHOWN)
     return {
@@ -31,8 +36,11 @@ def pictures(
             if any(each.states.get(state) for each in points)
         },
         "reports": [each.reports for each in points],
-        "pcs": pcs,
         "rollouts": [each for each in roll_outs if each][:_ROLL_OUTS],
+        "lately": [
+            [int(each.last), each.hosts, each.number, each.system, each.what]
+            for each in folded(islice(events, _EVENTS))[:_LATELY]
+        ],
     }
 
 
@@ -49,14 +57,16 @@ def _thinned(counts: Sequence[Count], most: int) -> list[Count]:
 
 
 def _roll_out(counts: Sequence[Count], overlay: str, at: float) -> dict[str, Any] | None:
-    """How an overlay's last change arrived at one PC after the other."""
-    points = [each for each in counts if each.at >= at and overlay in each.reached]
-    if not points:
+    """How an overlay's last change arrived at one system after the other; None: it has nobody."""
+    points = [each for each in counts if each.changed.get(overlay) == at]
+    following = points[-1].following.get(overlay, 0)
+    if not following:
         return None
     thin = _thinned(points, _STEPS)
     return {
         "overlay": overlay,
         "changed": int(at),
+        "following": following,
         "at": [int(each.at) for each in thin],
-        "reached": [each.reached[overlay] for each in thin],
+        "reached": [each.reached.get(overlay, 0) for each in thin],
     }

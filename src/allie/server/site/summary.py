@@ -7,6 +7,7 @@ alone. Pure.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
@@ -14,11 +15,15 @@ from typing import Any
 from allie.core.value import Value
 from allie.server.fleet import host_sets
 from allie.server.fleet.fleet import ATTENTION, STATES, Fleet, Pc, SystemView
+from allie.server.fleet.told import ToldScript
+
+Scripts = Mapping[str, Mapping[str, str]]  # by name, by host: how it stands there
 
 SILENT = ("stale", "off")  # why they are so is how long ago they were heard, which a browser says
 SCRIPTS_WORST_FIRST = ("failing", "waiting", "due", "test", "satisfied")
 _GROUPS, _NAMES = 100, 500  # of what needs attention; of scripts, and of paths
 _WHY = 160  # letters
+_NUMBER = re.compile("([0-9]+)")
 
 
 class Group(Value):
@@ -32,15 +37,15 @@ class Group(Value):
     todo: str  # of one of them
 
 
-def summary(fleet: Fleet) -> dict[str, Any]:
-    """All of it, as the page takes it."""
+def summary(fleet: Fleet, scripts: Scripts) -> dict[str, Any]:
+    """All of it, as the page takes it. scripts: of `scripts_of`."""
+    fleet = fleet._replace(pcs=tuple(sorted(fleet.pcs, key=_by_number)))
     found = groups(fleet)
-    scripts = scripts_of(fleet)
     return {
         "states": STATES,
         "attention": ATTENTION,
         "counts": dict(Counter(pc.state for pc in fleet.pcs)),
-        "rows": _columns(fleet, [*scripts]),
+        "rows": _columns(fleet, scripts),
         "groups": [_as_json(each) for each in found[:_GROUPS]],
         "more": sum(len(each.hosts) for each in found[_GROUPS:]),
         "verdicts": SCRIPTS_WORST_FIRST,
@@ -75,14 +80,15 @@ def groups(fleet: Fleet) -> list[Group]:
     return sorted(found, key=lambda each: (STATES.index(each.state), -len(each.hosts), each.hosts))
 
 
-def scripts_of(fleet: Fleet) -> dict[str, dict[str, str]]:
+def scripts_of(fleet: Fleet) -> Scripts:
     """Script → host → how it stands there; where a host has several systems, the worst of it."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for pc in fleet.pcs:
         for system in pc.systems:
             for script in system.told.scripts:
-                known = found[script.name].get(pc.host, script.state)
-                found[script.name][pc.host] = _worse(known, script.state)
+                by_host = found[script.name]
+                known = by_host.get(pc.host, script.state)
+                by_host[pc.host] = script.state if known == script.state else _worse(known, script)
     return dict(sorted(found.items()))
 
 
@@ -105,8 +111,14 @@ def path_of(path: str) -> str:
     return f"/{path.lstrip('/')}"
 
 
-def _worse(one: str, other: str) -> str:
-    return min(one, other, key=SCRIPTS_WORST_FIRST.index)
+def _by_number(pc: Pc) -> list[str | int]:
+    """To sort hosts as people do: pc9 before pc10."""
+    pieces = _NUMBER.split(pc.host)
+    return [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)]
+
+
+def _worse(state: str, script: ToldScript) -> str:
+    return min(state, script.state, key=SCRIPTS_WORST_FIRST.index)
 
 
 def _last(pc: Pc) -> str:
@@ -152,9 +164,9 @@ class _Words:
         return {"words": [*self._numbers], "at": self._at}
 
 
-def _columns(fleet: Fleet, scripts: list[str]) -> dict[str, Any]:
+def _columns(fleet: Fleet, scripts: Scripts) -> dict[str, Any]:
     """A row of each PC, column by column."""
-    known = {name: at for at, name in enumerate(scripts)}
+    verdicts = _verdicts(scripts)
     columns = {name: _Words() for name in "why systems image version classes scripts".split()}
     for pc in fleet.pcs:
         first = pc.systems[0].told if pc.systems else None
@@ -163,7 +175,7 @@ def _columns(fleet: Fleet, scripts: list[str]) -> dict[str, Any]:
         columns["image"].add(first.image if first else "")
         columns["version"].add(first.version if first else "")
         columns["classes"].add(tuple(sorted({c for s in pc.systems for c in s.told.classes})))
-        columns["scripts"].add(_scripts(pc, known))
+        columns["scripts"].add(tuple(verdicts.get(pc.host, ())))
     times = {
         "since": [pc.since for pc in fleet.pcs],
         "heard": [pc.heard for pc in fleet.pcs],
@@ -177,7 +189,7 @@ def _columns(fleet: Fleet, scripts: list[str]) -> dict[str, Any]:
         "newest": newest,
         **{name: [_before(newest, at) for at in column] for name, column in times.items()},
         **{name: column.as_json() for name, column in columns.items()},
-        "names": scripts,
+        "names": [*scripts],
     }
 
 
@@ -186,12 +198,11 @@ def _before(newest: int, at: float) -> int:
     return newest - int(at) if at > 0 else -1
 
 
-def _scripts(pc: Pc, known: Mapping[str, int]) -> tuple[int, ...]:
-    """Its scripts and how each stands, a number each: 8 times the name's, and the state's."""
-    worst: dict[str, str] = {}
-    for system in pc.systems:
-        for script in system.told.scripts:
-            worst[script.name] = _worse(worst.get(script.name, script.state), script.state)
-    return tuple(
-        sorted(known[name] * 8 + SCRIPTS_WORST_FIRST.index(each) for name, each in worst.items())
-    )
+def _verdicts(scripts: Scripts) -> Mapping[str, list[int]]:
+    """Host → its scripts and how each stands, as numbers: 8 times the name's, and the state's."""
+    found: dict[str, list[int]] = defaultdict(list)
+    states = {state: at for at, state in enumerate(SCRIPTS_WORST_FIRST)}
+    for number, by_host in enumerate(scripts.values()):
+        for host, state in by_host.items():
+            found[host].append(number * 8 + states[state])
+    return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from allie.core.errors import StateError, UsageError
 from allie.machine.files import atomic
@@ -22,6 +23,7 @@ from allie.server.site import as_script, details, over_time, pages, summary
 MARKER = ".allie-fleet-site"
 _MARKED = b"This directory is written by `allie fleet --site`, and what is in its way is removed.\n"
 _FILE, _DIRECTORY = 0o640, 0o750
+_EVENTS = 20_000  # of a week, that are looked through
 _ASSETS, _DATA = "assets", ("data/h", "data/s", "data/p")
 
 
@@ -29,11 +31,12 @@ def write(fleet: Fleet, place: str) -> list[str]:
     """Make the directory `place` the site of this fleet, with what its store knows of the past."""
     since = fleet.now - over_time.SHOWN
     counts = notes.counts(fleet.store, since=since)
-    return write_with(fleet, place, counts, notes.events(fleet.store, since=since))
+    events = list(islice(notes.events(fleet.store, since=since), _EVENTS))
+    return write_with(fleet, place, counts, events)
 
 
 def write_with(
-    fleet: Fleet, place: str, counts: Sequence[Count], events: Iterable[Event] = ()
+    fleet: Fleet, place: str, counts: Sequence[Count], events: Sequence[Event] = ()
 ) -> list[str]:
     """Make the directory `place` the site of this fleet; the files that were written.
 
@@ -74,17 +77,18 @@ def _bytes(path: str) -> bytes | None:
 
 
 def _files(
-    fleet: Fleet, counts: Sequence[Count], events: Iterable[Event]
+    fleet: Fleet, counts: Sequence[Count], events: Sequence[Event]
 ) -> Iterator[tuple[str, bytes]]:
     """All files, in the order in which they may be written: what others refer to comes first."""
     assets = pages.assets()
     yield from ((f"{_ASSETS}/{name}", data) for name, data in assets.items())
-    for kind, shard, values in details.shards(fleet, events):
+    scripts = summary.scripts_of(fleet)
+    for kind, shard, values in details.shards(fleet, scripts, events):
         yield f"data/{kind}/{shard}.js", as_script.of(f"{kind}/{shard}", values)
-    pictures = over_time.pictures(counts, fleet.changed, len(fleet.pcs), fleet.now)
+    pictures = over_time.pictures(counts, events, fleet.now)
     drawn = as_script.of("over-time", pictures)
     yield "data/over-time.js", drawn
-    rows = as_script.of("summary", summary.summary(fleet))
+    rows = as_script.of("summary", summary.summary(fleet, scripts))
     yield "data/summary.js", rows
     yield from pages.pages(fleet, assets)
     yield "data/made.js", as_script.of("made", pages.made(fleet, (rows, drawn)))

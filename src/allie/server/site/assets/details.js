@@ -180,7 +180,7 @@ function scriptParts(value) {
   const states = tableOf("How it stands", ["State", "PCs", "Which"], value.states.map(([state, count, hosts]) => make("tr", {},
     make("th", { scope: "row" }, stateOf(state)),
     make("td", {}, make("a", { href: `index.html#script=${encodeURIComponent(wanted)}&verdict=${state}` }, count.toLocaleString("en"))),
-    make("td", { class: "wide hosts" }, ...breakable(hosts)))));
+    make("td", { class: "wide hosts" }, ...(hosts ? breakable(hosts) : ["so many that the table shows them"])))));
   const groups = make("ol", { class: "groups" }, ...value.groups.map((group) => make("li", { class: `group g-${group.state === "failing" ? "failing" : "behind"}` },
     make("p", { class: "line" }, stateOf(group.state), ` ${many(group.count, "PC")} `, make("span", { class: "since" }, "for up to ", ago(group.since))),
     make("p", { class: "hosts" }, ...breakable(group.hosts)),

@@ -6,15 +6,26 @@ const LEFT = 40;
 const RIGHT = 10;
 const TOP = 8;
 const BOTTOM = 20;
+const LATELY = 15; // events
 
 function showPictures(data) {
   byId("time").hidden = false;
+  showLately(data.lately);
   const place = byId("pictures");
   if (data.at.length < 2) {
     place.replaceChildren(make("p", {}, "There is too little history yet: it begins with the first two times that this site was made."));
     return;
   }
-  place.replaceChildren(statesPicture(data), reportsPicture(data), ...data.rollouts.map((each) => rolloutPicture(each, data.pcs)));
+  place.replaceChildren(statesPicture(data), reportsPicture(data), ...data.rollouts.map(rolloutPicture));
+}
+
+/** What became otherwise, newest first; equal events of many PCs are one. */
+function showLately(lately) {
+  byId("lately-section").hidden = !lately.length;
+  byId("lately").replaceChildren(...lately.slice(0, LATELY).map(([at, hosts, count, system, what]) => {
+    const where = count === 1 ? linkTo("host", hosts) : make("span", { title: hosts }, hosts.length <= 40 ? hosts : many(count, "PC"));
+    return make("li", {}, make("span", { class: "since" }, ago(at), " ago "), where, system ? ` ${system}` : "", ": ", ...breakable(what));
+  }));
 }
 
 /** A figure: heading, picture, and in words what it shows. */
@@ -112,17 +123,18 @@ function reportsPicture(data) {
 }
 
 /** How a change of an overlay arrives; the line begins when it was made. */
-function rolloutPicture(rollout, pcs) {
+function rolloutPicture(rollout) {
   const height = 100;
+  const all = Math.max(1, rollout.following);
   const times = [rollout.changed, ...rollout.at];
   const values = [0, ...rollout.reached];
-  const scale = scales(times, Math.max(1, pcs), height);
+  const scale = scales(times, all, height);
   const points = times.map((at, index) => `${round(scale.x(at))} ${round(scale.y(values[index]))}`);
   const reached = values[values.length - 1];
-  const words = `changed ${dateOf(rollout.changed)}; ${reached.toLocaleString("en")} of ${many(pcs, "PC")} have it`;
+  const words = `changed ${dateOf(rollout.changed)}; ${reached.toLocaleString("en")} of ${many(all, "system")} ${all === 1 ? "has" : "have"} it`;
   const end = [scale.x(times[times.length - 1]), height - BOTTOM];
   const area = `M${LEFT} ${height - BOTTOM}L${points.join("L")}L${round(end[0])} ${end[1]}Z`;
-  const goal = draw("line", { class: "goal", x1: LEFT, x2: WIDTH - RIGHT, y1: round(scale.y(pcs)), y2: round(scale.y(pcs)) });
+  const goal = draw("line", { class: "goal", x1: LEFT, x2: WIDTH - RIGHT, y1: round(scale.y(all)), y2: round(scale.y(all)) });
   const parts = [draw("path", { class: "fill", d: area }), draw("path", { class: "line", d: `M${points.join("L")}` }), goal];
-  return figure(`Roll-out of ${rollout.overlay}`, words, height, [...axes(times, Math.max(1, pcs), height, scale), ...parts], null);
+  return figure(`Roll-out of ${rollout.overlay}`, words, height, [...axes(times, all, height, scale), ...parts], null);
 }

@@ -209,23 +209,10 @@ function fitsWord(column, fits) {
   return (at) => good.has(rows[column].at[at]);
 }
 
-let hostRanks = null;
-
-/** The place of each row in the order of hosts: pc9 before pc10. */
-function byHost() {
-  if (!hostRanks) {
-    const order = new Intl.Collator("en", { numeric: true });
-    const sorted = rows.host.map((host, at) => at).sort((one, other) => order.compare(rows.host[one], rows.host[other]));
-    hostRanks = [];
-    sorted.forEach((at, rank) => { hostRanks[at] = rank; });
-  }
-  return hostRanks;
-}
-
 /** For a column, a number or a text by which its rows are sorted. */
 function keyOf(column) {
   const texts = { why: whyAt, system: systemAt, classes: (at) => wordOf("classes", at).join(" ") };
-  if (column === "host") return (at) => byHost()[at];
+  if (column === "host") return (at) => at; // as they come: pc9 before pc10
   if (column === "state") return (at) => rows.state[at];
   if (column === "drift") return (at) => -rows.drift[at];
   if (column in texts) return ranked(texts[column]);
@@ -249,12 +236,11 @@ function show() {
   for (let at = 0; at < rows.host.length; at += 1) if (fits.every((test) => test(at))) shown.push(at);
   const key = keyOf(COLUMNS.some((each) => each.name === asked.sort) ? asked.sort : "state");
   const keys = new Map(shown.map((at) => [at, key(at)]));
-  const ranks = byHost();
   const way = asked.down ? -1 : 1;
   shown.sort((one, other) => {
     const a = keys.get(one);
     const b = keys.get(other);
-    return a === b ? ranks[one] - ranks[other] : a < b ? -way : way;
+    return a === b ? one - other : a < b ? -way : way;
   });
   active = -1;
   showForm();
@@ -355,7 +341,7 @@ function fillTable(summary) {
   const isFirst = !words;
   words = summary;
   rows = summary.rows;
-  haystacks = hostRanks = null;
+  haystacks = null;
   byId("all-section").hidden = false;
   fillForm();
   if (!isFirst) {
