@@ -83,10 +83,11 @@ def _asked(
         return NO
     laid = [*near.laid(system.overlays, host)]
     short, dot, _ = host.partition(".")
-    facts = Facts(short, host if dot else "", system.classes, system.image)
+    image = system.wanted or system.image  # as tags ask for it
+    facts = Facts(short, host if dot else "", system.classes, image)
     asks_host = any("host." in each.spelling for overlay in laid for each in overlay.listing)
     mine = host if asks_host or any(each.name == PRIVATE and each.listing for each in laid) else ""
-    key = (system.overlays, system.classes, system.image, mine)
+    key = (system.overlays, system.classes, image, mine)
     if key not in known:
         known[key] = _answer(laid, fix, facts)
     return known[key]
