@@ -57,9 +57,9 @@ def run(args: Namespace) -> int:
     action = getattr(args, "action", "")
     if action:
         return int(ACTIONS[action].run(args))
-    place = store.need(args.store)
     if fleet_watch.is_asked(args):
-        return fleet_watch.run(args, place)
+        return fleet_watch.run(args)
+    place = store.need(args.store)
     if args.names and args.json:
         raise UsageError("--names and --json are two forms", "take one of them")
     asked = _asked(args)
