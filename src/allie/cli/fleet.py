@@ -54,6 +54,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print it; 1 if something of what was asked for needs attention."""
+    action = getattr(args, "action", "")
+    if action:
+        return int(ACTIONS[action].run(args))
     if fleet_watch.is_asked(args):
         return fleet_watch.run(args)
     place = store.need(args.store)
