@@ -37,7 +37,7 @@ WINGS = {
     "core": "conf change boot image".split(),
     "machine": "programs mounts files roots namespaces transfer disk code".split(),
     "client": ("state mirror situation originals apply tick boot systems use setup".split()),
-    "server": "doors serving images media mirroring fleet history site".split(),
+    "server": "doors serving images media mirroring fleet history views site".split(),
     "cli": [],
 }
 # Pure ones: no I/O, no clock, no environment

@@ -75,7 +75,7 @@ class Room:
 
         text = (self.store / "inbox" / host / "report").read_bytes()
         said = told.read(host, self.arrived[host], text)
-        silent = judge.silence(host, said, now, 0.0)
+        silent = judge.silence(said, 0.0, now)
         systems = [judge.system(said, each, 0.0, 0.0, silent, now) for each in said.systems]
         return judge.pc(host, (), said, tuple(systems), silent)
 
@@ -123,7 +123,7 @@ def test_silence_is_noted_when_it_is_seen(room: Room) -> None:
     room.look(NOW + 1)
     assert room.look(NOW + HOUR) == []
     assert [each.what for each in room.look(NOW + 27 * HOUR)] == [
-        "current → off: not heard of for 27 h"
+        "current → off: its daily report is late"
     ]
     [event] = room.look(NOW + 4 * DAY)
     assert event.what.startswith("off → stale") and event.at == NOW + 4 * DAY

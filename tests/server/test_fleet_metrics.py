@@ -37,12 +37,12 @@ def pc(host: str, *, image: str = "debian12", fails: bool = False, age: float = 
     )
     fix = HandFix("etc/motd", "common", "etc/motd", "", b"")
     told = Told(host, NOW - age, name=ODD, kernel=ODD, systems=(system,), fixes=(fix,))
-    silent = judge.silence(host, told, NOW, 0.0)
+    silent = judge.silence(told, 0.0, NOW)
     return judge.pc(host, (), told, (judge.system(told, system, 0, 0, silent, NOW),), silent)
 
 
 def fleet(*pcs: Pc) -> Fleet:
-    nobody = judge.pc("srv9", ("classes",), None, (), judge.silence("srv9", None, NOW, 0.0))
+    nobody = judge.pc("srv9", ("classes",), None, (), judge.silence(None, 0.0, NOW))
     changed = {"kit": NOW - 3600, 'lab"\\x\n': NOW - 7200, "private/pc01": NOW}
     return Fleet(NOW, "/srv/allie", (*pcs, nobody), changed)
 

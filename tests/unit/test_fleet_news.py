@@ -26,12 +26,12 @@ def pc(host: str, *failing: str, left: tuple[str, ...] = (), silent: float = 0.0
     problems = tuple(ToldProblem(path, "is a mount point") for path in left)
     system = ToldSystem("debian12", scripts=scripts, problems=problems)
     told = Told(host, NOW - silent, systems=(system,))
-    quiet = judge.silence(host, told, NOW, 0.0)
+    quiet = judge.silence(told, 0.0, NOW)
     return judge.pc(host, (), told, (judge.system(told, system, 0, 0, quiet, NOW),), quiet)
 
 
 def missing(host: str) -> Pc:
-    return judge.pc(host, ("classes",), None, (), judge.silence(host, None, NOW, 0.0))
+    return judge.pc(host, ("classes",), None, (), judge.silence(None, 0.0, NOW))
 
 
 class Asker:

@@ -124,7 +124,7 @@ def judged(fleet: Iterable[Generated], now: float) -> Fleet:
     pcs = []
     for each in fleet:
         said = told.read(each.host, each.arrived, each.report) if each.report else None
-        silent = judge.silence(each.host, said, now, 0.0)
+        silent = judge.silence(said, 0.0, now)
         systems = said.systems if said else ()
         views = [judge.system(said, one, newest, newest, silent, now) for one in systems if said]
         by = ("classes", "enrolled", "reported")[: 3 if said else 2]

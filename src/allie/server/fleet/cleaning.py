@@ -7,14 +7,15 @@ one report may bring along is bounded, too: beyond that it is cut, and that is n
 
 from __future__ import annotations
 
+import base64
 import math
-import sys
+from sys import intern
 from typing import Any
 
 from allie.machine.console import printable
 
-WORDS = 400  # letters of a text
-_NAME = 120
+WORDS = 400  # letters of a text, at most
+NAME = 120  # … of a name
 _TEXT, _ITEMS = 96 << 10, 1500  # letters, and entries of lists, of one whole report
 _LARGEST = 1 << 60  # of a number
 
@@ -40,17 +41,15 @@ class Cleaner:
         if self._text < 0:
             self.is_cut = True
             return ""
-        return sys.intern(value)  # many PCs say the same
+        return intern(value)  # many PCs say the same
 
     def name(self, value: Any) -> str:
         """A short text."""
-        return self.text(value, _NAME)
+        return self.text(value, NAME)
 
     def lines(self, value: Any, most: int) -> str:
         """The last lines of a text, `most` at most, with newlines between them."""
-        if not value or value.__class__ is not str:
-            return self.text(value)
-        if value.isprintable():
+        if value.__class__ is not str or value.isprintable():
             return self.text(value)
         return "\n".join(map(self.text, value[-most * WORDS :].split("\n")[-most:]))
 
@@ -78,6 +77,21 @@ class Cleaner:
         self.is_odd = self.is_odd or value is not None
         return {}
 
+    def keys(self, value: dict[str, Any], most: int) -> list[str]:
+        """The names in an object, the first of them."""
+        return [str(each) for each in self.entries([*value], most)]
+
+    def content(self, value: Any, most: int) -> bytes | None:
+        """Bytes in base64 (RFC 4648); None where it is something else, or more than so many."""
+        try:
+            found = base64.b64decode(value, validate=True) if value.__class__ is str else None
+        except ValueError:
+            found = None
+        if found is None or len(found) > most:
+            self.is_odd = True
+            return None
+        return found
+
     def texts(self, value: Any, most: int) -> tuple[str, ...]:
         """The texts in a list."""
         return tuple(map(self.text, self.entries(value, most)))
@@ -99,7 +113,11 @@ class Cleaner:
 
     def time(self, value: Any) -> float:
         """Seconds since the epoch, from the PC's clock to the server's; 0: there is none."""
-        if not value:
-            return 0.0
-        number = self.number(value)
-        return min(max(0.0, number - self.skew), self.arrived) if number > 0 else 0.0
+        kind = value.__class__
+        if (kind is float or kind is int) and 0 < value < _LARGEST:
+            moved: float = value - self.skew
+            if 0 < moved <= self.arrived:
+                return moved
+            return self.arrived if moved > 0 else 0.0
+        self.number(value)
+        return 0.0

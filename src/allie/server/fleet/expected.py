@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from allie.core import facts, hosts, system
 from allie.core.errors import AllieError
@@ -26,54 +26,74 @@ _MOST = 20_000  # hosts that one range may name
 class Expected(Value):
     """Who should be there."""
 
-    hosts: dict[str, tuple[str, ...]]  # host → who expects it
-    classes: dict[str, tuple[str, ...]]  # class → patterns of hosts, of all overlays
+    hosts: dict[str, tuple[str, ...]]  # host → who expects it, both sorted
     enrolled: frozenset[str]
+    by_class: dict[str, tuple[str, ...]]  # host → the classes that name it
+    globs: tuple[
+        tuple[str, str], ...
+    ]  # (pattern, class): they name nobody, and take in whom they fit
     troubles: tuple[str, ...]
+
+    def classes_of(self, host: str) -> tuple[str, ...]:
+        """The classes of a host by the store's files, of all their variants."""
+        names = (host, host.partition(".")[0])
+        more = [each for pattern, each in self.globs if hosts.matches(pattern, names)]
+        return (*self.by_class.get(host, ()), *more)
 
 
 def survey(top: str, inboxes: Iterable[str]) -> Expected:
     """All hosts that are expected. inboxes: those that have one."""
     troubles: list[str] = []
     classes = _classes(top, troubles)
-    by_class = {name for patterns in classes.values() for name in _named(patterns, troubles)}
-    known: set[str] = set()
+    named: dict[str, list[str]] = defaultdict(list)
+    globs = []
+    for name, patterns in classes.items():
+        for pattern in patterns:
+            found = _named(pattern, troubles)
+            for host in found:
+                named[host].append(name)
+            if not found:
+                globs.append((pattern, name))
+    enrolled_ones: set[str] = set()
     try:
-        known = {each.host for each in enrolled.read(store_conf.places(top))}
+        enrolled_ones = {each.host for each in enrolled.read(store_conf.places(top))}
     except AllieError as error:
         troubles.append(str(error))
-    found: dict[str, list[str]] = defaultdict(list)
-    for names, who in ((known, ENROLLED), (inboxes, INBOX)):
-        for name in names:
-            found[name].append(who)
-    for one in _one_name_each(by_class, found.keys()).values():
-        if CLASSES not in found[one]:
-            found[one].append(CLASSES)
-    everybody = {name: tuple(sorted(found[name])) for name in sorted(found)}
-    return Expected(everybody, classes, frozenset(known), tuple(troubles))
+    by: dict[str, set[str]] = defaultdict(set)
+    for hosts_of_it, who in ((enrolled_ones, ENROLLED), (inboxes, INBOX)):
+        for host in hosts_of_it:
+            by[host].add(who)
+    by_class: dict[str, tuple[str, ...]] = {}
+    for name, host in _one_name_each(named, by.keys()).items():
+        by[host].add(CLASSES)
+        by_class[host] = (*by_class.get(host, ()), *named[name])
+    everybody = {host: tuple(sorted(by[host])) for host in sorted(by)}
+    return Expected(everybody, frozenset(enrolled_ones), by_class, tuple(globs), tuple(troubles))
 
 
-def _one_name_each(named: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+def _one_name_each(named: Iterable[str], known: Collection[str]) -> dict[str, str]:
     """Of each name in a class, the name by which that host is known: short or full.
 
     Where several hosts share a short name, each full name is a host.
     """
-    by_short: dict[str, set[str]] = defaultdict(set)
-    names = {*named}
-    for name in (*known, *names):
-        by_short[name.partition(".")[0]].add(name)
-    settled = {*known}
-    found = {}
-    for name in names:
+    full: dict[str, set[str]] = defaultdict(set)
+    for name in (*known, *named):
         short = name.partition(".")[0]
-        alike = by_short[short]
-        others = sorted(alike & settled - {name}) or sorted(alike - {name, short})
-        if name in settled or not others:
+        if name != short:
+            full[short].add(name)
+    found = {}
+    for name in named:
+        short = name.partition(".")[0]
+        if name in known:
             found[name] = name
-        elif name == short:  # its full names are told elsewhere
-            found[name] = others[0]
+        elif name == short:
+            found[name] = (
+                min([each for each in full[short] if each in known] or full[short])
+                if full[short]
+                else name
+            )
         else:
-            found[name] = short if short in settled else name
+            found[name] = short if short in known and len(full[short]) == 1 else name
     return found
 
 
@@ -98,13 +118,9 @@ def _classes(top: str, troubles: list[str]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(found[name]) for name in sorted(found)}
 
 
-def _named(patterns: Iterable[str], troubles: list[str]) -> list[str]:
-    """The hosts that patterns name, in small letters."""
-    found = []
-    for pattern in patterns:
-        names = hosts.named(pattern.lower(), _MOST)
-        good = [name for name in names if hosts.is_name(name)]
-        if not names and not set("*?") & set(pattern) and not hosts.flaw(pattern):
-            troubles.append(f"classes: {pattern} names more than {_MOST:,} hosts: none is expected")
-        found += good
+def _named(pattern: str, troubles: list[str]) -> list[str]:
+    """The hosts that a pattern names, in small letters; none of a glob."""
+    found = [name for name in hosts.named(pattern.lower(), _MOST) if hosts.is_name(name)]
+    if not found and not set("*?") & set(pattern) and not hosts.flaw(pattern):
+        troubles.append(f"classes: {pattern} names more than {_MOST:,} hosts: none is expected")
     return found

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from allie.core.value import Value
 from allie.server.fleet import expected, inbox, judge, rhythm, told
-from allie.server.fleet.expected import INBOX, REPORTED
+from allie.server.fleet.expected import INBOX, REPORTED, Expected
 from allie.server.fleet.inbox import Arrived
 from allie.server.fleet.overlay_changes import OverlayChanges
-from allie.server.fleet.standing import ATTENTION, STATES, Pc, SystemView
-from allie.server.fleet.told import Told
+from allie.server.fleet.standing import ATTENTION, STATES, Concern, Pc, SystemView
+from allie.server.fleet.told import Told, ToldSystem
 
-__all__ = ["ATTENTION", "STATES", "Fleet", "Pc", "SystemView", "load"]
+__all__ = ["ATTENTION", "STATES", "Concern", "Fleet", "Pc", "SystemView", "load"]
 
 
 class Fleet(Value):
@@ -25,6 +25,16 @@ class Fleet(Value):
     troubles: tuple[str, ...] = ()  # what could not be looked at here, in words
 
 
+class _Judging(Value):
+    """What the store itself knows, by which PCs are judged."""
+
+    store: str
+    now: float
+    expected: Expected
+    changes: OverlayChanges
+    silences: Mapping[str, float]
+
+
 def load(store: str, now: float) -> Fleet:
     """Read and judge all reports. now: seconds since the epoch.
 
@@ -33,15 +43,12 @@ def load(store: str, now: float) -> Fleet:
     inboxes = inbox.survey(store)
     should = expected.survey(store, inboxes.hosts)
     changes = OverlayChanges(store)
+    known = _Judging(store, now, should, changes, rhythm.read(store, now))
     reported = {
         host: _without_content(_read(host, arrived))
         for host, arrived in inbox.each(store, inboxes.hosts)
     }
-    gaps = rhythm.read(store, now)
-    pcs = [
-        _judged(host, by, reported.get(host), changes, gaps.get(host, 0.0), now)
-        for host, by in should.hosts.items()
-    ]
+    pcs = [_judged(host, reported.get(host), known) for host in should.hosts]
     troubles = (*inboxes.troubles, *should.troubles, *changes.troubles)
     return Fleet(now, store, tuple(pcs), changes.at, troubles)
 
@@ -66,27 +73,20 @@ def _without_content(found: Told | None) -> Told | None:
     return found._replace(fixes=tuple(each._replace(content=b"") for each in found.fixes))
 
 
-def _judged(
-    host: str,
-    by: tuple[str, ...],
-    said: Told | None,
-    changes: OverlayChanges,
-    longest_gap: float,
-    now: float,
-) -> Pc:
+def _judged(host: str, said: Told | None, known: _Judging) -> Pc:
+    should = known.expected
+    by, classes = should.hosts[host], should.classes_of(host)
     if said:
         by = tuple(sorted(REPORTED if each == INBOX else each for each in by))
-    silent = judge.silence(host, said, now, longest_gap)
-    systems = _systems(said, changes, silent, now) if said else ()
-    return judge.pc(host, by, said, systems, silent)
+    can_report = host in should.enrolled or INBOX in should.hosts[host]
+    usual = known.silences.get(host, 0.0)
+    silent = judge.silence(said, usual, known.now, store=known.store, can_report=can_report)
+    views = [_viewed(said, each, silent, known) for each in said.systems] if said else []
+    return judge.pc(host, by, said, tuple(views), silent, classes)
 
 
-def _systems(
-    said: Told, changes: OverlayChanges, silent: judge.Judgement | None, now: float
-) -> tuple[SystemView, ...]:
-    found = []
-    for each in said.systems:
-        followed = changes.followed(said.host, each)
-        changed, has = changes.last(followed), changes.before(followed, each.contact.good)
-        found.append(judge.system(said, each, changed, has, silent, now))
-    return tuple(found)
+def _viewed(said: Told, each: ToldSystem, silent: Concern | None, known: _Judging) -> SystemView:
+    followed = known.changes.followed(said.host, each)
+    changed = known.changes.last(followed)
+    has = known.changes.before(followed, each.contact.good)
+    return judge.system(said, each, changed, has, silent, known.now)

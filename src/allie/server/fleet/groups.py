@@ -22,15 +22,15 @@ _ALWAYS = ("all", "attention", *STATES, "drift")  # also where nobody is in them
 
 def of(pc: Pc) -> set[str]:
     """The groups that a PC is in."""
-    states = {pc.state, *(each.state for each in pc.systems)}
+    states = {state for state in STATES if pc.stands(state)}
     found = {"all", *states}
     if states & set(ATTENTION):
         found.add("attention")
-    for each in pc.systems:
-        words = [f"class.{name}" for name in each.told.classes if globs.is_word(name)]
-        found.update(words, ("drift",) if each.drift else ())
-        if globs.is_word(each.told.name):
-            found.add(f"system.{each.told.name}")
+    if pc.drift:
+        found.add("drift")
+    found.update(f"class.{name}" for name in pc.classes if globs.is_word(name))
+    names = (each.told.name for each in pc.systems)
+    found.update(f"system.{name}" for name in names if globs.is_word(name))
     return found
 
 

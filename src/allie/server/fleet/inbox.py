@@ -51,7 +51,8 @@ def survey(store: str) -> Inboxes:
     except OSError as error:
         return Inboxes((), (f"{store}/inbox cannot be looked at: {error.strerror}",))
     good = tuple(filter(hosts.is_name, names))
-    odd = [name for name in names if not name.startswith(".") and not hosts.is_name(name)]
+    odd = [*{*names} - {*good}] if len(good) < len(names) else []
+    odd = sorted(name for name in odd if not name.startswith("."))
     shown = ", ".join(repr(name[:40]) for name in odd[:_MOST_ODD])
     more = f" and {len(odd) - _MOST_ODD} more" if len(odd) > _MOST_ODD else ""
     return Inboxes(good, (f"inbox: no host is called so: {shown}{more}",) if odd else ())

@@ -30,14 +30,15 @@ class OverlayChanges:
     def followed(self, host: str, system: ToldSystem) -> tuple[str, ...]:
         """The overlays of this store that a system follows.
 
-        What it says that it follows; else what one follows that was told nothing. Its own counts
-        where it comes to the store's own door, by the short name or the full one.
+        What it says that it follows; else what one follows that was told nothing. What is its own
+        is there by its short name, or by the full one.
         """
         said = system.overlays or (KIT, COMMON, system.image)
         names = [name for name in said if name in self._names]
-        short = host.partition(".")[0]
-        own = [f"{PRIVATE}/{name}" for name in (host, short) if system.own.server]
-        return (*names, *[name for name in own if name in self._private][:1])
+        if PRIVATE in said or system.own.server:
+            own = (f"{PRIVATE}/{name}" for name in (host, host.partition(".")[0]))
+            names += [name for name in own if name in self._private][:1]
+        return tuple(names)
 
     def last(self, names: Iterable[str]) -> float:
         """When one of these overlays was last changed; 0 of none."""

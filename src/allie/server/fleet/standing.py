@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 from allie.core.value import Value
 from allie.server.fleet.told import Told, ToldSystem
 
@@ -17,7 +20,24 @@ STATES = (
     "off",  # its daily report is late: switched off, one supposes
     "current",
 )
+USUAL_STORE = "/srv/allie"  # as cli.options has it; a command names any other
+HOSTS = "<HOSTS>"  # in a command: where the name of a host goes, or a host set
 ATTENTION = ("missing", "stale", "failing", "refused", "behind")  # exit status 1
+
+
+class Concern(Value):
+    """One thing that is not as it should be. Equal ones of many PCs are shown as one."""
+
+    state: str  # of STATES
+    why: str  # in words, without times, numbers of the PC's own, and names of hosts
+    since: float = 0.0  # 0: not known
+    last: str = ""  # what a script last said; newlines are kept
+    on_pc: str = ""  # the command to begin with, on the PC; or …
+    here: str = ""  # … on the server, with HOSTS where the host's name, or a host set, goes
+
+    def todo(self, host: str) -> str:
+        """What to do next about one PC: a line for a shell on the server."""
+        return at_pc(host, self.on_pc) if self.on_pc else self.here.replace(HOSTS, host)
 
 
 class SystemView(Value):
@@ -31,6 +51,12 @@ class SystemView(Value):
     reached: float = 0.0  # when what the store has now had arrived there; 0: it has not, yet
     drift: tuple[str, ...] = ()  # paths that its last changing tick found changed by hand
     has: float = 0.0  # the newest change of its overlays that it has; 0: none, or not known
+    concerns: tuple[Concern, ...] = ()  # all that hold of it, worst first; of a current one none
+
+    @property
+    def is_so_now(self) -> bool:
+        """Whether what the store has now is there, as far as one can know: it is heard of, too."""
+        return self.reached > 0 and self.state == "current"
 
 
 class Pc(Value):
@@ -45,3 +71,30 @@ class Pc(Value):
     expected_by: tuple[str, ...]  # of: classes, enrolled, reported, inbox
     told: Told | None
     systems: tuple[SystemView, ...]
+    classes: tuple[str, ...] = ()  # by the store's files of classes, or by what it told
+    concerns: tuple[Concern, ...] = ()  # of the whole PC: missing, stale or off
+
+    def stands(self, state: str) -> bool:
+        """Whether it stands so, whatever stands worse with it."""
+        found = (*self.concerns, *(one for each in self.systems for one in each.concerns))
+        return self.state == state or any(one.state == state for one in found)
+
+    @property
+    def drift(self) -> tuple[str, ...]:
+        """The paths that were changed by hand, of all its systems."""
+        return tuple(path for each in self.systems for path in each.drift)
+
+
+def at_pc(host: str, command: str) -> str:
+    """A command on a PC, as a line for a shell here. host: its name, which a shell takes as it is.
+
+    >>> at_pc("pc07", "allie why /etc/motd"), at_pc("pc07", "allie why '/etc/a b'")[:12]
+    ('ssh pc07 allie why /etc/motd', "ssh pc07 'al")
+    """
+    return f"ssh {host} {quoted(command)}"
+
+
+def quoted(command: str) -> str:
+    """A command for another shell, as words of this one's; bare where both read it alike."""
+    plain = re.fullmatch("[A-Za-z0-9_/ .,=:+@%-]*", command)
+    return command if plain else shlex.quote(command)

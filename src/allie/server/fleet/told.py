@@ -15,16 +15,19 @@ from typing import Any
 from allie.core.change.hand_fix import HandFix
 from allie.core.script import span_text
 from allie.core.value import Value
-from allie.server.fleet.cleaning import Cleaner
+from allie.server.fleet.cleaning import NAME, Cleaner
 
 __all__ = ["HandFix"]
 
 FORMAT = 1  # the newest that is known here; docs/reference/reports.md
 SCRIPT_STATES = ("satisfied", "waiting", "failing", "test", "due")
+_STATES = {state: state for state in SCRIPT_STATES}
 _SYSTEMS, _SCRIPTS, _PATHS, _NAMES = 16, 200, 50, 64  # of each list, at most
 _LINES = 5  # of what a script last said
+_FIXES, _OFFERED, _PATH = 16, 64_000, 4096  # hand fixes; bytes of all of them; letters of a path
 _WRONG = 300  # seconds that a clock may be wrong before it is worth a word
 _DAY = 86400
+CLOCK = "its clock is"  # so begins a note
 
 
 class ToldScript(Value):
@@ -62,6 +65,7 @@ class ToldChange(Value):
     did: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - heading → paths; "drift" is one of them
     counts: dict[str, int] = {}  # noqa: RUF012 - by heading; paths may be fewer than were counted
     tick: int = 0  # that tick's number
+    kinds: dict[str, str] = {}  # noqa: RUF012 - by path: what of it was changed by hand
 
 
 class ToldSystem(Value):
@@ -82,7 +86,10 @@ class ToldSystem(Value):
     problems: tuple[ToldProblem, ...] = ()
     notes: tuple[str, ...] = ()
     change: ToldChange = ToldChange()
-    arriving: str = ""  # of another system: how far it is, or why it is not there
+    arriving: str = ""  # of another system: how far its fetch or update is, or that it is not there
+    trouble: str = ""  # of another system: why the last try to bring or update it failed
+    rolled_back: str = ""  # … and the image that somebody rolled it back from
+    wanted: str = ""  # the image that it is to have: another one, while it is updated
 
 
 class Told(Value):
@@ -139,6 +146,7 @@ def read(host: str, arrived: float, text: bytes) -> Told:
         skew=clean.skew,
         next_tick=_next_tick(clean, value),
         systems=systems,
+        fixes=_fixes(clean, value),
     )
     return told._replace(notes=_notes(clean, value, told))
 
@@ -209,7 +217,10 @@ def _system(clean: Cleaner, value: dict[str, Any]) -> ToldSystem:
         ),
         clean.texts(value.get("notes"), _NAMES),
         _change(clean, clean.object(value.get("changed"))),
+        clean.text(value.get("arriving")),
         clean.text(value.get("trouble")),
+        clean.name(value.get("rolled_back")),
+        clean.name(value.get("wanted")),
     )
 
 
@@ -226,16 +237,17 @@ def _door(clean: Cleaner, value: dict[str, Any]) -> ToldDoor:
 
 
 def _script(clean: Cleaner, value: dict[str, Any]) -> ToldScript:
-    state, code = value.get("state"), value.get("code")
-    known = state if state in SCRIPT_STATES else "due"
+    """One script; a fleet has hundreds of thousands."""
+    get = value.get
+    state, code, last = get("state"), get("code"), get("last")
     return ToldScript._make(
         (
-            clean.name(value.get("name")),
-            str(known),
-            clean.text(value.get("why")),
-            clean.time(value.get("since")),
+            clean.text(get("name"), NAME),
+            _STATES.get(state, "due") if state.__class__ is str else "due",
+            clean.text(get("why")),
+            clean.time(get("since")),
             code if code.__class__ is int and -1000 < code < 1000 else None,
-            clean.lines(value.get("last"), _LINES),
+            clean.lines(last, _LINES) if last else "",
         )
     )
 
@@ -243,14 +255,30 @@ def _script(clean: Cleaner, value: dict[str, Any]) -> ToldScript:
 def _change(clean: Cleaner, value: dict[str, Any]) -> ToldChange:
     if not value:
         return ToldChange()
-    did = clean.object(value.get("did"))
-    counts = clean.object(value.get("counts"))
+    did, counts, kinds = (clean.object(value.get(name)) for name in ("did", "counts", "kinds"))
     return ToldChange(
         clean.time(value.get("began")),
-        {clean.name(why): clean.texts(paths, _PATHS) for why, paths in [*did.items()][:_NAMES]},
-        {clean.name(why): clean.count(count) for why, count in [*counts.items()][:_NAMES]},
+        {clean.name(why): clean.texts(did[why], _PATHS) for why in clean.keys(did, _NAMES)},
+        {clean.name(why): clean.count(counts[why]) for why in clean.keys(counts, _NAMES)},
         clean.count(value.get("tick")),
+        {clean.text(path): clean.name(kinds[path]) for path in clean.keys(kinds, 2 * _PATHS)},
     )
+
+
+def _fixes(clean: Cleaner, value: dict[str, Any]) -> tuple[HandFix, ...]:
+    """What it offers. The content is as it is: whoever shows it escapes it."""
+    found, room = [], _OFFERED
+    for each in clean.objects(value.get("offers"), _FIXES):
+        content = clean.content(each.get("content"), room)
+        if content is None:
+            continue
+        room -= len(content)
+        path, spelling = (clean.text(each.get(name), _PATH) for name in ("path", "spelling"))
+        overlay = clean.name(each.get("overlay"))
+        base, reason = clean.name(each.get("base")), clean.text(each.get("reason"))
+        at = clean.time(each.get("at"))
+        found.append(HandFix(path, overlay, spelling, base, content, reason, at))
+    return tuple(found)
 
 
 def _notes(clean: Cleaner, value: dict[str, Any], told: Told) -> tuple[str, ...]:
@@ -261,17 +289,17 @@ def _notes(clean: Cleaner, value: dict[str, Any], told: Told) -> tuple[str, ...]
         notes.append(f"its ALLiE is newer: of its report, of format {number}, what is known here")
     if abs(clean.skew) > _WRONG:
         side = "ahead" if clean.skew > 0 else "behind"
-        notes.append(f"its clock is {_span(abs(clean.skew))} {side}")
+        notes.append(f"{CLOCK} {long_span(abs(clean.skew))} {side}")
     if told.name and told.host.partition(".")[0] != told.name.partition(".")[0]:
         notes.append(f"it calls itself {told.name}: renamed, or two PCs with one key?")
-    if clean.is_cut:
+    if clean.is_cut or value.get("cut") is True:
         notes.append("its report is too long: not all of it is shown")
     if clean.is_odd:
         notes.append("some of its report is not of the documented form, and is passed over")
     return tuple(notes)
 
 
-def _span(seconds: float) -> str:
+def long_span(seconds: float) -> str:
     """A span of time for people; also of years."""
     years = seconds / (365.25 * _DAY)
     return f"{years:.0f} years" if years >= 2 else span_text(seconds)
