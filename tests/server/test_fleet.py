@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from allie.core.script import Verdict
 from allie.server import store as stores
 from allie.server.fleet import fleet as fleets
 from allie.server.fleet.fleet import Fleet, Pc
+from tests.worlds.store import _SRC
 from tests.worlds.toy import make_tree
 
 NOW = time.time()
@@ -144,3 +147,36 @@ def test_odd_inboxes_are_their_own_trouble(store: Path) -> None:
         *("pc08", "pc09", "pc10", "pc11", "pc12", "pc14")
     ]
     assert fleet.troubles == ("inbox: no host is called so: '\\x1b[31m'",)
+
+
+_LOAD = """
+import json, re, sys, time
+from allie.server.fleet import fleet
+def spent(): return time.process_time(), int(re.search("VmHWM:(.*)kB", status())[1])
+def status(): return open("/proc/self/status").read()
+began, small = spent()
+for host in range(int(sys.argv[2])):
+    with open(f"{sys.argv[1]}/inbox/pc{host:05}/report", "rb") as report:
+        json.loads(report.read())
+parsed, small = spent()
+loaded = fleet.load(sys.argv[1], time.time())
+read, large = spent()
+print(len(loaded.pcs), (read - parsed) / (parsed - began), (large - small) * 1024 / len(loaded.pcs))
+"""
+
+
+@pytest.mark.slow
+def test_many_reports_cost_little_more_than_reading_them(store: Path) -> None:
+    """As a ratio: ten thousand are read in under two seconds, and 200 MB, on an ordinary server."""
+    scripts = tuple(Verdict(f"{n:02}x", "satisfied", "exit 0", NOW, 0, 0.5) for n in range(20))
+    text = text_of(QUIET._replace(scripts=scripts), sent=NOW)
+    for number in range(2000):
+        arrives(store, f"pc{number:05}", text)
+    done = subprocess.run(
+        [sys.executable, "-c", _LOAD, str(store), "2000"],
+        env={"PYTHONPATH": str(_SRC)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    count, ratio, memory = map(float, done.stdout.split())
+    assert count == 2000
+    assert ratio < 8, f"{ratio:.1f} times the CPU of parsing the same files"
+    assert memory < 18_000, f"{memory:.0f} bytes of memory a PC"

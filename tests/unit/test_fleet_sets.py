@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ClusterShell.NodeSet import NodeSet  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ FOLDED = [
 def test_folded(names: list[str], folded: str) -> None:
     assert fold(names) == folded
     assert unfolded(fold(names)) == sorted(names)
+    assert sorted(NodeSet(fold(names))) == sorted(names)
 
 
 def unfolded(text: str) -> list[str]:
@@ -52,3 +54,15 @@ NAMES = st.from_regex(r"[a-c]?(0{0,2}[0-9]{1,3})?(-0?[0-2])?(\.[a-b])?", fullmat
 @given(st.sets(NAMES.filter(hosts.is_name), max_size=40))
 def test_folding_loses_and_adds_nobody(names: set[str]) -> None:
     assert unfolded(fold(names)) == sorted(names)
+    assert sorted(NodeSet(fold(names))) == sorted(names)
+
+
+NUMBERS = st.sets(st.integers(0, 120), min_size=1, max_size=60)
+
+
+@given(
+    NUMBERS, st.sampled_from(["pc{:02}", "pc{:03}", "pc{}", "r{:02}n1", "pc{:02}.lab.example.org"])
+)
+def test_one_row_of_hosts_is_folded_as_clustershell_folds_it(numbers: set[int], form: str) -> None:
+    names = [form.format(number) for number in numbers]
+    assert fold(names) == str(NodeSet.fromlist(names))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from allie.core.value import Value
 from allie.server.fleet import expected, inbox, judge, rhythm, told
@@ -44,13 +46,26 @@ def load(store: str, now: float) -> Fleet:
     should = expected.survey(store, inboxes.hosts)
     changes = OverlayChanges(store)
     known = _Judging(store, now, should, changes, rhythm.read(store, now))
-    reported = {
-        host: _without_content(_read(host, arrived))
-        for host, arrived in inbox.each(store, inboxes.hosts)
-    }
+    with _uncollected():
+        reported = {
+            host: _without_content(_read(host, arrived))
+            for host, arrived in inbox.each(store, inboxes.hosts)
+        }
     pcs = [_judged(host, reported.get(host), known) for host in should.hosts]
     troubles = (*inboxes.troubles, *should.troubles, *changes.troubles)
     return Fleet(now, store, tuple(pcs), changes.at, troubles)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python's collector from looking, again and again, at a million values that stay."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def told_by(store: str, host: str) -> Told | None:

@@ -2,7 +2,7 @@
 
     all                   every PC that is expected
     attention             those of which one should look after something
-    current, failing, …   those that stand so, or have a system that does (`standing.STATES`)
+    current, failing, …   those of which that holds (`standing.STATES`), whatever else does
     drift                 those on which something was changed by hand
     class.NAME, system.NAME
 

@@ -175,16 +175,18 @@ def _table(grouped: Sequence[EqualSystems], now: float) -> list[str]:
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
     room = max(8, _WIDTH - sum(widths.values()) - 2 * len(widths))
     hosts = [words.wrapped(each.hosts, room, _WIDTH) for each in grouped]
-    first = max([5, *(len(lines[0]) for lines in hosts if len(lines) == 1)])
+    begins = [
+        lines[0] if len(lines) == 1 else words.many(len(each.hosts), "PC")
+        for each, lines in zip(grouped, hosts)
+    ]
+    first = max(5, *map(len, begins))
     titles = "  ".join([f"{'HOSTS':<{first}}", *(f"{name:<{widths[name]}}" for name in names)])
     found = [paint(titles.rstrip(), "dim")]
-    for each, row, lines in zip(grouped, rows, hosts):
-        above, begins = (
-            ([], lines[0]) if len(lines) == 1 else (words.wrapped(each.hosts, _WIDTH), "")
-        )
+    for each, row, lines, begin in zip(grouped, rows, hosts, begins):
+        found += words.wrapped(each.hosts, _WIDTH, 3) if len(lines) > 1 else []
         cells = {name: f"{row[name]:<{width}}" for name, width in widths.items()}
         cells["STATE"] = paint(cells["STATE"], words.LOOKS[each.state])
-        found += [*above, "  ".join([f"{begins:<{first}}", *cells.values()]).rstrip()]
+        found.append("  ".join([f"{begin:<{first}}", *cells.values()]).rstrip())
     return found
 
 
