@@ -16,8 +16,11 @@ from allie.core.change import sent_report
 from allie.core.change.report import Applied, Contact, Report
 from allie.core.change.resolution import Problem
 from allie.core.change.sent_report import Host
+from allie.core.errors import StateError
 from allie.core.script import Verdict
 from allie.server import store as stores
+from allie.server import store_conf
+from allie.server.doors import host_places
 from allie.server.fleet import fleet as fleets
 from allie.server.fleet.fleet import Fleet, Pc
 from tests.worlds.store import _SRC
@@ -124,6 +127,55 @@ def test_who_is_expected(store: Path) -> None:
         "pc10": ("classes",),
     }
     assert pc_of(fleet, "pc08").state == "missing"
+
+
+NAMES = [
+    ("pc[1-2]", (), {"pc1", "pc2"}),
+    ("pc1 pc1.a.org", (), {"pc1.a.org"}),
+    ("pc1 pc1.a.org pc1.b.org", (), {"pc1.a.org", "pc1.b.org"}),
+    ("pc1.a.org", ("pc1",), {"pc1"}),
+    ("pc1", ("pc1.a.org",), {"pc1.a.org"}),
+    ("pc1.a.org pc1.b.org", ("pc1",), {"pc1", "pc1.a.org", "pc1.b.org"}),
+    ("pc* lab?", ("srv",), {"srv"}),
+    ("PC7", ("pc7",), {"pc7"}),
+]
+
+
+@pytest.mark.parametrize(("members", "inboxes", "expected"), NAMES)
+def test_a_host_of_several_names_is_one(
+    store: Path, members: str, inboxes: tuple[str, ...], expected: set[str]
+) -> None:
+    make_tree(store / "overlays/common", {"etc/allie/classes##class.x": f"lab: {members}\n"})
+    for host in inboxes:
+        (store / "inbox" / host).mkdir()
+    fleet = load(store)
+    assert {each.host for each in fleet.pcs} == expected
+    assert all(each.classes == ("lab",) for each in fleet.pcs if "classes" in each.expected_by)
+
+
+def test_none_falls_off_before_it_is_purged(store: Path) -> None:
+    places = store_conf.places(str(store))
+    arrives(store, "pc07", text_of(QUIET))
+    assert pc_of(load(store, 90 * 86400.0), "pc07").state == "stale"
+    host_places.purge(places, "pc07")
+    assert load(store).pcs == ()
+
+
+def test_what_cannot_be_looked_at_is_told(store: Path) -> None:
+    classes = "etc/allie/classes"
+    make_tree(store / "overlays/common", {classes: "lab: pc[1-90000]\n"})
+    make_tree(store / "overlays/other", {classes: "lab pc1\n"})
+    (store / "etc").mkdir()
+    (store / "etc/authorized_hosts").write_text("whatever\n")
+    (store / "inbox").rmdir()
+    (store / "inbox").write_text("")
+    with pytest.raises(StateError, match="inbox cannot be looked at"):
+        load(store)
+    (store / "inbox").unlink()
+    told = load(store).troubles
+    assert [words for words in told if "pc[1-90000] names more than" in words]
+    assert [words for words in told if words.startswith("overlays/other/etc/allie/classes: ")]
+    assert [words for words in told if "authorized_hosts: line 1" in words]
 
 
 def test_odd_inboxes_are_their_own_trouble(store: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.server.history.compare import Event
-from allie.server.history.folded import folded
+from allie.server.history.folded import folded, plainly
 
 HOUR = 3600.0
 
@@ -40,6 +40,20 @@ def test_the_same_a_day_later_is_another() -> None:
 def test_what_never_ends_is_divided_by_days() -> None:
     events = [change(at * HOUR, "pc01") for at in range(60)]
     assert len(shown(events)) == 3
+
+
+def test_what_a_state_says_is_not_said_twice() -> None:
+    told = [
+        Event(50.0, host, system, kind, what)
+        for host in ("pc01", "pc02")
+        for system, kind, what in (
+            ("debian12", "script", "20x fails: exit 1"),
+            ("debian12", "script", "30y fails: exit 1"),
+            ("", "state", "current → failing: 20x exit 1 (and more)"),
+        )
+    ]
+    lines = [each.what for each in plainly(folded(told))]
+    assert lines == ["30y fails: exit 1", "current → failing: 20x exit 1 (and more)"]
 
 
 @given(st.lists(st.tuples(st.integers(0, 200_000), st.integers(0, 5), st.integers(0, 2))))

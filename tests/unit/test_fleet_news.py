@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from allie.core.errors import StateError
 from allie.server.fleet import judge
 from allie.server.fleet.fleet import Fleet, Pc
+from allie.server.fleet.host_sets import fold
 from allie.server.fleet.told import Told, ToldProblem, ToldScript, ToldSystem
 from allie.server.history import news
 
@@ -45,7 +46,10 @@ class Asker:
         self.now += after
         fleet = Fleet(self.now, "/srv/allie", pcs, {}, troubles)
         found, self.kept = news.since_last(fleet, self.kept)
-        return [f"{each.kind} {each.state} {each.host_set}: {each.words}" for each in found]
+        return [
+            f"{each.kind} {each.concern.state} {fold(filter(None, each.hosts))}: {each.concern.why}"
+            for each in found
+        ]
 
 
 def test_what_is_bad_is_told_first_and_once() -> None:
@@ -53,32 +57,32 @@ def test_what_is_bad_is_told_first_and_once() -> None:
     pcs = [pc("pc01"), *(pc(f"pc{each:02}", "20x") for each in range(2, 6)), missing("srv")]
     assert asker.ask(*pcs) == [
         "bad missing srv: has never reported",
-        "bad failing pc[02-05]: 20x fails: exit 1",
+        "bad failing pc[02-05]: 20x exit 1",
     ]
     assert asker.ask(*pcs) == []
     assert asker.ask(pc("pc01"), pc("pc02"), *pcs[2:]) == [
-        "good failing pc02: 20x fails: exit 1",
+        "good failing pc02: 20x exit 1",
     ]
 
 
 def test_a_second_cause_is_news_and_the_first_is_not() -> None:
     asker = Asker()
     asker.ask(pc("pc01", "20x"))
-    assert asker.ask(pc("pc01", "20x", "30y")) == ["bad failing pc01: 30y fails: exit 1"]
+    assert asker.ask(pc("pc01", "20x", "30y")) == ["bad failing pc01: 30y exit 1"]
     assert asker.ask(pc("pc01", "30y", left=("etc/fstab",))) == [
         "bad failing pc01: /etc/fstab is left as it is: is a mount point",
-        "good failing pc01: 20x fails: exit 1",
+        "good failing pc01: 20x exit 1",
     ]
 
 
 def test_what_falls_silent_while_it_fails_is_not_well() -> None:
     asker = Asker()
     asker.ask(pc("pc01", "20x"))
-    assert asker.ask(pc("pc01", "20x", silent=5 * DAY)) == ["bad stale pc01: not heard of for long"]
+    assert asker.ask(pc("pc01", "20x", silent=5 * DAY)) == ["bad stale pc01: has not been heard of"]
     assert asker.ask(pc("pc01", "20x", silent=6 * DAY)) == [], "the same silence"
     assert asker.ask(pc("pc01")) == [
-        "good stale pc01: not heard of for long",
-        "good failing pc01: 20x fails: exit 1",
+        "good stale pc01: has not been heard of",
+        "good failing pc01: 20x exit 1",
     ]
 
 
@@ -87,10 +91,10 @@ def test_what_comes_and_goes_is_told_once() -> None:
     states = itertools.cycle([pc("pc01", "20x"), pc("pc01")])
     said = [asker.ask(next(states)) for _ in range(40)]
     assert [len(each) for each in said] == [1, 1, 1, 1] + [0] * 36
-    assert said[3] == ["restless failing pc01: 20x fails: exit 1"]
+    assert said[3] == ["restless failing pc01: 20x exit 1"]
     assert asker.ask(pc("pc01")) == []
     assert asker.ask(pc("pc01", "20x"), after=HOUR) == []
-    assert asker.ask(pc("pc01", "20x"), after=25 * HOUR) == ["bad failing pc01: 20x fails: exit 1"]
+    assert asker.ask(pc("pc01", "20x"), after=25 * HOUR) == ["bad failing pc01: 20x exit 1"]
     assert asker.ask(pc("pc01", "20x")) == []
 
 
@@ -108,8 +112,8 @@ def test_a_host_that_thinks_up_causes_is_told_once() -> None:
     assert sum(map(len, said)) == 4 * 9 + 3 * 9 + 1
     assert sum(len(each) for host in asker.kept.values() for each in host.values()) < 400
     assert sum("so much that no more" in line for each in said for line in each) == 1
-    assert asker.ask(pc("pc01"), pc("pc02", "20x")) == ["bad failing pc02: 20x fails: exit 1"]
-    assert asker.ask(pc("pc01", "9y"), after=DAY) == ["bad failing pc01: 9y fails: exit 1"]
+    assert asker.ask(pc("pc01"), pc("pc02", "20x")) == ["bad failing pc02: 20x exit 1"]
+    assert asker.ask(pc("pc01", "9y"), after=DAY) == ["bad failing pc01: 9y exit 1"]
 
 
 def test_what_the_server_cannot_look_at() -> None:
@@ -151,4 +155,4 @@ def test_damaged_all_is_told_again(tmp_path: Path, text: str) -> None:
     (tmp_path / "fleet/asked").write_text(text)
     asker = Asker()
     asker.kept = news.read(str(tmp_path))
-    assert asker.ask(pc("pc01", "20x")) == ["bad failing pc01: 20x fails: exit 1"]
+    assert asker.ask(pc("pc01", "20x")) == ["bad failing pc01: 20x exit 1"]

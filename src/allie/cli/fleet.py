@@ -13,7 +13,7 @@ import time
 
 from allie.cli import fleet_adopt, fleet_groups, fleet_watch, options
 from allie.cli.options import ArgumentParser, Namespace
-from allie.core.errors import ATTENTION, DONE
+from allie.core.errors import ATTENTION, DONE, UsageError
 from allie.machine import console
 from allie.server import store
 from allie.server.fleet import fleet as fleets
@@ -57,6 +57,8 @@ def run(args: Namespace) -> int:
     place = store.need(args.store)
     if fleet_watch.is_asked(args):
         return fleet_watch.run(args, place)
+    if args.names and args.json:
+        raise UsageError("--names and --json are two forms", "take one of them")
     asked = _asked(args)
     whole = fleets.load(place, time.time())
     if fleet_groups.is_asked(args):

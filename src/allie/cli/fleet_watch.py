@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from itertools import islice
+from typing import Any
 
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
@@ -19,11 +20,13 @@ from allie.machine.files import atomic
 from allie.server import systemd
 from allie.server.fleet import fleet as fleets
 from allie.server.fleet.fleet import Fleet
+from allie.server.fleet.host_sets import fold
 from allie.server.history import folded, journal, metrics, news, notes, timer
 from allie.server.history.folded import Folded
 from allie.server.history.news import BAD, GOOD, News
 from allie.server.images import catalogue
 from allie.server.site import write as site
+from allie.server.views.overview import SharedConcern
 
 _LINES = 40  # of the log, unless it is said since when
 _EVENTS, _JSON_EVENTS = 50_000, 1000  # that are read for those; that are printed for programs
@@ -117,7 +120,7 @@ def _changed_since_last(args: Namespace, fleet: Fleet) -> int:
     with journal.opened(fleet.store):
         found, kept = news.since_last(fleet, news.read(fleet.store))
         lines = [line for each in found for line in _news(each)]
-        options.show(args, found, lines)
+        options.show(args, [_value(each) for each in found], lines)
         if console.is_heard():
             news.save(fleet.store, kept)
     return ATTENTION if any(each.kind == BAD for each in found) else DONE
@@ -125,16 +128,33 @@ def _changed_since_last(args: Namespace, fleet: Fleet) -> int:
 
 def _news(each: News) -> list[str]:
     """What became so, where; and what to do next."""
-    heads = {BAD: f"now {each.state}", GOOD: f"no longer {each.state}"}
+    state = each.concern.state
+    heads = {BAD: f"now {state}", GOOD: f"no longer {state}"}
     head = console.paint(heads.get(each.kind, "comes and goes"), _LOOKS.get(each.kind, "warn"))
-    where, below = each.host_set or "this server", []
+    where, below = fold(filter(None, each.hosts)) or "this server", []
     if len(where) > _WIDE:
         where, below = f"{len(each.hosts)} PCs", [f"    {where}"]
     more = "; told again once it stays the same for a day" if each.kind not in heads else ""
-    lines = [f"{head}: {where}: {each.words}{more}", *below]
-    if each.todo and each.kind == BAD:
-        lines.append(f"    {each.todo}")
-    return lines
+    return [f"{head}: {where}: {each.concern.why}{more}", *below, *_todo(each)]
+
+
+def _todo(each: News) -> list[str]:
+    """What to do about it: on one PC, or on all of them."""
+    if each.kind != BAD or not any(each.hosts):
+        return []
+    todo = SharedConcern(each.concern, each.system, each.hosts, ()).todo
+    return [f"    {todo}"] * bool(todo)
+
+
+def _value(each: News) -> dict[str, Any]:
+    """The same for programs."""
+    named = {"kind": each.kind, "state": each.concern.state, "why": each.concern.why}
+    return {
+        **named,
+        "system": each.system,
+        "hosts": each.hosts,
+        "todo": "".join(_todo(each)).strip(),
+    }
 
 
 def _log(args: Namespace, store: str) -> int:
@@ -149,7 +169,7 @@ def _log(args: Namespace, store: str) -> int:
         options.say_json(list(found if since else islice(found, _JSON_EVENTS)))
         return code
     events = list(islice(found, _EVENTS))
-    lines = folded.folded(events)
+    lines = folded.plainly(folded.folded(events))
     several = len({each.system for each in lines if each.system}) > 1
     shown = lines if since else lines[:_LINES]
     for each in shown:

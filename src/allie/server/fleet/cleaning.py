@@ -1,8 +1,8 @@
 """Cleaning: what a report says, made fit to be kept and shown.
 
 Whatever comes in, what goes out is text without control characters and of a bounded length, numbers
-of a bounded size, and times on the server's clock that are not after the report's arrival. All that
-one report may bring along is bounded, too: beyond that it is cut, and that is noted. Pure.
+of a bounded size, and times on the server's clock that are not after the report's arrival. Lists of
+one report are bounded one by one and together: beyond that they are cut, and that is noted. Pure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from allie.machine.console import printable
 
 WORDS = 400  # letters of a text, at most
 NAME = 120  # … of a name
-_TEXT, _ITEMS = 96 << 10, 1500  # letters, and entries of lists, of one whole report
+_ITEMS = 1500  # entries of all lists of one report; its letters are bounded with its size
 _LARGEST = 1 << 60  # of a number
 
 
@@ -27,21 +27,17 @@ class Cleaner:
         self.arrived = arrived
         self.skew = 0.0  # seconds that the PC's clock is ahead
         self.is_cut = self.is_odd = False
-        self._text, self._items = _TEXT, _ITEMS
+        self._items = _ITEMS
 
     def text(self, value: Any, most: int = WORDS) -> str:
         """One line of text."""
+        if value.__class__ is str and len(value) <= most and value.isprintable():
+            return intern(value)  # many PCs say the same
         if value.__class__ is not str:
             self.is_odd = self.is_odd or value is not None
             return ""
-        if len(value) > most or not value.isprintable():
-            self.is_cut = self.is_cut or len(value) > most
-            value = printable(value[:most])[:most]
-        self._text -= len(value)
-        if self._text < 0:
-            self.is_cut = True
-            return ""
-        return intern(value)  # many PCs say the same
+        self.is_cut = self.is_cut or len(value) > most
+        return printable(value[:most])[:most]
 
     def name(self, value: Any) -> str:
         """A short text."""

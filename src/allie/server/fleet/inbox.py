@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 
 from allie.core import hosts
+from allie.core.errors import StateError
 from allie.core.value import Value
 
 REPORT = "report"
@@ -43,13 +44,17 @@ class Inboxes(Value):
 
 
 def survey(store: str) -> Inboxes:
-    """Who has an inbox. A name that no host can have is told, and passed over."""
+    """Who has an inbox. A name that no host can have is told, and passed over.
+
+    Raises StateError where nobody can tell: else all would seem to be missing.
+    """
     try:
         names = sorted(os.listdir(f"{store}/inbox"))
     except FileNotFoundError:
         return Inboxes((), ())
     except OSError as error:
-        return Inboxes((), (f"{store}/inbox cannot be looked at: {error.strerror}",))
+        words = f"{store}/inbox cannot be looked at: {error.strerror}"
+        raise StateError(words, "run it as root, as with sudo") from error
     good = tuple(filter(hosts.is_name, names))
     odd = [*{*names} - {*good}] if len(good) < len(names) else []
     odd = sorted(name for name in odd if not name.startswith("."))

@@ -37,6 +37,18 @@ class _Open(Value):
     events: list[Event]
 
 
+def plainly(lines: Iterable[Folded]) -> list[Folded]:
+    """Without what the line of a state says as well: which script fails that did not."""
+    found = list(lines)
+    states = {(each.hosts, each.last): each.what for each in found if each.kind == "state"}
+    return [
+        each
+        for each in found
+        if each.kind not in ("script", "problem")
+        or f"{each.what.partition(' ')[0]} " not in states.get((each.hosts, each.last), "")
+    ]
+
+
 def folded(events: Iterable[Event]) -> list[Folded]:
     """The same events with equal ones together."""
     groups: list[_Open] = []

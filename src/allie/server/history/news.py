@@ -10,16 +10,13 @@ Whoever prints says when it was printed; until then the same is told again.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 from allie.core.value import Value
 from allie.machine.files import atomic
-from allie.server.fleet.fleet import ATTENTION, STATES, Fleet, Pc, SystemView
-from allie.server.fleet.host_sets import fold
+from allie.server.fleet.fleet import ATTENTION, STATES, Concern, Fleet, Pc
 from allie.server.history import journal
-from allie.server.history.compare import ending, path_of
 
 NAME = "asked"
 BAD, GOOD, RESTLESS = "bad", "good", "restless"
@@ -27,71 +24,62 @@ _OFTEN, _DAY = 3, 86400  # so often within a day, and it comes and goes
 _MOST, _TOO_MANY = 10, 30  # causes of one PC that are told; that come and go within a day
 _WORDS = 200  # letters that are told of one cause
 _NO_MORE = "so much that no more is told of it for a day"
+_NAMED = ("allie run-conf ", "allie why ")  # so begins what names a script, or a path
 _ALL = ""  # the cause that stands for all of a PC's, while too many of them come and go
 _SILENT = ("missing", "stale")  # nothing is known of how its systems are
-
-
-class Cause(Value):
-    """One cause for which a PC needs attention."""
-
-    state: str
-    words: str  # the same for all PCs that have it
-    todo: str
 
 
 class News(Value):
     """What became so on some PCs."""
 
     kind: str  # bad, good or restless
-    state: str
-    words: str
-    hosts: tuple[str, ...]
-    todo: str = ""  # for one of them
-
-    @property
-    def host_set(self) -> str:
-        """The PCs, folded; "" of the server's own trouble."""
-        return fold(filter(None, self.hosts))
+    concern: Concern  # equal for all of them, but for its time
+    system: str  # "": of the whole PC
+    hosts: tuple[str, ...]  # "": this server
 
 
-_Asked = dict[str, dict[str, dict[str, Any]]]  # host → cause → is it bad, its words, its turns
+_Asked = dict[
+    str, dict[str, dict[str, Any]]
+]  # host → cause → what it is, whether it is so, its turns
 
 
 def since_last(fleet: Fleet, asked: _Asked) -> tuple[list[News], _Asked]:
     """The news, worst first, and what is to be kept of them. asked: what was kept last time."""
-    found: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
+    found: dict[tuple[str, str, str, str], tuple[Concern, list[str]]] = {}
     kept: _Asked = {}
     for host, present in _causes(fleet):
         told, known = _of_host(present, asked.get(host, {}), fleet.now)
-        for kind, trouble in told:
-            found[kind, trouble.state, trouble.words][host] = trouble.todo
+        for kind, system, concern in told:
+            key = (kind, system, concern.state, concern.why)
+            found.setdefault(key, (concern, []))[1].append(host)
         kept[host] = {cause: each for cause, each in known.items() if each["bad"] or each["turns"]}
     news = [
-        News(kind, state, words, tuple(hosts), next(iter(hosts.values())))
-        for (kind, state, words), hosts in found.items()
+        News(kind, concern, system, tuple(hosts))
+        for (kind, system, _, _), (concern, hosts) in found.items()
     ]
     return sorted(news, key=_order), {host: each for host, each in kept.items() if each}
 
 
 def _of_host(
-    present: dict[str, Cause], asked: dict[str, dict[str, Any]], now: float
-) -> tuple[list[tuple[str, Cause]], dict[str, dict[str, Any]]]:
+    present: dict[str, tuple[str, Concern]], asked: dict[str, dict[str, Any]], now: float
+) -> tuple[list[tuple[str, str, Concern]], dict[str, dict[str, Any]]]:
     """What is to be told of one PC, and to be kept of it."""
     known = {cause: dict(each) for cause, each in asked.items()}
     if _ALL in known and 0 <= now - known[_ALL]["turns"][0] < _DAY:
         return [], known
     known.pop(_ALL, None)
     if len(known) > _TOO_MANY:
-        all_of_it = Cause(next(iter(known.values()))["state"], _NO_MORE, "")
-        return [(RESTLESS, all_of_it)], {_ALL: {**_new(all_of_it), "turns": [now]}}
-    is_silent = any(each.state in _SILENT for each in present.values())
+        all_of_it = Concern(next(iter(known.values()))["state"], _NO_MORE)
+        return [(RESTLESS, "", all_of_it)], {_ALL: {**_new("", all_of_it), "turns": [now]}}
+    is_silent = any(concern.state in _SILENT for _, concern in present.values())
     told = []
     for cause in {**present, **known}:
-        trouble, entry = present.get(cause), known.setdefault(cause, _new(present.get(cause)))
-        kind = "" if is_silent and not trouble else _turned(entry, trouble, now)
+        system, concern = present.get(cause, ("", None))
+        entry = known.get(cause) or known.setdefault(cause, _new(system, concern))
+        kind = "" if is_silent and not concern else _turned(entry, concern, now)
         if kind:
-            todo = trouble.todo if trouble else ""
-            told.append((kind, Cause(entry["state"], entry["words"], todo)))
+            was = Concern(entry["state"], entry["why"])
+            told.append((kind, entry["system"], concern or was))
     return told, known
 
 
@@ -108,56 +96,44 @@ def save(store: str, asked: _Asked) -> None:
     atomic.write(f"{store}/{journal.DIRECTORY}/{NAME}", json.dumps({"hosts": asked}), 0o600)
 
 
-def causes_of(pc: Pc) -> dict[str, Cause]:
-    """What is bad about a PC: a name that stays the same as long as it is → what it is."""
-    if pc.state in _SILENT:
-        words = pc.why if pc.state == "missing" else "not heard of for long"
-        return {pc.state: Cause(pc.state, words, pc.todo)}
-    found: dict[str, Cause] = {}
-    for view in pc.systems:
-        if view.state in ATTENTION:
-            of_which = "" if view is pc.systems[0] else f"{view.told.name}: "
-            for cause, words in _words(view):
-                trouble = Cause(view.state, f"{of_which}{words}"[:_WORDS], view.todo)
-                found[f"{view.told.name}/{cause}"] = trouble
-    return dict(list(found.items())[:_MOST])
+def causes_of(pc: Pc) -> dict[str, tuple[str, Concern]]:
+    """What is bad about a PC: a name that stays the same as long as it is → (system, what it is).
+
+    The system is "" where it is the whole PC.
+    """
+    whole = [("", each) for each in pc.concerns if each.state in ATTENTION]
+    own = [(view.told.name, each) for view in pc.systems for each in view.concerns]
+    found: dict[str, tuple[str, Concern]] = {}
+    for system, each in whole or own:
+        if each.state in ATTENTION and len(found) < _MOST:
+            named = each.on_pc if each.on_pc.startswith(_NAMED) else each.why
+            found[f"{system}/{each.state}/{named}"[:_WORDS]] = system, each
+    return found
 
 
-def _causes(fleet: Fleet) -> Iterator[tuple[str, dict[str, Cause]]]:
+def _causes(fleet: Fleet) -> Iterator[tuple[str, dict[str, tuple[str, Concern]]]]:
     """Of each host, and ("") of the server itself."""
-    yield "", {f"server/{words}": Cause(STATES[0], words, "") for words in fleet.troubles[:_MOST]}
+    yield "", {words[:_WORDS]: ("", Concern(STATES[0], words)) for words in fleet.troubles[:_MOST]}
     for pc in fleet.pcs:
         yield pc.host, causes_of(pc)
 
 
-def _words(view: SystemView) -> Iterator[tuple[str, str]]:
-    """The causes of one system's state, each with its words."""
-    failing = [each for each in view.told.scripts if each.state == "failing"]
-    if view.state == "failing" and (failing or view.told.problems):
-        for script in failing:
-            yield f"script {script.name}", f"{script.name} fails: {ending(script)}"
-        for problem in view.told.problems:
-            path = path_of(problem.path)
-            yield f"path {path}", f"{path} is left as it is: {problem.message}"
-    else:
-        yield view.state, view.why
+def _new(system: str, concern: Concern | None) -> dict[str, Any]:
+    state, why = (concern.state, concern.why[:_WORDS]) if concern else ("", "")
+    present = {"system": system, "state": state, "why": why}
+    return {**present, "bad": False, "turns": [], "restless": False}
 
 
-def _new(trouble: Cause | None) -> dict[str, Any]:
-    state, words = (trouble.state, trouble.words) if trouble else ("", "")
-    return {"bad": False, "state": state, "words": words, "turns": [], "restless": False}
-
-
-def _turned(entry: dict[str, Any], trouble: Cause | None, now: float) -> str:
+def _turned(entry: dict[str, Any], concern: Concern | None, now: float) -> str:
     """What is to be told of one cause, "" if nothing; the entry is brought up to date."""
-    is_bad = trouble is not None
+    is_bad = concern is not None
     turns = [at for at in entry["turns"] if 0 <= now - at < _DAY]
     has_turned = is_bad != entry["bad"]
     entry["bad"], entry["turns"] = is_bad, turns
     if has_turned:
         entry["turns"] = [*turns, now][-_OFTEN - 1 :]
-        if trouble:
-            entry["state"], entry["words"] = trouble.state, trouble.words
+        if concern:
+            entry["state"], entry["why"] = concern.state, concern.why[:_WORDS]
     if entry["restless"]:
         entry["restless"] = bool(entry["turns"])
         return "" if entry["restless"] else _kind(is_bad)
@@ -174,7 +150,12 @@ def _kind(is_bad: bool) -> str:
 def _order(news: News) -> tuple[int, int, int, str]:
     """Worst first; of equal states what most PCs have."""
     kinds = (BAD, RESTLESS, GOOD)
-    return kinds.index(news.kind), STATES.index(news.state), -len(news.hosts), news.words
+    return (
+        kinds.index(news.kind),
+        STATES.index(news.concern.state),
+        -len(news.hosts),
+        news.concern.why,
+    )
 
 
 def _entries(value: Any) -> dict[str, dict[str, Any]]:
@@ -183,7 +164,7 @@ def _entries(value: Any) -> dict[str, dict[str, Any]]:
     found = {}
     for cause, each in good.items():
         try:
-            entry = {name: type(new)(each[name]) for name, new in _new(None).items()}
+            entry = {name: type(new)(each[name]) for name, new in _new("", None).items()}
             entry["turns"] = [float(at) for at in entry["turns"]]
         except (KeyError, TypeError, ValueError):
             continue

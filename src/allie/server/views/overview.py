@@ -36,6 +36,7 @@ class EqualSystems(Value):
     reached: bool
     has: float  # where it has not been reached: the newest change that they have; 0: not known
     is_so_now: bool
+    is_told: bool  # whether a tick of it was; of one on a partition of its own none is
     hosts: tuple[str, ...]
     drifted: int  # how many of them were changed by hand
 
@@ -114,7 +115,9 @@ def _alike(each: SystemView, usual: str) -> EqualSystems:
         system = told.image if told.image.startswith(told.name) else f"{told.name}: {told.image}"
     version = "" if told.version == usual else told.version
     has = 0.0 if each.reached else each.has
-    return EqualSystems(system, version, each.state, each.reached > 0, has, each.is_so_now, (), 0)
+    return EqualSystems(
+        system, version, each.state, each.reached > 0, has, each.is_so_now, told.tick > 0, (), 0
+    )
 
 
 def shared_concerns(fleet: Fleet) -> list[SharedConcern]:
@@ -158,6 +161,7 @@ def _summary(fleet: Fleet, whole: int) -> str:
 def _cells(each: EqualSystems, now: float) -> dict[str, str]:
     """What the columns say of a group. One that says nothing of any group is left out."""
     not_yet = f"has {words.when(each.has, now)}" if each.has else "not yet"
+    not_yet = not_yet if each.is_told else "unknown"
     return {
         "SYSTEM": each.system[:_SYSTEM],
         "ALLIE": each.version[:_VERSION],
