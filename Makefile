@@ -3,7 +3,7 @@
 
 PY := .venv/bin/python
 ARGS ?=
-WORKERS ?= 2
+WORKERS ?= 3
 
 # bench/ and demo/ are checked when there is Python in them
 CHECKED := src tests tools $(sort $(patsubst %/,%,$(dir $(wildcard bench/*.py demo/*.py))))

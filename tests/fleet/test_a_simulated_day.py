@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.day import DAY, HOUR, ROLES, Day
+from allie.server.history import notes
+from tests.fleet.day import Day
+from tests.fleet.generated import GeneratedDay
+from tests.fleet.story import DAY, HOUR, ROLES
 from tests.worlds.doors import can_be_opened
 
 pytestmark = [
@@ -33,6 +36,16 @@ def test_what_is_said_at_each_hour_is_what_is_so(day: Day) -> None:
     assert set.union(*states.values()) == {
         *("stale", "failing", "refused", "paused", "behind", "off", "current")
     }
+
+
+def test_so_it_is_with_many_that_are_generated(tmp_path: Path) -> None:
+    """And so the history counts them, and how many have what the store has."""
+    day = GeneratedDay(tmp_path, 200)
+    for _ in day.hours():
+        assert day.wrong() == []
+        assert day.miscounted() == []
+    arrived = {each.reached.get("common", 0) for each in notes.counts(str(day.store))}
+    assert len(arrived) > 4, arrived  # some were off, cut off or paused
 
 
 @pytest.mark.parametrize("day", [1], indirect=True)

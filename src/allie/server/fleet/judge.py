@@ -72,7 +72,7 @@ def system(
     """
     own = sorted(_concerns(told, each, changed, now), key=_badness)[:_MOST]
     drift = tuple(path for why in _DRIFT for path in each.change.did.get(why, ()))
-    reached = _reached(each, changed)
+    reached = reached_at(each, changed)
     worst = min((*own, *((silent,) if silent else ())), key=_badness, default=None)
     if not worst:
         since = reached or each.contact.good
@@ -106,8 +106,8 @@ def _badness(concern: Concern) -> int:
     return STATES.index(concern.state)
 
 
-def _reached(each: ToldSystem, changed: float) -> float:
-    """When what the store has now had arrived, as far as is known; 0: it has not."""
+def reached_at(each: ToldSystem, changed: float) -> float:
+    """When what the store has since a time had arrived, as far as is known; 0: it has not."""
     if each.contact.good < changed or each.contact.good <= 0:
         return 0.0
     if each.change.at >= changed:

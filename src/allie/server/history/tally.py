@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from allie.core.stubs import KIT
 from allie.core.value import Value
+from allie.server.fleet import judge
 from allie.server.fleet.fleet import STATES, Fleet, SystemView
 from allie.server.fleet.overlay_changes import COMMON
 
@@ -44,7 +45,7 @@ def tally(fleet: Fleet) -> Count:
         for view in pc.systems:
             for name in followed(view, changed):
                 following[name] += 1
-                reached[name] += view.told.contact.good >= changed[name]
+                reached[name] += judge.reached_at(view.told, changed[name]) > 0
     return Count(fleet.now, states, reports, reached, following, changed)
 
 
