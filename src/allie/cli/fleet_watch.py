@@ -71,8 +71,8 @@ def run(args: Namespace, store: str) -> int:
     fleet = fleets.load(store, time.time())
     code = _note(fleet)
     if args.site:
-        for path in site.write(fleet, args.site):
-            console.tell(f"wrote {path}")
+        new = site.write(fleet, args.site)
+        console.tell(f"wrote {args.site}: {len(new)} files are new")
     if args.metrics:
         text = metrics.text(fleet, catalogue.names(store))
         atomic.write(args.metrics, text, 0o644, durable=False)
