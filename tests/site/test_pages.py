@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -321,6 +322,16 @@ def test_a_site_that_was_just_made_does_not(visit: Visit) -> None:
     page = visit.go("index.html")
     page.wait_for_selector("#made time")
     assert page.locator("#made.late").count() == 0
+
+
+def test_a_page_that_was_copied_alone_says_so(
+    browser: Chromium, middle: Made, tmp_path: Path
+) -> None:
+    shutil.copytree(middle.place, tmp_path / "site", ignore=shutil.ignore_patterns("data"))
+    with browser.visit(tmp_path / "site") as visit:
+        page = visit.go("index.html")
+        assert "copy the whole directory" in page.inner_text("#troubles")
+        assert f"{len(middle.hosts('off'))}" in page.inner_text("#counts")
 
 
 def test_without_javascript_the_counts_are_there(browser: Chromium, middle: Made) -> None:
