@@ -54,9 +54,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print it; 1 if something of what was asked for needs attention."""
-    place = store.need(args.store)
+    action = getattr(args, "action", "")
+    if action:
+        return int(ACTIONS[action].run(args))
     if fleet_watch.is_asked(args):
-        return fleet_watch.run(args, place)
+        return fleet_watch.run(args)
+    place = store.need(args.store)
     if args.names and args.json:
         raise UsageError("--names and --json are two forms", "take one of them")
     asked = _asked(args)
@@ -108,6 +111,6 @@ def _show(fleet: Fleet, whole: Fleet, asked: Selection) -> None:
     elif not fleet.pcs:
         lines = ["none of them"]
     else:
-        lines = overview.lines(fleet, len(whole.pcs), drift=asked.drift)
+        lines = overview.lines(fleet, whole, drift=asked.drift)
     for line in lines:
         console.say(line)
