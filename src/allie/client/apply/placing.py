@@ -201,19 +201,30 @@ class Placer:
         stage.refuse_secret(self._offers[step.real].path)
         real, name = step.real, stage.new_name()
         self._staged[real] = stage, name
-        if not self._link_twin(step, stage, name):
-            clone.make(self._offers[real].path, stage.path(name), given=not stage.plain)
-            label = self._labels.get(real)
-            if label and not stage.plain:
-                selinux.label(stage.path(name), label)
-        st = os.stat(name, dir_fd=stage.descriptor, follow_symlinks=False)
-        attrs = tree.attributes_digest(stage.path(name), st)
+        st, attrs = self._make(step, stage, name)
         mark = ""
         if step.wanted[0] == DIRECTORY and not stage.plain:
             above = real.rpartition("/")[0]
             if self._reach.is_tainted(above):
                 mark = directory_identity.mark_at(stage.path(name))
         self.made[real] = MadePath((st.st_dev, st.st_ino), attrs, mark)
+
+    def _make(self, step: Step, stage: Stage, name: str) -> tuple[os.stat_result, str]:
+        """Make it, or the hard link that it is; its lstat, and the digest of its attributes."""
+        offer, path, given = self._offers[step.real], stage.path(name), not stage.plain
+        made = None
+        if not self._link_twin(step, stage, name):
+            if offer.content[:2] == "f:":
+                made = clone.make_file(offer.path, path, given=given)
+            else:
+                clone.make(offer.path, path, given=given)
+            label = self._labels.get(step.real)
+            if label and given:
+                selinux.label(path, label)
+        if made is None:
+            st = os.stat(name, dir_fd=stage.descriptor, follow_symlinks=False)
+            made = st, tree.attributes_digest(path, st)
+        return made
 
     def _link_twin(self, step: Step, stage: Stage, name: str) -> bool:
         """Hard-link a file to the one it is a hard link to in the overlay; whether that is here.

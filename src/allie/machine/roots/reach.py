@@ -114,8 +114,9 @@ class Reach:
                 return NOTHING, ""
             unread = self._is_unread(real, st, sizes)
             path = self.path(real)
-            content = tree.of_size(st.st_size) if unread else tree.content_digest(path, st)
-            return content, tree.attributes_digest(path, st)
+            if unread:
+                return tree.of_size(st.st_size), tree.attributes_digest(path, st)
+            return tree.digests(path, st)
         except FileNotFoundError:
             return NOTHING, ""
 
