@@ -124,15 +124,24 @@ def describe_as(source: str, target: str, *, times: bool = True, exact: bool = F
 
 
 def make_file(
-    source: str, target: str, *, given: bool = True, most: int = _ANY, exact: bool = False
+    source: str,
+    target: str,
+    *,
+    into: int | None = None,
+    given: bool = True,
+    most: int = _ANY,
+    exact: bool = False,
 ) -> tuple[os.stat_result, str]:
-    """The same for what is a regular file: its lstat then, and the digest of its attributes."""
+    """The same for what is a regular file: its lstat then, and the digest of its attributes.
+
+    into: an open directory, in which `target` is a name.
+    """
     old = os.open(source, os.O_RDONLY | os.O_NONBLOCK | _OPEN)
     try:
         st = os.fstat(old)
         if not stat.S_ISREG(st.st_mode) or st.st_blocks * 512 > most:
             raise OSError(errno.EFBIG, "it has just become something else, or larger", source)
-        new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
+        new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600, dir_fd=into)
         try:
             _content(old, new, st)
             if given:
@@ -143,7 +152,7 @@ def make_file(
             made = os.fstat(new)
             return made, tree.attributes_of(made, extended)
         except OSError:
-            os.unlink(target)
+            os.unlink(target, dir_fd=into)
             raise
         finally:
             os.close(new)
