@@ -3,7 +3,7 @@
 
 PY := .venv/bin/python
 ARGS ?=
-WORKERS ?= 2
+WORKERS ?= 3
 
 # bench/ and demo/ are checked when there is Python in them
 CHECKED := src tests tools $(sort $(patsubst %/,%,$(dir $(wildcard bench/*.py demo/*.py))))
@@ -11,7 +11,7 @@ CHECKED := src tests tools $(sort $(patsubst %/,%,$(dir $(wildcard bench/*.py de
 HISTORIES ?= 10000
 
 .PHONY: setup setup-demo setup-lint setup-test setup-deb setup-rpm
-.PHONY: demo test check deep kit install deb rpm wheel bench lint docs clean
+.PHONY: demo test check deep kit install deb rpm wheel bench lint docs pictures clean
 .PHONY: ruff mypy unit  # parts of check and lint, which set up what they need
 
 setup:
@@ -45,7 +45,7 @@ wheel: setup-test  ## a wheel and a source archive, dist
 	@$(PY) -m build --no-isolation --outdir dist
 
 # All are run, and fail in the end if one did; bench/README.md
-BENCHES := '-m bench.enter' '-m bench.install' '-m bench.serving --install' \
+BENCHES := '-m bench.enter' '-m bench.install' '-m bench.fleet_site' '-m bench.serving --install' \
 	'bench/images.py --install' 'bench/run.py --install'
 
 bench: setup-test  ## writes bench/*.md; ARGS='--quick --files 500' is bench/run.py alone, so
@@ -70,6 +70,9 @@ unit:
 
 docs: setup  ## the man pages as pages, build/man
 	@$(PY) tools/manpages.py build/man
+
+pictures: setup-test  ## docs/howto/pictures anew, by Chromium
+	@$(PY) -m tools.screenshots
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

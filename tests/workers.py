@@ -1,4 +1,4 @@
-"""How the tests are divided among the workers of pytest-xdist (`make test` starts two).
+"""How the tests are divided among the workers of pytest-xdist (`make test` starts three).
 
 A file is one piece of work: what its tests share is made once. Files that would disturb each other,
 and have no lock for that (as tests.worlds.disk.alone), are one piece together, so that no two
@@ -20,8 +20,12 @@ _FIRST = (
     "tests/vm/test_installed_grub.py",
     "tests/vm/test_second_system.py",
     "tests/vm/",
+    "tests/server/test_doors_booted.py",
+    "tests/packaging/",
     "tests/setup/",
     "tests/crash/",
+    "tests/images/",
+    "tests/server/",
 )
 _LAST = ("tests/unit/", "tests/test_structure.py")
 

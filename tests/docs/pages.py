@@ -21,6 +21,7 @@ from typing import NamedTuple
 TOP = Path(__file__).parents[2]
 DOCS = TOP / "docs"
 MAN = TOP / "src" / "allie" / "man"
+MANY = DOCS / "howto/many-at-once.md"  # typed on more machines than the others
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROMPT = re.compile(r"(server|pc\d\d)# (.*)")

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
-from tests.docs.machines import Machines, possible
-from tests.docs.pages import DOCS, TOP, Command, pages, sessions
+from tests.docs.machines import Machines, Said, possible
+from tests.docs.pages import DOCS, MANY, TOP, Command, pages, sessions
 
 TUTORIAL = DOCS / "tutorial.md"
 HOW_TO = DOCS / "howto"
 ASKS_STATUS = "echo $?"
 
-with_sessions = [page for page in pages() if sessions(page)]
+with_sessions = [page for page in pages() if sessions(page) and page != MANY]
+
+
+class Site(Protocol):
+    """Machines by name."""
+
+    def types(self, machine: str, command: str) -> Said:
+        """Type a command on one of them."""
 
 
 @pytest.mark.real
@@ -23,11 +31,12 @@ with_sessions = [page for page in pages() if sessions(page)]
 def test_the_examples_of(page: Path, tmp_path: Path) -> None:
     before = sessions(TUTORIAL) if page.is_relative_to(HOW_TO) else []
     with Machines(tmp_path) as machines:
-        _type(machines, before, TUTORIAL)
-        _type(machines, sessions(page), page)
+        type_all(machines, before, TUTORIAL)
+        type_all(machines, sessions(page), page)
 
 
-def _type(machines: Machines, commands: list[Command], page: Path) -> None:
+def type_all(machines: Site, commands: list[Command], page: Path) -> None:
+    """Type the commands of a page; each says what the page shows."""
     after = [*commands[1:], Command("", "", "")]
     for command, following in zip(commands, after):
         said = machines.types(command.machine, command.text)

@@ -19,12 +19,11 @@ from allie.core.errors import Busy, NoRoom, SettingsError, StoreError, Unreachab
 from allie.machine.files import lock
 from allie.machine.namespaces import processes_inside
 from allie.machine.transfer import rsync
-from allie.server import lint_settings, mirror_state
+from allie.server import lint_settings, mirror_state, systemd
 from allie.server import store as stores
 from allie.server.images import draft
 from allie.server.mirroring import mirror, timer, trees, upstream
 from allie.server.mirroring.mirror import Mirrored
-from allie.server.serving import setup
 from tests.crash import ptrace, world
 from tests.worlds import machine
 from tests.worlds.debian import UnavailableError, debian_root
@@ -448,9 +447,10 @@ def test_the_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs, units = tmp_path / "bin", tmp_path / "units"
     make_tree(programs, {"systemctl": File(f'#!/bin/sh\necho "$@" >>{tmp_path}/log\n', 0o755)})
     units.mkdir()
-    monkeypatch.setattr(setup, "own_program", lambda: sys.executable)
+    monkeypatch.setattr(systemd, "own_program", lambda: sys.executable)
     monkeypatch.setenv("ALLIE_PATH", f"{programs}:/usr/bin:/bin")
-    monkeypatch.setattr(timer, "UNITS", str(units))
+    monkeypatch.setattr(systemd, "DIRECTORY", str(units))
+    monkeypatch.setattr(systemd, "is_there", lambda: True)
     written = timer.install("rsync://server", str(tmp_path / "a b"), "", "15min")
     assert [Path(each).name for each in written] == ["allie-mirror.service", "allie-mirror.timer"]
     assert timer.install("rsync://server", str(tmp_path / "a b"), "", "15min") == []

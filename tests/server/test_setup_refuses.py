@@ -9,7 +9,7 @@ import pytest
 
 from allie.core.errors import StateError
 from allie.server import store as stores
-from allie.server import store_conf
+from allie.server import store_conf, systemd
 from allie.server.doors import units
 from allie.server.serving import accounts, setup
 from tests.worlds.toy import Tree, make_tree
@@ -24,10 +24,10 @@ STRANGE: dict[str, Tree] = {
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store whose keys are in another directory, on a server whose units are in a third."""
     (tmp_path / "units").mkdir()
-    monkeypatch.setattr(units, "DIRECTORY", str(tmp_path / "units"))
+    monkeypatch.setattr(systemd, "DIRECTORY", str(tmp_path / "units"))
     monkeypatch.setattr(accounts, "make", list)
     monkeypatch.setattr(accounts, "remove", list)
-    monkeypatch.setattr(setup, "has_systemd", lambda: False)
+    monkeypatch.setattr(systemd, "is_there", lambda: False)
     stores.init(str(tmp_path / "store"))
     conf = f"[serve]\nhosts allow = 127.0.0.1\netc = {tmp_path}/etc\n"
     (tmp_path / "store" / store_conf.NAME).write_text(conf)

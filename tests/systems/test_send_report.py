@@ -186,7 +186,66 @@ def test_without_a_second_door_it_rests_and_says_so_once(told: Told) -> None:
     assert told.tells()
 
 
+def test_that_ticks_are_paused_is_told(enrolled: Told) -> None:
+    enrolled.path.unlink()
+    enrolled.pc.run("pause", "an", "exam").ok()
+    assert enrolled.tick() == "satisfied"
+    assert enrolled.report["systems"][0]["paused"] == "an exam"
+    enrolled.pc.run("resume").ok()
+    assert enrolled.tells()
+    assert enrolled.report["systems"][0]["paused"] == ""
+
+
 def test_by_hand_it_tells_in_any_case(enrolled: Told) -> None:
     enrolled.path.unlink()
     enrolled.pc.run("99report").ok()
     assert enrolled.report["systems"][0]["system"]
+
+
+PAGE = Path(__file__).parents[2] / "docs/reference/reports.md"
+# What is another on each machine, or each time, as the page has it
+_SHOWN = {
+    "sent": 1764410460.0,
+    "next_tick": 1764414058.0,
+    "began": 1764410458.0,
+    "at": 1764410400.0,
+    "since": 1764410459.0,
+    "good": 1764410458.0,
+    "answered": 1764410458.0,
+    "seconds": 0.2,
+    "booted": 1764403200,
+    "disk": 105089261568,
+    "free": 88046829568,
+    "kernel": "6.12.57",
+    "boot": "f2c61ab6-6b2a-4fd1-9c5b-0a1c02e3a7d4",
+    "rsync": "3.2.7",
+    "version": "1.0",
+}
+
+
+def _shown(value: Any, places: dict[str, str]) -> Any:
+    """A report as the page shows it: what the machine says of itself is told apart by its kind."""
+    if isinstance(value, dict):
+        return {
+            name: _SHOWN[name] if each and name in _SHOWN else _shown(each, places)
+            for name, each in value.items()
+        }
+    if isinstance(value, list):
+        return [_shown(each, places) for each in value]
+    for place, word in places.items():
+        value = value.replace(place, word) if isinstance(value, str) else value
+    return value
+
+
+def test_the_page_shows_a_report_as_one_was_sent(enrolled: Told) -> None:
+    pc = enrolled.pc
+    enrolled.site.overlay({"root/conf/50fails": script("echo no room on /srv; exit 3")})
+    timers = pc.path("etc/systemd/system/timers.target.wants")
+    timers.mkdir(parents=True, exist_ok=True)
+    (timers / "allie.timer").symlink_to("/etc/systemd/system/allie.timer")
+    make_tree(pc.root, {"etc/motd": "an edit\n"})
+    enrolled.tick(1)
+    places = {str(enrolled.site.store): "/srv/allie", enrolled.door.url: "ssh://server"}
+    made = _shown(enrolled.report, places)
+    blocks = PAGE.read_text().split("```json\n")[1:]
+    assert json.loads(blocks[0].split("```")[0]) == made, json.dumps(made, indent=1)

@@ -184,7 +184,7 @@ def test_the_log_has_undos_and_only_what_was_done(world: dict[str, str]) -> None
     again = pc.run("run-conf")
     assert (again.rc, again.err) == (1, ""), "it has failed before: cron need not hear it again"
     by_ssh = pc.run("run-conf", env={"SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22"})
-    assert (by_ssh.rc, by_ssh.err.split()[:2]) == (1, ["60fails", "failing"])
+    assert (by_ssh.rc, by_ssh.out.split()[:2]) == (1, ["60fails:", "failing,"])
     pc.run("run-conf", "61runs").ok()
     pc.run("undo").ok()
     make_tree(overlay, {"etc/newer": "newer\n"})

@@ -46,6 +46,7 @@ def test_changes_are_counted_and_named_by_their_cause() -> None:
         {"new": ["a"], "drift": ["b", "c"], "withdrawn": ["d", "e"]},
         {"new": 1, "drift": 2, "withdrawn": 2},
         (TIE,),
+        kinds={"b": "removed", "c": "removed"},
     )
     assert found.changed == 5
 

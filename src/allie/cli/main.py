@@ -49,6 +49,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "undo": ("undo", "put back what a tick replaced, and pause"),
     "pause": ("pause", "let ticks only report"),
     "resume": ("resume", "let ticks work again"),
+    "adopt": ("adopt", "offer a hand fix of this PC to the store's administrator"),
     "enter": ("enter", "run a program, or a shell, in another system of this PC"),
     "export": ("export", "have a program of another system start by its name"),
     "boot": ("boot", "show and choose which system this PC boots"),
@@ -60,7 +61,6 @@ VERBS: dict[str, tuple[str, str]] = {
     "overlay": ("overlay", "list, check and explain the store's overlays"),
     "image": ("image", "list, import, capture, blandify and remove the store's images"),
     "fleet": ("fleet", "show how all PCs stand, and what to do about it"),
-    "adopt": ("adopt", "offer a hand fix of this PC to the store's administrator"),
     "help": ("manual", "show a man page"),
     # the kit's own
     "00overlay": ("kit_scripts", ""),

@@ -22,6 +22,7 @@ PAGES = {
     "run-conf": "allie-run-conf.8.md",
     "image": "allie-image.8.md",
     "store": "allie-store.8.md",
+    "fleet": "allie-fleet.8.md",
     "conf": "allie.conf.5.md",
     "tags": "allie-tags.7.md",
 }

@@ -47,13 +47,18 @@ def _tell(report: Report, *, echo: bool) -> None:
     """One line if it went well and somebody watches; what needs attention in any case.
 
     A script that fails as it did before is told only to somebody who asks, or cron would send a
-    mail every hour. echo: what the scripts printed has been shown already.
+    mail every hour. To who asks many at once, by ssh and without a terminal, standard output is
+    the answer: `clush -b` folds that alone. echo: what the scripts printed has been shown already.
     """
     if not report.is_quiet or sys.stdout.isatty():
         console.tell(f"tick {report.tick}: {report_text.summary(report)}")
-    asked = echo or any(name in os.environ for name in _BY_SOMEBODY)
+    asked = any(name in os.environ for name in _BY_SOMEBODY)
+    if asked and not sys.stdout.isatty():
+        for line in report_text.unwell(report, echoed=echo):
+            console.say(line)
+        return
     for each in report.ran:
-        if each.state == "failing" and (asked or each.since >= report.began):
+        if each.state == "failing" and (asked or echo or each.since >= report.began):
             lines = report_text.verdict(each, time.time())
             for line in lines[:1] if echo and each.seconds else lines:
                 console.warn(line.strip())

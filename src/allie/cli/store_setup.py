@@ -12,7 +12,7 @@ from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.core.errors import DONE
 from allie.machine import console
-from allie.server import places, store, store_conf
+from allie.server import places, store, store_conf, systemd
 from allie.server.doors.units import Ports
 from allie.server.serving import setup
 
@@ -54,7 +54,7 @@ def _show(done: Iterable[str]) -> None:
 
 def _say_what_comes(top: str, ports: Ports, fingerprint: str) -> None:
     named = options.named_store(top)
-    if not setup.has_systemd():
+    if not systemd.is_there():
         console.warn("there is no systemd here: nothing listens, and nothing will after a boot")
         console.warn(f"       to serve: allie store serve --ssh{named}")
         return

@@ -12,14 +12,17 @@ from __future__ import annotations
 import os
 import time
 
+from allie.client.mirror import generation as generations
 from allie.client.mirror import stores
-from allie.client.situation import other_systems, settings_in_force
+from allie.client.situation import hand_fixes, other_systems, settings_in_force
+from allie.client.situation.hand_fixes import OFFERED, TAKEN
 from allie.client.state import host_names, records
 from allie.client.systems import record
+from allie.client.tick import timer
 from allie.core import digest
 from allie.core.change import report as reports
 from allie.core.change import sent_report
-from allie.core.change.sent_report import Host
+from allie.core.change.sent_report import Host, Times
 from allie.core.conf import addresses
 from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import DONE, TEMPFAIL, AllieError, StateError, StoreError
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _REPORT, _MOST = "var/lib/allie/report", 1 << 16  # of another system; bytes
+_IMAGE = "var/lib/allie/image"  # of a system: the image that its tree came from
+_TICK = 3600  # seconds from one tick to the next, at most
 _WHOLE = 3  # times `stall`: what sending it may take, whatever is said meanwhile
 
 
@@ -59,6 +64,7 @@ def has_news(here: System, settings: Settings, note: dict[str, Any]) -> bool:
 def _send(here: System) -> int:
     settings = settings_in_force.settings_of(here)
     inbox, note = stores.inbox(here, settings), records.sent_report(here)
+    _end_offers(here)
     value = _value(here, settings, note)
     try:
         why = records.own_contact(here).trouble if addresses.is_door(inbox) else ""
@@ -91,13 +97,33 @@ def _push(here: System, settings: Settings, inbox: str, text: str) -> str:
     return ""
 
 
+def _end_offers(here: System) -> None:
+    """Forget what the store has taken; say of what is not offered any more why."""
+    for each in hand_fixes.judged(here):
+        if each.state == TAKEN:
+            hand_fixes.forget(here, each.fix.path)
+            console.say(f"the store has taken what was offered of /{each.fix.path}")
+        elif each.state != OFFERED:
+            console.say(f"not offered any more: /{each.fix.path}: {each.why}; `allie adopt --list`")
+
+
 def _value(here: System, settings: Settings, note: dict[str, Any]) -> dict[str, Any]:
     """What is to be sent, as it is when it is read again."""
     sent = note.get("kept", note.get("value", {}))
     report = records.report_so_far(here)
-    systems = [sent_report.told(report, sent)] if report else []
+    generation = generations.current(here)
+    systems = []
+    if report:
+        overlays = generation.overlays if generation else settings.overlays
+        image = (atomic.read(f"{here.state}/image") or "").strip() or report.image
+        own = sent_report.told(report._replace(image=image), sent, overlays)
+        systems = [{**own, "wanted": settings.image}]
     systems += [_other(here, each, sent) for each in settings.others if each.is_looked_after]
-    value: dict[str, Any] = loads(dumps(sent_report.value_of(_machine(here, settings), systems)))
+    began = report.began if report else time.time()
+    times = Times(time.time(), began + _TICK if timer.is_on(here) else 0.0)
+    offers = [each.fix for each in hand_fixes.judged(here) if each.state == OFFERED]
+    told = sent_report.value_of(_machine(here, settings), systems, times, offers)
+    value: dict[str, Any] = loads(dumps(told))
     return value
 
 
@@ -106,15 +132,34 @@ def _other(base: System, declared: Declared, sent: dict[str, Any]) -> dict[str, 
 
     One on a partition is not mounted for this.
     """
-    stands = {"system": declared.name, "trouble": record.trouble(base, declared.name).message}
+    name = declared.name
+    stands: dict[str, Any] = {
+        "system": name,
+        "wanted": declared.image,
+        "overlays": [*declared.overlays],
+        "trouble": record.trouble(base, name).message,
+        "rolled_back": record.image_rolled_back(base, name),
+        "arriving": _arriving(base, name),
+    }
     if declared.is_partition:
         return stands
     try:
         root = other_systems.directory_of(base, declared)
+        if not os.path.lexists(root):
+            return {**stands, "arriving": stands["arriving"] or "not there yet"}
         report = reports.from_json(loads(within.text(root, _REPORT, _MOST) or "null"))
-        return {**sent_report.told(report._replace(system=declared.name), sent), **stands}
-    except (AllieError, AttributeError, KeyError, TypeError, ValueError):
+        image = (within.text(root, _IMAGE, _MOST) or "").strip() or report.image
+        return {**sent_report.told(report._replace(system=name, image=image), sent), **stands}
+    except (AllieError, AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return stands  # it has none yet, or its root has made something else of it
+
+
+def _arriving(base: System, name: str) -> str:
+    """How far the fetch or update of a system is that goes on now; "" if none does."""
+    if not record.is_held(base, name):
+        return ""
+    share = record.progress(base, name)
+    return f"being fetched, {share}" if share else "being fetched"
 
 
 def _machine(here: System, settings: Settings) -> Host:
@@ -131,4 +176,13 @@ def _machine(here: System, settings: Settings) -> Host:
         os.uname().release,
         disk.f_blocks * disk.f_frsize,
         disk.f_bavail * disk.f_frsize,
+        _rsync(here),
     )
+
+
+def _rsync(here: System) -> str:
+    """The version of the rsync that fetched; "" where there is none any more."""
+    try:
+        return ".".join(map(str, rsync.version(f"{here.state}/rsync").number))
+    except StateError:
+        return ""

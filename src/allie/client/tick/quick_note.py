@@ -25,7 +25,7 @@ from allie.client.state import away_stores, done_files, quick_files, quick_seal,
 from allie.client.tick import part, script_states
 from allie.core import digest, stubs, system
 from allie.core import script as rules
-from allie.core.change.report import Report
+from allie.core.change.report import SENT_AGAIN, Report
 from allie.core.errors import AllieError, spoken
 from allie.core.script import Done
 from allie.core.system import System
@@ -127,7 +127,10 @@ def _note_of(here: System, known: Grounds, report: Report, store: str) -> dict[s
         # A quick tick asks the store what a routine one does
         "until": (report.tick // part.THOROUGH_EVERY + 1) * part.THOROUGH_EVERY,
         "after": time.time(),
-        "again": away_stores.next_due(here, stores.in_own_order(known.settings), store),
+        "again": min(
+            away_stores.next_due(here, stores.in_own_order(known.settings), store),
+            _next_report(here),
+        ),
         "host": quick_tick.host(),
         "settings": quick_tick.settings_of(os.environ),
         "room": [(place, records.ROOM, records.FILES) for place in here.names[:2]],
@@ -173,6 +176,12 @@ def _scripts_of(here: System, followed: list[str]) -> dict[str, Any]:
         "scripts": _standing(scripts),
         "followed": _standing([*map(spoken, followed), *links, *archive], follow=True),
     }
+
+
+def _next_report(here: System) -> float:
+    """When the store is to be told again how this PC is."""
+    note = records.sent_report(here)
+    return float(note["at"]) + SENT_AGAIN if note and note["to"] else float("inf")
 
 
 def _next_due(here: System, report: Report, idle: set[str]) -> float:

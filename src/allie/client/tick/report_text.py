@@ -63,6 +63,37 @@ def verdict(each: Verdict, now: float, *, without: str | tuple[str, ...] = "\n")
     return lines
 
 
+def unwell(value: Report, *, echoed: bool = False) -> list[str]:
+    """What is not well after a tick, and what to do: for many hosts' answers side by side.
+
+    No time, tick number or host's name of ours is in it, so that equal answers are equal lines,
+    which `clush -b` folds. [] where all is well. echoed: what scripts said has been shown.
+    """
+    lines = []
+    for each in value.ran:
+        if each.state == "failing":
+            lines.append(f"{each.name}: {paint('failing', 'bad')}, {each.why.partition('; ')[0]}")
+            lines += [] if echoed else _what_it_said(each)
+    if value.named:
+        return lines
+    for prefix, door in ((STORE, value.contact), (OWN, value.own_door)):
+        if door.trouble:
+            lines.append(f"{prefix}{paint(door.trouble, 'bad')}; what came before stays in force")
+    if value.paused:
+        lines.append(f"paused: {value.paused}; nothing was changed; `allie resume` ends it")
+    return lines + [f"attention: {note}" for note in value.notes]
+
+
+def _what_it_said(each: Verdict) -> list[str]:
+    """The last lines of a script that fails, and how to go on from there."""
+    last = [line for line in each.last.splitlines() if not line.startswith(DOORS)]
+    lines = [f"    {printable(line)}" for line in last]
+    if each.name not in stubs.NAMES:
+        again = f"once mended: allie run-conf {each.name}"
+        lines.append(f"  all it said: /var/log/allie/{each.name}.log; {again}")
+    return lines
+
+
 def contact(value: Contact, now: float) -> str:
     """How we stand with the store."""
     if not value.good and not value.trouble:

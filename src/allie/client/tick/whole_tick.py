@@ -121,7 +121,7 @@ def run(
 
 
 def _all_due(tick: _Tick) -> list[Verdict]:
-    """Every script in turn; while paused only 00overlay and 01overact, which then only report."""
+    """Every script in turn; while paused only those of the kit that then only report."""
     verdicts: list[Verdict] = []
     last = ""
     paused = records.pause(tick.here)
@@ -136,9 +136,9 @@ def _all_due(tick: _Tick) -> list[Verdict]:
             return verdicts
         last = name
         verdict, script, headers = script_states.standing(tick.here, name, tick.before, time.time())
-        runs = verdict.state == "due" and script and not (paused and name not in stubs.PARTS)
-        if runs and script:
-            work = _kit_work(tick, script)
+        work = _kit_work(tick, script) if script else None
+        only_reports = name in stubs.PARTS or (work and name == stubs.REPORTER)
+        if verdict.state == "due" and script and (only_reports or not paused):
             if work and name == stubs.REPORTER:
                 records.save_report_so_far(tick.here, _report(tick, verdicts, ()))
             verdict = _run(tick, script, headers._replace(every=0) if work else headers, work)

@@ -6,6 +6,7 @@ Text for people and JSON for programs are made from this same value.
 from __future__ import annotations
 
 from allie.core import stubs
+from allie.core.change.ledger import NOTHING
 from allie.core.change.plan import PLACE, REMOVE, RESTORE, Change, Plan
 from allie.core.change.resolution import Problem
 from allie.core.script import Verdict
@@ -14,7 +15,10 @@ from allie.core.value import TYPE_CHECKING, Value
 if TYPE_CHECKING:
     from typing import Any
 
+BY_HAND = ("drift", "missing")  # headings of what somebody here has changed
 _UNTOUCHED = ("left", "adopted")  # so begin the headings of paths that stay as they are
+SENT_AGAIN = 24 * 3600 - 600  # seconds after which it goes to the store again, also without news:
+# at each 24th hourly tick, as a script that is due `every 1d`
 MOST_NAMES = 200  # paths named under one heading; the count is always right
 
 
@@ -58,6 +62,7 @@ class Applied(Value):
     counts: dict[str, int] = {}  # noqa: RUF012
     problems: tuple[Problem, ...] = ()
     paused: bool = False
+    kinds: dict[str, str] = {}  # noqa: RUF012 - of paths changed by hand: what of them, `_kind`
 
     @property
     def changed(self) -> int:
@@ -136,10 +141,32 @@ class Report(Value):
 def applied_of(tick: int, plan: Plan, changes: list[Change], problems: list[Problem]) -> Applied:
     """What a part did, from the changes that were really made."""
     did: dict[str, list[str]] = {}
+    by_hand: list[Change] = []
     for change in changes:
         if change.verb in (PLACE, RESTORE, REMOVE) or change.why.startswith(_UNTOUCHED):
             did.setdefault(change.why, []).append(change.real)
-    return applied(tick, plan.part, did, problems, plan.generation)
+            if change.why in BY_HAND:
+                by_hand.append(change)
+    done = applied(tick, plan.part, did, problems, plan.generation)
+    return done._replace(kinds={each.real: _kind(each) for each in by_hand[:MOST_NAMES]})
+
+
+def _kind(change: Change) -> str:
+    """What of a path was changed by hand: changed, mode, owner, attributes, removed or made."""
+    old, standing = change.old, change.standing
+    if standing.content == NOTHING:
+        return "removed"
+    if old is None or old.content == NOTHING:
+        return "made"
+    if standing.content != old.content:
+        return "changed"
+    mode, owner = old.attrs[:4] != standing.attrs[:4], _owner(old.attrs) != _owner(standing.attrs)
+    return ", ".join(["mode"] * mode + ["owner"] * owner) or "attributes"
+
+
+def _owner(attrs: str) -> list[str]:
+    """Owner and group of `Placed.attrs`: a mode of four digits, both as numbers, a digest."""
+    return attrs.split()[1:3]
 
 
 def applied(

@@ -21,7 +21,6 @@ from allie.server.places import RSYNC_PORT, SSH_PORT, Places
 from allie.server.store import MODULES
 from allie.server.store_conf import NAME, StoreConf
 
-DIRECTORY = "/etc/systemd/system"
 RSYNC, SSH = "allie-store.service", "allie-own.socket"
 DOORS = (RSYNC, SSH)  # what is enabled
 CALL = "allie-own@.service"

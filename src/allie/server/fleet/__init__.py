@@ -1,8 +1,9 @@
-"""The fleet: what all PCs have told of themselves, judged, and shown.
+"""The fleet: what all PCs have told of themselves, and judged.
 
     inbox/HOST/report ──inbox──► bytes ──told──► Told      what one PC says, checked and cleaned
     classes, enrolled, inboxes ──expected──► hosts         who should be there
-    overlays/NAME ──changes──► when it changed last
+    overlays/NAME ──overlay_changes──► times           when each was last changed
+    STORE/fleet/rhythm ──rhythm──► spans               for how long each is usually silent
                      └──────────┬──────────┘
                               judge ──► Pc, SystemView     how each stands, why, and what to do next
                                 │

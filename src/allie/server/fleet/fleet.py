@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from allie.core.value import Value
+from allie.server.fleet import expected, inbox, judge, rhythm, told
+from allie.server.fleet.expected import INBOX, REPORTED, Expected
+from allie.server.fleet.inbox import Arrived
+from allie.server.fleet.overlay_changes import OverlayChanges
+from allie.server.fleet.standing import ATTENTION, STATES, Concern, Pc, SystemView
 from allie.server.fleet.told import Told, ToldSystem
 
-# How a system, or a PC, can stand: worst first. docs/reference/fleet.md explains each
-STATES = (
-    "missing",  # it should be there, and has never reported; or its report cannot be read
-    "stale",  # it has not been heard of for much longer than it usually is
-    "failing",  # a script fails, a path cannot be placed, or a note asks for somebody
-    "refused",  # a store answered, and what it has was not taken
-    "paused",  # its ticks only report
-    "behind",  # what the store has now has not arrived, though it should have
-    "arriving",  # another system of the PC, on its way
-    "off",  # its daily report is late: switched off, one supposes
-    "current",
-)
-ATTENTION = ("missing", "stale", "failing", "refused", "behind")  # exit status 1
-
-
-class SystemView(Value):
-    """One system of one PC, judged."""
-
-    told: ToldSystem
-    state: str  # of STATES
-    since: float  # when it came to stand so, as far as is known; 0: not known
-    why: str  # in words; "" of a current one
-    todo: str = ""  # what to do next: a command where there is one
-    reached: float = 0.0  # when what the store has now had arrived there; 0: it has not, yet
-    drift: tuple[str, ...] = ()  # paths that its last changing tick found changed by hand
-
-
-class Pc(Value):
-    """One PC: who it is, and how each of its systems stands."""
-
-    host: str
-    state: str  # the worst of its systems'
-    since: float
-    why: str
-    todo: str
-    heard: float  # when its last report arrived; 0: never
-    expected_by: tuple[str, ...]  # of: classes, enrolled, reported
-    told: Told | None
-    systems: tuple[SystemView, ...]
+__all__ = ["ATTENTION", "STATES", "Concern", "Fleet", "Pc", "SystemView", "load"]
 
 
 class Fleet(Value):
@@ -58,6 +27,81 @@ class Fleet(Value):
     troubles: tuple[str, ...] = ()  # what could not be looked at here, in words
 
 
+class _Judging(Value):
+    """What the store itself knows, by which PCs are judged."""
+
+    store: str
+    now: float
+    expected: Expected
+    changes: OverlayChanges
+    silences: Mapping[str, float]
+
+
 def load(store: str, now: float) -> Fleet:
-    """Read and judge all reports. now: seconds since the epoch."""
-    raise NotImplementedError
+    """Read and judge all reports. now: seconds since the epoch.
+
+    What hosts offer (`Told.fixes`) is there without its content: `told_by` has it.
+    """
+    inboxes = inbox.survey(store)
+    should = expected.survey(store, inboxes.hosts)
+    changes = OverlayChanges(store)
+    known = _Judging(store, now, should, changes, rhythm.read(store, now))
+    with _uncollected():
+        reported = {
+            host: _without_content(_read(host, arrived))
+            for host, arrived in inbox.each(store, inboxes.hosts)
+        }
+    pcs = [_judged(host, reported.get(host), known) for host in should.hosts]
+    troubles = (*inboxes.troubles, *should.troubles, *changes.troubles)
+    return Fleet(now, store, tuple(pcs), changes.at, troubles)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python's collector from looking, again and again, at a million values that stay."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def told_by(store: str, host: str) -> Told | None:
+    """One host's whole report; None if it has none."""
+    return _read(host, inbox.report(store, host))
+
+
+def _read(host: str, arrived: Arrived) -> Told | None:
+    if arrived.is_empty:
+        return None
+    if arrived.flaw:
+        return Told(host, arrived.at, arrived.flaw)
+    return told.read(host, arrived.at, arrived.text)
+
+
+def _without_content(found: Told | None) -> Told | None:
+    """What is kept of each host: of what it offers, the names alone."""
+    if not found or not found.fixes:
+        return found
+    return found._replace(fixes=tuple(each._replace(content=b"") for each in found.fixes))
+
+
+def _judged(host: str, said: Told | None, known: _Judging) -> Pc:
+    should = known.expected
+    by, classes = should.hosts[host], should.classes_of(host)
+    if said:
+        by = tuple(sorted(REPORTED if each == INBOX else each for each in by))
+    can_report = host in should.enrolled or INBOX in should.hosts[host]
+    usual = known.silences.get(host, 0.0)
+    silent = judge.silence(said, usual, known.now, store=known.store, can_report=can_report)
+    views = [_viewed(said, each, silent, known) for each in said.systems] if said else []
+    return judge.pc(host, by, said, tuple(views), silent, classes)
+
+
+def _viewed(said: Told, each: ToldSystem, silent: Concern | None, known: _Judging) -> SystemView:
+    followed = known.changes.followed(said.host, each)
+    changed = known.changes.last(followed)
+    has = known.changes.before(followed, each.contact.good)
+    return judge.system(said, each, changed, has, silent, known.now)

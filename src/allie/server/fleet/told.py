@@ -9,7 +9,25 @@ made the server's own: a PC's clock may be years off. Pure. docs/reference/repor
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+from allie.core.change.hand_fix import HandFix
+from allie.core.script import span_text
 from allie.core.value import Value
+from allie.server.fleet.cleaning import NAME, Cleaner
+
+__all__ = ["HandFix"]
+
+FORMAT = 1  # the newest that is known here; docs/reference/reports.md
+SCRIPT_STATES = ("satisfied", "waiting", "failing", "test", "due")
+_STATES = {state: state for state in SCRIPT_STATES}
+_SYSTEMS, _SCRIPTS, _PATHS, _NAMES = 16, 200, 50, 64  # of each list, at most
+_LINES = 5  # of what a script last said
+_FIXES, _OFFERED, _PATH = 16, 64_000, 4096  # hand fixes; bytes of all of them; letters of a path
+_WRONG = 300  # seconds that a clock may be wrong before it is worth a word
+_DAY = 86400
+CLOCK = "its clock is"  # so begins a note
 
 
 class ToldScript(Value):
@@ -46,6 +64,8 @@ class ToldChange(Value):
     at: float = 0.0
     did: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - heading → paths; "drift" is one of them
     counts: dict[str, int] = {}  # noqa: RUF012 - by heading; paths may be fewer than were counted
+    tick: int = 0  # that tick's number
+    kinds: dict[str, str] = {}  # noqa: RUF012 - by path: what of it was changed by hand
 
 
 class ToldSystem(Value):
@@ -66,19 +86,10 @@ class ToldSystem(Value):
     problems: tuple[ToldProblem, ...] = ()
     notes: tuple[str, ...] = ()
     change: ToldChange = ToldChange()
-    arriving: str = ""  # of another system: how far it is, or why it is not there
-
-
-class HandFix(Value):
-    """A file that somebody on the PC would like to have in the overlay (`allie adopt PATH`)."""
-
-    path: str
-    overlay: str  # which holds the file that it differs from
-    spelling: str  # that file's path in the overlay, with its tags
-    base: str  # sha256 of the overlay's file that it was compared with
-    content: bytes  # at most 64 kB
-    reason: str = ""
-    at: float = 0.0
+    arriving: str = ""  # of another system: how far its fetch or update is, or that it is not there
+    trouble: str = ""  # of another system: why the last try to bring or update it failed
+    rolled_back: str = ""  # … and the image that somebody rolled it back from
+    wanted: str = ""  # the image that it is to have: another one, while it is updated
 
 
 class Told(Value):
@@ -90,6 +101,7 @@ class Told(Value):
     name: str = ""
     identity: str = ""  # a digest of its machine-id
     booted: float = 0.0
+    boot: str = ""  # the kernel's name for that boot
     kernel: str = ""
     rsync: str = ""
     disk: int = 0  # bytes
@@ -98,6 +110,7 @@ class Told(Value):
     next_tick: float = 0.0  # when it expects to tick again; 0: it does not say
     systems: tuple[ToldSystem, ...] = ()  # the running one first
     fixes: tuple[HandFix, ...] = ()
+    notes: tuple[str, ...] = ()  # what is odd about the report itself
 
 
 def read(host: str, arrived: float, text: bytes) -> Told:
@@ -105,4 +118,188 @@ def read(host: str, arrived: float, text: bytes) -> Told:
 
     arrived: seconds since the epoch, by the server's clock.
     """
-    raise NotImplementedError
+    try:
+        value = _DECODER.decode(text.decode())
+    except RecursionError:
+        return Told(host, arrived, "its report is nested too deep")
+    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are of this kind
+        return Told(host, arrived, f"its report is no JSON: {Cleaner(arrived).text(str(error))}")
+    if value.__class__ is not dict or value.get("systems").__class__ is not list:
+        return Told(host, arrived, "its report is no report: it tells of no system")
+    clean = Cleaner(arrived)
+    _set_clock(clean, value)
+    systems = _systems(clean, value)
+    if not systems:
+        return Told(host, arrived, "its report is no report: it tells of no system")
+    machine = clean.object(value.get("machine"))
+    told = Told(
+        host,
+        arrived,
+        name=clean.name(machine.get("host")).lower(),
+        identity=clean.name(machine.get("identity")),
+        booted=clean.time(machine.get("booted")),
+        boot=clean.name(machine.get("boot")),
+        kernel=clean.name(machine.get("kernel")),
+        rsync=clean.name(machine.get("rsync")),
+        disk=clean.count(machine.get("disk")),
+        free=clean.count(machine.get("free")),
+        skew=clean.skew,
+        next_tick=_next_tick(clean, value),
+        systems=systems,
+        fixes=_fixes(clean, value),
+    )
+    return told._replace(notes=_notes(clean, value, told))
+
+
+def _number(digits: str) -> int:
+    """A whole number; of a hundred thousand digits it would take seconds."""
+    return int(digits) if len(digits) < 20 else -1
+
+
+_DECODER = json.JSONDecoder(parse_int=_number, parse_constant=lambda _: None)
+
+
+def _set_clock(clean: Cleaner, value: dict[str, Any]) -> None:
+    """Find how far the PC's clock is ahead: it sent this just before it arrived.
+
+    Without a time of sending the tick that is told of has just ended, unless that makes no sense.
+    """
+    sent = clean.number(value.get("sent"))
+    if sent > 0:
+        clean.skew = sent - clean.arrived
+        return
+    began = max([_began(each) for each in value["systems"][:_SYSTEMS]], default=0.0)
+    if began > 0 and abs(began - clean.arrived) > _DAY:
+        clean.skew = began - clean.arrived
+
+
+def _began(system: Any) -> float:
+    began = system.get("began") if system.__class__ is dict else None
+    return float(began) if began.__class__ in (int, float) and 0 < began < 1e12 else 0.0
+
+
+def _next_tick(clean: Cleaner, value: dict[str, Any]) -> float:
+    expected = clean.number(value.get("next_tick"))
+    moved = expected - clean.skew
+    return moved if expected and 0 < moved - clean.arrived < 400 * _DAY else 0.0
+
+
+def _systems(clean: Cleaner, value: dict[str, Any]) -> tuple[ToldSystem, ...]:
+    """Each system once, as it is first told of."""
+    found: dict[str, ToldSystem] = {}
+    for each in clean.objects(value["systems"], _SYSTEMS):
+        system = _system(clean, each)
+        if system.name:
+            found.setdefault(system.name, system)
+    return tuple(found.values())
+
+
+def _system(clean: Cleaner, value: dict[str, Any]) -> ToldSystem:
+    problems = clean.objects(value.get("problems"), _PATHS)
+    return ToldSystem(
+        clean.name(value.get("system")),
+        clean.name(value.get("image")),
+        clean.name(value.get("version")),
+        tuple(map(clean.name, clean.entries(value.get("classes"), _NAMES))),
+        tuple(map(clean.name, clean.entries(value.get("overlays"), _NAMES))),
+        clean.count(clean.object(value.get("contact")).get("generation")),
+        clean.count(value.get("tick")),
+        clean.time(value.get("began")),
+        _door(clean, clean.object(value.get("contact"))),
+        _door(clean, clean.object(value.get("own_door"))),
+        clean.text(value.get("paused")),
+        tuple([_script(clean, each) for each in clean.objects(value.get("scripts"), _SCRIPTS)]),
+        tuple(
+            [
+                ToldProblem(clean.text(each.get("path")), clean.text(each.get("message")))
+                for each in problems
+            ]
+        ),
+        clean.texts(value.get("notes"), _NAMES),
+        _change(clean, clean.object(value.get("changed"))),
+        clean.text(value.get("arriving")),
+        clean.text(value.get("trouble")),
+        clean.name(value.get("rolled_back")),
+        clean.name(value.get("wanted")),
+    )
+
+
+def _door(clean: Cleaner, value: dict[str, Any]) -> ToldDoor:
+    if not value:
+        return ToldDoor()
+    return ToldDoor(
+        clean.text(value.get("server")),
+        clean.time(value.get("good")),
+        clean.text(value.get("trouble")),
+        clean.time(value.get("since")),
+        value.get("refused") is True,
+    )
+
+
+def _script(clean: Cleaner, value: dict[str, Any]) -> ToldScript:
+    """One script; a fleet has hundreds of thousands."""
+    get = value.get
+    state, code, last = get("state"), get("code"), get("last")
+    return ToldScript._make(
+        (
+            clean.text(get("name"), NAME),
+            _STATES.get(state, "due") if state.__class__ is str else "due",
+            clean.text(get("why")),
+            clean.time(get("since")),
+            code if code.__class__ is int and -1000 < code < 1000 else None,
+            clean.lines(last, _LINES) if last else "",
+        )
+    )
+
+
+def _change(clean: Cleaner, value: dict[str, Any]) -> ToldChange:
+    if not value:
+        return ToldChange()
+    did, counts, kinds = (clean.object(value.get(name)) for name in ("did", "counts", "kinds"))
+    return ToldChange(
+        clean.time(value.get("began")),
+        {clean.name(why): clean.texts(did[why], _PATHS) for why in clean.keys(did, _NAMES)},
+        {clean.name(why): clean.count(counts[why]) for why in clean.keys(counts, _NAMES)},
+        clean.count(value.get("tick")),
+        {clean.text(path): clean.name(kinds[path]) for path in clean.keys(kinds, 2 * _PATHS)},
+    )
+
+
+def _fixes(clean: Cleaner, value: dict[str, Any]) -> tuple[HandFix, ...]:
+    """What it offers. The content is as it is: whoever shows it escapes it."""
+    found, room = [], _OFFERED
+    for each in clean.objects(value.get("offers"), _FIXES):
+        content = clean.content(each.get("content"), room)
+        if content is None:
+            continue
+        room -= len(content)
+        path, spelling = (clean.text(each.get(name), _PATH) for name in ("path", "spelling"))
+        overlay = clean.name(each.get("overlay"))
+        base, reason = clean.name(each.get("base")), clean.text(each.get("reason"))
+        at = clean.time(each.get("at"))
+        found.append(HandFix(path, overlay, spelling, base, content, reason, at))
+    return tuple(found)
+
+
+def _notes(clean: Cleaner, value: dict[str, Any], told: Told) -> tuple[str, ...]:
+    """What is odd about the report itself, in words."""
+    notes = []
+    number = value.get("format", FORMAT)
+    if number.__class__ is int and number > FORMAT:
+        notes.append(f"its ALLiE is newer: of its report, of format {number}, what is known here")
+    if abs(clean.skew) > _WRONG:
+        side = "ahead" if clean.skew > 0 else "behind"
+        notes.append(f"{CLOCK} {long_span(abs(clean.skew))} {side}")
+    if told.name and told.host.partition(".")[0] != told.name.partition(".")[0]:
+        notes.append(f"it calls itself {told.name}: renamed, or two PCs with one key?")
+    if clean.is_cut or value.get("cut") is True:
+        notes.append("its report is too long: not all of it is shown")
+    if clean.is_odd:
+        notes.append("some of its report is not of the documented form, and is passed over")
+    return tuple(notes)
+
+
+def long_span(seconds: float) -> str:
+    """A span of time for people; also of years."""
+    years = seconds / (365.25 * _DAY)
+    return f"{years:.0f} years" if years >= 2 else span_text(seconds)

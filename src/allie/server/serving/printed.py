@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from allie.server import store_conf
+from allie.server import store_conf, systemd
 from allie.server.doors import haproxy, rsyncd_conf, units
 from allie.server.serving import foreground, setup
 from allie.server.serving.setup import Asked
@@ -19,7 +19,7 @@ def part(top: str, name: str, asked: Asked) -> str:
     files = setup.texts(places, rules)
     if name == "systemd":
         made = units.texts(places, rules, where, setup.need_programs())
-        files = {f"{units.DIRECTORY}/{each}": text for each, text in made.items()}
+        files = {f"{systemd.DIRECTORY}/{each}": text for each, text in made.items()}
     elif name == "sshd":
         files = {places.sshd: files[places.sshd]}
     else:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import sys
 from collections.abc import Iterator
 
 from allie.core.errors import StateError
@@ -19,14 +18,13 @@ from allie.machine.files import atomic
 from allie.machine.programs import process
 from allie.machine.transfer import rsync, rsync_daemon
 from allie.server import store as stores
-from allie.server import store_conf
+from allie.server import store_conf, systemd
 from allie.server.doors import enrolled, host_places, public_key, rsyncd_conf, sshd_conf, units
 from allie.server.doors.units import Ports, Programs
 from allie.server.places import INBOX_ACCOUNT, PLAIN_PATH, RSYNC_PORT, SSH_PORT, Places
 from allie.server.serving import accounts
 from allie.server.store_conf import StoreConf
 
-_BOOTED = "/run/systemd/system"  # sd_booted(3)
 _OTHERS_WRITE = 0o022
 
 
@@ -36,11 +34,6 @@ class Asked(Value):
     address: str | None = None
     port: int | None = None
     ssh_port: int | None = None
-
-
-def has_systemd() -> bool:
-    """Whether systemd runs this machine."""
-    return os.path.isdir(_BOOTED)
 
 
 def set_up(top: str, asked: Asked) -> Iterator[str]:
@@ -53,12 +46,12 @@ def set_up(top: str, asked: Asked) -> Iterator[str]:
     _need_own(places)
     programs = need_programs()
     where = ports(asked)
-    if has_systemd():
+    if systemd.is_there():
         for port in (where.rsync, where.ssh):
             _need_free(where.address, port)
     yield from keys_and_accounts(places)
     yield from configurations(places, rules)
-    if has_systemd():
+    if systemd.is_there():
         yield from _units(units.texts(places, rules, where, programs))
 
 
@@ -103,7 +96,7 @@ def remove(top: str, *, keys: bool) -> Iterator[str]:
     """Undo what `set_up` did; each thing that is done. keys: those of hosts and server, too."""
     places = store_conf.places(top)
     _need_own(places)
-    if has_systemd():
+    if systemd.is_there():
         yield from _without_units()
     yield from accounts.remove()
     gone = [places.common, places.own, places.sshd]
@@ -139,18 +132,12 @@ def need_programs() -> Programs:
     for name, package in wanted.items():
         if not process.program(name):
             raise StateError(f"there is no {name} here", f"install {package}")
-    return Programs(process.program("sshd"), own_program())
-
-
-def own_program() -> str:
-    """By which path a unit starts ALLiE: the one by which we were started, if that can be."""
-    own = os.path.abspath(sys.argv[0])
-    return own if os.access(own, os.X_OK) else process.program("allie") or own
+    return Programs(process.program("sshd"), systemd.own_program())
 
 
 def ports(asked: Asked) -> Ports:
     """Where the doors are to be: as asked, else where they are, else where they usually are."""
-    present = [units.listening(_unit(name)) for name in units.DOORS]
+    present = [units.listening(systemd.text_of(name)) for name in units.DOORS]
     address = next((each[0] for each in present if each), "")
     usual = ((asked.port, RSYNC_PORT), (asked.ssh_port, SSH_PORT))
     rsync_port, ssh_port = (
@@ -185,7 +172,7 @@ def need_directory(places: Places) -> None:
 def _need_own(places: Places) -> None:
     """The same, and where the doors are another store's; one that was moved takes its own along."""
     need_directory(places)
-    serves = re.search(r"^ExecStart=.* --store (\S+)$", _unit(units.RSYNC) or "", re.M)
+    serves = re.search(r"^ExecStart=.* --store (\S+)$", systemd.text_of(units.RSYNC) or "", re.M)
     other = serves[1] if serves else places.store
     if other != places.store and os.path.exists(f"{other}/{store_conf.NAME}"):
         hint = f"allie store setup --remove --store {other} closes them"
@@ -194,7 +181,11 @@ def _need_own(places: Places) -> None:
 
 def _need_free(address: str, port: int) -> None:
     """Raise StateError where somebody else has the port; our own doors may have it."""
-    ours = (units.listening(_unit(name)) for name in units.DOORS if _is(name, "active"))
+    ours = (
+        units.listening(systemd.text_of(name))
+        for name in units.DOORS
+        if systemd.is_so(name, "active")
+    )
     if (address, port) not in ours:
         rsync_daemon.need_port(address, port)
 
@@ -216,48 +207,27 @@ def _own_inboxes(places: Places) -> Iterator[str]:
 
 
 def _units(wanted: dict[str, str]) -> Iterator[str]:
-    changed = {name for name, text in wanted.items() if _unit(name) != text}
+    changed = set(systemd.write(wanted))
     for name in sorted(changed):
-        atomic.write(f"{units.DIRECTORY}/{name}", wanted[name])
-        yield f"wrote {units.DIRECTORY}/{name}"
-    if changed:
-        _systemctl("daemon-reload")
+        yield f"wrote {systemd.DIRECTORY}/{name}"
     for name in changed.intersection(units.DOORS):
-        _systemctl("stop", name)  # before the first of them starts: they may change places
+        systemd.call("stop", name)  # before the first of them starts: they may change places
     for name in units.DOORS:
-        if not _is(name, "enabled"):
-            _systemctl("enable", name)
+        if not systemd.is_so(name, "enabled"):
+            systemd.call("enable", name)
             yield f"enabled {name}: it is there after each boot"
-        if not _is(name, "active"):
-            _systemctl("start", name)
+        if not systemd.is_so(name, "active"):
+            systemd.call("start", name)
             yield f"started {name}"
 
 
 def _without_units() -> Iterator[str]:
-    there = [name for name in units.NAMES if _unit(name) is not None]
+    there = [name for name in units.NAMES if systemd.text_of(name) is not None]
     if not there:
         return
     for name in filter(lambda name: name in there, units.DOORS):
-        _systemctl("disable", "--now", name)
+        systemd.call("disable", "--now", name)
         yield f"closed {name}"
-    _systemctl("stop", units.CALL.replace("@", "@*"))
-    for name in there:
-        atomic.remove(f"{units.DIRECTORY}/{name}")
-        yield f"removed {units.DIRECTORY}/{name}"
-    _systemctl("daemon-reload")
-
-
-def _unit(name: str) -> str | None:
-    return atomic.read(f"{units.DIRECTORY}/{name}")
-
-
-def _is(unit: str, state: str) -> bool:
-    """Whether systemd says that a unit is `active` or `enabled`."""
-    return process.run(["systemctl", "--quiet", f"is-{state}", unit]).code == 0
-
-
-def _systemctl(*words: str) -> None:
-    done = process.run(["systemctl", "--quiet", *words])
-    if done.code:
-        message = f"systemctl {' '.join(words)}: {done.last_words()}"
-        raise StateError(message, f"journalctl -u {words[-1]}")
+    systemd.call("stop", units.CALL.replace("@", "@*"))
+    for path in systemd.remove(there):
+        yield f"removed {path}"

@@ -1,0 +1,119 @@
+"""Cleaning: what a report says, made fit to be kept and shown.
+
+Whatever comes in, what goes out is text without control characters and of a bounded length, numbers
+of a bounded size, and times on the server's clock that are not after the report's arrival. Lists of
+one report are bounded one by one and together: beyond that they are cut, and that is noted. Pure.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from sys import intern
+from typing import Any
+
+from allie.machine.console import printable
+
+WORDS = 400  # letters of a text, at most
+NAME = 120  # … of a name
+_ITEMS = 1500  # entries of all lists of one report; its letters are bounded with its size
+_LARGEST = 1 << 60  # of a number
+
+
+class Cleaner:
+    """Takes one report apart. What it had to leave out shows in `is_cut` and `is_odd`."""
+
+    def __init__(self, arrived: float) -> None:
+        self.arrived = arrived
+        self.skew = 0.0  # seconds that the PC's clock is ahead
+        self.is_cut = self.is_odd = False
+        self._items = _ITEMS
+
+    def text(self, value: Any, most: int = WORDS) -> str:
+        """One line of text."""
+        if value.__class__ is str and len(value) <= most and value.isprintable():
+            return intern(value)  # many PCs say the same
+        if value.__class__ is not str:
+            self.is_odd = self.is_odd or value is not None
+            return ""
+        self.is_cut = self.is_cut or len(value) > most
+        return printable(value[:most])[:most]
+
+    def name(self, value: Any) -> str:
+        """A short text."""
+        return self.text(value, NAME)
+
+    def lines(self, value: Any, most: int) -> str:
+        """The last lines of a text, `most` at most, with newlines between them."""
+        if value.__class__ is not str or value.isprintable():
+            return self.text(value)
+        return "\n".join(map(self.text, value[-most * WORDS :].split("\n")[-most:]))
+
+    def entries(self, value: Any, most: int) -> list[Any]:
+        """A list, or its beginning."""
+        if value.__class__ is not list:
+            self.is_odd = self.is_odd or value is not None
+            return []
+        most = min(most, self._items)
+        self.is_cut = self.is_cut or len(value) > most
+        self._items -= min(len(value), most)
+        return value if len(value) <= most else value[:most]
+
+    def objects(self, value: Any, most: int) -> list[dict[str, Any]]:
+        """The objects in a list."""
+        found = self.entries(value, most)
+        good = [each for each in found if each.__class__ is dict]
+        self.is_odd = self.is_odd or len(good) < len(found)
+        return good
+
+    def object(self, value: Any) -> dict[str, Any]:
+        """An object."""
+        if value.__class__ is dict:
+            return value
+        self.is_odd = self.is_odd or value is not None
+        return {}
+
+    def keys(self, value: dict[str, Any], most: int) -> list[str]:
+        """The names in an object, the first of them."""
+        return [str(each) for each in self.entries([*value], most)]
+
+    def content(self, value: Any, most: int) -> bytes | None:
+        """Bytes in base64 (RFC 4648); None where it is something else, or more than so many."""
+        try:
+            found = base64.b64decode(value, validate=True) if value.__class__ is str else None
+        except ValueError:
+            found = None
+        if found is None or len(found) > most:
+            self.is_odd = True
+            return None
+        return found
+
+    def texts(self, value: Any, most: int) -> tuple[str, ...]:
+        """The texts in a list."""
+        return tuple(map(self.text, self.entries(value, most)))
+
+    def number(self, value: Any) -> float:
+        """A number, 0 where it is none."""
+        kind = value.__class__
+        if kind is not float and kind is not int:
+            self.is_odd = self.is_odd or value is not None
+            return 0
+        if not -_LARGEST < value < _LARGEST or math.isnan(value):
+            self.is_odd = True
+            return 0
+        return value  # type: ignore[no-any-return]
+
+    def count(self, value: Any) -> int:
+        """A whole number that is not negative."""
+        return max(0, int(self.number(value)))
+
+    def time(self, value: Any) -> float:
+        """Seconds since the epoch, from the PC's clock to the server's; 0: there is none."""
+        kind = value.__class__
+        if (kind is float or kind is int) and 0 < value < _LARGEST:
+            moved: float = value - self.skew
+            if 0 < moved <= self.arrived:
+                return moved
+            return self.arrived if moved > 0 else 0.0
+        self.number(value)
+        return 0.0

@@ -1,0 +1,78 @@
+"""The pages, as they are before a browser fills them: shells with the counts in them.
+
+Nothing in them is from a report: numbers, words of our own, and names of our own files.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import allie
+from allie.core import digest
+from allie.machine.files import atomic
+from allie.server.fleet.fleet import ATTENTION, STATES, Fleet
+
+FORMAT = 1  # of the data: a page that is open while ALLiE is upgraded is loaded again
+_HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "assets")
+_PAGES = ("index.html", "host.html", "script.html", "path.html")
+_LOADED = ("allie.css", "allie.js", "overview.js", "picture.js", "table.js", "details.js")
+_HEAD, _SIGNS = "head.html", "signs.svg"
+
+
+def assets() -> dict[str, bytes]:
+    """Styles and scripts, each under a name that says which one it is: allie-1f0c….css."""
+    found = {}
+    for name in _LOADED:
+        data = _text(name).encode()
+        stem, end = name.split(".")
+        found[f"{stem}-{digest.of(data)[:10]}.{end}"] = data
+    return found
+
+
+def pages(fleet: Fleet, loaded: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    """Each page by name. loaded: what `assets` has found."""
+    named = {f"@{name.partition('-')[0]}.{name.rpartition('.')[2]}@": name for name in loaded}
+    words = {
+        "@head@": _text(_HEAD),
+        "@signs@": _text(_SIGNS),
+        **named,
+        "@format@": str(FORMAT),
+        "@version@": html.escape(allie.__version__),
+        "@made@": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(fleet.now)),
+        "@total@": f"{len(fleet.pcs):,}",
+        "@counts@": _counts(fleet),
+    }
+    for name in _PAGES:
+        text = _text(name)
+        for word, value in words.items():
+            text = text.replace(word, value)
+        yield name, text.encode()
+
+
+def made(fleet: Fleet, data: Iterable[bytes]) -> dict[str, Any]:
+    """When the site was made and of what, with a digest by which a page sees that there is news."""
+    news = digest.of(b"".join(data))[:16]
+    return {"format": FORMAT, "at": int(fleet.now), "store": fleet.store, "news": news}
+
+
+def _counts(fleet: Fleet) -> str:
+    """How many PCs stand how, as links that filter the table."""
+    counted = Counter(pc.state for pc in fleet.pcs)
+    lines = []
+    for state in (each for each in STATES if counted[each]):
+        needs = ' class="needs"' if state in ATTENTION else ""
+        sign = f'<svg class="sign s-{state}" aria-hidden="true"><use href="#sign-{state}"/></svg>'
+        link = f'<a href="#state={state}" data-state="{state}"{needs}>'
+        lines.append(f"<li>{link}<b>{counted[state]:,}</b> {sign} {state}</a></li>")
+    return "\n".join(lines)
+
+
+@functools.cache
+def _text(name: str) -> str:
+    return atomic.read(os.path.join(_HERE, name)) or ""
