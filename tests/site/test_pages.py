@@ -76,8 +76,9 @@ def test_the_counts_filter_the_table_and_the_address_says_so(visit: Visit, middl
 @pytest.mark.parametrize(
     ("address", "fits"),
     [
-        ("#class=lab-b", lambda each: "lab-b" in each.classes and each.kind != "missing"),
+        ("#class=lab-b", lambda each: "lab-b" in each.classes),
         ("#state=stale,off", lambda each: each.kind in ("stale", "off")),
+        ("#concern=missing:+has+never+reported", lambda each: each.kind == "missing"),
         ("#drift=1", lambda each: bool(each.drift)),
         ("#q=laptop", lambda each: "laptop" in each.host),
         ("#q=desktop+ARRIVING", lambda each: "desktop" in each.classes and each.kind == "arriving"),
@@ -395,7 +396,7 @@ def evil_report(now: float) -> bytes:
     value["systems"][0]["changed"]["did"]["drift"] = [EVIL, f"etc/{EVIL}"]
     value["systems"][0]["problems"] = [{"path": EVIL, "message": EVIL}]
     value["systems"][0]["notes"] = [EVIL]
-    value["systems"].append({"system": EVIL + "2", "trouble": EVIL})
+    value["systems"].append({"system": EVIL + "2", "trouble": EVIL, "arriving": EVIL})
     return json.dumps(value).encode()
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.core.errors import UsageError
-from allie.server.fleet.fleet import STATES, Fleet
+from allie.server.fleet.fleet import ATTENTION, STATES, Fleet
 from allie.server.fleet.told import SCRIPT_STATES, HandFix
 from allie.server.history.notes import Count, Event
 from allie.server.site import as_script, over_time, pages, summary
@@ -214,18 +214,23 @@ def test_hosts_come_as_people_count() -> None:
 
 
 def test_equal_troubles_are_one_and_all_of_them_are_there(middle: Made) -> None:
-    groups = summary.groups(middle.fleet)
-    bad = {
-        pc.host
-        for pc in middle.fleet.pcs
-        if pc.state in ("missing", "stale", "failing", "refused", "behind")
-    }
-    assert {host for group in groups for host in group.hosts} == bad
-    assert len({(group.state, group.why, group.last) for group in groups}) == len(groups)
-    assert [STATES.index(group.state) for group in groups] == sorted(
-        STATES.index(group.state) for group in groups
+    found = summary.summary(middle.fleet, summary.scripts_of(middle.fleet))
+    groups, rows = found["groups"], found["rows"]
+    order = [STATES.index(each["state"]) for each in groups]
+    assert order == sorted(order)
+    assert len({(each["state"], each["why"], each["last"], each["system"]) for each in groups}) == (
+        len(groups)
     )
-    assert all(group.todo for group in groups)
+    assert all(each["todo"] for each in groups)
+    concerned = [rows["concerns"]["words"][at] for at in rows["concerns"]["at"]]
+    for pc, numbers in zip(middle.fleet.pcs, concerned):
+        assert bool(numbers) == any(map(pc.stands, ATTENTION))
+        if pc.state in ATTENTION:
+            assert (pc.state, pc.why) in {
+                (groups[at]["state"], groups[at]["why"]) for at in numbers
+            }
+    for number, each in enumerate(groups):
+        assert sum(number in numbers for numbers in concerned) == each["count"]
 
 
 def test_the_content_that_a_pc_offers_is_not_in_it(fleet: Fleet, tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def judged(fleet: Iterable[Generated], now: float) -> Fleet:
         systems = said.systems if said else ()
         views = [judge.system(said, one, newest, newest, silent, now) for one in systems if said]
         by = ("classes", "enrolled", "reported")[: 3 if said else 2]
-        pcs.append(judge.pc(each.host, by, said, tuple(views), silent))
+        pcs.append(judge.pc(each.host, by, said, tuple(views), silent, each.classes))
     return Fleet(now, "/srv/allie", tuple(pcs), changed)
 
 
@@ -184,7 +184,7 @@ def _sent(reports: Sequence[Report], kind: str, dice: random.Random) -> list[dic
     systems: list[dict[str, object]] = [sent_report.told(each, {}) for each in reports]
     if kind == "arriving":
         words = f"{dice.randint(2, 97)} % of 9.4 GB has come"
-        systems.append({"system": "debian13", "trouble": words})
+        systems.append({"system": "debian13", "arriving": words})
     return systems
 
 

@@ -47,8 +47,8 @@ def host(pc: Pc, events: Iterable[Event]) -> dict[str, Any]:
     """All of one host."""
     found: dict[str, Any] = {
         **pc._asdict(),
-        "why": summary.why_of(pc) or ("" if pc.state in summary.SILENT else pc.why),
-        "systems": [_system(each) for each in pc.systems],
+        "systems": [_system(each, pc.host) for each in pc.systems],
+        "concerns": [],
         "events": [[int(each.at), each.system, each.kind, each.what] for each in events],
         "told": None,
     }
@@ -81,7 +81,8 @@ def paths(fleet: Fleet) -> dict[str, dict[str, Any]]:
     for pc in fleet.pcs:
         for system in pc.systems:
             for path in system.drift:
-                seen = (pc.host, system.told.name, int(system.told.change.at), system.told.image)
+                change = system.told.change
+                seen = (pc.host, system.told.name, int(change.at), change.kinds.get(path, ""))
                 found[summary.path_of(path)].append(seen)
     return {
         path: {
@@ -102,14 +103,14 @@ def _by_host(events: Iterable[Event]) -> dict[str, list[Event]]:
     return found
 
 
-def _system(view: SystemView) -> dict[str, Any]:
+def _system(view: SystemView, host: str) -> dict[str, Any]:
     told = view.told
     return {
         **told._asdict(),
         **view._asdict(),
         "told": None,
-        "why": "" if view.state in summary.SILENT else view.why,
-        "drift": [summary.path_of(path) for path in view.drift],
+        "concerns": [[each.state, each.why, each.since, each.todo(host)] for each in view.concerns],
+        "drift": [[summary.path_of(path), told.change.kinds.get(path, "")] for path in view.drift],
         "contact": _door(told.contact),
         "own": _door(told.own),
         "change": told.change._asdict(),

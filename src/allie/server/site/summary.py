@@ -9,45 +9,34 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-from allie.core.value import Value
 from allie.server.fleet import host_sets
-from allie.server.fleet.fleet import ATTENTION, STATES, Fleet, Pc, SystemView
+from allie.server.fleet.fleet import ATTENTION, STATES, Fleet, Pc
 from allie.server.fleet.told import ToldScript
+from allie.server.views.overview import SharedConcern, shared_concerns
 
 Scripts = Mapping[str, Mapping[str, str]]  # by name, by host: how it stands there
 
-SILENT = ("stale", "off")  # why they are so is how long ago they were heard, which a browser says
 SCRIPTS_WORST_FIRST = ("failing", "waiting", "due", "test", "satisfied")
 _GROUPS, _NAMES = 100, 500  # of what needs attention; of scripts, and of paths
 _WHY = 160  # letters
+_WORDY = "why systems image version classes concerns scripts".split()
 _NUMBER = re.compile("([0-9]+)")
-
-
-class Group(Value):
-    """Equal troubles of one or several PCs."""
-
-    state: str
-    why: str
-    last: str  # what a script said at last
-    hosts: tuple[str, ...]
-    since: float  # of the first; 0: not known
-    todo: str  # of one of them
 
 
 def summary(fleet: Fleet, scripts: Scripts) -> dict[str, Any]:
     """All of it, as the page takes it. scripts: of `scripts_of`."""
     fleet = fleet._replace(pcs=tuple(sorted(fleet.pcs, key=_by_number)))
-    found = groups(fleet)
+    found = troubles_of(fleet)
     return {
         "states": STATES,
         "attention": ATTENTION,
         "counts": dict(Counter(pc.state for pc in fleet.pcs)),
-        "rows": _columns(fleet, scripts),
-        "groups": [_as_json(each) for each in found[:_GROUPS]],
-        "more": sum(len(each.hosts) for each in found[_GROUPS:]),
+        "rows": _columns(fleet, scripts, found[:_GROUPS]),
+        "groups": [_group(each) for each in found[:_GROUPS]],
+        "more": len({host for each in found[_GROUPS:] for host in each.hosts}),
         "verdicts": SCRIPTS_WORST_FIRST,
         "scripts": _bounded(
             {name: _numbers(by_host.values()) for name, by_host in scripts.items()}
@@ -57,27 +46,9 @@ def summary(fleet: Fleet, scripts: Scripts) -> dict[str, Any]:
     }
 
 
-def why_of(pc: Pc | SystemView) -> str:
-    """Why it stands so, as far as that does not change with every minute."""
-    return "" if pc.state in SILENT else pc.why[:_WHY]
-
-
-def groups(fleet: Fleet) -> list[Group]:
-    """What needs attention, worst first, then what befell the most: equal troubles together."""
-    alike: dict[tuple[str, str, str], list[Pc]] = defaultdict(list)
-    for pc in fleet.pcs:
-        if pc.state in ATTENTION:
-            alike[pc.state, why_of(pc), _last(pc)].append(pc)
-    found = [
-        Group(
-            *key,
-            tuple(pc.host for pc in pcs),
-            min((pc.since for pc in pcs if pc.since), default=0.0),
-            next((pc.todo for pc in pcs if pc.todo), ""),
-        )
-        for key, pcs in alike.items()
-    ]
-    return sorted(found, key=lambda each: (STATES.index(each.state), -len(each.hosts), each.hosts))
+def troubles_of(fleet: Fleet) -> list[SharedConcern]:
+    """What needs attention, worst first, then what befell the most; as `allie fleet` tells it."""
+    return [each for each in shared_concerns(fleet) if each.concern.state in ATTENTION]
 
 
 def scripts_of(fleet: Fleet) -> Scripts:
@@ -96,14 +67,9 @@ def paths_of(fleet: Fleet) -> dict[str, list[str]]:
     """Path that was changed by hand → the hosts."""
     found: dict[str, list[str]] = defaultdict(list)
     for pc in fleet.pcs:
-        for path in drift_of(pc):
+        for path in dict.fromkeys(map(path_of, pc.drift)):
             found[path].append(pc.host)
     return dict(sorted(found.items()))
-
-
-def drift_of(pc: Pc) -> list[str]:
-    """Paths that were changed by hand, of all of its systems."""
-    return sorted({path_of(path) for system in pc.systems for path in system.drift})
 
 
 def path_of(path: str) -> str:
@@ -121,22 +87,27 @@ def _worse(state: str, script: ToldScript) -> str:
     return min(state, script.state, key=SCRIPTS_WORST_FIRST.index)
 
 
-def _last(pc: Pc) -> str:
-    """What the first failing script said at last, if that is why."""
-    if pc.state != "failing":
-        return ""
-    lasts = [
-        script.last
-        for system in pc.systems
-        for script in system.told.scripts
-        if system.state == "failing" and script.state == "failing"
-    ]
-    return next(iter(lasts), "")
+def _group(each: SharedConcern) -> dict[str, Any]:
+    concern = each.concern
+    return {
+        "state": concern.state,
+        "why": concern.why,
+        "last": concern.last,
+        "system": each.system,
+        "hosts": host_sets.fold(each.hosts),
+        "count": len(each.hosts),
+        "since": int(min((at for at in each.since if at), default=0)),
+        "todo": each.todo,
+    }
 
 
-def _as_json(group: Group) -> dict[str, Any]:
-    hosts = {"hosts": host_sets.fold(group.hosts), "count": len(group.hosts)}
-    return {**group._asdict(), **hosts, "one": group.hosts[0], "since": int(group.since)}
+def _numbered(troubles: Iterable[SharedConcern]) -> Mapping[str, list[int]]:
+    """Host → which of the troubles it has."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for number, each in enumerate(troubles):
+        for host in each.hosts:
+            found[host].append(number)
+    return found
 
 
 def _numbers(verdicts: Iterable[str]) -> list[int]:
@@ -164,17 +135,18 @@ class _Words:
         return {"words": [*self._numbers], "at": self._at}
 
 
-def _columns(fleet: Fleet, scripts: Scripts) -> dict[str, Any]:
+def _columns(fleet: Fleet, scripts: Scripts, troubles: Sequence[SharedConcern]) -> dict[str, Any]:
     """A row of each PC, column by column."""
-    verdicts = _verdicts(scripts)
-    columns = {name: _Words() for name in "why systems image version classes scripts".split()}
+    verdicts, concerns = _verdicts(scripts), _numbered(troubles)
+    columns = {name: _Words() for name in _WORDY}
     for pc in fleet.pcs:
         first = pc.systems[0].told if pc.systems else None
-        columns["why"].add(why_of(pc))
+        columns["why"].add(pc.why[:_WHY])
         columns["systems"].add(tuple(system.told.name for system in pc.systems))
         columns["image"].add(first.image if first else "")
         columns["version"].add(first.version if first else "")
-        columns["classes"].add(tuple(sorted({c for s in pc.systems for c in s.told.classes})))
+        columns["classes"].add(pc.classes)
+        columns["concerns"].add(tuple(concerns.get(pc.host, ())))
         columns["scripts"].add(tuple(verdicts.get(pc.host, ())))
     times = {
         "since": [pc.since for pc in fleet.pcs],
@@ -185,7 +157,7 @@ def _columns(fleet: Fleet, scripts: Scripts) -> dict[str, Any]:
     return {
         "host": [pc.host for pc in fleet.pcs],
         "state": [STATES.index(pc.state) for pc in fleet.pcs],
-        "drift": [len(drift_of(pc)) for pc in fleet.pcs],
+        "drift": [len({*pc.drift}) for pc in fleet.pcs],
         "newest": newest,
         **{name: [_before(newest, at) for at in column] for name, column in times.items()},
         **{name: column.as_json() for name, column in columns.items()},

@@ -59,11 +59,6 @@ function draw(tag, attributes, ...children) {
   return element;
 }
 
-const SILENT = { off: "its daily report is late", stale: "silent for much longer than it usually is" };
-
-/** Why something stands so; of what is silent it is not said by the data, since it is a matter of time. */
-const whyOf = (state, why) => why || SILENT[state] || "";
-
 const byId = (id) => document.getElementById(id);
 
 /** A state: its sign, in its colour, and its word. */

@@ -88,7 +88,7 @@ const size = (bytes) => (bytes >= 1e12 ? `${(bytes / 1e12).toFixed(1)} TB` : `${
 
 function standing(value) {
   const since = value.since ? make("span", { class: "since" }, " for ", ago(value.since)) : "";
-  const why = make("span", { class: "why" }, whyOf(value.state, value.why));
+  const why = make("span", { class: "why" }, value.why);
   return make("p", { class: `standing g-${value.state}` }, stateOf(value.state), since, " ", why);
 }
 
@@ -127,12 +127,13 @@ function diskOf(told) {
 function systemPart(system, value) {
   const order = (script) => OTHER_STATES.indexOf(script[1]) === 0 ? 9 : OTHER_STATES.indexOf(script[1]);
   const scripts = [...system.scripts].sort((one, other) => order(one) - order(other));
-  const well = system.state === "current" || system.state === value.state && value.systems.length === 1;
+  const more = system.concerns.filter(([state, why]) => state !== value.state || why !== value.why);
   return part(system.name,
-    well ? null : standing({ ...system, heard: value.heard }),
-    well ? null : next(system.todo),
+    ...more.flatMap(([state, why, since, todo]) => [standing({ state, why, since }), next(todo)]),
     facts([
       ["image", system.image],
+      ["is to have", system.wanted === system.image ? "" : system.wanted],
+      ["rolled back", system.rolled_back ? `from ${system.rolled_back}` : ""],
       ["newest", system.reached ? ["what the store has now arrived ", ago(system.reached), " ago"] : "what the store has now has not arrived yet"],
       ["overlays", system.overlays.join(", ")],
       ["generation", system.generation ? String(system.generation) : ""],
@@ -146,7 +147,7 @@ function systemPart(system, value) {
     ]),
     ...(system.notes.length ? sub("Notes", list(system.notes)) : []),
     ...(system.problems.length ? sub("Left as they are", list(system.problems.map(([path, message]) => [make("code", {}, path), ` ${message}`]))) : []),
-    ...(system.drift.length ? sub("Changed by hand", list(system.drift.map((path) => linkTo("path", path)))) : []),
+    ...(system.drift.length ? sub("Changed by hand", list(system.drift.map(([path, kind]) => [linkTo("path", path), kind ? ` ${kind}` : ""]))) : []),
     ...changePart(system.change),
     ...(scripts.length ? sub("Scripts", tableOf(`Scripts of ${system.name}`, ["Script", "State", "For", "How it ended"], scripts.map(scriptRow))) : []));
 }
@@ -196,8 +197,8 @@ function pathParts(value) {
   return [
     make("p", {}, `Changed by hand on ${many(value.count, "PC")}, and put back by the tick that saw it. `, "Who did, where, and why: ", make("code", {}, `allie fleet --log ${wanted}`)),
     make("p", { class: "hosts" }, ...breakable(value.hosts)),
-    tableOf("Where it was seen", ["PC", "System", "Image", "Seen"], value.seen.map(([host, system, at, image]) => make("tr", {},
-      make("th", { scope: "row" }, linkTo("host", host)), make("td", {}, system), make("td", {}, image), make("td", {}, ago(at), " ago")))),
+    tableOf("Where it was seen", ["PC", "System", "What of it", "Seen"], value.seen.map(([host, system, at, kind]) => make("tr", {},
+      make("th", { scope: "row" }, linkTo("host", host)), make("td", {}, system), make("td", {}, kind), make("td", {}, ago(at), " ago")))),
   ];
 }
 

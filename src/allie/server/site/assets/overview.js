@@ -50,14 +50,14 @@ function showGroups(summary) {
 function groupOf(group) {
   const hosts = make("p", { class: "hosts" }, ...breakable(group.hosts));
   const since = group.since ? [group.count > 1 ? "for up to " : "for ", ago(group.since)] : [];
-  const alike = addressOf({ state: group.state, q: group.why });
-  const link = group.count === 1 ? linkTo("host", group.one) : make("a", { href: alike }, many(group.count, "PC"));
+  const alike = addressOf({ concern: concernOf(group) });
+  const link = group.count === 1 ? linkTo("host", group.hosts) : make("a", { href: alike }, many(group.count, "PC"));
   return make("li", { class: `group g-${group.state}` },
-    make("p", { class: "line" }, stateOf(group.state), " ", link, " ", make("span", { class: "since" }, ...since)),
+    make("p", { class: "line" }, stateOf(group.state), " ", link, group.system ? ` ${group.system} ` : " ", make("span", { class: "since" }, ...since)),
     group.count > 1 ? hosts : null,
-    make("p", { class: "why" }, whyOf(group.state, group.why)),
+    make("p", { class: "why" }, group.why),
     group.last ? make("pre", {}, group.last) : null,
-    group.todo ? make("p", { class: "todo" }, make("span", { class: "label" }, group.count > 1 ? "next, of the first" : "next"), " ", make("code", {}, group.todo)) : null);
+    group.todo ? make("p", { class: "todo" }, make("span", { class: "label" }, "next"), " ", make("code", {}, group.todo)) : null);
 }
 
 /** A short table of scripts or paths, the worst first. */

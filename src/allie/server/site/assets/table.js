@@ -15,7 +15,7 @@ const COLUMNS = [
   { name: "classes", title: "Classes" },
   { name: "drift", title: "By hand", is: "number", hint: "paths that were changed by hand" },
 ];
-const FIELDS = ["q", "state", "class", "system", "script", "verdict", "drift"];
+const FIELDS = ["q", "state", "concern", "class", "system", "script", "verdict", "drift"];
 
 let rows = null; // the summary's columns
 let words = null; // the summary itself
@@ -33,10 +33,6 @@ const wordOf = (column, at) => rows[column].words[rows[column].at[at]];
 const timeOf = (column, at) => (rows[column][at] < 0 ? 0 : rows.newest - rows[column][at]);
 const stateAt = (at) => words.states[rows.state[at]];
 
-function whyAt(at) {
-  return whyOf(stateAt(at), wordOf("why", at));
-}
-
 function systemAt(at) {
   const [running, ...others] = wordOf("systems", at);
   return [wordOf("image", at) || running || "", ...others].join(" + ");
@@ -45,8 +41,8 @@ function systemAt(at) {
 function cell(column, at) {
   switch (column.name) {
     case "host": return make("th", { scope: "row" }, linkTo("host", rows.host[at]));
-    case "state": return make("td", {}, stateOf(stateAt(at)), make("span", { class: "under" }, whyAt(at)));
-    case "why": return make("td", { title: whyAt(at) }, whyAt(at));
+    case "state": return make("td", {}, stateOf(stateAt(at)), make("span", { class: "under" }, wordOf("why", at)));
+    case "why": return make("td", { title: wordOf("why", at) }, wordOf("why", at));
     case "system": return make("td", { title: systemAt(at) }, systemAt(at));
     case "classes": return make("td", { title: wordOf("classes", at).join(" ") }, wordOf("classes", at).join(" "));
     case "drift": return make("td", {}, rows.drift[at] ? String(rows.drift[at]) : make("span", { class: "none" }, "–"));
@@ -175,7 +171,7 @@ let haystacks = null;
 function haystack(at) {
   haystacks = haystacks || [];
   if (haystacks[at] === undefined) {
-    const found = [rows.host[at], stateAt(at), whyAt(at), systemAt(at), wordOf("version", at), ...wordOf("classes", at)];
+    const found = [rows.host[at], stateAt(at), wordOf("why", at), systemAt(at), wordOf("version", at), ...wordOf("classes", at)];
     haystacks[at] = found.join("\n").toLowerCase();
   }
   return haystacks[at];
@@ -197,12 +193,16 @@ function tests() {
     const verdict = words.verdicts.indexOf(asked.verdict);
     found.push(fitsWord("scripts", (all) => all.some((each) => each >> 3 === number && (verdict < 0 || (each & 7) === verdict))));
   }
+  if (asked.concern) found.push(fitsWord("concerns", (all) => all.some((each) => concernOf(words.groups[each]) === asked.concern)));
   if (asked.drift) found.push((at) => rows.drift[at] > 0);
   for (const text of asked.q.toLowerCase().split(/\s+/).filter(Boolean)) {
     found.push((at) => haystack(at).includes(text));
   }
   return found;
 }
+
+/** A concern as the address and the list of them have it. */
+const concernOf = (group) => `${group.state}: ${group.why}`;
 
 function fitsWord(column, fits) {
   const good = fitting(column, fits);
@@ -211,7 +211,7 @@ function fitsWord(column, fits) {
 
 /** For a column, a number or a text by which its rows are sorted. */
 function keyOf(column) {
-  const texts = { why: whyAt, system: systemAt, classes: (at) => wordOf("classes", at).join(" ") };
+  const texts = { why: (at) => wordOf("why", at), system: systemAt, classes: (at) => wordOf("classes", at).join(" ") };
   if (column === "host") return (at) => at; // as they come: pc9 before pc10
   if (column === "state") return (at) => rows.state[at];
   if (column === "drift") return (at) => -rows.drift[at];
@@ -328,6 +328,7 @@ function fillForm() {
     [attention, "needs attention"],
     ...words.states.filter((each) => words.counts[each]).map((each) => [each, `${each} (${words.counts[each].toLocaleString("en")})`]),
   ]);
+  options("concern", [...new Set(words.groups.map(concernOf))].map((each) => [each, each]));
   options("class", of("classes"));
   options("system", of("systems"));
   options("script", rows.names.map((name) => [name, name]));
