@@ -22,6 +22,7 @@ said unit cat /etc/systemd/system/allie-store.service
 said join allie join --system server /srv/allie
 said by-the-kits-client /usr/local/bin/allie store setup
 said version /usr/local/bin/allie --version
+said timer allie fleet --metrics /srv/allie.prom --timer
 said remove dpkg --remove allie-server
 said sockets systemctl list-sockets --no-pager
 said left ls /etc/systemd/system
@@ -48,7 +49,9 @@ def test_installed_set_up_and_removed(tmp_path: Path) -> None:
     assert said["version"][0] == f"allie {__version__}\n"
     assert "closed allie-store.service\nclosed allie-own.socket\n" in said["remove"][0]
     assert "allie-" not in said["sockets"][0]
-    assert not {"allie-store.service", "allie-own@.service"} & set(said["left"][0].split())
+    gone = {"allie-store.service", "allie-own@.service", "allie-fleet.service", "allie-fleet.timer"}
+    assert "allie-fleet.timer\n" in said["timer"][0] and "allie-fleet" in said["remove"][0]
+    assert not gone & set(said["left"][0].split())
     assert {"ssh_host_ed25519_key", "common", "kit"} <= set(said["store"][0].split())
     key = said["setup"][0].partition("SHA256:")[2].split()[0]
     assert key in said["anew"][0], "PCs still know it"

@@ -142,6 +142,7 @@ def test_the_log_shows_nothing_that_drives_a_terminal(store: Path, run: Run) -> 
         (("--log", "--since", "7"), "no span of time"),
         (("--log", "/etc", "pc01"), "of one path at a time"),
         (("--metrics", "x", "pc01"), "--metrics is of all hosts"),
+        (("--metrics", "x"), "reads files called *.prom alone"),
         (("--every", "5min"), "--every is the timer's"),
         (("--remove",), "--remove is the timer's"),
         (("--timer",), "what is the timer to make?"),

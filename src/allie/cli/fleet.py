@@ -54,9 +54,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print it; 1 if something of what was asked for needs attention."""
-    place = store.need(args.store)
     if fleet_watch.is_asked(args):
-        return fleet_watch.run(args, place)
+        return fleet_watch.run(args)
+    place = store.need(args.store)
     if args.names and args.json:
         raise UsageError("--names and --json are two forms", "take one of them")
     asked = _asked(args)

@@ -17,6 +17,7 @@ from allie.core.errors import ATTENTION, DONE, AllieError, Busy, StateError, Usa
 from allie.core.script import parse_span
 from allie.machine import console
 from allie.machine.files import atomic
+from allie.server import store as stores
 from allie.server import systemd
 from allie.server.fleet import fleet as fleets
 from allie.server.fleet.fleet import Fleet
@@ -31,6 +32,7 @@ from allie.server.views.overview import SharedConcern
 _LINES = 40  # of the log, unless it is said since when
 _EVENTS, _JSON_EVENTS = 50_000, 1000  # that are read for those; that are printed for programs
 _WIDE = 60  # letters of a host set that stand in a line with other words
+_COLLECTED = ".prom"  # how a file is called that node_exporter's textfile collector reads
 _LOOKS = {BAD: "bad", GOOD: "good"}
 _MAKES = ("changed_since_last", "metrics", "site", "timer")  # options that make one look together
 
@@ -58,7 +60,7 @@ def is_asked(args: Namespace) -> bool:
     return any(getattr(args, each) for each in words)
 
 
-def run(args: Namespace, store: str) -> int:
+def run(args: Namespace) -> int:
     """Do it; 1 where something became bad, or the log could not be written."""
     _need_sense(args)
     options.need_root()
@@ -66,6 +68,7 @@ def run(args: Namespace, store: str) -> int:
         for path in systemd.uninstall(timer.NAME):
             console.say(f"removed {path}")
         return DONE
+    store = stores.need(args.store)
     if args.log:
         return _log(args, store)
     fleet = fleets.load(store, time.time())
@@ -100,6 +103,9 @@ def _need_sense(args: Namespace) -> None:
         raise UsageError("--remove removes the timer, and does nothing else", "leave out the rest")
     if args.timer and not (args.remove or args.site or args.metrics):
         raise UsageError("what is the timer to make?", "add --site DIR, or --metrics FILE")
+    if args.metrics and not args.metrics.endswith(_COLLECTED):
+        what = f"{args.metrics}: node_exporter reads files called *{_COLLECTED} alone"
+        raise UsageError(what, f"--metrics {args.metrics}{_COLLECTED}")
     if args.json and makes and makes != ["--changed-since-last"]:
         raise UsageError(f"`allie fleet {makes[0]}` prints no JSON", "leave out --json")
 

@@ -212,7 +212,11 @@ def _filter(about: str) -> Callable[[Event], bool]:
         below = f"{about.rstrip('/')}/"
         return lambda event: any(f"{path}/".startswith(below) for path in event.paths)
     patterns = re.split(_BETWEEN_HOSTS, about)
-    return lambda event: any(hosts.matches(each, (event.host,)) for each in patterns)
+    return lambda event: any(hosts.matches(each, _names(event.host)) for each in patterns)
+
+
+def _names(host: str) -> tuple[str, str]:
+    return host, host.partition(".")[0]
 
 
 def _odd(known: Known, now: float) -> str:
