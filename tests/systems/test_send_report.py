@@ -114,6 +114,37 @@ def test_what_it_tells(enrolled: Told) -> None:
     assert (enrolled.path.stat().st_uid, enrolled.path.stat().st_mode & 0o777) == (65534, 0o600)
 
 
+def test_no_content_of_a_file_is_told(enrolled: Told) -> None:
+    """Also not of one that somebody changed; of a script what it said itself, if it fails."""
+    pc, site = enrolled.pc, enrolled.site
+    site.overlay(
+        {
+            "etc/open": "in the-overlay\n",
+            "etc/closed": File("in the-closed-one\n", 0o600),
+            "etc/dir##once": "in the-one-that-is-once\n",
+            "root/conf/50says": script("echo the-satisfied-ones", "# the-script-itself"),
+            "root/conf/51says": script("cat /etc/closed; echo said-by-itself", "exit 3"),
+        }
+    )
+    enrolled.tick(1)
+    make_tree(pc.root, {"etc/open": "by the-hand\n", "etc/closed": File("the-other-hand\n", 0o600)})
+    make_tree(pc.root, {"etc/shadow": File("the-hash\n", 0o600)})
+    pc.path("etc/allie/classes").mkdir(parents=True)  # a path that is refused
+    (pc.path("etc/allie/classes") / "the-kept").write_text("the-kept-content\n")
+    site.overlay({"etc/allie/classes": "lab: the-class-members\n"})
+    enrolled.tick(1)
+    text = enrolled.path.read_text()
+    own = enrolled.report["systems"][0]
+    assert own["changed"]["kinds"] == {"etc/open": "changed", "etc/closed": "changed"}
+    assert "said-by-itself" in text
+    assert "the-closed-one" in text  # 51says has printed it: documented
+    for secret in (
+        *("the-overlay", "the-one-that-is-once", "the-satisfied-ones", "the-script-itself"),
+        *("the-hand", "the-other-hand", "the-hash", "the-kept-content", "the-class-members"),
+    ):
+        assert secret not in text, secret
+
+
 def test_it_tells_what_is_new_once(enrolled: Told) -> None:
     for _ in range(2):
         assert not enrolled.tells(), enrolled.news
@@ -244,6 +275,7 @@ def test_the_page_shows_a_report_as_one_was_sent(enrolled: Told) -> None:
     timers.mkdir(parents=True, exist_ok=True)
     (timers / "allie.timer").symlink_to("/etc/systemd/system/allie.timer")
     make_tree(pc.root, {"etc/motd": "an edit\n"})
+    pc.run("adopt", "/etc/motd", "--yes", "--reason", "the lab has moved").ok()
     enrolled.tick(1)
     places = {str(enrolled.site.store): "/srv/allie", enrolled.door.url: "ssh://server"}
     made = _shown(enrolled.report, places)

@@ -54,6 +54,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print it; 1 if something of what was asked for needs attention."""
+    action = getattr(args, "action", "")
+    if action:
+        return int(ACTIONS[action].run(args))
     if fleet_watch.is_asked(args):
         return fleet_watch.run(args)
     place = store.need(args.store)
@@ -108,6 +111,6 @@ def _show(fleet: Fleet, whole: Fleet, asked: Selection) -> None:
     elif not fleet.pcs:
         lines = ["none of them"]
     else:
-        lines = overview.lines(fleet, len(whole.pcs), drift=asked.drift)
+        lines = overview.lines(fleet, whole, drift=asked.drift)
     for line in lines:
         console.say(line)

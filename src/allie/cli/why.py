@@ -32,23 +32,11 @@ def run(args: Namespace) -> int:
     books = records.load_ledger(here)
     trusted = known.settings.trusted
     inside = paths.Inside(here.root, real_paths.bounds(here, books, known.resolution, trusted))
-    path = _as_spelled(inside, path, known)
+    path = real_paths.as_spelled(inside, path, known.resolution, known.generation)
     stands = _stands(here, inside, path, books)
     value = _value(path, known.resolution) | {"stands": stands.strip()}
     options.show(args, value, [*explain(path, known.resolution), stands])
     return DONE
-
-
-def _as_spelled(inside: paths.Inside, path: str, known: grounds.Resolved) -> str:
-    """The overlays' own name for a path: they may say lib/x where people say usr/lib/x."""
-    if path in known.resolution.entries:
-        return path
-    try:
-        real = inside.entry(path)
-    except PathRefused:
-        return path
-    entry = real_paths.claim(inside, known.resolution, known.generation).by_real.get(real)
-    return entry.path if entry else path
 
 
 def explain(path: str, resolution: Resolution) -> list[str]:

@@ -63,6 +63,18 @@ def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Cla
     return claims
 
 
+def as_spelled(inside: Inside, path: str, resolution: Resolution, generation: Generation) -> str:
+    """The overlays' own name for a path: they may say lib/x where people say usr/lib/x."""
+    if path in resolution.entries:
+        return path
+    try:
+        real = inside.entry(path)
+    except PathRefused:
+        return path
+    entry = claim(inside, resolution, generation).by_real.get(real)
+    return entry.path if entry else path
+
+
 def bounds(
     here: System, ledger: Ledger, resolution: Resolution, trusted: tuple[str, ...]
 ) -> LinkBounds:

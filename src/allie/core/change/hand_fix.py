@@ -10,6 +10,7 @@ Pure. docs/internals/rules.md, "A hand fix is offered by hand".
 from __future__ import annotations
 
 import binascii
+from _collections_abc import Iterable
 
 from allie.core.conf.settings import PRIVATE
 from allie.core.stubs import KIT
@@ -22,6 +23,7 @@ LARGEST = 64_000  # bytes of a file, and of all together that one PC offers
 MOST = 16  # files that one PC offers
 LONGEST_REASON = 400  # characters
 _SET_ID = 0o6000  # stat.S_ISUID | stat.S_ISGID
+_CAPABILITY = "security.capability"  # capabilities(7)
 
 
 class HandFix(Value):
@@ -41,10 +43,10 @@ class HandFix(Value):
         return f"{self.overlay}/{self.spelling}"
 
 
-def refusal(overlay: str, mode: int) -> tuple[str, str]:
+def refusal(overlay: str, mode: int, attributes: Iterable[str] = ()) -> tuple[str, str]:
     """Why a file of an overlay cannot be offered, and what to do; ("", "") if it can.
 
-    mode: the overlay's file's.
+    mode, attributes: the overlay's file's (the names of extended ones).
     """
     if overlay == PRIVATE or overlay.startswith(f"{PRIVATE}/"):
         return (
@@ -53,8 +55,8 @@ def refusal(overlay: str, mode: int) -> tuple[str, str]:
         )
     if overlay == KIT:
         return "it is ALLiE's own kit", "a newer ALLiE on the server brings another"
-    if mode & _SET_ID:
-        return "it is setuid or setgid: that is never offered", "change it in the store by hand"
+    if mode & _SET_ID or _CAPABILITY in attributes:
+        return "it gives its caller rights (setuid, setgid, capabilities)", "change it in the store"
     return "", ""
 
 

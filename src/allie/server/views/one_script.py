@@ -52,5 +52,5 @@ def _group(
     lasts = dict.fromkeys(each.last for each in scripts if each.last and not done)
     for last in [*lasts][:_LINES]:
         told = [line for line in last.split("\n") if line.strip()][-_LINES:]
-        found += [paint(f"  | {line[:76]}", "dim") for line in told]
+        found += [paint(f"  | {line[:75]}", "dim") for line in told]
     return found

@@ -62,9 +62,9 @@ class SharedConcern(Value):
         return self.concern.here.replace(HOSTS, hosts)
 
 
-def lines(fleet: Fleet, whole: int, *, drift: bool = False) -> list[str]:
-    """The view. whole: how many PCs are expected in all; drift: with each path changed by hand."""
-    found = [_summary(fleet, whole)]
+def lines(fleet: Fleet, whole: Fleet, *, drift: bool = False) -> list[str]:
+    """The view. whole: with those who were not asked for; drift: with each path changed by hand."""
+    found = _summary(fleet, len(whole.pcs))
     grouped = groups(fleet)
     found += _table(grouped, fleet.now) if grouped else []
     told = shared_concerns(fleet)
@@ -73,7 +73,7 @@ def lines(fleet: Fleet, whole: int, *, drift: bool = False) -> list[str]:
     if len(told) > _MOST:
         found += ["", f"and {words.many(len(told) - _MOST, 'concern')} more: allie fleet --json"]
     found += _by_hand(fleet) if drift else []
-    return [*found, *_notes(fleet), *_without_inboxes(fleet)]
+    return [*found, *_notes(fleet), *_without_inboxes(whole)]
 
 
 def nobody(fleet: Fleet) -> list[str]:
@@ -147,15 +147,18 @@ def _rank(each: SharedConcern) -> int:
     return STATES.index(each.concern.state)
 
 
-def _summary(fleet: Fleet, whole: int) -> str:
+def _summary(fleet: Fleet, whole: int) -> list[str]:
+    """How many PCs stand how, the best first; in as many lines as it takes."""
     counts = Counter(pc.state for pc in fleet.pcs)
-    parts = [
-        paint(f"{counts[state]:,} {state}", words.LOOKS[state])
-        for state in reversed(STATES)
-        if counts[state]
-    ]
     some = f"{len(fleet.pcs):,} of " if len(fleet.pcs) < whole else ""
-    return f"{some}{words.many(whole, 'PC')}: {', '.join(parts)}"
+    found, width = [f"{some}{words.many(whole, 'PC')}:"], 0
+    for state in filter(counts.get, reversed(STATES)):
+        text = f"{counts[state]:,} {state}"
+        if width + len(text) > _WIDTH - 30:
+            found, width = [*found[:-1], f"{found[-1]},", " "], 0
+        found[-1] += f"{',' if width else ''} {paint(text, words.LOOKS[state])}"
+        width += len(text) + 2
+    return found
 
 
 def _cells(each: EqualSystems, now: float) -> dict[str, str]:
@@ -198,13 +201,13 @@ def _shared(each: SharedConcern, now: float) -> list[str]:
     """One concern: how bad, where, what, for how long; its last lines; what to do next."""
     state = each.concern.state
     first, *more = words.wrapped(each.hosts, 60, 3)
-    system = f" ({each.system})" if each.system else ""
+    system = f" ({each.system[:_SYSTEM]})" if each.system else ""
     lines = [f"{first}{system}" if not more else first, *more[:-1]]
     lines += [f"{more[-1]}{system}"] if more else []
     found = [f"{paint(state, words.LOOKS[state])}  {lines[0]}"]
     found += [f"{'':{len(state)}}  {line}" for line in lines[1:]]
     found += [f"  {line}" for line in _broken(f"{each.concern.why} {words.spans(each.since, now)}")]
-    found += [paint(f"  | {line[:76]}", "dim") for line in _last(each.concern.last)]
+    found += [paint(f"  | {line[:75]}", "dim") for line in _last(each.concern.last)]
     found += [f"  next: {each.todo}"] if each.todo else []
     if state == "stale":
         found.append(f"  if it is gone for good: allie store retire {each.hosts[0]} --purge")
@@ -269,6 +272,6 @@ def _without_inboxes(fleet: Fleet) -> list[str]:
         return []
     return [
         "",
-        "no report has ever come: a PC sends one by the ssh door, once it is enrolled there",
-        "  allie store setup; allie store enrol --scan HOSTS; docs/howto/secrets-of-one-pc.md",
+        "no report has ever come: PCs send theirs by the ssh door, once enrolled there",
+        "  allie store setup; allie store enrol --scan HOSTS; more in: allie help store",
     ]

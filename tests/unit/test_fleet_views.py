@@ -1,0 +1,83 @@
+"""What all views of the fleet share: equal ones together, nobody lost, no line too wide."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allie.cli import options
+from allie.machine import console
+from allie.server.fleet.fleet import STATES, Fleet, Pc, SystemView
+from allie.server.fleet.standing import USUAL_STORE, Concern
+from allie.server.fleet.told import ToldSystem
+from allie.server.views import overview, words
+from allie.server.views.selection import Selection, divided, selected
+
+NOW = 1_800_000_000.0
+TEXTS = st.text("abc -", max_size=60)
+
+
+def view_of(state: str, system: str, why: str, last: str, *, reached: bool) -> SystemView:
+    concern = Concern(state, why, NOW - 60, last, "allie status")
+    concerns = () if state == "current" else (concern,)
+    told = ToldSystem(system, f"{system}-1", "1.0", tick=1)
+    return SystemView(told, state, NOW, why, "", NOW if reached else 0.0, concerns=concerns)
+
+
+SYSTEMS = st.builds(
+    view_of,
+    st.sampled_from(STATES),
+    st.sampled_from(["debian12", "a" * 120]),
+    TEXTS,
+    TEXTS,
+    reached=st.booleans(),
+)
+FLEETS = st.lists(st.lists(SYSTEMS, min_size=1, max_size=2), max_size=30).map(
+    lambda all_of_them: Fleet(
+        NOW,
+        USUAL_STORE,
+        tuple(
+            Pc(f"pc{at:02}", systems[0].state, NOW, "", "", NOW, (), None, tuple(systems))
+            for at, systems in enumerate(all_of_them)
+        ),
+        {},
+    )
+)
+
+
+@given(FLEETS)
+def test_each_system_is_in_one_group_and_each_concern_in_one_entry(fleet: Fleet) -> None:
+    shown = sorted(host for group in overview.groups(fleet) for host in group.hosts)
+    assert shown == sorted(pc.host for pc in fleet.pcs for _ in pc.systems)
+    told = {host for each in overview.shared_concerns(fleet) for host in each.hosts}
+    assert told == {
+        pc.host for pc in fleet.pcs if any(each.state in overview._SHOWN for each in pc.systems)
+    }
+    text = console.as_shown(overview.lines(fleet, fleet))
+    wide = [line for line in text.splitlines() if len(line) > 79]
+    assert [line for line in wide if not line.startswith("  next: ")] == []  # it is one command
+
+
+@given(FLEETS, st.sampled_from(STATES))
+def test_what_is_selected_narrows(fleet: Fleet, state: str) -> None:
+    some = selected(fleet, Selection(states=(state,)))
+    assert all(pc in fleet.pcs for pc in some.pcs)
+    assert selected(some, Selection(states=(state,))) == some
+    assert all(pc in some.pcs for pc in fleet.pcs if pc.state == state)
+
+
+@given(st.sets(st.integers(0, 3000), min_size=1), st.integers(20, 80))
+def test_a_host_set_in_lines_is_the_whole_one_or_says_that_it_is_not(
+    numbers: set[int], width: int
+) -> None:
+    names = [f"pc{number:04}" for number in numbers]
+    lines = words.wrapped(names, width)
+    assert all(len(line) <= width for line in lines)
+    assert len(lines) <= 4
+    whole = "".join(words.wrapped(names, width, 10_000))
+    assert "".join(lines).rstrip("…") in whole
+    assert len(divided(whole)) == 1 + whole.count("],")
+
+
+def test_the_store_that_no_command_names_is_one() -> None:
+    assert options.STORE == USUAL_STORE
