@@ -218,7 +218,7 @@ def fleet(scene: Stage) -> None:
     say("The slip is put right, in the store. What is left is pc08, of which the classes tell,\n"
         "and which nobody has installed yet.")  # fmt: skip
     scene.sh(f"rm '{COMMON}/etc/printcap##host.srv1'")
-    scene.tick("srv1")
+    scene.tick(*PCS)
     scene.sh("allie fleet --store store", status=1)
     found = scene.sh("allie fleet --group attention --store store").split()
     claim(found == ["pc08"], "all that are there are well", found)

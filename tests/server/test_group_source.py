@@ -118,6 +118,8 @@ def test_clustershell_has_the_groups_of_the_fleet(full: Server) -> None:
     for group in ("failing", "drift", "class.physics"):
         assert full.hosts(group) == set(found[group]), group
     assert full.allie("--group", "failing").ok().out.split() == found["failing"]
+    named = full.allie("--failing", "--names").ok().out.strip()
+    assert set(full.nodeset("-e", named).ok().out.split()) == set(found["failing"])
     assert full.nodeset("-c", "@*").ok().out == "60\n", "the default source"
     one = found["failing"][0]
     assert set(full.nodeset("-l", "-s", "allie", one).ok().out.split()) == {

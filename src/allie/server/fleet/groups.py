@@ -22,14 +22,15 @@ _ALWAYS = ("all", "attention", *STATES, "drift")  # also where nobody is in them
 
 def of(pc: Pc) -> set[str]:
     """The groups that a PC is in."""
-    states = {pc.state, *(each.state for each in pc.systems), *filter(pc.stands, STATES)}
-    found = {"all", *states, *(f"class.{name}" for name in filter(globs.is_word, pc.classes))}
+    states = {state for state in STATES if pc.stands(state)}
+    found = {"all", *states}
     if states & set(ATTENTION):
         found.add("attention")
-    for each in pc.systems:
-        found.update(("drift",) if each.drift else ())
-        if globs.is_word(each.told.name):
-            found.add(f"system.{each.told.name}")
+    if pc.drift:
+        found.add("drift")
+    found.update(f"class.{name}" for name in pc.classes if globs.is_word(name))
+    names = (each.told.name for each in pc.systems)
+    found.update(f"system.{name}" for name in names if globs.is_word(name))
     return found
 
 
