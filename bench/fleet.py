@@ -77,7 +77,7 @@ def play(work: Path, count: int, rounds: int) -> dict[str, Cost]:
     forked.apart(put, store, count, time.time(), 1, slice(None))
     found: dict[str, list[Cost]] = {}
     for turn in range(rounds):
-        for name, argv in views(store, work / f"site{turn}", work / "news"):
+        for name, argv in views(store, work / f"site{turn}", work / "fleet.prom"):
             if name in (SITE_AGAIN, NEWS_AGAIN):
                 change(store, count, turn)
             found.setdefault(name, []).append(measure(argv))
@@ -132,7 +132,7 @@ def month(work: Path) -> tuple[int, int]:
     forked.apart(put, store, MONTH_PCS, clock.now(), 1, slice(None))
     look = forked.become  # in a child of its own, whose clock is the simulated one
     looks = MONTH_DAYS * LOOKS_A_DAY
-    words = ["--store", str(store), "fleet", "--metrics", str(work / "metrics")]
+    words = ["--store", str(store), "fleet", "--metrics", str(work / "fleet.prom")]
     for turn in range(looks):
         clock.forward(86400 / LOOKS_A_DAY)
         forked.apart(put, store, MONTH_PCS, clock.now(), turn, slice(turn % 100, None, 100))

@@ -173,7 +173,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 
 def _kept(store: Path, top: Path) -> None:
     """Everything that is made of a fleet and stays: log, metrics, pages."""
-    said = allie(store, "--metrics", str(top / "metrics"), "--site", str(top / "site"))
+    said = allie(store, "--metrics", str(top / "fleet.prom"), "--site", str(top / "site"))
     assert said.status in (0, 1) and "Traceback" not in said.err, said.err
     assert said.memory < MEMORY
 
@@ -233,7 +233,7 @@ def test_each_flaw_is_said_of_its_own_host(played: Played) -> None:
 def test_what_is_made_and_kept_is_as_without_it(played: Played, tmp_path: Path) -> None:
     """Metrics, pages and log of the others; and nothing of what is in there runs."""
     _kept(played.store, tmp_path)
-    metrics = (tmp_path / "metrics").read_text()
+    metrics = (tmp_path / "fleet.prom").read_text()
     assert all(line.isprintable() for line in metrics.splitlines())
     hosts = re.findall(r'host="([^"]*)"', metrics)
     assert {*hosts} <= {*GOOD, *(f"evil-{name}" for name in TABLE)}
