@@ -148,7 +148,8 @@ def shared_concerns(fleet: Fleet) -> list[SharedConcern]:
 def _no_one_first(told: Iterable[SharedConcern]) -> list[SharedConcern]:
     """The same, but of what one PC alone has only so much before what others have."""
     alone: Counter[str] = Counter()
-    first, later = [], []
+    first: list[SharedConcern] = []
+    later: list[SharedConcern] = []
     for each in told:
         alone[each.hosts[0]] += len(each.hosts) == 1
         is_more = len(each.hosts) == 1 and alone[each.hosts[0]] > _OF_ONE
