@@ -45,7 +45,7 @@ wheel: setup-test  ## a wheel and a source archive, dist
 	@$(PY) -m build --no-isolation --outdir dist
 
 # All are run, and fail in the end if one did; bench/README.md
-BENCHES := '-m bench.enter' '-m bench.install' '-m bench.fleet_site' '-m bench.serving --install' \
+BENCHES := '-m bench.enter' '-m bench.install' '-m bench.fleet' '-m bench.fleet_site' '-m bench.serving --install' \
 	'bench/images.py --install' 'bench/run.py --install'
 
 bench: setup-test  ## writes bench/*.md; ARGS='--quick --files 500' is bench/run.py alone, so

@@ -42,7 +42,7 @@ for host in os.listdir():
     except FileNotFoundError:
         pass
 """
-MONTH_PCS, MONTH_DAYS, LOOKS_A_DAY = 1000, 30, 8
+MONTH_PCS, MONTH_DAYS, LOOKS_A_DAY = 1000, 30, 4
 
 
 @dataclass
@@ -74,11 +74,10 @@ def play(work: Path, count: int, rounds: int) -> dict[str, Cost]:
     """Every view of a fleet of that size; each is the median of some rounds."""
     store = work / "store"
     stores.init(str(store))
-    pcs = fleets.generated(count, time.time())
-    fleets.put(store, pcs)
+    forked.apart(put, store, count, time.time(), 1, slice(None))
     found: dict[str, list[Cost]] = {}
     for turn in range(rounds):
-        for name, argv in views(store, work / f"site{turn}", work / "news"):
+        for name, argv in views(store, work / f"site{turn}", work / "fleet.prom"):
             if name in (SITE_AGAIN, NEWS_AGAIN):
                 change(store, count, turn)
             found.setdefault(name, []).append(measure(argv))
@@ -105,8 +104,12 @@ def views(store: Path, site: Path, metrics: Path) -> Iterator[tuple[str, Sequenc
 
 def change(store: Path, count: int, seed: int) -> None:
     """One PC in a hundred has something new to tell."""
-    others = fleets.generated(count, time.time(), seed=seed + 2)
-    fleets.put(store, others[seed::100])
+    forked.apart(put, store, count, time.time(), seed + 2, slice(seed, None, 100))
+
+
+def put(store: Path, count: int, now: float, seed: int, which: slice) -> None:
+    """Put reports there: in a process of its own, since a child's peak counts its parent's size."""
+    fleets.put(store, fleets.generated(count, now, seed)[which])
 
 
 def measure(argv: Sequence[str]) -> Cost:
@@ -126,13 +129,13 @@ def month(work: Path) -> tuple[int, int]:
     """(bytes that the history takes after a simulated month, looks that it had)."""
     store, clock = work / "store", Clock()
     stores.init(str(store))
-    fleets.put(store, fleets.generated(MONTH_PCS, clock.now()))
+    forked.apart(put, store, MONTH_PCS, clock.now(), 1, slice(None))
     look = forked.become  # in a child of its own, whose clock is the simulated one
     looks = MONTH_DAYS * LOOKS_A_DAY
-    words = ["--store", str(store), "fleet", "--metrics", str(work / "metrics")]
+    words = ["--store", str(store), "fleet", "--metrics", str(work / "fleet.prom")]
     for turn in range(looks):
         clock.forward(86400 / LOOKS_A_DAY)
-        fleets.put(store, fleets.generated(MONTH_PCS, clock.now(), seed=turn)[turn % 100 :: 100])
+        forked.apart(put, store, MONTH_PCS, clock.now(), turn, slice(turn % 100, None, 100))
         with (work / "out").open("wb") as out:
             pid = os.fork()
             if not pid:

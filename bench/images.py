@@ -61,6 +61,8 @@ def main() -> int:
     if args.install:
         machine.install(list(dict.fromkeys(programs)))
     work = root.workplace(Path(args.dir))
+    if not args.keep:
+        root.on_ext4(work)
     about = [*machine.describe(work), versions(programs)]
     try:
         found = run(args, ways, work)
@@ -86,7 +88,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--allie", default=TOP / ".venv/bin/allie", type=Path, metavar="PROGRAM")
     parser.add_argument("--dir", default=TOP / "build/bench-images", metavar="DIR")
     parser.add_argument("--out", type=Path, metavar="FILE", help="of a full run bench/IMAGES.md")
-    parser.add_argument("--keep", action="store_true", help="leave the trees in DIR")
+    parser.add_argument("--keep", action="store_true", help="work in DIR itself, and leave it")
     args = parser.parse_args()
     full = not (args.quick or args.only or args.rounds)
     args.allie = args.allie.absolute()

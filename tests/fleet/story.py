@@ -308,7 +308,7 @@ class Story:
 
     def miscounted(self) -> list[str]:
         """What the history says of how many stand how, and have the last change; and is not so."""
-        status, text = self.ask("--metrics", str(self.top / "metrics"))
+        status, text = self.ask("--metrics", str(self.top / "fleet.prom"))
         said = notes.counts(str(self.store))[-1]
         states = Counter(self.is_so(pc).state for pc in self.pcs)
         states.update(["missing"] * (not self.is_empty))

@@ -145,6 +145,7 @@ VIEWS = (  # of those that are well alone
     "--names pc* --failing",
     "--script 20disk pc*",
     "pc* --drift",
+    "--groups pc01",
 )
 
 
@@ -170,6 +171,13 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     (store / "inbox/evil-closed").chmod(0o700)
 
 
+def _kept(store: Path, top: Path) -> None:
+    """Everything that is made of a fleet and stays: log, metrics, pages."""
+    said = allie(store, "--metrics", str(top / "fleet.prom"), "--site", str(top / "site"))
+    assert said.status in (0, 1) and "Traceback" not in said.err, said.err
+    assert said.memory < MEMORY
+
+
 def _as_at_any_time(text: str) -> str:
     """A text in which two looks, some seconds apart, do not differ."""
     return re.sub(r'\b\d+ (s|min)\b|\b\d\d:\d\d\b|"now": [0-9.]+', "-", text)
@@ -189,6 +197,8 @@ def test_what_is_said_of_the_others_is_said_without_it(played: Played, view: str
         (),
         ("--json",),
         ("--names",),
+        ("--groups",),
+        ("--group", "current"),
         ("--failing",),
         ("--missing",),
         ("--drift",),
@@ -218,6 +228,33 @@ def test_each_flaw_is_said_of_its_own_host(played: Played) -> None:
         assert is_read or (pc["state"] == "missing" and pc["why"] and pc["todo"]), pc
     names = allie(played.store, "--names", "--missing").out
     assert not [host for host in GOOD if host in names]
+
+
+def test_what_is_made_and_kept_is_as_without_it(played: Played, tmp_path: Path) -> None:
+    """Metrics, pages and log of the others; and nothing of what is in there runs."""
+    _kept(played.store, tmp_path)
+    metrics = (tmp_path / "fleet.prom").read_text()
+    assert all(line.isprintable() for line in metrics.splitlines())
+    hosts = re.findall(r'host="([^"]*)"', metrics)
+    assert {*hosts} <= {*GOOD, *(f"evil-{name}" for name in TABLE)}
+    assert not [line for line in metrics.splitlines() if "<img" in line]
+    pages = [path for path in (tmp_path / "site").rglob("*") if path.is_file()]
+    assert len(pages) > 5 and sum(path.stat().st_size for path in pages) < 20 << 20
+    for path in pages:
+        assert (tmp_path / "site") in path.resolve().parents
+        text = path.read_text()
+        assert "<img src=x" not in text and "\x1b" not in text and "\u202e" not in text, path
+    deed = TABLE["evil-texts"][0]
+    for number in range(3):  # what comes again and again is told, and bounded
+        inbox = played.store / "inbox/evil-evil-texts"
+        (inbox / "report").unlink()
+        deed(inbox)
+        for view in ("--log", "--log evil-evil-texts", "--log /etc", "--changed-since-last"):
+            said = allie(played.store, *view.split())
+            assert said.status in (0, 1) and "Traceback" not in said.err, (number, said.err)
+            assert all(line.isprintable() for line in said.lines), said.out
+            assert len(said.out) < 200_000
+    assert not [line for line in allie(played.store, "--log", "pc*").lines if "evil" in line]
 
 
 # --- while it is read -----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,9 @@ NOW = 1_796_000_000.0
 MONITORING = Path(__file__).parents[2] / "docs" / "monitoring"
 RULES, DASHBOARD = MONITORING / "allie-rules.yml", MONITORING / "allie-dashboard.json"
 PAGE = MONITORING.parent / "reference" / "fleet-metrics.md"
-needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool")
+_OWN = Path(sys.executable).parent / "promtool"  # tools/setup takes it out of its package
+PROMTOOL = shutil.which("promtool") or str(_OWN)
+needs_promtool = pytest.mark.skipif(not shutil.which(PROMTOOL), reason="needs promtool")
 ODD = 'odd"}\\\n# TYPE x\u2028'
 _NAME = r"\ballie_(?:fleet|host)_[a-z_]+[a-z]\b"
 
@@ -116,10 +119,10 @@ def test_the_dashboard_is_one() -> None:
 @needs_promtool
 def test_promtool_finds_nothing() -> None:
     text = metrics.text(fleet(pc("pc01"), pc("pc02", fails=True)), {"debian12"})
-    argv = ["promtool", "check", "metrics", "--extended"]
+    argv = [PROMTOOL, "check", "metrics", "--extended"]
     done = subprocess.run(argv[:3], input=text, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, ""), done
-    done = subprocess.run(["promtool", "check", "rules", RULES], capture_output=True, text=True)
+    done = subprocess.run([PROMTOOL, "check", "rules", RULES], capture_output=True, text=True)
     assert done.returncode == 0 and "SUCCESS" in done.stdout, done
 
 
@@ -128,7 +131,7 @@ def test_the_alerts_sound_when_they_should(tmp_path: Path) -> None:
     """Rules at work: a PC that fails, a change that breaks a fifth, a timer that stopped."""
     case = tmp_path / "case.yml"
     case.write_text(_CASE.replace("RULES", str(RULES)))
-    done = subprocess.run(["promtool", "test", "rules", case], capture_output=True, text=True)
+    done = subprocess.run([PROMTOOL, "test", "rules", case], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

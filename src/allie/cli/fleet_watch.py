@@ -78,8 +78,8 @@ def run(args: Namespace) -> int:
     fleet = fleets.load(store, time.time())
     code = _note(fleet)
     if args.site:
-        for path in site.write(fleet, args.site):
-            console.tell(f"wrote {path}")
+        written = len(site.write(fleet, args.site))
+        console.tell(f"wrote {args.site}: {written:,} file{'s' * (written != 1)} new")
     if args.metrics:
         text = metrics.text(fleet, catalogue.names(store))
         atomic.write(args.metrics, text, 0o644, durable=False)

@@ -40,6 +40,8 @@ else:
 
         def __new__(cls, *values, **named):
             fields = cls._fields
+            if len(values) == len(fields) and not named:
+                return tuple.__new__(cls, values)
             if len(values) < len(fields):
                 defaults = cls._field_defaults
                 try:

@@ -92,8 +92,7 @@ def offer_of(path: str, most: int = 0) -> Offer:
     others = st.st_uid != 0 or st.st_mode & 0o022
     if most and others and st.st_size > most and stat.S_ISREG(st.st_mode):
         raise PathRefused("it is larger than when it was kept")
-    content, attrs = tree.content_digest(path, st), tree.attributes_digest(path, st)
-    return Offer(path, tree.source_of(path, st), content, attrs, st.st_size)
+    return Offer(path, tree.source_of(path, st), *tree.digests(path, st), st.st_size)
 
 
 def whole(real: str, path: str, most: int = 0) -> list[tuple[str, Offer]]:

@@ -100,6 +100,7 @@ class _Looking:
         self.vouched: set[str] = set()
         self.standing: dict[str, Standing] = {}
         self.offers: dict[str, Offer] = {}
+        self.some_linked = False  # whether any of them has another name in the generation
         self.met: dict[str, str] = {}
         self.withheld = real_paths.withheld(self.ledger, self.claims)
         self.shut = self._shut()
@@ -204,7 +205,7 @@ class _Looking:
 
     def groups(self, mine: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """Sets of paths that are one inode in the generation; variants join none."""
-        if not any(tree.has_links(offer.path) for offer in self.offers.values()):
+        if not self.some_linked:
             return ()
         by_inode: dict[int, list[str]] = {}
         for real in mine:
@@ -239,14 +240,14 @@ class _Looking:
     def _offer(self, entry: Entry, old: Placed | None) -> Offer:
         path = f"{self.generation.path}/{entry.source}"
         st = os.lstat(path)
+        self.some_linked |= st.st_nlink > 1 and not stat.S_ISDIR(st.st_mode)
         source = tree.source_of(path, st)
         known = old if old and old.source == source else None
         if known and not self.full:
             return Offer(path, source, known.content, known.attrs, st.st_size)
+        content, attrs = tree.digests(path, st)
         # Attributes as they were placed: vfat holds no owners and modes (see verify.as_stored).
-        attrs = known.attrs if known else tree.attributes_digest(path, st)
-        content = tree.content_digest(path, st)
-        return Offer(path, source, content, attrs, st.st_size)
+        return Offer(path, source, content, known.attrs if known else attrs, st.st_size)
 
     def _look_at_tombstone(self, real: str, placed: Placed) -> None:
         """Only a file that is ours to the second of its time came back; a new one is the user's.

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import errno
 import os
-from _collections_abc import Iterator
+from _collections_abc import Callable
 
 from allie.client.originals.undo_copies import Backup
 from allie.core.change.intent import Step
 from allie.core.change.ledger import DIRECTORY, inode_of
 from allie.core.change.present import Offer
 from allie.core.errors import PathRefused, StateError
-from allie.core.lean import contextmanager
 from allie.core.tags import SIGN
 from allie.core.value import Value
 from allie.machine.files import atomic, directory_identity, selinux, tree
@@ -80,19 +79,16 @@ class Placer:
         files = [step for step in steps if step.wanted[0] != DIRECTORY]
         for step in steps:
             if step.wanted[0] == DIRECTORY:
-                with self._noting(step.real):
-                    self._directory(step)
+                self._attempt(self._directory, step)
         self._write_all(files)
         for step in files:
             if step.real not in self._problems:
-                with self._noting(step.real):
-                    self._take_its_place(step)
+                self._attempt(self._take_its_place, step)
 
     def _write_all(self, files: list[Step]) -> None:
         """Write all files, and have them on disk: data that comes after its name could be lost."""
         for step in files:
-            with self._noting(step.real):
-                self._write(step, self._stage_of(step.real))
+            self._attempt(self._write, step)
         for stage in self._stages.all():
             try:
                 atomic.sync_descriptor(stage.descriptor)
@@ -106,11 +102,11 @@ class Placer:
             if why is not None:
                 self._problems.setdefault(step.real, f"cannot be put in place: {why}")
 
-    @contextmanager
-    def _noting(self, real: str) -> Iterator[None]:
-        """Note what goes wrong with one path. Raises StateError where the state's disk is full."""
+    def _attempt(self, work: Callable[[Step], None], step: Step) -> None:
+        """Do it, and note what goes wrong. Raises StateError where the state's disk is full."""
+        real = step.real
         try:
-            yield
+            work(step)
         except OSError as error:
             above = [each for each in self._problems if real.startswith(f"{each}/")]
             why = f"/{above[0]} could not" if above else error.strerror
@@ -145,16 +141,13 @@ class Placer:
                     raise PathRefused(f"/{above}: {paths.LIES_OPEN}")
             above, source, way = above.rpartition("/")[0], os.path.dirname(source), f"{way}/.."
 
-    def _stage_of(self, real: str) -> Stage:
-        return self._stages.for_directory(real.rpartition("/")[0])
-
     def _directory(self, step: Step) -> None:
         real, source = step.real, self._offers[step.real].path
         st = self._reach.status(real)
         if st and tree.is_directory(st):
             self._describe_directory(step, source)
             return
-        self._write(step, self._stage_of(real))  # a new one comes with all that it has
+        self._write(step)  # a new one comes with all that it has
         parent, name = self._reach.parent(real)
         if st:
             self._backup.link((parent, name), step)
@@ -194,26 +187,38 @@ class Placer:
         as_it_was = tree.attributes_digest(path, st) == old.attrs
         return as_it_was and may_adopt(self._reach, step.real, st)
 
-    def _write(self, step: Step, stage: Stage) -> None:
-        """Make a path's new file or directory on a stage, complete."""
+    def _write(self, step: Step, stage: Stage | None = None) -> None:
+        """Make a path's new file or directory, complete, on a stage: that of its directory."""
+        stage = stage or self._stages.for_directory(step.real.rpartition("/")[0])
         if stage in self._full:
             raise PathRefused(f"cannot be put in place: {self._full[stage]}")
         stage.refuse_secret(self._offers[step.real].path)
         real, name = step.real, stage.new_name()
         self._staged[real] = stage, name
-        if not self._link_twin(step, stage, name):
-            clone.make(self._offers[real].path, stage.path(name), given=not stage.plain)
-            label = self._labels.get(real)
-            if label and not stage.plain:
-                selinux.label(stage.path(name), label)
-        st = os.stat(name, dir_fd=stage.descriptor, follow_symlinks=False)
-        attrs = tree.attributes_digest(stage.path(name), st)
+        st, attrs = self._make(step, stage, name)
         mark = ""
         if step.wanted[0] == DIRECTORY and not stage.plain:
             above = real.rpartition("/")[0]
             if self._reach.is_tainted(above):
                 mark = directory_identity.mark_at(stage.path(name))
         self.made[real] = MadePath((st.st_dev, st.st_ino), attrs, mark)
+
+    def _make(self, step: Step, stage: Stage, name: str) -> tuple[os.stat_result, str]:
+        """Make it, or the hard link that it is; its lstat, and the digest of its attributes."""
+        offer, path, given = self._offers[step.real], stage.path(name), not stage.plain
+        made = None
+        if not self._link_twin(step, stage, name):
+            if offer.content[:2] == "f:":
+                made = clone.make_file(offer.path, name, into=stage.descriptor, given=given)
+            else:
+                clone.make(offer.path, path, given=given)
+            label = self._labels.get(step.real)
+            if label and given:
+                selinux.label(path, label)
+        if made is None:
+            st = os.stat(name, dir_fd=stage.descriptor, follow_symlinks=False)
+            made = st, tree.attributes_digest(path, st)
+        return made
 
     def _link_twin(self, step: Step, stage: Stage, name: str) -> bool:
         """Hard-link a file to the one it is a hard link to in the overlay; whether that is here.

@@ -33,6 +33,7 @@ OLD = ".old"  # in the mirror, after a number: what a change has replaced of tha
 PRIVATE_NEW = "private.new"  # in the mirror: what this host's own door brought (`own_door`)
 _LEFT = "left"  # in the mirror: what a killed tick had fetched
 _entries: dict[tuple[object, ...], Entry | None] = {}  # what `entry_of` said
+_spoken: dict[tuple[object, ...], bool] = {}  # what `speaks_of` said
 
 
 class Generation(Value):
@@ -114,8 +115,11 @@ def names_in(generation: Generation, overlay: str) -> list[Listed]:
 
 def speaks_of(generation: Generation, word: str) -> bool:
     """Whether a word is in any name of a generation; where its names are not noted it may be."""
-    texts = (atomic.read(f"{generation.path}/{NAMES}{each}") for each in generation.overlays)
-    return any(text is None or word in text for text in texts)
+    known = generation, word
+    if not generation.mark or known not in _spoken:  # as in `entry_of`
+        texts = (atomic.read(f"{generation.path}/{NAMES}{each}") for each in generation.overlays)
+        _spoken[known] = any(text is None or word in text for text in texts)
+    return _spoken[known]
 
 
 def note(generation: Generation, names: Mapping[str, list[Listed]]) -> None:

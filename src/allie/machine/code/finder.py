@@ -35,10 +35,10 @@ class Modules:
         self.index = index
         self.body = body
 
-    def code(self, name: str) -> bytes:
+    def code(self, name: str) -> memoryview:
         """A module's marshalled code; empty where it is not compiled yet."""
         _, _, begin, end = self.index[name]
-        return self.body[begin:end]
+        return memoryview(self.body)[begin:end]
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """The spec of a module of ours; None for any other."""
@@ -58,11 +58,13 @@ class Modules:
     def exec_module(self, module: ModuleType) -> None:
         """Run a module's code in it."""
         name = module.__name__
-        if not self.code(name):
+        code = self.code(name)
+        if not code:
             from allie.machine.code import unpack  # noqa: PLC0415 - see HACKING.md, start-up
 
             self.index, self.body = unpack.add(self.archive, self.index, self.body, name)
-        exec(marshal.loads(self.code(name)), module.__dict__)
+            code = self.code(name)
+        exec(marshal.loads(code), module.__dict__)
 
     def get_data(self, path: str) -> bytes:
         """A data file of the package (PEP 302), for pkgutil.get_data."""

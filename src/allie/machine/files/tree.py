@@ -20,6 +20,7 @@ _DEEP, _MOST_NAMES = 50, 20_000  # levels and names: what is walked of a tree th
 _LONGEST = 1800  # bytes of a directory's path in it: what is kept of it has a longer one
 _CWD, _NOREPLACE = -100, 1  # linux/fcntl.h: AT_FDCWD; linux/fs.h: RENAME_NOREPLACE
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # Of an lstat: nothing stands there, or can
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 NEITHER = "n"  # of a path: no directory, no symlink, perhaps nothing
@@ -83,12 +84,6 @@ def is_plain_way(top: str, real: str) -> bool:
     return True
 
 
-def has_links(path: str) -> bool:
-    """Whether a file has another name somewhere."""
-    st = os.lstat(path)
-    return st.st_nlink > 1 and not stat.S_ISDIR(st.st_mode)
-
-
 def seen_of(st: os.stat_result) -> Seen:
     """What of an lstat tells whether a file in the root has changed since it was seen."""
     return (
@@ -134,15 +129,31 @@ def file_digest(path: str, size: int) -> str:
 
     size: what lstat said. Of one that grows meanwhile little more is read than that.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, _READ)
     try:
-        wanted = min(size + 1, _CHUNK)
-        first = os.read(descriptor, wanted)
-        if len(first) < wanted:
-            return digest.of(first)
-        return digest.of_pieces(_pieces(first, descriptor, size))
+        return _digest_of_open(descriptor, size)
     finally:
         os.close(descriptor)
+
+
+def digests(path: str, st: os.stat_result) -> tuple[str, str]:
+    """(content digest, attributes digest) of a file; a regular one is opened once for both."""
+    if not stat.S_ISREG(st.st_mode):
+        return content_digest(path, st), attributes_digest(path, st)
+    descriptor = os.open(path, _READ)
+    try:
+        content = "f:" + _digest_of_open(descriptor, st.st_size)
+        return content, attributes_of(st, xattrs(descriptor, follow=True))
+    finally:
+        os.close(descriptor)
+
+
+def _digest_of_open(descriptor: int, size: int) -> str:
+    wanted = min(size + 1, _CHUNK)
+    first = os.read(descriptor, wanted)
+    if len(first) < wanted:
+        return digest.of(first)
+    return digest.of_pieces(_pieces(first, descriptor, size))
 
 
 def _pieces(first: bytes, descriptor: int, size: int) -> Iterator[bytes]:
@@ -159,8 +170,12 @@ def _pieces(first: bytes, descriptor: int, size: int) -> Iterator[bytes]:
 
 def attributes_digest(path: str, st: os.stat_result) -> str:
     """Mode, owner and group, and a digest of ACLs and extended attributes if there are any."""
+    return attributes_of(st, xattrs(path))
+
+
+def attributes_of(st: os.stat_result, extended: dict[str, bytes]) -> str:
+    """The same, where its extended attributes are known."""
     text = f"{stat.S_IMODE(st.st_mode):04o} {st.st_uid} {st.st_gid}"
-    extended = xattrs(path)
     if not extended:
         return text
     each_with_its_value = [
@@ -174,6 +189,8 @@ def xattrs(path: str | int, *, follow: bool = False) -> dict[str, bytes]:
     """The extended attributes of a file that are its own (ACLs and capabilities are among them)."""
     try:
         names = os.listxattr(path, follow_symlinks=follow)
+        if not names:
+            return {}
         return {
             name: os.getxattr(path, name, follow_symlinks=follow)
             for name in names

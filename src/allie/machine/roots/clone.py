@@ -78,7 +78,7 @@ def make(
     """
     st = os.lstat(source)
     if stat.S_ISREG(st.st_mode):
-        _file(source, target, given, most, exact)
+        make_file(source, target, given=given, most=most, exact=exact)
         return
     if stat.S_ISDIR(st.st_mode):
         os.mkdir(target, 0o700)
@@ -123,21 +123,36 @@ def describe_as(source: str, target: str, *, times: bool = True, exact: bool = F
         os.close(descriptor)
 
 
-def _file(source: str, target: str, given: bool, most: int, exact: bool) -> None:
+def make_file(
+    source: str,
+    target: str,
+    *,
+    into: int | None = None,
+    given: bool = True,
+    most: int = _ANY,
+    exact: bool = False,
+) -> tuple[os.stat_result, str]:
+    """The same for what is a regular file: its lstat then, and the digest of its attributes.
+
+    into: an open directory, in which `target` is a name.
+    """
     old = os.open(source, os.O_RDONLY | os.O_NONBLOCK | _OPEN)
     try:
         st = os.fstat(old)
         if not stat.S_ISREG(st.st_mode) or st.st_blocks * 512 > most:
             raise OSError(errno.EFBIG, "it has just become something else, or larger", source)
-        new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
+        new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600, dir_fd=into)
         try:
             _content(old, new, st)
             if given:
-                _describe(tree.xattrs(old, follow=True), st, new, exact=exact)
+                extended = _describe(tree.xattrs(old, follow=True), st, new, exact=exact)
             else:
                 os.utime(new, ns=(st.st_atime_ns, st.st_mtime_ns))
+                extended = tree.xattrs(new, follow=True)
+            made = os.fstat(new)
+            return made, tree.attributes_of(made, extended)
         except OSError:
-            os.unlink(target)
+            os.unlink(target, dir_fd=into)
             raise
         finally:
             os.close(new)
@@ -185,20 +200,24 @@ def _describe(
     *,
     times: bool = True,
     exact: bool = False,
-) -> None:
-    """Give owner, mode, attributes and times, in this order.
+) -> dict[str, bytes]:
+    """Give owner, mode, attributes and times, in this order; the attributes that it then has.
 
     A change of the owner takes away capabilities and the set-user-id bit. What the file system has
     none of (owners, modes, ACLs, attributes) is passed over, unless exact; what it stored is looked
     at afterwards. target: a descriptor, or the way through one that is O_PATH, by which a symlink
     itself is described.
     """
-    with suppress(PermissionError):  # vfat has no owners
-        os.chown(target, st.st_uid, st.st_gid)
     mode = stat.S_IMODE(st.st_mode)
-    if not stat.S_ISLNK(st.st_mode):
-        with suppress(PermissionError):
+    try:
+        os.chown(target, st.st_uid, st.st_gid)
+    except PermissionError:
+        pass  # vfat has no owners
+    try:
+        if not stat.S_ISLNK(st.st_mode):
             os.chmod(target, mode)
+    except PermissionError:
+        pass
     inherited = tree.xattrs(target, follow=True)
     for name in inherited.keys() - wanted.keys():  # as the default ACL of a directory gives one
         os.removexattr(target, name)
@@ -212,6 +231,7 @@ def _describe(
                 os.chmod(target, attributes.mode_without(value, mode))
     if times:
         os.utime(target, ns=(st.st_atime_ns, st.st_mtime_ns))
+    return tree.xattrs(target, follow=True) if wanted or inherited else {}
 
 
 def _has_set(target: str | int, name: str, value: bytes) -> bool:

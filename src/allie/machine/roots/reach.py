@@ -23,7 +23,7 @@ from allie.machine.mounts import user_mounts
 from allie.machine.mounts.user_mounts import Mounts
 from allie.machine.roots import paths
 
-_MOST_OPEN = 32  # directories; some services may have no more than 256 files open
+_MOST_OPEN = 64  # directories; some services may have no more than 256 files open
 MOST_READ = 64 << 20  # bytes of a file that may be a user's, where nobody knows its size
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WORDS = {
@@ -114,8 +114,9 @@ class Reach:
                 return NOTHING, ""
             unread = self._is_unread(real, st, sizes)
             path = self.path(real)
-            content = tree.of_size(st.st_size) if unread else tree.content_digest(path, st)
-            return content, tree.attributes_digest(path, st)
+            if unread:
+                return tree.of_size(st.st_size), tree.attributes_digest(path, st)
+            return tree.digests(path, st)
         except FileNotFoundError:
             return NOTHING, ""
 

@@ -114,7 +114,7 @@ def _alike(each: SystemView, usual: str) -> EqualSystems:
     if told.image and told.image != told.name:
         system = told.image if told.image.startswith(told.name) else f"{told.name}: {told.image}"
     version = "" if told.version == usual else told.version
-    has = 0.0 if each.reached else each.has
+    has = 0.0 if each.reached else each.has // 60 * 60  # as it is shown
     return EqualSystems(
         system, version, each.state, each.reached > 0, has, each.is_so_now, told.tick > 0, (), 0
     )

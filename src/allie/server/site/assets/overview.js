@@ -102,7 +102,9 @@ onData("summary", (summary) => {
   performance.mark("shown");
 });
 onData("over-time", showPictures);
-for (const each of ["made", "summary", "over-time"]) load(each, "", each === "summary" ? () => {
+// The page itself names the files of data, so that a browser fetches them while it reads the rest
+addEventListener("load", () => {
+  if (words) return;
   byId("troubles").hidden = false;
   byId("troubles").replaceChildren(make("p", { class: "notice" }, "data/summary.js cannot be loaded: copy the whole directory, not one page of it."));
-} : null);
+});
