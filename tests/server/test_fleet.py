@@ -178,6 +178,14 @@ def test_what_cannot_be_looked_at_is_told(store: Path) -> None:
     assert [words for words in told if "authorized_hosts: line 1" in words]
 
 
+def test_reports_from_later_are_told(store: Path) -> None:
+    """A server's clock was a year ahead: one that is silent since would seem well for a year."""
+    arrives(store, "pc07", text_of(QUIET))
+    assert load(store).troubles == load(store, -600).troubles == ()
+    (trouble,) = load(store, -365 * 86400).troubles
+    assert "reports of pc07 came later than now is" in trouble
+
+
 def test_odd_inboxes_are_their_own_trouble(store: Path) -> None:
     arrives(store, "pc07", text_of(QUIET))
     alone = pc_of(load(store), "pc07")

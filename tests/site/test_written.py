@@ -22,6 +22,7 @@ from allie.server.site import as_script, over_time, pages, summary
 from allie.server.site.write import MARKER, write_with
 from tests.site.conftest import Made, site_of
 from tests.worlds import fleets
+from tests.worlds.machine import is_root
 
 NOW = 1_796_130_000.0
 
@@ -96,6 +97,54 @@ def test_a_directory_with_the_setgid_bit_hands_its_group_on(fleet: Fleet, tmp_pa
     group = site.stat().st_gid
     assert stat.S_IMODE(site.stat().st_mode) == 0o2750
     assert {each.stat().st_gid for each in site.rglob("*")} == {group}
+
+
+def test_one_that_was_killed_as_it_began_is_begun_anew(fleet: Fleet, tmp_path: Path) -> None:
+    (tmp_path / f"{MARKER}.part").touch()
+    write_with(fleet, str(tmp_path), [])
+    assert (tmp_path / "index.html").exists()
+
+
+def test_two_that_write_at_once_do_it_one_after_the_other(fleet: Fleet, tmp_path: Path) -> None:
+    place = tmp_path / "site"
+    errors: list[BaseException] = []
+
+    def write(now: float) -> None:
+        try:
+            write_with(fleet._replace(now=now), str(place), [Count(now, {"current": 1}, 1)])
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(NOW + at,)) for at in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert errors == []
+    assert [each.name for each in place.rglob("*.part")] == []
+
+
+@pytest.mark.skipif(not is_root(), reason="needs root, to give a directory away")
+@pytest.mark.parametrize("whose", ["", "site", "site/data", "site/data/p"])
+def test_where_others_can_plant_a_link_nothing_is_written_or_removed(
+    fleet: Fleet, tmp_path: Path, whose: str
+) -> None:
+    above = tmp_path / "home"
+    above.mkdir()
+    place = above / "site"
+    write_with(fleet, str(place), [])
+    (place / "data/p/old.js").write_text("removed where it is safe")
+    os.chown(above / whose, 1234, 1234)
+    with pytest.raises(UsageError, match=f"others than root can write to {above / whose}"):
+        write_with(fleet, str(place), [])
+    assert (place / "data/p/old.js").exists()
+    os.chown(above / whose, 0, 0)
+    (above / whose).chmod(0o770)
+    with pytest.raises(UsageError, match="others than root can write"):
+        write_with(fleet, str(place), [])
+    (above / whose).chmod(0o750)
+    write_with(fleet, str(place), [])
+    assert not (place / "data/p/old.js").exists()
 
 
 def test_a_directory_of_something_else_is_left_alone(fleet: Fleet, tmp_path: Path) -> None:

@@ -45,6 +45,29 @@ FLEETS = st.lists(st.lists(SYSTEMS, min_size=1, max_size=2), max_size=30).map(
 )
 
 
+def test_what_one_pc_alone_has_crowds_nobody_out() -> None:
+    many = [Concern("failing", f"/etc/{at} is left as it is") for at in range(50)]
+    refused = Concern("refused", "it loses much")
+    pcs = [
+        Pc(host, own[0].state, NOW, "", "", NOW, (), None, (_system(own),))
+        for host, own in (("aa01", many), ("pc02", [Concern("failing", "x")]), ("pc03", [refused]))
+    ]
+    fleet = Fleet(NOW, USUAL_STORE, tuple(pcs), {})
+    order = [(each.hosts[0], each.concern.why) for each in overview.shared_concerns(fleet)]
+    assert sorted(order) == sorted((pc.host, each.why) for pc, each in _all(pcs))
+    assert [host for host, _ in order[:5]] == ["aa01", "aa01", "aa01", "pc02", "pc03"]
+    assert "pc03" in console.as_shown(overview.lines(fleet, fleet)[-80:])
+
+
+def _system(concerns: list[Concern]) -> SystemView:
+    told = ToldSystem("debian12", "debian12", "1.0", tick=1)
+    return SystemView(told, concerns[0].state, NOW, "", concerns=tuple(concerns))
+
+
+def _all(pcs: list[Pc]) -> list[tuple[Pc, Concern]]:
+    return [(pc, each) for pc in pcs for view in pc.systems for each in view.concerns]
+
+
 @given(FLEETS)
 def test_each_system_is_in_one_group_and_each_concern_in_one_entry(fleet: Fleet) -> None:
     shown = sorted(host for group in overview.groups(fleet) for host in group.hosts)

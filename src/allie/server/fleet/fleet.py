@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from allie.core.value import Value
 from allie.server.fleet import expected, inbox, judge, rhythm, told
 from allie.server.fleet.expected import INBOX, REPORTED, Expected
+from allie.server.fleet.host_sets import fold
 from allie.server.fleet.inbox import Arrived
 from allie.server.fleet.overlay_changes import OverlayChanges
 from allie.server.fleet.standing import ATTENTION, STATES, Concern, Pc, SystemView
 from allie.server.fleet.told import Told, ToldSystem
 
 __all__ = ["ATTENTION", "STATES", "Concern", "Fleet", "Pc", "SystemView", "load"]
+
+_NAMED = 20  # hosts that are named of one trouble
 
 
 class Fleet(Value):
@@ -52,8 +55,16 @@ def load(store: str, now: float) -> Fleet:
             for host, arrived in inbox.each(store, inboxes.hosts)
         }
     pcs = [_judged(host, reported.get(host), known) for host in should.hosts]
-    troubles = (*inboxes.troubles, *should.troubles, *changes.troubles)
+    troubles = (*inboxes.troubles, *should.troubles, *changes.troubles, *_from_later(pcs, now))
     return Fleet(now, store, tuple(pcs), changes.at, troubles)
+
+
+def _from_later(pcs: Iterable[Pc], now: float) -> Iterator[str]:
+    """Whether reports came at a time that is not yet: who is silent since would seem heard of."""
+    hosts = [pc.host for pc in pcs if pc.heard > now + judge.SHOULD_HAVE_COME]
+    if hosts:
+        words = "came later than now is: this server's clock is behind, or was ahead then"
+        yield f"reports of {fold(hosts[:_NAMED])}{' and others' * (len(hosts) > _NAMED)} {words}"
 
 
 @contextmanager

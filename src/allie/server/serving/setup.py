@@ -114,10 +114,11 @@ def fingerprint(places: Places) -> str:
 
 
 def writable_by_others(path: str) -> str:
-    """The directory on the way to `path`, or it, that others than root can write to; or ""."""
+    """The directory on the way to `path`, or it, that others than we can write to; or ""."""
     while True:
         st = os.stat(path)
-        if st.st_uid != 0 or (st.st_mode & _OTHERS_WRITE and not st.st_mode & stat.S_ISVTX):
+        is_others = st.st_uid not in (0, os.geteuid())
+        if is_others or (st.st_mode & _OTHERS_WRITE and not st.st_mode & stat.S_ISVTX):
             return path
         if path == "/":
             return ""

@@ -13,16 +13,18 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from allie.core.errors import StateError, UsageError
-from allie.machine.files import atomic
+from allie.core.errors import Busy, StateError, UsageError
+from allie.machine.files import atomic, lock
 from allie.server.fleet.fleet import Fleet
 from allie.server.history import notes
 from allie.server.history.notes import Count, Event
+from allie.server.serving import setup
 from allie.server.site import as_script, details, over_time, pages, summary
 
 MARKER = ".allie-fleet-site"
 _MARKED = b"This directory is written by `allie fleet --site`, and what is in its way is removed.\n"
 _FILE, _DIRECTORY = 0o640, 0o750
+_PATIENCE = 60  # seconds to wait for another one that writes the same
 _EVENTS = 20_000  # of a week, that are looked through
 _ASSETS, _DATA = "assets", ("data/h", "data/s", "data/p")
 
@@ -42,12 +44,15 @@ def write_with(
 
     counts: how it stood, oldest first; events: what became of it, newest first. Only what changed
     is written; what another site has left is removed. Files are of mode 0640, directories of 0750.
-    Raises UsageError where `place` is full of something else, StateError where the disk does not
-    take it.
+    Raises UsageError where `place` is full of something else, or others can write there; StateError
+    where the disk does not take it, Busy where another one writes there for long.
     """
     try:
-        _claim(place)
-        return _written(place, _files(fleet, counts, events))
+        _need_place(place)
+        busy = Busy(f"another `allie fleet --site {place}` is at work", "wait for its end")
+        with lock.of_directory(place, lambda: busy, patience=_PATIENCE):
+            _claim(place)
+            return _written(place, _files(fleet, counts, events))
     except OSError as error:
         raise atomic.refused(f"cannot write {error.filename or place}", error) from error
 
@@ -94,14 +99,19 @@ def _files(
     yield "data/made.js", as_script.of("made", pages.made(fleet, (rows, drawn)))
 
 
-def _claim(place: str) -> None:
-    """Make the directory ours, with those in it. Raises UsageError where it is another's."""
+def _need_place(place: str) -> None:
+    """Make the directory, if there is none. Raises UsageError where others can write to it."""
     if os.path.lexists(place) and not os.path.isdir(place):
         raise UsageError(f"{place} is no directory", "name one that is empty, or is to be made")
     _make(place)
+    _need_own(place)
+
+
+def _claim(place: str) -> None:
+    """Make it ours, with the directories in it. Raises UsageError where it is another's."""
     here = os.listdir(place)
     if MARKER not in here:
-        if here:
+        if set(here) - {f"{MARKER}.part"}:  # of one that was killed
             hint = "name a directory that is empty, or is to be made"
             raise UsageError(f"{place} is full of something else", hint)
         atomic.write(f"{place}/{MARKER}", _MARKED, _FILE, durable=False)
@@ -109,6 +119,15 @@ def _claim(place: str) -> None:
         _make(f"{place}/{name}")
         if not stat.S_ISDIR(os.lstat(f"{place}/{name}").st_mode):
             raise StateError(f"{place}/{name} is no directory", f"remove {place}, and try again")
+        _need_own(f"{place}/{name}")
+
+
+def _need_own(directory: str) -> None:
+    """Raise UsageError where others may put a link in its way: we write and remove in it."""
+    other = setup.writable_by_others(os.path.realpath(directory))
+    if other:
+        hint = "name a directory that root alone can write to; its group may read"
+        raise UsageError(f"others than root can write to {other}", hint)
 
 
 def _make(directory: str) -> None:

@@ -19,6 +19,7 @@ from allie.server.views import words
 from allie.server.views.selection import divided
 
 _MOST = 20  # concerns that are told
+_OF_ONE = 3  # … of one PC alone, before those of all others
 _SYSTEM, _VERSION, _WIDTH = 18, 9, 79  # letters of a column, and of a line
 _LINES = 3  # of what a script last said
 _SHOWN = (
@@ -140,7 +141,20 @@ def shared_concerns(fleet: Fleet) -> list[SharedConcern]:
         )
         for key, all_of_it in found.items()
     ]
-    return sorted(together, key=lambda each: (_rank(each), -len(each.hosts), each.hosts))
+    together.sort(key=lambda each: (_rank(each), -len(each.hosts), each.hosts))
+    return _no_one_first(together)
+
+
+def _no_one_first(told: Iterable[SharedConcern]) -> list[SharedConcern]:
+    """The same, but of what one PC alone has only so much before what others have."""
+    alone: Counter[str] = Counter()
+    first: list[SharedConcern] = []
+    later: list[SharedConcern] = []
+    for each in told:
+        alone[each.hosts[0]] += len(each.hosts) == 1
+        is_more = len(each.hosts) == 1 and alone[each.hosts[0]] > _OF_ONE
+        (later if is_more else first).append(each)
+    return first + later
 
 
 def _rank(each: SharedConcern) -> int:
