@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from allie.core.change import hand_fix
+from allie.core.change.hand_fix import HandFix
 from allie.core.change.report import Applied, Contact, Report
 from allie.core.script import Verdict
 from allie.server import store as stores
@@ -186,6 +188,43 @@ def test_a_change_on_its_way(tmp_path: Path) -> None:
         "pc01   debian12  current  not yet",
         "pc02   debian12  current  once     so",
     ]
+
+
+def test_what_is_its_own_sets_no_pc_apart(tmp_path: Path) -> None:
+    """Each was enrolled, and has its private directory, at another time; all miss one change."""
+    place = tmp_path / "store"
+    stores.begin(str(place), "overlays/common")
+    time.sleep(0.02)
+    for number in range(1, 5):
+        (place / f"private/pc{number:02}").mkdir(parents=True)
+        time.sleep(0.02)  # the clock of ctimes is coarse
+    contact = Contact("rsync://s", 3, time.time())
+    report = QUIET._replace(contact=contact, own_door=contact._replace(server="ssh://s"))
+    time.sleep(0.02)
+    make_tree(place / "overlays/common", {"etc/motd": "new\n"})
+    for number in range(1, 5):
+        host = f"pc{number:02}"
+        arrives(place, host, text_of(report, host=host, sent=time.time()))
+    (line,) = allie(place)[1].splitlines()[2:]
+    assert line == "pc[01-04]  debian12  current  not yet"
+
+
+def test_a_fix_that_waits_is_seen(tmp_path: Path) -> None:
+    """With a command that does what it shows, whatever the path is called."""
+    place = tmp_path / "store"
+    stores.begin(str(place), "overlays/common")
+    make_tree(place / "overlays/common", {"etc/a;id": "old\n"})
+    fixes = [HandFix("etc/a;id", "common", "etc/a;id", "0" * 64, b"new\n")]
+    text = text_of(
+        LATER, host="pc01", sent=time.time(), offers=[hand_fix.to_json(each) for each in fixes]
+    )
+    arrives(place, "pc01", text)
+    said = allie(place)[1]
+    assert "offered  pc01\n" in said
+    assert f"  next: allie fleet adopt --store {place}\n" in said
+    said = allie(place, "pc01")[1]
+    assert "allie fleet adopt pc01 '/etc/a;id'\n" in said
+    assert " ago: \n" not in said and ": \n" not in said
 
 
 def saying(text: str) -> list[Report]:

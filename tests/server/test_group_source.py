@@ -126,6 +126,9 @@ def test_clustershell_has_the_groups_of_the_fleet(full: Server) -> None:
         f"@allie:{name}" for name, hosts in found.items() if one in hosts
     }
     assert full.hosts("all!@allie:failing") == set(found["all"]) - set(found["failing"])
+    # As docs/howto/many-at-once.md has it; a comma would add the second group again
+    without = set(found["all"]) - set(found["off"]) - set(found["stale"])
+    assert full.hosts("all!@allie:off!@allie:stale") == without
 
 
 def test_an_empty_group_is_no_error(server: Server) -> None:

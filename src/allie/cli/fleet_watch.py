@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from itertools import islice
+from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any
 
 from allie.cli import options
@@ -23,17 +24,20 @@ from allie.server.fleet import fleet as fleets
 from allie.server.fleet.fleet import Fleet
 from allie.server.fleet.host_sets import fold
 from allie.server.history import folded, journal, metrics, news, notes, timer
+from allie.server.history.compare import Event
 from allie.server.history.folded import Folded
 from allie.server.history.news import BAD, GOOD, News
 from allie.server.images import catalogue
 from allie.server.site import write as site
 from allie.server.views.overview import SharedConcern
+from allie.server.views.selection import Selection, selected
 
 _LINES = 40  # of the log, unless it is said since when
 _EVENTS, _JSON_EVENTS = 50_000, 1000  # that are read for those; that are printed for programs
 _WIDE = 60  # letters of a host set that stand in a line with other words
 _COLLECTED = ".prom"  # how a file is called that node_exporter's textfile collector reads
 _LOOKS = {BAD: "bad", GOOD: "good"}
+_NARROW = ("names", "class_", "system_", "state", "stale", "failing", "missing", "drift", "script")
 _MAKES = ("changed_since_last", "metrics", "site", "timer")  # options that make one look together
 
 
@@ -92,6 +96,11 @@ def _need_sense(args: Namespace) -> None:
     makes = [f"--{each.replace('_', '-')}" for each in _MAKES if getattr(args, each)]
     if args.log and makes:
         raise UsageError(f"--log and {makes[0]} do not go together", "one after the other")
+    for each in _NARROW:
+        if getattr(args, each):
+            what = f"--{each.rstrip('_')} does not narrow {makes[0] if makes else '--log'}"
+            only = "; --log is of HOSTS, or of a PATH" if args.log else ""
+            raise UsageError(f"{what}{only}", f"leave out --{each.rstrip('_')}")
     if args.since and not args.log:
         raise UsageError("--since is the log's", "add --log")
     if args.host and not args.log:
@@ -169,8 +178,11 @@ def _log(args: Namespace, store: str) -> int:
     about = ",".join(args.host)
     if len(args.host) > 1 and any(each.startswith("/") for each in args.host):
         raise UsageError("of one path at a time, or of hosts", f"allie fleet --log {args.host[0]}")
-    code = _note(fleets.load(store, time.time()))
+    fleet = fleets.load(store, time.time())
+    code = _note(fleet)
     found = notes.events(store, about=about, since=since)
+    if about and not about.startswith("/"):
+        found = _some(found, fleet, args.host)
     if args.json:
         options.say_json(list(found if since else islice(found, _JSON_EVENTS)))
         return code
@@ -188,6 +200,14 @@ def _log(args: Namespace, store: str) -> int:
         of_what = f" of {about}" if about else ""
         console.tell(f"nothing is in the log{of_what}; what changes from now on will be")
     return code
+
+
+def _some(found: Iterator[Event], fleet: Fleet, asked: list[str]) -> Iterator[Event]:
+    """The same events. Raises UsageError where there are none, nor a host that is called so."""
+    first = list(islice(found, 1))
+    if not first:
+        selected(fleet, Selection(tuple(asked)))
+    return chain(first, found)
 
 
 def _line(each: Folded, *, several: bool) -> str:

@@ -50,8 +50,12 @@ class OverlayChanges:
         return found
 
     def before(self, names: Iterable[str], at: float) -> float:
-        """The newest of these overlays' last changes that was not after a time; 0: none."""
-        return max((self.at[name] for name in names if self.at[name] <= at), default=0.0)
+        """The newest of these overlays' last changes that was not after a time; 0: none.
+
+        What is a host's own is left out: it would set apart hosts that have the same otherwise.
+        """
+        shared = (self.at[name] for name in names if not name.startswith(f"{PRIVATE}/"))
+        return max((each for each in shared if each <= at), default=0.0)
 
     def _newest(self, name: str) -> float:
         """The newest ctime in an overlay's tree."""

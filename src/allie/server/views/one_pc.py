@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 from allie.core.script import span_text
@@ -29,8 +30,9 @@ def lines(pc: Pc, now: float) -> list[str]:
     for view in pc.systems:
         found += ["", *_system(pc, view, now)]
     for fix in pc.told.fixes if pc.told else ():
-        found += ["", f"offers /{fix.path} for {fix.overlay}{_ago(fix.at, now)}: {fix.reason}"]
-        found += _row("next", f"allie fleet adopt {pc.host} /{fix.path}")
+        reason = f": {fix.reason}" if fix.reason else ""
+        found += ["", f"offers /{fix.path} for {fix.overlay}{_ago(fix.at, now)}{reason}"]
+        found += _row("next", shlex.join(["allie", "fleet", "adopt", pc.host, f"/{fix.path}"]))
     return found
 
 
@@ -43,7 +45,7 @@ def _machine(told: Told, now: float) -> Iterable[str]:
     if told.name and told.name != told.host:
         yield from _row("calls itself", told.name)
     yield from _row("booted", f"{words.moment(told.booted)}{_ago(told.booted, now)}")
-    yield from _row("next tick", words.moment(told.next_tick) if told.next_tick else "")
+    yield from _row("next tick by", words.moment(told.next_tick) if told.next_tick else "")
     versions = [f"Linux {told.kernel}" if told.kernel else "", f"rsync {told.rsync}"]
     yield from _row("runs", ", ".join(each for each in versions if each and each != "rsync "))
     if told.disk:

@@ -13,7 +13,7 @@ from allie.core.value import Value
 from allie.machine.console import paint
 from allie.server.fleet.fleet import ATTENTION, STATES, Concern, Fleet, Pc, SystemView
 from allie.server.fleet.host_sets import fold
-from allie.server.fleet.standing import HOSTS, quoted
+from allie.server.fleet.standing import HOSTS, USUAL_STORE, quoted
 from allie.server.fleet.told import CLOCK, long_span
 from allie.server.views import words
 from allie.server.views.selection import divided
@@ -74,7 +74,7 @@ def lines(fleet: Fleet, whole: Fleet, *, drift: bool = False) -> list[str]:
     if len(told) > _MOST:
         found += ["", f"and {words.many(len(told) - _MOST, 'concern')} more: allie fleet --json"]
     found += _by_hand(fleet) if drift else []
-    return [*found, *_notes(fleet), *_without_inboxes(whole)]
+    return [*found, *_offered(fleet), *_notes(fleet), *_without_inboxes(whole)]
 
 
 def nobody(fleet: Fleet) -> list[str]:
@@ -82,7 +82,7 @@ def nobody(fleet: Fleet) -> list[str]:
     return [
         f"no PC is expected in {fleet.store} yet",
         "  one is, once a class names it (etc/allie/classes in an overlay), or it is enrolled:",
-        "  allie store setup; allie store enrol --scan HOSTS; on it: allie join ssh://SERVER",
+        "  allie store setup, which says what to type on each PC; allie store enrol --scan HOSTS",
     ]
 
 
@@ -256,6 +256,17 @@ def _by_hand(fleet: Fleet) -> list[str]:
     return ["", "changed by hand, and put right since:"] + [
         f"  /{path} ({kind})  {words.wrapped(hosts, 60, 1)[0]}" for (path, kind), hosts in order
     ]
+
+
+def _offered(fleet: Fleet) -> list[str]:
+    """Which PCs offer what was mended on them by hand."""
+    hosts = [pc.host for pc in fleet.pcs if pc.told and pc.told.fixes]
+    if not hosts:
+        return []
+    where = words.wrapped(hosts, 60, 1)[0]
+    named = "" if fleet.store == USUAL_STORE else f" --store {shlex.quote(fleet.store)}"
+    made = "  a fix that was made there by hand"
+    return ["", f"offered  {where}", made, f"  next: allie fleet adopt{named}"]
 
 
 def _notes(fleet: Fleet) -> list[str]:

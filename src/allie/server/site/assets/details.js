@@ -58,6 +58,11 @@ function facts(pairs) {
   return list;
 }
 
+// A word for a shell: what a PC tells may hold anything
+function quoted(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
+}
+
 function next(todo) {
   return todo ? make("p", { class: "todo" }, make("span", { class: "label" }, "next"), " ", make("code", {}, todo)) : null;
 }
@@ -97,7 +102,7 @@ function hostParts(value) {
   const parts = [standing(value), next(value.todo), facts([
     ["heard", value.heard ? [ago(value.heard), " ago"] : "never"],
     ["expected by", value.expected_by.join(", ")],
-    ["next tick", told && told.next_tick ? dateOf(told.next_tick) : ""],
+    ["next tick by", told && told.next_tick ? dateOf(told.next_tick) : ""],
     ["booted", told && told.booted ? [ago(told.booted), " ago"] : ""],
     ["kernel", told ? told.kernel : ""],
     ["rsync", told ? told.rsync : ""],
@@ -109,7 +114,7 @@ function hostParts(value) {
   for (const system of value.systems) parts.push(systemPart(system, value));
   if (told && told.fixes.length) {
     parts.push(part("Offers", list(told.fixes.map(([path, overlay, reason]) =>
-      [make("code", {}, path), ` of ${overlay}${reason ? `: ${reason}` : ""}`, next(`allie fleet adopt ${value.host} ${path}`)]))));
+      [make("code", {}, `/${path}`), ` of ${overlay}${reason ? `: ${reason}` : ""}`, next(`allie fleet adopt ${value.host} ${quoted(`/${path}`)}`)]))));
   }
   if (value.events.length) {
     parts.push(part("What became of it", tableOf("What became of it", ["When", "System", "What"], value.events.map(([at, system, , what]) =>
@@ -195,7 +200,7 @@ function scriptParts(value) {
 
 function pathParts(value) {
   return [
-    make("p", {}, `Changed by hand on ${many(value.count, "PC")}, and put back by the tick that saw it. `, "Who did, where, and why: ", make("code", {}, `allie fleet --log ${wanted}`)),
+    make("p", {}, `Changed by hand on ${many(value.count, "PC")}, and put back by the tick that saw it. `, "When, and where: ", make("code", {}, `allie fleet --log ${quoted(wanted)}`)),
     make("p", { class: "hosts" }, ...breakable(value.hosts)),
     tableOf("Where it was seen", ["PC", "System", "What of it", "Seen"], value.seen.map(([host, system, at, kind]) => make("tr", {},
       make("th", { scope: "row" }, linkTo("host", host)), make("td", {}, system), make("td", {}, kind), make("td", {}, ago(at), " ago")))),
