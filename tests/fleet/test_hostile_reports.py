@@ -120,15 +120,28 @@ class Said(NamedTuple):
         return self.out.splitlines()
 
 
+# Its peak counts from what it was forked from, and these tests may have grown large: so a small one
+# starts it. argv: where the peak goes (KiB), the command line
+_SMALL = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+with open(sys.argv[1], "w") as file:
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=file)
+sys.exit(code)
+"""
+
+
 def allie(store: Path, *words: str) -> Said:
     """`allie fleet`, in a process of its own."""
     argv = [sys.executable, "-m", "allie.cli.main", "--store", str(store), "fleet", *words]
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        run = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
-        _, status, usage = os.wait4(run.pid, 0)
-        run.returncode = os.waitstatus_to_exitcode(status)
-        texts = [_text(each) for each in (out, err)]
-    return Said(run.returncode, texts[0], texts[1], usage.ru_maxrss << 10)
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+        tempfile.NamedTemporaryFile() as peak,
+    ):
+        small = [sys.executable, "-c", _SMALL, peak.name, *argv]
+        code = subprocess.call(small, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        return Said(code, _text(out), _text(err), int(_text(peak)) << 10)
 
 
 def _text(file: IO[bytes]) -> str:
