@@ -129,6 +129,15 @@ def test_who_is_expected(store: Path) -> None:
     assert pc_of(fleet, "pc08").state == "missing"
 
 
+def test_no_pc_says_that_it_is_in_a_class_of_the_stores(store: Path) -> None:
+    """`clush -w @allie:class.db --copy FILE` would hand it what is for others."""
+    make_tree(store / "overlays/common", {"etc/allie/classes": "db: pc01\nlab: pc0*\n"})
+    arrives(store, "pc07", text_of(QUIET._replace(classes=("db", "own"))))
+    assert pc_of(load(store), "pc07").classes == ("lab", "own")
+    make_tree(store / "overlays/common", {"etc/allie/classes": "no file of classes\n"})
+    assert pc_of(load(store), "pc07").classes == ("db", "own")  # nobody else can say it
+
+
 NAMES = [
     ("pc[1-2]", (), {"pc1", "pc2"}),
     ("pc1 pc1.a.org", (), {"pc1.a.org"}),

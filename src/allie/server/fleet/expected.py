@@ -32,6 +32,7 @@ class Expected(Value):
     globs: tuple[
         tuple[str, str], ...
     ]  # (pattern, class): they name nobody, and take in whom they fit
+    classes: frozenset[str]  # all that the store's files have: who is in them, no PC says
     troubles: tuple[str, ...]
 
     def classes_of(self, host: str) -> tuple[str, ...]:
@@ -68,7 +69,10 @@ def survey(top: str, inboxes: Iterable[str]) -> Expected:
         by[host].add(CLASSES)
         by_class[host] = (*by_class.get(host, ()), *named[name])
     everybody = {host: tuple(sorted(by[host])) for host in sorted(by)}
-    return Expected(everybody, frozenset(enrolled_ones), by_class, tuple(globs), tuple(troubles))
+    names = frozenset(classes)
+    return Expected(
+        everybody, frozenset(enrolled_ones), by_class, tuple(globs), names, tuple(troubles)
+    )
 
 
 def _one_name_each(named: Iterable[str], known: Collection[str]) -> dict[str, str]:

@@ -101,7 +101,9 @@ def _without_content(found: Told | None) -> Told | None:
 
 def _judged(host: str, said: Told | None, known: _Judging) -> Pc:
     should = known.expected
-    by, classes = should.hosts[host], should.classes_of(host)
+    by = should.hosts[host]
+    own = {name for each in said.systems for name in each.classes} if said else set()
+    classes = tuple(sorted({*should.classes_of(host), *(own - should.classes)}))
     if said:
         by = tuple(sorted(REPORTED if each == INBOX else each for each in by))
     can_report = host in should.enrolled or INBOX in should.hosts[host]

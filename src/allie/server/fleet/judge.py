@@ -97,9 +97,8 @@ def pc(
     if silent:
         standings.append((silent.state, silent.since, silent.why, silent.todo(host)))
     worst = min(standings, key=lambda standing: STATES.index(standing[0]))
-    known = {name for each in systems for name in each.told.classes} | {*classes}
     concerns = (silent,) if silent else ()
-    return Pc(host, *worst, heard, expected_by, told, systems, tuple(sorted(known)), concerns)
+    return Pc(host, *worst, heard, expected_by, told, systems, classes, concerns)
 
 
 def _badness(concern: Concern) -> int:

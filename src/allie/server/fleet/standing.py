@@ -71,7 +71,9 @@ class Pc(Value):
     expected_by: tuple[str, ...]  # of: classes, enrolled, reported, inbox
     told: Told | None
     systems: tuple[SystemView, ...]
-    classes: tuple[str, ...] = ()  # by the store's files of classes, or by what it told
+    classes: tuple[
+        str, ...
+    ] = ()  # by the store's files; of those it does not have, by what it told
     concerns: tuple[Concern, ...] = ()  # of the whole PC: missing, stale or off
 
     def stands(self, state: str) -> bool:
