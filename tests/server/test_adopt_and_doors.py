@@ -218,6 +218,10 @@ def test_what_its_user_may_have_linked_is_not_read(ways: Ways) -> None:
     assert done.rc == 64
     assert "has another name" in done.err
     assert "root's" not in done.out
+    pc.run("run-conf")  # keeps what it found for undo
+    done = pc.run("adopt", "/home/u/own", "--yes")
+    assert "root's" not in done.out
+    assert done.rc == 64, done
 
 
 REFUSED = {

@@ -33,6 +33,7 @@ from allie.machine.roots import paths
 from allie.machine.roots.reach import Reach
 
 _SET_ID = stat.S_ISUID | stat.S_ISGID
+_LINKED = "has another name: its user may have made it of any file"
 _NO_PLACE = "this PC has no place for a report, and so none for what it offers"
 _HOW = "it needs an ssh door of the store: `allie store setup` there, `allie join --own ssh://…`"
 
@@ -74,13 +75,13 @@ def find(here: System, path: str, reason: str) -> HandEdit:
         real = inside.entry(path)
         with Reach(here.root) as reach:
             content, tick = _read(reach, real), 0
+            kept = _found_by_a_tick(here, reach, real, store) if content in (store, None) else None
     except PathRefused as refused:
         raise StateError(str(refused)) from refused
-    if content in (store, None):
-        kept = _found_by_a_tick(here, real, store)
-        if kept is None:
-            raise UsageError(_nothing(real, gone=content is None), "allie log --paths")
+    if kept:
         content, tick = kept
+    if content in (store, None):
+        raise UsageError(_nothing(real, gone=content is None), "allie log --paths")
     base = digest.of(store)
     fix = HandFix(path, entry.overlay, entry.spelling, base, content, reason, time.time())
     return HandEdit(fix, real, store, tick)
@@ -150,7 +151,7 @@ def _read(reach: Reach, real: str) -> bytes | None:
         if not stat.S_ISREG(st.st_mode) or st.st_mode & _SET_ID:
             raise UsageError(f"/{real} is setuid or setgid, or no file: it is not offered")
         if st.st_nlink > 1 and reach.is_tainted(real.rpartition("/")[0]):
-            raise UsageError(f"/{real} has another name: its user may have made it of any file")
+            raise UsageError(f"/{real} {_LINKED}")
         content = atomic.read_open(descriptor, LARGEST)
     finally:
         os.close(descriptor)
@@ -159,7 +160,9 @@ def _read(reach: Reach, real: str) -> bytes | None:
     return content
 
 
-def _found_by_a_tick(here: System, real: str, store: bytes) -> tuple[bytes, int] | None:
+def _found_by_a_tick(
+    here: System, reach: Reach, real: str, store: bytes
+) -> tuple[bytes, int] | None:
     """What the last tick that put the store's file back found there, and its number."""
     for tick in reversed(records.kept_ticks(here)):
         for manifest in undo_ticks.manifests(here, tick):
@@ -167,6 +170,8 @@ def _found_by_a_tick(here: System, real: str, store: bytes) -> tuple[bytes, int]
             by_hand = any(each.real == real and each.why == "drift" for each in manifest.steps)
             if by_hand and tree.is_plain_way(files, real):
                 st = tree.status(f"{files}/{real}")
+                if st and st.st_nlink > 1 and reach.is_tainted(real.rpartition("/")[0]):
+                    raise UsageError(f"what tick {tick} found at /{real} {_LINKED}")
                 small = st is not None and st.st_size <= LARGEST and not st.st_mode & _SET_ID
                 content = atomic.read_bytes(f"{files}/{real}") if small else None
                 return None if content in (store, None) else (content, tick)
