@@ -281,3 +281,21 @@ def test_the_page_shows_a_report_as_one_was_sent(enrolled: Told) -> None:
     made = _shown(enrolled.report, places)
     blocks = PAGE.read_text().split("```json\n")[1:]
     assert json.loads(blocks[0].split("```")[0]) == made, json.dumps(made, indent=1)
+
+
+def test_a_script_that_was_mended_is_told_of_at_once(enrolled: Told) -> None:
+    """As `allie fleet` says what to type; the next tick is an hour away."""
+    enrolled.site.overlay({"root/conf/50fails": script("test -e /mended")})
+    enrolled.pc.tick(1)
+    assert _standing(enrolled)["50fails"] == "failing"
+    assert enrolled.pc.run("run-conf", "50fails").rc == 1
+    enrolled.path.unlink()
+    assert enrolled.pc.run("run-conf", "50fails").rc == 1
+    assert not enrolled.path.exists(), "that it fails as before is no news"
+    make_tree(enrolled.pc.root, {"mended": ""})
+    enrolled.pc.run("run-conf", "50fails").ok()
+    assert _standing(enrolled)["50fails"] == "satisfied"
+
+
+def _standing(told: Told) -> dict[str, str]:
+    return {each["name"]: each["state"] for each in told.report["systems"][0]["scripts"]}

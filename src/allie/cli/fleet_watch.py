@@ -7,6 +7,7 @@ cannot be written, they are made all the same.
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -75,6 +76,10 @@ def run(args: Namespace) -> int:
     store = stores.need(args.store)
     if args.log:
         return _log(args, store)
+    for place in filter(None, (args.site, args.metrics)):
+        directory = os.path.dirname(os.path.realpath(place))
+        if not os.path.isdir(directory):
+            raise StateError(f"there is no {directory}", f"install -d {shlex.quote(directory)}")
     fleet = fleets.load(store, time.time())
     code = _note(fleet)
     if args.site:

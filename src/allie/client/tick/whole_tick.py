@@ -161,7 +161,24 @@ def _named(tick: _Tick, names: Sequence[str]) -> list[Verdict]:
             raise UsageError(f"there is no script {tick.here.conf}/{name}", meant or "allie status")
         headers = rules.parse_headers(script.content)
         verdicts[name] = _run(tick, script, headers, _kit_work(tick, script))
+    if any(_became_otherwise(tick, verdicts[name]) for name in names if name not in stubs.NAMES):
+        _tell(tick, names, verdicts)
     return [verdicts[name] for name in sorted(verdicts)]
+
+
+def _became_otherwise(tick: _Tick, verdict: Verdict) -> bool:
+    before = tick.before.get(verdict.name)
+    return before is None or (before.state, before.why) != (verdict.state, verdict.why)
+
+
+def _tell(tick: _Tick, names: Sequence[str], verdicts: dict[str, Verdict]) -> None:
+    """Have the store know at once what became otherwise, not with the next tick."""
+    reporter = script_files.read(tick.here, stubs.REPORTER)
+    work = _kit_work(tick, reporter) if reporter else None
+    if reporter and work and stubs.REPORTER not in names:
+        so_far = [verdicts[name] for name in sorted(verdicts)]
+        records.save_report_so_far(tick.here, _report(tick, so_far, tuple(names)))
+        verdicts[reporter.name] = _run(tick, reporter, Headers(every=0), work)
 
 
 def _run(tick: _Tick, script: Script, headers: Headers, work: Work | None) -> Verdict:
