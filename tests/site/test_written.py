@@ -105,6 +105,16 @@ def test_one_that_was_killed_as_it_began_is_begun_anew(fleet: Fleet, tmp_path: P
     assert (tmp_path / "index.html").exists()
 
 
+def test_it_is_not_put_where_every_pc_fetches_it(fleet: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "store/overlays/common").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("store")
+    own = fleet._replace(store=str(tmp_path / "store"))
+    for place in ("store/overlays/common/site", "link/site", "store"):
+        with pytest.raises(UsageError, match="is in the store"):
+            write_with(own, str(tmp_path / place), [])
+    write_with(own, str(tmp_path / "store-site"), [])
+
+
 def test_two_that_write_at_once_do_it_one_after_the_other(fleet: Fleet, tmp_path: Path) -> None:
     place = tmp_path / "site"
     errors: list[BaseException] = []

@@ -48,7 +48,7 @@ def write_with(
     where the disk does not take it, Busy where another one writes there for long.
     """
     try:
-        _need_place(place)
+        _need_place(place, fleet.store)
         busy = Busy(f"another `allie fleet --site {place}` is at work", "wait for its end")
         with lock.of_directory(place, lambda: busy, patience=_PATIENCE):
             _claim(place)
@@ -99,8 +99,11 @@ def _files(
     yield "data/made.js", as_script.of("made", pages.made(fleet, (rows, drawn)))
 
 
-def _need_place(place: str) -> None:
-    """Make the directory, if there is none. Raises UsageError where others can write to it."""
+def _need_place(place: str, store: str) -> None:
+    """Make the directory, if there is none. Raises UsageError where others write or fetch it."""
+    if f"{os.path.realpath(place)}/".startswith(f"{os.path.realpath(store)}/"):
+        hint = "name a directory outside of it"
+        raise UsageError(f"{place} is in the store, and overlays are for everybody", hint)
     if os.path.lexists(place) and not os.path.isdir(place):
         raise UsageError(f"{place} is no directory", "name one that is empty, or is to be made")
     _make(place)
