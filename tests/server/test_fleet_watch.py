@@ -244,13 +244,14 @@ def test_the_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLIE_PATH", f"{programs}:/usr/bin:/bin")
     monkeypatch.setattr(systemd, "DIRECTORY", str(units))
     monkeypatch.setattr(systemd, "is_there", lambda: True)
-    for place in ("/srv/a b", "/srv/m"):
+    for place in ("/srv/a $b", "/srv/m"):
         chore = timer.chore("/srv/allie", place, "/srv/m/allie.prom")
-        assert len(systemd.install(chore, "10min")) == (2 if place == "/srv/a b" else 1)
+        assert len(systemd.install(chore, "10min")) == (2 if place == "/srv/a $b" else 1)
         assert systemd.install(chore, "10min") == []
         text = (units / "allie-fleet.service").read_text()
         shown = f'"{place}"' if " " in place else place
-        assert f"fleet --store /srv/allie --site {shown} --metrics /srv/m/allie.prom\n" in text
+        word = shown.replace("$", "$$")  # which begins a variable in a command alone
+        assert f"fleet --store /srv/allie --site {word} --metrics /srv/m/allie.prom\n" in text
         assert f"\nReadWritePaths=/srv/allie/fleet {shown} /srv/m\n" in text
     assert "OnUnitInactiveSec=10min\n" in (units / "allie-fleet.timer").read_text()
     if shutil.which("systemd-analyze"):

@@ -110,7 +110,7 @@ def chore_texts(chore: Chore, every: str) -> dict[str, str]:
     """A chore's units by name. Raises UsageError for a pace that systemd would not understand."""
     if not re.fullmatch(_SPAN, every):
         raise UsageError(f"--every {every}: that is no time", "15min, 1h, 2h30min")
-    command = " ".join(map(quoted, (own_program(), *chore.words)))
+    command = " ".join(map(_argument, (own_program(), *chore.words)))
     said = {**chore._asdict(), "about": plain(chore.about), "every": every, "command": command}
     return {
         f"{chore.name}.service": _SERVICE.format(**said),
@@ -147,6 +147,11 @@ def plain(text: str) -> str:
 
 
 def quoted(word: str) -> str:
-    """A word of a command line, or a path in a list, as systemd.service(5) reads it."""
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    """A path in a list of paths, as systemd.syntax(7) has it."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
     return plain(f'"{escaped}"' if re.search(r"[\s\"'\\;]", word) else escaped)
+
+
+def _argument(word: str) -> str:
+    """A word of a command line, in which a $ begins a variable; systemd.service(5)."""
+    return quoted(word).replace("$", "$$")
