@@ -27,6 +27,7 @@ from allie.server.doors import connections, enrolled, public_key, scan
 from allie.server.places import ACCOUNT, Places
 from tests.worlds import machine
 from tests.worlds.doors import Doors, can_be_opened
+from tests.worlds.toy import make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 TYPES = ("ed25519", "ecdsa", "rsa")
@@ -426,7 +427,10 @@ def test_with_withdraw_its_files_go_first_and_its_key_after_its_report(
     assert (said.code, "is not enrolled" in said.err) == (64, True)
 
 
-def test_a_host_that_is_not_there_is_not_guessed(allie: Allie, keys: Path) -> None:
+def test_a_host_that_is_not_there_is_not_guessed(allie: Allie, store: Path, keys: Path) -> None:
+    make_tree(store / "overlays/common", {"etc/allie/classes": "lab: pc[60-69]\n"})
+    said = allie("retire", "pc66")
+    assert (said.code, "out of lab in" in said.err) == (64, True)
     allie("enrol", "pc07", public(keys, "rsa"))
     said = allie("retire", "pc70")
     assert (said.code, "did you mean pc07?" in said.err) == (64, True)

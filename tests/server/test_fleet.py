@@ -20,7 +20,7 @@ from allie.core.errors import StateError
 from allie.core.script import Verdict
 from allie.server import store as stores
 from allie.server import store_conf
-from allie.server.doors import host_places
+from allie.server.doors import enrolled, host_places, public_key
 from allie.server.fleet import fleet as fleets
 from allie.server.fleet.fleet import Fleet, Pc
 from tests.worlds.store import _SRC
@@ -60,6 +60,9 @@ def arrives(store: Path, host: str, text: bytes) -> Path:
     inbox.mkdir(exist_ok=True)
     (inbox / "report").write_bytes(text)
     return inbox / "report"
+
+
+_KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 
 
 def load(store: Path, after: float = 10.0) -> Fleet:
@@ -166,7 +169,13 @@ def test_none_falls_off_before_it_is_purged(store: Path) -> None:
     places = store_conf.places(str(store))
     arrives(store, "pc07", text_of(QUIET))
     assert pc_of(load(store, 90 * 86400.0), "pc07").state == "stale"
-    host_places.purge(places, "pc07")
+    assert not pc_of(load(store), "pc07").told.notes  # type: ignore[union-attr]
+    key = public_key.parse(f"ssh-ed25519 {_KEY}")
+    enrolled.enrol(places, {"pc08": key})
+    assert "not enrolled" in pc_of(load(store), "pc07").told.notes[0]  # type: ignore[union-attr]
+    enrolled.retire(places, "pc08")
+    for host in ("pc07", "pc08"):
+        host_places.purge(places, host)
     assert load(store).pcs == ()
 
 

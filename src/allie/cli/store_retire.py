@@ -16,6 +16,7 @@ from allie.core.errors import ATTENTION, DONE, UsageError, did_you_mean
 from allie.machine import console
 from allie.server import store, store_conf
 from allie.server.doors import connections, enrolled, host_places
+from allie.server.fleet import expected
 from allie.server.places import Places
 
 
@@ -36,6 +37,10 @@ def run(args: Namespace) -> int:
     known = {each.host for each in enrolled.read(places)}
     placed = host_places.hosts(places)
     if host not in known | placed:
+        classes = expected.survey(places.store, placed).classes_of(host)
+        if classes:
+            words = f"{host} is not enrolled, and has no place here: a class names it"
+            raise UsageError(words, f"take it out of {', '.join(classes)} in the overlays' classes")
         hint = did_you_mean(host, known | placed) or "allie store enrol --list"
         raise UsageError(f"{host} is not enrolled, and has no place here", hint)
     if args.withdraw and host in known and _waits(places, host):

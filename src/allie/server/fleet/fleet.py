@@ -18,6 +18,9 @@ from allie.server.fleet.told import Told, ToldSystem
 __all__ = ["ATTENTION", "STATES", "Concern", "Fleet", "Pc", "SystemView", "load"]
 
 _NAMED = 20  # hosts that are named of one trouble
+_NOT_ENROLLED = "not enrolled, or no more: `allie store retire HOST --purge` if it is gone"
+    "not enrolled, or no more: `allie store retire HOST --purge` forgets one that is gone"
+)
 
 
 class Fleet(Value):
@@ -106,6 +109,8 @@ def _judged(host: str, said: Told | None, known: _Judging) -> Pc:
     classes = tuple(sorted({*should.classes_of(host), *(own - should.classes)}))
     if said:
         by = tuple(sorted(REPORTED if each == INBOX else each for each in by))
+        if should.enrolled and host not in should.enrolled:
+            said = said._replace(notes=(*said.notes, _NOT_ENROLLED))
     can_report = host in should.enrolled or INBOX in should.hosts[host]
     usual = known.silences.get(host, 0.0)
     silent = judge.silence(said, usual, known.now, store=known.store, can_report=can_report)

@@ -87,7 +87,7 @@ function tableOf(label, heads, lines) {
     make("tbody", {}, ...lines)));
 }
 
-const size = (bytes) => (bytes >= 1e12 ? `${(bytes / 1e12).toFixed(1)} TB` : `${Math.round(bytes / 1e9)} GB`);
+const size = (bytes) => (bytes >= 2 ** 40 ? `${(bytes / 2 ** 40).toFixed(1)} TiB` : `${Math.round(bytes / 2 ** 30)} GiB`);
 
 // --- a host ----------------------------------------------------------------------------------
 
