@@ -19,8 +19,6 @@ __all__ = ["ATTENTION", "STATES", "Concern", "Fleet", "Pc", "SystemView", "load"
 
 _NAMED = 20  # hosts that are named of one trouble
 _NOT_ENROLLED = "not enrolled, or no more: `allie store retire HOST --purge` if it is gone"
-    "not enrolled, or no more: `allie store retire HOST --purge` forgets one that is gone"
-)
 
 
 class Fleet(Value):
