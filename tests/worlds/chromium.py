@@ -6,7 +6,9 @@ not (a dialog, an error, a request to anywhere but the site) is kept in `Visit.w
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,8 +97,10 @@ class Chromium:
 @contextmanager
 def started() -> Iterator[Chromium]:
     """The browser, for as long as it is wanted."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=_FLAGS)
+    # the path of a socket has at most 107 bytes, of which Chromium takes 45 below TMPDIR
+    with tempfile.TemporaryDirectory(prefix="ch-", dir="/tmp") as short, sync_playwright() as play:
+        environment: dict[str, str | float | bool] = {**os.environ, "TMPDIR": short}
+        browser = play.chromium.launch(executable_path=PROGRAM, args=_FLAGS, env=environment)
         try:
             yield Chromium(browser)
         finally:
