@@ -245,9 +245,10 @@ class _Looking:
         known = old if old and old.source == source else None
         if known and not self.full:
             return Offer(path, source, known.content, known.attrs, st.st_size)
-        content, attrs = tree.digests(path, st)
-        # Attributes as they were placed: vfat holds no owners and modes (see verify.as_stored).
-        return Offer(path, source, content, known.attrs if known else attrs, st.st_size)
+        if known:
+            # Attributes as they were placed: vfat holds no owners and modes (see verify.as_stored).
+            return Offer(path, source, tree.content_digest(path, st), known.attrs, st.st_size)
+        return Offer(path, source, *tree.digests(path, st), st.st_size)
 
     def _look_at_tombstone(self, real: str, placed: Placed) -> None:
         """Only a file that is ours to the second of its time came back; a new one is the user's.
