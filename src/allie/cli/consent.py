@@ -13,10 +13,19 @@ def need(question: str, otherwise: str, *, yes: bool) -> None:
 
     yes: it was said on the command line (--yes).
     """
-    if yes:
-        return
+    if not yes:
+        need_somebody(f"{otherwise}:")
+        ask(question, otherwise)
+
+
+def need_somebody(words: str) -> None:
+    """Raises UsageError, which begins with these words, where no person is at the terminal."""
     if not sys.stdin.isatty():
-        raise UsageError(f"{otherwise}: nobody is here to say yes", "--yes")
+        raise UsageError(f"{words} nobody is here to say yes", "--yes")
+
+
+def ask(question: str, otherwise: str) -> None:
+    """Raises UsageError, with the words `otherwise`, where the person does not say yes."""
     sys.stdout.write(f"{console.printable(question)} [y/N] ")
     sys.stdout.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -8,10 +8,9 @@ allie store enrol --list [HOST…]               who is enrolled
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 
-from allie.cli import options
+from allie.cli import consent, options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.core.errors import ATTENTION, DONE, UsageError
 from allie.machine import console
@@ -77,13 +76,9 @@ def _found(places: Places, args: Namespace) -> int:
 
 def _need_consent(count: int) -> None:
     """Ask whether the keys shown are right. Raises UsageError where nobody says so."""
-    if not sys.stdin.isatty():
-        raise UsageError(f"{count} would be enrolled; nobody is here to say yes", "--yes")
+    consent.need_somebody(f"{count} would be enrolled;")
     console.say("Whoever answers first is believed: compare with what the PCs show.")
-    sys.stdout.write(f"Enrol {'it' if count == 1 else f'these {count}'}? [y/N] ")
-    sys.stdout.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError("nothing is enrolled")
+    consent.ask(f"Enrol {'it' if count == 1 else f'these {count}'}?", "nothing is enrolled")
 
 
 def _enrol(places: Places, keys: Mapping[str, PublicKey], args: Namespace) -> int:
