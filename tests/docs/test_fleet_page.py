@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from allie.core.system import STORE
 from allie.server.fleet.fleet import ATTENTION, STATES, Fleet
-from allie.server.fleet.standing import USUAL_STORE, Concern, Pc, SystemView
+from allie.server.fleet.standing import Concern, Pc, SystemView
 from allie.server.fleet.told import HandFix, Told, ToldProblem, ToldScript, ToldSystem
 from allie.server.views import exchange, overview
 from tests.docs.pages import DOCS, MAN
@@ -15,7 +16,7 @@ SYSTEM = ToldSystem("a", scripts=(ToldScript("b", "due"),), problems=(ToldProble
 TOLD = Told("pc07", 1.0, systems=(SYSTEM,), fixes=(HandFix("e", "f", "g", "h", b""),))
 VIEW = SystemView(SYSTEM, "failing", 1.0, "", concerns=(Concern("failing", "i"),), drift=("j",))
 PC = Pc("pc07", "failing", 1.0, "", "", 1.0, (), TOLD, (VIEW,))
-FLEET = Fleet(2.0, USUAL_STORE, (PC,), {})
+FLEET = Fleet(2.0, STORE, (PC,), {})
 
 
 def section(heading: str) -> str:

@@ -6,12 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.cli import options
+from allie.core.system import STORE
 from allie.machine import console
 from allie.server.fleet.fleet import STATES, Fleet, Pc, SystemView
-from allie.server.fleet.standing import USUAL_STORE, Concern
+from allie.server.fleet.host_sets import divided
+from allie.server.fleet.standing import Concern
 from allie.server.fleet.told import ToldSystem
 from allie.server.views import overview, words
-from allie.server.views.selection import Selection, divided, selected
+from allie.server.views.selection import Selection, selected
 
 NOW = 1_800_000_000.0
 TEXTS = st.text("abc -", max_size=60)
@@ -35,7 +37,7 @@ SYSTEMS = st.builds(
 FLEETS = st.lists(st.lists(SYSTEMS, min_size=1, max_size=2), max_size=30).map(
     lambda all_of_them: Fleet(
         NOW,
-        USUAL_STORE,
+        STORE,
         tuple(
             Pc(f"pc{at:02}", systems[0].state, NOW, "", "", NOW, (), None, tuple(systems))
             for at, systems in enumerate(all_of_them)
@@ -52,7 +54,7 @@ def test_what_one_pc_alone_has_crowds_nobody_out() -> None:
         Pc(host, own[0].state, NOW, "", "", NOW, (), None, (_system(own),))
         for host, own in (("aa01", many), ("pc02", [Concern("failing", "x")]), ("pc03", [refused]))
     ]
-    fleet = Fleet(NOW, USUAL_STORE, tuple(pcs), {})
+    fleet = Fleet(NOW, STORE, tuple(pcs), {})
     order = [(each.hosts[0], each.concern.why) for each in overview.shared_concerns(fleet)]
     assert sorted(order) == sorted((pc.host, each.why) for pc, each in _all(pcs))
     assert [host for host, _ in order[:5]] == ["aa01", "aa01", "aa01", "pc02", "pc03"]
@@ -103,4 +105,4 @@ def test_a_host_set_in_lines_is_the_whole_one_or_says_that_it_is_not(
 
 
 def test_the_store_that_no_command_names_is_one() -> None:
-    assert options.STORE == USUAL_STORE
+    assert options.STORE == STORE

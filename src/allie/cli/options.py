@@ -7,7 +7,7 @@ import os
 
 from allie.core.errors import UsageError
 from allie.core.lean import json
-from allie.core.system import System
+from allie.core.system import STORE, System
 from allie.core.value import TYPE_CHECKING
 from allie.machine import console
 from allie.machine.files import atomic, lock
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 else:
     ArgumentParser = Namespace = object  # for annotations; what a stub calls never loads argparse
 
-__all__ = ["ArgumentParser", "Namespace"]
-
-STORE = "/srv/allie"  # where a server's store is, if nobody says otherwise
+__all__ = ["STORE", "ArgumentParser", "Namespace"]
 
 
 def add_root(parser: ArgumentParser, *, system: bool = True) -> None:

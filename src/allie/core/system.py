@@ -13,6 +13,7 @@ CLASSES = "etc/allie/classes"
 NAME = "etc/allie/system"
 SERVERS_OWN = "usr/local/lib/allie/server"  # its command, where the kit's is
 ARCHIVE = "usr/local/bin/allie"
+STORE = "/srv/allie"  # on a server: its store, if nobody says otherwise
 
 
 class System(Value):

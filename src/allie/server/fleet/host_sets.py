@@ -42,6 +42,22 @@ def fold(names: Iterable[str]) -> str:
     return ",".join(map(_written, sets))
 
 
+def divided(host_set: str) -> list[str]:
+    """The patterns of a host set: commas inside brackets divide nothing.
+
+    >>> divided("pc[01-03,07],srv")
+    ['pc[01-03,07]', 'srv']
+    """
+    found, inside = [""], False
+    for letter in host_set:
+        inside = letter == "[" or (inside and letter != "]")
+        if letter == "," and not inside:
+            found.append("")
+        else:
+            found[-1] += letter
+    return [each.strip() for each in found if each.strip()]
+
+
 def _fold_alike(names: set[_Name], numbers: int) -> list[_Folded]:
     """Names that differ in their numbers alone, as few sets: the last number is folded first."""
     sets: list[_Folded] = [*sorted(names, key=_order)]

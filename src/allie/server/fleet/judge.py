@@ -12,7 +12,9 @@ import shlex
 from collections.abc import Iterable
 
 from allie.core import script, stubs
-from allie.server.fleet.standing import HOSTS, STATES, USUAL_STORE, Concern, Pc, SystemView
+from allie.core.change.report import BY_HAND
+from allie.core.system import STORE
+from allie.server.fleet.standing import HOSTS, STATES, Concern, Pc, SystemView, named_store, path_of
 from allie.server.fleet.told import Told, ToldScript, ToldSystem
 
 _HOUR = 3600.0
@@ -20,7 +22,6 @@ SHOULD_HAVE_COME = 2 * _HOUR  # seconds after a change: PCs tick each hour
 LATE = 26 * _HOUR  # a report comes once a day at least
 STALE_AFTER, STALE_AT_LAST = 72 * _HOUR, 30 * 24 * _HOUR
 _MOST = 20  # concerns of a system
-_DRIFT = ("drift", "missing")  # headings of what was changed by hand; core/change/plan.py
 _STATUS = "allie status"
 
 
@@ -38,7 +39,7 @@ def silence(
     usual: float,
     now: float,
     *,
-    store: str = USUAL_STORE,
+    store: str = STORE,
     can_report: bool = True,
 ) -> Concern | None:
     """What is wrong with a PC that is not heard of as it should be; None if it is.
@@ -51,8 +52,7 @@ def silence(
     if not told and can_report:
         return Concern("missing", "has never reported", on_pc=_STATUS)
     if not told:
-        named = "" if store == USUAL_STORE else f" --store {shlex.quote(store)}"
-        enrol = f"allie store enrol --scan {HOSTS}{named}"
+        enrol = f"allie store enrol --scan {HOSTS}{named_store(store)}"
         return Concern("missing", "has never reported, and is not enrolled", here=enrol)
     quiet = now - told.arrived
     if quiet > patience(usual):
@@ -71,7 +71,7 @@ def system(
     it has; silent: what is wrong with the whole PC.
     """
     own = sorted(_concerns(told, each, changed, now), key=_badness)[:_MOST]
-    drift = tuple(path for why in _DRIFT for path in each.change.did.get(why, ()))
+    drift = tuple(path for why in BY_HAND for path in each.change.did.get(why, ()))
     reached = reached_at(each, changed)
     worst = min((*own, *((silent,) if silent else ())), key=_badness, default=None)
     if not worst:
@@ -122,7 +122,7 @@ def _concerns(told: Told, each: ToldSystem, changed: float, now: float) -> Itera
         if one.state == "failing" and one.name not in explained:
             yield _of_script(one)
     for problem in each.problems:
-        path = f"/{problem.path.lstrip('/')}"
+        path = path_of(problem.path)
         words = f"{path} is left as it is: {problem.message}"
         yield Concern("failing", words, on_pc=f"allie why {shlex.quote(path)}")
     for note in each.notes:

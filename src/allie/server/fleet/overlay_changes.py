@@ -17,6 +17,11 @@ from allie.server.fleet.told import ToldSystem
 COMMON = "common"
 
 
+def named_by(system: ToldSystem) -> tuple[str, ...]:
+    """The overlays that a system says it follows; else what one follows that was told nothing."""
+    return system.overlays or (KIT, COMMON, system.image)
+
+
 class OverlayChanges:
     """The overlays of a store. An overlay is looked at when it is first asked for."""
 
@@ -30,10 +35,9 @@ class OverlayChanges:
     def followed(self, host: str, system: ToldSystem) -> tuple[str, ...]:
         """The overlays of this store that a system follows.
 
-        What it says that it follows; else what one follows that was told nothing. What is its own
-        is there by its short name, or by the full one.
+        What is its own is there by its short name, or by the full one.
         """
-        said = system.overlays or (KIT, COMMON, system.image)
+        said = named_by(system)
         names = [name for name in said if name in self._names]
         if PRIVATE in said or system.own.server:
             own = (f"{PRIVATE}/{name}" for name in (host, host.partition(".")[0]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
+from allie.core.system import STORE
 from allie.core.value import Value
 from allie.server.fleet.told import Told, ToldSystem
 
@@ -20,7 +21,6 @@ STATES = (
     "off",  # its daily report is late: switched off, one supposes
     "current",
 )
-USUAL_STORE = "/srv/allie"  # as cli.options has it; a command names any other
 HOSTS = "<HOSTS>"  # in a command: where the name of a host goes, or a host set
 ATTENTION = ("missing", "stale", "failing", "refused", "behind")  # exit status 1
 
@@ -87,6 +87,11 @@ class Pc(Value):
         return tuple(path for each in self.systems for path in each.drift)
 
 
+def path_of(path: str) -> str:
+    """A path as people write it; reports leave out the first slash."""
+    return f"/{path.lstrip('/')}"
+
+
 def at_pc(host: str, command: str) -> str:
     """A command on a PC, as a line for a shell here. host: its name, which a shell takes as it is.
 
@@ -94,6 +99,11 @@ def at_pc(host: str, command: str) -> str:
     ('ssh pc07 allie why /etc/motd', "ssh pc07 'al")
     """
     return f"ssh {host} {quoted(command)}"
+
+
+def named_store(store: str) -> str:
+    """What of a proposed command names this store; "" for the one that is meant anyway."""
+    return "" if store == STORE else f" --store {shlex.quote(store)}"
 
 
 def quoted(command: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from allie.core.value import Value
 from allie.server.fleet.fleet import Pc, SystemView
+from allie.server.fleet.standing import path_of
 from allie.server.fleet.told import Told, ToldScript
 
 _FEW, _WORDS = 3, 300  # paths named in words; letters of those
@@ -161,11 +162,6 @@ def _failing(view: SystemView) -> list[ToldScript]:
 def ending(script: ToldScript) -> str:
     """How a script that fails ended."""
     return f"exit {script.code}" if script.code is not None else script.why or "it was stopped"
-
-
-def path_of(path: str) -> str:
-    """A path as people write it; on the wire it is that below the root."""
-    return f"/{path.lstrip('/')}"
 
 
 def _listed(paths: Sequence[str], count: int) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterator
 from allie.core.value import Value
 from allie.server.fleet.fleet import ATTENTION, STATES, Fleet, SystemView
 from allie.server.history import tally
+from allie.server.history.tally import Count
 
 _DAY = 86400
 OTHER = "other"  # the image of a system that has none of this store's
@@ -38,8 +39,9 @@ def text(fleet: Fleet, images: Collection[str]) -> str:
 
 def metrics(fleet: Fleet, images: Collection[str]) -> Iterator[Metric]:
     """All of them, those of the whole fleet first."""
-    yield from _of_pcs(fleet)
-    yield from _of_overlays(fleet)
+    count = tally.tally(fleet)
+    yield from _of_pcs(fleet, count)
+    yield from _of_overlays(fleet, count)
     stand = Counter(
         (view.told.image if view.told.image in images else OTHER, view.state)
         for pc in fleet.pcs
@@ -69,8 +71,7 @@ def metrics(fleet: Fleet, images: Collection[str]) -> Iterator[Metric]:
     )
 
 
-def _of_pcs(fleet: Fleet) -> Iterator[Metric]:
-    count = tally.tally(fleet)
+def _of_pcs(fleet: Fleet, count: Count) -> Iterator[Metric]:
     told = [pc.told for pc in fleet.pcs if pc.told]
     drifting = sum(any(_drifts(view, fleet.now) for view in pc.systems) for pc in fleet.pcs)
     states = [((("state", state),), count.states[state]) for state in STATES]
@@ -93,8 +94,7 @@ def _drifts(view: SystemView, now: float) -> bool:
     return bool(view.drift) and now - view.told.change.at < _DAY
 
 
-def _of_overlays(fleet: Fleet) -> Iterator[Metric]:
-    count = tally.tally(fleet)
+def _of_overlays(fleet: Fleet, count: Count) -> Iterator[Metric]:
     names = sorted(count.changed)
     ages = {name: max(0.0, fleet.now - count.changed[name]) for name in names}
     for name, words, values in (

@@ -12,14 +12,13 @@ one that comes and goes without end leaves room for the others.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from allie.core import hosts
 from allie.core.value import Value
-from allie.server.fleet import judge, rhythm
+from allie.server.fleet import host_sets, judge, rhythm
 from allie.server.fleet.fleet import Fleet, Pc
 from allie.server.history import compare, journal, tally
 from allie.server.history.compare import Event, Remembered
@@ -32,7 +31,6 @@ EVENTS_OF_A_DAY, BYTES_OF_A_DAY = 100, 64 << 10  # of one host
 _MOST_OF_A_LINE = 8 << 10  # bytes that are remembered of one host
 _BACK = 3600  # seconds that a clock goes back: more is no slewing
 _THIN, _MOST_COUNTS = 1 << 20, 20_000  # bytes of the counts at which they are thinned; lines
-_BETWEEN_HOSTS = r",(?![^\[]*\])"  # no comma in brackets
 
 
 class _Look(Value):
@@ -211,7 +209,7 @@ def _filter(about: str) -> Callable[[Event], bool]:
     if about.startswith("/"):
         below = f"{about.rstrip('/')}/"
         return lambda event: any(f"{path}/".startswith(below) for path in event.paths)
-    patterns = re.split(_BETWEEN_HOSTS, about)
+    patterns = host_sets.divided(about)
     return lambda event: any(hosts.matches(each, _names(event.host)) for each in patterns)
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from allie.core.stubs import KIT
 from allie.core.value import Value
 from allie.server.fleet import judge
 from allie.server.fleet.fleet import STATES, Fleet, SystemView
-from allie.server.fleet.overlay_changes import COMMON
+from allie.server.fleet.overlay_changes import named_by
 
 _HOUR, _DAY = 3600.0, 86400.0
 OFTEN = 60  # seconds: what is looked at more often is counted once
@@ -56,8 +55,7 @@ def is_shared(overlay: str) -> bool:
 
 def followed(view: SystemView, overlays: Mapping[str, float]) -> Iterable[str]:
     """The overlays of the store that a system follows."""
-    said = view.told.overlays or (KIT, COMMON, view.told.image)
-    return (name for name in dict.fromkeys(said) if name in overlays)
+    return (name for name in dict.fromkeys(named_by(view.told)) if name in overlays)
 
 
 def thinned(counts: Sequence[Count], now: float) -> list[Count]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from allie.server.fleet import host_sets
 from allie.server.fleet.fleet import Fleet, Pc, SystemView
-from allie.server.fleet.told import ToldDoor, ToldScript
+from allie.server.fleet.standing import path_of
+from allie.server.fleet.told import ToldScript
 from allie.server.history.notes import Event
 from allie.server.site import as_script, summary
 from allie.server.site.summary import Scripts
@@ -83,7 +84,7 @@ def paths(fleet: Fleet) -> dict[str, dict[str, Any]]:
             for path in system.drift:
                 change = system.told.change
                 seen = (pc.host, system.told.name, int(change.at), change.kinds.get(path, ""))
-                found[summary.path_of(path)].append(seen)
+                found[path_of(path)].append(seen)
     return {
         path: {
             "hosts": host_sets.fold(each[0] for each in seen),
@@ -110,15 +111,11 @@ def _system(view: SystemView, host: str) -> dict[str, Any]:
         **view._asdict(),
         "told": None,
         "concerns": [[each.state, each.why, each.since, each.todo(host)] for each in view.concerns],
-        "drift": [[summary.path_of(path), told.change.kinds.get(path, "")] for path in view.drift],
-        "contact": _door(told.contact),
-        "own": _door(told.own),
+        "drift": [[path_of(path), told.change.kinds.get(path, "")] for path in view.drift],
+        "contact": told.contact._asdict(),
+        "own": told.own._asdict(),
         "change": told.change._asdict(),
     }
-
-
-def _door(door: ToldDoor) -> dict[str, Any]:
-    return door._asdict()
 
 
 def _folded(by_host: Mapping[str, str]) -> list[tuple[str, int, str]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from allie.server.fleet import host_sets
 from allie.server.fleet.fleet import ATTENTION, STATES, Fleet, Pc
+from allie.server.fleet.standing import path_of
 from allie.server.fleet.told import ToldScript
 from allie.server.views.overview import SharedConcern, shared_concerns
 
@@ -70,11 +71,6 @@ def paths_of(fleet: Fleet) -> dict[str, list[str]]:
         for path in dict.fromkeys(map(path_of, pc.drift)):
             found[path].append(pc.host)
     return dict(sorted(found.items()))
-
-
-def path_of(path: str) -> str:
-    """A path with the slash that reports leave out."""
-    return f"/{path.lstrip('/')}"
 
 
 def _by_number(pc: Pc) -> list[str | int]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 
 from allie.core.value import Value
 from allie.machine.console import paint
 from allie.server.fleet.fleet import ATTENTION, STATES, Concern, Fleet, Pc, SystemView
-from allie.server.fleet.host_sets import fold
-from allie.server.fleet.standing import HOSTS, USUAL_STORE, quoted
+from allie.server.fleet.host_sets import divided, fold
+from allie.server.fleet.standing import HOSTS, named_store, quoted
 from allie.server.fleet.told import CLOCK, long_span
 from allie.server.views import words
-from allie.server.views.selection import divided
 
 _MOST = 20  # concerns that are told
 _OF_ONE = 3  # … of one PC alone, before those of all others
@@ -232,16 +232,10 @@ def _last(text: str) -> list[str]:
     return [line for line in text.split("\n") if line.strip()][-_LINES:]
 
 
-def _broken(text: str, width: int = 78) -> Iterable[str]:
+def _broken(text: str, width: int = 78) -> list[str]:
     """A text in lines of a width, broken at blanks."""
-    line = ""
-    for word in text.split():
-        if line and len(line) + 1 + len(word) > width:
-            yield line
-            line = word
-        else:
-            line = f"{line} {word}".strip()
-    yield line
+    one_line = " ".join(text.split())
+    return wrap(one_line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _by_hand(fleet: Fleet) -> list[str]:
@@ -264,7 +258,7 @@ def _offered(fleet: Fleet) -> list[str]:
     if not hosts:
         return []
     where = words.wrapped(hosts, 60, 1)[0]
-    named = "" if fleet.store == USUAL_STORE else f" --store {shlex.quote(fleet.store)}"
+    named = named_store(fleet.store)
     made = "  a fix that was made there by hand"
     return ["", f"offered  {where}", made, f"  next: allie fleet adopt{named}"]
 

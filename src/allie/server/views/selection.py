@@ -12,6 +12,7 @@ from allie.core import hosts
 from allie.core.errors import UsageError, did_you_mean
 from allie.core.value import Value
 from allie.server.fleet.fleet import Fleet, Pc
+from allie.server.fleet.host_sets import divided
 
 _MOST = 100_000  # hosts that one range may name
 
@@ -61,22 +62,6 @@ def selected(fleet: Fleet, asked: Selection) -> Fleet:
 def scripts(pcs: Iterable[Pc]) -> set[str]:
     """The names of all scripts that any of them has."""
     return {one.name for pc in pcs for each in pc.systems for one in each.told.scripts}
-
-
-def divided(host_set: str) -> list[str]:
-    """The patterns of a host set: commas inside brackets divide nothing.
-
-    >>> divided("pc[01-03,07],srv")
-    ['pc[01-03,07]', 'srv']
-    """
-    found, inside = [""], False
-    for letter in host_set:
-        inside = letter == "[" or (inside and letter != "]")
-        if letter == "," and not inside:
-            found.append("")
-        else:
-            found[-1] += letter
-    return [each.strip() for each in found if each.strip()]
 
 
 def _meant(fleet: Fleet, words: Sequence[str]) -> set[str]:
