@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 
 from allie.core.value import Value
 from allie.server.fleet import expected, inbox, judge, rhythm, told
@@ -50,11 +48,10 @@ def load(store: str, now: float) -> Fleet:
     should = expected.survey(store, inboxes.hosts)
     changes = OverlayChanges(store)
     known = _Judging(store, now, should, changes, rhythm.read(store, now))
-    with _uncollected():
-        reported = {
-            host: _without_content(_read(host, arrived))
-            for host, arrived in inbox.each(store, inboxes.hosts)
-        }
+    reported = {
+        host: _without_content(_read(host, arrived))
+        for host, arrived in inbox.each(store, inboxes.hosts)
+    }
     pcs = [_judged(host, reported.get(host), known) for host in should.hosts]
     troubles = (*inboxes.troubles, *should.troubles, *changes.troubles, *_from_later(pcs, now))
     return Fleet(now, store, tuple(pcs), changes.at, troubles)
@@ -66,18 +63,6 @@ def _from_later(pcs: Iterable[Pc], now: float) -> Iterator[str]:
     if hosts:
         words = "came later than now is: this server's clock is behind, or was ahead then"
         yield f"reports of {fold(hosts[:_NAMED])}{' and others' * (len(hosts) > _NAMED)} {words}"
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep Python's collector from looking, again and again, at a million values that stay."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def told_by(store: str, host: str) -> Told | None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from allie.core.errors import UsageError
+from allie.machine.mounts import mount_table
 from allie.server import systemd
 from allie.server.history import journal
 from allie.server.systemd import Chore
@@ -48,7 +49,7 @@ SuccessExitStatus=75
 def chore(store: str, site: str | None, metrics: str | None) -> Chore:
     """What systemd is to do. All are real paths. Raises UsageError for a place it does not see."""
     for path in filter(None, (site, metrics)):
-        if _is_within(path, "/tmp", "/var/tmp"):
+        if any(mount_table.is_within(path, top) for top in ("/tmp", "/var/tmp")):
             raise UsageError(f"{path}: the service has a /tmp of its own", "name another place")
     words = ["fleet", "--store", store]
     words += ["--site", site] if site else []
@@ -65,11 +66,6 @@ def chore(store: str, site: str | None, metrics: str | None) -> Chore:
         _SERVICE.format(places=_listed(places)),
         "10s",
     )
-
-
-def _is_within(path: str, *tops: str) -> bool:
-    """Whether a path is one of these directories, or below one."""
-    return any(f"{path}/".startswith(f"{top}/") for top in tops)
 
 
 def _listed(paths: Sequence[str]) -> str:

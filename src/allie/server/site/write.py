@@ -15,6 +15,7 @@ from itertools import islice
 
 from allie.core.errors import Busy, StateError, UsageError
 from allie.machine.files import atomic, lock
+from allie.machine.mounts import mount_table
 from allie.server.fleet.fleet import Fleet
 from allie.server.history import notes
 from allie.server.history.notes import Count, Event
@@ -101,7 +102,7 @@ def _files(
 
 def _need_place(place: str, store: str) -> None:
     """Make the directory, if there is none. Raises UsageError where others write or fetch it."""
-    if f"{os.path.realpath(place)}/".startswith(f"{os.path.realpath(store)}/"):
+    if mount_table.is_within(os.path.realpath(place), os.path.realpath(store)):
         hint = "name a directory outside of it"
         raise UsageError(f"{place} is in the store, and overlays are for everybody", hint)
     if os.path.lexists(place) and not os.path.isdir(place):
