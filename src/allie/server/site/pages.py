@@ -20,7 +20,13 @@ from allie.server.fleet.fleet import ATTENTION, STATES, Fleet
 
 FORMAT = 1  # of the data: a page that is open while ALLiE is upgraded is loaded again
 _HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "assets")
-_PAGES = ("index.html", "host.html", "script.html", "path.html")
+_OVERVIEW, _DETAILS = "index.html", "details.html"
+# What is loaded on demand: page → its title without JavaScript, and the command that says the same
+_PAGES = {
+    "host": ("A PC", "allie fleet HOST"),
+    "script": ("A script", "allie fleet --script NAME"),
+    "path": ("A path that was changed by hand", "allie fleet --log PATH"),
+}
 _LOADED = ("allie.css", "allie.js", "overview.js", "picture.js", "table.js", "details.js")
 _HEAD, _SIGNS = "head.html", "signs.svg"
 
@@ -48,11 +54,17 @@ def pages(fleet: Fleet, loaded: Mapping[str, bytes]) -> Iterator[tuple[str, byte
         "@total@": f"{len(fleet.pcs):,}",
         "@counts@": _counts(fleet),
     }
-    for name in _PAGES:
-        text = _text(name)
-        for word, value in words.items():
-            text = text.replace(word, value)
-        yield name, text.encode()
+    yield _OVERVIEW, _filled(_OVERVIEW, words)
+    for page, (title, command) in _PAGES.items():
+        own = {"@page@": page, "@title@": title, "@command@": command}
+        yield f"{page}.html", _filled(_DETAILS, {**words, **own})
+
+
+def _filled(template: str, words: Mapping[str, str]) -> bytes:
+    text = _text(template)
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return text.encode()
 
 
 def made(fleet: Fleet, data: Iterable[bytes]) -> dict[str, Any]:
