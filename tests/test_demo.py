@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -25,14 +24,18 @@ needs_root = pytest.mark.skipif(not machine.is_root(), reason="needs root")
 
 
 @pytest.fixture
-def _clean() -> Iterator[None]:
-    """Nothing is left: no directory, process, mount, nor code that the client unpacked."""
-    temporary = Path(tempfile.gettempdir())
-    before = set(temporary.iterdir())
+def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing is left: no directory, process, mount, nor code that the client unpacked.
+
+    The place is the test's own: other things that live as long as pytest are in the usual one.
+    """
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     unpacked = Path(CODE, sha256(kit.archive()).hexdigest())
     was_there = unpacked.exists()
     yield
-    assert set(temporary.iterdir()) == before
+    assert list(temporary.iterdir()) == []
     assert leftovers.processes_below(temporary) == []
     assert leftovers.mounts_below(temporary) == []
     assert was_there or not unpacked.exists()
