@@ -46,7 +46,7 @@ CORE_MAY_IMPORT = set(
     " fnmatch functools hashlib itertools json _json operator _operator posixpath re signal"
     " _signal stat typing _hashlib _sha2 _sha256".split()
 )
-MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 39_000
+MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 39_500
 WING_ROOMS = OWN_ROOMS = 12
 # Who may import inside a function, and why
 LATE_IMPORTERS = {
@@ -60,6 +60,7 @@ LATE_IMPORTERS = {
     "allie.client.mirror.own_door": "nearly every fetch finds nothing new",
     "allie.client.mirror.stores": "only an ssh door asks who we are",
     "allie.client.tick.quick_note": "the quick tick's code is written once for each client",
+    "allie.client.tick.part_work": "few ticks find an overlay off the list that would go",
     "allie.client.tick.part": "nearly every tick finds that it has nothing to do",
     "allie.machine.files.directory_identity": "only where no inode has a version a birth is asked",
     "allie.machine.mounts.fuse_waits": "only a child that hangs is freed by a mount of our own",

@@ -36,6 +36,7 @@ _LAGS = 24 * 3600  # seconds for which another server may not take files away
 # A fetch of all overlays, from all stores, may take so many times `stall`: half an hour. What came
 # until then is linked by the next tick's fetch (`generation.prepare`), which so goes on from there.
 _WHOLE = 30
+_MUCH = 256 << 10  # bytes: less is fetched whole
 
 
 class Fetched(Value):
@@ -135,7 +136,9 @@ def _take_private(here: System, settings: Settings, before: Generation, private:
 def questions(here: System, settings: Settings, before: Generation, store: str) -> list[list[str]]:
     """What a routine tick asks a store: no output means that it has nothing new."""
     pull = pulls.of(here, settings, before, store, routine=True)
-    asked = [argv for argv, _ in _questions(pull, before)]
+    asked = [
+        _question(pull, before.path, *each, gone=pull.asks_for_gone) for each in _sources(pull)
+    ]
     if PRIVATE in before.overlays:
         from allie.client.mirror import own_door  # noqa: PLC0415 - see HACKING.md, start-up
 
@@ -153,11 +156,8 @@ def _private(here: System, settings: Settings, before: Generation | None, **how:
     return own_door.bring(here, settings, before, **how)
 
 
-def _questions(pull: Pull, before: Generation) -> list[tuple[list[str], str]]:
-    return [
-        (rsync.ask(pull.asks_for, pull.options, wanted, before.path + below), below)
-        for wanted, below in _sources(pull)
-    ]
+def _question(pull: Pull, tree: str, wanted: list[str], below: str, *, gone: bool) -> list[str]:
+    return rsync.ask(pull.asks_for, pull.options, wanted, tree + below, gone=gone)
 
 
 def _bring(pull: Pull, private: Private) -> tuple[Generation, tuple[str, ...]]:
@@ -197,14 +197,34 @@ def _ask(pull: Pull) -> Answer | None:
     changed: list[str] = []
     gone: list[str] = []
     links = False
-    for argv, below in _questions(pull, before):
-        done = pulls.run(argv, pull, only_reads=True)
-        answer = rsync.parse_answer(done.out)
+    for wanted, below in _sources(pull):
+        answer, is_cut = _answer(pull, before.path, wanted, below, gone=pull.asks_for_gone)
+        if answer.directories and not (is_cut or pull.asks_for_gone):
+            answer, is_cut = _answer(pull, before.path, wanted, below, gone=True)
         above = below and f"{below[1:]}/"
         changed += [above + name for name in answer.changed]
         gone += [above + name for name in answer.gone]
-        links = links or answer.links or bool(done.cut)
+        links = links or answer.links or is_cut
+    _need_asked_for(pull, changed)
     return Answer(tuple(changed), tuple(gone), links)
+
+
+def _answer(
+    pull: Pull, tree: str, wanted: list[str], below: str, *, gone: bool
+) -> tuple[Answer, bool]:
+    """What would change, and whether that was more than fits into an answer."""
+    argv = _question(pull, tree, wanted, below, gone=gone)
+    done = pulls.run(argv, pull, only_reads=True)
+    return rsync.parse_answer(done.out), bool(done.cut)
+
+
+def _need_asked_for(pull: Pull, names: list[str]) -> None:
+    """Raise StoreError where a name in an answer is of no overlay that was asked for."""
+    for name in names:
+        first, *rest = name.split("/")
+        if first not in pull.overlays or ".." in rest:
+            words = f"{pull.store} answers with {name[:80]!r}, which nobody asked for"
+            raise StoreError(f"{words}: nothing is taken", "look at what it serves")
 
 
 def _fetch_whole(pull: Pull, into: str, trees: list[str]) -> None:
@@ -231,11 +251,20 @@ def _fetch_change(pull: Pull, asked: Answer, into: str, trees: list[str]) -> Non
     gone = {"", *asked.gone}
     names = [name for name in dict.fromkeys([*asked.changed, *emptier]) if name not in gone]
     words, show = pulls.progress(pull)
-    words += [rsync.BY_CONTENT]  # else our old file, of the same size and time, passes for the new
+    if len(trees) == 1 and not _is_much(pull.before, names):
+        trees = []  # to look for differences costs more than it saves
+    if trees:
+        words += [rsync.BY_CONTENT]  # else our old file, of the same size and time, passes for it
     top = rsync.sources(pull.store, ["overlays"])[0]
     argv = rsync.fetch_some(pull.able, pull.options + words, top, into, trees)
     process.die_with_parent()
     pulls.run(argv, pull, show=show, names=rsync.names(names), disk=pull.here.mirror)
+
+
+def _is_much(before: Generation | None, names: list[str]) -> bool:
+    """Whether what is here of these, `overlay/path`, has so many bytes that they may be spared."""
+    found = [tree.status(f"{before.path}/{name}") for name in names] if before else []
+    return sum(each.st_size for each in found if each) > _MUCH
 
 
 def _sources(pull: Pull) -> list[tuple[list[str], str]]:

@@ -98,7 +98,8 @@ def _source(asking: Pull) -> list[str]:
 
 
 def _question(asking: Pull, had: str) -> list[str]:
-    return rsync.ask(asking.asks_for, asking.options, _source(asking), had)
+    gone = asking.asks_for_gone
+    return rsync.ask(asking.asks_for, asking.options, _source(asking), had, gone=gone)
 
 
 def _differs(asking: Pull, had: str) -> bool:
