@@ -197,10 +197,9 @@ def _ask(pull: Pull) -> Answer | None:
     changed: list[str] = []
     gone: list[str] = []
     links = False
-    for wanted, below in _sources(pull):
-        answer, is_cut = _answer(pull, before.path, wanted, below, gone=pull.asks_for_gone)
-        if answer.directories and not (is_cut or pull.asks_for_gone):
-            answer, is_cut = _answer(pull, before.path, wanted, below, gone=True)
+    for each in _sources(pull):
+        answer, is_cut = _answer(pull, before.path, each)
+        below = each[1]
         above = below and f"{below[1:]}/"
         changed += [above + name for name in answer.changed]
         gone += [above + name for name in answer.gone]
@@ -209,12 +208,22 @@ def _ask(pull: Pull) -> Answer | None:
     return Answer(tuple(changed), tuple(gone), links)
 
 
-def _answer(
-    pull: Pull, tree: str, wanted: list[str], below: str, *, gone: bool
-) -> tuple[Answer, bool]:
-    """What would change, and whether that was more than fits into an answer."""
-    argv = _question(pull, tree, wanted, below, gone=gone)
-    done = pulls.run(argv, pull, only_reads=True)
+def _answer(pull: Pull, tree: str, source: tuple[list[str], str]) -> tuple[Answer, bool]:
+    """What of a source would change, and whether that was more than fits into an answer."""
+    if not pull.asks_for_gone:
+        try:
+            found, is_cut = _said(pull, _question(pull, tree, *source, gone=False))
+            if is_cut or not found.directories:
+                return found, is_cut
+        except (Unreachable, NotAdmitted):
+            raise
+        except StoreError:
+            pass  # a file takes a directory's place, and rsync says that it cannot make way
+    return _said(pull, _question(pull, tree, *source, gone=True))
+
+
+def _said(pull: Pull, question: list[str]) -> tuple[Answer, bool]:
+    done = pulls.run(question, pull, only_reads=True)
     return rsync.parse_answer(done.out), bool(done.cut)
 
 

@@ -98,8 +98,7 @@ def _source(asking: Pull) -> list[str]:
 
 
 def _question(asking: Pull, had: str) -> list[str]:
-    gone = asking.asks_for_gone
-    return rsync.ask(asking.asks_for, asking.options, _source(asking), had, gone=gone)
+    return rsync.ask(asking.asks_for, asking.options, _source(asking), had)
 
 
 def _differs(asking: Pull, had: str) -> bool:
