@@ -18,7 +18,7 @@ import time
 
 from allie.client.mirror import generation as generations
 from allie.client.mirror import pull as pulls
-from allie.client.mirror import stores
+from allie.client.mirror import questions, stores
 from allie.client.mirror.generation import Generation
 from allie.client.mirror.pull import Private, Pull
 from allie.client.state import away_stores, records
@@ -133,19 +133,6 @@ def _take_private(here: System, settings: Settings, before: Generation, private:
     _note_names(here, names)
 
 
-def questions(here: System, settings: Settings, before: Generation, store: str) -> list[list[str]]:
-    """What a routine tick asks a store: no output means that it has nothing new."""
-    pull = pulls.of(here, settings, before, store, routine=True)
-    asked = [
-        _question(pull, before.path, *each, gone=pull.asks_for_gone) for each in _sources(pull)
-    ]
-    if PRIVATE in before.overlays:
-        from allie.client.mirror import own_door  # noqa: PLC0415 - see HACKING.md, start-up
-
-        asked += own_door.questions(here, settings, before)
-    return asked
-
-
 def _private(here: System, settings: Settings, before: Generation | None, **how: bool) -> Private:
     """What this host's own door has for it, where there is or was one."""
     had = before is not None and PRIVATE in before.overlays
@@ -156,13 +143,9 @@ def _private(here: System, settings: Settings, before: Generation | None, **how:
     return own_door.bring(here, settings, before, **how)
 
 
-def _question(pull: Pull, tree: str, wanted: list[str], below: str, *, gone: bool) -> list[str]:
-    return rsync.ask(pull.asks_for, pull.options, wanted, tree + below, gone=gone)
-
-
 def _bring(pull: Pull, private: Private) -> tuple[Generation, tuple[str, ...]]:
     """Bring everything from one store: the generation then in force, and what is new in it."""
-    asked = _ask(pull)
+    asked = questions.ask(pull)
     if pull.before and asked and not (asked.changed or asked.gone or private.is_new):
         generations.forget_half_fetched(pull.here)
         return pull.before, ()
@@ -186,56 +169,6 @@ def _bring(pull: Pull, private: Private) -> tuple[Generation, tuple[str, ...]]:
         raise
 
 
-def _ask(pull: Pull) -> Answer | None:
-    """What a fetch would change, as `overlay/path`; None where there is nothing to compare with.
-
-    Where that is more than fits into an answer, its beginning, and `links`: all is to be fetched.
-    """
-    before = pull.before
-    if before is None or before.overlays != pull.overlays:
-        return None
-    changed: list[str] = []
-    gone: list[str] = []
-    links = False
-    for each in _sources(pull):
-        answer, is_cut = _answer(pull, before.path, each)
-        below = each[1]
-        above = below and f"{below[1:]}/"
-        changed += [above + name for name in answer.changed]
-        gone += [above + name for name in answer.gone]
-        links = links or answer.links or is_cut
-    _need_asked_for(pull, changed)
-    return Answer(tuple(changed), tuple(gone), links)
-
-
-def _answer(pull: Pull, tree: str, source: tuple[list[str], str]) -> tuple[Answer, bool]:
-    """What of a source would change, and whether that was more than fits into an answer."""
-    if not pull.asks_for_gone:
-        try:
-            found, is_cut = _said(pull, _question(pull, tree, *source, gone=False))
-            if is_cut or not found.directories:
-                return found, is_cut
-        except (Unreachable, NotAdmitted):
-            raise
-        except StoreError:
-            pass  # a file takes a directory's place, and rsync says that it cannot make way
-    return _said(pull, _question(pull, tree, *source, gone=True))
-
-
-def _said(pull: Pull, question: list[str]) -> tuple[Answer, bool]:
-    done = pulls.run(question, pull, only_reads=True)
-    return rsync.parse_answer(done.out), bool(done.cut)
-
-
-def _need_asked_for(pull: Pull, names: list[str]) -> None:
-    """Raise StoreError where a name in an answer is of no overlay that was asked for."""
-    for name in names:
-        first, *rest = name.split("/")
-        if first not in pull.overlays or ".." in rest:
-            words = f"{pull.store} answers with {name[:80]!r}, which nobody asked for"
-            raise StoreError(f"{words}: nothing is taken", "look at what it serves")
-
-
 def _fetch_whole(pull: Pull, into: str, trees: list[str]) -> None:
     """Fetch all; what did not change is linked to the same file in one of the trees.
 
@@ -246,7 +179,7 @@ def _fetch_whole(pull: Pull, into: str, trees: list[str]) -> None:
     words, show = pulls.progress(pull)
     words += ["--no-inc-recursive"]
     words += [rsync.BY_CONTENT] * bool(pull.settings.ring and trees)
-    for wanted, below in _sources(pull):
+    for wanted, below in questions.sources(pull):
         target = into + below
         os.makedirs(target, 0o700, exist_ok=True)
         links = [each + below for each in trees]
@@ -274,21 +207,6 @@ def _is_much(before: Generation | None, names: list[str]) -> bool:
     """Whether what is here of these, `overlay/path`, has so many bytes that they may be spared."""
     found = [tree.status(f"{before.path}/{name}") for name in names] if before else []
     return sum(each.st_size for each in found if each) > _MUCH
-
-
-def _sources(pull: Pull) -> list[tuple[list[str], str]]:
-    """The rsync calls that bring all overlays: (sources, where below a tree they go: "", "/NAME").
-
-    All working trees come in one call; a ring's target differs from its name, so each has its own.
-    """
-    paths = {name: stores.overlay_path(pull.settings, name) for name in pull.settings.overlays}
-    together = [path for path in paths.values() if not path.endswith("/")]
-    calls = [(rsync.sources(pull.store, together), "")] if together else []
-    return calls + [
-        (rsync.sources(pull.store, [path]), f"/{name}")
-        for name, path in paths.items()
-        if path.endswith("/")
-    ]
 
 
 def _is_lagging(store: str, settings: Settings, contact: Contact) -> bool:
