@@ -57,6 +57,7 @@ LATE_IMPORTERS = {
     "allie.client.originals.packages": "only another root's packages are asked inside it",
     "allie.client.originals.pristine": "only what stood there first is asked of the packages",
     "allie.client.mirror.fetch": "few PCs have a door of their own; nearly all find nothing new",
+    "allie.client.mirror.questions": "few PCs have a door of their own to be asked",
     "allie.client.mirror.own_door": "nearly every fetch finds nothing new",
     "allie.client.mirror.stores": "only an ssh door asks who we are",
     "allie.client.tick.quick_note": "the quick tick's code is written once for each client",
