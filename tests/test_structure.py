@@ -90,12 +90,16 @@ NOT_IN_A_TICK = set(
 
 
 class Module(NamedTuple):
-    """One module of the product, parsed."""
+    """One module of the product."""
 
     name: str
     path: Path
     text: str
-    tree: ast.Module
+
+    @property
+    def tree(self) -> ast.Module:
+        """It, parsed: only where its tests run, for that takes as much memory as all tests."""
+        return _parsed(self.path, self.text)
 
     @property
     def floor(self) -> str:
@@ -117,9 +121,13 @@ def modules() -> dict[str, Module]:
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(SRC).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        text = path.read_text()
-        found[name] = Module(name, path, text, ast.parse(text, str(path), feature_version=(3, 9)))
+        found[name] = Module(name, path, path.read_text())
     return found
+
+
+@cache
+def _parsed(path: Path, text: str) -> ast.Module:
+    return ast.parse(text, str(path), feature_version=(3, 9))
 
 
 def imports(module: Module, node: ast.AST | None = None) -> Iterator[str]:
