@@ -15,7 +15,7 @@ from allie.core.errors import NotAdmitted, StateError, StoreError, Unreachable, 
 from allie.core.stubs import KIT
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
-from allie.machine.programs import process
+from allie.machine.programs import pipes, process
 from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import Bounds
 from allie.machine.transfer import rsync
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _NO_STORE = "`allie store init`, on the server, makes one; is its address right?"
 PATIENCE = 5  # times `stall`: for a listing, or a few small files
+_MOST_LISTED = 200_000
 
 
 def first_that_answers(
@@ -135,14 +136,13 @@ def overlays_of(here: System, settings: Settings, wanted: tuple[str, ...] = ()) 
     what has been released to a ring lies elsewhere, and is not looked for.
     """
     store = settings.stores[0]
-    asked = _ask(here, settings, store, "overlays/")
+    looked_for = (KIT, *(() if settings.ring else wanted)) if wanted else ()
     try:
-        rsync.check(asked, store)
+        there = _listing(here, settings, "overlays/", looked_for)
     except (Unreachable, NotAdmitted):
         raise
     except StoreError as error:
         raise StoreError(f"{store} is no store: {error.message}", _NO_STORE) from error
-    there = rsync.parse_listing(asked.out)
     if KIT not in there:
         raise StoreError(f"{store} has no overlay {KIT}", "run `allie store init` on the server")
     for name in wanted if not settings.ring else ():
@@ -155,9 +155,7 @@ def overlays_of(here: System, settings: Settings, wanted: tuple[str, ...] = ()) 
 def need_image(here: System, settings: Settings, image: str) -> None:
     """Raise StoreError where the first store has no image of this name, or does not answer."""
     store = settings.stores[0]
-    asked = _ask(here, settings, store, "images/")
-    rsync.check(asked, store)
-    there = rsync.parse_listing(asked.out)
+    there = _listing(here, settings, "images/", (image,))
     if image not in there:
         hint = did_you_mean(image, there) or "allie image list, on the server"
         raise StoreError(f"{store} has no image {image}", hint)
@@ -183,6 +181,30 @@ def _has_consent(here: System, settings: Settings, overlay: str) -> bool:
         return first_that_answers(here, settings, lambda store: has(here, settings, store, path))
     except (StoreError, StateError):
         return False
+
+
+def _listing(here: System, settings: Settings, path: str, wanted: tuple[str, ...]) -> list[str]:
+    """The directories below a path of the first store, up to the last of those that are wanted.
+
+    rsync is not waited for then: it sleeps for 20 ms before it ends. Raises StoreError.
+    """
+    store, left = settings.stores[0], set(wanted)
+    found: list[str] = []
+
+    def take(lines: bytes) -> bool:
+        names = rsync.parse_listing(lines)
+        found.extend(names)
+        if len(found) > _MOST_LISTED:
+            words = f"{store} lists more than {_MOST_LISTED:,} names in {path}"
+            raise StoreError(words, "look at what it serves")
+        left.difference_update(names)
+        return bool(wanted) and not left
+
+    argv, limit = rsync.list_only(store, path, reach(here, settings, store)), bounds(settings.stall)
+    done = process.run(argv, bounds=limit, on_output=pipes.by_line(take), only_reads=True)
+    if left or not wanted:
+        rsync.check(done, store)
+    return found
 
 
 def _ask(here: System, settings: Settings, store: str, path: str) -> Finished:

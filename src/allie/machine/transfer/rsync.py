@@ -232,7 +232,7 @@ def names(paths: Sequence[str]) -> bytes:
 
 def list_only(store: str, path: str, reach: list[str]) -> list[str]:
     """List one file of a store or, with a / at its end, what is in a directory."""
-    able = ["--list-only", "--8-bit-output"]
+    able = ["--list-only", "--8-bit-output", "--outbuf=L"]
     return ["rsync", *able, *reach, "--", sources(store, [path])[0]]
 
 
