@@ -20,6 +20,7 @@ from allie.client.situation import gather_facts, other_systems
 from allie.client.situation.other_systems import IMAGE, READY, TICK, Note
 from allie.client.systems import early_overlays, fence, own_files, record
 from allie.client.tick import kit, timer
+from allie.core import lean
 from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import DiskFull, NoRoom, SettingsError, StateError, StoreError, Unreachable
 from allie.core.system import System
@@ -187,7 +188,14 @@ def _transfer(job: Job, note: Note, store: str, filling: Filling | None) -> None
     excluded = own_files.excluded(note.update)
     what = what._replace(like=job.like, update=note.update, fresh=fresh)
     what = what._replace(excluded=excluded, options=options)
-    image_fetch.fetch(what, store, job.stall, progress.follow, asks, filling)
+    image_fetch.fetch(what, store, job.stall, progress.follow, asks, filling, _load_the_tick)
+
+
+def _load_the_tick() -> None:
+    """Load what both halves of the first tick will want, while we have nothing to do but wait."""
+    from allie.client.tick import part_work  # noqa: F401, PLC0415 - see HACKING.md, start-up
+
+    lean.all_now()
 
 
 def _check(tree: str, image: str) -> None:

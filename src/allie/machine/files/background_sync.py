@@ -16,7 +16,7 @@ from allie.core.lean import signal
 from allie.machine.files import atomic
 from allie.machine.programs import process
 
-_PAUSE = 0.2  # seconds between two syncs; or as long as one takes: half of the disk's time is left
+_PAUSE = 0.05  # seconds between two syncs; or as long as one took: half the time is the others'
 
 
 class BackgroundSync:
