@@ -39,12 +39,14 @@ Idle = Callable[[System], bool]  # whether it would do nothing: then no child is
 class Kit(Value):
     """What the stubs of the kit do, by their names; of some, whether there is anything to do.
 
-    follows: the paths that this follows from, beside the settings.
+    follows: the paths that this follows from, beside the settings. tells: whether there is somebody
+    whom the reporter may tell of the tick so far.
     """
 
     work: Mapping[str, Work]
     idle: Mapping[str, Idle]
     follows: Callable[[System], list[str]] = lambda _: []
+    tells: Callable[[System], bool] = lambda _: False
 
 
 # What a tick sets in the environment of what it runs
@@ -138,7 +140,7 @@ def _all_due(tick: _Tick) -> list[Verdict]:
         verdict, script, headers, work = _standing(tick, name)
         only_reports = name in stubs.PARTS or (work and name == stubs.REPORTER)
         if verdict.state == "due" and script and (only_reports or not paused):
-            if work and name == stubs.REPORTER:
+            if work and name == stubs.REPORTER and tick.kit.tells(tick.here):
                 records.save_report_so_far(tick.here, _report(tick, verdicts, ()))
             verdict = _run(tick, script, headers._replace(every=0) if work else headers, work)
             names = script_states.names(tick.here)
