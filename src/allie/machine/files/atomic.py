@@ -13,7 +13,27 @@ from allie.core.errors import PROTECTED, NoRoom, StateError
 
 _CWD, _EXCHANGE = -100, 2  # linux/fcntl.h: AT_FDCWD, linux/fs.h: RENAME_EXCHANGE
 _MOST = 64 << 20  # bytes: a ledger of 100,000 paths takes 30 MB
+# What open(2) says of a file that is none, or is not for us. All else is trouble, and no answer
+_NONE = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ESRCH),
+    *(errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.EACCES, errno.EPERM),
+)
 _PIECE = 1 << 16  # bytes: from 128 KiB on malloc(3) has each piece mapped anew, for 15 µs
+_in_one_sync: list[InOneSync] = []  # the one that lasts, if one does
+
+
+class InOneSync:
+    """As long as it lasts, no file of ours is brought to the disk by itself, nor a file system.
+
+    For the making of a whole tree which nobody believes in before the sync that follows; with what
+    is forked meanwhile. docs/internals/rules.md, "A tree in the making goes to the disk once".
+    """
+
+    def __enter__(self) -> None:
+        _in_one_sync.append(self)
+
+    def __exit__(self, *_: object) -> None:
+        _in_one_sync.pop()
 
 
 def write(
@@ -40,7 +60,7 @@ def write(
             while left:
                 left = left[os.write(descriptor, left) :]
             if durable:
-                os.fsync(descriptor)
+                sync_file(descriptor)
         finally:
             os.close(descriptor)
         os.rename(temporary, path)
@@ -70,7 +90,10 @@ def _new(path: str, mode: int) -> int:
 
 
 def read(path: str) -> str | None:
-    """A small file's text, undecodable bytes kept; None if there is none (or it is no file)."""
+    """A small file's text, undecodable bytes kept; None if there is none (or it is no file).
+
+    Raises as `read_bytes` does.
+    """
     data = read_bytes(path)
     return None if data is None else data.decode(errors="surrogateescape")
 
@@ -78,22 +101,24 @@ def read(path: str) -> str | None:
 def read_bytes(path: str, most: int = _MOST) -> bytes | None:
     """A small file's bytes; None if there is none. Never follows a symlink at its end.
 
-    What is no regular file is none: a fifo, a disk. It may be another system's, whose root can make
-    it as large as he likes: raises StateError where it is larger than `most` bytes.
+    What is no regular file is none: a fifo, a disk. So is what others than root may not read, to
+    them. It may be another system's, whose root can make it as large as he likes: raises StateError
+    where it is larger than `most` bytes; and where a disk, or a lack of memory or descriptors,
+    keeps us from knowing what it says: who took that for nothing would write it anew, and lose it.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        st = os.fstat(descriptor)
-        if not stat.S_ISREG(st.st_mode):
+        try:
+            st = os.fstat(descriptor)
+            if not stat.S_ISREG(st.st_mode):
+                return None
+            data = read_open(descriptor, most) if st.st_size <= most else None
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in _NONE:
             return None
-        data = read_open(descriptor, most) if st.st_size <= most else None
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
+        raise refused(f"{path} cannot be read", error) from error
     if data is None:
         raise StateError(f"{path} is larger than {most >> 20} MiB", "look at what it is")
     return data
@@ -159,11 +184,17 @@ def remove(path: str) -> bool:
     return True
 
 
+def sync_file(descriptor: int) -> None:
+    """fsync(2): an open file's content is on the disk, or an open directory's names."""
+    if not _in_one_sync:
+        os.fsync(descriptor)
+
+
 def sync_directory(path: str) -> None:
     """Make the names of a directory durable (fsync(2) on the directory)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        sync_file(descriptor)
     finally:
         os.close(descriptor)
 
@@ -184,6 +215,8 @@ def sync_descriptor(descriptor: int, path: str = "") -> None:
     """The same by an open directory, whose path (for the message) may be another's by now."""
     from allie.machine import libc  # noqa: PLC0415 - see HACKING.md, start-up
 
+    if _in_one_sync:
+        return
     try:
         libc.call("syncfs", descriptor)
     except OSError as error:

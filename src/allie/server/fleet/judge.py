@@ -23,6 +23,7 @@ LATE = 26 * _HOUR  # a report comes once a day at least
 STALE_AFTER, STALE_AT_LAST = 72 * _HOUR, 30 * 24 * _HOUR
 _MOST = 20  # concerns of a system
 _STATUS = "allie status"
+_BADNESS = {state: at for at, state in enumerate(STATES)}  # the least is the worst
 
 
 def patience(usual: float) -> float:
@@ -35,12 +36,7 @@ def patience(usual: float) -> float:
 
 
 def silence(
-    told: Told | None,
-    usual: float,
-    now: float,
-    *,
-    store: str = STORE,
-    can_report: bool = True,
+    told: Told | None, usual: float, now: float, *, store: str = STORE, can_report: bool = True
 ) -> Concern | None:
     """What is wrong with a PC that is not heard of as it should be; None if it is.
 
@@ -73,10 +69,10 @@ def system(
     own = sorted(_concerns(told, each, changed, now), key=_badness)[:_MOST]
     drift = tuple(path for why in BY_HAND for path in each.change.did.get(why, ()))
     reached = reached_at(each, changed)
-    worst = min((*own, *((silent,) if silent else ())), key=_badness, default=None)
-    if not worst:
+    if not own and not silent:
         since = reached or each.contact.good
-        return SystemView(each, "current", since, "", "", reached, drift, has)
+        return SystemView(each, "current", since, "", "", reached, drift, has, ())
+    worst = min([*own, silent] if silent else own, key=_badness)
     todo = worst.todo(told.host)
     return SystemView(
         each, worst.state, worst.since, worst.why, todo, reached, drift, has, tuple(own)
@@ -96,13 +92,13 @@ def pc(
     standings = [(each.state, each.since, each.why, each.todo) for each in systems]
     if silent:
         standings.append((silent.state, silent.since, silent.why, silent.todo(host)))
-    worst = min(standings, key=lambda standing: STATES.index(standing[0]))
+    worst = min(standings, key=lambda standing: _BADNESS[standing[0]])
     concerns = (silent,) if silent else ()
     return Pc(host, *worst, heard, expected_by, told, systems, classes, concerns)
 
 
 def _badness(concern: Concern) -> int:
-    return STATES.index(concern.state)
+    return _BADNESS[concern.state]
 
 
 def reached_at(each: ToldSystem, changed: float) -> float:
