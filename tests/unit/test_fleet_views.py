@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.cli import options
 from allie.core.system import STORE
 from allie.machine import console
+from allie.server.fleet import judge
 from allie.server.fleet.fleet import STATES, Fleet, Pc, SystemView
 from allie.server.fleet.host_sets import divided
 from allie.server.fleet.standing import Concern
-from allie.server.fleet.told import ToldSystem
-from allie.server.views import overview, words
+from allie.server.fleet.told import Told, ToldScript, ToldSystem
+from allie.server.history import compare
+from allie.server.site import details, summary
+from allie.server.views import one_script, overview, words
 from allie.server.views.selection import Selection, selected
 
 NOW = 1_800_000_000.0
@@ -102,6 +106,36 @@ def test_a_host_set_in_lines_is_the_whole_one_or_says_that_it_is_not(
     whole = "".join(words.wrapped(names, width, 10_000))
     assert "".join(lines).rstrip("…") in whole
     assert len(divided(whole)) == 1 + whole.count("],")
+
+
+@pytest.mark.parametrize(
+    ("code", "why", "words"),
+    [
+        (3, "exit 3; its content changed, tick 7", "exit 3"),
+        (-9, "", "ended by signal 9"),
+        (-15, "ended after 1 h (# allie: timeout); its content changed, tick 7", "ended after 1 h"),
+        (0, "cannot write /root/conf.done/50x: No space left", "cannot write /root/conf.done/50x"),
+        (None, "", "ended, nobody knows how"),
+    ],
+)
+def test_all_views_say_alike_how_a_script_ended(code: int | None, why: str, words: str) -> None:
+    def pc(*scripts: ToldScript) -> Pc:
+        told = ToldSystem("debian12", scripts=scripts)
+        said = Told("pc07", NOW, systems=(told,))
+        return judge.pc("pc07", (), said, (judge.system(said, told, 0, 0, None, NOW),), None)
+
+    now = pc(ToldScript("50x", "failing", why, NOW, code))
+    fleet = Fleet(NOW, STORE, (now,), {})
+    _, before = compare.compared(None, pc(), NOW)
+    events, _ = compare.compared(before, now, NOW)
+    details_of = details.scripts(fleet, summary.scripts_of(fleet))["50x"]["groups"]
+    said = (
+        now.why,
+        next(each.what for each in events if each.kind == "script"),
+        "\n".join(one_script.lines(fleet, "50x")),
+        details_of[0]["why"],
+    )
+    assert [each for each in said if words not in each or "tick 7" in each] == []
 
 
 def test_the_store_that_no_command_names_is_one() -> None:

@@ -14,7 +14,16 @@ from collections.abc import Iterable
 from allie.core import script, stubs
 from allie.core.change.report import BY_HAND
 from allie.core.system import STORE
-from allie.server.fleet.standing import HOSTS, STATES, Concern, Pc, SystemView, named_store, path_of
+from allie.server.fleet.standing import (
+    HOSTS,
+    STATES,
+    Concern,
+    Pc,
+    SystemView,
+    ending,
+    named_store,
+    path_of,
+)
 from allie.server.fleet.told import Told, ToldScript, ToldSystem
 
 _HOUR = 3600.0
@@ -141,11 +150,8 @@ def _concerns(told: Told, each: ToldSystem, changed: float, now: float) -> Itera
 
 
 def _of_script(one: ToldScript) -> Concern:
-    end = f"exit {one.code}" if one.code is not None and one.code >= 0 else one.why
-    if one.code is not None and one.code < 0:
-        end = f"ended by signal {-one.code}"
     again = f"allie run-conf {one.name}" if script.is_name(one.name) else _STATUS
-    return Concern("failing", f"{one.name} {end or 'fails'}", one.since, one.last, again)
+    return Concern("failing", f"{one.name} {ending(one)}", one.since, one.last, again)
 
 
 def _behind(told: Told, each: ToldSystem, changed: float, now: float) -> Iterable[Concern]:

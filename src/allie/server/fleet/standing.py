@@ -7,7 +7,7 @@ import shlex
 
 from allie.core.system import STORE
 from allie.core.value import Value
-from allie.server.fleet.told import Told, ToldSystem
+from allie.server.fleet.told import Told, ToldScript, ToldSystem
 
 # How a system, or a PC, can stand: worst first. docs/reference/fleet.md explains each
 STATES = (
@@ -85,6 +85,20 @@ class Pc(Value):
     def drift(self) -> tuple[str, ...]:
         """The paths that were changed by hand, of all its systems."""
         return tuple(path for each in self.systems for path in each.drift)
+
+
+def ending(script: ToldScript) -> str:
+    """How a script ended that is not satisfied, alike for all that ended so; never "".
+
+    What the PC says of it may go on with the number of a tick of its own.
+    """
+    code = script.code or 0
+    if code > 0:
+        return f"exit {code}"
+    said = script.why.partition("; ")[0]
+    if code and not said.startswith("ended after"):  # that is a time-out, which sends a signal
+        return f"ended by signal {-code}"
+    return said or "ended, nobody knows how"
 
 
 def path_of(path: str) -> str:

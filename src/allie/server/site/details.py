@@ -13,7 +13,7 @@ from typing import Any
 
 from allie.server.fleet import host_sets
 from allie.server.fleet.fleet import Fleet, Pc, SystemView
-from allie.server.fleet.standing import path_of
+from allie.server.fleet.standing import ending, path_of
 from allie.server.fleet.told import ToldScript
 from allie.server.history.notes import Event
 from allie.server.site import as_script, summary
@@ -69,7 +69,7 @@ def scripts(fleet: Fleet, known: Scripts) -> dict[str, dict[str, Any]]:
             for each in system.told.scripts:
                 found = troubles.setdefault(each.name, defaultdict(list))
                 if each.state not in ("satisfied", "due"):
-                    found[each.state, each.why, each.last].append((pc.host, each))
+                    found[each.state, ending(each), each.last].append((pc.host, each))
     return {
         name: {"states": _folded(by_host), "groups": _groups(troubles[name])}
         for name, by_host in known.items()
