@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from allie.server.fleet.standing import Concern
 from allie.server.fleet.told import Told, ToldScript, ToldSystem
 from allie.server.history import compare
 from allie.server.site import details, summary
+from allie.server.store import named_store
 from allie.server.views import one_script, overview, words
 from allie.server.views.selection import Selection, selected
 
@@ -140,3 +143,5 @@ def test_all_views_say_alike_how_a_script_ended(code: int | None, why: str, word
 
 def test_the_store_that_no_command_names_is_one() -> None:
     assert options.STORE == STORE
+    assert named_store(STORE) == ""
+    assert shlex.split(named_store("/srv/our store")) == ["--store", "/srv/our store"]

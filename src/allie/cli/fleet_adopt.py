@@ -6,7 +6,6 @@ allie fleet adopt HOST PATH    show it, and who else would get it; ask, and take
 
 from __future__ import annotations
 
-import shlex
 import time
 
 from allie.cli import consent, options
@@ -21,6 +20,7 @@ from allie.server.adopting.take import OPEN, TAKEN, Case
 from allie.server.fleet import fleet as fleets
 from allie.server.fleet import host_sets
 from allie.server.fleet.fleet import Fleet
+from allie.server.fleet.standing import adopting
 
 _LOOKS = {OPEN: "warn", TAKEN: "good"}
 
@@ -92,8 +92,7 @@ def _lines(case: Case, args: Namespace) -> list[str]:
     lines = [f"{state} {case.host} /{fix.path}  for {fix.source}{since}"]
     lines += [f"         {fix.reason}"] if fix.reason else []
     if case.state == OPEN:
-        words = ["allie", "fleet", "adopt", case.host, f"/{fix.path}"]
-        lines.append(f"         {shlex.join(words)}{options.named_store(args.store)}")
+        lines.append(f"         {adopting(stores.need(args.store), case.host, fix.path)}")
     return lines + ([f"         {case.why}"] if case.why else [])
 
 

@@ -21,10 +21,10 @@ from allie.server.fleet.standing import (
     Pc,
     SystemView,
     ending,
-    named_store,
     path_of,
 )
 from allie.server.fleet.told import Told, ToldScript, ToldSystem
+from allie.server.store import named_store
 
 _HOUR = 3600.0
 SHOULD_HAVE_COME = 2 * _HOUR  # seconds after a change: PCs tick each hour

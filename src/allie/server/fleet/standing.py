@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 
-from allie.core.system import STORE
 from allie.core.value import Value
 from allie.server.fleet.told import Told, ToldScript, ToldSystem
+from allie.server.store import named_store
 
 # How a system, or a PC, can stand: worst first. docs/reference/fleet.md explains each
 STATES = (
@@ -115,9 +115,10 @@ def at_pc(host: str, command: str) -> str:
     return f"ssh {host} {quoted(command)}"
 
 
-def named_store(store: str) -> str:
-    """What of a proposed command names this store; "" for the one that is meant anyway."""
-    return "" if store == STORE else f" --store {shlex.quote(store)}"
+def adopting(store: str, host: str, path: str) -> str:
+    """The command by which what a host offers at a path is looked at, and taken."""
+    words = ("allie", "fleet", "adopt", host, path_of(path))
+    return f"{shlex.join(words)}{named_store(store)}"
 
 
 def quoted(command: str) -> str:

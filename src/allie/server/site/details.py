@@ -13,7 +13,7 @@ from typing import Any
 
 from allie.server.fleet import host_sets
 from allie.server.fleet.fleet import Fleet, Pc, SystemView
-from allie.server.fleet.standing import ending, path_of
+from allie.server.fleet.standing import adopting, ending, path_of
 from allie.server.fleet.told import ToldScript
 from allie.server.history.notes import Event
 from allie.server.site import as_script, summary
@@ -35,7 +35,7 @@ def shards(
     for pc in fleet.pcs:
         by_shard[as_script.shard(pc.host)].append(pc)
     for shard, pcs in sorted(by_shard.items()):
-        yield "h", shard, {pc.host: host(pc, told.get(pc.host, ())) for pc in pcs}
+        yield "h", shard, {pc.host: host(pc, fleet.store, told.get(pc.host, ())) for pc in pcs}
     for kind, details in (("s", scripts(fleet, found)), ("p", paths(fleet))):
         parts: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         for name, value in details.items():
@@ -44,7 +44,7 @@ def shards(
             yield kind, shard, values
 
 
-def host(pc: Pc, events: Iterable[Event]) -> dict[str, Any]:
+def host(pc: Pc, store: str, events: Iterable[Event]) -> dict[str, Any]:
     """All of one host."""
     found: dict[str, Any] = {
         **pc._asdict(),
@@ -54,7 +54,10 @@ def host(pc: Pc, events: Iterable[Event]) -> dict[str, Any]:
         "told": None,
     }
     if pc.told and not pc.told.flaw:
-        fixes = [[each.path, each.overlay, each.reason, each.at] for each in pc.told.fixes]
+        fixes = [
+            [each.path, each.overlay, each.reason, adopting(store, pc.host, each.path)]
+            for each in pc.told.fixes
+        ]
         told = pc.told._asdict()
         del told["systems"], told["host"], told["flaw"]
         found["told"] = {**told, "fixes": fixes}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 
 from allie.core.script import span_text
 from allie.machine.console import paint
 from allie.server.fleet.fleet import Pc, SystemView
-from allie.server.fleet.standing import HOSTS
+from allie.server.fleet.standing import HOSTS, adopting
 from allie.server.fleet.told import Told, ToldDoor, ToldScript
 from allie.server.views import words
 
@@ -16,7 +15,7 @@ _LOOKS = {"satisfied": "good", "failing": "bad", "waiting": "warn", "due": "warn
 _GIB = 1 << 30
 
 
-def lines(pc: Pc, now: float) -> list[str]:
+def lines(pc: Pc, store: str, now: float) -> list[str]:
     """The view."""
     found = [f"{paint(pc.host, 'bold')}: {paint(pc.state, words.LOOKS[pc.state])}{_why(pc, now)}"]
     found += _row("next", pc.todo)
@@ -32,7 +31,7 @@ def lines(pc: Pc, now: float) -> list[str]:
     for fix in pc.told.fixes if pc.told else ():
         reason = f": {fix.reason}" if fix.reason else ""
         found += ["", f"offers /{fix.path} for {fix.overlay}{_ago(fix.at, now)}{reason}"]
-        found += _row("next", shlex.join(["allie", "fleet", "adopt", pc.host, f"/{fix.path}"]))
+        found += _row("next", adopting(store, pc.host, fix.path))
     return found
 
 
