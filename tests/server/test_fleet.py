@@ -77,7 +77,7 @@ def pc_of(fleet: Fleet, host: str) -> Pc:
 def test_one_that_has_all_is_current(store: Path) -> None:
     arrives(store, "pc07", text_of(QUIET, sent=time.time()))
     pc = pc_of(load(store), "pc07")
-    assert (pc.state, pc.why, pc.todo, pc.expected_by) == ("current", "", "", ("reported",))
+    assert (pc.state, pc.why, pc.worst.on_pc, pc.expected_by) == ("current", "", "", ("reported",))
     assert pc.systems[0].reached
     assert abs(pc.heard - time.time()) < 60
 
@@ -99,7 +99,7 @@ def test_what_it_says_is_wrong(store: Path, report: Report, state: str, why: str
     arrives(store, "pc07", text_of(report, sent=time.time()))
     pc = pc_of(load(store), "pc07")
     assert (pc.state, pc.why) == (state, why)
-    assert pc.todo.startswith("ssh pc07 allie ")
+    assert pc.worst.todo(pc.host).startswith("ssh pc07 allie ")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from allie.core.errors import Busy, StateError
 from allie.machine.files import lock, tree
 from allie.server.adopting import reach, take
 from allie.server.adopting.take import OPEN, REFUSED, TAKEN
-from allie.server.fleet.fleet import Fleet, Pc
+from allie.server.fleet.fleet import Concern, Fleet, Pc
 from allie.server.fleet.told import Told, ToldSystem
 from tests.worlds.toy import File, make_tree
 
@@ -194,7 +194,7 @@ def test_killed_anywhere_it_is_old_or_new_and_goes_on(
 def a_fleet(store: Path, told: dict[str, ToldSystem | None]) -> Fleet:
     """Hosts that told this of themselves."""
     pcs = [
-        Pc(host, "current", 0, "", "", 1.0, (), system and Told(host, 1.0, systems=(system,)), ())
+        Pc(host, Concern("current", ""), 1.0, (), system and Told(host, 1.0, systems=(system,)), ())
         for host, system in told.items()
     ]
     return Fleet(2.0, str(store), tuple(pcs), {})

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
-from allie.server.fleet.fleet import ATTENTION, Fleet
+from allie.server.fleet.fleet import ATTENTION, Concern, Fleet
 from allie.server.history.notes import Event
 from allie.server.site import as_script
 from allie.server.site.write import write_with
@@ -399,7 +399,8 @@ def test_a_page_that_is_open_shows_what_is_new(browser: Chromium, tmp_path: Path
         page = visit.go("index.html#sort=host")
         host = made.generated[5].host
         page.focus(f"{ROWS} a >> text={host}")
-        pcs = [pc._replace(state="paused", why="a night's work") for pc in made.fleet.pcs]
+        paused = Concern("paused", "a night's work")
+        pcs = [pc._replace(worst=paused) for pc in made.fleet.pcs]
         write_with(
             made.fleet._replace(pcs=tuple(pcs), now=made.fleet.now + 60), str(made.place), []
         )

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.core.errors import UsageError
-from allie.server.fleet.fleet import ATTENTION, STATES, Fleet
+from allie.server.fleet.fleet import ATTENTION, STATES, Concern, Fleet
 from allie.server.fleet.told import SCRIPT_STATES, HandFix
 from allie.server.history.notes import Count, Event
 from allie.server.site import as_script, over_time, pages, summary
@@ -175,7 +175,7 @@ def test_only_what_is_new_is_written(fleet: Fleet, tmp_path: Path) -> None:
     assert write_with(fleet._replace(now=NOW + 300), str(site), []) == []
     at = next(at for at, pc in enumerate(fleet.pcs) if pc.state == "current")
     pcs = list(fleet.pcs)
-    pcs[at] = pcs[at]._replace(heard=NOW + 200, why="x" * 9)
+    pcs[at] = pcs[at]._replace(heard=NOW + 200, worst=Concern("current", "x" * 9))
     written = set(write_with(fleet._replace(pcs=tuple(pcs), now=NOW + 300), str(site), []))
     shard = f"data/h/{as_script.shard(pcs[at].host)}.js"
     assert written == {shard, "data/summary.js", "data/made.js"}

@@ -30,7 +30,7 @@ def view_of(state: str, system: str, why: str, last: str, *, reached: bool) -> S
     concern = Concern(state, why, NOW - 60, last, "allie status")
     concerns = () if state == "current" else (concern,)
     told = ToldSystem(system, f"{system}-1", "1.0", tick=1)
-    return SystemView(told, state, NOW, why, "", NOW if reached else 0.0, concerns=concerns)
+    return SystemView(told, concern, NOW if reached else 0.0, concerns=concerns)
 
 
 SYSTEMS = st.builds(
@@ -46,7 +46,7 @@ FLEETS = st.lists(st.lists(SYSTEMS, min_size=1, max_size=2), max_size=30).map(
         NOW,
         STORE,
         tuple(
-            Pc(f"pc{at:02}", systems[0].state, NOW, "", "", NOW, (), None, tuple(systems))
+            Pc(f"pc{at:02}", systems[0].worst, NOW, (), None, tuple(systems))
             for at, systems in enumerate(all_of_them)
         ),
         {},
@@ -58,7 +58,7 @@ def test_what_one_pc_alone_has_crowds_nobody_out() -> None:
     many = [Concern("failing", f"/etc/{at} is left as it is") for at in range(50)]
     refused = Concern("refused", "it loses much")
     pcs = [
-        Pc(host, own[0].state, NOW, "", "", NOW, (), None, (_system(own),))
+        Pc(host, own[0], NOW, (), None, (_system(own),))
         for host, own in (("aa01", many), ("pc02", [Concern("failing", "x")]), ("pc03", [refused]))
     ]
     fleet = Fleet(NOW, STORE, tuple(pcs), {})
@@ -70,7 +70,7 @@ def test_what_one_pc_alone_has_crowds_nobody_out() -> None:
 
 def _system(concerns: list[Concern]) -> SystemView:
     told = ToldSystem("debian12", "debian12", "1.0", tick=1)
-    return SystemView(told, concerns[0].state, NOW, "", concerns=tuple(concerns))
+    return SystemView(told, concerns[0], concerns=tuple(concerns))
 
 
 def _all(pcs: list[Pc]) -> list[tuple[Pc, Concern]]:

@@ -83,13 +83,8 @@ def system(
     drift = tuple(path for why in BY_HAND for path in each.change.did.get(why, ()))
     reached = reached_at(each, changed)
     worst = min((*own, *((silent,) if silent else ())), key=_badness, default=None)
-    if not worst:
-        since = reached or each.contact.good
-        return SystemView(each, "current", since, "", "", reached, drift, has)
-    todo = worst.todo(told.host)
-    return SystemView(
-        each, worst.state, worst.since, worst.why, todo, reached, drift, has, tuple(own)
-    )
+    worst = worst or Concern("current", "", reached or each.contact.good)
+    return SystemView(each, worst, reached, drift, has, tuple(own))
 
 
 def pc(
@@ -102,12 +97,9 @@ def pc(
 ) -> Pc:
     """A PC of its systems, judged, and of what is wrong with the whole of it."""
     heard = told.arrived if told else 0.0
-    standings = [(each.state, each.since, each.why, each.todo) for each in systems]
-    if silent:
-        standings.append((silent.state, silent.since, silent.why, silent.todo(host)))
-    worst = min(standings, key=lambda standing: STATES.index(standing[0]))
     concerns = (silent,) if silent else ()
-    return Pc(host, *worst, heard, expected_by, told, systems, classes, concerns)
+    worst = min((*(each.worst for each in systems), *concerns), key=_badness)
+    return Pc(host, worst, heard, expected_by, told, systems, classes, concerns)
 
 
 def _badness(concern: Concern) -> int:

@@ -44,14 +44,16 @@ class SystemView(Value):
     """One system of one PC, judged."""
 
     told: ToldSystem
-    state: str  # of STATES
-    since: float  # when it came to stand so, as far as is known; 0: not known
-    why: str  # in words; "" of a current one
-    todo: str = ""  # what to do next: a command where there is one
+    worst: Concern  # of its own and the whole PC's: how it stands; of a current one without words
     reached: float = 0.0  # when what the store has now had arrived there; 0: it has not, yet
     drift: tuple[str, ...] = ()  # paths that its last changing tick found changed by hand
     has: float = 0.0  # the newest change of its overlays that it has; 0: none, or not known
     concerns: tuple[Concern, ...] = ()  # all that hold of it, worst first; of a current one none
+
+    @property
+    def state(self) -> str:
+        """How it stands, of STATES."""
+        return self.worst.state
 
     @property
     def is_so_now(self) -> bool:
@@ -63,10 +65,7 @@ class Pc(Value):
     """One PC: who it is, and how each of its systems stands."""
 
     host: str
-    state: str  # the worst of its systems'
-    since: float
-    why: str
-    todo: str
+    worst: Concern  # of its systems' and its own
     heard: float  # when its last report arrived; 0: never
     expected_by: tuple[str, ...]  # of: classes, enrolled, reported, inbox
     told: Told | None
@@ -75,6 +74,16 @@ class Pc(Value):
         str, ...
     ] = ()  # by the store's files; of those it does not have, by what it told
     concerns: tuple[Concern, ...] = ()  # of the whole PC: missing, stale or off
+
+    @property
+    def state(self) -> str:
+        """How it stands, of STATES."""
+        return self.worst.state
+
+    @property
+    def why(self) -> str:
+        """Why it stands so, in words; "" of a current one."""
+        return self.worst.why
 
     def stands(self, state: str) -> bool:
         """Whether it stands so, whatever stands worse with it."""

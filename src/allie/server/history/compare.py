@@ -105,7 +105,7 @@ def _states(before: Remembered, states: dict[str, str], pc: Pc, at: float) -> It
         known = "new" if is_new else before.states.get(name, was)
         is_told = known == was and view.state == now  # by the PC's own
         if known != view.state and not is_told:
-            yield Event(at, pc.host, name, "state", _cut(f"{known} → {view.state}", view.why))
+            yield Event(at, pc.host, name, "state", _cut(f"{known} → {view.state}", view.worst.why))
 
 
 def _machine(before: Remembered, after: Remembered, told: Told, at: float) -> Iterator[Event]:

@@ -18,6 +18,7 @@ from allie.server.fleet.told import ToldScript
 from allie.server.history.notes import Event
 from allie.server.site import as_script, summary
 from allie.server.site.summary import Scripts
+from allie.server.views import exchange
 
 _EVENTS = 30  # of one host
 _HOSTS = 1000  # of a path, and of a script in one state
@@ -48,6 +49,8 @@ def host(pc: Pc, store: str, events: Iterable[Event]) -> dict[str, Any]:
     """All of one host."""
     found: dict[str, Any] = {
         **pc._asdict(),
+        **exchange.of_concern(pc.worst, pc.host),
+        "worst": None,
         "systems": [_system(each, pc.host) for each in pc.systems],
         "concerns": [],
         "events": [[int(each.at), each.system, each.kind, each.what] for each in events],
@@ -112,6 +115,8 @@ def _system(view: SystemView, host: str) -> dict[str, Any]:
     return {
         **told._asdict(),
         **view._asdict(),
+        **exchange.of_concern(view.worst, host),
+        "worst": None,
         "told": None,
         "concerns": [[each.state, each.why, each.since, each.todo(host)] for each in view.concerns],
         "drift": [[path_of(path), told.change.kinds.get(path, "")] for path in view.drift],

@@ -18,7 +18,7 @@ _GIB = 1 << 30
 def lines(pc: Pc, store: str, now: float) -> list[str]:
     """The view."""
     found = [f"{paint(pc.host, 'bold')}: {paint(pc.state, words.LOOKS[pc.state])}{_why(pc, now)}"]
-    found += _row("next", pc.todo)
+    found += _row("next", pc.worst.todo(pc.host))
     found += _row("expected by", ", ".join(pc.expected_by))
     found += _row("classes", ", ".join(pc.classes))
     found += _row("heard", f"{words.moment(pc.heard)}{_ago(pc.heard, now)}")
@@ -36,7 +36,7 @@ def lines(pc: Pc, store: str, now: float) -> list[str]:
 
 
 def _why(pc: Pc, now: float) -> str:
-    span = words.spans([pc.since], now)
+    span = words.spans([pc.worst.since], now)
     return f", {pc.why} {span}".rstrip() if pc.why else f" {span}".rstrip()
 
 
