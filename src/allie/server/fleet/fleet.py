@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from allie.core.value import Value
-from allie.server.fleet import expected, inbox, judge, rhythm, told
+from allie.server.fleet import arrivals, expected, inbox, judge, rhythm, told
 from allie.server.fleet.expected import INBOX, REPORTED, Expected
 from allie.server.fleet.host_sets import fold
 from allie.server.fleet.inbox import Arrived
@@ -48,18 +48,19 @@ def load(store: str, now: float) -> Fleet:
     should = expected.survey(store, inboxes.hosts)
     changes = OverlayChanges(store)
     known = _Judging(store, now, should, changes, rhythm.read(store, now))
-    reported = {
-        host: _without_content(_read(host, arrived))
-        for host, arrived in inbox.each(store, inboxes.hosts)
-    }
+    reported, kept, later = {}, arrivals.read(store), []
+    for host, arrived in inbox.each(store, inboxes.hosts):
+        if arrivals.is_later(arrived.at, now):
+            later.append(host)
+            arrived = arrived._replace(at=now)
+        reported[host] = _without_content(_read(host, arrived, kept.get(host)))
     pcs = [_judged(host, reported.get(host), known) for host in should.hosts]
-    troubles = (*inboxes.troubles, *should.troubles, *changes.troubles, *_from_later(pcs, now))
+    troubles = (*inboxes.troubles, *should.troubles, *changes.troubles, *_from_later(later))
     return Fleet(now, store, tuple(pcs), changes.at, troubles)
 
 
-def _from_later(pcs: Iterable[Pc], now: float) -> Iterator[str]:
-    """Whether reports came at a time that is not yet: who is silent since would seem heard of."""
-    hosts = [pc.host for pc in pcs if pc.heard > now + judge.SHOULD_HAVE_COME]
+def _from_later(hosts: Sequence[str]) -> Iterator[str]:
+    """Whether reports of hosts came at a time that is not yet: they count from the next look on."""
     if hosts:
         words = "came later than now is: this server's clock is behind, or was ahead then"
         yield f"reports of {fold(hosts[:_NAMED])}{' and others' * (len(hosts) > _NAMED)} {words}"
@@ -70,12 +71,15 @@ def told_by(store: str, host: str) -> Told | None:
     return _read(host, inbox.report(store, host))
 
 
-def _read(host: str, arrived: Arrived) -> Told | None:
+def _read(host: str, arrived: Arrived, known: tuple[str, float] | None = None) -> Told | None:
+    """What a host told. known: what was kept of when its last report came."""
     if arrived.is_empty:
         return None
     if arrived.flaw:
         return Told(host, arrived.at, arrived.flaw)
-    return told.read(host, arrived.at, arrived.text)
+    found = told.read(host, arrived.at, arrived.text)
+    at = arrivals.first_seen(found, known)
+    return found if at == found.arrived else told.read(host, at, arrived.text)
 
 
 def _without_content(found: Told | None) -> Told | None:

@@ -34,7 +34,7 @@ def write(fleet: Fleet, place: str) -> list[str]:
     """Make the directory `place` the site of this fleet, with what its store knows of the past."""
     since = fleet.now - over_time.SHOWN
     counts = notes.counts(fleet.store, since=since)
-    events = list(islice(notes.events(fleet.store, since=since), _EVENTS))
+    events = list(islice(notes.events(fleet.store, since=since, now=fleet.now), _EVENTS))
     return write_with(fleet, place, counts, events)
 
 
