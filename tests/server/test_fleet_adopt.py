@@ -18,6 +18,7 @@ from allie.core.errors import Busy, StateError
 from allie.machine.files import lock, tree
 from allie.server.adopting import reach, take
 from allie.server.adopting.take import OPEN, REFUSED, TAKEN
+from allie.server.fleet import fleet as fleets
 from allie.server.fleet.fleet import Concern, Fleet, Pc
 from allie.server.fleet.told import Told, ToldSystem
 from tests.worlds.toy import File, make_tree
@@ -143,6 +144,22 @@ def test_what_is_left_to_a_person_in_the_store(store: Path, name: str) -> None:
             with pytest.raises(StateError, match="nothing is taken"):
                 take.take(str(store), each)
     assert _all(store.parent) == before
+
+
+ELSEWHERE = {name: each for name, each in HOSTILE.items() if {"overlay", "spelling"} & {*each}}
+
+
+@pytest.mark.parametrize("name", [*ELSEWHERE, *STORES, "as it is"])
+def test_what_a_report_is_compared_with_is_the_overlays_file_alone(store: Path, name: str) -> None:
+    """Each view asks whether an offer was taken: by a link or a fifo it hangs nowhere."""
+    path = store / "overlays/common/etc/motd##class.lab"
+    path.write_bytes(NEW)
+    STORES.get(name, str)(path)
+    told = Told("pc07", 1.0, fixes=(fix(**ELSEWHERE.get(name, {})),))
+    found = fleets._waiting(str(store), ("common", "kit"), told)
+    is_same = name in ("as it is", "setuid", "setgid", "another name")
+    assert found is not None
+    assert bool(found.fixes) != is_same
 
 
 def test_two_at_once_wait_for_each_other(store: Path) -> None:

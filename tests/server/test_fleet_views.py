@@ -230,6 +230,11 @@ def test_a_fix_that_waits_is_seen(tmp_path: Path) -> None:
     assert command in said
     assert " ago: \n" not in said and ": \n" not in said
     assert os.geteuid() or command in allie(place, "adopt")[1]
+    (place / "overlays/common/etc/a;id").write_text("new\n")  # taken; it has not reported since
+    assert "offer" not in allie(place)[1] + allie(place, "pc01")[1]
+    assert json.loads(allie(place, "--json")[1])["pcs"][0]["offers"] == []
+    assert os.geteuid() or allie(place, "adopt")[1] == "nothing is offered\n"
+    assert os.geteuid() or allie(place, "adopt", "pc01")[1].startswith("taken ")
 
 
 def saying(text: str) -> list[Report]:

@@ -59,7 +59,7 @@ def _cases(fleet: Fleet, host: str | None) -> list[Case]:
         hint = did_you_mean(host, named) or "allie fleet"
         raise UsageError(f"no host {host} is known here", hint)
     offer = [each.host for each in fleet.pcs if each.told and each.told.fixes]
-    wanted = [each for each in offer if host in (None, each)]
+    wanted = offer if host is None else [host]  # of one also what was taken
     whole = [fleets.told_by(fleet.store, each) for each in wanted]
     return [
         take.case_of(fleet.store, told.host, fix) for told in whole if told for fix in told.fixes
