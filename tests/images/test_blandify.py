@@ -14,7 +14,7 @@ import pytest
 from allie.core.image import machine_own
 from allie.server.images import blandify
 from tests.images.site import Store, rich_root, things
-from tests.worlds.debian import UnavailableError, debian_root
+from tests.worlds.debian import BOOTED, UnavailableError, debian_root
 from tests.worlds.toy import File, Hard, Link, Tree, make_tree
 
 pytestmark = [pytest.mark.root, pytest.mark.real]
@@ -91,9 +91,7 @@ SECRETS = (ID, UUID, MAC, "gold17", "gold-private")
 
 def _golden(tmp_path: Path) -> Path:
     try:
-        root = debian_root(
-            "bookworm", tmp_path / "golden", ("dbus", "python3", "rsync", "systemd", "systemd-sysv")
-        )
+        root = debian_root("bookworm", tmp_path / "golden", BOOTED)
     except UnavailableError as error:
         pytest.skip(str(error))
     return make_tree(root, GOLDEN)

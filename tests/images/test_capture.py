@@ -19,7 +19,7 @@ from allie.machine.programs import process_groups
 from tests.images.site import Store, rich_root, things
 from tests.worlds import machine
 from tests.worlds.busybox import busybox_root
-from tests.worlds.debian import UnavailableError, debian_root
+from tests.worlds.debian import BOOTED, UnavailableError, debian_root
 from tests.worlds.loop import looped
 from tests.worlds.toy import File, Link, Tree, make_tree
 
@@ -412,9 +412,8 @@ exit $code
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not Path("/usr/sbin/sshd").exists(), reason="needs sshd")
 def test_over_ssh(tmp_path: Path) -> None:
-    packages = ("dbus", "python3", "rsync", "systemd", "systemd-sysv")
     try:
-        golden = debian_root("bookworm", tmp_path / "golden", packages)
+        golden = debian_root("bookworm", tmp_path / "golden", BOOTED)
     except UnavailableError as error:
         pytest.skip(str(error))
     make_tree(golden, {"home/ann/thesis": "ann's\n"})

@@ -16,7 +16,7 @@ import pytest
 from allie.core.script import parse_span
 from tests.tick.site import Site, TickPC, debian, needs_root, run_in, script
 from tests.worlds.busybox import busybox_root
-from tests.worlds.debian import UnavailableError, debian_root
+from tests.worlds.debian import BOOTED, UnavailableError, debian_root
 from tests.worlds.store import served
 from tests.worlds.toy import File, Link, Tree
 
@@ -331,9 +331,8 @@ def test_in_a_booted_systemd(tmp_path: Path) -> None:
     """
     if not shutil.which("systemd-nspawn"):
         pytest.skip("no systemd-nspawn")
-    packages = ("dbus", "procps", "python3", "rsync", "systemd", "systemd-sysv")
     try:
-        root = debian_root("bookworm", tmp_path / "bookworm", packages)
+        root = debian_root("bookworm", tmp_path / "bookworm", BOOTED)
     except UnavailableError as error:
         pytest.skip(str(error))
     every = script("# allie: every tick", "echo x >>/ran")

@@ -13,12 +13,11 @@ from allie.core.conf.settings import Declared
 from allie.machine.roots import open_system
 from tests import leftovers
 from tests.tick.site import needs_root
-from tests.worlds.debian import UnavailableError, debian_root
+from tests.worlds.debian import BOOTED, UnavailableError, debian_root
 from tests.worlds.toy import make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, needs_root]
 
-_PACKAGES = ("dbus", "procps", "python3", "rsync", "systemd", "systemd-sysv")
 _PROBE = """\
 [Unit]
 DefaultDependencies=no
@@ -40,7 +39,7 @@ def test_before_anybody_logs_in(tmp_path: Path) -> None:
     if not shutil.which("systemd-nspawn"):
         pytest.skip("needs systemd-nspawn")
     try:
-        root = debian_root("bookworm", tmp_path / "pc", _PACKAGES)
+        root = debian_root("bookworm", tmp_path / "pc", BOOTED)
     except (UnavailableError, FileNotFoundError) as error:
         pytest.skip(str(error))
     make_tree(root, {"etc/allie/system": "pc\n", "etc/systemd/system/probe.service": _PROBE})

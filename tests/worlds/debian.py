@@ -10,12 +10,17 @@ import fcntl
 import hashlib
 import os
 import re
+import shlex
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+UNPACK = ("tar", "-x", "--numeric-owner", "-p", "--acls", "--xattrs", "--xattrs-include=*")
 SUITES = ("bullseye", "bookworm", "trixie")
+# What a root takes that boots, ticks, and is made an image of: one recipe for all
+BOOTED = ("dbus", "procps", "python3", "rsync", "systemd", "systemd-sysv")
 BUILD_SECONDS = 900
 
 # What would tie the root to the machine that built it. Emptied, not removed: systemd takes an
@@ -33,12 +38,11 @@ def debian_root(
     """A minimal Debian of `suite` at `dest` (must not exist), with the packages `include`.
 
     without: patterns of paths that dpkg leaves out of every package.
-    Takes half a minute the first time, a second or two from the cache. Needs root.
+    Takes up to half a minute the first time, a second or two from the cache. Needs root.
     """
     archive = debian_tar(suite, include, without=without)
     dest.mkdir(parents=True)
-    unpack = ["tar", "-x", "--numeric-owner", "-p", "--acls", "--xattrs", "--xattrs-include=*"]
-    subprocess.run([*unpack, "-f", str(archive), "-C", str(dest)], check=True)
+    subprocess.run([*UNPACK, "-f", str(archive), "-C", str(dest)], check=True)
     return dest
 
 
@@ -47,40 +51,45 @@ def debian_tar(
 ) -> Path:
     """The cached tar file of such a root, built if it is not there yet."""
     sources = apt_sources(suite, security=security)
-    packages = ",".join(sorted(include))
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=tar"]
-    command += [f"--include={packages}"] if packages else []
+    minimal = bool(without) or not include  # else what all roots of a suite share is made once
+    command = ["mmdebstrap", "--quiet", "--format=tar"]
+    command += ["--variant=minbase"] if minimal else ["--variant=custom", "--skip=check/empty"]
+    command += [f"--include={','.join(sorted(include))}"] if include else []
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in without]
     command += [f"--customize-hook={HOOK}", suite]
     recipe = hashlib.sha256("\0".join([*command, sources]).encode()).hexdigest()[:10]
     name = "-".join([suite, *sorted(include), recipe])
     folder = cache()
     archive = folder / f"{name}.tar"
+    if not minimal and not archive.exists():
+        base = debian_tar(suite, security=security)
+        command.insert(1, f'--setup-hook={shlex.join([*UNPACK, "-f", str(base)])} -C "$1"')
     with locked(name):  # two test runs build it once
         if not archive.exists():
-            _build(command, sources, archive)
+            _build(command, suite, sources, archive)
     return archive
 
 
-def _build(command: list[str], sources: str, archive: Path) -> None:
+def _build(command: list[str], suite: str, sources: str, archive: Path) -> None:
     part = archive.with_suffix(".part")
-    listing = archive.with_suffix(".sources" if "\nTypes:" in f"\n{sources}" else ".list")
-    listing.write_text(sources)
     try:
-        done = subprocess.run(
-            [*command, str(part), str(listing)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=BUILD_SECONDS,
-            errors="replace",
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            # In the root it is called so: the same name in one that begins with another
+            listing = Path(folder, f"{suite}.{'sources' if 'Types:' in sources else 'list'}")
+            listing.write_text(sources)
+            done = subprocess.run(
+                [*command, str(part), str(listing)],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=BUILD_SECONDS,
+                errors="replace",
+            )
         if done.returncode:
             raise UnavailableError(f"mmdebstrap failed ({done.returncode}): {done.stderr[-2000:]}")
         part.rename(archive)
     finally:
         part.unlink(missing_ok=True)
-        listing.unlink(missing_ok=True)
 
 
 def cache() -> Path:
