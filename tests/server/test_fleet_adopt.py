@@ -20,7 +20,7 @@ from allie.server.adopting import reach, take
 from allie.server.adopting.take import OPEN, REFUSED, TAKEN
 from allie.server.fleet import fleet as fleets
 from allie.server.fleet.fleet import Concern, Fleet, Pc
-from allie.server.fleet.told import Told, ToldSystem
+from allie.server.fleet.told import Told, ToldFacts, ToldSystem
 from tests.worlds.toy import File, make_tree
 
 OLD, NEW = "the old lab\n", b"the new lab\n"
@@ -242,11 +242,17 @@ def test_whom_it_would_reach(store: Path) -> None:
             "pc09": lab._replace(overlays=("kit", "common", "gone")),
             "pc10": lab._replace(overlays=("kit", "common", "near")),
             "pc11": lab._replace(overlays=("kit", "common", "near")),
+            "pc12": lab._replace(overlays=("kit", "common", "far"), facts=ToldFacts(arch="x86_64")),
+            "pc13": lab._replace(overlays=("kit", "common", "far"), facts=ToldFacts(arch="armv7l")),
         },
     )
     found = reach.reached(fleet, fix())
-    assert found.certain == ("pc01", "pc08.lab.example", "pc09", "pc11")
+    assert found.certain == ("pc01", "pc08.lab.example", "pc09", "pc11", "pc13")
     assert found.perhaps == ("pc05",)
     assert found.silent == ("pc07",)
+    far = reach.reached(fleet, fix(overlay="far", spelling="etc/motd##arch.x86_64"))
+    assert (far.certain, far.perhaps) == (("pc12",), ("pc05",))
+    virt = reach.reached(fleet, fix(overlay="far", spelling="etc/motd##virt.kvm"))
+    assert virt.perhaps == ("pc05", "pc12", "pc13"), "nobody has asked there on what they run"
     plain = reach.reached(fleet, fix(spelling="etc/motd"))
     assert plain.certain == ("pc03",)

@@ -15,11 +15,11 @@ from allie.server.fleet import judge
 from allie.server.fleet.fleet import STATES, Fleet, Pc, SystemView
 from allie.server.fleet.host_sets import divided
 from allie.server.fleet.standing import Concern
-from allie.server.fleet.told import Told, ToldScript, ToldSystem
+from allie.server.fleet.told import Told, ToldFacts, ToldScript, ToldSystem
 from allie.server.history import compare
 from allie.server.site import details, summary
 from allie.server.store import named_store
-from allie.server.views import one_script, overview, words
+from allie.server.views import one_pc, one_script, overview, words
 from allie.server.views.selection import Selection, selected
 
 NOW = 1_800_000_000.0
@@ -139,6 +139,22 @@ def test_all_views_say_alike_how_a_script_ended(code: int | None, why: str, word
         details_of[0]["why"],
     )
     assert [each for each in said if words not in each or "tick 7" in each] == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        (ToldFacts(("debian", "like"), "12", "x86_64", "kvm"), "debian 12, x86_64, kvm"),
+        (ToldFacts(("arch",), "", "x86_64"), "arch, x86_64"),
+        (ToldFacts(), ""),
+    ],
+)
+def test_what_a_system_is(facts: ToldFacts, line: str) -> None:
+    told = ToldSystem("debian12", facts=facts)
+    said = Told("pc07", NOW, systems=(told,))
+    pc = judge.pc("pc07", (), said, (judge.system(said, told, 0, 0, None, NOW),), None)
+    rows = [each.split(None, 1) for each in one_pc.lines(pc, STORE, NOW)]
+    assert [row[1] for row in rows if row and row[0] == "is"] == [line] * bool(line)
 
 
 def test_the_store_that_no_command_names_is_one() -> None:

@@ -124,7 +124,7 @@ def _say_whom(fleet: Fleet, case: Case) -> None:
     who = f"{count} host{'s get' if count != 1 else ' gets'} it: {host_sets.fold(found.certain)}"
     console.say(who if count else "no host gets it, by what they have told")
     if found.perhaps:
-        words = "by their distro, version, arch or virt, perhaps also to"
+        words = "by distro, version, arch or virt, which they do not tell, perhaps also to"
         console.say(f"  {words} {host_sets.fold(found.perhaps)}")
     if found.silent:
         console.say(f"  not known of {host_sets.fold(found.silent)}: no report of theirs says")

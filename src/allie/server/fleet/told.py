@@ -2,9 +2,8 @@
 
     the bytes of inbox/HOST/report  →  Told
 
-What comes from a PC is an attacker's. Nothing of it is in a Told but text without control
-characters, of a bounded length, and numbers of a bounded size; lists are bounded, too. Times are
-made the server's own: a PC's clock may be years off. Pure. docs/reference/reports.md has the form.
+What comes from a PC is an attacker's. In a Told are numbers and printable text, bounded, in bounded
+lists. Times are the server's: a PC's clock may be years off. Pure. docs/reference/reports.md.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ __all__ = ["HandFix"]
 FORMAT = 1  # the newest that is known here; docs/reference/reports.md
 SCRIPT_STATES = ("satisfied", "waiting", "failing", "test", "due")
 _STATES = {state: state for state in SCRIPT_STATES}
-_SYSTEMS, _SCRIPTS, _PATHS, _NAMES = 16, 200, 50, 64  # of each list, at most
+_SYSTEMS, _SCRIPTS, _PATHS, _NAMES, _DISTROS = 16, 200, 50, 64, 8  # of each list, at most
 _LINES = 5  # of what a script last said
 _FIXES, _OFFERED, _PATH = 16, 64_000, 4096  # hand fixes; bytes of all of them; letters of a path
 _WRONG = 300  # seconds that a clock may be wrong before it is worth a word
@@ -68,6 +67,15 @@ class ToldChange(Value):
     kinds: dict[str, str] = {}  # noqa: RUF012 - by path: what of it was changed by hand
 
 
+class ToldFacts(Value):
+    """What tags may ask for of a system, beside its host's name, classes and image."""
+
+    distro: tuple[str, ...] = ()  # and what it is like
+    version: str = ""
+    arch: str = ""  # "": an ALLiE that tells none of these
+    virt: str = ""  # "": nobody has asked yet
+
+
 class ToldSystem(Value):
     """What is said of one system of a PC."""
 
@@ -90,6 +98,7 @@ class ToldSystem(Value):
     trouble: str = ""  # of another system: why the last try to bring or update it failed
     rolled_back: str = ""  # … and the image that somebody rolled it back from
     wanted: str = ""  # the image that it is to have: another one, while it is updated
+    facts: ToldFacts = ToldFacts()  # of the system that runs
 
 
 class Told(Value):
@@ -221,7 +230,13 @@ def _system(clean: Cleaner, value: dict[str, Any]) -> ToldSystem:
         clean.text(value.get("trouble")),
         clean.name(value.get("rolled_back")),
         clean.name(value.get("wanted")),
+        _facts(clean, clean.object(value.get("facts"))),
     )
+
+
+def _facts(clean: Cleaner, value: dict[str, Any]) -> ToldFacts:
+    distro = tuple(map(clean.name, clean.entries(value.get("distro"), _DISTROS)))
+    return ToldFacts(distro, *(clean.name(value.get(each)) for each in ("version", "arch", "virt")))
 
 
 def _door(clean: Cleaner, value: dict[str, Any]) -> ToldDoor:

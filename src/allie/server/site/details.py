@@ -120,6 +120,7 @@ def _system(view: SystemView, host: str) -> dict[str, Any]:
         "told": None,
         "concerns": [[each.state, each.why, each.since, each.todo(host)] for each in view.concerns],
         "drift": [[path_of(path), told.change.kinds.get(path, "")] for path in view.drift],
+        "facts": told.facts._asdict(),
         "contact": told.contact._asdict(),
         "own": told.own._asdict(),
         "change": told.change._asdict(),

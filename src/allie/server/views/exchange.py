@@ -80,6 +80,7 @@ def _system(pc: Pc, view: SystemView) -> dict[str, Any]:
         "version": told.version,
         "classes": told.classes,
         "overlays": told.overlays,
+        "facts": told.facts._asdict(),
         "generation": told.generation,
         "tick": told.tick,
         "ticked": told.ticked,

@@ -59,6 +59,8 @@ def _system(pc: Pc, view: SystemView, now: float) -> list[str]:
     state = paint(view.state, words.LOOKS[view.state])
     found = [f"{paint(told.name, 'bold')} ({image}, ALLiE {told.version or 'unknown'}): {state}"]
     found += _row("tick", f"{told.tick} at {words.moment(told.ticked)}" if told.tick else "")
+    release = f"{''.join(told.facts.distro[:1])} {told.facts.version}".strip()
+    found += _row("is", ", ".join(filter(None, (release, told.facts.arch, told.facts.virt))))
     found += _row("overlays", " ".join(told.overlays))
     if told.ticked:
         reached = f"yes, since {words.moment(view.reached)}" if view.reached else "not yet"
