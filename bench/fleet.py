@@ -1,7 +1,9 @@
 """`python -m bench.fleet`: what each view of a fleet costs, of 100, 1,000 and 10,000 PCs.
 
 Their reports are generated (tests/worlds/fleets.py): 4 kB with 20 scripts each. All is measured
-against a Python that reads the same files and parses their JSON, and does nothing else. Writes
+against a Python that reads the same files and parses their JSON, and does nothing else. What is
+wanted are 10,000 reports in less than 2 s and 200 MB; what is held is the ratio, since seconds say
+as much of the machine. ALLiE's modules are compiled, as its packages have them. Writes
 bench/FLEET.md; exits 1 if a budget is not met. It needs root, as the store is root's.
 """
 
@@ -28,7 +30,8 @@ from tests.worlds.clock import Clock
 
 TOP = Path(__file__).resolve().parents[1]
 SIZES = (100, 1000, 10_000)
-MEMORY, CPU = 200.0, 4.0  # MB; times what reading alone takes
+MEMORY, CPU = 200.0, 3.0  # MB; times what reading alone takes
+WANTED = 2.0  # s of the clock, on an ordinary server: shown, and not held
 ALONE, FLEET = "its reports read and parsed, alone", "`allie fleet`"
 SITE, SITE_AGAIN = "`--site`, first", "`--site`, 1 % changed"
 NEWS, NEWS_AGAIN = "`--changed-since-last`, first", "`--changed-since-last`, 1 % changed"
@@ -65,6 +68,8 @@ def main() -> int:
         return 2
     about = machine.describe(TOP)
     with tempfile.TemporaryDirectory(prefix="allie-fleet-") as work:
+        os.environ["PYTHONPYCACHEPREFIX"] = work
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         costs = {count: play(Path(work, str(count)), count, args.rounds) for count in args.pcs}
         size, seconds = month(Path(work, "month"))
     return conclude(args.out, about, costs, (size, seconds))
@@ -75,6 +80,7 @@ def play(work: Path, count: int, rounds: int) -> dict[str, Cost]:
     store = work / "store"
     stores.init(str(store))
     forked.apart(put, store, count, time.time(), 1, slice(None))
+    measure([sys.executable, "-m", "allie.cli.main", "fleet", "--help"])  # all is compiled now
     found: dict[str, list[Cost]] = {}
     for turn in range(rounds):
         for name, argv in views(store, work / f"site{turn}", work / "fleet.prom"):
@@ -156,6 +162,7 @@ def conclude(
         "Written by `bench/fleet.py`. The reports are generated, 4 kB with 20 scripts each.",
         "\n".join(f"- {line}" for line in about),
         table(budgets),
+        *(in_time(count, each) for count, each in costs.items() if count >= max(SIZES)),
         *(f"## {count:,} PCs\n\n{rows(each)}" for count, each in costs.items()),
         "## What is kept\n\n"
         f"{MONTH_PCS:,} PCs through a month, {looks} looks, at each of which 1 % of them had "
@@ -180,6 +187,13 @@ def held(count: int, costs: dict[str, Cost]) -> list[Budget]:
             if name != ALONE
         ),
     ]
+
+
+def in_time(count: int, costs: dict[str, Cost]) -> str:
+    """Which views take no longer than is wanted."""
+    late = [f"{name} ({each.wall:.2f} s)" for name, each in costs.items() if each.wall > WANTED]
+    which = f"all but {', '.join(late)}" if late else "all of them"
+    return f"Wanted are {count:,} reports in {WANTED:.0f} s. Here {which} took no longer."
 
 
 def rows(costs: dict[str, Cost]) -> str:

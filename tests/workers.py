@@ -24,6 +24,9 @@ _FIRST = (
     "tests/packaging/",
     "tests/setup/",
     "tests/crash/",
+    "tests/fleet/",
+    "tests/site/",
+    "tests/use/",
     "tests/images/",
     "tests/server/",
 )

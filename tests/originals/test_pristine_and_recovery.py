@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worlds.one_pc import World, leftovers, plain, snapshot, tmpfs
+from tests.worlds.one_pc import World, injected, leftovers, plain, snapshot, tmpfs
 from tests.worlds.toy import Dir, File, Hard, Link, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
@@ -314,3 +314,37 @@ def test_a_directory_that_made_way_before_the_kill_is_not_forgotten(tmp_path: Pa
     world.take("srv/empty")
     world.good()
     assert plain(snapshot(world.root))["srv/empty"] == before["srv/empty"]
+
+
+# A disk that cannot read one file just now: EIO, as from a bad sector or a loose cable
+UNREADABLE = """
+import os
+real = os.open
+def opens(path, *args, **more):
+    if isinstance(path, str) and path.endswith({name!r}):
+        raise OSError(5, os.strerror(5), path)
+    return real(path, *args, **more)
+os.open = opens
+"""
+BOOKS = ["/ledger", "/tick", "/allie.conf", "/etc/allie/system", "/paused"]
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_a_book_that_cannot_be_read_is_not_begun_anew(tmp_path: Path, name: str) -> None:
+    """Nor is anything decided without it: it says what stood here before."""
+    world = World(tmp_path, {"etc/motd": "store\n"}, root={"etc/motd": "own\n"})
+    world.good()
+    world.put({"etc/motd": "store 2\n", "etc/more": "1\n"})
+    env = injected(tmp_path / "fault", UNREADABLE.format(name=name))
+    done = world.tick(env=env)
+    assert done.rc in (1, 2), done
+    assert "cannot be read: Input/output error" in done.err + done.out
+    assert "Traceback" not in done.err + done.out
+    assert world.read("etc/motd") == "store\n"
+    world.tick()
+    assert world.read("etc/motd") == "store 2\n"
+    world.take("etc/motd")
+    world.put({"etc/more": "2\n"})
+    world.tick()
+    assert world.read("etc/motd") == "own\n"
+    world.steady()

@@ -11,6 +11,7 @@ import pytest
 
 from allie.machine.mounts import fuse_waits
 from tests.security import fuse
+from tests.security.automounter import automounter, is_known
 from tests.worlds.one_pc import World, injected
 from tests.worlds.toy import Dir, File, make_tree
 
@@ -99,3 +100,32 @@ def test_only_who_waits_is_freed(tmp_path: Path) -> None:
         fuse_waits.free()
         time.sleep(0.5)
         assert program.poll() is None, "it ends as soon as its connection does"
+
+
+@pytest.mark.skipif(not is_known(), reason="no autofs in this kernel")
+@pytest.mark.parametrize("kind", ["direct", "indirect"])
+@pytest.mark.parametrize("does", ["mounts", "refuses", "nothing"])
+def test_what_an_automounter_is_to_mount(tmp_path: Path, kind: str, does: str) -> None:
+    """The server behind is there, is away and that is known, or never answers."""
+    world = World(tmp_path, {"srv/data/sub/f": "1\n", "etc/motd": "1\n"})
+    world.good()
+    env = injected(tmp_path / "fault", SOONER)
+    source = tmp_path / "share"
+    with automounter(world.at("srv/data"), kind, does, source):
+        for number in range(2):
+            world.put({"srv/data/sub/f": "22\n", "etc/motd": "x" * number})
+            began = time.monotonic()
+            done = world.tick(env=env)
+            assert time.monotonic() - began < 60
+            assert world.read("etc/motd") == "x" * number, done
+            if does == "mounts":
+                assert done.rc == 0, done
+                assert (source / "sub/f").read_text() == "22\n"
+            else:
+                assert done.rc == 1, done
+                assert "left as it is: /srv/data/sub" in done.out
+        still = 0 if does == "mounts" else 1
+        assert world.tick(env=env).rc == still, "with nothing else to do, it is still named"
+    world.tick()
+    world.steady()
+    assert world.read("srv/data/sub/f") == "22\n"

@@ -93,7 +93,7 @@ def test_what_it_says_is_bounded_and_plain(
     monkeypatch.setattr(pipes, "_MOST_OUT", 1 << 18)  # rsync reads a welcome byte by byte
     monkeypatch.setattr(pipes, "_MOST_SAID", 1 << 18)
     # What rsync reads and passes on to nobody ends with the time that a fetch, or a question, has.
-    monkeypatch.setattr(fetch, "_WHOLE", 2)
+    monkeypatch.setattr(fetch, "_WHOLE", 1)
     monkeypatch.setattr(stores, "PATIENCE", 0.1)
     world = World(tmp_path, {"etc/motd": "one\n"})
     if joined:

@@ -18,7 +18,7 @@ from allie.core.change.resolution import CONSENT
 from allie.core.errors import Busy, NoRoom, SettingsError, StoreError, Unreachable, UsageError
 from allie.machine.files import lock
 from allie.machine.namespaces import processes_inside
-from allie.machine.transfer import rsync
+from allie.machine.transfer import listing
 from allie.server import lint_settings, mirror_state, systemd
 from allie.server import store as stores
 from allie.server.images import draft
@@ -437,7 +437,7 @@ def test_a_ring_is_read_from_a_listing() -> None:
         b"drwxr-xr-x          4,096 2026/11/29 04:00:00 41\n"
         b"lrwxrwxrwx              2 2026/11/29 04:00:00 stable -> 41\n"
     )
-    assert rsync.parse_listing(out) == ["41"]
+    assert listing.parse(out) == ["41"]
     import re
 
     assert re.findall(upstream._LINK, out) == [(b"stable", b"41")]

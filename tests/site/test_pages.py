@@ -208,20 +208,21 @@ def test_of_5000_only_those_in_view_are_in_the_page(browser: Chromium, large: Ma
     assert not visit.wrong
 
 
-@pytest.mark.parametrize(
-    "column",
-    ["Host", "State", "Why", "For", "Last change", "Heard", "System", "Classes", "By hand"],
-)
-def test_each_column_sorts(visit: Visit, column: str) -> None:
+COLUMNS = ("Host", "State", "Why", "For", "Last change", "Heard", "System", "Classes", "By hand")
+
+
+def test_each_column_sorts(visit: Visit) -> None:
     page = visit.go("index.html")
     page.set_viewport_size({"width": 1280, "height": 9000})
-    head = page.locator("#all thead button", has_text=column).first
-    head.click()
-    once = hosts_shown(visit)
-    head.click()
-    assert len(once) == 200
-    assert sorted(once) == sorted(hosts_shown(visit))
-    assert once != hosts_shown(visit)
+    for column in COLUMNS:
+        head = page.locator("#all thead button", has_text=column).first
+        head.click()
+        once = hosts_shown(visit)
+        head.click()
+        assert len(once) == 200, column
+        again = hosts_shown(visit)
+        assert sorted(once) == sorted(again), column
+        assert once != again, column
 
 
 # --- the keyboard -------------------------------------------------------------------------------
@@ -315,7 +316,7 @@ def test_a_site_that_is_too_old_says_so_in_words(browser: Chromium, tmp_path: Pa
                 page = visit.go(name)
                 page.wait_for_selector("#made.late")
                 assert page.inner_text("#made").startswith("Too old: 3 h.")
-                assert not visit.violations()
+                assert not visit.violations("#made")
 
 
 @pytest.mark.parametrize(

@@ -148,16 +148,23 @@ def test_on_change(site: Site) -> None:
     assert site.pc.scripts()["70sshd"]["state"] == "failing", "so is a withdrawal"
 
 
-def test_on_change_by_either_spelling(site: Site) -> None:
-    """The overlay says lib/x, the root has /lib -> usr/lib: both names are meant."""
-    for number, pattern in ((70, "/lib/x"), (71, "/usr/lib/x")):
+@pytest.mark.parametrize("spelled", ["lib/a.d/x", "usr/lib/a.d/x"])
+def test_on_change_by_either_spelling(site: Site, spelled: str) -> None:
+    """The root has /lib -> usr/lib: whatever overlay and script say, both names are meant."""
+    tails = ("a.d/x", "a.d/*", "**", "a.?/x")
+    patterns = [f"{top}/{tail}" for top in ("/lib", "/usr/lib") for tail in tails]
+    patterns += ["/nowhere/x", "/lib/b/x", "/[x]/lib/a.d/x"]
+    for number, pattern in enumerate(patterns, 60):
         body = script(f"# allie: on-change {pattern}", f"echo x >>/tmp/{number}")
         site.overlay({f"root/conf/{number}s": body})
-    site.overlay({"lib/x": "1\n"})
+    site.overlay({spelled: "1\n"})
     site.join()
-    site.overlay({"lib/x": "2\n"})
+    site.overlay({spelled: "2\n"})
     site.pc.tick()
-    assert (site.pc.count("/tmp/70"), site.pc.count("/tmp/71")) == (2, 2)
+    ran = {pattern: site.pc.count(f"/tmp/{at}") for at, pattern in enumerate(patterns, 60)}
+    assert ran == {
+        pattern: 2 if at < len(patterns) - 3 else 1 for at, pattern in enumerate(patterns)
+    }
 
 
 @pytest.mark.parametrize("pattern", ["/etc/motd", "/etc/motd /etc/other"])

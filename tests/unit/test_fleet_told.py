@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.server.fleet import told
+from allie.server.fleet.cleaning import Cleaner
 from allie.server.fleet.told import Told
+from tests.worlds import fleets
 
 NOW = 1_800_000_000.0
 SCRIPT = {"name": "50x", "state": "failing", "code": 1, "since": NOW - 60, "last": "a\nb"}
@@ -131,3 +135,87 @@ def check(found: Any) -> None:
             check(each)
     elif isinstance(found, (int, float)):
         assert abs(found) < 1 << 62
+
+
+# --- the quick way is the slow one ----------------------------------------------------------------
+
+REAL = [json.loads(each.report) for each in fleets.generated(40, NOW) if each.report]
+VALUES = (
+    JSON
+    | st.sampled_from([0, 1, 0.0, 1.0, True, False, "", "exit 0", -1000, 999, 10**18, 10**30])
+    | st.floats(NOW - 1e8, NOW + 1e8)
+)
+
+
+@st.composite
+def changed(draw: st.DrawFn) -> bytes:
+    """A real report, with other values in some places, or with some of them left out."""
+    value = copy.deepcopy(draw(st.sampled_from(REAL)))
+    for _ in range(draw(st.integers(0, 4))):
+        inside: Any = value
+        while True:
+            keys = [*inside] if isinstance(inside, dict) else [*range(len(inside))]
+            key = draw(st.sampled_from(keys))
+            if not isinstance(inside[key], (dict, list)) or not inside[key] or draw(RARELY):
+                break
+            inside = inside[key]
+        inside[key] = draw(VALUES)
+        if draw(RARELY):
+            del inside[key]
+            if not inside:
+                break
+    return json.dumps(value).encode()
+
+
+RARELY = st.sampled_from([False] * 5 + [True])
+
+
+def slowly(text: bytes) -> Told:
+    """What it says, without all that makes it quick."""
+    one_by_one = patch.object(Cleaner, "times", lambda self, values: [*map(self.time, values)])
+    nothing_met = patch.multiple(told, _MET={}, _MOST_MET=0)
+    with one_by_one, nothing_met, patch.object(told, "_DECODER", told._WARY):
+        return told.read("pc07", NOW, text)
+
+
+@given(changed(), changed())
+def test_what_was_met_before_changes_nothing(before: bytes, text: bytes) -> None:
+    """Neither what other PCs said, nor what the same one said, nor how it is decoded."""
+    expected = repr(slowly(text))  # which tells 0 from 0.0 and from false
+    for each in (before, json.dumps(REAL[0]).encode()):
+        told.read("pc08", NOW, each)
+        assert repr(told.read("pc07", NOW, text)) == expected
+
+
+@pytest.mark.parametrize("code", [False, True, 0.0, 1.0, -0.0, "0", [0], None, 10**30])
+def test_a_number_that_only_equals_one_that_was_met(code: Any) -> None:
+    script = {"name": "50x", "state": "satisfied", "why": "exit", "since": NOW - 1, "last": ""}
+
+    def text(code: Any) -> bytes:
+        value = {**REPORT, "systems": [{**SYSTEM, "scripts": [{**script, "code": code}]}]}
+        return json.dumps(value).encode()
+
+    for met in (0, 1):
+        told.read("pc08", NOW, text(met))
+    assert repr(told.read("pc07", NOW, text(code))) == repr(slowly(text(code)))
+
+
+def test_what_is_kept_of_scripts_is_bounded() -> None:
+    met: dict[tuple[Any, ...], Any] = {}
+    with patch.multiple(told, _MET=met, _MOST_MET=5):
+        for number in range(9):
+            script = {"name": f"{number}", "state": "due", "why": "", "code": 1, "last": ""}
+            long = {**script, "why": "x" * 9000}
+            read({**REPORT, "systems": [{**SYSTEM, "scripts": [long, script]}]})
+    assert len(met) == 5
+    assert all(why == "" for _, _, why, _, _ in met)
+
+
+TIMES = st.lists(st.floats() | st.floats(-10, 10) | st.integers() | JSON, max_size=4)
+
+
+@given(TIMES, st.floats(-10, 10))
+def test_times_are_moved_together_as_one_by_one(values: list[Any], skew: float) -> None:
+    clean = Cleaner(5.0)
+    clean.skew = skew
+    assert repr(clean.times(values)) == repr([*map(clean.time, values)])

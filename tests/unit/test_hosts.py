@@ -357,3 +357,10 @@ def test_no_case_of_any_name_counts(data: st.DataObject) -> None:
 def test_the_hosts_that_ranges_name(pattern: str, named: list[str]) -> None:
     assert hosts.named(pattern, 1000) == named
     assert all(hosts.matches(pattern, [each]) for each in named)
+
+
+@given(st.text("ab09.-AZ_\n\u0130\u0660\u00b2", max_size=8) | st.from_regex(r"[0-9.]{7,12}"))
+def test_a_name_of_a_host_is_what_its_pattern_says(name: str) -> None:
+    fits = re.fullmatch("[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name) and ".." not in name
+    assert hosts.is_name(name) == bool(fits and not hosts.is_address(name))
+    assert not hosts.is_name("a" * 256) and hosts.is_name("a" * 255)

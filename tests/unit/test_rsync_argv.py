@@ -19,7 +19,7 @@ from allie.core.errors import AllieError, NoRoom, StateError, StoreError, Unreac
 from allie.machine.programs import process
 from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import AWAY, FULL, MUCH, Cut
-from allie.machine.transfer import image_fetch, rsync
+from allie.machine.transfer import image_fetch, listing, rsync
 from allie.machine.transfer.image_fetch import Transfer
 from allie.machine.transfer.rsync import Version
 from tests.conftest import FakePrograms
@@ -90,6 +90,8 @@ def test_ask() -> None:
         *HIDDEN,
         "-n",
         "--delete",
+        "--no-inc-recursive",
+        "--trust-sender",
         "--out-format=%i %n",
         "--reach",
         "--",
@@ -102,7 +104,15 @@ def test_ask() -> None:
 def test_a_routine_question_leaves_out_acls_and_attributes() -> None:
     argv = rsync.ask(WHOLE.plain, [], ["host::m/a"], "/mirror/current")
     assert argv[: 4 + len(HIDDEN)] == ["rsync", "-aSH", "--numeric-ids", *HIDDEN, "-n"]
-    assert rsync.ask(SMALL.plain, [], ["host::m/a"], "/mirror/current") == argv
+    assert "--trust-sender" in argv
+    older = [word for word in argv if word != "--trust-sender"]  # before 3.2.5 there is none
+    assert rsync.ask(SMALL.plain, [], ["host::m/a"], "/mirror/current") == older
+
+
+def test_a_question_need_not_name_what_is_gone() -> None:
+    argv = rsync.ask(WHOLE, ["--reach"], ["host::m/a"], "/mirror/current")
+    cheap = rsync.ask(WHOLE, ["--reach"], ["host::m/a"], "/mirror/current", gone=False)
+    assert cheap == [word for word in argv if word != "--delete"]
 
 
 def test_fetch() -> None:
@@ -141,6 +151,8 @@ def test_the_names_in_an_answer() -> None:
     )
     assert answer.gone == ("common/etc/gone",)
     assert answer.links
+    assert answer.directories
+    assert not rsync.parse_answer(b">f..t...... common/etc/a file\n").directories
 
 
 @pytest.mark.parametrize(
@@ -211,7 +223,7 @@ def test_all_kinds_of_store_share_one_path_rule(store: str, sources: list[str]) 
 
 
 def test_listing_a_directory_of_a_store() -> None:
-    assert rsync.list_only("/srv/allie", "overlays/", []) == [
+    assert listing.of("/srv/allie", "overlays/", []) == [
         "rsync",
         "--list-only",
         "--8-bit-output",
@@ -252,7 +264,7 @@ def test_the_directories_of_a_listing() -> None:
         b"lrwxrwxrwx              2 2026/01/02 03:04:05 stable -> 12\n"
         b"Welcome to the store.\n"
     )
-    assert rsync.parse_listing(out) == ["kit", "two words", "odd\udcff"]
+    assert listing.parse(out) == ["kit", "two words", "odd\udcff"]
 
 
 def finished(code: int, err: bytes = b"", cut: Cut | None = None) -> Finished:

@@ -65,9 +65,10 @@ class Visit:
         self.page.wait_for_function(f"() => {shown} && document.readyState === 'complete'")
         self.page.wait_for_function("() => !document.querySelector('head script')")
 
-    def violations(self) -> list[str]:
-        """What axe finds: rule and place."""
-        found = Axe().run(self.page, options={"preload": False}).response["violations"]
+    def violations(self, within: str = "html") -> list[str]:
+        """What axe finds, in an element of the page: rule and place."""
+        ran = Axe().run(self.page, context=within, options={"preload": False})
+        found = ran.response["violations"]
         return [
             f"{each['id']}: {node['target']} {node['failureSummary']}"
             for each in found

@@ -11,7 +11,7 @@ import sys
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.client.boot import grub, systemd_boot
-from allie.client.mirror import stores
+from allie.client.mirror import contents
 from allie.client.setup import install
 from allie.client.setup.install import Bootable, Installation
 from allie.core.boot import disk_layout
@@ -97,8 +97,8 @@ def _settings(args: Namespace) -> Settings:
     host = args.host and configuration.check_name(args.host, "host")
     own = args.own and addresses.check_door(args.own)
     found = Settings(name, (store,), (), image, host=host, own=own)
-    overlays = stores.overlays_of(open_system.open_system(), found, options.words(args.overlays))
-    stores.need_image(open_system.open_system(), found, image)
+    overlays = contents.overlays_of(open_system.open_system(), found, options.words(args.overlays))
+    contents.need_image(open_system.open_system(), found, image)
     for each in overlays:
         configuration.check_name(each, "overlay")
     return found._replace(overlays=overlays)
@@ -126,7 +126,7 @@ def _warn_of_image(plan: Installation) -> None:
 
 def _in_image(own: Settings, path: str) -> bool:
     here = open_system.open_system()
-    return stores.has(here, own, own.stores[0], f"images/{own.image}/{path}")
+    return contents.has(here, own, own.stores[0], f"images/{own.image}/{path}")
 
 
 def _own_name() -> str:

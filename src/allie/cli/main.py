@@ -79,6 +79,8 @@ _REMEDIES = {
     errno.EDQUOT: "make room: a quota is reached",
     errno.EROFS: "mount it so that it can be written",
     errno.EPERM: PROTECTED,
+    errno.ENOTCONN: "unmount it, and mount it again: the program that served it has ended",
+    errno.EMFILE: "let it open more files: ulimit -n",
     errno.EIO: "look at the disk, and at what `dmesg` says of it",
 }
 _TAKEN_FIRST = ("--root", "--system", "--store")

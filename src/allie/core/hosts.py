@@ -42,8 +42,11 @@ def is_name(name: str) -> bool:
 
     In small letters; no address, which tells no host for long.
     """
-    fits = re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name) and len(name) <= _LONGEST
-    return bool(fits and ".." not in name and not re.fullmatch(_ADDRESS, name))
+    bare = name.replace(".", "").replace("-", "")  # no pattern: a fleet's views ask it 30,000 times
+    if not (bare.isalnum() and bare.isascii() and bare == bare.lower() and len(name) <= _LONGEST):
+        return False
+    fits = ".." not in name and name[0] not in ".-" and name[-1] not in ".-"
+    return fits and not (bare.isdigit() and is_address(name))
 
 
 def is_address(name: str) -> bool:

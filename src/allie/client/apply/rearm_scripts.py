@@ -24,6 +24,7 @@ from allie.core.script import Headers
 from allie.core.system import System
 from allie.machine import console
 from allie.machine.files import atomic, tree
+from allie.machine.roots import paths
 from allie.machine.roots.reach import Reach
 
 ASIDE = ".due"  # in /root/done, while a transaction is at work: no script can be called so
@@ -92,7 +93,8 @@ def _made_due(here: System, steps: list[Step]) -> Due:
     """The scripts with a done-file that these steps make due."""
     due: Due = {}
     done = filter(rules.is_name, os.listdir(here.done))
-    headers = {name: _headers(here, name) for name in done}
+    inside = paths.Inside(here.root)
+    headers = {name: _with_real(inside, _headers(here, name)) for name in done}
     for step in steps if headers else ():
         path, names = here.at(step.real), _names(step)
         for name, each in headers.items():
@@ -105,6 +107,18 @@ def _names(step: Step) -> tuple[str, ...]:
     """The absolute paths that a step changes: the real one, and as overlays spell it."""
     spelled = (tags.unspell(each.spelling)[0] for each in (step.old, step.after) if each)
     return tuple({f"/{step.real}", *(f"/{each}" for each in spelled)})
+
+
+def _with_real(inside: paths.Inside, headers: Headers) -> Headers:
+    """The same, with its patterns as real paths as well: /lib/x is /usr/lib/x on most PCs."""
+    found = list(headers.on_change)
+    for pattern in headers.on_change:
+        globs = (at for at, letter in enumerate(pattern) if letter in "*?[")
+        fixed = pattern[: next(globs, None)].rpartition("/")[0]
+        with suppress(PathRefused):
+            real = inside.directory(fixed.lstrip("/")).real
+            found.append(f"/{real}{pattern[len(fixed) :]}" if real else pattern[len(fixed) :])
+    return headers._replace(on_change=tuple(dict.fromkeys(found)))
 
 
 def _headers(here: System, name: str) -> Headers:

@@ -18,7 +18,7 @@ import time
 
 from allie.client.mirror import generation as generations
 from allie.client.mirror import pull as pulls
-from allie.client.mirror import stores
+from allie.client.mirror import questions, stores
 from allie.client.mirror.generation import Generation
 from allie.client.mirror.pull import Private, Pull
 from allie.client.state import away_stores, records
@@ -36,6 +36,7 @@ _LAGS = 24 * 3600  # seconds for which another server may not take files away
 # A fetch of all overlays, from all stores, may take so many times `stall`: half an hour. What came
 # until then is linked by the next tick's fetch (`generation.prepare`), which so goes on from there.
 _WHOLE = 30
+_MUCH = 256 << 10  # bytes: less is fetched whole
 
 
 class Fetched(Value):
@@ -132,17 +133,6 @@ def _take_private(here: System, settings: Settings, before: Generation, private:
     _note_names(here, names)
 
 
-def questions(here: System, settings: Settings, before: Generation, store: str) -> list[list[str]]:
-    """What a routine tick asks a store: no output means that it has nothing new."""
-    pull = pulls.of(here, settings, before, store, routine=True)
-    asked = [argv for argv, _ in _questions(pull, before)]
-    if PRIVATE in before.overlays:
-        from allie.client.mirror import own_door  # noqa: PLC0415 - see HACKING.md, start-up
-
-        asked += own_door.questions(here, settings, before)
-    return asked
-
-
 def _private(here: System, settings: Settings, before: Generation | None, **how: bool) -> Private:
     """What this host's own door has for it, where there is or was one."""
     had = before is not None and PRIVATE in before.overlays
@@ -153,16 +143,9 @@ def _private(here: System, settings: Settings, before: Generation | None, **how:
     return own_door.bring(here, settings, before, **how)
 
 
-def _questions(pull: Pull, before: Generation) -> list[tuple[list[str], str]]:
-    return [
-        (rsync.ask(pull.asks_for, pull.options, wanted, before.path + below), below)
-        for wanted, below in _sources(pull)
-    ]
-
-
 def _bring(pull: Pull, private: Private) -> tuple[Generation, tuple[str, ...]]:
     """Bring everything from one store: the generation then in force, and what is new in it."""
-    asked = _ask(pull)
+    asked = questions.ask(pull)
     if pull.before and asked and not (asked.changed or asked.gone or private.is_new):
         generations.forget_half_fetched(pull.here)
         return pull.before, ()
@@ -186,27 +169,6 @@ def _bring(pull: Pull, private: Private) -> tuple[Generation, tuple[str, ...]]:
         raise
 
 
-def _ask(pull: Pull) -> Answer | None:
-    """What a fetch would change, as `overlay/path`; None where there is nothing to compare with.
-
-    Where that is more than fits into an answer, its beginning, and `links`: all is to be fetched.
-    """
-    before = pull.before
-    if before is None or before.overlays != pull.overlays:
-        return None
-    changed: list[str] = []
-    gone: list[str] = []
-    links = False
-    for argv, below in _questions(pull, before):
-        done = pulls.run(argv, pull, only_reads=True)
-        answer = rsync.parse_answer(done.out)
-        above = below and f"{below[1:]}/"
-        changed += [above + name for name in answer.changed]
-        gone += [above + name for name in answer.gone]
-        links = links or answer.links or bool(done.cut)
-    return Answer(tuple(changed), tuple(gone), links)
-
-
 def _fetch_whole(pull: Pull, into: str, trees: list[str]) -> None:
     """Fetch all; what did not change is linked to the same file in one of the trees.
 
@@ -217,7 +179,7 @@ def _fetch_whole(pull: Pull, into: str, trees: list[str]) -> None:
     words, show = pulls.progress(pull)
     words += ["--no-inc-recursive"]
     words += [rsync.BY_CONTENT] * bool(pull.settings.ring and trees)
-    for wanted, below in _sources(pull):
+    for wanted, below in questions.sources(pull):
         target = into + below
         os.makedirs(target, 0o700, exist_ok=True)
         links = [each + below for each in trees]
@@ -231,26 +193,20 @@ def _fetch_change(pull: Pull, asked: Answer, into: str, trees: list[str]) -> Non
     gone = {"", *asked.gone}
     names = [name for name in dict.fromkeys([*asked.changed, *emptier]) if name not in gone]
     words, show = pulls.progress(pull)
-    words += [rsync.BY_CONTENT]  # else our old file, of the same size and time, passes for the new
+    if len(trees) == 1 and not _is_much(pull.before, names):
+        trees = []  # to look for differences costs more than it saves
+    if trees:
+        words += [rsync.BY_CONTENT]  # else our old file, of the same size and time, passes for it
     top = rsync.sources(pull.store, ["overlays"])[0]
     argv = rsync.fetch_some(pull.able, pull.options + words, top, into, trees)
     process.die_with_parent()
     pulls.run(argv, pull, show=show, names=rsync.names(names), disk=pull.here.mirror)
 
 
-def _sources(pull: Pull) -> list[tuple[list[str], str]]:
-    """The rsync calls that bring all overlays: (sources, where below a tree they go: "", "/NAME").
-
-    All working trees come in one call; a ring's target differs from its name, so each has its own.
-    """
-    paths = {name: stores.overlay_path(pull.settings, name) for name in pull.settings.overlays}
-    together = [path for path in paths.values() if not path.endswith("/")]
-    calls = [(rsync.sources(pull.store, together), "")] if together else []
-    return calls + [
-        (rsync.sources(pull.store, [path]), f"/{name}")
-        for name, path in paths.items()
-        if path.endswith("/")
-    ]
+def _is_much(before: Generation | None, names: list[str]) -> bool:
+    """Whether what is here of these, `overlay/path`, has so many bytes that they may be spared."""
+    found = [tree.status(f"{before.path}/{name}") for name in names] if before else []
+    return sum(each.st_size for each in found if each) > _MUCH
 
 
 def _is_lagging(store: str, settings: Settings, contact: Contact) -> bool:

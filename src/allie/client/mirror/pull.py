@@ -38,6 +38,11 @@ class Pull(Value):
         """What a question is to compare."""
         return self.able.plain if self.routine else self.able
 
+    @property
+    def asks_for_gone(self) -> bool:
+        """Whether a question is to name what is gone; else the times of directories tell of it."""
+        return not (self.routine and rsync.EXACT in self.options)
+
 
 class Private(Value):
     """The tree of what is this host's own that the generation to come is to have."""

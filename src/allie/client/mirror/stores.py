@@ -1,22 +1,19 @@
-"""The stores of a PC: in which order they are tried, where what is in one, and what it has."""
+"""The stores of a PC: in which order they are tried, and where what is in one."""
 
 from __future__ import annotations
 
 import os
 import time
-from _collections_abc import Callable, Iterable, Iterator
+from _collections_abc import Callable, Iterator
 
 from allie.client.state import away_stores, host_names
 from allie.core import digest, hosts
-from allie.core.change.resolution import CONSENT
 from allie.core.conf import addresses
 from allie.core.conf.settings import PRIVATE, Settings
-from allie.core.errors import NotAdmitted, StateError, StoreError, Unreachable, did_you_mean
+from allie.core.errors import StoreError, Unreachable
 from allie.core.stubs import KIT
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
-from allie.machine.programs import process
-from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import Bounds
 from allie.machine.transfer import rsync
 
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
 
     Got = TypeVar("Got")
 
-_NO_STORE = "`allie store init`, on the server, makes one; is its address right?"
 PATIENCE = 5  # times `stall`: for a listing, or a few small files
 
 
@@ -126,66 +122,3 @@ def reach(here: System, settings: Settings, store: str, stall: int = 0) -> list[
 
         shell = identity.ready(here, settings, store).remote_shell(store)
     return rsync.transport(store, stall or settings.stall, shell)
-
-
-def overlays_of(here: System, settings: Settings, wanted: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The overlays that are wanted; else of kit, common and the image's own those that are there.
-
-    The first store is asked in any case. Raises StoreError where it does not answer, or lacks one;
-    what has been released to a ring lies elsewhere, and is not looked for.
-    """
-    store = settings.stores[0]
-    asked = _ask(here, settings, store, "overlays/")
-    try:
-        rsync.check(asked, store)
-    except (Unreachable, NotAdmitted):
-        raise
-    except StoreError as error:
-        raise StoreError(f"{store} is no store: {error.message}", _NO_STORE) from error
-    there = rsync.parse_listing(asked.out)
-    if KIT not in there:
-        raise StoreError(f"{store} has no overlay {KIT}", "run `allie store init` on the server")
-    for name in wanted if not settings.ring else ():
-        if name not in there:
-            hint = did_you_mean(name, there) or f"it has: {', '.join(sorted(there))}"
-            raise StoreError(f"{store} has no overlay {name}", hint)
-    return wanted or tuple(name for name in (KIT, "common", settings.image) if name in there)
-
-
-def need_image(here: System, settings: Settings, image: str) -> None:
-    """Raise StoreError where the first store has no image of this name, or does not answer."""
-    store = settings.stores[0]
-    asked = _ask(here, settings, store, "images/")
-    rsync.check(asked, store)
-    there = rsync.parse_listing(asked.out)
-    if image not in there:
-        hint = did_you_mean(image, there) or "allie image list, on the server"
-        raise StoreError(f"{store} has no image {image}", hint)
-
-
-def has(here: System, settings: Settings, store: str, path: str) -> bool:
-    """Whether a store has a file or directory. Raises StoreError if it does not answer."""
-    asked = _ask(here, settings, store, path)
-    if asked.code == rsync.PARTIAL:
-        return False
-    rsync.check(asked, store)
-    return True
-
-
-def consents(here: System, settings: Settings, names: Iterable[str]) -> frozenset[str]:
-    """Which of some overlays, that are not on the list, the store says may be withdrawn."""
-    return frozenset(name for name in names if _has_consent(here, settings, name))
-
-
-def _has_consent(here: System, settings: Settings, overlay: str) -> bool:
-    path = f"overlays/{overlay}/{CONSENT}"
-    try:
-        return first_that_answers(here, settings, lambda store: has(here, settings, store, path))
-    except (StoreError, StateError):
-        return False
-
-
-def _ask(here: System, settings: Settings, store: str, path: str) -> Finished:
-    """Have rsync list a path."""
-    argv = rsync.list_only(store, path, reach(here, settings, store))
-    return process.run(argv, bounds=bounds(settings.stall), only_reads=True)

@@ -32,12 +32,17 @@ def prune(here: System, books: Ledger) -> None:
     """Remove ticks beyond ten, thirty days or 200 MB, but the newest; and unused pristine files.
 
     What others made has limits of its own, beyond which just the tick that has it goes: else a user
-    could throw away what the administrator would take back.
+    could throw away what the administrator would take back. Where the newest keeps next to nothing,
+    as nearly always, the others are no more than they were, and are not counted again.
     """
     total: Counts = (0, 0, 0, 0)
+    adds_much = True
     for age, number in enumerate(reversed(records.kept_ticks(here))):
         place = f"{here.undo}/{number}"
-        counts = _counts(place, changes=not age)
+        counts = _counts(place, changes=not age) if adds_much else (0, 0, 0, 0)
+        if not age:
+            limits = (_BYTES, _NAMES, _BYTES, _NAMES_OF_OTHERS)
+            adds_much = any(count > most / 100 for count, most in zip(counts, limits))
         before, total = total, _sum(total, counts)
         large = total[0] > _BYTES or total[1] > _NAMES
         strange = any(counts[2:]) and (total[2] > _BYTES or total[3] > _NAMES_OF_OTHERS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from _collections_abc import Sequence
 
-from allie.client.mirror import identity, stores
+from allie.client.mirror import contents, identity
 from allie.client.situation import gather_facts, grounds, settings_in_force
 from allie.client.state import records
 from allie.client.systems import look_after
@@ -138,7 +138,7 @@ def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
             # Never leave a store that answers, or overlays that are there, for a slip.
             asked = present._replace(stores=(wishes.store,), image=image)
             asked = asked._replace(ring=wishes.ring or present.ring, own=wishes.own or present.own)
-            stores.overlays_of(here, asked, wishes.overlays)
+            contents.overlays_of(here, asked, wishes.overlays)
         return present._replace(
             stores=present.stores if wishes.store in present.stores else (wishes.store,),
             image=wishes.image or present.image,
@@ -148,7 +148,7 @@ def _settings(here: System, name: str, image: str, wishes: Wishes) -> Settings:
             own=wishes.own or present.own,
         )
     made = Settings(name, (wishes.store,), (), image, wishes.ring, wishes.host, own=wishes.own)
-    made = made._replace(overlays=stores.overlays_of(here, made, wishes.overlays))
+    made = made._replace(overlays=contents.overlays_of(here, made, wishes.overlays))
     others = [each for each in configuration.declared(text or "") if each.name != name]
     return made._replace(others=tuple(others))
 

@@ -246,10 +246,11 @@ def sent_report(system: System) -> dict[str, Any]:
 
 def last_report(system: System) -> Report | None:
     """The last tick's report; the one on /run if the disk was full or read-only."""
-    found = [read_json(f"{place}/report") for place in (system.run, system.state)]
     known = []
-    for value in found:
-        with suppress(AttributeError, TypeError, ValueError):  # damaged, as by a power failure
+    for place in (system.run, system.state):
+        # damaged, as by a power failure: the next one takes its place
+        with suppress(StateError, AttributeError, TypeError, ValueError):
+            value = read_json(f"{place}/report")
             known += [reports.from_json(value)] if isinstance(value, dict) else []
     quick = quick_files.read_last(system.state)
     # By its time, too: a client that knows no quick ticks may have counted from the last whole one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from allie.client.mirror import stores
+from allie.client.mirror import contents
 from allie.client.situation import bound_disks, grounds, other_systems, settings_in_force
 from allie.client.state import records
 from allie.client.systems import record
@@ -88,9 +88,9 @@ def declare(base: System, settings: Settings, wanted: Declared, *, comes: bool =
     image = wanted.image or known.image or wanted.name
     overlays = wanted.overlays or known.overlays
     if wanted.overlays or not overlays:
-        overlays = stores.overlays_of(base, settings._replace(image=image), wanted.overlays)
+        overlays = contents.overlays_of(base, settings._replace(image=image), wanted.overlays)
     if comes:
-        stores.need_image(base, settings, image)
+        contents.need_image(base, settings, image)
     made = Declared(wanted.name, configuration.check_root(root, wanted.name), image, overlays)
     text = settings_text.without(settings_in_force.own_text(base), wanted.name)
     changed = text.rstrip("\n") + "\n\n" + settings_text.section(made)

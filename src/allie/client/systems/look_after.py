@@ -86,6 +86,14 @@ def _boots(here: System, settings: Settings) -> bool:
     return True
 
 
+def _may_tell(here: System) -> bool:
+    """Whether there may be a place for reports."""
+    try:
+        return bool(stores.inbox(here, settings_in_force.settings_of(here)))
+    except AllieError:
+        return True  # the reporter says what is wrong
+
+
 def _tell(here: System) -> int:
     """99report, in the forked child of a tick, or by hand."""
     if not stores.inbox(here, settings_in_force.settings_of(here)):
@@ -114,4 +122,5 @@ KIT = Kit(
     {**kit.PARTS, "98systems": work, stubs.REPORTER: _tell},
     {"98systems": is_idle, stubs.REPORTER: _has_told},
     menu_unchanged.follows,
+    _may_tell,
 )

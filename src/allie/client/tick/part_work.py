@@ -9,7 +9,6 @@ from allie.client.apply import unchanged
 from allie.client.apply.changes import apply
 from allie.client.apply.look import look
 from allie.client.mirror import generation as generations
-from allie.client.mirror import stores
 from allie.client.originals import undo_ticks
 from allie.client.situation import grounds
 from allie.client.situation.grounds import Grounds, Resolved
@@ -33,7 +32,9 @@ def look_and_apply(
     present, the_plan = decide(here, part, grounds.resolve(here, known), saved, full=full)
     left = set(the_plan.guarded).difference(known.generation.overlays)
     if left:  # what the store says of an overlay that is off the list was not fetched
-        meant = stores.consents(here, known.settings, left)
+        from allie.client.mirror import contents  # noqa: PLC0415 - see HACKING.md, start-up
+
+        meant = contents.consents(here, known.settings, left)
         present = present._replace(consent=present.consent | meant)
         the_plan = plan(present)
     if records.pause(here):

@@ -18,7 +18,7 @@ from _collections_abc import Callable, Iterable, Mapping
 
 import allie
 from allie.client.apply import unchanged
-from allie.client.mirror import fetch, stores
+from allie.client.mirror import questions, stores
 from allie.client.situation import grounds
 from allie.client.situation.grounds import Grounds
 from allie.client.state import away_stores, done_files, quick_files, quick_seal, quick_tick, records
@@ -120,7 +120,7 @@ def client() -> str:
 def _note_of(here: System, known: Grounds, report: Report, store: str) -> dict[str, Any]:
     """What both parts follow from, and how the store is asked."""
     rsync = process.program("rsync")
-    asked = fetch.questions(here, known.settings, known.generation, store)
+    asked = questions.routine(here, known.settings, known.generation, store)
     ends = [*here.names, here.conf, here.etc, here.at("etc"), here.at("usr/lib")]
     return {
         "of": (here.root, _code_of(here) or client()),

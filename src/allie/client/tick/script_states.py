@@ -36,20 +36,19 @@ def names(here: System) -> list[str]:
 def standing(
     here: System, name: str, before: dict[str, Verdict], now: float
 ) -> tuple[Verdict, Script | None, Headers]:
-    """How a script stands before it runs: satisfied, test, due (or failing: it is no file)."""
+    """How a script stands before it runs: satisfied, test, due (or failing: it cannot be read)."""
     known = before.get(name)
     why = "is not a regular file"
     try:
-        script = script_files.read(here, name)
+        script, done = script_files.read(here, name), done_files.read(here, name)
     except StateError as error:
-        script, why = None, str(error)
+        script, done, why = None, None, str(error)
     if script is None:
         since = known.since if known and known.state == "failing" else now
         return Verdict(name, "failing", why, since), None, Headers()
     headers = rules.parse_headers(script.content)
     if not script.executable:
         return Verdict(name, "test", "not executable: runs only by name"), None, headers
-    done = done_files.read(here, name)
     due = rules.due(headers, digest.of(script.content), done, now)
     if not due.due:
         why = due.why + misread(headers)

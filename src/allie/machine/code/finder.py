@@ -1,6 +1,6 @@
-"""Load ALLiE's modules from the one file of compiled code that `machine.code.unpack` made (PEP
-451).
+"""Load ALLiE's modules from the one file of compiled code that `machine.code.unpack` made.
 
+As PEP 451 has it.
 Their sources, for tracebacks, and the man pages are read from the copy of the archive beside it.
 """
 
@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import marshal
 import sys
+from _frozen_importlib import ModuleSpec, module_from_spec  # without all of importlib
 from zipimport import zipimporter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from importlib.machinery import ModuleSpec
     from types import ModuleType
 
     from allie.machine.code.cache import Index
 
 
 def install(place: str, index: Index, body: bytes) -> None:
-    """From now on import ALLiE from the code in `body`, the file that stands in `place`."""
+    """From now on import ALLiE from the code in `body`, the file that stands in `place`.
+
+    Its packages are there at once: there is nothing in them but modules, and to import one by one
+    would cost a tick as much as ten of those.
+    """
     sys.path.pop(0)  # the archive that was called
-    sys.meta_path.insert(0, Modules(f"{place}/archive", index, body))
+    finder = Modules(f"{place}/archive", index, body)
+    sys.meta_path.insert(0, finder)
+    __import__("allie")
+    for name in sorted([name for name, known in index.items() if known[0] and name != "allie"]):
+        above, _, last = name.rpartition(".")
+        package = sys.modules[name] = module_from_spec(finder.spec_of(name))
+        setattr(sys.modules[above], last, package)
 
 
 class Modules:
@@ -43,11 +53,12 @@ class Modules:
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """The spec of a module of ours; None for any other."""
         del path, target  # there is one module of a name, wherever it is asked for
-        known = self.index.get(name)
-        if known is None:
-            return None
-        make = type(sys.__spec__)  # ModuleSpec, whose own module is not loaded yet
-        spec = make(name, self, origin=f"{self.archive}/{known[1]}", is_package=known[0])  # type: ignore[arg-type]
+        return self.spec_of(name) if name in self.index else None
+
+    def spec_of(self, name: str) -> ModuleSpec:
+        """The spec of a module of ours."""
+        is_package, path, _, _ = self.index[name]
+        spec = ModuleSpec(name, self, origin=f"{self.archive}/{path}", is_package=is_package)  # type: ignore[arg-type]
         spec.has_location = True
         spec.cached = spec.origin  # else where a .pyc would be is worked out, for each
         return spec

@@ -23,8 +23,11 @@ _IMMUTABLE = 0x10
 
 
 def read(name: str) -> str:
-    """A variable's text; "" if there is none."""
-    data = atomic.read_bytes(_path(name)) or b""
+    """A variable's text; "" if there is none, or the firmware does not say."""
+    try:
+        data = atomic.read_bytes(_path(name)) or b""
+    except StateError:
+        data = b""
     return data[4:].decode("utf-16-le", errors="replace").rstrip("\0")
 
 

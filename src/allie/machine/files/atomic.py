@@ -13,6 +13,11 @@ from allie.core.errors import PROTECTED, NoRoom, StateError
 
 _CWD, _EXCHANGE = -100, 2  # linux/fcntl.h: AT_FDCWD, linux/fs.h: RENAME_EXCHANGE
 _MOST = 64 << 20  # bytes: a ledger of 100,000 paths takes 30 MB
+# What open(2) says of a file that is none, or is not for us. All else is trouble, and no answer
+_NONE = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ESRCH),
+    *(errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.EACCES, errno.EPERM),
+)
 _PIECE = 1 << 16  # bytes: from 128 KiB on malloc(3) has each piece mapped anew, for 15 µs
 
 
@@ -70,7 +75,10 @@ def _new(path: str, mode: int) -> int:
 
 
 def read(path: str) -> str | None:
-    """A small file's text, undecodable bytes kept; None if there is none (or it is no file)."""
+    """A small file's text, undecodable bytes kept; None if there is none (or it is no file).
+
+    Raises as `read_bytes` does.
+    """
     data = read_bytes(path)
     return None if data is None else data.decode(errors="surrogateescape")
 
@@ -78,22 +86,24 @@ def read(path: str) -> str | None:
 def read_bytes(path: str, most: int = _MOST) -> bytes | None:
     """A small file's bytes; None if there is none. Never follows a symlink at its end.
 
-    What is no regular file is none: a fifo, a disk. It may be another system's, whose root can make
-    it as large as he likes: raises StateError where it is larger than `most` bytes.
+    What is no regular file is none: a fifo, a disk. So is what others than root may not read, to
+    them. It may be another system's, whose root can make it as large as he likes: raises StateError
+    where it is larger than `most` bytes; and where a disk, or a lack of memory or descriptors,
+    keeps us from knowing what it says: who took that for nothing would write it anew, and lose it.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        st = os.fstat(descriptor)
-        if not stat.S_ISREG(st.st_mode):
+        try:
+            st = os.fstat(descriptor)
+            if not stat.S_ISREG(st.st_mode):
+                return None
+            data = read_open(descriptor, most) if st.st_size <= most else None
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in _NONE:
             return None
-        data = read_open(descriptor, most) if st.st_size <= most else None
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
+        raise refused(f"{path} cannot be read", error) from error
     if data is None:
         raise StateError(f"{path} is larger than {most >> 20} MiB", "look at what it is")
     return data

@@ -136,6 +136,6 @@ def _busy(system: System) -> Busy:
         note = loads(atomic.read(f"{system.run}/holder") or "")
         since = time.strftime("%H:%M:%S", time.localtime(note["start"]))
         who = f"{note['verb']}, pid {note['pid']}, since {since}"
-    except (ValueError, KeyError, TypeError):
+    except (StateError, ValueError, KeyError, TypeError):
         pass
     return Busy(f"ALLiE is at work in this system: {who}", "wait for its end")

@@ -155,20 +155,16 @@ class Reach:
         return large and (st.st_uid != 0 or self.is_tainted(real.rpartition("/")[0]))
 
     def _find(self, real: str) -> int:
-        from allie.machine.files import beneath  # noqa: PLC0415 - see HACKING.md, start-up
-
         if not real:
             return os.open(self.root, _DIRECTORY)
-        if self._mounts is None:
-            self._mounts = user_mounts.below(self.root)
-        if real in self._mounts.closed:
-            raise PathRefused(f"/{real}: {self._mounts.closed[real]}")
         try:
-            if real in self._mounts.known:
-                return self._mounted(real, self._mounts.known[real])
-            mount = self._mount_above(real)
-            rest = real[len(mount) :].lstrip("/")
-            return beneath.open_beneath(self.directory(mount), rest, _DIRECTORY)
+            try:
+                return self._enter(real)
+            except OSError as error:
+                # An automounter has mounted it, or root, since the table of mounts was read
+                if error.errno != errno.EXDEV or not self._reads_mounts_anew():
+                    raise
+                return self._enter(real)
         except NotADirectoryError as error:  # something else is there, so nothing is below it
             words = "a directory above it is none any more"
             raise FileNotFoundError(errno.ENOENT, words, real) from error
@@ -176,6 +172,28 @@ class Reach:
             if error.errno in _WORDS:
                 raise PathRefused(f"/{real}: {_WORDS[error.errno]}") from error
             raise
+
+    def _enter(self, real: str) -> int:
+        """The directory, if it and all above it lie on mounts that are known."""
+        from allie.machine.files import beneath  # noqa: PLC0415 - see HACKING.md, start-up
+
+        if self._mounts is None:
+            self._mounts = user_mounts.below(self.root)
+        if real in self._mounts.closed:
+            raise PathRefused(f"/{real}: {self._mounts.closed[real]}")
+        if real in self._mounts.known:
+            return self._mounted(real, self._mounts.known[real])
+        mount = self._mount_above(real)
+        rest = real[len(mount) :].lstrip("/")
+        return beneath.open_beneath(self.directory(mount), rest, _DIRECTORY)
+
+    def _reads_mounts_anew(self) -> bool:
+        """Whether the table of mounts is another one by now; then that one counts."""
+        before, self._mounts = self._mounts, user_mounts.below(self.root)
+        if before and before.known == self._mounts.known:
+            return False
+        self.close()
+        return True
 
     def _mount_above(self, real: str) -> str:
         """The nearest known mount point above a path; "" is the root itself."""

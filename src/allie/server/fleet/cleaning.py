@@ -18,6 +18,7 @@ WORDS = 400  # letters of a text, at most
 NAME = 120  # … of a name
 _ITEMS = 1500  # entries of all lists of one report; its letters are bounded with its size
 _LARGEST = 1 << 60  # of a number
+_LATEST = float(_LARGEST)  # of a time
 
 
 class Cleaner:
@@ -54,10 +55,13 @@ class Cleaner:
         if value.__class__ is not list:
             self.is_odd = self.is_odd or value is not None
             return []
-        most = min(most, self._items)
-        self.is_cut = self.is_cut or len(value) > most
-        self._items -= min(len(value), most)
-        return value if len(value) <= most else value[:most]
+        count = len(value)
+        if count > most or count > self._items:
+            self.is_cut = True
+            count = min(most, self._items)
+            value = value[:count]
+        self._items -= count
+        return value  # type: ignore[no-any-return]
 
     def objects(self, value: Any, most: int) -> list[dict[str, Any]]:
         """The objects in a list."""
@@ -75,7 +79,7 @@ class Cleaner:
 
     def keys(self, value: dict[str, Any], most: int) -> list[str]:
         """The names in an object, the first of them."""
-        return [str(each) for each in self.entries([*value], most)]
+        return self.entries([*value], most) if value else []
 
     def content(self, value: Any, most: int) -> bytes | None:
         """Bytes in base64 (RFC 4648); None where it is something else, or more than so many."""
@@ -105,15 +109,25 @@ class Cleaner:
 
     def count(self, value: Any) -> int:
         """A whole number that is not negative."""
+        if value.__class__ is int and 0 <= value < _LARGEST:
+            return value
         return max(0, int(self.number(value)))
 
     def time(self, value: Any) -> float:
         """Seconds since the epoch, from the PC's clock to the server's; 0: there is none."""
         kind = value.__class__
-        if (kind is float or kind is int) and 0 < value < _LARGEST:
+        if (kind is float or kind is int) and 0.0 < value < _LATEST:
             moved: float = value - self.skew
-            if 0 < moved <= self.arrived:
+            if 0.0 < moved <= self.arrived:
                 return moved
             return self.arrived if moved > 0 else 0.0
         self.number(value)
         return 0.0
+
+    def times(self, values: list[Any]) -> list[float]:
+        """As `time` has each: all at once, where the first and the last are moved and no more."""
+        if {*map(type, values)} == {float} and not math.isnan(sum(values)):
+            first, last, skew = min(values), max(values), self.skew
+            if first > 0.0 and first > skew and last < _LATEST and last - skew <= self.arrived:
+                return [value - skew for value in values]
+        return [self.time(value) for value in values]

@@ -50,31 +50,31 @@ def survey(top: str, inboxes: Iterable[str]) -> Expected:
     classes = _classes(top, troubles)
     named: dict[str, list[str]] = defaultdict(list)
     globs = []
+    known: dict[str, list[str]] = {}  # most hosts are in several classes
     for name, patterns in classes.items():
         for pattern in patterns:
-            found = _named(pattern, troubles)
-            for host in found:
+            if pattern not in known:
+                known[pattern] = _named(pattern, troubles)
+            for host in known[pattern]:
                 named[host].append(name)
-            if not found:
+            if not known[pattern]:
                 globs.append((_letters(pattern), pattern, name))
-    enrolled_ones: set[str] = set()
+    enrolled_ones: frozenset[str] = frozenset()
     try:
-        enrolled_ones = {each.host for each in enrolled.read(store_conf.places(top))}
+        enrolled_ones = frozenset(each.host for each in enrolled.read(store_conf.places(top)))
     except AllieError as error:
         troubles.append(str(error))
-    by: dict[str, set[str]] = defaultdict(set)
-    for hosts_of_it, who in ((enrolled_ones, ENROLLED), (inboxes, INBOX)):
-        for host in hosts_of_it:
-            by[host].add(who)
+    have_inbox = frozenset(inboxes)
     by_class: dict[str, tuple[str, ...]] = {}
-    for name, host in _one_name_each(named, by.keys()).items():
-        by[host].add(CLASSES)
+    for name, host in _one_name_each(named, enrolled_ones | have_inbox).items():
         by_class[host] = (*by_class.get(host, ()), *named[name])
-    everybody = {host: tuple(sorted(by[host])) for host in sorted(by)}
+    by = ((CLASSES, by_class), (ENROLLED, enrolled_ones), (INBOX, have_inbox))  # sorted
+    everybody = {
+        host: tuple([who for who, hosts_of_it in by if host in hosts_of_it])
+        for host in sorted({*by_class, *enrolled_ones, *have_inbox})
+    }
     names = frozenset(classes)
-    return Expected(
-        everybody, frozenset(enrolled_ones), by_class, tuple(globs), names, tuple(troubles)
-    )
+    return Expected(everybody, enrolled_ones, by_class, tuple(globs), names, tuple(troubles))
 
 
 def _one_name_each(named: Iterable[str], known: Collection[str]) -> dict[str, str]:
@@ -84,19 +84,17 @@ def _one_name_each(named: Iterable[str], known: Collection[str]) -> dict[str, st
     """
     full: dict[str, set[str]] = defaultdict(set)
     for name in (*known, *named):
-        short = name.partition(".")[0]
-        if name != short:
-            full[short].add(name)
+        if "." in name:
+            full[name.partition(".")[0]].add(name)
     found = {}
     for name in named:
-        short = name.partition(".")[0]
         if name in known:
             found[name] = name
-        elif name == short:
-            found[name] = (
-                min([each for each in full[short] if each in known] or full[short])
-                if full[short]
-                else name
+            continue
+        short = name.partition(".")[0]
+        if name == short:
+            found[name] = min(
+                [each for each in full[short] if each in known] or full[short] or [name]
             )
         else:
             found[name] = short if short in known and len(full[short]) == 1 else name

@@ -121,7 +121,7 @@ def _judged(host: str, said: Told | None, known: _Judging) -> Pc:
     own = {name for each in said.systems for name in each.classes} if said else set()
     classes = tuple(sorted({*should.classes_of(host), *(own - should.classes)}))
     if said:
-        by = tuple(sorted(REPORTED if each == INBOX else each for each in by))
+        by = tuple([REPORTED if each == INBOX else each for each in by])
         if should.enrolled and host not in should.enrolled:
             said = said._replace(notes=(*said.notes, _NOT_ENROLLED))
     can_report = host in should.enrolled or INBOX in should.hosts[host]

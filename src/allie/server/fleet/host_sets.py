@@ -74,10 +74,11 @@ def _fold_alike(names: set[_Name], numbers: int) -> list[_Folded]:
     return sorted(sets, key=_order)
 
 
-def _order(each: _Folded) -> list[tuple[int, str] | str]:
-    """To sort by numbers as such: pc9 comes before pc10."""
-    firsts = (piece.written[0] if isinstance(piece, _Numbers) else piece for piece in each)
-    return [(int(piece), piece) if at % 2 else piece for at, piece in enumerate(firsts)]
+def _order(each: _Folded) -> list[tuple[int, str]]:
+    """To sort what differs in its numbers alone, by these as such: pc9 comes before pc10."""
+    numbers = each[1::2]
+    firsts = [piece if isinstance(piece, str) else piece.written[0] for piece in numbers]
+    return [(int(first), first) for first in firsts]
 
 
 def _in_brackets(written: Iterable[str]) -> list[_Numbers]:

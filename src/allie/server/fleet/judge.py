@@ -32,6 +32,7 @@ LATE = 26 * _HOUR  # a report comes once a day at least
 STALE_AFTER, STALE_AT_LAST = 72 * _HOUR, 30 * 24 * _HOUR
 _MOST = 20  # concerns of a system
 _STATUS = "allie status"
+_BADNESS = {state: at for at, state in enumerate(STATES)}  # the least is the worst
 
 
 def patience(usual: float) -> float:
@@ -44,12 +45,7 @@ def patience(usual: float) -> float:
 
 
 def silence(
-    told: Told | None,
-    usual: float,
-    now: float,
-    *,
-    store: str = STORE,
-    can_report: bool = True,
+    told: Told | None, usual: float, now: float, *, store: str = STORE, can_report: bool = True
 ) -> Concern | None:
     """What is wrong with a PC that is not heard of as it should be; None if it is.
 
@@ -82,8 +78,10 @@ def system(
     own = sorted(_concerns(told, each, changed, now), key=_badness)[:_MOST]
     drift = tuple(path for why in BY_HAND for path in each.change.did.get(why, ()))
     reached = reached_at(each, changed)
-    worst = min((*own, *((silent,) if silent else ())), key=_badness, default=None)
-    worst = worst or Concern("current", "", reached or each.contact.good)
+    if not own and not silent:
+        worst = Concern("current", "", reached or each.contact.good)
+        return SystemView(each, worst, reached, drift, has, ())
+    worst = min([*own, silent] if silent else own, key=_badness)
     return SystemView(each, worst, reached, drift, has, tuple(own))
 
 
@@ -103,7 +101,7 @@ def pc(
 
 
 def _badness(concern: Concern) -> int:
-    return STATES.index(concern.state)
+    return _BADNESS[concern.state]
 
 
 def reached_at(each: ToldSystem, changed: float) -> float:

@@ -15,6 +15,7 @@ from allie.server import overlays, store
 from allie.server.fleet.told import ToldSystem
 
 COMMON = "common"
+_OWN = f"{PRIVATE}/"
 
 
 def named_by(system: ToldSystem) -> tuple[str, ...]:
@@ -58,8 +59,11 @@ class OverlayChanges:
 
         What is a host's own is left out: it would set apart hosts that have the same otherwise.
         """
-        shared = (self.at[name] for name in names if not name.startswith(f"{PRIVATE}/"))
-        return max((each for each in shared if each <= at), default=0.0)
+        found = 0.0
+        for name in names:
+            if found < self.at[name] <= at and not name.startswith(_OWN):
+                found = self.at[name]
+        return found
 
     def _newest(self, name: str) -> float:
         """The newest ctime in an overlay's tree."""

@@ -18,6 +18,7 @@ from allie.core.value import Value
 from allie.machine.programs import process
 from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import MUCH, Bounds
+from allie.machine.transfer import listing as listings
 from allie.machine.transfer import rsync
 from allie.machine.transfer.rsync import Version
 
@@ -62,12 +63,12 @@ def of(address: str, notes: str, bandwidth: str = "") -> Upstream:
 
 def listing(up: Upstream, path: str) -> Contents:
     """What a directory of the store has. Raises StoreError."""
-    program, *words = rsync.list_only(up.address, f"{path}/", up.options)
+    program, *words = listings.of(up.address, f"{path}/", up.options)
     done = _run([program, "--links", *words], only_reads=True)
     rsync.check(done, up.address)
     links = {os.fsdecode(name): os.fsdecode(to) for name, to in re.findall(_LINK, done.out)}
     return Contents(
-        tuple(filter(settings.is_name, rsync.parse_listing(done.out))),
+        tuple(filter(settings.is_name, listings.parse(done.out))),
         {name: to for name, to in links.items() if settings.is_name(name) and settings.is_name(to)},
     )
 
