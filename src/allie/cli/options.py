@@ -51,11 +51,6 @@ def add_doors(parser: ArgumentParser) -> None:
     parser.add_argument("--ssh-port", type=int, help="the ssh door's (8730)")
 
 
-def named_store(store: str) -> str:
-    """What of a further command names this store; "" for the one that is meant anyway."""
-    return "" if store == STORE else f" --store {store}"
-
-
 def need_root() -> None:
     """Raise UsageError where we are not root."""
     if os.geteuid() != 0:
