@@ -146,6 +146,19 @@ def test_other_sources_that_cannot_be_meant(tmp_path: Path) -> None:
     assert server.names() == []
 
 
+def test_what_is_said_is_the_cause(tmp_path: Path) -> None:
+    """Not what an archive's names or times are no more than odd in, which tar says before it."""
+    root, server = toy_root(tmp_path / "root"), Store(tmp_path / "store")
+    os.utime(root / "etc/os-release", (1 << 33, 1 << 33))
+    archive = _tar(root, tmp_path / "tar", "--absolute-names", "--transform=flags=r;s,^\\.,/,")
+    server.run("image", "import", "toy1", archive).ok()
+    os.truncate(archive, archive.stat().st_size // 2 // 512 * 512 - 100)
+    done = server.run("image", "import", "toy2", archive)
+    assert done.rc == 2
+    assert "Unexpected EOF" in done.err
+    assert server.names() == ["toy1"]
+
+
 @contextmanager
 def _mounted(*argv: str | Path) -> Iterator[None]:
     subprocess.run(["mount", *argv], check=True)

@@ -133,6 +133,7 @@ for word; do
     --numeric-ids | --filter=* | --from0 | --files-from=* | --no-implied-dirs | --backup) ;;
     --backup-dir=* | --delay-updates | --sockopts=* | --contimeout=* | --timeout=*) ;;
     --link-dest=* | --copy-dest=* | --delete | --out-format=* | --list-only | --8-bit-output) ;;
+    --outbuf=[NLB]) ;;
     --info=* | --no-inc-recursive | --no-motd | --modify-window=[0-9]* | --checksum) ;;
     --*) echo "rsync: $word: unknown option" >&2; exit 1 ;;
     -[a-zA-Z]*[NUJ]*) echo "rsync: $word: unknown option" >&2; exit 1 ;;

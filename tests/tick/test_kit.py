@@ -280,7 +280,9 @@ def test_the_kit_is_the_first_overlay(tmp_path: Path) -> None:
         assert site.pc.path(f"/root/conf/{name}").stat().st_mode & 0o111
 
 
-@pytest.mark.parametrize("damage", ["garbage", "empty", "gone"])
+@pytest.mark.parametrize(
+    "damage", ["garbage", "empty", "gone", "fifo", "directory", "link", "huge"]
+)
 def test_a_fetcher_that_is_damaged_is_put_right(tmp_path: Path, damage: str) -> None:
     """It brings everything, itself too: as it stands it would bring nothing, for ever."""
     site = Site(tmp_path, {"etc/motd": "common\n"})
@@ -288,9 +290,17 @@ def test_a_fetcher_that_is_damaged_is_put_right(tmp_path: Path, damage: str) -> 
     fetcher = site.pc.path("/root/conf/00overlay")
     good = fetcher.read_bytes()
     fetcher.unlink()
-    if damage != "gone":
+    if damage == "fifo":
+        os.mkfifo(fetcher)
+    elif damage == "directory":
+        fetcher.mkdir()
+    elif damage == "link":
+        fetcher.symlink_to("/dev/zero")
+    elif damage != "gone":
         fetcher.write_text("#!/bin/nowhere\n" if damage == "garbage" else "")
         fetcher.chmod(0o755)
+    if damage == "huge":
+        os.truncate(fetcher, 1 << 40)
     site.overlay({"etc/motd": "second\n"})
     assert site.pc.tick()["00overlay"]["state"] == "satisfied"
     assert fetcher.read_bytes() == good
@@ -299,6 +309,29 @@ def test_a_fetcher_that_is_damaged_is_put_right(tmp_path: Path, damage: str) -> 
     site.pc.path("/root/conf/run-conf").write_text("garbage\n")
     site.pc.tick()  # as `allie run-conf`, which is not the stub
     assert site.pc.path("/root/conf/run-conf").read_bytes() == good
+
+
+@pytest.mark.parametrize("name", ["00overlay", "run-conf"])
+@pytest.mark.parametrize("slip", ["fifo", "empty", "mode", "text", "link"])
+def test_a_script_that_cannot_be_run_is_held_back(tmp_path: Path, name: str, slip: str) -> None:
+    """No PC would ever fetch the right one, if one that is of no use took its place."""
+    site = Site(tmp_path, {"etc/motd": "common\n"})
+    site.join()
+    placed, new = (top / "root/conf" / name for top in (site.pc.root, site.store / "overlays/kit"))
+    good = placed.read_bytes()
+    new.unlink()
+    if slip == "fifo":
+        os.mkfifo(new)
+    elif slip == "link":
+        new.symlink_to("/dev/zero")
+    else:
+        new.write_bytes({"empty": b"", "mode": good, "text": b"garbage\n"}[slip])
+        new.chmod(0o644 if slip == "mode" else 0o755)
+    site.overlay({"etc/motd": "second\n"})
+    assert site.pc.run("run-conf").rc == 1
+    assert "could not be run" in site.pc.run("status").out
+    assert (placed.read_bytes(), placed.stat().st_mode & 0o777) == (good, 0o755)
+    assert site.pc.read("/etc/motd") == "second\n"
 
 
 def test_a_fetcher_of_another_overlay_is_no_damage(tmp_path: Path) -> None:

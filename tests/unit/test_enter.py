@@ -17,6 +17,7 @@ from allie.core.conf import ini, system_roots
 from allie.core.errors import StateError, UsageError
 from allie.machine.namespaces import userland
 from allie.machine.programs import exec_program
+from tests.worlds.toy import Dir, Entry, Fifo, File, Link, make_tree
 
 _CONF = """\
 # [system no]
@@ -103,6 +104,28 @@ def test_our_own_name_may_come_from_ldap(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(pwd, "getpwuid", lambda _uid: pwd.struct_passwd(fields))
     own = enter._own_names(str(tmp_path))
     assert own == {"passwd": f"{passwd}ann:x:{uid}:5:Ann:/home/ann:/bin/zsh\n"}
+
+
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [
+        (File("deb\n"), "deb"),
+        (Fifo(), "dir"),
+        (Link("/dev/zero"), "dir"),
+        (Link("system"), "dir"),
+        (Dir(), "dir"),
+        (File("a\033[2J"), "dir"),
+        (File("a\nb"), "dir"),
+        (File("a b"), "dir"),
+        (File("deb\n", size=1 << 42), "dir"),
+        (File(""), "dir"),
+        (None, "dir"),
+    ],
+)
+def test_whatever_a_system_has_for_its_name(tmp_path: Path, made: Entry | None, name: str) -> None:
+    """It is anybody's tree: nothing in it is waited for, read to no end, or shown as it is."""
+    make_tree(tmp_path, {"dir/etc/allie/system": made} if made else {})
+    assert enter.name_of(str(tmp_path / "dir")) == name
 
 
 def test_links_of_the_base_stay_in_it(tmp_path: Path) -> None:

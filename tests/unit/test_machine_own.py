@@ -106,6 +106,34 @@ BTRFS = f"UUID={UUID} /home btrfs subvol=home 0 0\nUUID={UUID} / btrfs subvol=ro
         ),
         (rewrites.kernel_words, f"RESUME=UUID={UUID}\n", "RESUME=LABEL=swap\n"),
         (rewrites.kernel_words, "GRUB_TIMEOUT=5\nroot=LABEL=x\n", "GRUB_TIMEOUT=5\nroot=LABEL=x\n"),
+        *(
+            (rewrites.kernel_words, before, after)
+            for before, after in (
+                (f'options root="UUID={UUID}" rw', "options root=LABEL=el9 rw"),
+                (f'X="root=\\"UUID={UUID}\\" ro"', 'X="root=LABEL=el9 ro"'),
+                ("real_root=/dev/sda2 quiet", "real_root=LABEL=el9 quiet"),
+                (
+                    f"cryptdevice=UUID={UUID}:cr-a:discard x",
+                    "cryptdevice=LABEL=cr-a:cr-a:discard x",
+                ),
+                (f"ro rd.luks.name={UUID}=root quiet", "ro quiet"),
+                (f"ro luks.uuid=luks-{UUID} quiet", "ro quiet"),
+                (f"ro systemd.machine_id={UUID.replace('-', '')}", "ro"),
+                (f"net.ifnames=0 ifname=eno1:{MAC} BOOTIF=01-{MAC}", "net.ifnames=0"),
+                ("root=/dev/nfs nfsroot=10.0.0.1:/r", "root=/dev/nfs nfsroot=10.0.0.1:/r"),
+            )
+        ),
+        (
+            rewrites.networkd,
+            "[Match]\nName=en*\n[DHCPv4]\nHostname=gold\nDUIDRawData=00:01\nIAID=7\nUseDNS=no\n",
+            "[Match]\nName=en*\n[DHCPv4]\nUseDNS=no\n",
+        ),
+        (  # a value may stand below its key
+            rewrites.netplan,
+            f"ethernets:\n  a:\n    match:\n      macaddress:\n\n        {MAC}\n    set-name:\n"
+            "      lan0\n    dhcp4: true\n",
+            'ethernets:\n  a:\n    match:\n      name: "e*"\n\n    dhcp4: true\n',
+        ),
         (rewrites.netplan, NETPLAN, NETPLAN_AFTER),
         (rewrites.netplan, "network:\n  version: 2\n", "network:\n  version: 2\n"),
         (

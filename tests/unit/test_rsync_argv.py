@@ -227,6 +227,7 @@ def test_listing_a_directory_of_a_store() -> None:
         "rsync",
         "--list-only",
         "--8-bit-output",
+        "--outbuf=L",
         "--",
         "/srv/allie/overlays/",
     ]

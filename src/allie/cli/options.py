@@ -75,11 +75,6 @@ def _address(text: str) -> str:
     return text
 
 
-def named_store(store: str) -> str:
-    """What of a further command names this store; "" for the one that is meant anyway."""
-    return "" if store == STORE else f" --store {store}"
-
-
 def need_root() -> None:
     """Raise UsageError where we are not root."""
     if os.geteuid() != 0:

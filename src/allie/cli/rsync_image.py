@@ -19,6 +19,7 @@ from allie.core.errors import DONE, UsageError
 from allie.core.system import System
 from allie.machine import console
 from allie.machine.files import atomic
+from allie.machine.files.background_sync import BackgroundSync
 from allie.machine.programs import process
 from allie.machine.programs.process_groups import Bounds
 from allie.machine.transfer import image_fetch, rsync
@@ -49,13 +50,16 @@ def run(args: Namespace) -> int:
     reach = [*stores.reach(here, settings, store), *words, *([] if empty else [rsync.BY_CONTENT])]
     if args.kind == "image":
         source = rsync.sources(store, [f"images/{args.name}"])[0]
-        image_fetch.fetch(Transfer(able, reach, source, args.dir, fresh=empty), store, stall, show)
+        what = Transfer(able, reach, source, args.dir, fresh=empty)
+        with BackgroundSync(args.dir) as to_disk:
+            image_fetch.fetch(what, store, stall, show)
+            to_disk.finish()
     else:
         argv = rsync.fetch(
             able, reach, rsync.sources(store, [f"overlays/{args.name}/"]), args.dir, []
         )
         rsync.check(process.run(argv, bounds=Bounds(stall, disk=args.dir), on_output=show), store)
-    atomic.sync_filesystem(args.dir)
+        atomic.sync_filesystem(args.dir)
     return DONE
 
 

@@ -14,7 +14,7 @@ import sys
 from allie.client.apply import transaction
 from allie.client.originals import pristine
 from allie.client.state import records
-from allie.core import stubs, system
+from allie.core import forbidden_paths, stubs, system
 from allie.core.change import intent as intents
 from allie.core.change import report
 from allie.core.change.intent import NOTHING_THERE, Intent, Step
@@ -163,22 +163,46 @@ def _reload_units(here: System, placed: list[str]) -> None:
 
 
 def _without_a_broken_kit(here: System, plan: Plan) -> tuple[Plan, set[str]]:
-    """A new client is tried before it is placed; if it fails, the whole kit stays as it is."""
-    archives = [each for each in plan.of(PLACE) if each.real == system.ARCHIVE and each.offer]
-    if not archives or not archives[0].offer:
-        return plan, set()
-    words = _why_broken(here, archives[0].offer.path)
-    if not words:
-        return plan, set()
-    left_out = {
-        change.real
-        for change in plan.changes
-        if change is archives[0] or (change.entry and change.entry.overlay == stubs.KIT)
-    }
-    words = f"the new client does not work here, the kit stays as it is: {words}"
-    problem = Problem(system.ARCHIVE, words)
+    """A new client is tried before it is placed; if it fails, the whole kit stays as it is.
+
+    Of the scripts that start it, one that could never be run stays as it is.
+    """
+    left_out: set[str] = set()
+    problems = []
+    for change in plan.of(PLACE):
+        if change.real == system.ARCHIVE and change.offer:
+            words = _why_broken(here, change.offer.path)
+            if words:
+                words = f"the new client does not work here, the kit stays as it is: {words}"
+                left_out |= {each.real for each in plan.changes if each is change or _is_kits(each)}
+        elif change.real in forbidden_paths.NEEDED and change.offer and _is_kits(change):
+            words = _why_no_program(change.offer.path)
+            if words:
+                words = f"the kit's new one could not be run, and stays away: {words}"
+                left_out.add(change.real)
+        else:
+            continue
+        problems += [Problem(change.real, words)] if words else []
+    if not left_out:
+        return plan, left_out
     kept = tuple(change for change in plan.changes if change.real not in left_out)
-    return plan._replace(changes=kept, problems=(*plan.problems, problem)), left_out
+    return plan._replace(changes=kept, problems=(*plan.problems, *problems)), left_out
+
+
+def _is_kits(change: Change) -> bool:
+    return bool(change.entry and change.entry.overlay == stubs.KIT)
+
+
+def _why_no_program(path: str) -> str:
+    """What is wrong with a script before it is even read; "" if nothing is."""
+    st = os.lstat(path)
+    if not stat.S_ISREG(st.st_mode) or not st.st_mode & 0o100:
+        return "it is no file that can be executed"
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return "" if os.read(descriptor, 2) in (b"#!", b"\x7fE") else "it begins with no #!"
+    finally:
+        os.close(descriptor)
 
 
 def _why_broken(here: System, archive: str) -> str:

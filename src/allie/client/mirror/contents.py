@@ -13,11 +13,12 @@ from allie.core.conf.settings import Settings
 from allie.core.errors import NotAdmitted, StateError, StoreError, Unreachable, did_you_mean
 from allie.core.stubs import KIT
 from allie.core.system import System
-from allie.machine.programs import process
+from allie.machine.programs import pipes, process
 from allie.machine.programs.process import Finished
 from allie.machine.transfer import listing, rsync
 
 _NO_STORE = "`allie store init`, on the server, makes one; is its address right?"
+_MOST = 200_000  # names in a listing
 
 
 def overlays_of(here: System, settings: Settings, wanted: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -27,14 +28,13 @@ def overlays_of(here: System, settings: Settings, wanted: tuple[str, ...] = ()) 
     what has been released to a ring lies elsewhere, and is not looked for.
     """
     store = settings.stores[0]
-    asked = _listed(here, settings, store, "overlays/")
+    looked_for = (KIT, *(() if settings.ring else wanted)) if wanted else ()
     try:
-        rsync.check(asked, store)
+        there = _names(here, settings, "overlays/", looked_for)
     except (Unreachable, NotAdmitted):
         raise
     except StoreError as error:
         raise StoreError(f"{store} is no store: {error.message}", _NO_STORE) from error
-    there = listing.parse(asked.out)
     if KIT not in there:
         raise StoreError(f"{store} has no overlay {KIT}", "run `allie store init` on the server")
     for name in wanted if not settings.ring else ():
@@ -47,9 +47,7 @@ def overlays_of(here: System, settings: Settings, wanted: tuple[str, ...] = ()) 
 def need_image(here: System, settings: Settings, image: str) -> None:
     """Raise StoreError where the first store has no image of this name, or does not answer."""
     store = settings.stores[0]
-    asked = _listed(here, settings, store, "images/")
-    rsync.check(asked, store)
-    there = listing.parse(asked.out)
+    there = _names(here, settings, "images/", (image,))
     if image not in there:
         hint = did_you_mean(image, there) or "allie image list, on the server"
         raise StoreError(f"{store} has no image {image}", hint)
@@ -77,6 +75,31 @@ def _has_consent(here: System, settings: Settings, overlay: str) -> bool:
         )
     except (StoreError, StateError):
         return False
+
+
+def _names(here: System, settings: Settings, path: str, wanted: tuple[str, ...]) -> list[str]:
+    """The directories below a path of the first store, up to the last of those that are wanted.
+
+    rsync is not waited for then: it sleeps for 20 ms before it ends. Raises StoreError.
+    """
+    store, left = settings.stores[0], set(wanted)
+    found: list[str] = []
+
+    def take(lines: bytes) -> bool:
+        names = listing.parse(lines)
+        found.extend(names)
+        if len(found) > _MOST:
+            words = f"{store} lists more than {_MOST:,} names in {path}"
+            raise StoreError(words, "look at what it serves")
+        left.difference_update(names)
+        return bool(wanted) and not left
+
+    argv = listing.of(store, path, stores.reach(here, settings, store))
+    bounds, lines = stores.bounds(settings.stall), pipes.by_line(take)
+    done = process.run(argv, bounds=bounds, on_output=lines, only_reads=True)
+    if left or not wanted:
+        rsync.check(done, store)
+    return found
 
 
 def _listed(here: System, settings: Settings, store: str, path: str) -> Finished:

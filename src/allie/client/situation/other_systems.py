@@ -40,6 +40,7 @@ class Note(Value):
     image: str
     phase: str
     update: bool = False  # the tree was this system before: what is its own in it stays
+    unsynced: bool = False  # it may not be on the disk: only who is at it goes on from here
 
 
 def find(settings: Settings, name: str) -> Declared:

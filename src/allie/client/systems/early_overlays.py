@@ -69,7 +69,10 @@ def take_over(base: System, declared: Declared, new: str) -> None:
 
 
 def _have_place(base: System, declared: Declared, place: str) -> None:
-    """Have the directory, of an earlier try or new; one that we did not make goes."""
+    """Have the directory, of an earlier try or new; one that we did not make goes.
+
+    Where the power goes before the note is on the disk, it goes as well.
+    """
     note = f"{book(base, declared.name)}/ahead"
     present = tree.status(place)
     if present and atomic.read(note) == _mark(present):
@@ -77,7 +80,7 @@ def _have_place(base: System, declared: Declared, place: str) -> None:
     try:
         tree.remove(place)
         os.mkdir(place, 0o700)
-        atomic.write(note, _mark(os.lstat(place)))
+        atomic.write(note, _mark(os.lstat(place)), durable=False)
     except OSError as error:
         raise StateError(f"cannot make {place}: {error.strerror}") from error
 

@@ -1,17 +1,16 @@
 """A new system for this PC: fetch its image, make it fit, run its first tick.
 
-    note → image    → fit → sync → first tick → sync → visible
+    note → image    → fit → first tick → sync → visible
            overlays
 
 It becomes visible when all of that is done: a directory by one rename, a partition when the note
-goes. Killed or without power at any point, the next try goes on from there.
+goes. Killed or without power at any point, the next try brings what is missing, or half. There is
+one sync, at the end: docs/internals/rules.md, "A tree in the making goes to the disk once".
 """
 
 from __future__ import annotations
 
 import os
-import signal
-import time
 from _collections_abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -21,18 +20,17 @@ from allie.client.situation import gather_facts, other_systems
 from allie.client.situation.other_systems import IMAGE, READY, TICK, Note
 from allie.client.systems import early_overlays, fence, own_files, record
 from allie.client.tick import kit, timer
+from allie.core import lean
 from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import DiskFull, NoRoom, SettingsError, StateError, StoreError, Unreachable
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.disk import tree_copies
 from allie.machine.files import atomic, free_space
-from allie.machine.programs import process
+from allie.machine.files.background_sync import BackgroundSync
 from allie.machine.roots import open_system, paths
 from allie.machine.transfer import image_fetch, rsync
 from allie.machine.transfer.image_fetch import Filling, Transfer
-
-_SYNC = 1.0  # seconds
 
 
 class Job(Value):
@@ -102,21 +100,43 @@ def build(job: Job) -> None:
         update = bool(job.like) or (note.update if note else False)
         note = Note(declared.name, declared.image, IMAGE, update=update)
         other_systems.write_note(tree, note)
-    if note.phase == IMAGE:
-        with _naming_full_disk(job):
-            _fetch(job, note)
-            own_files.drop_state(tree)
-            _check(tree, note.image)
-            own_files.fit(job.base, declared, tree, like=job.like, update=note.update)
-            if not note.update:
-                early_overlays.take_over(job.base, declared, tree)
-            atomic.sync_filesystem(tree)
-        note = note._replace(phase=TICK)
-        other_systems.write_note(tree, note)
-    if note.phase == TICK:
+    if note.phase == IMAGE or note.unsynced:
+        _bring_and_tick(job, note)
+    elif note.phase == TICK:
         _first_tick(job, tree)
         atomic.sync_filesystem(tree)
-        other_systems.write_note(tree, note._replace(phase=READY))
+    if note.phase != READY:
+        other_systems.write_note(tree, note._replace(phase=READY, unsynced=False))
+
+
+def _bring_and_tick(job: Job, note: Note) -> None:
+    """All up to the sync. Where the first tick fails, the next try begins with that."""
+    tree = job.tree
+    note = note._replace(phase=IMAGE, unsynced=True)
+    with BackgroundSync(tree) as to_disk:
+        with _naming_full_disk(job):
+            _fetch(job, note)
+            with atomic.InOneSync():
+                _make_fit(job, note)
+                other_systems.write_note(tree, note._replace(phase=TICK))
+        try:
+            with atomic.InOneSync():
+                _first_tick(job, tree)
+        except BaseException:
+            to_disk.finish()
+            other_systems.write_note(tree, note._replace(phase=TICK, unsynced=False))
+            raise
+        with _naming_full_disk(job):
+            to_disk.finish()
+
+
+def _make_fit(job: Job, note: Note) -> None:
+    base, declared, tree = job.base, job.declared, job.tree
+    own_files.drop_state(tree)
+    _check(tree, note.image)
+    own_files.fit(base, declared, tree, like=job.like, update=note.update)
+    if not note.update:
+        early_overlays.take_over(base, declared, tree)
 
 
 def finish(root: str) -> None:
@@ -143,31 +163,10 @@ def _fetch(job: Job, note: Note) -> None:
     """Fetch the image, and the overlays of a new system meanwhile."""
     early = early_overlays.fetching(job.base, job.declared, job.tree)
     filling = Filling(lambda: tree_copies.fill(job.like, job.tree)) if job.fills else None
-    with (
-        _being_synced(job.tree),
-        nullcontext() if note.update else early,
-        filling or nullcontext(),
-    ):
+    with nullcontext() if note.update else early, filling or nullcontext():
         stores.first_that_answers(
             job.base, job.settings, lambda store: _transfer(job, note, store, filling)
         )
-
-
-@contextmanager
-def _being_synced(tree: str) -> Iterator[None]:
-    """Have what comes brought to the disk meanwhile, so that the end need not wait for it."""
-
-    def sync() -> int:
-        while True:
-            atomic.sync_filesystem(tree)
-            time.sleep(_SYNC)
-
-    pid = process.fork(sync, (None, None, None))
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        process.wait(pid)
 
 
 def way(job: Job, tree: str, store: str) -> Transfer:
@@ -189,7 +188,14 @@ def _transfer(job: Job, note: Note, store: str, filling: Filling | None) -> None
     excluded = own_files.excluded(note.update)
     what = what._replace(like=job.like, update=note.update, fresh=fresh)
     what = what._replace(excluded=excluded, options=options)
-    image_fetch.fetch(what, store, job.stall, progress.follow, asks, filling)
+    image_fetch.fetch(what, store, job.stall, progress.follow, asks, filling, _load_the_tick)
+
+
+def _load_the_tick() -> None:
+    """Load what both halves of the first tick will want, while we have nothing to do but wait."""
+    from allie.client.tick import part_work  # noqa: F401, PLC0415 - see HACKING.md, start-up
+
+    lean.all_now()
 
 
 def _check(tree: str, image: str) -> None:

@@ -54,6 +54,7 @@ GIVEN = (
     *("ALLIE_SYSTEM", "ALLIE_TICK", "ALLIE_FETCHED", "ALLIE_HOST", "ALLIE_CLASSES"),
     *(lock.INHERITED, part.ROUTINE),
 )
+_BARE = Script(stubs.FETCHER, b"", True)  # where the kit's is not there, or is no file
 _PART_SECONDS = 45 * 60.0  # that a part may take in all: a fetch ends after half an hour
 
 
@@ -129,16 +130,14 @@ def _all_due(tick: _Tick) -> list[Verdict]:
     paused = records.pause(tick.here)
     names = script_states.names(tick.here)
     if stubs.FETCHER not in names and (tick.first or _is_damaged(tick.here, "")):  # brings itself
-        bare = Script(stubs.FETCHER, b"", True)
-        verdicts.append(_run(tick, bare, Headers(every=0), tick.kit.work[stubs.FETCHER]))
+        verdicts.append(_run(tick, _BARE, Headers(every=0), tick.kit.work[stubs.FETCHER]))
         last, names = stubs.FETCHER, script_states.names(tick.here)
     while True:
         name = next((each for each in names if each > last), None)
         if name is None:
             return verdicts
         last = name
-        verdict, script, headers = script_states.standing(tick.here, name, tick.before, time.time())
-        work = _kit_work(tick, script) if script else None
+        verdict, script, headers, work = _standing(tick, name)
         only_reports = name in stubs.PARTS or (work and name == stubs.REPORTER)
         if verdict.state == "due" and script and (only_reports or not paused):
             if work and name == stubs.REPORTER and tick.kit.tells(tick.here):
@@ -148,6 +147,16 @@ def _all_due(tick: _Tick) -> list[Verdict]:
             if not work:
                 tick = tick._replace(spared=0)  # it may have changed anything
         verdicts.append(verdict)
+
+
+def _standing(tick: _Tick, name: str) -> tuple[Verdict, Script | None, Headers, Work | None]:
+    """How a script stands, and what it does if it is the kit's."""
+    verdict, script, headers = script_states.standing(tick.here, name, tick.before, time.time())
+    if script:
+        return verdict, script, headers, _kit_work(tick, script)
+    if name == stubs.FETCHER and verdict.state == "failing" and _is_damaged(tick.here, ""):
+        return verdict._replace(state="due"), _BARE, headers, tick.kit.work[name]
+    return verdict, None, headers, None
 
 
 def _named(tick: _Tick, names: Sequence[str]) -> list[Verdict]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import stat
 import sys
 
 from allie.core import stubs
@@ -20,6 +21,7 @@ from allie.machine.programs import exec_program
 _ARCHIVE = "/usr/local/bin/allie"
 _MORE_PATH = ("/run/allie/bin", f"{userland.HOST}/usr/local/bin")  # where the base's shims are
 _FALLBACK = "/bin/sh"
+_MOST = 256  # bytes of a name
 # How the archive starts, with a loader and libraries that are not this system's own.
 _COMMAND = f"""\
 #!/bin/sh
@@ -65,8 +67,13 @@ def root_of(name: str) -> str:
 
 
 def name_of(root: str) -> str:
-    """What the system in a directory calls itself; else the directory's name."""
-    return _read(f"{root}/etc/allie/system").strip() or os.path.basename(root) or "base"
+    """What the system in a directory calls itself; else the directory's name.
+
+    Anybody may have made that system: what it calls itself by is a regular file, and one word.
+    """
+    word = _beginning(f"{root}/etc/allie/system").strip()
+    is_name = word.isprintable() and " " not in word
+    return (word if is_name else "") or os.path.basename(root) or "base"
 
 
 def go(name: str, root: str, argv: list[str]) -> None:
@@ -239,6 +246,23 @@ def _command(base: str) -> str:
 
 def _below_host(path: str) -> str:
     return path if path.startswith(f"{userland.HOST}/") else userland.HOST + path
+
+
+def _beginning(path: str) -> str:
+    """The beginning of a regular file, whose end it may be hard to come to; "" of what is none."""
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):  # opening a device may move a tape
+            return ""
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return os.read(descriptor, _MOST).decode(errors="surrogateescape") if is_file else ""
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: str) -> str:

@@ -132,7 +132,8 @@ _CARDS = (
         rewrites.gone_if(r"(Permanent)?MACAddress\s*="),
     ),
     Rule(
-        "etc/systemd/network/*.network etc/systemd/network/*.network.d/*.conf",
+        "etc/systemd/network/*.network etc/systemd/network/*.network.d/*.conf"
+        " etc/systemd/networkd.conf etc/systemd/networkd.conf.d/*.conf",
         REWRITE,
         "for one card alone",
         rewrites.networkd,

@@ -26,6 +26,10 @@ _FIELDS = re.compile(r"(\s*)([^\s#]\S*)(\s+)(\S+)(\s+)(\S+)(.*)", re.DOTALL)
 ADDRESSED = (
     rf"\s*(hwaddress\s|bridge[-_]hw\s+{_MAC}|(pre-|post-)?up\s.*\b(addr(ess)?|ether)\s+{_MAC})"
 )
+_BOUND_WORDS = (
+    r"(rd\.)?luks\.(uuid|name|partuuid|serial)|rd\.md\.uuid|rd\.lvm\.[lv]v|rd\.lvm\.vg|resume_offset"
+    r"|systemd\.machine_id|ifname|BOOTIF"
+)
 _CARDS = ("ethernet", "802-3-ethernet", "wifi", "802-11-wireless")
 _NETPLAN_KEYS = r"[\"']?(?:macaddress|set-name|[\w.-]*cloned-mac-address)[\"']?:"
 _NETPLAN_BOUND = re.compile(
@@ -93,13 +97,17 @@ def crypttab(text: str, _own: Own) -> str:
 
 
 def kernel_words(text: str, own: Own) -> str:
-    """The kernel's command line, wherever it stands: root and swap by label, no other disks."""
-    bound = r"(?:(?:PART)?UUID=[\w-]+|/dev/(?!disk/by-label/)[^\s\"']+)"
-    text = re.sub(rf"\broot={bound}", f"root=LABEL={own.label}", text)
+    """The kernel's command line, wherever it stands: root and swap by label, no other disks, cards.
+
+    >>> kernel_words("cryptdevice=UUID=1-2:root root=/dev/mapper/root", Own("arch"))
+    'cryptdevice=LABEL=root:root root=LABEL=arch'
+    """
+    bound = r"(?:(?:PART)?UUID=[\w-]+|/dev/(?!disk/by-(?:part)?label/|nfs\b|ram\d)[^\s\"'\\:]+)"
+    quoted = rf"(\\?[\"']?){bound}"
+    text = re.sub(rf"\b((?:real_)?root=){quoted}\2", rf"\1LABEL={own.label}", text)
     text = re.sub(rf"\b(resume|RESUME)=\"?{bound}\"?", r"\1=LABEL=swap", text)
-    return re.sub(
-        r" ?\b(rd\.(luks\.uuid|md\.uuid|lvm\.[lv]v|lvm\.vg)|resume_offset)=[^\s\"']+", "", text
-    )
+    text = re.sub(rf"\bcryptdevice={bound}:([\w-]+)", r"cryptdevice=LABEL=\1:\1", text)
+    return re.sub(rf" ?\b({_BOUND_WORDS})=[^\s\"'\\]+", "", text)
 
 
 def without(pattern: str) -> Rewrite:
@@ -125,12 +133,15 @@ def gone_if(pattern: str) -> Rewrite:
 def networkd(text: str, _own: Own) -> str:
     """systemd-networkd: what was for one card is for every wired one; no card takes its address.
 
-    Addresses in other sections are those of other machines, and stay.
+    Nor its name or number for a DHCP server. Addresses in other sections are those of other
+    machines, and stay.
     """
     bound, told = r"\s*(Permanent)?MACAddress\s*=", r"\s*(Type|Name|SSID|WLANInterfaceType)\s*="
     is_told = any(at == "[Match]" and re.match(told, line) for at, line in _sections(text))
     lines = []
     for section, line in _sections(text):
+        if section.startswith("[DHCP") and re.match(r"\s*(DUIDRawData|IAID|Hostname)\s*=", line):
+            continue
         if section in ("[Match]", "[Link]") and re.match(bound, line):
             if section == "[Link]" or is_told:
                 continue
@@ -181,13 +192,19 @@ def _by_names(text: str, name: str) -> str:
     text = re.sub(rf"(?<=[{{,])\s*{_NETPLAN_KEYS}[^,{{}}]*,?", "", text)
     lines: list[str] = []
     match_depth = -1
+    gone: int | None = None  # how deep a key stood whose value may stand below it
     for line in text.splitlines(keepends=True):
         depth = len(line) - len(line.lstrip())
+        if gone is not None and line.strip():
+            if depth > gone:
+                continue
+            gone = None
         if line.strip():
             match_depth = match_depth if depth > match_depth else -1
         if re.match(r"\s*[\"']?match[\"']?:\s*(#.*)?$", line):
             match_depth = depth
         elif re.match(rf"\s*{_NETPLAN_KEYS}", line):
+            gone = depth
             if match_depth < 0 or "macaddress" not in line:
                 continue  # an address that the card was to take, or its name by that
             line = f'{" " * depth}name: "{name}"\n'

@@ -19,6 +19,21 @@ _NONE = (
     *(errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.EACCES, errno.EPERM),
 )
 _PIECE = 1 << 16  # bytes: from 128 KiB on malloc(3) has each piece mapped anew, for 15 µs
+_in_one_sync: list[InOneSync] = []  # the one that lasts, if one does
+
+
+class InOneSync:
+    """As long as it lasts, no file of ours is brought to the disk by itself, nor a file system.
+
+    For the making of a whole tree which nobody believes in before the sync that follows; with what
+    is forked meanwhile. docs/internals/rules.md, "A tree in the making goes to the disk once".
+    """
+
+    def __enter__(self) -> None:
+        _in_one_sync.append(self)
+
+    def __exit__(self, *_: object) -> None:
+        _in_one_sync.pop()
 
 
 def write(
@@ -45,7 +60,7 @@ def write(
             while left:
                 left = left[os.write(descriptor, left) :]
             if durable:
-                os.fsync(descriptor)
+                sync_file(descriptor)
         finally:
             os.close(descriptor)
         os.rename(temporary, path)
@@ -169,11 +184,17 @@ def remove(path: str) -> bool:
     return True
 
 
+def sync_file(descriptor: int) -> None:
+    """fsync(2): an open file's content is on the disk, or an open directory's names."""
+    if not _in_one_sync:
+        os.fsync(descriptor)
+
+
 def sync_directory(path: str) -> None:
     """Make the names of a directory durable (fsync(2) on the directory)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        sync_file(descriptor)
     finally:
         os.close(descriptor)
 
@@ -194,6 +215,8 @@ def sync_descriptor(descriptor: int, path: str = "") -> None:
     """The same by an open directory, whose path (for the message) may be another's by now."""
     from allie.machine import libc  # noqa: PLC0415 - see HACKING.md, start-up
 
+    if _in_one_sync:
+        return
     try:
         libc.call("syncfs", descriptor)
     except OSError as error:

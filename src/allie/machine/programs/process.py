@@ -98,6 +98,7 @@ def run(
     check: bool = False,
     only_reads: bool = False,
     asks: int = 0,
+    begun: Callable[[], None] | None = None,
 ) -> Finished:
     """Run a program to its end and return what it printed.
 
@@ -108,7 +109,8 @@ def run(
     comes; that is then not kept, since the progress of a million files is a hundred megabytes; it
     returns True where that was enough, and the program is ended. keep: descriptors that it
     inherits. asks: with bounds, a signal by which it is asked for output every second. only_reads:
-    it changes nothing, or not before it has read `stdin`: it is then started by `spawn`.
+    it changes nothing, or not before it has read `stdin`: it is then started by `spawn`. begun:
+    done once it runs, before it is listened to.
     Raises ProgramFailed with check, where it did not exit 0.
     """
     out_read, out_write = os.pipe()
@@ -130,6 +132,8 @@ def run(
         os.close(descriptor)
     watch = process_groups.Watch(pid, bounds, asks)
     try:
+        if begun:
+            begun()
         ends = (in_write, out_read, err_read)
         out, err = pipes.converse(watch, ends, stdin, on_output)
     except BaseException:

@@ -208,7 +208,7 @@ class Stages:
         descriptor = os.open(f"{self._place}/{_MARKS}", flags, 0o600)
         try:
             os.write(descriptor, f"{line}\n".encode())
-            os.fsync(descriptor)
+            atomic.sync_file(descriptor)
         finally:
             os.close(descriptor)
 

@@ -95,14 +95,16 @@ def fetch(
     follow: Callable[[bytes], None] | None = None,
     asks: int = 0,
     filling: Filling | None = None,
+    begun: Callable[[], None] | None = None,
 ) -> None:
     """Bring an image from a store into a tree.
 
     follow: given whole lines of what rsync prints, to show how far it is. asks: as for
     `process.run`. stall: as for `Bounds`; there is no end for the whole, since an image may take
-    hours. filling: of an update's tree, meanwhile. Raises StoreError, Unreachable, or StateError
-    for this PC's disk. Only where a system is updated in place, and so has no other tree to fall
-    back to, what this PC does not let be written stays as it is, and is named.
+    hours. filling: of an update's tree, meanwhile. begun: as for `process.run`. Raises
+    StoreError, Unreachable, or StateError for this PC's disk. Only where a system is updated in
+    place, and so has no other tree to fall back to, what this PC does not let be written stays as
+    it is, and is named.
     """
     says_more = False
 
@@ -114,7 +116,9 @@ def fetch(
 
     def run(argv: Sequence[str], source: int | None = None) -> Finished:
         bounds, lines = Bounds(stall, disk=what.into), pipes.by_line(take)
-        return process.run(argv, bounds=bounds, on_output=lines, asks=asks, source=source)
+        return process.run(
+            argv, bounds=bounds, on_output=lines, asks=asks, source=source, begun=begun
+        )
 
     if filling and filling.was_enough(lambda gate: run(command(what, gated=True), gate)):
         return

@@ -9,7 +9,7 @@ from allie.machine.transfer import rsync
 
 def of(store: str, path: str, reach: list[str]) -> list[str]:
     """List one file of a store or, with a / at its end, what is in a directory."""
-    able = ["--list-only", "--8-bit-output"]
+    able = ["--list-only", "--8-bit-output", "--outbuf=L"]
     return ["rsync", *able, *reach, "--", rsync.sources(store, [path])[0]]
 
 

@@ -8,6 +8,7 @@ docs/internals/rules.md, "Labels are the machine's own".
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 
@@ -21,6 +22,11 @@ from allie.server.images.draft import Draft
 from allie.server.images.oci import Wanted
 
 DEBIAN = "mmdebstrap:"
+# What is said beside the cause, and often before it: no more is an archive's own
+_ASIDE = re.compile(
+    r"(?i:exit)|^tar: (Removing leading|Ignoring unknown|A lone zero block"
+    r"|.*: (time stamp|implausibly old time stamp) )"
+)
 # As everywhere: these are the machine's, not the file's.
 _FOREIGN = ("security.selinux", "security.ima", "trusted.overlay.*")
 
@@ -116,7 +122,7 @@ def _run(work: Draft, argv: Sequence[str], shown: str) -> None:
         words = f"the disk under {work.top} is full: {done.full_disk}"
         raise StoreError(words, "make room; nothing is left")
     said = done.err.decode(errors="replace")
-    lines = [line for line in said.splitlines() if "exit" not in line.lower() and line.strip()]
+    lines = [line for line in said.splitlines() if line.strip() and not _ASIDE.search(line)]
     errors = [line[3:] for line in lines if line.startswith("E: ")]  # apt's, the cause first
     words = next((line.strip() for line in errors or lines), "") or done.last_words()
     raise StoreError(f"{shown}: {words}", done.command)
