@@ -34,6 +34,7 @@ PRIVATE_NEW = "private.new"  # in the mirror: what this host's own door brought 
 _LEFT = "left"  # in the mirror: what a killed tick had fetched
 _entries: dict[tuple[object, ...], Entry | None] = {}  # what `entry_of` said
 _spoken: dict[tuple[object, ...], bool] = {}  # what `speaks_of` said
+_resolved: dict[tuple[Generation, Facts], Resolution] = {}  # what `resolve` said last
 
 
 class Generation(Value):
@@ -98,8 +99,12 @@ def _numbers_in_force(here: System) -> Iterator[str]:
 
 def resolve(generation: Generation, facts: Facts) -> Resolution:
     """What the overlays of a generation say about a system with these facts."""
-    overlays = [Overlay(name, names_in(generation, name)) for name in generation.overlays]
-    return resolution.resolve(overlays, facts)
+    known = generation, facts
+    if not generation.mark or known not in _resolved:  # as in `entry_of`
+        overlays = [Overlay(name, names_in(generation, name)) for name in generation.overlays]
+        _resolved.clear()  # both parts of a tick want the same one
+        _resolved[known] = resolution.resolve(overlays, facts)
+    return _resolved[known]
 
 
 def names_in(generation: Generation, overlay: str) -> list[Listed]:
