@@ -2,8 +2,9 @@
 
 The program is forked by a small shell and not by this Python: the kernel counts the memory of the
 process that forked into the peak of the one that was forked (rsync would look as large as Python).
-The shell's child waits at a pipe, so neither the shell's start nor its end is in the figures. What
-a program leaves running behind is waited for and counted: none wins by working in the background.
+The shell's child waits at a pipe, so neither the shell's start nor its end is in the figures, nor
+is the way into a PC's root: a PC is in its own. What a program leaves running behind is waited for
+and counted: none wins by working in the background.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_LAUNCH = 'exec 3<&0; (read -r go <&3; exec "$@" 3<&- </dev/null) >"$0" 2>&1 & echo $!'
+_LAUNCH = 'exec 3<&0; (read -r go <&3; exec "$@" 3<&- </dev/null) >&2 & echo $!'
 _PR_SET_CHILD_SUBREAPER = 36
 _PATIENCE = 10.0  # seconds for what is left running behind
 
@@ -41,15 +42,19 @@ def adopt_orphans() -> None:
 
 
 def measure(argv: Sequence[str], env: Mapping[str, str], log: Path, limit: float | None) -> Sample:
+    """Run a program. `chroot ROOT` before it is where it is run, and is not measured."""
     known = _children()
-    shell = subprocess.Popen(
-        ["sh", "-c", _LAUNCH, str(log), *argv],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=dict(env),
-        cwd="/",
-        start_new_session=True,
-    )
+    way = argv[:2] if argv[0] == "chroot" else []
+    with log.open("wb") as file:
+        shell = subprocess.Popen(
+            [*way, "sh", "-c", _LAUNCH, "sh", *argv[len(way) :]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            env=dict(env),
+            cwd="/",
+            start_new_session=True,
+        )
     assert shell.stdin is not None and shell.stdout is not None
     pid = int(shell.stdout.readline())
     shell.stdout.close()

@@ -14,8 +14,9 @@ from tests.docs.pages import DOCS, MAN
 PAGE = (DOCS / "reference/fleet.md").read_text()
 SYSTEM = ToldSystem("a", scripts=(ToldScript("b", "due"),), problems=(ToldProblem("c", "d"),))
 TOLD = Told("pc07", 1.0, systems=(SYSTEM,), fixes=(HandFix("e", "f", "g", "h", b""),))
-VIEW = SystemView(SYSTEM, "failing", 1.0, "", concerns=(Concern("failing", "i"),), drift=("j",))
-PC = Pc("pc07", "failing", 1.0, "", "", 1.0, (), TOLD, (VIEW,))
+FAILING = Concern("failing", "i", 1.0)
+VIEW = SystemView(SYSTEM, FAILING, concerns=(FAILING,), drift=("j",))
+PC = Pc("pc07", FAILING, 1.0, (), TOLD, (VIEW,))
 FLEET = Fleet(2.0, STORE, (PC,), {})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -21,8 +22,10 @@ from allie.core.script import Verdict
 from allie.server import store as stores
 from allie.server import store_conf
 from allie.server.doors import enrolled, host_places, public_key
+from allie.server.fleet import arrivals
 from allie.server.fleet import fleet as fleets
 from allie.server.fleet.fleet import Fleet, Pc
+from allie.server.history import notes
 from tests.worlds.store import _SRC
 from tests.worlds.toy import make_tree
 
@@ -77,7 +80,7 @@ def pc_of(fleet: Fleet, host: str) -> Pc:
 def test_one_that_has_all_is_current(store: Path) -> None:
     arrives(store, "pc07", text_of(QUIET, sent=time.time()))
     pc = pc_of(load(store), "pc07")
-    assert (pc.state, pc.why, pc.todo, pc.expected_by) == ("current", "", "", ("reported",))
+    assert (pc.state, pc.why, pc.worst.on_pc, pc.expected_by) == ("current", "", "", ("reported",))
     assert pc.systems[0].reached
     assert abs(pc.heard - time.time()) < 60
 
@@ -99,7 +102,7 @@ def test_what_it_says_is_wrong(store: Path, report: Report, state: str, why: str
     arrives(store, "pc07", text_of(report, sent=time.time()))
     pc = pc_of(load(store), "pc07")
     assert (pc.state, pc.why) == (state, why)
-    assert pc.todo.startswith("ssh pc07 allie ")
+    assert pc.worst.todo(pc.host).startswith("ssh pc07 allie ")
 
 
 @pytest.mark.parametrize(
@@ -202,6 +205,42 @@ def test_reports_from_later_are_told(store: Path) -> None:
     assert load(store).troubles == load(store, -600).troubles == ()
     (trouble,) = load(store, -365 * 86400).troubles
     assert "reports of pc07 came later than now is" in trouble
+
+
+def test_one_whose_report_came_later_than_now_grows_stale(store: Path) -> None:
+    """From the first look on that the clock is right: that it came by then is all that is known."""
+    arrives(store, "pc07", text_of(QUIET, sent=time.time()))
+    ahead, year = load(store), -365 * 86400.0
+    notes.note(ahead)
+    for days, state in ((0, "current"), (2, "off"), (4, "stale")):
+        fleet = load(store, year + days * 86400)
+        notes.note(fleet)
+        pc = pc_of(fleet, "pc07")
+        assert (pc.state, 0 < pc.worst.since <= fleet.now) == (state, True)
+        assert abs(pc.heard - (ahead.now + year)) < 60  # the first look of those
+
+
+@pytest.mark.parametrize("deed", ["copied", "another owner"])
+def test_a_report_came_when_it_was_first_seen(store: Path, tmp_path: Path, deed: str) -> None:
+    """Also in a store that was restored, where each file came to stand there just now."""
+    path = arrives(store, "pc07", text_of(QUIET, sent=time.time()))
+    arrives(store, "pc08", text_of(QUIET))  # of an older ALLiE: not when it was sent
+    before = load(store)
+    notes.note(before)
+    time.sleep(0.05)
+    if deed == "copied":
+        store = shutil.copytree(store, tmp_path / "copy", symlinks=True)
+    else:
+        os.chown(path, -1, -1)
+        os.chmod(path, 0o640)
+    after = load(store)
+    assert pc_of(after, "pc07").heard == pc_of(before, "pc07").heard
+    assert pc_of(load(store, 4 * 86400), "pc07").state == "stale"
+    assert pc_of(after, "pc08").heard >= pc_of(before, "pc08").heard
+    arrives(store, "pc07", text_of(QUIET, sent=time.time()))
+    assert pc_of(load(store), "pc07").heard > pc_of(before, "pc07").heard
+    (store / arrivals.NAME).write_text('{"pc07": [[]')
+    assert arrivals.read(str(store)) == {}
 
 
 def test_odd_inboxes_are_their_own_trouble(store: Path) -> None:

@@ -18,8 +18,9 @@ from allie.core.errors import Busy, StateError
 from allie.machine.files import lock, tree
 from allie.server.adopting import reach, take
 from allie.server.adopting.take import OPEN, REFUSED, TAKEN
-from allie.server.fleet.fleet import Fleet, Pc
-from allie.server.fleet.told import Told, ToldSystem
+from allie.server.fleet import fleet as fleets
+from allie.server.fleet.fleet import Concern, Fleet, Pc
+from allie.server.fleet.told import Told, ToldFacts, ToldSystem
 from tests.worlds.toy import File, make_tree
 
 OLD, NEW = "the old lab\n", b"the new lab\n"
@@ -145,6 +146,22 @@ def test_what_is_left_to_a_person_in_the_store(store: Path, name: str) -> None:
     assert _all(store.parent) == before
 
 
+ELSEWHERE = {name: each for name, each in HOSTILE.items() if {"overlay", "spelling"} & {*each}}
+
+
+@pytest.mark.parametrize("name", [*ELSEWHERE, *STORES, "as it is"])
+def test_what_a_report_is_compared_with_is_the_overlays_file_alone(store: Path, name: str) -> None:
+    """Each view asks whether an offer was taken: by a link or a fifo it hangs nowhere."""
+    path = store / "overlays/common/etc/motd##class.lab"
+    path.write_bytes(NEW)
+    STORES.get(name, str)(path)
+    told = Told("pc07", 1.0, fixes=(fix(**ELSEWHERE.get(name, {})),))
+    found = fleets._waiting(str(store), ("common", "kit"), told)
+    is_same = name in ("as it is", "setuid", "setgid", "another name")
+    assert found is not None
+    assert bool(found.fixes) != is_same
+
+
 def test_two_at_once_wait_for_each_other(store: Path) -> None:
     case = take.case_of(str(store), "pc07", fix())
     with (
@@ -194,7 +211,7 @@ def test_killed_anywhere_it_is_old_or_new_and_goes_on(
 def a_fleet(store: Path, told: dict[str, ToldSystem | None]) -> Fleet:
     """Hosts that told this of themselves."""
     pcs = [
-        Pc(host, "current", 0, "", "", 1.0, (), system and Told(host, 1.0, systems=(system,)), ())
+        Pc(host, Concern("current", ""), 1.0, (), system and Told(host, 1.0, systems=(system,)), ())
         for host, system in told.items()
     ]
     return Fleet(2.0, str(store), tuple(pcs), {})
@@ -225,11 +242,17 @@ def test_whom_it_would_reach(store: Path) -> None:
             "pc09": lab._replace(overlays=("kit", "common", "gone")),
             "pc10": lab._replace(overlays=("kit", "common", "near")),
             "pc11": lab._replace(overlays=("kit", "common", "near")),
+            "pc12": lab._replace(overlays=("kit", "common", "far"), facts=ToldFacts(arch="x86_64")),
+            "pc13": lab._replace(overlays=("kit", "common", "far"), facts=ToldFacts(arch="armv7l")),
         },
     )
     found = reach.reached(fleet, fix())
-    assert found.certain == ("pc01", "pc08.lab.example", "pc09", "pc11")
+    assert found.certain == ("pc01", "pc08.lab.example", "pc09", "pc11", "pc13")
     assert found.perhaps == ("pc05",)
     assert found.silent == ("pc07",)
+    far = reach.reached(fleet, fix(overlay="far", spelling="etc/motd##arch.x86_64"))
+    assert (far.certain, far.perhaps) == (("pc12",), ("pc05",))
+    virt = reach.reached(fleet, fix(overlay="far", spelling="etc/motd##virt.kvm"))
+    assert virt.perhaps == ("pc05", "pc12", "pc13"), "nobody has asked there on what they run"
     plain = reach.reached(fleet, fix(spelling="etc/motd"))
     assert plain.certain == ("pc03",)

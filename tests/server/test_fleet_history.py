@@ -289,7 +289,9 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
         assert room.log() == [("pc07", "/etc/motd changed")]
 
 
-@pytest.mark.parametrize("name", ["known", "counts", "log/2026-11-30", "rhythm", "asked"])
+@pytest.mark.parametrize(
+    "name", ["known", "counts", "log/2026-11-30", "rhythm", "arrivals", "asked"]
+)
 @pytest.mark.parametrize("how", ["empty", "nul", "torn", "json", "directory"])
 def test_a_damaged_file_stops_nothing(room: Room, name: str, how: str) -> None:
     room.send("pc07", NOW, report())
@@ -347,6 +349,10 @@ def test_a_clock_that_jumps_loses_nothing(room: Room) -> None:
     assert ("pc07", "/etc/motd changed") in room.log()
     room.send("pc07", NOW + 900, report(3, **changed(3, changed=["etc/hosts"])))
     assert [each.what for each in room.look(NOW + 901)] == ["/etc/hosts changed"]
+    later = [each.what for each in notes.events(str(room.store), now=NOW + 901)]
+    assert (later[0], "stale" in later[-1]) == ("/etc/hosts changed", True), "what is not yet"
+    recent = [each.at for each in notes.events(str(room.store), since=NOW, now=NOW + 901)]
+    assert recent == sorted(recent, reverse=True) and max(recent) <= NOW + 901
     room.look(1000.0)  # 1970
     assert ("pc07", "/etc/hosts changed") in room.log()
     assert rhythm.kept(str(room.store)) == {}

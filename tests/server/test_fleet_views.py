@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from allie.core import digest
 from allie.core.change import hand_fix
 from allie.core.change.hand_fix import HandFix
 from allie.core.change.report import Applied, Contact, Report
@@ -210,21 +212,29 @@ def test_what_is_its_own_sets_no_pc_apart(tmp_path: Path) -> None:
 
 
 def test_a_fix_that_waits_is_seen(tmp_path: Path) -> None:
-    """With a command that does what it shows, whatever the path is called."""
-    place = tmp_path / "store"
+    """With a command that does what it shows, whatever the path is called, and the store."""
+    place = tmp_path / "our store"
     stores.begin(str(place), "overlays/common")
     make_tree(place / "overlays/common", {"etc/a;id": "old\n"})
-    fixes = [HandFix("etc/a;id", "common", "etc/a;id", "0" * 64, b"new\n")]
+    base = digest.of(b"old\n")
+    fixes = [HandFix("etc/a;id", "common", "etc/a;id", base, b"new\n")]
     text = text_of(
         LATER, host="pc01", sent=time.time(), offers=[hand_fix.to_json(each) for each in fixes]
     )
     arrives(place, "pc01", text)
     said = allie(place)[1]
     assert "offered  pc01\n" in said
-    assert f"  next: allie fleet adopt --store {place}\n" in said
+    assert f"  next: allie fleet adopt --store '{place}'\n" in said
     said = allie(place, "pc01")[1]
-    assert "allie fleet adopt pc01 '/etc/a;id'\n" in said
+    command = f"allie fleet adopt pc01 '/etc/a;id' --store '{place}'\n"
+    assert command in said
     assert " ago: \n" not in said and ": \n" not in said
+    assert os.geteuid() or command in allie(place, "adopt")[1]
+    (place / "overlays/common/etc/a;id").write_text("new\n")  # taken; it has not reported since
+    assert "offer" not in allie(place)[1] + allie(place, "pc01")[1]
+    assert json.loads(allie(place, "--json")[1])["pcs"][0]["offers"] == []
+    assert os.geteuid() or allie(place, "adopt")[1] == "nothing is offered\n"
+    assert os.geteuid() or allie(place, "adopt", "pc01")[1].startswith("taken ")
 
 
 def saying(text: str) -> list[Report]:

@@ -17,7 +17,7 @@ import pytest
 
 from allie.server import store as stores
 from allie.server.fleet import fleet as fleets
-from allie.server.fleet import groups
+from allie.server.views import groups
 from tests.worlds import fleets as worlds
 from tests.worlds.pc import ENVIRONMENT, Result, ended
 

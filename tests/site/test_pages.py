@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
-from allie.server.fleet.fleet import ATTENTION, Fleet
+from allie.server.fleet.fleet import ATTENTION, Concern, Fleet
 from allie.server.history.notes import Event
 from allie.server.site import as_script
 from allie.server.site.write import write_with
@@ -309,7 +309,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(browser: Chromium, middle:
 
 
 def test_a_site_that_is_too_old_says_so_in_words(browser: Chromium, tmp_path: Path) -> None:
-    made = site_of(tmp_path / "site", 30, age=3 * 3600)
+    made = site_of(tmp_path / "site", 30, age=3 * 3600)  # made once: no pace is known
     for scheme in ("light", "dark"):
         with browser.visit(made.place, color_scheme=scheme) as visit:
             for name in ("index.html", f"host.html#{made.generated[0].host}"):
@@ -317,6 +317,24 @@ def test_a_site_that_is_too_old_says_so_in_words(browser: Chromium, tmp_path: Pa
                 page.wait_for_selector("#made.late")
                 assert page.inner_text("#made").startswith("Too old: 3 h.")
                 assert not visit.violations("#made")
+
+
+@pytest.mark.parametrize(
+    ("every", "line"),
+    [(300, "Too old: 60 min. Made 20"), (3600, "made 20")],
+    ids=["often", "seldom"],
+)
+def test_it_is_too_old_by_the_pace_at_which_it_is_made(
+    browser: Chromium, tmp_path: Path, every: int, line: str
+) -> None:
+    for ago in (2, 1, 0):
+        made = site_of(tmp_path / "site", 3, age=3601 + ago * every)
+    with browser.visit(made.place) as visit:
+        page = visit.go("index.html")
+        page.wait_for_selector("#made time")
+        assert page.inner_text("#made").startswith(line)
+        late = "It was made every 5 min before." in page.inner_text("#made")
+        assert late == (page.locator("#made.late").count() > 0) == (every == 300)
 
 
 def test_a_site_that_was_just_made_does_not(visit: Visit) -> None:
@@ -400,7 +418,8 @@ def test_a_page_that_is_open_shows_what_is_new(browser: Chromium, tmp_path: Path
         page = visit.go("index.html#sort=host")
         host = made.generated[5].host
         page.focus(f"{ROWS} a >> text={host}")
-        pcs = [pc._replace(state="paused", why="a night's work") for pc in made.fleet.pcs]
+        paused = Concern("paused", "a night's work")
+        pcs = [pc._replace(worst=paused) for pc in made.fleet.pcs]
         write_with(
             made.fleet._replace(pcs=tuple(pcs), now=made.fleet.now + 60), str(made.place), []
         )

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.core.errors import UsageError
-from allie.server.fleet.fleet import ATTENTION, STATES, Fleet
+from allie.server.fleet.fleet import ATTENTION, STATES, Concern, Fleet
 from allie.server.fleet.told import SCRIPT_STATES, HandFix
 from allie.server.history.notes import Count, Event
 from allie.server.site import as_script, over_time, pages, summary
@@ -175,7 +175,7 @@ def test_only_what_is_new_is_written(fleet: Fleet, tmp_path: Path) -> None:
     assert write_with(fleet._replace(now=NOW + 300), str(site), []) == []
     at = next(at for at, pc in enumerate(fleet.pcs) if pc.state == "current")
     pcs = list(fleet.pcs)
-    pcs[at] = pcs[at]._replace(heard=NOW + 200, why="x" * 9)
+    pcs[at] = pcs[at]._replace(heard=NOW + 200, worst=Concern("current", "x" * 9))
     written = set(write_with(fleet._replace(pcs=tuple(pcs), now=NOW + 300), str(site), []))
     shard = f"data/h/{as_script.shard(pcs[at].host)}.js"
     assert written == {shard, "data/summary.js", "data/made.js"}
@@ -290,6 +290,34 @@ def test_equal_troubles_are_one_and_all_of_them_are_there(middle: Made) -> None:
             }
     for number, each in enumerate(groups):
         assert sum(number in numbers for numbers in concerned) == each["count"]
+
+
+HOUR = 3600
+MAKES: dict[str, tuple[list[int], int]] = {
+    "once": ([0], 0),
+    "twice": ([0, HOUR], 0),
+    "each hour": ([0, HOUR, 2 * HOUR + 10], HOUR),
+    "and by hand between": ([0, HOUR, 2 * HOUR, 2 * HOUR + 600, 2 * HOUR + 601, 3 * HOUR], HOUR),
+    "and a night without power": ([0, HOUR, 9 * HOUR, 10 * HOUR], HOUR),
+    "once a week": ([0, 168 * HOUR, 336 * HOUR], 24 * HOUR),
+    "and the clock went back": ([50 * HOUR, 0, HOUR, 2 * HOUR], HOUR),
+}
+
+
+@pytest.mark.parametrize("case", MAKES)
+def test_its_pace_is_known_by_its_makes(fleet: Fleet, case: str) -> None:
+    ats, every = MAKES[case]
+    kept: dict[str, Any] = {}
+    for at in (each for one in ats for each in (one, one)):  # at once again: nothing new
+        kept = pages.made(fleet._replace(now=NOW + at), [], kept)
+    assert kept["every"] == every
+    assert len(kept["makes"]) <= 16
+
+
+@pytest.mark.parametrize("data", [None, b"", b'allie("made",[1])\n', b'allie("made",{"a', b"\xff"])
+def test_a_damaged_time_of_making_is_none(data: bytes | None) -> None:
+    assert as_script.value_of(data, "made") == {}
+    assert as_script.value_of(as_script.of("made", {"a": 1}), "made") == {"a": 1}
 
 
 def test_the_content_that_a_pc_offers_is_not_in_it(fleet: Fleet, tmp_path: Path) -> None:

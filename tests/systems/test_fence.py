@@ -217,6 +217,28 @@ def test_an_administrators_mount_in_an_old_tree_stays(base: System, tmp_path: Pa
     assert (tmp_path / "disk/file").read_text() == "kept\n"
 
 
+@pytest.mark.parametrize("where", ["el7", ".el7.other", ".el7.part", ".el7.old-1"])
+def test_a_system_in_which_something_is_mounted_is_not_half_removed(
+    base: System, where: str
+) -> None:
+    """The next tick would bring it anew: it is declared, and not there."""
+    names = ["el7", ".el7.other", ".el7.part", ".el7.old-1", ".el7.old-2"]
+    for name in names:
+        _system(base, name, tree={"data": Dir()})
+    data = Path(base.root, "systems", where, "data")
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(data)], check=True)
+    try:
+        for _ in range(2):
+            with pytest.raises(StateError, match="is mounted in") as refused:
+                update_rollback.remove(base, _declared())
+            assert str(data) in refused.value.hint
+            assert sorted(os.listdir(f"{base.root}/systems")) == sorted(names)
+    finally:
+        subprocess.run(["umount", str(data)], check=True)
+    update_rollback.remove(base, _declared())
+    assert os.listdir(f"{base.root}/systems") == []
+
+
 def test_what_users_do_to_their_directories_does_not_keep_a_tree(base: System) -> None:
     """Too deep to walk by recursion; and one in which a user makes files all the time."""
     top = _system(base, "el7", tree={"home/ann/x": "x\n"})

@@ -93,8 +93,8 @@ ROWS: list[tuple[str, dict[str, Any], str, str, str]] = [
 def test_states(case: str, change: dict[str, Any], state: str, why: str, todo: str) -> None:
     pc = judged(GOOD._replace(**change))
     assert (pc.state, pc.why) == (state, why), case
-    assert not todo or pc.todo == todo
-    assert bool(pc.todo) == (state in (*ATTENTION, "paused"))
+    assert not todo or pc.worst.todo(pc.host) == todo
+    assert bool(pc.worst.todo(pc.host)) == (state in (*ATTENTION, "paused"))
 
 
 # changed, heard, last good contact (each so long ago), what it said, usual silence: state, reached
@@ -188,6 +188,6 @@ def test_more_trouble_and_more_silence_never_look_better(
 
 def test_all_of_a_pc_stands_as_its_worst() -> None:
     told = Told("pc07", NOW)
-    views = tuple(SystemView(GOOD, state, NOW, state) for state in ("current", "failing", "off"))
+    views = tuple(SystemView(GOOD, Concern(each, each)) for each in ("current", "failing", "off"))
     pc = judge.pc("pc07", (), told, views, Concern("off", "late"), ("lab",))
     assert (pc.state, pc.why, pc.classes) == ("failing", "failing", ("lab",))

@@ -25,14 +25,14 @@ def test_one_that_takes_nothing_is_refused_and_not_failing() -> None:
     scripts = [{"name": "00overlay", "state": "failing", "code": 1}]
     contact = {"good": NOW - 900, "trouble": "held back: 10 of 10 would go", "refused": True}
     found = seen(NOW - 300, scripts=scripts, contact=contact)
-    assert (found.state, found.why) == ("refused", "held back: 10 of 10 would go")
+    assert (found.state, found.worst.why) == ("refused", "held back: 10 of 10 would go")
     assert seen(NOW - 300, scripts=scripts).state == "failing"
 
 
 def test_a_path_that_was_left_is_said_and_not_that_00overlay_fails() -> None:
     scripts = [{"name": "00overlay", "state": "failing", "code": 1}]
     problems = [{"path": "etc/motd", "message": "a tie"}]
-    assert "etc/motd" in seen(NOW - 300, scripts=scripts, problems=problems).why
+    assert "etc/motd" in seen(NOW - 300, scripts=scripts, problems=problems).worst.why
 
 
 def test_while_ticks_are_paused_nothing_arrives() -> None:

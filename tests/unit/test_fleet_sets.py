@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allie.core import hosts
+from allie.server.fleet import expected
 from allie.server.fleet.host_sets import fold
 
 FOLDED = [
@@ -66,3 +67,19 @@ NUMBERS = st.sets(st.integers(0, 120), min_size=1, max_size=60)
 def test_one_row_of_hosts_is_folded_as_clustershell_folds_it(numbers: set[int], form: str) -> None:
     names = [form.format(number) for number in numbers]
     assert fold(names) == str(NodeSet.fromlist(names))
+
+
+@given(st.text("ab1-*?[]!", min_size=1, max_size=12), st.text("ab1-", min_size=1, max_size=8))
+def test_whoever_a_glob_fits_has_its_letters(pattern: str, host: str) -> None:
+    """By these alone, most hosts of a large fleet are not compared with most globs."""
+    if hosts.matches(pattern, [host, host.partition(".")[0]]):
+        assert expected._letters(pattern) in host
+
+
+def test_classes_by_globs_are_those_that_fit() -> None:
+    globs = tuple(
+        (expected._letters(each), each, each) for each in ("*", "LAB*", "*-x?", "lab[01-20]-*")
+    )
+    found = expected.Expected({}, frozenset(), {}, globs, frozenset(), ())
+    assert found.classes_of("lab07-xy.example.org") == ("*", "LAB*", "*-x?", "lab[01-20]-*")
+    assert found.classes_of("lab21-z") == ("*", "LAB*")

@@ -88,7 +88,8 @@ def test_numbers_that_are_none(number: bytes) -> None:
 
 FIELDS = st.sampled_from(
     "format sent machine systems host system scripts name state since code last problems path"
-    " message notes changed did counts drift contact own_door good server next_tick".split()
+    " message notes changed did counts drift contact own_door good server next_tick"
+    " facts distro version arch virt".split()
 ) | st.text(max_size=3)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -106,6 +107,15 @@ def test_whatever_comes_is_read(whole: Any, system: Any, script: Any) -> None:
         {**REPORT, "machine": script},
     ):
         check(told.read("pc07", NOW, json.dumps(value).encode()))
+
+
+def test_facts_are_bounded_and_an_older_report_has_none() -> None:
+    sent = {"distro": ["debian", "\x1b[31m", 7, *"abcdefg"], "version": "1" * 5000, "arch": ["x"]}
+    facts = read({**REPORT, "systems": [{**SYSTEM, "facts": sent}]}).systems[0].facts
+    assert (facts.distro[0], len(facts.distro), facts.arch, facts.virt) == ("debian", 8, "", "")
+    assert len(facts.version) <= 120 and "\x1b" not in facts.distro[1]
+    assert read(REPORT).systems[0].facts == told.ToldFacts()
+    assert read({**REPORT, "systems": [{**SYSTEM, "facts": 7}]}).systems[0].facts.distro == ()
 
 
 @given(st.binary(max_size=40))

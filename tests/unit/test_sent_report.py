@@ -19,6 +19,7 @@ from allie.core.change.present import Standing
 from allie.core.change.report import SENT_AGAIN, Applied, Contact, Report, applied_of
 from allie.core.change.resolution import Problem
 from allie.core.change.sent_report import Host, Times, is_due, told, value_of
+from allie.core.facts import Facts
 from allie.core.lean import dumps
 from allie.core.script import Verdict
 
@@ -40,6 +41,17 @@ def value(
     report: Report = QUIET, machine: Host = MACHINE, sent: Any = None, at: float = 5000.0
 ) -> dict[str, Any]:
     return value_of(machine, [told(report, sent or {}, ["kit"])], Times(at, at + 3600))
+
+
+def test_facts_are_told_bounded_and_are_news() -> None:
+    known = Facts("pc07", distro=("debian", *"abcdefghij"), version="12" * 900, arch="x86_64")
+    sent = told(QUIET, {}, ["kit"], known)["facts"]
+    assert (sent["distro"][0], len(sent["distro"]), len(sent["version"])) == ("debian", 8, 400)
+    assert (sent["arch"], sent["virt"]) == ("x86_64", "")
+    times = Times(5000.0, 8600.0)
+    new = value_of(MACHINE, [told(QUIET, {}, ["kit"], known)], times)
+    assert is_due(new, value(), 5000.0, 5001.0)
+    assert not is_due(new, new, 5000.0, 5001.0)
 
 
 PASSES = [

@@ -107,7 +107,7 @@ def _show(fleet: Fleet, whole: Fleet, asked: Selection) -> None:
     elif asked.script:
         lines = one_script.lines(fleet, asked.script)
     elif asked.one and len(fleet.pcs) == 1:
-        lines = one_pc.lines(fleet.pcs[0], fleet.now)
+        lines = one_pc.lines(fleet.pcs[0], fleet.store, fleet.now)
     elif not fleet.pcs:
         lines = ["none of them"]
     else:

@@ -6,7 +6,6 @@ allie fleet adopt HOST PATH    show it, and who else would get it; ask, and take
 
 from __future__ import annotations
 
-import shlex
 import time
 
 from allie.cli import consent, options
@@ -21,6 +20,7 @@ from allie.server.adopting.take import OPEN, TAKEN, Case
 from allie.server.fleet import fleet as fleets
 from allie.server.fleet import host_sets
 from allie.server.fleet.fleet import Fleet
+from allie.server.fleet.standing import adopting
 
 _LOOKS = {OPEN: "warn", TAKEN: "good"}
 
@@ -59,7 +59,7 @@ def _cases(fleet: Fleet, host: str | None) -> list[Case]:
         hint = did_you_mean(host, named) or "allie fleet"
         raise UsageError(f"no host {host} is known here", hint)
     offer = [each.host for each in fleet.pcs if each.told and each.told.fixes]
-    wanted = [each for each in offer if host in (None, each)]
+    wanted = offer if host is None else [host]  # of one also what was taken
     whole = [fleets.told_by(fleet.store, each) for each in wanted]
     return [
         take.case_of(fleet.store, told.host, fix) for told in whole if told for fix in told.fixes
@@ -92,8 +92,7 @@ def _lines(case: Case, args: Namespace) -> list[str]:
     lines = [f"{state} {case.host} /{fix.path}  for {fix.source}{since}"]
     lines += [f"         {fix.reason}"] if fix.reason else []
     if case.state == OPEN:
-        words = ["allie", "fleet", "adopt", case.host, f"/{fix.path}"]
-        lines.append(f"         {shlex.join(words)}{options.named_store(args.store)}")
+        lines.append(f"         {adopting(stores.need(args.store), case.host, fix.path)}")
     return lines + ([f"         {case.why}"] if case.why else [])
 
 
@@ -125,7 +124,7 @@ def _say_whom(fleet: Fleet, case: Case) -> None:
     who = f"{count} host{'s get' if count != 1 else ' gets'} it: {host_sets.fold(found.certain)}"
     console.say(who if count else "no host gets it, by what they have told")
     if found.perhaps:
-        words = "by their distro, version, arch or virt, perhaps also to"
+        words = "by distro, version, arch or virt, which they do not tell, perhaps also to"
         console.say(f"  {words} {host_sets.fold(found.perhaps)}")
     if found.silent:
         console.say(f"  not known of {host_sets.fold(found.silent)}: no report of theirs says")

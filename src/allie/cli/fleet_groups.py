@@ -11,8 +11,8 @@ import sys
 from allie.cli.options import ArgumentParser, Namespace
 from allie.core.errors import DONE, UsageError, did_you_mean
 from allie.machine import console
-from allie.server.fleet import groups
 from allie.server.fleet.fleet import Fleet
+from allie.server.views import groups
 
 _LONGEST = 512  # characters of a name that is read
 

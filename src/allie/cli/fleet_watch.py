@@ -185,7 +185,7 @@ def _log(args: Namespace, store: str) -> int:
         raise UsageError("of one path at a time, or of hosts", f"allie fleet --log {args.host[0]}")
     fleet = fleets.load(store, time.time())
     code = _note(fleet)
-    found = notes.events(store, about=about, since=since)
+    found = notes.events(store, about=about, since=since, now=fleet.now)
     if about and not about.startswith("/"):
         found = _some(found, fleet, args.host)
     if args.json:

@@ -16,7 +16,9 @@ from allie.machine import console
 def add_arguments(parser: ArgumentParser) -> None:
     """How many, and whether with paths."""
     options.add_view(parser)
-    parser.add_argument("-n", type=int, default=20, metavar="N", help="the last N ticks (20)")
+    parser.add_argument(
+        "-n", type=options.number, default=20, metavar="N", help="the last N ticks (20)"
+    )
     parser.add_argument("--paths", action="store_true", help="name the paths, too")
 
 

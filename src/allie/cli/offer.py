@@ -8,6 +8,7 @@ It shows what to type on the server, and ends after one complete capture, or wit
 
 from __future__ import annotations
 
+from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.client.use import offer
 from allie.core.errors import DONE, AllieError
@@ -20,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("dir", metavar="DEVICE|DIR", help="/ is the running system")
     parser.add_argument("--to", default="", metavar="HOST", help="only to this host (name or net)")
     parser.add_argument(
-        "--port", type=int, default=offering.PORT, help=f"listen here ({offering.PORT})"
+        "--port", type=options.port, default=offering.PORT, help=f"listen here ({offering.PORT})"
     )
 
 

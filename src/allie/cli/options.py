@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 else:
     ArgumentParser = Namespace = object  # for annotations; what a stub calls never loads argparse
 
+_LAST_PORT = 65535
+
 __all__ = ["STORE", "ArgumentParser", "Namespace"]
 
 
@@ -46,14 +48,31 @@ def add_store(parser: ArgumentParser) -> None:
 
 def add_doors(parser: ArgumentParser) -> None:
     """Where the doors of a store are."""
-    parser.add_argument("--address", help="listen here (everywhere)")
-    parser.add_argument("--port", type=int, help="the rsync door's (873)")
-    parser.add_argument("--ssh-port", type=int, help="the ssh door's (8730)")
+    parser.add_argument("--address", type=_address, help="listen here (everywhere)")
+    parser.add_argument("--port", type=port, help="the rsync door's (873)")
+    parser.add_argument("--ssh-port", type=port, help="the ssh door's (8730)")
 
 
-def named_store(store: str) -> str:
-    """What of a further command names this store; "" for the one that is meant anyway."""
-    return "" if store == STORE else f" --store {store}"
+def number(text: str) -> int:
+    """A number as an option has it; int() would also take other digits than ours, and `1_0`."""
+    if not (text.isascii() and text.removeprefix("-").isdigit()):
+        raise ValueError(text)
+    return int(text)
+
+
+def port(text: str) -> int:
+    """The number of a port. Raises UsageError where none has it: 0 is not the default."""
+    found = number(text)
+    if not 1 <= found <= _LAST_PORT:
+        raise UsageError(f"{text} is no port", f"one from 1 to {_LAST_PORT}")
+    return found
+
+
+def _address(text: str) -> str:
+    """Where to listen. Raises UsageError where nothing is named: that is not everywhere."""
+    if not text.strip():
+        raise UsageError("--address names none", "leave it out, to listen everywhere")
+    return text
 
 
 def need_root() -> None:

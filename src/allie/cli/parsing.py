@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _NONE_OF = r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)"
-_NUMBER = r"argument (\S+): invalid int value: ('.*')"
+_NUMBER = r"argument (\S+): invalid (?:number|port) value: ('.*')"
 _ALONE = r"argument (\S+): expected one argument"
 _UNKNOWN = "unrecognized arguments: "
 _MISSING = "the following arguments are required: "

@@ -27,7 +27,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     options.add_json(parser)
     parser.add_argument("--scan", action="store_true", help="ask the hosts for their keys")
     parser.add_argument("--known-hosts", metavar="FILE", help="the keys are in this file")
-    parser.add_argument("--port", type=int, default=scan.SSH_PORT, help="of the hosts' sshd (22)")
+    parser.add_argument(
+        "--port", type=options.port, default=scan.SSH_PORT, help="of the hosts' sshd (22)"
+    )
     parser.add_argument("--list", action="store_true", help="who is enrolled, by which keys")
     parser.add_argument("--replace", action="store_true", help="instead of the keys that it has")
     parser.add_argument("--yes", action="store_true", help="do not ask")

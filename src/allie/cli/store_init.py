@@ -18,7 +18,7 @@ def run(args: Namespace) -> int:
     for path in store.init(args.store):
         console.say(f"wrote {args.store}/{path}")
     url = places.address_of(places.RSYNC_PORT)
-    named = options.named_store(args.store)
+    named = store.named_store(args.store)
     console.say_text(f"""
 The store is {os.path.realpath(args.store)}. What you put below overlays/common lands on every PC.
 Serve it:      allie store serve{named}      for good: allie store setup{named}

@@ -22,14 +22,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Do it, and say what goes there."""
     places = store_conf.places(store.need(args.store))
+    named = store.named_store(places.store)
     host = enrolled.check_host(args.host)
     place = places.private(host)
     for path in host_places.make_private(places, host):
         console.say(f"made {path}, mode 0700")
     console.say(f"put a file in:  install -D -m 600 FILE {place}/etc/FILE")
-    console.say(f"look at it:     allie overlay lint private/{host}")
+    console.say(f"look at it:     allie overlay lint private/{host}{named}")
     if host not in {each.host for each in enrolled.read(places)}:
-        console.say(
-            f"{host} gets it once it is enrolled: allie store enrol {host} 'ssh-ed25519 AAAA…'"
-        )
+        enrol = f"allie store enrol {host} 'ssh-ed25519 AAAA…'{named}"
+        console.say(f"{host} gets it once it is enrolled: {enrol}")
     return DONE

@@ -53,7 +53,7 @@ def run(args: Namespace) -> int:
     for path in host_places.purge(places, host) if args.purge else ():
         console.say(f"removed {path}")
     if not args.purge and host in placed:
-        console.say(f"its files stay here: allie store retire {host} --purge")
+        console.say(f"its files stay here: {_retire(places, host)} --purge")
     return DONE
 
 
@@ -63,7 +63,7 @@ def _waits(places: Places, host: str) -> bool:
     A report that came later than that tells that it has: it ticks with an empty private place.
     """
     since = host_places.emptied(places, host)
-    again = f"allie store retire {host} --withdraw"
+    again, at_once = (f"{_retire(places, host)}{more}" for more in (" --withdraw", ""))
     if not since:
         if not os.path.isdir(places.private(host)):
             return False
@@ -75,5 +75,10 @@ def _waits(places: Places, host: str) -> bool:
         return False
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(since))
     console.say(f"{host} has not reported since its private files were taken away, {when}")
-    console.say(f"later again: {again}; or at once, and it keeps them: allie store retire {host}")
+    console.say(f"later again: {again}; or at once, and it keeps them: {at_once}")
     return True
+
+
+def _retire(places: Places, host: str) -> str:
+    """The command that retires it, to go on with."""
+    return f"allie store retire {host}{store.named_store(places.store)}"

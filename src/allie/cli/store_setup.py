@@ -53,7 +53,7 @@ def _show(done: Iterable[str]) -> None:
 
 
 def _say_what_comes(top: str, ports: Ports, fingerprint: str) -> None:
-    named = options.named_store(top)
+    named = store.named_store(top)
     if not systemd.is_there():
         console.warn("there is no systemd here: nothing listens, and nothing will after a boot")
         console.warn(f"       to serve: allie store serve --ssh{named}")

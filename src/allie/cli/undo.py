@@ -23,7 +23,9 @@ from allie.machine import console
 def add_arguments(parser: ArgumentParser) -> None:
     """A tick."""
     options.add_root(parser)
-    parser.add_argument("tick", nargs="?", type=int, help="undo all ticks back to this one")
+    parser.add_argument(
+        "tick", nargs="?", type=options.number, help="undo all ticks back to this one"
+    )
 
 
 def run(args: Namespace) -> int:

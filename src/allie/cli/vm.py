@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.client.use import vm
 from allie.core.errors import DONE, StateError, UsageError
@@ -16,8 +17,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Which system, and on what machine."""
     cpus = min(os.cpu_count() or 1, 2)
     parser.add_argument("system", help="a name in allie.conf")
-    parser.add_argument("--memory", type=int, default=1024, metavar="MIB", help="default: 1024")
-    parser.add_argument("--cpus", type=int, default=cpus, metavar="N", help="default: 2 at most")
+    parser.add_argument(
+        "--memory", type=options.number, default=1024, metavar="MIB", help="default: 1024"
+    )
+    parser.add_argument(
+        "--cpus", type=options.number, default=cpus, metavar="N", help="default: 2 at most"
+    )
     parser.add_argument("--keep", action="store_true", help="what it writes stays: no copy")
     parser.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from allie.core.conf import settings
 from allie.core.errors import StateError, UsageError
+from allie.core.system import STORE
 from allie.machine.files import atomic
 from allie.server import kit
 
@@ -51,10 +53,15 @@ def close(store: str) -> None:
             os.chmod(f"{store}/{name}", 0o700)
 
 
+def named_store(store: str) -> str:
+    """What of a proposed command names this store; "" for the one that is meant anyway."""
+    return "" if store == STORE else f" --store {shlex.quote(store)}"
+
+
 def need(store: str) -> str:
     """The store's real path. Raises UsageError if the directory is no store."""
     if not os.path.isdir(f"{store}/overlays"):
-        raise UsageError(f"{store} is not a store", f"allie store init --store {store}")
+        raise UsageError(f"{store} is not a store", f"allie store init{named_store(store)}")
     return os.path.realpath(store)
 
 

@@ -96,6 +96,7 @@ class _Looking:
         self.here, self.inside, self.reach = describe.here, describe.inside, describe.reach
         self.ledger, self.claims, self.full = describe.ledger, describe.claims, describe.full
         self.changed = changes.since(generation, self.ledger.generations.get(part, 0))
+        self.spelled = {name.partition("/")[2] for name in self.changed or ()}
         self.unseen: dict[str, str] = {}  # what cannot be looked at, or is refused, and why
         self.vouched: set[str] = set()
         self.standing: dict[str, Standing] = {}
@@ -232,8 +233,8 @@ class _Looking:
             return False
         if entry.flag or not old.source:
             return bool(entry.flag)
-        if self.changed is not None and entry.source not in self.changed:
-            return True
+        if self.changed is not None and entry.spelling not in self.spelled:
+            return True  # whatever overlay it is of
         path = f"{self.generation.path}/{entry.source}"
         return bool(old.source == tree.source_of(path, os.lstat(path)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from allie.client.mirror import generation as generations
 from allie.client.mirror.generation import Generation
 from allie.client.situation import gather_facts, settings_in_force
+from allie.client.situation.settings_in_force import InForce
 from allie.client.state import records
 from allie.core import facts, system
 from allie.core.change.resolution import Entry, Problem, Resolution
@@ -38,13 +39,16 @@ class Resolved(Value):
     resolution: Resolution
 
 
-def gather(here: System) -> Grounds:
-    """What there is to resolve. Raises StoreError if nothing was ever fetched."""
+def gather(here: System, found: InForce | None = None) -> Grounds:
+    """What there is to resolve. Raises StoreError if nothing was ever fetched.
+
+    found: the settings in force, where they are known already.
+    """
     generation = generations.current(here)
     if generation is None:
         trouble = records.contact(here).trouble or "no tick has fetched anything yet"
         raise StoreError(f"there are no overlays on this PC: {trouble}")
-    found = settings_in_force.in_force(here, generation)
+    found = found or settings_in_force.in_force(here, generation)
     all_facts = gather_facts.gather(here, found.settings, generation, found.own)
     return Grounds(generation, found.settings, all_facts, found.own, found.coming)
 

@@ -95,10 +95,11 @@ def note_followed(here: System, text: str | None) -> None:
         atomic.write(path, text, 0o600)
 
 
-def follow(here: System, settings: Settings, fetched: Fetched, *, routine: bool) -> None:
+def follow(here: System, settings: Settings, fetched: Fetched, *, routine: bool) -> InForce | None:
     """After a fetch by the settings in force: fetch by those that came, or that the store has.
 
-    Raises nothing where that cannot be: why is noted, and what is in force stays.
+    Raises nothing where that cannot be: why is noted, and what is in force stays. What is in force
+    now, where nothing had to be fetched to know it.
     """
     refused = fetched.contact.refused
     try:
@@ -107,11 +108,11 @@ def follow(here: System, settings: Settings, fetched: Fetched, *, routine: bool)
             arrived = generations.text_of(fetched.generation, system.SETTINGS, found.own)
             if _usable(here, arrived):
                 note_followed(here, arrived)
-            return
+            return found
         text = _in_store(here, settings, found.own) if refused else ""
         text = text or found.coming
         if not text or _is_away(here, fetched, settings, text):
-            return
+            return None
         wanted, delivered = _settled(here, text, found.own)
         must = wanted.own_key != settings.own_key
         fetch.fetch_or_raise(here, wanted, routine=routine, must=must)
@@ -123,6 +124,7 @@ def follow(here: System, settings: Settings, fetched: Fetched, *, routine: bool)
         else:
             contact = contact._replace(unfollowed=str(error))
         records.save_contact(here, contact)
+    return None
 
 
 def _parsed(here: System, text: str) -> InForce:

@@ -14,7 +14,7 @@ import time
 
 from allie.client.mirror import generation as generations
 from allie.client.mirror import stores
-from allie.client.situation import hand_fixes, other_systems, settings_in_force
+from allie.client.situation import gather_facts, hand_fixes, other_systems, settings_in_force
 from allie.client.situation.hand_fixes import OFFERED, TAKEN
 from allie.client.state import host_names, records
 from allie.client.systems import record
@@ -116,7 +116,8 @@ def _value(here: System, settings: Settings, note: dict[str, Any]) -> dict[str, 
     if report:
         overlays = generation.overlays if generation else settings.overlays
         image = (atomic.read(f"{here.state}/image") or "").strip() or report.image
-        own = sent_report.told(report._replace(image=image), sent, overlays)
+        known = gather_facts.without_classes(here, settings.host, generation=generation)
+        own = sent_report.told(report._replace(image=image), sent, overlays, known)
         systems = [{**own, "wanted": settings.image}]
     systems += [_other(here, each, sent) for each in settings.others if each.is_looked_after]
     began = report.began if report else time.time()

@@ -255,16 +255,20 @@ def _remove_trees(declared: Declared, root: str) -> None:
         _must_be_unused(root, root)
     if os.path.isdir(root) and lock.is_running(open_system.open_system(root)):
         raise Busy(f"a tick of {declared.name} is running", "try again")
-    tree_copies.discard_aside(other_systems.beside(root, ""))
     gone = other_systems.beside(root, "gone")
-    tree_copies.discard(gone)
     besides = ("other", "part", "away")
     trees = [root, *(other_systems.beside(root, each) for each in besides)]
     there = [(each, tree_copies.can_move(each)) for each in filter(os.path.isdir, trees)]
-    for each, moves in there:  # only now that all were asked
+    earlier = earlier_trees.trees(root)
+    for each in [gone, *trees, *earlier]:
+        tree_copies.need_no_mount(each)
+    # Only now that all were asked: of half a removal the next tick would make the system anew
+    tree_copies.discard_aside(other_systems.beside(root, ""))
+    tree_copies.discard(gone)
+    for each, moves in there:
         if moves:
             os.rename(each, gone)  # a half removed tree is no system
         tree_copies.discard(gone)
         tree_copies.discard(each)
-    for each in earlier_trees.trees(root):
+    for each in earlier:
         tree_copies.discard(each)

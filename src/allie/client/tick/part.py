@@ -86,8 +86,8 @@ def _fetch(here: System, before: Grounds | None, tick: int) -> Grounds:
     refused = fetched.contact.refused
     if before and fetched.generation == before.generation and not (before.coming or refused):
         return before
-    settings_in_force.follow(here, settings, fetched, routine=routine)
-    return grounds.gather(here)
+    found = settings_in_force.follow(here, settings, fetched, routine=routine)
+    return grounds.gather(here, found)
 
 
 def _came_just_now(here: System, known: Grounds) -> bool:

@@ -16,6 +16,7 @@ from allie.core.change import hand_fix
 from allie.core.change import report as reports
 from allie.core.change.hand_fix import HandFix
 from allie.core.change.report import BY_HAND, Report
+from allie.core.facts import Facts
 from allie.core.lean import dumps
 from allie.core.value import TYPE_CHECKING, Value
 
@@ -26,6 +27,7 @@ FORMAT = 1
 MOST = 1 << 16  # bytes of a report, without what is offered
 _PATHS, _WORDS = 50, 400  # of each list, and of each text, at most
 _LINES = 5  # of what a script last said
+_DISTROS = 8  # names of a distribution, and of those that it is like
 _MANY = 200  # scripts of a system, and systems
 _TIGHTER = ((200, 100), (100, 50), (50, 20), (20, 20))  # the same, where all that is too much
 _TOO_MUCH = "its report is too large to be sent"
@@ -79,12 +81,15 @@ def value_of(
 
 
 def told(
-    report: Report, sent: dict[str, Any], overlays: Sequence[str] | None = None
+    report: Report,
+    sent: dict[str, Any],
+    overlays: Sequence[str] | None = None,
+    facts: Facts | None = None,
 ) -> dict[str, Any]:
     """What is sent of one system.
 
     sent: the last such value, which may know of the last change. overlays: as they are laid, if
-    that is known.
+    that is known; facts: what else overlays may ask for, of the system that runs.
     """
     value: dict[str, Any] = reports.to_json(report)
     before = (each for each in sent.get("systems", ()) if each.get("system") == report.system)
@@ -98,7 +103,15 @@ def told(
         for each in report.problems[:_PATHS]
     ]
     did = {"scripts": scripts[:_MANY], "problems": problems, "changed": changed, "applied": []}
-    return {**value, **did, **({} if overlays is None else {"overlays": [*overlays]})}
+    value = {**value, **did, **({} if overlays is None else {"overlays": [*overlays]})}
+    return {**value, "facts": _facts(facts)} if facts else value
+
+
+def _facts(known: Facts) -> dict[str, Any]:
+    """What tags may ask for beside name, classes and image."""
+    distro = [each[:_WORDS] for each in known.distro[:_DISTROS]]
+    texts = {"version": known.version, "arch": known.arch, "virt": known.virt}
+    return {"distro": distro, **{name: text[:_WORDS] for name, text in texts.items()}}
 
 
 def is_due(value: dict[str, Any], sent: dict[str, Any], at: float, now: float) -> bool:

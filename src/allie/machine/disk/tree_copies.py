@@ -164,6 +164,13 @@ def _fill_gaps(directory: int, depth: int = 0) -> None:
                 os.close(found)
 
 
+def need_no_mount(path: str) -> None:
+    """Raise StateError where something is mounted in a tree that is to go."""
+    mounted = mount_table.at_or_below(os.path.realpath(path))
+    if mounted:
+        raise StateError(f"{mounted} is mounted in {path}, which is to go", f"umount {mounted}")
+
+
 def discard(path: str) -> None:
     """Remove a whole tree of ours; what of it cannot be removed is set aside and named.
 
@@ -171,9 +178,7 @@ def discard(path: str) -> None:
     """
     if not os.path.lexists(path):
         return
-    mounted = mount_table.at_or_below(os.path.realpath(path))
-    if mounted:
-        raise StateError(f"{mounted} is mounted in {path}, which is to go", f"umount {mounted}")
+    need_no_mount(path)
     is_directory = os.path.isdir(path) and not os.path.islink(path)
     if is_directory and is_subvolume(path) and process.has_program("btrfs"):
         process.run(["btrfs", "subvolume", "delete", path])  # none with subvolumes in it

@@ -16,7 +16,7 @@ from allie.core.lean import signal
 from allie.machine.files import atomic
 from allie.machine.programs import process
 
-_PAUSE = 0.3  # seconds before a sync; or as long as the last one took. Each 0.05 is slower: measured
+_PAUSE = 0.3  # seconds before a sync; or as long as the last one took. 0.05 was slower
 
 
 class BackgroundSync:

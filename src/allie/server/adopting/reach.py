@@ -2,8 +2,8 @@
 
     the names near that path in all overlays, what hosts told of themselves  →  Reached
 
-A host's overlays, image and classes are those of its last report. What a tag may ask beside them
-(distro, version, arch, virt) no report tells: who depends on that is told apart.
+A host's overlays, image, classes and other facts are those of its last report. Where a tag asks
+for one that it does not tell (of an older ALLiE, or another system of the PC): that is told apart.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from allie.server import overlays
 from allie.server.fleet.fleet import Fleet
 from allie.server.fleet.told import ToldSystem
 
-_UNTOLD = ("distro", "version", "arch", "virt")
+_TOLD_LATELY = ("distro", "version", "arch", "virt")
 YES, PERHAPS, NO = "yes", "perhaps", "no"
 
 
@@ -30,7 +30,7 @@ class Reached(Value):
     """The hosts that a file of an overlay reaches."""
 
     certain: tuple[str, ...]
-    perhaps: tuple[str, ...]  # a tag asks for what no report tells
+    perhaps: tuple[str, ...]  # a tag asks for what their report does not tell
     silent: tuple[str, ...]  # these have never told what they follow
 
 
@@ -84,10 +84,10 @@ def _asked(
     laid = [*near.laid(system.overlays, host)]
     short, dot, _ = host.partition(".")
     image = system.wanted or system.image  # as tags ask for it
-    facts = Facts(short, host if dot else "", system.classes, image)
+    facts = Facts(short, host if dot else "", system.classes, image, *system.facts)
     asks_host = any("host." in each.spelling for overlay in laid for each in overlay.listing)
     mine = host if asks_host or any(each.name == PRIVATE and each.listing for each in laid) else ""
-    key = (system.overlays, system.classes, image, mine)
+    key = (system.overlays, system.classes, image, system.facts, mine)
     if key not in known:
         known[key] = _answer(laid, fix, facts)
     return known[key]
@@ -97,12 +97,13 @@ def _answer(laid: list[Overlay], fix: HandFix, facts: Facts) -> str:
     winner = resolution.resolve(laid, facts).entries.get(fix.path)
     wins = winner is not None and (winner.overlay, winner.spelling) == (fix.overlay, fix.spelling)
     tag = tags.unspell(fix.spelling)[1]
-    told = frozenset(each for each in tag.conditions if each.attribute not in _UNTOLD)
+    untold = _TOLD_LATELY if not facts.arch else () if facts.virt else ("virt",)
+    told = frozenset(each for each in tag.conditions if each.attribute not in untold)
     if tags.failing(tag._replace(conditions=told), facts):
         return NO
     if told != tag.conditions:
         return PERHAPS
     others = (tags.unspell(each.spelling)[1] for overlay in laid for each in overlay.listing)
-    if any(each.attribute in _UNTOLD for other in others for each in other.conditions):
+    if any(each.attribute in untold for other in others for each in other.conditions):
         return PERHAPS if wins else NO
     return YES if wins else NO

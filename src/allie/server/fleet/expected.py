@@ -29,14 +29,18 @@ class Expected(Value):
     hosts: dict[str, tuple[str, ...]]  # host → who expects it, both sorted
     enrolled: frozenset[str]
     by_class: dict[str, tuple[str, ...]]  # host → the classes that name it
-    globs: tuple[tuple[str, str], ...]  # (pattern, class) that names nobody, and takes in who fits
+    globs: tuple[tuple[str, str, str], ...]  # (letters that who fits has, pattern, class)
     classes: frozenset[str]  # all that the store's files have: who is in them, no PC says
     troubles: tuple[str, ...]
 
     def classes_of(self, host: str) -> tuple[str, ...]:
         """The classes of a host by the store's files, of all their variants."""
         names = (host, host.partition(".")[0])
-        more = [each for pattern, each in self.globs if hosts.matches(pattern, names)]
+        more = [
+            each
+            for letters, pattern, each in self.globs
+            if letters in host and hosts.matches(pattern, names)
+        ]
         return (*self.by_class.get(host, ()), *more)
 
 
@@ -54,7 +58,7 @@ def survey(top: str, inboxes: Iterable[str]) -> Expected:
             for host in known[pattern]:
                 named[host].append(name)
             if not known[pattern]:
-                globs.append((pattern, name))
+                globs.append((_letters(pattern), pattern, name))
     enrolled_ones: frozenset[str] = frozenset()
     try:
         enrolled_ones = frozenset(each.host for each in enrolled.read(store_conf.places(top)))
@@ -116,6 +120,16 @@ def _classes(top: str, troubles: list[str]) -> dict[str, tuple[str, ...]]:
             for each, patterns in parsed.items():
                 found[each] += [pattern for pattern in patterns if pattern not in found[each]]
     return {name: tuple(found[name]) for name in sorted(found)}
+
+
+def _letters(pattern: str) -> str:
+    """Letters that each name has that a pattern fits: to see at once whom it does not.
+
+    >>> _letters("*-Lab01*"), _letters("pc?[01-20]*"), _letters("*")
+    ('-lab01', 'pc', '')
+    """
+    before_sets = pattern.lower().partition("[")[0]
+    return max(before_sets.replace("?", "*").split("*"), key=len)
 
 
 def _named(pattern: str, troubles: list[str]) -> list[str]:

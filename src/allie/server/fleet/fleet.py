@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+import stat
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from allie.core.value import Value
-from allie.server.fleet import expected, inbox, judge, rhythm, told
+from allie.machine.files import atomic, beneath
+from allie.server import overlays
+from allie.server.fleet import arrivals, expected, inbox, judge, rhythm, told
 from allie.server.fleet.expected import INBOX, REPORTED, Expected
 from allie.server.fleet.host_sets import fold
 from allie.server.fleet.inbox import Arrived
 from allie.server.fleet.overlay_changes import OverlayChanges
 from allie.server.fleet.standing import ATTENTION, STATES, Concern, Pc, SystemView
-from allie.server.fleet.told import Told, ToldSystem
+from allie.server.fleet.told import HandFix, Told, ToldSystem
 
 __all__ = ["ATTENTION", "STATES", "Concern", "Fleet", "Pc", "SystemView", "load"]
 
@@ -42,24 +46,26 @@ class _Judging(Value):
 def load(store: str, now: float) -> Fleet:
     """Read and judge all reports. now: seconds since the epoch.
 
-    What hosts offer (`Told.fixes`) is there without its content: `told_by` has it.
+    What hosts offer (`Told.fixes`) is there until it is taken, and without its content:
+    `told_by` has that.
     """
     inboxes = inbox.survey(store)
     should = expected.survey(store, inboxes.hosts)
     changes = OverlayChanges(store)
     known = _Judging(store, now, should, changes, rhythm.read(store, now))
-    reported = {
-        host: _without_content(_read(host, arrived))
-        for host, arrived in inbox.each(store, inboxes.hosts)
-    }
+    reported, kept, later = {}, arrivals.read(store), []
+    for host, arrived in inbox.each(store, inboxes.hosts):
+        if arrivals.is_later(arrived.at, now):
+            later.append(host)
+            arrived = arrived._replace(at=now)
+        reported[host] = _waiting(store, changes.shared, _read(host, arrived, kept.get(host)))
     pcs = [_judged(host, reported.get(host), known) for host in should.hosts]
-    troubles = (*inboxes.troubles, *should.troubles, *changes.troubles, *_from_later(pcs, now))
+    troubles = (*inboxes.troubles, *should.troubles, *changes.troubles, *_from_later(later))
     return Fleet(now, store, tuple(pcs), changes.at, troubles)
 
 
-def _from_later(pcs: Iterable[Pc], now: float) -> Iterator[str]:
-    """Whether reports came at a time that is not yet: who is silent since would seem heard of."""
-    hosts = [pc.host for pc in pcs if pc.heard > now + judge.SHOULD_HAVE_COME]
+def _from_later(hosts: Sequence[str]) -> Iterator[str]:
+    """Whether reports of hosts came at a time that is not yet: they count from the next look on."""
     if hosts:
         words = "came later than now is: this server's clock is behind, or was ahead then"
         yield f"reports of {fold(hosts[:_NAMED])}{' and others' * (len(hosts) > _NAMED)} {words}"
@@ -70,19 +76,43 @@ def told_by(store: str, host: str) -> Told | None:
     return _read(host, inbox.report(store, host))
 
 
-def _read(host: str, arrived: Arrived) -> Told | None:
+def _read(host: str, arrived: Arrived, known: tuple[str, float] | None = None) -> Told | None:
+    """What a host told. known: what was kept of when its last report came."""
     if arrived.is_empty:
         return None
     if arrived.flaw:
         return Told(host, arrived.at, arrived.flaw)
-    return told.read(host, arrived.at, arrived.text)
+    found = told.read(host, arrived.at, arrived.text)
+    at = arrivals.first_seen(found, known)
+    return found if at == found.arrived else told.read(host, at, arrived.text)
 
 
-def _without_content(found: Told | None) -> Told | None:
-    """What is kept of each host: of what it offers, the names alone."""
+def _waiting(store: str, known: Container[str], found: Told | None) -> Told | None:
+    """What is kept of each host: of what it offers, the names of what was not taken yet.
+
+    known: the overlays of the store that are for all.
+    """
     if not found or not found.fixes:
         return found
-    return found._replace(fixes=tuple(each._replace(content=b"") for each in found.fixes))
+    left = (each for each in found.fixes if not (each.overlay in known and _is_so(store, each)))
+    return found._replace(fixes=tuple(each._replace(content=b"") for each in left))
+
+
+def _is_so(store: str, fix: HandFix) -> bool:
+    """Whether the overlay's file is as a PC offers it. Which file, the PC says: by no link."""
+    held: list[int] = []
+    try:
+        held.append(os.open(f"{store}/{overlays.place(fix.overlay)}", os.O_RDONLY | os.O_CLOEXEC))
+        held.append(beneath.open_beneath(held[0], fix.spelling, os.O_RDONLY | os.O_NONBLOCK))
+        st = os.fstat(held[1])
+        if not stat.S_ISREG(st.st_mode) or st.st_size != len(fix.content):
+            return False
+        return atomic.read_open(held[1], len(fix.content)) == fix.content
+    except (OSError, ValueError):
+        return False
+    finally:
+        for each in held:
+            os.close(each)
 
 
 def _judged(host: str, said: Told | None, known: _Judging) -> Pc:

@@ -14,8 +14,17 @@ from collections.abc import Iterable
 from allie.core import script, stubs
 from allie.core.change.report import BY_HAND
 from allie.core.system import STORE
-from allie.server.fleet.standing import HOSTS, STATES, Concern, Pc, SystemView, named_store, path_of
+from allie.server.fleet.standing import (
+    HOSTS,
+    STATES,
+    Concern,
+    Pc,
+    SystemView,
+    ending,
+    path_of,
+)
 from allie.server.fleet.told import Told, ToldScript, ToldSystem
+from allie.server.store import named_store
 
 _HOUR = 3600.0
 SHOULD_HAVE_COME = 2 * _HOUR  # seconds after a change: PCs tick each hour
@@ -70,13 +79,10 @@ def system(
     drift = tuple(path for why in BY_HAND for path in each.change.did.get(why, ()))
     reached = reached_at(each, changed)
     if not own and not silent:
-        since = reached or each.contact.good
-        return SystemView(each, "current", since, "", "", reached, drift, has, ())
+        worst = Concern("current", "", reached or each.contact.good)
+        return SystemView(each, worst, reached, drift, has, ())
     worst = min([*own, silent] if silent else own, key=_badness)
-    todo = worst.todo(told.host)
-    return SystemView(
-        each, worst.state, worst.since, worst.why, todo, reached, drift, has, tuple(own)
-    )
+    return SystemView(each, worst, reached, drift, has, tuple(own))
 
 
 def pc(
@@ -89,12 +95,9 @@ def pc(
 ) -> Pc:
     """A PC of its systems, judged, and of what is wrong with the whole of it."""
     heard = told.arrived if told else 0.0
-    standings = [(each.state, each.since, each.why, each.todo) for each in systems]
-    if silent:
-        standings.append((silent.state, silent.since, silent.why, silent.todo(host)))
-    worst = min(standings, key=lambda standing: _BADNESS[standing[0]])
     concerns = (silent,) if silent else ()
-    return Pc(host, *worst, heard, expected_by, told, systems, classes, concerns)
+    worst = min((*(each.worst for each in systems), *concerns), key=_badness)
+    return Pc(host, worst, heard, expected_by, told, systems, classes, concerns)
 
 
 def _badness(concern: Concern) -> int:
@@ -137,11 +140,8 @@ def _concerns(told: Told, each: ToldSystem, changed: float, now: float) -> Itera
 
 
 def _of_script(one: ToldScript) -> Concern:
-    end = f"exit {one.code}" if one.code is not None and one.code >= 0 else one.why
-    if one.code is not None and one.code < 0:
-        end = f"ended by signal {-one.code}"
     again = f"allie run-conf {one.name}" if script.is_name(one.name) else _STATUS
-    return Concern("failing", f"{one.name} {end or 'fails'}", one.since, one.last, again)
+    return Concern("failing", f"{one.name} {ending(one)}", one.since, one.last, again)
 
 
 def _behind(told: Told, each: ToldSystem, changed: float, now: float) -> Iterable[Concern]:

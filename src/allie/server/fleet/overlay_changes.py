@@ -28,10 +28,10 @@ class OverlayChanges:
 
     def __init__(self, top: str) -> None:
         self._top = top
-        self._names = frozenset(store.overlays(top))
+        self.shared = frozenset(store.overlays(top))
         self._private = frozenset(overlays.private(top))
         self.troubles: list[str] = []
-        self.at: dict[str, float] = {name: self._newest(name) for name in sorted(self._names)}
+        self.at: dict[str, float] = {name: self._newest(name) for name in sorted(self.shared)}
 
     def followed(self, host: str, system: ToldSystem) -> tuple[str, ...]:
         """The overlays of this store that a system follows.
@@ -39,7 +39,7 @@ class OverlayChanges:
         What is its own is there by its short name, or by the full one.
         """
         said = named_by(system)
-        names = [name for name in said if name in self._names]
+        names = [name for name in said if name in self.shared]
         if PRIVATE in said or system.own.server:
             own = (f"{PRIVATE}/{name}" for name in (host, host.partition(".")[0]))
             names += [name for name in own if name in self._private][:1]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 
-from allie.core.system import STORE
 from allie.core.value import Value
-from allie.server.fleet.told import Told, ToldSystem
+from allie.server.fleet.told import Told, ToldScript, ToldSystem
+from allie.server.store import named_store
 
 # How a system, or a PC, can stand: worst first. docs/reference/fleet.md explains each
 STATES = (
@@ -44,14 +44,16 @@ class SystemView(Value):
     """One system of one PC, judged."""
 
     told: ToldSystem
-    state: str  # of STATES
-    since: float  # when it came to stand so, as far as is known; 0: not known
-    why: str  # in words; "" of a current one
-    todo: str = ""  # what to do next: a command where there is one
+    worst: Concern  # of its own and the whole PC's: how it stands; of a current one without words
     reached: float = 0.0  # when what the store has now had arrived there; 0: it has not, yet
     drift: tuple[str, ...] = ()  # paths that its last changing tick found changed by hand
     has: float = 0.0  # the newest change of its overlays that it has; 0: none, or not known
     concerns: tuple[Concern, ...] = ()  # all that hold of it, worst first; of a current one none
+
+    @property
+    def state(self) -> str:
+        """How it stands, of STATES."""
+        return self.worst.state
 
     @property
     def is_so_now(self) -> bool:
@@ -63,10 +65,7 @@ class Pc(Value):
     """One PC: who it is, and how each of its systems stands."""
 
     host: str
-    state: str  # the worst of its systems'
-    since: float
-    why: str
-    todo: str
+    worst: Concern  # of its systems' and its own
     heard: float  # when its last report arrived; 0: never
     expected_by: tuple[str, ...]  # of: classes, enrolled, reported, inbox
     told: Told | None
@@ -75,6 +74,16 @@ class Pc(Value):
         str, ...
     ] = ()  # by the store's files; of those it does not have, by what it told
     concerns: tuple[Concern, ...] = ()  # of the whole PC: missing, stale or off
+
+    @property
+    def state(self) -> str:
+        """How it stands, of STATES."""
+        return self.worst.state
+
+    @property
+    def why(self) -> str:
+        """Why it stands so, in words; "" of a current one."""
+        return self.worst.why
 
     def stands(self, state: str) -> bool:
         """Whether it stands so, whatever stands worse with it."""
@@ -85,6 +94,20 @@ class Pc(Value):
     def drift(self) -> tuple[str, ...]:
         """The paths that were changed by hand, of all its systems."""
         return tuple(path for each in self.systems for path in each.drift)
+
+
+def ending(script: ToldScript) -> str:
+    """How a script ended that is not satisfied, alike for all that ended so; never "".
+
+    What the PC says of it may go on with the number of a tick of its own.
+    """
+    code = script.code or 0
+    if code > 0:
+        return f"exit {code}"
+    said = script.why.partition("; ")[0]
+    if code and not said.startswith("ended after"):  # that is a time-out, which sends a signal
+        return f"ended by signal {-code}"
+    return said or "ended, nobody knows how"
 
 
 def path_of(path: str) -> str:
@@ -101,9 +124,10 @@ def at_pc(host: str, command: str) -> str:
     return f"ssh {host} {quoted(command)}"
 
 
-def named_store(store: str) -> str:
-    """What of a proposed command names this store; "" for the one that is meant anyway."""
-    return "" if store == STORE else f" --store {shlex.quote(store)}"
+def adopting(store: str, host: str, path: str) -> str:
+    """The command by which what a host offers at a path is looked at, and taken."""
+    words = ("allie", "fleet", "adopt", host, path_of(path))
+    return f"{shlex.join(words)}{named_store(store)}"
 
 
 def quoted(command: str) -> str:

@@ -2,9 +2,8 @@
 
     the bytes of inbox/HOST/report  →  Told
 
-What comes from a PC is an attacker's. Nothing of it is in a Told but text without control
-characters, of a bounded length, and numbers of a bounded size; lists are bounded, too. Times are
-made the server's own: a PC's clock may be years off. Pure. docs/reference/reports.md has the form.
+What comes from a PC is an attacker's. In a Told are numbers and printable text, bounded, in bounded
+lists. Times are the server's: a PC's clock may be years off. Pure. docs/reference/reports.md.
 """
 
 from __future__ import annotations
@@ -16,9 +15,11 @@ from typing import Any
 from allie.core.change.hand_fix import HandFix
 from allie.core.script import span_text
 from allie.core.value import Value
+from allie.server.fleet import told_facts
 from allie.server.fleet.cleaning import Cleaner
+from allie.server.fleet.told_facts import ToldFacts
 
-__all__ = ["HandFix"]
+__all__ = ["HandFix", "ToldFacts"]
 
 FORMAT = 1  # the newest that is known here; docs/reference/reports.md
 SCRIPT_STATES = ("satisfied", "waiting", "failing", "test", "due")
@@ -92,6 +93,7 @@ class ToldSystem(Value):
     trouble: str = ""  # of another system: why the last try to bring or update it failed
     rolled_back: str = ""  # … and the image that somebody rolled it back from
     wanted: str = ""  # the image that it is to have: another one, while it is updated
+    facts: ToldFacts = ToldFacts()  # of the system that runs
 
 
 class Told(Value):
@@ -219,6 +221,7 @@ def _system(clean: Cleaner, value: dict[str, Any]) -> ToldSystem:
         clean.text(get("trouble")),
         clean.name(get("rolled_back")),
         clean.name(get("wanted")),
+        told_facts.read(clean, clean.object(get("facts"))),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from allie.core.value import Value
 from allie.server.fleet.fleet import Pc, SystemView
-from allie.server.fleet.standing import path_of
+from allie.server.fleet.standing import ending, path_of
 from allie.server.fleet.told import Told, ToldScript
 
 _FEW, _WORDS = 3, 300  # paths named in words; letters of those
@@ -105,7 +105,7 @@ def _states(before: Remembered, states: dict[str, str], pc: Pc, at: float) -> It
         known = "new" if is_new else before.states.get(name, was)
         is_told = known == was and view.state == now  # by the PC's own
         if known != view.state and not is_told:
-            yield Event(at, pc.host, name, "state", _cut(f"{known} → {view.state}", view.why))
+            yield Event(at, pc.host, name, "state", _cut(f"{known} → {view.state}", view.worst.why))
 
 
 def _machine(before: Remembered, after: Remembered, told: Told, at: float) -> Iterator[Event]:
@@ -157,11 +157,6 @@ def _scripts(failed: Sequence[str], view: SystemView) -> list[str]:
 
 def _failing(view: SystemView) -> list[ToldScript]:
     return [each for each in view.told.scripts if each.state == "failing"][:_SCRIPTS]
-
-
-def ending(script: ToldScript) -> str:
-    """How a script that fails ended."""
-    return f"exit {script.code}" if script.code is not None else script.why or "it was stopped"
 
 
 def _listed(paths: Sequence[str], count: int) -> str:

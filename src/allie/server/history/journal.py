@@ -80,9 +80,9 @@ class Journal:
         """Give a file another content, which ends as it did."""
         atomic.write(f"{self.place}/{name}", text, 0o600)
 
-    def prune(self) -> None:
+    def prune(self, today: str) -> None:
         """Remove the oldest days beyond what is kept."""
-        days = _days(self.place)
+        days = _days(self.place, today)
         size = sum(self.size(f"{LOG}/{day}") for day in days)
         for number, day in enumerate(days[:-1]):
             if len(days) - number > DAYS or size > MOST_IN_ALL:
@@ -132,11 +132,14 @@ def opened(store: str) -> Iterator[Journal]:
         yield Journal(place)
 
 
-def newest_first(store: str, first_day: str = "") -> Iterator[dict[str, Any]]:
-    """What the log has, from its end on; without a lock. first_day: no day before this."""
+def newest_first(store: str, first_day: str, today: str) -> Iterator[dict[str, Any]]:
+    """What the log has, from its end on; without a lock.
+
+    first_day: no day before this, nor one that is not yet; "": all.
+    """
     place = f"{store}/{DIRECTORY}"
-    for day in reversed(_days(place)):
-        if day < first_day:
+    for day in reversed(_days(place, today)):
+        if first_day and not first_day <= day <= today:
             return
         yield from _values(reversed(_lines(f"{place}/{LOG}/{day}")))
 
@@ -167,9 +170,10 @@ def _lines(path: str) -> list[str]:
     return data.decode(errors="replace").split("\n")
 
 
-def _days(place: str) -> list[str]:
-    """The days of which there is a log, the oldest first."""
+def _days(place: str, today: str) -> list[str]:
+    """The days of which there is a log, the oldest first; as older than all counts one to come."""
     try:
-        return sorted(filter(_DAY.fullmatch, os.listdir(f"{place}/{LOG}")))
+        days = filter(_DAY.fullmatch, os.listdir(f"{place}/{LOG}"))
+        return sorted(days, key=lambda day: (day <= today, day))
     except OSError:
         return []

@@ -18,7 +18,7 @@ from typing import Any
 
 from allie.core import hosts
 from allie.core.value import Value
-from allie.server.fleet import host_sets, judge, rhythm
+from allie.server.fleet import arrivals, host_sets, judge, rhythm
 from allie.server.fleet.fleet import Fleet, Pc
 from allie.server.history import compare, journal, tally
 from allie.server.history.compare import Event, Remembered
@@ -29,6 +29,7 @@ __all__ = ["Count", "Event", "counts", "events", "note"]
 
 EVENTS_OF_A_DAY, BYTES_OF_A_DAY = 100, 64 << 10  # of one host
 _MOST_OF_A_LINE = 8 << 10  # bytes that are remembered of one host
+_NEVER = 253_402_300_799.0  # the end of 9999
 _BACK = 3600  # seconds that a clock goes back: more is no slewing
 _THIN, _MOST_COUNTS = 1 << 20, 20_000  # bytes of the counts at which they are thinned; lines
 
@@ -42,7 +43,7 @@ class _Look(Value):
     @property
     def day(self) -> str:
         """The day whose log it adds to."""
-        return time.strftime("%Y-%m-%d", time.gmtime(self.now))
+        return _day(self.now)
 
     def when(self, pc: Pc, is_new: bool) -> float:
         """When something became so: a report tells it as it arrives, silence is seen now."""
@@ -63,6 +64,7 @@ def note(fleet: Fleet) -> list[Event]:
         if odd:
             found.insert(0, Event(look.now, "", "", "log", odd))
         rhythm.add(fleet.store, silences)
+        arrivals.keep(fleet.store, (pc.told for pc in fleet.pcs if pc.told))
         found, text = _fitting(found, kept.room(look.day))
         counted, count = known.counted, ""
         if not 0 <= look.now - counted < tally.OFTEN:
@@ -71,18 +73,28 @@ def note(fleet: Fleet) -> list[Event]:
             added = {f"{LOG}/{look.day}": text, COUNTS: count}
             kept.keep(Known(look.now, counted, lines), added)
             _thin(kept, fleet.store, look.now)
-            kept.prune()
+            kept.prune(look.day)
         return found
 
 
-def events(store: str, *, about: str = "", since: float = 0.0) -> Iterator[Event]:
-    """What was kept, newest first. about: a host, a host set, or a path that begins with /."""
+def events(
+    store: str, *, about: str = "", since: float = 0.0, now: float = _NEVER
+) -> Iterator[Event]:
+    """What was kept, newest first. about: a host, a host set, or a path that begins with /.
+
+    What a clock noted that was ahead, on days that are not yet, comes last; with `since` it is
+    left out.
+    """
     is_meant = _filter(about)
-    day = time.strftime("%Y-%m-%d", time.gmtime(max(0.0, since)))
-    for value in journal.newest_first(store, day if since else ""):
+    for value in journal.newest_first(store, _day(since) if since else "", _day(now)):
         event = _event(value)
         if event and event.at >= since and is_meant(event):
             yield event
+
+
+def _day(at: float) -> str:
+    """The day of a time, as the log has it."""
+    return time.strftime("%Y-%m-%d", time.gmtime(max(0.0, at)))
 
 
 def counts(store: str, *, since: float = 0.0) -> list[Count]:

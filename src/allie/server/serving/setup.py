@@ -176,7 +176,7 @@ def _need_own(places: Places) -> None:
     serves = re.search(r"^ExecStart=.* --store (\S+)$", systemd.text_of(units.RSYNC) or "", re.M)
     other = serves[1] if serves else places.store
     if other != places.store and os.path.exists(f"{other}/{store_conf.NAME}"):
-        hint = f"allie store setup --remove --store {other} closes them"
+        hint = f"allie store setup --remove{stores.named_store(other)} closes them"
         raise StateError(f"the doors of this server are those of {other}", hint)
 
 

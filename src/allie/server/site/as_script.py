@@ -22,6 +22,16 @@ def of(name: str, value: Any) -> bytes:
     return f'allie("{name}",{text.translate(_ESCAPES)})\n'.encode()
 
 
+def value_of(script: bytes | None, name: str) -> dict[str, Any]:
+    """The object that a script of ours hands to the page; an empty one of any other file."""
+    begin = f'allie("{name}",'.encode()
+    try:
+        value = json.loads((script or b"").removeprefix(begin)[:-2])
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def shard(name: str) -> str:
     """In which of 256 files the details of something are: by its name, and safe as a file's.
 

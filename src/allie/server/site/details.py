@@ -13,11 +13,12 @@ from typing import Any
 
 from allie.server.fleet import host_sets
 from allie.server.fleet.fleet import Fleet, Pc, SystemView
-from allie.server.fleet.standing import path_of
+from allie.server.fleet.standing import adopting, ending, path_of
 from allie.server.fleet.told import ToldScript
 from allie.server.history.notes import Event
 from allie.server.site import as_script, summary
 from allie.server.site.summary import Scripts
+from allie.server.views import exchange
 
 _EVENTS = 30  # of one host
 _HOSTS = 1000  # of a path, and of a script in one state
@@ -35,7 +36,7 @@ def shards(
     for pc in fleet.pcs:
         by_shard[as_script.shard(pc.host)].append(pc)
     for shard, pcs in sorted(by_shard.items()):
-        yield "h", shard, {pc.host: host(pc, told.get(pc.host, ())) for pc in pcs}
+        yield "h", shard, {pc.host: host(pc, fleet.store, told.get(pc.host, ())) for pc in pcs}
     for kind, details in (("s", scripts(fleet, found)), ("p", paths(fleet))):
         parts: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         for name, value in details.items():
@@ -44,17 +45,22 @@ def shards(
             yield kind, shard, values
 
 
-def host(pc: Pc, events: Iterable[Event]) -> dict[str, Any]:
+def host(pc: Pc, store: str, events: Iterable[Event]) -> dict[str, Any]:
     """All of one host."""
     found: dict[str, Any] = {
         **pc._asdict(),
+        **exchange.of_concern(pc.worst, pc.host),
+        "worst": None,
         "systems": [_system(each, pc.host) for each in pc.systems],
         "concerns": [],
         "events": [[int(each.at), each.system, each.kind, each.what] for each in events],
         "told": None,
     }
     if pc.told and not pc.told.flaw:
-        fixes = [[each.path, each.overlay, each.reason, each.at] for each in pc.told.fixes]
+        fixes = [
+            [each.path, each.overlay, each.reason, adopting(store, pc.host, each.path)]
+            for each in pc.told.fixes
+        ]
         told = pc.told._asdict()
         del told["systems"], told["host"], told["flaw"]
         found["told"] = {**told, "fixes": fixes}
@@ -69,7 +75,7 @@ def scripts(fleet: Fleet, known: Scripts) -> dict[str, dict[str, Any]]:
             for each in system.told.scripts:
                 found = troubles.setdefault(each.name, defaultdict(list))
                 if each.state not in ("satisfied", "due"):
-                    found[each.state, each.why, each.last].append((pc.host, each))
+                    found[each.state, ending(each), each.last].append((pc.host, each))
     return {
         name: {"states": _folded(by_host), "groups": _groups(troubles[name])}
         for name, by_host in known.items()
@@ -109,9 +115,12 @@ def _system(view: SystemView, host: str) -> dict[str, Any]:
     return {
         **told._asdict(),
         **view._asdict(),
+        **exchange.of_concern(view.worst, host),
+        "worst": None,
         "told": None,
         "concerns": [[each.state, each.why, each.since, each.todo(host)] for each in view.concerns],
         "drift": [[path_of(path), told.change.kinds.get(path, "")] for path in view.drift],
+        "facts": told.facts._asdict(),
         "contact": told.contact._asdict(),
         "own": told.own._asdict(),
         "change": told.change._asdict(),

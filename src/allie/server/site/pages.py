@@ -28,6 +28,7 @@ _PAGES = {
     "path": ("A path that was changed by hand", "allie fleet --log PATH"),
 }
 _LOADED = ("allie.css", "allie.js", "overview.js", "picture.js", "table.js", "details.js")
+_MAKES, _APART, _LONGEST = 16, 60, 86400  # that are kept; seconds between two; of a pace
 _HEAD, _SIGNS = "head.html", "signs.svg"
 
 
@@ -67,10 +68,19 @@ def _filled(template: str, words: Mapping[str, str]) -> bytes:
     return text.encode()
 
 
-def made(fleet: Fleet, data: Iterable[bytes]) -> dict[str, Any]:
-    """When the site was made and of what, with a digest by which a page sees that there is news."""
-    news = digest.of(b"".join(data))[:16]
-    return {"format": FORMAT, "at": int(fleet.now), "store": fleet.store, "news": news}
+def made(fleet: Fleet, data: Iterable[bytes], before: Mapping[str, Any]) -> dict[str, Any]:
+    """When the site was made and of what, with a digest by which a page sees that there is news.
+
+    before: the same of the last time. `every` is the span between two makes that was there twice
+    lately: so neither a look by hand nor one night without power is taken for its pace. 0: unknown.
+    """
+    at, news = int(fleet.now), digest.of(b"".join(data))[:16]
+    former = [each for each in before.get("makes", ()) if isinstance(each, int)]
+    makes = [*(each for each in former if each <= at - _APART), at][-_MAKES:]
+    spans = sorted(later - one for one, later in zip(makes, makes[1:]))
+    every = min(spans[-2], _LONGEST) if len(spans) > 1 else 0
+    named = {"format": FORMAT, "at": at, "store": fleet.store, "news": news}
+    return {**named, "makes": makes, "every": every}
 
 
 def _counts(fleet: Fleet) -> str:

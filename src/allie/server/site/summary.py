@@ -145,7 +145,7 @@ def _columns(fleet: Fleet, scripts: Scripts, troubles: Sequence[SharedConcern]) 
         columns["concerns"].add(tuple(concerns.get(pc.host, ())))
         columns["scripts"].add(tuple(verdicts.get(pc.host, ())))
     times = {
-        "since": [pc.since for pc in fleet.pcs],
+        "since": [pc.worst.since for pc in fleet.pcs],
         "heard": [pc.heard for pc in fleet.pcs],
         "reached": [pc.systems[0].reached if pc.systems else 0.0 for pc in fleet.pcs],
     }

@@ -27,14 +27,14 @@ _MARKED = b"This directory is written by `allie fleet --site`, and what is in it
 _FILE, _DIRECTORY = 0o640, 0o750
 _PATIENCE = 60  # seconds to wait for another one that writes the same
 _EVENTS = 20_000  # of a week, that are looked through
-_ASSETS, _DATA = "assets", ("data/h", "data/s", "data/p")
+_ASSETS, _MADE, _DATA = "assets", "data/made.js", ("data/h", "data/s", "data/p")
 
 
 def write(fleet: Fleet, place: str) -> list[str]:
     """Make the directory `place` the site of this fleet, with what its store knows of the past."""
     since = fleet.now - over_time.SHOWN
     counts = notes.counts(fleet.store, since=since)
-    events = list(islice(notes.events(fleet.store, since=since), _EVENTS))
+    events = list(islice(notes.events(fleet.store, since=since, now=fleet.now), _EVENTS))
     return write_with(fleet, place, counts, events)
 
 
@@ -53,7 +53,8 @@ def write_with(
         busy = Busy(f"another `allie fleet --site {place}` is at work", "wait for its end")
         with lock.of_directory(place, lambda: busy, patience=_PATIENCE):
             _claim(place)
-            return _written(place, _files(fleet, counts, events))
+            last = _bytes(f"{place}/{_MADE}")
+            return _written(place, _files(fleet, counts, events, last))
     except OSError as error:
         raise atomic.refused(f"cannot write {error.filename or place}", error) from error
 
@@ -83,9 +84,12 @@ def _bytes(path: str) -> bytes | None:
 
 
 def _files(
-    fleet: Fleet, counts: Sequence[Count], events: Sequence[Event]
+    fleet: Fleet, counts: Sequence[Count], events: Sequence[Event], last: bytes | None
 ) -> Iterator[tuple[str, bytes]]:
-    """All files, in the order in which they may be written: what others refer to comes first."""
+    """All files, in the order in which they may be written: what others refer to comes first.
+
+    last: what says when it was last made.
+    """
     assets = pages.assets()
     yield from ((f"{_ASSETS}/{name}", data) for name, data in assets.items())
     scripts = summary.scripts_of(fleet)
@@ -97,7 +101,8 @@ def _files(
     rows = as_script.of("summary", summary.summary(fleet, scripts))
     yield "data/summary.js", rows
     yield from pages.pages(fleet, assets)
-    yield "data/made.js", as_script.of("made", pages.made(fleet, (rows, drawn)))
+    made = pages.made(fleet, (rows, drawn), as_script.value_of(last, "made"))
+    yield _MADE, as_script.of("made", made)
 
 
 def _need_place(place: str, store: str) -> None:

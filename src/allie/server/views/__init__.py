@@ -5,6 +5,7 @@
                                    ──one_pc─────►  everything about one
                                    ──one_script─►  who has a script in which state
                                    ──exchange───►  JSON, a line for each PC
+                                   ──groups─────►  names of groups, for ClusterShell
 
 A view is lines: whoever prints them paints and escapes them. docs/reference/fleet.md.
 """

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from allie.server.fleet.fleet import STATES, Fleet, Pc, SystemView
-from allie.server.fleet.told import Told, ToldDoor
+from allie.server.fleet.fleet import STATES, Concern, Fleet, Pc, SystemView
+from allie.server.fleet.told import Told
 
 FORMAT = 1
 
@@ -38,10 +38,7 @@ def value_of(pc: Pc) -> dict[str, Any]:
     told = pc.told or Told(pc.host, 0.0)
     return {
         "host": pc.host,
-        "state": pc.state,
-        "since": pc.since,
-        "why": pc.why,
-        "todo": pc.todo,
+        **of_concern(pc.worst, pc.host),
         "heard": pc.heard,
         "expected_by": pc.expected_by,
         "classes": pc.classes,
@@ -63,27 +60,27 @@ def value_of(pc: Pc) -> dict[str, Any]:
     }
 
 
+def of_concern(each: Concern, host: str) -> dict[str, Any]:
+    """How something stands, since when, why, and what to do next about a host."""
+    return {"state": each.state, "since": each.since, "why": each.why, "todo": each.todo(host)}
+
+
 def _system(pc: Pc, view: SystemView) -> dict[str, Any]:
     told = view.told
     return {
         "system": told.name,
-        "state": view.state,
-        "since": view.since,
-        "why": view.why,
-        "todo": view.todo,
+        **of_concern(view.worst, pc.host),
         "reached": view.reached,
         "is_so_now": view.is_so_now,
         "has": view.has,
         "drift": view.drift,
-        "concerns": [
-            {"state": each.state, "why": each.why, "since": each.since, "todo": each.todo(pc.host)}
-            for each in view.concerns
-        ],
+        "concerns": [of_concern(each, pc.host) for each in view.concerns],
         "image": told.image,
         "wanted": told.wanted,
         "version": told.version,
         "classes": told.classes,
         "overlays": told.overlays,
+        "facts": told.facts._asdict(),
         "generation": told.generation,
         "tick": told.tick,
         "ticked": told.ticked,
@@ -91,17 +88,13 @@ def _system(pc: Pc, view: SystemView) -> dict[str, Any]:
         "arriving": told.arriving,
         "trouble": told.trouble,
         "rolled_back": told.rolled_back,
-        "store": _door(told.contact),
-        "own": _door(told.own),
+        "store": told.contact._asdict(),
+        "own": told.own._asdict(),
         "scripts": [each._asdict() for each in told.scripts],
         "problems": [each._asdict() for each in told.problems],
         "notes": told.notes,
         "changed": told.change._asdict(),
     }
-
-
-def _door(door: ToldDoor) -> dict[str, Any]:
-    return door._asdict()
 
 
 def _dumped(value: Any) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 
 from allie.core.script import span_text
 from allie.machine.console import paint
 from allie.server.fleet.fleet import Pc, SystemView
-from allie.server.fleet.standing import HOSTS
+from allie.server.fleet.standing import HOSTS, adopting
 from allie.server.fleet.told import Told, ToldDoor, ToldScript
 from allie.server.views import words
 
@@ -16,10 +15,10 @@ _LOOKS = {"satisfied": "good", "failing": "bad", "waiting": "warn", "due": "warn
 _GIB = 1 << 30
 
 
-def lines(pc: Pc, now: float) -> list[str]:
+def lines(pc: Pc, store: str, now: float) -> list[str]:
     """The view."""
     found = [f"{paint(pc.host, 'bold')}: {paint(pc.state, words.LOOKS[pc.state])}{_why(pc, now)}"]
-    found += _row("next", pc.todo)
+    found += _row("next", pc.worst.todo(pc.host))
     found += _row("expected by", ", ".join(pc.expected_by))
     found += _row("classes", ", ".join(pc.classes))
     found += _row("heard", f"{words.moment(pc.heard)}{_ago(pc.heard, now)}")
@@ -32,12 +31,12 @@ def lines(pc: Pc, now: float) -> list[str]:
     for fix in pc.told.fixes if pc.told else ():
         reason = f": {fix.reason}" if fix.reason else ""
         found += ["", f"offers /{fix.path} for {fix.overlay}{_ago(fix.at, now)}{reason}"]
-        found += _row("next", shlex.join(["allie", "fleet", "adopt", pc.host, f"/{fix.path}"]))
+        found += _row("next", adopting(store, pc.host, fix.path))
     return found
 
 
 def _why(pc: Pc, now: float) -> str:
-    span = words.spans([pc.since], now)
+    span = words.spans([pc.worst.since], now)
     return f", {pc.why} {span}".rstrip() if pc.why else f" {span}".rstrip()
 
 
@@ -60,6 +59,8 @@ def _system(pc: Pc, view: SystemView, now: float) -> list[str]:
     state = paint(view.state, words.LOOKS[view.state])
     found = [f"{paint(told.name, 'bold')} ({image}, ALLiE {told.version or 'unknown'}): {state}"]
     found += _row("tick", f"{told.tick} at {words.moment(told.ticked)}" if told.tick else "")
+    release = f"{''.join(told.facts.distro[:1])} {told.facts.version}".strip()
+    found += _row("is", ", ".join(filter(None, (release, told.facts.arch, told.facts.virt))))
     found += _row("overlays", " ".join(told.overlays))
     if told.ticked:
         reached = f"yes, since {words.moment(view.reached)}" if view.reached else "not yet"

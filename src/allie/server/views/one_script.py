@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from allie.machine.console import paint
 from allie.server.fleet.fleet import Fleet, Pc
+from allie.server.fleet.standing import ending
 from allie.server.fleet.told import ToldScript
 from allie.server.views import words
 
@@ -20,7 +21,7 @@ def lines(fleet: Fleet, name: str) -> list[str]:
         for view in pc.systems:
             script = next((one for one in view.told.scripts if one.name == name), None)
             state = script.state if script else "none"
-            end = f"exit {script.code}" if script and state == "failing" else ""
+            end = ending(script) if script and state == "failing" else ""
             found.setdefault((state, view.told.name, end), []).append((pc, script))
     shown = [f"{'STATE':<10} {'REACHED':>7} {'NOW':>7}  {'SYSTEM':<14} HOSTS"]
     for key in sorted(found, key=lambda key: (ORDER.index(key[0]), -len(found[key]), key)):

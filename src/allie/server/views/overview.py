@@ -14,8 +14,9 @@ from allie.core.value import Value
 from allie.machine.console import paint
 from allie.server.fleet.fleet import ATTENTION, STATES, Concern, Fleet, Pc, SystemView
 from allie.server.fleet.host_sets import divided, fold
-from allie.server.fleet.standing import HOSTS, named_store, quoted
+from allie.server.fleet.standing import HOSTS, quoted
 from allie.server.fleet.told import CLOCK, long_span
+from allie.server.store import named_store
 from allie.server.views import words
 
 _MOST = 20  # concerns that are told
@@ -70,7 +71,7 @@ def lines(fleet: Fleet, whole: Fleet, *, drift: bool = False) -> list[str]:
     found += _table(grouped, fleet.now) if grouped else []
     told = shared_concerns(fleet)
     for each in told[:_MOST]:
-        found += ["", *_shared(each, fleet.now)]
+        found += ["", *_shared(each, fleet.store, fleet.now)]
     if len(told) > _MOST:
         found += ["", f"and {words.many(len(told) - _MOST, 'concern')} more: allie fleet --json"]
     found += _by_hand(fleet) if drift else []
@@ -211,7 +212,7 @@ def _table(grouped: Sequence[EqualSystems], now: float) -> list[str]:
     return found
 
 
-def _shared(each: SharedConcern, now: float) -> list[str]:
+def _shared(each: SharedConcern, store: str, now: float) -> list[str]:
     """One concern: how bad, where, what, for how long; its last lines; what to do next."""
     state = each.concern.state
     first, *more = words.wrapped(each.hosts, 60, 3)
@@ -224,7 +225,8 @@ def _shared(each: SharedConcern, now: float) -> list[str]:
     found += [paint(f"  | {line[:75]}", "dim") for line in _last(each.concern.last)]
     found += [f"  next: {each.todo}"] if each.todo else []
     if state == "stale":
-        found.append(f"  if it is gone for good: allie store retire {each.hosts[0]} --purge")
+        retire = f"allie store retire {each.hosts[0]} --purge{named_store(store)}"
+        found.append(f"  if it is gone for good: {retire}")
     return found
 
 
@@ -258,9 +260,8 @@ def _offered(fleet: Fleet) -> list[str]:
     if not hosts:
         return []
     where = words.wrapped(hosts, 60, 1)[0]
-    named = named_store(fleet.store)
     made = "  a fix that was made there by hand"
-    return ["", f"offered  {where}", made, f"  next: allie fleet adopt{named}"]
+    return ["", f"offered  {where}", made, f"  next: allie fleet adopt{named_store(fleet.store)}"]
 
 
 def _notes(fleet: Fleet) -> list[str]:

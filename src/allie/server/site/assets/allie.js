@@ -3,7 +3,8 @@
 // All that a PC told is put into a page as text (`textContent`), and never as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
-const TOO_OLD = 3600; // seconds after which a page says that it may be wrong
+const TOO_OLD = 3600; // seconds after which a page says that it may be wrong, if no pace is known
+const MISSED = 3, SOON = 900; // so often its pace; seconds, at least
 const LOOK_AGAIN = 60; // seconds between two looks for a newer site
 
 // --- data ------------------------------------------------------------------------------------
@@ -130,13 +131,13 @@ function showMade() {
   if (!site) return;
   const line = byId("made");
   const age = now() - site.at;
-  const late = age > TOO_OLD;
+  const late = age > (site.every ? Math.max(MISSED * site.every, SOON) : TOO_OLD);
   const early = age < -300;
   const time = make("time", { datetime: new Date(site.at * 1000).toISOString() }, dateOf(site.at));
   const words = ["made ", time, `, ${span(age)} ago`];
   const wrong = late
     ? [make("strong", {}, `Too old: ${span(age)}. `), "Made ", time, "; PCs may stand otherwise by now. " +
-       "Is the timer at work? On the server: ", make("code", {}, "systemctl status allie-fleet.timer")]
+       (site.every ? `It was made every ${span(site.every)} before. ` : "") + "Is the timer at work? On the server: ", make("code", {}, "systemctl status allie-fleet.timer")]
     : [make("strong", {}, "This device's clock is wrong, "), `or the server's: made ${span(-age)} from now, `, time];
   const shown = late || early ? wrong : words;
   const text = shown.map((each) => (typeof each === "string" ? each : each.textContent)).join("");

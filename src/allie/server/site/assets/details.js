@@ -113,8 +113,8 @@ function hostParts(value) {
   if (notes.length) parts.push(list(notes));
   for (const system of value.systems) parts.push(systemPart(system, value));
   if (told && told.fixes.length) {
-    parts.push(part("Offers", list(told.fixes.map(([path, overlay, reason]) =>
-      [make("code", {}, `/${path}`), ` of ${overlay}${reason ? `: ${reason}` : ""}`, next(`allie fleet adopt ${value.host} ${quoted(`/${path}`)}`)]))));
+    parts.push(part("Offers", list(told.fixes.map(([path, overlay, reason, todo]) =>
+      [make("code", {}, `/${path}`), ` of ${overlay}${reason ? `: ${reason}` : ""}`, next(todo)]))));
   }
   if (value.events.length) {
     parts.push(part("What became of it", tableOf("What became of it", ["When", "System", "What"], value.events.map(([at, system, , what]) =>
