@@ -16,7 +16,7 @@ from allie.core.lean import signal
 from allie.machine.files import atomic
 from allie.machine.programs import process
 
-_PAUSE = 0.05  # seconds between two syncs; or as long as one took: half the time is the others'
+_PAUSE = 0.3  # seconds before a sync; or as long as the last one took. 0.05 was slower
 
 
 class BackgroundSync:
@@ -46,10 +46,12 @@ class BackgroundSync:
             self._pid = 0
 
     def _go_on(self) -> int:
+        pause = _PAUSE
         while True:
+            time.sleep(pause)
             began = time.monotonic()
             try:
                 atomic.sync_filesystem(self._tree)
             except StateError:
                 return 0  # the sync at the end tells
-            time.sleep(max(_PAUSE, time.monotonic() - began))
+            pause = max(_PAUSE, time.monotonic() - began)
