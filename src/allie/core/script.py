@@ -184,6 +184,11 @@ def state_after(code: int) -> str:
     return "waiting" if code == WAITING_STATUS else "failing"
 
 
+def beyond(state: str, why: str) -> str:
+    """What of a reason says more than the state beside which it is shown; "" if nothing does."""
+    return "" if why == state else why.replace(f"{state}; ", "", 1)
+
+
 def wants(headers: Headers, paths: tuple[str, ...]) -> bool:
     """Whether a change at any of these absolute paths makes the script due (`on-change`)."""
     return any(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from allie.core.script import span_text
+from allie.core.script import beyond, span_text
 from allie.machine.console import paint
 from allie.server.fleet.fleet import Pc, SystemView
 from allie.server.fleet.standing import HOSTS, adopting
@@ -77,6 +77,7 @@ def _system(pc: Pc, view: SystemView, now: float) -> list[str]:
         found += _row("by hand", f"/{path} ({told.change.kinds.get(path, 'changed')}); put right")
     if told.rolled_back:
         found += _row("rolled back", f"from {told.rolled_back}")
+    found += ["  scripts"] if told.scripts else []
     for script in told.scripts:
         found += _script(script, now)
     return found
@@ -92,7 +93,8 @@ def _door(name: str, door: ToldDoor, now: float) -> list[str]:
 
 def _script(each: ToldScript, now: float) -> list[str]:
     state = paint(f"{each.state:<10}", _LOOKS[each.state])
-    found = [f"    {each.name:<24} {state} {words.spans([each.since], now)} {each.why}".rstrip()]
+    known = [words.spans([each.since], now), beyond(each.state, each.why)]
+    found = [f"    {each.name:<24} {' '.join([state, *filter(None, known)])}".rstrip()]
     last = [line for line in each.last.split("\n") if line.strip()]
     return found + [paint(f"      | {line}", "dim") for line in last]
 
