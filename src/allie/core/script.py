@@ -85,8 +85,13 @@ def _is_left(end: str) -> bool:
 
 def parse_headers(content: bytes) -> Headers:
     """Read `# allie: every|on-change|timeout|needs …` lines near a script's beginning."""
+    return _headers(content[:_HEAD])
+
+
+@kept(maxsize=256)  # both parts of a tick ask what waits for a path
+def _headers(head: bytes) -> Headers:
     headers = Headers()
-    for text in _header_lines(content).values():
+    for text in _header_lines(head).values():
         word, _, rest = text.partition(" ")
         headers = _with_header(headers, word, rest)
     return headers
