@@ -55,6 +55,5 @@ def _as_it_ended(now: Verdict, last: Report) -> Verdict:
         if each.name == now.name and now.state == "due" and each.state in ("failing", "waiting"):
             return each
         if each.name == now.name and now.why.startswith("runs at every") and each.code is not None:
-            known = "every tick" in each.why  # it is due: it did not run at the last one
-            return each if known else each._replace(why=f"{each.why}, every tick")
+            return each if each.state == "due" else each._replace(why=f"{each.why}, every tick")
     return now

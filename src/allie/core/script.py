@@ -31,6 +31,7 @@ POWERS = (
 # is to run hourly would be passed over by an hourly tick that the timer starts a little early
 _EARLY, _EARLIEST = 0.1, 600
 FUTURE = 3600  # a done-file this far in the future means that the clock went back
+LOOKS = {"satisfied": "good", "failing": "bad", "waiting": "warn", "due": "warn", "test": "dim"}
 WAITING_STATUS = 75  # EX_TEMPFAIL of sysexits.h
 
 
