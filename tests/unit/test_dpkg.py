@@ -104,7 +104,7 @@ def test_of_what_cannot_be_read_just_now_nothing_is_known(
 ) -> None:
     """Above all not that no package has a path: that one would be removed."""
     base = tmp_path / "var/lib/dpkg"
-    files = {"info/a.list": "/usr/x\n", "info/a.md5sums": f"{A}  usr/x\n", "diversions": ""}
+    files: Tree = {"info/a.list": "/usr/x\n", "info/a.md5sums": f"{A}  usr/x\n", "diversions": ""}
     make_tree(base, {"status": status(), "updates/0001": status(), **files})
     os.truncate(base / "info/a.list", 1 << 40 if name == "endless" else 7)
 

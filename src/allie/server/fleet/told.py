@@ -136,21 +136,25 @@ def read(host: str, arrived: float, text: bytes) -> Told:
     systems = _systems(clean, value)
     if not systems:
         return Told(host, arrived, "its report is no report: it tells of no system")
-    machine = _machine(clean, clean.object(value.get("machine")))
-    next_tick, fixes = _next_tick(clean, value), _fixes(clean, value)
-    notes = _notes(clean, value, host, machine[0])
-    return Told(host, arrived, "", *machine, clean.skew, next_tick, systems, fixes, notes)
-
-
-def _machine(
-    clean: Cleaner, value: dict[str, Any]
-) -> tuple[str, str, float, str, str, str, int, int]:
-    """What is said of the PC itself: from `Told.name` to `Told.free`."""
-    texts = ("host", "identity", "boot", "kernel", "rsync")
-    name, identity, boot, kernel, rsync = [clean.name(value.get(each)) for each in texts]
-    disk, free = clean.count(value.get("disk")), clean.count(value.get("free"))
-    booted = clean.time(value.get("booted"))
-    return name.lower(), identity, booted, boot, kernel, rsync, disk, free
+    machine = clean.object(value.get("machine"))
+    name = clean.name(machine.get("host")).lower()
+    return Told(
+        host,
+        arrived,
+        name=name,
+        identity=clean.name(machine.get("identity")),
+        booted=clean.time(machine.get("booted")),
+        boot=clean.name(machine.get("boot")),
+        kernel=clean.name(machine.get("kernel")),
+        rsync=clean.name(machine.get("rsync")),
+        disk=clean.count(machine.get("disk")),
+        free=clean.count(machine.get("free")),
+        skew=clean.skew,
+        next_tick=_next_tick(clean, value),
+        systems=systems,
+        fixes=_fixes(clean, value),
+        notes=_notes(clean, value, host, name),  # what was odd in all else is known by now
+    )
 
 
 def _number(digits: str) -> int:
