@@ -8,14 +8,13 @@ lists. Times are the server's: a PC's clock may be years off. Pure. docs/referen
 
 from __future__ import annotations
 
-import json
 from operator import itemgetter
 from typing import Any
 
 from allie.core.change.hand_fix import HandFix
 from allie.core.script import span_text
 from allie.core.value import Value
-from allie.server.fleet import told_facts
+from allie.server.fleet import cleaning, told_facts
 from allie.server.fleet.cleaning import Cleaner
 from allie.server.fleet.told_facts import ToldFacts
 
@@ -123,11 +122,10 @@ def read(host: str, arrived: float, text: bytes) -> Told:
     arrived: seconds since the epoch, by the server's clock.
     """
     try:
-        decoder = _WARY if _LONG in text.translate(_ZEROS) else _DECODER
-        value = decoder.decode(text.decode())
+        value = cleaning.decoded(text)
     except RecursionError:
         return Told(host, arrived, "its report is nested too deep")
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are of this kind
+    except ValueError as error:
         return Told(host, arrived, f"its report is no JSON: {Cleaner(arrived).text(str(error))}")
     if value.__class__ is not dict or value.get("systems").__class__ is not list:
         return Told(host, arrived, "its report is no report: it tells of no system")
@@ -155,16 +153,6 @@ def read(host: str, arrived: float, text: bytes) -> Told:
         fixes=_fixes(clean, value),
         notes=_notes(clean, value, host, name),  # what was odd in all else is known by now
     )
-
-
-def _number(digits: str) -> int:
-    """A whole number; of a hundred thousand digits it would take seconds."""
-    return int(digits) if len(digits) < len(_LONG) else -1
-
-
-_LONG, _ZEROS = b"0" * 20, bytes.maketrans(b"123456789", b"0" * 9)
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
-_WARY = json.JSONDecoder(parse_int=_number, parse_constant=lambda _: None)  # a fifth slower
 
 
 def _set_clock(clean: Cleaner, value: dict[str, Any]) -> None:
