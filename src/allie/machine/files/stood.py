@@ -60,15 +60,7 @@ def way(path: str) -> "Stood":
 
 
 def _all_of(st: "posix.stat_result") -> "tuple[int, ...]":
-    return (
-        st.st_ino,
-        st.st_ctime_ns,
-        st.st_size,
-        st.st_mtime_ns,
-        st.st_mode,
-        st.st_uid,
-        st.st_gid,
-    )
+    return (st.st_ino, st.st_ctime_ns, st.st_size, st.st_mtime_ns, st.st_mode, st.st_uid, st.st_gid)
 
 
 def _way(st: "posix.stat_result") -> str:
