@@ -7,6 +7,7 @@ docs/internals/rules.md, "One call for one server" and "A routine tick asks less
 
 from __future__ import annotations
 
+from allie.client.mirror import generation as generations
 from allie.client.mirror import pull as pulls
 from allie.client.mirror import stores
 from allie.client.mirror.generation import Generation
@@ -28,20 +29,24 @@ def ask(pull: Pull) -> Answer | None:
         return None
     changed: list[str] = []
     gone: list[str] = []
-    links = False
+    links, for_all = False, pull.asks_for_gone
     for each in sources(pull):
-        answer, is_cut = _answer(pull, before.path, each)
+        answer, is_cut = _answer(pull, before.path, each, for_all=for_all)
         above = f"{each[1]}/".lstrip("/")
         changed += [above + name for name in answer.changed]
         gone += [above + name for name in answer.gone]
         links = links or answer.links or is_cut
-    _need_asked_for(pull, changed)
+    _need_asked_for(pull, changed + gone)
+    if for_all and not (changed or gone or links or generations.is_settled(before)):
+        generations.settle(before)
     return Answer(tuple(changed), tuple(gone), links)
 
 
-def _answer(pull: Pull, tree: str, source: tuple[list[str], str]) -> tuple[Answer, bool]:
+def _answer(
+    pull: Pull, tree: str, source: tuple[list[str], str], *, for_all: bool
+) -> tuple[Answer, bool]:
     """What of a source would change, and whether that was more than fits into an answer."""
-    if not pull.asks_for_gone:
+    if not for_all:
         try:
             found, is_cut = _said(pull, _question(pull, tree, *source, gone=False))
             if is_cut or not found.directories:
