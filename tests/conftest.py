@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pytest import CollectReport, TestReport
 
 from tests import leftovers, workers
@@ -23,6 +24,10 @@ from tests.worlds import machine
 HERE = Path(__file__).parent
 # Each of them starts a process; subprocess and the product's door to programs end in one of them.
 STARTERS = ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "popen")
+
+# On a busy machine a single example may take long
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_report_header() -> list[str]:

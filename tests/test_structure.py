@@ -42,9 +42,9 @@ WINGS = {
 }
 # Pure ones: no I/O, no clock, no environment
 CORE_MAY_IMPORT = set(
-    "__future__ _collections_abc binascii collections configparser contextlib difflib enum"
-    " fnmatch functools hashlib itertools json _json operator _operator posixpath re signal"
-    " _signal stat typing _hashlib _sha2 _sha256".split()
+    "__future__ _collections _collections_abc binascii collections configparser contextlib"
+    " difflib enum fnmatch functools hashlib itertools json _json operator _operator posixpath re"
+    " signal _signal stat typing _hashlib _sha2 _sha256".split()
 )
 MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 39_700
 WING_ROOMS = OWN_ROOMS = 12

@@ -114,13 +114,13 @@ class Machine:
         self._shell.stdin.write(body.encode())
         self._shell.stdin.flush()
         out = b""
-        while not re.search(mark.encode() + rb"\d+\n", out):
+        while not (end := re.search(mark.encode() + rb"(\d+)\n", out)):
             try:
                 out += os.read(self._screen, 65536)
             except OSError:
                 raise AssertionError(f"the machine ended:\n{out.decode()}") from None
-        before, _, status = out.decode(errors="replace").partition(mark)
-        return Said(before, int(status))
+        said = out[: end.start()] + out[end.end() :]  # what is in the background goes on
+        return Said(said.decode(errors="replace"), int(end[1]))
 
     def shows(self, words: str, so_far: str) -> None:
         """Wait until what runs in the background has shown some words."""

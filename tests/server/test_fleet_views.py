@@ -63,8 +63,8 @@ def test_the_view(store: Path) -> None:
         f"""\
 40 PCs: 37 current, 2 failing, 1 missing
 HOSTS                     SYSTEM    STATE    REACHED  NOW  DRIFT
-pc[07,19]                 debian12  failing  once
-pc[01-06,08-18,20-38,40]  debian12  current  once     so   1
+pc[07,19]                 debian12  failing  yes
+pc[01-06,08-18,20-38,40]  debian12  current  yes      yes  1
 
 missing  pc39
   has never reported, and is not enrolled
@@ -140,6 +140,29 @@ def test_one_pc(store: Path) -> None:
     assert allie(store, "pc01")[0] == 0
 
 
+def test_of_a_script_is_told_what_its_state_does_not_say(tmp_path: Path) -> None:
+    place = tmp_path / "store"
+    stores.begin(str(place), "overlays/common")
+    since = time.time() - 7260
+    scripts = (
+        Verdict("50once", "satisfied", "satisfied", since),
+        Verdict("60again", "satisfied", "satisfied; due again in 3 h", since),
+        Verdict("70fails", "failing", "exit 3", since, 3),
+    )
+    report = QUIET._replace(scripts=scripts)
+    arrives(place, "pc07", text_of(report, host="pc07", sent=time.time()))
+    told = [" ".join(line.split()) for line in allie(place, "pc07")[1].splitlines()]
+    assert told[told.index("scripts") + 1 :] == [
+        "50once satisfied for 2 h",
+        "60again satisfied for 2 h due again in 3 h",
+        "70fails failing for 2 h exit 3",
+    ]
+
+
+def test_those_that_were_asked_for_are_none(store: Path) -> None:
+    assert allie(store, "--stale") == (0, "no PC of 40\n", "")
+
+
 def test_one_script(store: Path) -> None:
     code, text, _ = allie(store, "--script", "20packages")
     assert code == 1
@@ -188,7 +211,7 @@ def test_a_change_on_its_way(tmp_path: Path) -> None:
     arrives(place, "pc02", text_of(LATER, host="pc02", sent=time.time()))
     assert allie(place)[1].splitlines()[2:] == [
         "pc01   debian12  current  not yet",
-        "pc02   debian12  current  once     so",
+        "pc02   debian12  current  yes      yes",
     ]
 
 

@@ -152,6 +152,15 @@ def test_the_pictures_say_in_words_what_they_show(visit: Visit) -> None:
     assert page.locator("#pictures .area").count() > 4
 
 
+@pytest.mark.parametrize("minutes", [2, 8, 45, 90, 24 * 60, 36 * 60, 7 * 24 * 60, 90 * 24 * 60])
+def test_a_picture_names_times_however_short_it_is(visit: Visit, minutes: int) -> None:
+    page = visit.go("index.html")
+    named = page.evaluate(f"daysOf(1796135433, 1796135433 + 60 * {minutes}).map(each => each[1])")
+    assert 1 <= len(named) <= 9
+    assert minutes > 24 * 60 or len(set(named)) == len(named)
+    assert (":" in named[0]) == (minutes <= 36 * 60)
+
+
 def test_a_host_a_script_and_a_path_have_a_page(visit: Visit, middle: Made) -> None:
     failing = min(middle.hosts("failing"))
     page = visit.go("index.html#state=failing&sort=host")

@@ -20,7 +20,7 @@ from tests.tick.site import Site, TickPC, lone_pc, needs_root, script
 from tests.worlds.toy import Tree
 
 pytestmark = [pytest.mark.root, needs_root]
-STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
 STUB = Path(kit.__file__).parents[1] / "stub/stub.sh"
 # What a process shows of what it inherited
 OWN = 0b11 << 31  # signals of the C library, for its threads
@@ -40,7 +40,7 @@ def pc(tmp_path: Path) -> TickPC:
     "body",
     [
         ["sleep 301"],
-        ["trap '' HUP INT TERM", "while :; do sleep 0.3; done"],
+        ["trap '' HUP INT TERM QUIT", "while :; do sleep 0.3; done"],
         ["sleep 302 & sleep 303 | sleep 304"],
         ["# allie: timeout none", "exec >/dev/null 2>&1", "sleep 305"],
     ],

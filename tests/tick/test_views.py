@@ -93,6 +93,16 @@ def test_status_of_the_store(site: Site) -> None:
         assert site.pc.status()["contact"]["trouble"] == ""
 
 
+def test_of_a_script_nothing_is_said_twice(site: Site) -> None:
+    """`every tick` of one that is due at every tick, and did not run at the last."""
+    site.join()
+    site.pc.run("pause").ok()
+    site.pc.tick()
+    lines = site.pc.run("status").ok().out.splitlines()
+    assert [line for line in lines if "98systems" in line and "every tick" in line]
+    assert [line for line in lines if line.count("every tick") > 1] == []
+
+
 def test_before_anything(site: Site) -> None:
     for verb in (["status"], ["plan"], ["log"], ["why", "/etc/motd"], ["run-conf"], ["undo"]):
         done = site.pc.run(*verb)
@@ -115,6 +125,10 @@ def test_plan_is_what_the_next_tick_does(site: Site) -> None:
     site.join()
     quiet = site.pc.run("plan").ok()
     assert quiet.out.splitlines()[0] == "nothing to do"
+    site.overlay({"etc/later": "of the store\n"})
+    newer = site.pc.run("plan").ok().out.splitlines()
+    assert (newer[0], newer[1].endswith(" (not asked)")) == ("nothing to do", True)
+    (site.store / "overlays/common/etc/later").unlink()
     site.pc.put({"etc/issue": "edited\n", "etc/motd": "edited\n"})
     shown = site.pc.run("plan").ok().out
     assert re.search(r"write +/etc/issue  \(drift, from common/etc/issue##host.pc07\)", shown)

@@ -78,6 +78,7 @@ ON_PC = [
     ("rsync-image image debian12 {pc}/no", 64, "{pc}/no is not a directory | mkdir {pc}/no"),
     ("rsync-image image debian12 /etc/passwd", 64, "/etc/passwd is not a directory | name a dir"),
     ("run-conf 55editr", 64, "there is no script {pc}/root/conf/55editr | did you mean 55editor?"),
+    ("run-conf 55", 64, "there is no script {pc}/root/conf/55 | did you mean 55editor?"),
     ("run-conf 77zzz", 64, "there is no script {pc}/root/conf/77zzz | allie status"),
     ("pause --for 3", 64, "--for 3: of what? | 3m, 3h, 3d"),
     ("pause --for 0h", 64, "--for '0h' is not a span of time | 30m, 12h, 3d"),
@@ -216,6 +217,12 @@ def test_a_refused_store_is_said_once_on_a_terminal(world: dict[str, str]) -> No
         Path(f"{away}.away").rename(away)
     assert shown.count("has no overlays/common") == 1, shown
     assert status.count("has no overlays/common") == 1, status
+
+
+def test_only_the_first_join_has_a_first_tick(world: dict[str, str], tmp_path: Path) -> None:
+    join = PC(busybox_root(tmp_path / "pc")).argv("join", world["store"], "--no-timer")
+    assert _on_a_terminal(join).startswith("the first tick runs; ")
+    assert _on_a_terminal(join).startswith("a tick runs; ")
 
 
 def _on_a_terminal(argv: Sequence[str]) -> str:

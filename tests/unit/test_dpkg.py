@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
 from hashlib import md5
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from allie.client.originals import dpkg
+from allie.client.originals import dpkg, packages
+from allie.client.originals.dpkg import Record
+from allie.machine.roots import open_system
 from tests.worlds.toy import Tree, make_tree
 
 A, B, C = (md5(text).hexdigest() for text in (b"a", b"b", b"c"))
@@ -88,3 +94,31 @@ def test_the_name_from_before_usr_was_merged(tmp_path: Path) -> None:
     )
     assert found["usr/lib/udev/x"].digests == {A}
     assert not found["usr/bin/y"].digests, "here /bin is no link, and bin/y another file"
+
+
+@pytest.mark.parametrize(
+    "name", ["status", "diversions", "info", "info/a.list", "info/a.md5sums", "updates", "endless"]
+)
+def test_of_what_cannot_be_read_just_now_nothing_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Above all not that no package has a path: that one would be removed."""
+    base = tmp_path / "var/lib/dpkg"
+    files: Tree = {"info/a.list": "/usr/x\n", "info/a.md5sums": f"{A}  usr/x\n", "diversions": ""}
+    make_tree(base, {"status": status(), "updates/0001": status(), **files})
+    os.truncate(base / "info/a.list", 1 << 40 if name == "endless" else 7)
+
+    def failing(call: Callable[..., Any]) -> Callable[..., Any]:
+        def calls(path: Any, *more: Any, **named: Any) -> Any:
+            if str(path).endswith(f"/dpkg/{name}"):
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+            return call(path, *more, **named)
+
+        return calls
+
+    here = open_system.open_system(str(tmp_path))
+    paths = ["usr/x", "usr/nobodys"]
+    assert packages.records(here, paths)["usr/nobodys"].gone == (name != "endless")
+    monkeypatch.setattr(os, "open", failing(os.open))
+    monkeypatch.setattr(os, "listdir", failing(os.listdir))
+    assert packages.records(here, paths) == dict.fromkeys(paths, Record())

@@ -35,7 +35,7 @@ def test_one_that_is_added_or_leaves_moves_no_other(host: str, names: list[str])
     assert [each for each in after if each != f"rsync://{names[0]}"] == before
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(NAMES.filter(lambda names: len(names) <= 5), st.from_regex(r"[a-z]{2,5}", fullmatch=True))
 def test_many_pcs_spread_evenly(names: list[str], room: str) -> None:
     """Also over what is second, which is what a store gets when another dies."""

@@ -32,6 +32,7 @@ COMMANDS = [name for name, (_, what) in main.VERBS.items() if what]
         ("images", "image"),
         ("overlya", "overlay"),
         ("nonsense", ""),
+        ("st", "store"),
         ("x", ""),
     ],
 )
@@ -81,6 +82,10 @@ def test_the_words_of_an_error(error: Exception, words: str) -> None:
             "allie join has no option --hots | did you mean --host?",
         ),
         ("why", "`allie why` needs PATH | allie why --help"),
+        ("log -v", "allie log has no option -v | allie log --help"),
+        ("log -json", "allie log has no option -json | did you mean --json?"),
+        ("tick", "there is no command 'tick' | did you mean run-conf?"),
+        ("serve", "there is no command 'serve' | did you mean store serve?"),
         ("status now", "allie status: now is too much | allie status --help"),
         ("log -n many", "-n 'many' is no number | allie log --help"),
         ("undo last", "tick 'last' is no number | allie undo --help"),
@@ -115,6 +120,15 @@ def test_a_command_line_that_is_wrong(
     assert lines[0].startswith("allie: ")
     assert len(lines) == 2, lines
     assert said in " | ".join(lines)
+
+
+@pytest.mark.parametrize("meant", sorted(set(main.CALLED_OTHERWISE.values())))
+def test_what_is_called_otherwise_is_a_command(
+    meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb, *action = meant.split()
+    assert main.main([verb, "--help"]) == 0
+    assert all(each in capsys.readouterr().out for each in action)
 
 
 @pytest.mark.parametrize("columns", [30, 80])

@@ -21,7 +21,7 @@ def need(question: str, otherwise: str, *, yes: bool) -> None:
 def need_somebody(words: str) -> None:
     """Raises UsageError, which begins with these words, where no person is at the terminal."""
     if not sys.stdin.isatty():
-        raise UsageError(f"{words} nobody is here to say yes", "--yes")
+        raise UsageError(f"{words} nobody is here to say yes", "add --yes")
 
 
 def ask(question: str, otherwise: str) -> None:

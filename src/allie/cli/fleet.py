@@ -109,7 +109,7 @@ def _show(fleet: Fleet, whole: Fleet, asked: Selection) -> None:
     elif asked.one and len(fleet.pcs) == 1:
         lines = one_pc.lines(fleet.pcs[0], fleet.store, fleet.now)
     elif not fleet.pcs:
-        lines = ["none of them"]
+        lines = [f"no PC of {len(whole.pcs):,}"]
     else:
         lines = overview.lines(fleet, whole, drift=asked.drift)
     for line in lines:

@@ -156,7 +156,7 @@ def _ask(plan: Installation, args: Namespace) -> None:
     if args.yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError("nobody is here to be asked", "--yes")
+        raise UsageError("nobody is here to be asked", "add --yes")
     sys.stdout.write(console.printable(f"write on {plan.disk}? Type yes: "))
     sys.stdout.flush()
     if sys.stdin.readline().strip() != "yes":

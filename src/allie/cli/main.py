@@ -69,6 +69,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "99report": ("kit_scripts", ""),
     "selfcheck": ("selfcheck", ""),
 }
+# What people try → what they mean
+CALLED_OTHERWISE = {"tick": "run-conf", "diff": "plan", "version": "--version"} | {
+    each: f"store {each}" for each in ("init", "serve", "setup", "enrol", "retire")
+}
 _WITHOUT_WORDS = stubs.NAMES  # the timer and the tick call them: no parser is loaded
 _FOR_ANOTHER = "enter"  # its words are another program's
 # Commands that leave something unfinished after Ctrl-C, and what goes on with it
@@ -160,7 +164,8 @@ def _dispatch(words: list[str]) -> int:
     if verb not in VERBS:
         if verb.startswith("-"):
             raise UsageError(f"{verb}: that goes after the command", "allie COMMAND --help")
-        meant = did_you_mean(verb, [each for each, (_, what) in VERBS.items() if what])
+        known = [each for each, (_, what) in VERBS.items() if what]
+        meant = did_you_mean(CALLED_OTHERWISE.get(verb, verb), [*known, *CALLED_OTHERWISE.values()])
         raise UsageError(f"there is no command {verb!r}", meant or "allie --help lists them")
     module = module_of(verb)
     callers = os.umask(_UMASK)

@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
                 message = f"{self.prog} is for the machine that it runs on: it has no {word}"
             elif word.startswith("-"):
                 message = f"{self.prog} has no option {word}"
-                hint = did_you_mean(word, self._option_string_actions)
+                hint = did_you_mean(word, [x for x in self._option_string_actions if x[1] == "-"])
         elif message.startswith(_MISSING):
             words = message[len(_MISSING) :].split(", ")
             names = ", ".join(each if each.startswith("-") else each.upper() for each in words)

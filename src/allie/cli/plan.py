@@ -27,7 +27,7 @@ def run(args: Namespace) -> int:
     ledger = records.load_ledger(here)
     plans = [part_work.decide(here, name, known, ledger)[1] for name in PARTS]
     lines = [line for each in plans for line in report_text.plan(each)] or ["nothing to do"]
-    lines.append(f"store: {report_text.contact(records.contact(here), time.time())}")
+    lines.append(f"store: {report_text.contact(records.contact(here), time.time())} (not asked)")
     own = records.own_contact(here)
     lines += [f"own: {report_text.own_door(own, time.time())}"] if own.server else []
     options.show(args, [_value(each) for each in plans], lines)

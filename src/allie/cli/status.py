@@ -55,5 +55,5 @@ def _as_it_ended(now: Verdict, last: Report) -> Verdict:
         if each.name == now.name and now.state == "due" and each.state in ("failing", "waiting"):
             return each
         if each.name == now.name and now.why.startswith("runs at every") and each.code is not None:
-            return each._replace(why=f"{each.why}, every tick")
+            return each if each.state == "due" else each._replace(why=f"{each.why}, every tick")
     return now

@@ -99,8 +99,8 @@ def _left(declared: Declared) -> str:
 def _list(here: System, args: Namespace) -> int:
     found = declared_systems.survey(here)
     lines = (
-        f"{each.name:<16} {each.state:<9} {each.image or 'unnamed':<16} {each.root or '-'}"
-        f"  {each.words}"
+        f"{each.name:<16} {each.state:<9} {each.image or 'unnamed':<16} "
+        f"{each.root or '-'}  {each.words}".rstrip()
         for each in found
     )
     options.show(args, found, lines)

@@ -41,7 +41,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     near = [
         (0 if sorted(each) == swapped else far, each)
         for far, each in found
-        if far <= most or sorted(each) == swapped or (len(word) > 2 and each.startswith(word))
+        if far <= most or sorted(each) == swapped or (len(word) > 1 and each.startswith(word))
     ]
     return f"did you mean {min(near)[1]}?" if near else ""
 

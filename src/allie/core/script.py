@@ -31,6 +31,7 @@ POWERS = (
 # is to run hourly would be passed over by an hourly tick that the timer starts a little early
 _EARLY, _EARLIEST = 0.1, 600
 FUTURE = 3600  # a done-file this far in the future means that the clock went back
+LOOKS = {"satisfied": "good", "failing": "bad", "waiting": "warn", "due": "warn", "test": "dim"}
 WAITING_STATUS = 75  # EX_TEMPFAIL of sysexits.h
 
 
@@ -85,8 +86,13 @@ def _is_left(end: str) -> bool:
 
 def parse_headers(content: bytes) -> Headers:
     """Read `# allie: every|on-change|timeout|needs …` lines near a script's beginning."""
+    return _headers(content[:_HEAD])
+
+
+@kept(maxsize=256)  # both parts of a tick ask what waits for a path
+def _headers(head: bytes) -> Headers:
     headers = Headers()
-    for text in _header_lines(content).values():
+    for text in _header_lines(head).values():
         word, _, rest = text.partition(" ")
         headers = _with_header(headers, word, rest)
     return headers
@@ -177,6 +183,11 @@ def state_after(code: int) -> str:
     if code == 0:
         return "satisfied"
     return "waiting" if code == WAITING_STATUS else "failing"
+
+
+def beyond(state: str, why: str) -> str:
+    """What of a reason says more than the state beside which it is shown; "" if nothing does."""
+    return "" if why == state else why.replace(f"{state}; ", "", 1)
 
 
 def wants(headers: Headers, paths: tuple[str, ...]) -> bool:

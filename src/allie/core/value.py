@@ -7,7 +7,7 @@ NamedTuple, and a running program gets tuples with named fields, defaults and th
 
 from __future__ import annotations
 
-from _operator import itemgetter
+from _collections import _tuplegetter  # type: ignore[import-not-found]  # a namedtuple's field
 
 __all__ = ["TYPE_CHECKING", "Value"]
 
@@ -25,7 +25,7 @@ else:
             body["_fields"] = fields
             body["_at"] = {field: at for at, field in enumerate(fields)}
             body["_field_defaults"] = {field: body[field] for field in fields if field in body}
-            body.update((field, property(itemgetter(at))) for at, field in enumerate(fields))
+            body.update((field, _tuplegetter(at, None)) for at, field in enumerate(fields))
             body.setdefault("__slots__", ())
             return super().__new__(cls, name, bases, body)
 

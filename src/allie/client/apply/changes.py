@@ -29,7 +29,7 @@ from allie.machine.files import atomic, tree
 from allie.machine.programs import process
 from allie.machine.roots import open_system
 
-_TRIAL = 60.0  # seconds for a new client's selfcheck: less than one, but on a PC that is busy
+_TRIAL = 20.0  # seconds for a new client's selfcheck, which takes less than one
 _TRIAL_OUTPUT = 65536  # bytes; it prints one line
 
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 import os
 from _collections_abc import Iterator, Mapping, Sequence
 
-from allie.core.errors import StateError
 from allie.core.lean import re
 from allie.core.value import Value
-from allie.machine.files import atomic, tree
+from allie.machine.files import atomic
 
 _MD5 = 32  # characters
 _GAP = _MD5 + 2  # where the path begins in a line of sums
@@ -51,7 +50,8 @@ def records(base: str, spellings: Mapping[str, Sequence[str]]) -> dict[str, Reco
     """What dpkg knows of paths.
 
     base: the absolute path of var/lib/dpkg. spellings: by real path, the names that a package may
-    have for it (`lib/x` for `usr/lib/x`).
+    have for it (`lib/x` for `usr/lib/x`). Raises OSError or StateError where one of its files
+    cannot be read, or is too large to be one: by the others nobody can tell.
     """
     diversions = _diversions(base)
     names = {name for each in spellings.values() for name in each}
@@ -86,7 +86,7 @@ def _of_one(names: Sequence[str], lines: list[_Line], diversions: list[_Diversio
 def _sums(base: str, names: set[str]) -> Iterator[_Line]:
     """`digest  path` in each package's list, and `digest  /path` in ucf's."""
     wanted = {name.encode(errors="surrogateescape"): name for name in names}
-    for listed in tree.names(f"{base}/info"):
+    for listed in _names(f"{base}/info"):
         if listed.endswith(".md5sums"):
             package = listed.partition(".md5sums")[0].partition(":")[0]
             for line in _read(f"{base}/info/{listed}").split(b"\n"):
@@ -116,7 +116,7 @@ def _conffiles(base: str, names: set[str]) -> Iterator[_Line]:
 
 def _fields(base: str) -> dict[str, bytes]:
     """The field Conffiles of each package; what was changed last is in `updates/`."""
-    updates = [each for each in tree.names(f"{base}/updates") if each.isdigit()]
+    updates = [each for each in _names(f"{base}/updates") if each.isdigit()]
     found = {}
     for name in ("status", *(f"updates/{each}" for each in sorted(updates))):
         for stanza in _read(f"{base}/{name}").split(b"\n\n"):
@@ -144,16 +144,21 @@ def _listed(base: str, names: set[str]) -> set[str]:
     """Those of the names that some package has, if only as a link."""
     wanted = {f"/{name}".encode(errors="surrogateescape"): name for name in names}
     found: set[str] = set()
-    for listed in tree.names(f"{base}/info"):
+    for listed in _names(f"{base}/info"):
         if listed.endswith(".list"):
             lines = wanted.keys() & set(_read(f"{base}/info/{listed}").split(b"\n"))
             found |= {wanted[line] for line in lines}
     return found
 
 
-def _read(path: str) -> bytes:
-    """A file of dpkg's, b"" if there is none; what is too large to be one is none."""
+def _names(directory: str) -> list[str]:
+    """What is in a directory of dpkg's; nothing where there is none."""
     try:
-        return atomic.read_bytes(path) or b""
-    except StateError:
-        return b""
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _read(path: str) -> bytes:
+    """A file of dpkg's, b"" if there is none. Raises StateError as `atomic.read_bytes` does."""
+    return atomic.read_bytes(path) or b""

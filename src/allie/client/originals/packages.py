@@ -13,7 +13,7 @@ from _collections_abc import Iterable, Mapping, Sequence
 from allie.client.originals import dpkg
 from allie.client.originals.dpkg import Record
 from allie.core.change.ledger import NOTHING, Placed, is_packages, pristine_name
-from allie.core.errors import PathRefused
+from allie.core.errors import PathRefused, StateError
 from allie.core.lean import hashlib, suppress
 from allie.core.system import System
 from allie.machine.files import tree
@@ -122,7 +122,7 @@ def records(here: System, reals: Iterable[str]) -> dict[str, Record]:
     """What the package manager of a root knows of real paths."""
     inside = paths.Inside(here.root)
     spellings = {real: _spellings(inside, real) for real in reals}
-    with suppress(OSError, PathRefused):  # then nobody can be asked
+    with suppress(OSError, PathRefused, StateError):  # then nobody can be asked
         if inside.directory(f"{_DPKG}/info").exists:
             return dpkg.records(inside.prefix + inside.directory(_DPKG).real, spellings)
         if any(inside.directory(each).exists for each in _RPM):

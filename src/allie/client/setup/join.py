@@ -58,6 +58,7 @@ def join(here: System, wishes: Wishes) -> Joined:
     own = wishes.own and addresses.check_door(wishes.own)
     wishes = wishes._replace(store=addresses.check_store(wishes.store), own=own)
     image = wishes.image or here.name or default_image(here)
+    which = "a" if here.name else "the first"  # a system may join once more
     name = configuration.check_name(wishes.system or here.name or image, "system")
     if here.name and here.name != name:
         raise UsageError(f"{here.root} is the system {here.name} already", f"--system {here.name}")
@@ -71,7 +72,7 @@ def join(here: System, wishes: Wishes) -> Joined:
     _write(here, settings)
     _keep_servers_command(here)
     here = open_system.open_system(here.root)
-    console.tell(f"the first tick runs; what its scripts print is in {here.logs}")
+    console.tell(f"{which} tick runs; what its scripts print is in {here.logs}")
     digest.expect_much()
     running = last_good.mark(here)
     report = whole_tick.run(here, (), look_after.KIT, first=True)

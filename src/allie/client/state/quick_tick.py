@@ -49,6 +49,7 @@ _RENEWED = (  # what Python or our caller may ignore, and rsync should not
     _signal.SIGINT,
     _signal.SIGTERM,
     _signal.SIGHUP,
+    _signal.SIGQUIT,
 )
 
 tried: "set[str]" = set()  # the roots for which it was tried, once in a process

@@ -55,7 +55,8 @@ def run(here: System, part: str, *, ahead: bool = False) -> Applied:
                 known = _fetch(here, before, tick)
         else:
             before = known = grounds.gather(here)
-        if full or records.pause(here) or not unchanged.holds(here, part, known):
+        same = known == before and unchanged.holds(here, part, known)
+        if full or records.pause(here) or not same:
             from allie.client.tick import part_work  # noqa: PLC0415 - see HACKING.md, start-up
 
             done = part_work.look_and_apply(here, part, before, known, tick, full=full)

@@ -8,10 +8,9 @@ from allie.core import stubs
 from allie.core.change.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, Plan
 from allie.core.change.report import Applied, Contact, Report
 from allie.core.change.resolution import Problem
-from allie.core.script import Verdict, span_text
+from allie.core.script import LOOKS, Verdict, beyond, span_text
 from allie.machine.console import paint, printable
 
-_LOOKS = {"satisfied": "good", "failing": "bad", "waiting": "warn", "due": "warn", "test": "dim"}
 _VERBS = {PLACE: "write", RESTORE: "restore", REMOVE: "remove", NOTE: "note", FORGET: "leave"}
 STORE = "store: "  # how a part begins to tell of trouble with the store
 OWN = "own: "  # … and with what is this host's own
@@ -53,8 +52,8 @@ def verdict(each: Verdict, now: float, *, without: str | tuple[str, ...] = "\n")
 
     without: lines that begin so are shown elsewhere.
     """
-    state = paint(f"{each.state:<10}", _LOOKS.get(each.state, ""))
-    why = "" if each.why == each.state else each.why.replace(f"{each.state}; ", "", 1)
+    state = paint(f"{each.state:<10}", LOOKS.get(each.state, ""))
+    why = beyond(each.state, each.why)
     if each.since and each.state != "test":
         why = f"for {span_text(now - each.since)}" + (f" ({why})" if why else "")
     last = [line for line in each.last.splitlines() if not line.startswith(without)][-3:]

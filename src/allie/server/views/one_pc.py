@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from allie.core.script import span_text
+from allie.core.script import LOOKS, beyond, span_text
 from allie.machine.console import paint
 from allie.server.fleet.fleet import Pc, SystemView
 from allie.server.fleet.standing import HOSTS, adopting
 from allie.server.fleet.told import Told, ToldDoor, ToldScript
 from allie.server.views import words
 
-_LOOKS = {"satisfied": "good", "failing": "bad", "waiting": "warn", "due": "warn", "test": "dim"}
 _GIB = 1 << 30
 
 
@@ -77,9 +76,8 @@ def _system(pc: Pc, view: SystemView, now: float) -> list[str]:
         found += _row("by hand", f"/{path} ({told.change.kinds.get(path, 'changed')}); put right")
     if told.rolled_back:
         found += _row("rolled back", f"from {told.rolled_back}")
-    for script in told.scripts:
-        found += _script(script, now)
-    return found
+    found += ["  scripts"] if told.scripts else []
+    return found + [line for each in told.scripts for line in _script(each, now)]
 
 
 def _door(name: str, door: ToldDoor, now: float) -> list[str]:
@@ -91,8 +89,9 @@ def _door(name: str, door: ToldDoor, now: float) -> list[str]:
 
 
 def _script(each: ToldScript, now: float) -> list[str]:
-    state = paint(f"{each.state:<10}", _LOOKS[each.state])
-    found = [f"    {each.name:<24} {state} {words.spans([each.since], now)} {each.why}".rstrip()]
+    state = paint(f"{each.state:<10}", LOOKS[each.state])
+    more = f"{words.spans([each.since], now)} {beyond(each.state, each.why)}"
+    found = [f"    {each.name:<24} {state} {more}".rstrip()]
     last = [line for line in each.last.split("\n") if line.strip()]
     return found + [paint(f"      | {line}", "dim") for line in last]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allie.core.script import LOOKS
 from allie.machine.console import paint
 from allie.server.fleet.fleet import Fleet, Pc
 from allie.server.fleet.standing import ending
@@ -9,7 +10,6 @@ from allie.server.fleet.told import ToldScript
 from allie.server.views import words
 
 ORDER = ("failing", "waiting", "due", "test", "satisfied", "none")
-_LOOKS = {"satisfied": "good", "failing": "bad", "waiting": "warn", "due": "warn"}
 _SILENT = ("missing", "stale", "off")  # of these nobody knows how it is now
 _LINES = 3
 
@@ -44,7 +44,7 @@ def _group(
     so_now = sum(pc.state not in _SILENT for pc, _ in together) if done else 0
     first, *more = words.wrapped((pc.host for pc, _ in together), 36)
     counts = f"{once or '-':>7} {so_now or '-':>7}"
-    found = [f"{paint(f'{state:<10}', _LOOKS.get(state, 'dim'))} {counts}  {system:<14} {first}"]
+    found = [f"{paint(f'{state:<10}', LOOKS.get(state, 'dim'))} {counts}  {system:<14} {first}"]
     found += [f"{'':43}{line}" for line in more]
     scripts = [script for _, script in together if script]
     if end:

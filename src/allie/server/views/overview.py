@@ -184,8 +184,8 @@ def _cells(each: EqualSystems, now: float) -> dict[str, str]:
         "SYSTEM": each.system[:_SYSTEM],
         "ALLIE": each.version[:_VERSION],
         "STATE": each.state,
-        "REACHED": "once" if each.reached else not_yet,
-        "NOW": "so" if each.is_so_now else "",
+        "REACHED": "yes" if each.reached else not_yet,
+        "NOW": "yes" if each.is_so_now else "",
         "DRIFT": str(each.drifted or ""),
     }
 

@@ -69,23 +69,29 @@ function ticksOf(most) {
   return found;
 }
 
-/** Times to be named below a picture: midnights, or hours where it is of a day or two. */
+/** Times to be named below a picture: midnights, or where it is of a day or two hours, or minutes. */
 function daysOf(from, to) {
-  const hours = (to - from) / 3600;
-  const step = [1, 2, 3, 6, 12, 24, 48].find((each) => hours / each <= 8) || 24 * Math.ceil(hours / 24 / 7);
+  const minutes = (to - from) / 60;
+  const day = 24 * 60;
+  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, day, 2 * day];
+  const step = steps.find((each) => minutes / each <= 8) || day * Math.ceil(minutes / day / 7);
   const at = new Date(from * 1000);
-  at.setMinutes(0, 0, 0);
-  if (step >= 24) at.setHours(0);
+  at.setSeconds(0, 0);
+  if (step >= 60) at.setMinutes(0);
+  if (step >= day) at.setHours(0);
   const found = [];
   for (let hop = 0; at.getTime() / 1000 <= to && hop < 1000; hop += 1) {
     const time = at.getTime() / 1000;
-    const fits = step >= 24 || at.getHours() % step === 0;
-    if (time >= from && fits && (time - from) / (to - from) > 0.03 && (time - from) / (to - from) < 0.97) {
-      const day = at.toLocaleDateString("en", { weekday: "short", day: "numeric" });
-      found.push([time, step >= 24 || at.getHours() === 0 ? day : `${at.getHours()}:00`]);
+    const minute = at.getHours() * 60 + at.getMinutes();
+    const fits = step >= day || minute % step === 0;
+    if (fits && (time - from) / (to - from) > 0.03 && (time - from) / (to - from) < 0.97) {
+      const date = at.toLocaleDateString("en", { weekday: "short", day: "numeric" });
+      const clock = `${at.getHours()}:${String(at.getMinutes()).padStart(2, "0")}`;
+      found.push([time, step >= day || minute === 0 ? date : clock]);
     }
-    if (step >= 24) at.setDate(at.getDate() + step / 24);
-    else at.setHours(at.getHours() + 1);
+    if (step >= day) at.setDate(at.getDate() + step / day);
+    else if (step >= 60) at.setHours(at.getHours() + 1);
+    else at.setMinutes(at.getMinutes() + 1);
   }
   return found;
 }
