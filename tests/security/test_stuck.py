@@ -41,9 +41,7 @@ def test_a_tick_goes_on_when_a_user_does_not_answer(tmp_path: Path) -> None:
     world.pc.run("run-conf").ok()
     with fuse.hanging(world.at(app)) as program:
         world.put({"etc/motd": "2\n"})
-        began = time.monotonic()
         done = world.pc.run("run-conf", env=injected(tmp_path / "fault", TOO_LATE))
-        assert time.monotonic() - began < 60
         assert program.stdout
         assert program.stdout.readline() == "ended\n", "its connection was ended, not ours"
         assert world.read("etc/motd") == "2\n", done
@@ -67,9 +65,7 @@ def test_a_silent_disk_of_another_machine_is_not_entered(tmp_path: Path) -> None
         for number in range(2):
             world.put({"srv/data/sub/f": "22\n", "etc/motd": "x" * number})
             (world.overlay() / "srv/data/gone").unlink(missing_ok=True)
-            began = time.monotonic()
             done = world.tick(env=env)
-            assert time.monotonic() - began < 60
             assert world.read("etc/motd") == "x" * number, done
             assert "/srv/data: the file system that is mounted there does not answer" in done.out
         assert world.tick(env=env).rc == 1, "with nothing else to do, it is still named"
@@ -114,9 +110,7 @@ def test_what_an_automounter_is_to_mount(tmp_path: Path, kind: str, does: str) -
     with automounter(world.at("srv/data"), kind, does, source):
         for number in range(2):
             world.put({"srv/data/sub/f": "22\n", "etc/motd": "x" * number})
-            began = time.monotonic()
             done = world.tick(env=env)
-            assert time.monotonic() - began < 60
             assert world.read("etc/motd") == "x" * number, done
             if does == "mounts":
                 assert done.rc == 0, done

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allie.server.fleet import told
+from allie.server.fleet import cleaning, told
 from allie.server.fleet.cleaning import Cleaner
 from allie.server.fleet.told import Told
 from tests.worlds import fleets
@@ -174,7 +174,7 @@ def slowly(text: bytes) -> Told:
     """What it says, without all that makes it quick."""
     one_by_one = patch.object(Cleaner, "times", lambda self, values: [*map(self.time, values)])
     nothing_met = patch.multiple(told, _MET={}, _MOST_MET=0)
-    with one_by_one, nothing_met, patch.object(told, "_DECODER", told._WARY):
+    with one_by_one, nothing_met, patch.object(cleaning, "_DECODER", cleaning._WARY):
         return told.read("pc07", NOW, text)
 
 

@@ -14,7 +14,7 @@ from allie.cli.options import ArgumentParser, Namespace
 from allie.client.situation import hand_fixes, settings_in_force
 from allie.client.situation.hand_fixes import OFFERED, TAKEN, Judged
 from allie.client.use import adopt
-from allie.core.change import difference
+from allie.core.change import difference, hand_fix
 from allie.core.errors import DONE, UsageError
 from allie.core.system import System
 from allie.machine import console
@@ -77,17 +77,7 @@ def _withdraw(here: System, path: str) -> int:
 
 def _list(here: System, args: Namespace) -> int:
     rows = hand_fixes.judged(here)
-    value = [
-        {
-            "path": f"/{each.fix.path}",
-            "file": each.fix.source,
-            "state": each.state,
-            "why": each.why,
-            "reason": each.fix.reason,
-            "at": each.fix.at,
-        }
-        for each in rows
-    ]
+    value = [hand_fix.shown(each.fix, each.state, each.why) for each in rows]
     options.show(args, value, [line for each in rows for line in _lines(each)])
     if not rows and not args.json:
         console.say("nothing is offered")

@@ -10,7 +10,7 @@ import time
 
 from allie.cli import consent, options
 from allie.cli.options import ArgumentParser, Namespace
-from allie.core.change import difference
+from allie.core.change import difference, hand_fix
 from allie.core.errors import DONE, StateError, UsageError, did_you_mean
 from allie.core.script import span_text
 from allie.machine import console
@@ -68,16 +68,7 @@ def _cases(fleet: Fleet, host: str | None) -> list[Case]:
 
 def _list(cases: list[Case], args: Namespace) -> int:
     value = [
-        {
-            "host": each.host,
-            "path": f"/{each.fix.path}",
-            "file": each.fix.source,
-            "state": each.state,
-            "why": each.why,
-            "reason": each.fix.reason,
-            "at": each.fix.at,
-        }
-        for each in cases
+        {"host": each.host, **hand_fix.shown(each.fix, each.state, each.why)} for each in cases
     ]
     options.show(args, value, [line for each in cases for line in _lines(each, args)])
     if not cases and not args.json:

@@ -167,26 +167,28 @@ def _without_a_broken_kit(here: System, plan: Plan) -> tuple[Plan, set[str]]:
 
     Of the scripts that start it, one that could never be run stays as it is.
     """
-    left_out: set[str] = set()
-    problems = []
-    for change in plan.of(PLACE):
-        if change.real == system.ARCHIVE and change.offer:
-            words = _why_broken(here, change.offer.path)
-            if words:
-                words = f"the new client does not work here, the kit stays as it is: {words}"
-                left_out |= {each.real for each in plan.changes if each is change or _is_kits(each)}
-        elif change.real in forbidden_paths.NEEDED and change.offer and _is_kits(change):
-            words = _why_no_program(change.offer.path)
-            if words:
-                words = f"the kit's new one could not be run, and stays away: {words}"
-                left_out.add(change.real)
-        else:
-            continue
-        problems += [Problem(change.real, words)] if words else []
+    flaws = {each.real: _flaw(here, each) for each in plan.of(PLACE)}
+    problems = [Problem(real, words) for real, words in flaws.items() if words]
+    left_out = {each.path for each in problems}
+    if system.ARCHIVE in left_out:
+        left_out |= {each.real for each in plan.changes if _is_kits(each)}
     if not left_out:
         return plan, left_out
     kept = tuple(change for change in plan.changes if change.real not in left_out)
     return plan._replace(changes=kept, problems=(*plan.problems, *problems)), left_out
+
+
+def _flaw(here: System, change: Change) -> str:
+    """Why something of the kit is not placed; "" if it is, or is not of the kit."""
+    if not change.offer:
+        return ""
+    if change.real == system.ARCHIVE:
+        words = _why_broken(here, change.offer.path)
+        return words and f"the new client does not work here, the kit stays as it is: {words}"
+    if change.real in forbidden_paths.NEEDED and _is_kits(change):
+        words = _why_no_program(change.offer.path)
+        return words and f"the kit's new one could not be run, and stays away: {words}"
+    return ""
 
 
 def _is_kits(change: Change) -> bool:

@@ -5,7 +5,7 @@ Only who joins, installs or is in doubt asks for that; a tick asks for what is n
 
 from __future__ import annotations
 
-from _collections_abc import Iterable
+from _collections_abc import Callable, Iterable
 
 from allie.client.mirror import stores
 from allie.core.change.resolution import CONSENT
@@ -94,15 +94,20 @@ def _names(here: System, settings: Settings, path: str, wanted: tuple[str, ...])
         left.difference_update(names)
         return bool(wanted) and not left
 
-    argv = listing.of(store, path, stores.reach(here, settings, store))
-    bounds, lines = stores.bounds(settings.stall), pipes.by_line(take)
-    done = process.run(argv, bounds=bounds, on_output=lines, only_reads=True)
+    done = _listed(here, settings, store, path, pipes.by_line(take))
     if left or not wanted:
         rsync.check(done, store)
     return found
 
 
-def _listed(here: System, settings: Settings, store: str, path: str) -> Finished:
-    """Have rsync list a path."""
+def _listed(
+    here: System,
+    settings: Settings,
+    store: str,
+    path: str,
+    on_output: Callable[[bytes], bool | None] | None = None,
+) -> Finished:
+    """Have rsync list a path. on_output: as for `process.run`."""
     argv = listing.of(store, path, stores.reach(here, settings, store))
-    return process.run(argv, bounds=stores.bounds(settings.stall), only_reads=True)
+    bounds = stores.bounds(settings.stall)
+    return process.run(argv, bounds=bounds, on_output=on_output, only_reads=True)

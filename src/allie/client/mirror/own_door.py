@@ -69,7 +69,7 @@ def bring(
 
 
 def questions(here: System, settings: Settings, before: Generation) -> list[list[str]]:
-    """What a routine tick asks it; as of `questions`."""
+    """What a routine tick asks it; as `questions.routine` has it."""
     had = PRIVATE in before.overlays
     door = stores.own_door(here, settings, had=had)
     if not door or not had:

@@ -98,8 +98,8 @@ def note_followed(here: System, text: str | None) -> None:
 def follow(here: System, settings: Settings, fetched: Fetched, *, routine: bool) -> InForce | None:
     """After a fetch by the settings in force: fetch by those that came, or that the store has.
 
-    Raises nothing where that cannot be: why is noted, and what is in force stays. What is in force
-    now, where nothing had to be fetched to know it.
+    Raises nothing where that cannot be: why is noted, and what is in force stays. Returns what is
+    in force now; None where a fetch came between, and it is to be read anew.
     """
     refused = fetched.contact.refused
     try:

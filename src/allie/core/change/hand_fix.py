@@ -65,6 +65,12 @@ def to_json(fix: HandFix) -> dict[str, Any]:
     return {**fix._asdict(), "content": binascii.b2a_base64(fix.content, newline=False).decode()}
 
 
+def shown(fix: HandFix, state: str, why: str) -> dict[str, Any]:
+    """As `allie adopt --list` and `allie fleet adopt` print it with --json."""
+    found = {"path": f"/{fix.path}", "file": fix.source, "state": state, "why": why}
+    return {**found, "reason": fix.reason, "at": fix.at}
+
+
 def from_json(value: Any) -> HandFix:
     """Read what `to_json` wrote here; raises ValueError if it is anything else.
 

@@ -97,7 +97,7 @@ def crypttab(text: str, _own: Own) -> str:
 
 
 def kernel_words(text: str, own: Own) -> str:
-    """The kernel's command line, wherever it stands: root and swap by label, no other disks, cards.
+    """The kernel's command line, wherever it stands: root and swap by label, no other disk or card.
 
     >>> kernel_words("cryptdevice=UUID=1-2:root root=/dev/mapper/root", Own("arch"))
     'cryptdevice=LABEL=root:root root=LABEL=arch'

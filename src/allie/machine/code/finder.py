@@ -1,7 +1,7 @@
 """Load ALLiE's modules from the one file of compiled code that `machine.code.unpack` made.
 
-As PEP 451 has it.
 Their sources, for tracebacks, and the man pages are read from the copy of the archive beside it.
+PEP 451 says what a finder and a loader are.
 """
 
 from __future__ import annotations

@@ -33,17 +33,7 @@ def all_stand(
             if error.errno in _NOWHERE and (was is NOTHING or was == NEITHER):
                 continue
             return False
-        # as `_all_of` has it, without a call for each of thousands
-        now = (
-            st.st_ino,
-            st.st_ctime_ns,
-            st.st_size,
-            st.st_mtime_ns,
-            st.st_mode,
-            st.st_uid,
-            st.st_gid,
-        )
-        if now != was and _way(st) != was:
+        if _all_of(st) != was and _way(st) != was:
             return False
     return True
 
@@ -70,15 +60,7 @@ def way(path: str) -> "Stood":
 
 
 def _all_of(st: "posix.stat_result") -> "tuple[int, ...]":
-    return (
-        st.st_ino,
-        st.st_ctime_ns,
-        st.st_size,
-        st.st_mtime_ns,
-        st.st_mode,
-        st.st_uid,
-        st.st_gid,
-    )
+    return (st.st_ino, st.st_ctime_ns, st.st_size, st.st_mtime_ns, st.st_mode, st.st_uid, st.st_gid)
 
 
 def _way(st: "posix.stat_result") -> str:

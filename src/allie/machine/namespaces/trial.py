@@ -187,12 +187,12 @@ def _follow(pid: int, read: int, deadline: float, most: int) -> tuple[int, bytes
 
 
 def _end_adopted() -> None:
-    """End all that the program left behind, and what that starts meanwhile."""
+    """End all that the program left behind, and what that starts meanwhile.
+
+    That none is left, waitpid(2) says: /proc, read name by name, may lack the newest.
+    """
     for _ in range(1000):
-        below = _descendants(os.getpid())
-        if not below:
-            return
-        for pid in below:
+        for pid in _descendants(os.getpid()):
             try:
                 os.kill(pid, signal.SIGKILL)
             except OSError:
@@ -201,7 +201,7 @@ def _end_adopted() -> None:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
-            pass
+            return
 
 
 def _descendants(top: int) -> list[int]:

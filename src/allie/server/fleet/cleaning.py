@@ -8,6 +8,7 @@ one report are bounded one by one and together: beyond that they are cut, and th
 from __future__ import annotations
 
 import base64
+import json
 import math
 from sys import intern
 from typing import Any
@@ -19,6 +20,22 @@ NAME = 120  # … of a name
 _ITEMS = 1500  # entries of all lists of one report; its letters are bounded with its size
 _LARGEST = 1 << 60  # of a number
 _LATEST = float(_LARGEST)  # of a time
+
+
+def decoded(text: bytes) -> Any:
+    """What JSON says. Raises ValueError where it is none, RecursionError where it is too deep."""
+    decoder = _WARY if _LONG in text.translate(_ZEROS) else _DECODER
+    return decoder.decode(text.decode())
+
+
+def _number(digits: str) -> int:
+    """A whole number; of a hundred thousand digits it would take seconds."""
+    return int(digits) if len(digits) < len(_LONG) else -1
+
+
+_LONG, _ZEROS = b"0" * 20, bytes.maketrans(b"123456789", b"0" * 9)
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+_WARY = json.JSONDecoder(parse_int=_number, parse_constant=lambda _: None)  # a fifth slower
 
 
 class Cleaner:

@@ -14,15 +14,7 @@ from collections.abc import Iterable
 from allie.core import script, stubs
 from allie.core.change.report import BY_HAND
 from allie.core.system import STORE
-from allie.server.fleet.standing import (
-    HOSTS,
-    STATES,
-    Concern,
-    Pc,
-    SystemView,
-    ending,
-    path_of,
-)
+from allie.server.fleet.standing import HOSTS, STATES, Concern, Pc, SystemView, ending, path_of
 from allie.server.fleet.told import Told, ToldScript, ToldSystem
 from allie.server.store import named_store
 

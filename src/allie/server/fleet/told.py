@@ -8,14 +8,13 @@ lists. Times are the server's: a PC's clock may be years off. Pure. docs/referen
 
 from __future__ import annotations
 
-import json
 from operator import itemgetter
 from typing import Any
 
 from allie.core.change.hand_fix import HandFix
 from allie.core.script import span_text
 from allie.core.value import Value
-from allie.server.fleet import told_facts
+from allie.server.fleet import cleaning, told_facts
 from allie.server.fleet.cleaning import Cleaner
 from allie.server.fleet.told_facts import ToldFacts
 
@@ -123,11 +122,10 @@ def read(host: str, arrived: float, text: bytes) -> Told:
     arrived: seconds since the epoch, by the server's clock.
     """
     try:
-        decoder = _WARY if _LONG in text.translate(_ZEROS) else _DECODER
-        value = decoder.decode(text.decode())
+        value = cleaning.decoded(text)
     except RecursionError:
         return Told(host, arrived, "its report is nested too deep")
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are of this kind
+    except ValueError as error:
         return Told(host, arrived, f"its report is no JSON: {Cleaner(arrived).text(str(error))}")
     if value.__class__ is not dict or value.get("systems").__class__ is not list:
         return Told(host, arrived, "its report is no report: it tells of no system")
@@ -136,31 +134,25 @@ def read(host: str, arrived: float, text: bytes) -> Told:
     systems = _systems(clean, value)
     if not systems:
         return Told(host, arrived, "its report is no report: it tells of no system")
-    machine = _machine(clean, clean.object(value.get("machine")))
-    next_tick, fixes = _next_tick(clean, value), _fixes(clean, value)
-    notes = _notes(clean, value, host, machine[0])
-    return Told(host, arrived, "", *machine, clean.skew, next_tick, systems, fixes, notes)
-
-
-def _machine(
-    clean: Cleaner, value: dict[str, Any]
-) -> tuple[str, str, float, str, str, str, int, int]:
-    """What is said of the PC itself: from `Told.name` to `Told.free`."""
-    texts = ("host", "identity", "boot", "kernel", "rsync")
-    name, identity, boot, kernel, rsync = [clean.name(value.get(each)) for each in texts]
-    disk, free = clean.count(value.get("disk")), clean.count(value.get("free"))
-    booted = clean.time(value.get("booted"))
-    return name.lower(), identity, booted, boot, kernel, rsync, disk, free
-
-
-def _number(digits: str) -> int:
-    """A whole number; of a hundred thousand digits it would take seconds."""
-    return int(digits) if len(digits) < len(_LONG) else -1
-
-
-_LONG, _ZEROS = b"0" * 20, bytes.maketrans(b"123456789", b"0" * 9)
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
-_WARY = json.JSONDecoder(parse_int=_number, parse_constant=lambda _: None)  # a fifth slower
+    machine = clean.object(value.get("machine"))
+    name = clean.name(machine.get("host")).lower()
+    return Told(
+        host,
+        arrived,
+        name=name,
+        identity=clean.name(machine.get("identity")),
+        booted=clean.time(machine.get("booted")),
+        boot=clean.name(machine.get("boot")),
+        kernel=clean.name(machine.get("kernel")),
+        rsync=clean.name(machine.get("rsync")),
+        disk=clean.count(machine.get("disk")),
+        free=clean.count(machine.get("free")),
+        skew=clean.skew,
+        next_tick=_next_tick(clean, value),
+        systems=systems,
+        fixes=_fixes(clean, value),
+        notes=_notes(clean, value, host, name),  # what was odd in all else is known by now
+    )
 
 
 def _set_clock(clean: Cleaner, value: dict[str, Any]) -> None:
