@@ -146,9 +146,9 @@ def test_an_update_killed_before_the_sync_keeps_no_name_without_content(room: Ro
     settles(pc, "el7")
     root, part = pc.root / "systems/el7", pc.root / "systems/.el7.part"
     own = {"home/ann/thesis": "chapter 1\n", "etc/crypttab": "data\n"}
-    make_tree(root, own)
-    room.overlay({"root/conf/50hang": _HANGS}, "slow")
-    room.declare(section("el7", image="el8", overlays="kit, common, slow"))
+    make_tree(root, {**own})
+    room.overlay({"root/conf/50hang##image.el8": _HANGS})
+    room.declare(section("el7", image="el8"))
     pc.tick(rc=None)
     until((part / "begun").exists, "the script hangs")
     kill(processes_of(pc.root))
@@ -157,7 +157,7 @@ def test_an_update_killed_before_the_sync_keeps_no_name_without_content(room: Ro
     assert mirrored
     for path in (*mirrored, *(part / name for name in own)):
         _without_content(path)
-    room.overlay({"root/conf/50hang": script("true", mode=0o755)}, "slow")
+    room.overlay({"root/conf/50hang##image.el8": script("true", mode=0o755)})
     pc.tick(rc=None)
     settles(pc, "el7", "el8")
     for name, text in {**own, "etc/motd": "common\n"}.items():
