@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,14 +141,15 @@ def test_a_first_tick_that_failed_is_what_the_next_try_begins_with(room: Room) -
 
 def test_an_update_killed_before_the_sync_keeps_no_name_without_content(room: Room) -> None:
     """Of the people's files, the PC's own and the overlays', too, which no image brings again."""
-    room.image("el8")
+    room.image("el8", {"is-el8": ""})
     room.declare(section("el7"))
     pc = room.pc("pc07")
     settles(pc, "el7")
     root, part = pc.root / "systems/el7", pc.root / "systems/.el7.part"
-    own = {"home/ann/thesis": "chapter 1\n", "etc/crypttab": "data\n"}
-    make_tree(root, {**own})
-    room.overlay({"root/conf/50hang##image.el8": _HANGS})
+    hangs = script("test ! -e /is-el8 || { echo begun >/begun; sleep 1000; }", mode=0o755)
+    own: dict[Any, Any] = {"home/ann/thesis": "chapter 1\n", "etc/crypttab": "data\n"}
+    make_tree(root, own)
+    room.overlay({"root/conf/50hang": hangs})
     room.declare(section("el7", image="el8"))
     pc.tick(rc=None)
     until((part / "begun").exists, "the script hangs")
@@ -157,7 +159,7 @@ def test_an_update_killed_before_the_sync_keeps_no_name_without_content(room: Ro
     assert mirrored
     for path in (*mirrored, *(part / name for name in own)):
         _without_content(path)
-    room.overlay({"root/conf/50hang##image.el8": script("true", mode=0o755)})
+    room.overlay({"root/conf/50hang": script("true", mode=0o755)})
     pc.tick(rc=None)
     settles(pc, "el7", "el8")
     for name, text in {**own, "etc/motd": "common\n"}.items():
