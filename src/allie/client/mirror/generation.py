@@ -161,8 +161,7 @@ def is_settled(generation: Generation) -> bool:
 def settle(generation: Generation) -> None:
     """Note that; where it cannot be noted, the next tick asks for all again."""
     with suppress(StateError):
-        text = f"{generation.number}\n"
-        atomic.write(f"{generation.path}/{ASKED}", text, durable=False)
+        atomic.write(f"{generation.path}/{ASKED}", f"{generation.number}\n", durable=False)
 
 
 def listing(top: str) -> list[Listed]:

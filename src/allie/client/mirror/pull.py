@@ -41,10 +41,7 @@ class Pull(Value):
 
     @property
     def asks_for_gone(self) -> bool:
-        """Whether a question is to name what is gone; else the times of directories tell of it.
-
-        They do only where nothing went while the present generation was fetched.
-        """
+        """Whether a question names what is gone; else, once that is settled, directories' times."""
         times_tell = self.routine and rsync.EXACT in self.options
         return not (times_tell and self.before and generations.is_settled(self.before))
 

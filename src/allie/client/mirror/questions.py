@@ -29,24 +29,22 @@ def ask(pull: Pull) -> Answer | None:
         return None
     changed: list[str] = []
     gone: list[str] = []
-    links, for_all = False, pull.asks_for_gone
+    links = False
     for each in sources(pull):
-        answer, is_cut = _answer(pull, before.path, each, for_all=for_all)
+        answer, is_cut = _answer(pull, before.path, each)
         above = f"{each[1]}/".lstrip("/")
         changed += [above + name for name in answer.changed]
         gone += [above + name for name in answer.gone]
         links = links or answer.links or is_cut
     _need_asked_for(pull, changed + gone)
-    if for_all and not (changed or gone or links or generations.is_settled(before)):
-        generations.settle(before)
+    if pull.asks_for_gone and not (changed or gone or links or generations.is_settled(before)):
+        generations.settle(before)  # what it has came whole: nothing went between two questions
     return Answer(tuple(changed), tuple(gone), links)
 
 
-def _answer(
-    pull: Pull, tree: str, source: tuple[list[str], str], *, for_all: bool
-) -> tuple[Answer, bool]:
+def _answer(pull: Pull, tree: str, source: tuple[list[str], str]) -> tuple[Answer, bool]:
     """What of a source would change, and whether that was more than fits into an answer."""
-    if not for_all:
+    if not pull.asks_for_gone:
         try:
             found, is_cut = _said(pull, _question(pull, tree, *source, gone=False))
             if is_cut or not found.directories:

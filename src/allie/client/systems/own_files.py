@@ -89,13 +89,7 @@ def drop_state(root: str, *, mirror: bool = False) -> None:
 
 
 def fit(
-    base: System,
-    declared: Declared,
-    new: str,
-    *,
-    like: str = "",
-    update: bool = False,
-    by_content: bool = False,
+    base: System, declared: Declared, new: str, *, like: str, update: bool, by_content: bool
 ) -> None:
     """Make a fetched tree fit for this PC.
 

@@ -234,8 +234,7 @@ def fetch_near(reach: list[str], wanted: list[str], into: str, path: str) -> lis
 def copy_trees(able: Version, old: str, new: str, *, by_content: bool = False) -> list[str]:
     """Copy the named paths (standard input, see `names`) with all below them."""
     flags = [*archive_flags(able), "--from0", "--files-from=-", "--no-implied-dirs", "-r"]
-    flags += [BY_CONTENT] * by_content
-    return ["rsync", *flags, "--", f"{old.rstrip('/')}/", f"{new}/"]
+    return ["rsync", *flags, *[BY_CONTENT] * by_content, "--", f"{old.rstrip('/')}/", f"{new}/"]
 
 
 def names(paths: Sequence[str]) -> bytes:
