@@ -16,6 +16,7 @@ HISTORIES ?= 10000
 
 setup:
 	@tools/setup run
+	@echo "allie is $(CURDIR)/.venv/bin/allie; make demo shows what it does"
 
 setup-demo setup-lint setup-test setup-deb setup-rpm:
 	@tools/setup $(@:setup-%=%)

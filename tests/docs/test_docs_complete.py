@@ -281,6 +281,15 @@ def test_the_tutorial_stays_short() -> None:
     assert len(page.read_text().splitlines()) <= 80
 
 
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_a_page_says_where_it_types_before_it_writes(page: Path) -> None:
+    """Who comes by a link, and stands in /, would write and remove the server's own files."""
+    in_overlay = re.compile(r"(^|[\s'])(etc|root|usr|opt|srv|var|home|boot|lib)/")
+    typed = [each.text for each in sessions(page) if each.machine == "server"]
+    first = next((at for at, text in enumerate(typed) if in_overlay.search(text)), len(typed))
+    assert first == len(typed) or any(text.startswith("cd /srv/") for text in typed[:first])
+
+
 def test_the_readme_stays_short() -> None:
     text = (TOP / "README.md").read_text()
     assert len(text.splitlines()) <= 92

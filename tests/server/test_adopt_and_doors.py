@@ -139,6 +139,8 @@ def test_from_the_pc_to_the_overlay_and_back(ways: Ways) -> None:
     assert "we moved" in listed
     before = (ways.store / "overlays/common" / VARIANT).stat()
     assert ways.on_server("fleet", "adopt", "pc07", "/etc/motd").rc == 64
+    slip = ways.on_server("fleet", "adopt", "pc07", "/etc/mtod").err
+    assert "pc07 does not offer /etc/mtod\n       did you mean /etc/motd?" in slip
     took = ways.server_argv("fleet", "adopt", "pc07", "/etc/motd")
     assert at_terminal(took, "n")[0] == 64
     assert (ways.store / "overlays/common" / VARIANT).read_text() == OLD

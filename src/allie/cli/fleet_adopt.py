@@ -46,8 +46,7 @@ def run(args: Namespace) -> int:
     path = args.path.strip("/")
     case = next((each for each in cases if each.fix.path == path), None)
     if case is None:
-        offered = [each.fix.path for each in cases]
-        near = did_you_mean(path, offered)
+        near = did_you_mean(f"/{path}", [f"/{each.fix.path}" for each in cases])
         raise UsageError(f"{args.host} does not offer /{path}", near or "allie fleet adopt")
     return _take(fleet, case, args)
 
