@@ -37,12 +37,7 @@ class InOneSync:
 
 
 def write(
-    path: str,
-    data: str | bytes,
-    mode: int = 0o644,
-    *,
-    durable: bool = True,
-    temporary: str = "",
+    path: str, data: str | bytes, mode: int = 0o644, *, durable: bool = True, temporary: str = ""
 ) -> None:
     """Make `path` hold `data`: temp file beside it, fsync, rename, fsync of the directory.
 
