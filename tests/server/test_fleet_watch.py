@@ -39,8 +39,13 @@ def store(tmp_path: Path) -> Path:
 
 
 def send(store: Path, host: str, text: bytes) -> None:
-    (store / "inbox" / host).mkdir(exist_ok=True)
-    (store / "inbox" / host / "report").write_bytes(text)
+    """A report comes, later by the disk's clock than the one before: that has a grain."""
+    report = store / "inbox" / host / "report"
+    report.parent.mkdir(exist_ok=True)
+    before = report.stat().st_mtime if report.exists() else 0.0
+    report.write_bytes(text)
+    while report.stat().st_mtime == before:
+        report.write_bytes(text)
 
 
 @pytest.fixture
