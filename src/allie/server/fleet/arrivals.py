@@ -50,5 +50,9 @@ def first_seen(told: Told, known: tuple[str, float] | None) -> float:
 
 
 def _which(told: Told) -> str:
-    """What sets a report apart from others of its host: when it was sent, by the PC's own clock."""
-    return f"{told.arrived + told.skew:.2f} {told.boot}"
+    """What sets a report apart from others of its host: when it was sent, by the PC's own clock.
+
+    One that does not say so has no skew, and is another one whenever its file is.
+    """
+    sent = f"{told.arrived + told.skew:.2f}" if told.skew else repr(told.arrived)
+    return f"{sent} {told.boot}"
