@@ -100,15 +100,42 @@ def test_who_puts_a_directorys_time_back_is_seen_by_who_watches(tmp_path: Path) 
 
 
 def test_one_question_where_no_directory_is_another(tmp_path: Path) -> None:
-    """An edit in place costs a question and a fetch; a removal one question more."""
+    """An edit in place costs a question and a fetch; a removal one question more.
+
+    What was fetched is asked for in full once.
+    """
     world = World(tmp_path, {"etc/a": "a\n", "etc/b": "b\n"})
     world.good()
     (world.overlay() / "etc/a").write_text("new\n")
     assert asked(world, tmp_path) == ["question", "fetch"]
+    assert asked(world, tmp_path) == ["question --delete"]
     assert asked(world, tmp_path) == ["question"]
     (world.overlay() / "etc/b").unlink()
     assert asked(world, tmp_path) == ["question", "question --delete", "fetch"]
+    assert asked(world, tmp_path) == ["question --delete"]
     assert asked(world, tmp_path) == ["question"]
+
+
+@pytest.mark.parametrize("how", ["in place", "as editors do", "a removal"])
+def test_what_goes_while_a_change_is_fetched_is_gone_at_the_next_tick(
+    tmp_path: Path, how: str
+) -> None:
+    """With a file the time of its directory comes, which is then from after the removal."""
+    world = World(tmp_path, {"etc/a": "a\n", "etc/b": "b\n", "etc/c": "c\n", "etc/d": "d\n"})
+    world.good()
+    place = world.overlay() / "etc"
+    if how == "a removal":
+        (place / "c").unlink()
+    else:
+        beside = place / ("a" if how == "in place" else "new")
+        beside.write_text("new\n")
+        beside.rename(place / "a")
+    fetched = f"*--files-from*{world.store}*) rm {shlex.quote(str(place / 'b'))}"
+    with_rsync(world, tmp_path, f'case "$*" in {fetched};; esac\nexec /usr/bin/rsync "$@"\n').ok()
+    assert not (place / "b").exists()
+    world.tick(env=ROUTINE).ok()
+    assert mirrored(world) == contents(world.overlay())
+    assert not world.there("etc/b")
 
 
 def asked(world: World, tmp_path: Path) -> list[str]:
@@ -124,13 +151,17 @@ def asked(world: World, tmp_path: Path) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize("said", [">f+++++++++", "*deleting  "])
 @pytest.mark.parametrize("name", ["../../etc/x", "other/etc/x", "common/../other/x", "."])
-def test_a_name_that_nobody_asked_for_is_refused(tmp_path: Path, name: str) -> None:
-    """A store that answers so is no store of ours; nothing of it is taken."""
+def test_a_name_that_nobody_asked_for_is_refused(tmp_path: Path, name: str, said: str) -> None:
+    """A store that answers so is no store of ours; nothing of it is taken, or removed.
+
+    What a server says is printed among the names by rsync.
+    """
     world = World(tmp_path, {"etc/a": "a\n"})
     world.good()
     (world.overlay() / "etc/a").write_text("new\n")
-    answers = f"case \"$*\" in *' -n '*) printf '%s\\n' '>f+++++++++ {name}'; exit 0;; esac\n"
+    answers = f"case \"$*\" in *' -n '*) printf '%s\\n' '{said} {name}'; exit 0;; esac\n"
     done = with_rsync(world, tmp_path, f'{answers}exec /usr/bin/rsync "$@"\n')
     assert done.rc == 1
     assert f"answers with '{name}', which nobody asked for: nothing is taken" in done.out

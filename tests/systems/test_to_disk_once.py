@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.systems.room import Room, arrives, entry, kill, processes_of, section
 from tests.tick.site import TickPC, needs_root, script
 from tests.worlds import machine
 from tests.worlds.loop import looped
+from tests.worlds.toy import make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
 _HANGS = script("echo begun >>/begun; sleep 1000", mode=0o755)
@@ -81,6 +83,14 @@ def test_nothing_goes_to_the_disk_by_itself(
     assert len(asked) == 2, "the file, and its directory"
 
 
+def _without_content(path: Path) -> None:
+    """Make a file what a power failure may leave of it: its name, size and time."""
+    st = path.stat()
+    with path.open("r+b") as file:
+        file.write(bytes(st.st_size))
+    os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+
+
 def _in_its_first_tick(room: Room) -> tuple[TickPC, Path]:
     """A PC with a system whose first tick hangs in a script, and that one's tree."""
     room.heavy_image("el7", 2)
@@ -101,9 +111,9 @@ def test_killed_before_the_sync_all_of_it_is_compared_again(room: Room) -> None:
     until(lambda: not processes_of(pc.root), "they are dead")
     name = "usr/share/01"
     meant, came = room.store / "images/el7" / name, part / name
-    with came.open("r+b") as file:  # as after a power failure
-        file.write(bytes(1 << 20))
-    os.utime(came, ns=(0, meant.stat().st_mtime_ns))
+    _without_content(came)
+    for mirrored in part.glob("var/lib/allie/mirror/[0-9]*/common/etc/motd"):
+        _without_content(mirrored)
     room.overlay({"root/conf/50hang": script("true", mode=0o755)}, "slow")
     pc.tick(rc=None)
     settles(pc, "el7")
@@ -127,3 +137,30 @@ def test_a_first_tick_that_failed_is_what_the_next_try_begins_with(room: Room) -
     pc.tick(rc=None)
     arrives(pc, "el7")
     assert (pc.root / "systems/el7/usr/share/mark").exists(), "its image did not come again"
+
+
+def test_an_update_killed_before_the_sync_keeps_no_name_without_content(room: Room) -> None:
+    """Of the people's files, the PC's own and the overlays', too, which no image brings again."""
+    room.image("el8", {"is-el8": ""})
+    room.declare(section("el7"))
+    pc = room.pc("pc07")
+    settles(pc, "el7")
+    root, part = pc.root / "systems/el7", pc.root / "systems/.el7.part"
+    hangs = script("test ! -e /is-el8 || { echo begun >/begun; sleep 1000; }", mode=0o755)
+    own: dict[Any, Any] = {"home/ann/thesis": "chapter 1\n", "etc/crypttab": "data\n"}
+    make_tree(root, own)
+    room.overlay({"root/conf/50hang": hangs})
+    room.declare(section("el7", image="el8"))
+    pc.tick(rc=None)
+    until((part / "begun").exists, "the script hangs")
+    kill(processes_of(pc.root))
+    until(lambda: not processes_of(pc.root), "they are dead")
+    mirrored = [*part.glob("var/lib/allie/mirror/[0-9]*/common/etc/motd")]
+    assert mirrored
+    for path in (*mirrored, *(part / name for name in own)):
+        _without_content(path)
+    room.overlay({"root/conf/50hang": script("true", mode=0o755)})
+    pc.tick(rc=None)
+    settles(pc, "el7", "el8")
+    for name, text in {**own, "etc/motd": "common\n"}.items():
+        assert (root / name).read_text() == text, name

@@ -28,6 +28,7 @@ CONSENTS = ".consents"  # in a generation: overlays that left the list, and may 
 LIST = ".overlays"  # in a generation: the overlays that it holds, in order
 NAMES = ".names-"  # … and, for each, the names in its tree, since every tick asks for them
 CHANGES = ".changes"  # … and, if it grew out of another: that one's number, and what was changed
+ASKED = ".asked"  # … and its number, once a store that was asked for all of it had nothing else
 READY = ".ready"  # in the mirror, after a number: a change of it that is complete (`incremental`)
 OLD = ".old"  # in the mirror, after a number: what a change has replaced of that generation
 PRIVATE_NEW = "private.new"  # in the mirror: what this host's own door brought (`own_door`)
@@ -150,6 +151,17 @@ def changes(generation: Generation) -> Changes:
         return Changes(0, False, frozenset())
     before, same, *names = text.split("\0")[:-1]
     return Changes(int(before), bool(same), frozenset(names))
+
+
+def is_settled(generation: Generation) -> bool:
+    """Whether a store that was asked for all had just this, after it had been fetched."""
+    return atomic.read(f"{generation.path}/{ASKED}") == f"{generation.number}\n"
+
+
+def settle(generation: Generation) -> None:
+    """Note that; where it cannot be noted, the next tick asks for all again."""
+    with suppress(StateError):
+        atomic.write(f"{generation.path}/{ASKED}", f"{generation.number}\n", durable=False)
 
 
 def listing(top: str) -> list[Listed]:

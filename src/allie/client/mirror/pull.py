@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from _collections_abc import Callable
 
+from allie.client.mirror import generation as generations
 from allie.client.mirror import stores
 from allie.client.mirror.generation import Generation
 from allie.client.state import quick_files, quick_tick
@@ -40,8 +41,9 @@ class Pull(Value):
 
     @property
     def asks_for_gone(self) -> bool:
-        """Whether a question is to name what is gone; else the times of directories tell of it."""
-        return not (self.routine and rsync.EXACT in self.options)
+        """Whether a question names what is gone; else, once that is settled, directories' times."""
+        times_tell = self.routine and rsync.EXACT in self.options
+        return not (times_tell and self.before and generations.is_settled(self.before))
 
 
 class Private(Value):

@@ -7,6 +7,7 @@ docs/internals/rules.md, "One call for one server" and "A routine tick asks less
 
 from __future__ import annotations
 
+from allie.client.mirror import generation as generations
 from allie.client.mirror import pull as pulls
 from allie.client.mirror import stores
 from allie.client.mirror.generation import Generation
@@ -35,7 +36,9 @@ def ask(pull: Pull) -> Answer | None:
         changed += [above + name for name in answer.changed]
         gone += [above + name for name in answer.gone]
         links = links or answer.links or is_cut
-    _need_asked_for(pull, changed)
+    _need_asked_for(pull, changed + gone)
+    if pull.asks_for_gone and not (changed or gone or links or generations.is_settled(before)):
+        generations.settle(before)  # what it has came whole: nothing went between two questions
     return Answer(tuple(changed), tuple(gone), links)
 
 

@@ -111,13 +111,14 @@ def build(job: Job) -> None:
 
 def _bring_and_tick(job: Job, note: Note) -> None:
     """All up to the sync. Where the first tick fails, the next try begins with that."""
-    tree = job.tree
+    tree, again = job.tree, note.unsynced
     note = note._replace(phase=IMAGE, unsynced=True)
+    other_systems.write_note(tree, note, durable=False)  # no name that comes is on the disk before
     with BackgroundSync(tree) as to_disk:
         with _naming_full_disk(job):
             _fetch(job, note)
             with atomic.InOneSync():
-                _make_fit(job, note)
+                _make_fit(job, note, again=again)
                 other_systems.write_note(tree, note._replace(phase=TICK))
         try:
             with atomic.InOneSync():
@@ -130,11 +131,12 @@ def _bring_and_tick(job: Job, note: Note) -> None:
             to_disk.finish()
 
 
-def _make_fit(job: Job, note: Note) -> None:
+def _make_fit(job: Job, note: Note, *, again: bool) -> None:
+    """Make what came this PC's. again: what an earlier try brought may be names without content."""
     base, declared, tree = job.base, job.declared, job.tree
-    own_files.drop_state(tree)
+    own_files.drop_state(tree, mirror=again)
     _check(tree, note.image)
-    own_files.fit(base, declared, tree, like=job.like, update=note.update)
+    own_files.fit(base, declared, tree, like=job.like, update=note.update, by_content=again)
     if not note.update:
         early_overlays.take_over(base, declared, tree)
 

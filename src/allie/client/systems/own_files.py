@@ -76,11 +76,11 @@ def excluded(update: bool) -> list[str]:
     return [f"/{path}" for path in (*NEVER, *(KEEP if update else ()))]
 
 
-def drop_state(root: str) -> None:
-    """Remove what ALLiE knew of the tree that this one was copied from."""
+def drop_state(root: str, *, mirror: bool = False) -> None:
+    """Remove what ALLiE knew of the tree that this one was copied from. mirror: that, too."""
     here = open_system.open_system(root)
     for name in os.listdir(here.state) if os.path.isdir(here.state) else ():
-        if name != os.path.basename(MIRROR):
+        if mirror or name != os.path.basename(MIRROR):
             tree.remove(f"{here.state}/{name}")
     for path in _OF_ONE_TREE:
         real = paths.Inside(root).directory(path).real
@@ -89,15 +89,15 @@ def drop_state(root: str) -> None:
 
 
 def fit(
-    base: System, declared: Declared, new: str, *, like: str = "", update: bool = False
+    base: System, declared: Declared, new: str, *, like: str, update: bool, by_content: bool
 ) -> None:
     """Make a fetched tree fit for this PC.
 
     like: the tree before it, from which an update keeps what is the PC's own. update: it was this
-    system before, and without `like` has that itself.
+    system before, and without `like` has that itself. by_content: as for `keep`.
     """
     if like:
-        keep(like, new, (*KEEP, MIRROR))
+        keep(like, new, (*KEEP, MIRROR), by_content=by_content)
     elif not update:
         give(base, declared, new)
     identify(new)
@@ -106,10 +106,11 @@ def fit(
     name_it(new, declared)
 
 
-def keep(old: str, new: str, what: tuple[str, ...]) -> None:
+def keep(old: str, new: str, what: tuple[str, ...], *, by_content: bool = False) -> None:
     """Copy what is the PC's own, or the people's, from the tree before into the new one.
 
-    What ALLiE placed in either of them comes from the overlays, as in any tree.
+    What ALLiE placed in either of them comes from the overlays, as in any tree. by_content: what
+    the new one has already is not believed for its size and time.
     """
     here = open_system.open_system(new)
     placed = {**records.load_ledger(open_system.open_system(old)).entries}
@@ -129,7 +130,8 @@ def keep(old: str, new: str, what: tuple[str, ...]) -> None:
             found.setdefault((above, there), []).append(name)
     for (above, there), names in found.items():
         within.make_directories(new, there)
-        argv = rsync.copy_trees(able, f"{old}/{above}", f"{new}/{there}".rstrip("/"))
+        place = f"{new}/{there}".rstrip("/")
+        argv = rsync.copy_trees(able, f"{old}/{above}", place, by_content=by_content)
         process.run(argv, stdin=rsync.names(names), check=True)
 
 

@@ -231,10 +231,10 @@ def fetch_near(reach: list[str], wanted: list[str], into: str, path: str) -> lis
     return ["rsync", "-rl", *reach, *rules, "--", *wanted, f"{into}/"]
 
 
-def copy_trees(able: Version, old: str, new: str) -> list[str]:
+def copy_trees(able: Version, old: str, new: str, *, by_content: bool = False) -> list[str]:
     """Copy the named paths (standard input, see `names`) with all below them."""
     flags = [*archive_flags(able), "--from0", "--files-from=-", "--no-implied-dirs", "-r"]
-    return ["rsync", *flags, "--", f"{old.rstrip('/')}/", f"{new}/"]
+    return ["rsync", *flags, *[BY_CONTENT] * by_content, "--", f"{old.rstrip('/')}/", f"{new}/"]
 
 
 def names(paths: Sequence[str]) -> bytes:
