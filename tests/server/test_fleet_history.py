@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -287,6 +288,32 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
         filler.unlink()
         assert [each.what for each in room.look(NOW + 300)] == ["/etc/motd changed"]
         assert room.log() == [("pc07", "/etc/motd changed")]
+
+
+@pytest.mark.parametrize("name", ["known", "rhythm", "arrivals"])
+def test_what_a_disk_does_not_say_just_now_is_not_begun_anew(
+    room: Room, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    room.send("pc07", NOW, report())
+    room.look(NOW)
+    path = room.store / "fleet" / name
+    path.touch()
+    was, call = path.read_bytes(), os.open
+
+    def opens(path: Any, *more: Any, **named: Any) -> int:
+        if str(path).endswith(f"fleet/{name}"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return call(path, *more, **named)
+
+    room.send("pc07", NOW + 60, report(2, **changed(2, changed=["etc/motd"])))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", opens)
+        with pytest.raises(StateError, match=f"{name} cannot be read: Input/output error"):
+            room.look(NOW + 61)
+        assert fleets.load(str(room.store), NOW + 61).pcs, "who only looks sees the fleet"
+    assert path.read_bytes() == was
+    room.look(NOW + 62)
+    assert room.log() == [("pc07", "/etc/motd changed")]
 
 
 @pytest.mark.parametrize(

@@ -76,9 +76,7 @@ def parser_of(verb: str, module: ModuleType) -> Parser:
         return _Formatter(prog, width=max(_NARROWEST, min(console.columns() - 2, _WIDEST)))
 
     parser = Parser(
-        prog=f"allie {verb}",
-        description=(module.__doc__ or "").strip(),
-        formatter_class=formatter,
+        prog=f"allie {verb}", description=(module.__doc__ or "").strip(), formatter_class=formatter
     )
     module.add_arguments(parser)
     return parser

@@ -100,6 +100,10 @@ class StateError(AllieError):
     """This PC's own disk or state stopped us; nothing was begun, or it can be gone on with."""
 
 
+class TooLarge(StateError):
+    """A file is larger than any that ALLiE writes or reads there."""
+
+
 class NoRoom(StateError):
     """A disk of this PC takes no more."""
 

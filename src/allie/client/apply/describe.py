@@ -29,13 +29,7 @@ class Describer:
     """Describes paths of one root. full: compare all by content, whatever the ledger says."""
 
     def __init__(
-        self,
-        here: System,
-        ledger: Ledger,
-        claims: Claims,
-        inside: Inside,
-        reach: Reach,
-        full: bool,
+        self, here: System, ledger: Ledger, claims: Claims, inside: Inside, reach: Reach, full: bool
     ) -> None:
         self.here = here
         self.ledger = ledger
@@ -48,11 +42,7 @@ class Describer:
         self.renewals: dict[str, str] = {}
 
     def standing(
-        self,
-        real: str,
-        st: os.stat_result | None,
-        old: Placed | None,
-        offer: Offer | None = None,
+        self, real: str, st: os.stat_result | None, old: Placed | None, offer: Offer | None = None
     ) -> Standing:
         """What stands at a real path. st: its lstat. Raises PathRefused, OSError."""
         if st is None:

@@ -92,10 +92,7 @@ def pinned(base: System, declared: Declared) -> Iterator[Candidate]:
 
 
 def trust(
-    base: System,
-    declared: Declared,
-    device: str = "",
-    look: Callable[[str], None] | None = None,
+    base: System, declared: Declared, device: str = "", look: Callable[[str], None] | None = None
 ) -> str:
     """Bind a system to the one partition with its label, or to a device; the device.
 

@@ -20,14 +20,7 @@ import posix
 import select
 import time
 
-from allie.client.state.quick_files import (
-    STATE,
-    checksum,
-    overwrite,
-    read,
-    read_last,
-    write_last,
-)
+from allie.client.state.quick_files import STATE, checksum, overwrite, read, read_last, write_last
 from allie.machine.files.stood import all_stand, has_room
 from allie.machine.programs.lifeline import Lifeline
 

@@ -79,12 +79,7 @@ class _Tick(Value):
 
 
 def run(
-    here: System,
-    names: Sequence[str],
-    kit: Kit,
-    *,
-    echo: bool = False,
-    first: bool = False,
+    here: System, names: Sequence[str], kit: Kit, *, echo: bool = False, first: bool = False
 ) -> Report:
     """Run one tick, or (names) just these scripts whatever their state; return its report.
 

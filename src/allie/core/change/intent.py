@@ -89,11 +89,7 @@ def _hidden(old: Placed | None) -> bool:
 
 
 def settle(
-    books: Ledger,
-    intent: Intent,
-    steps: list[Step],
-    now: float,
-    marks: Mapping[str, str] = {},
+    books: Ledger, intent: Intent, steps: list[Step], now: float, marks: Mapping[str, str] = {}
 ) -> Ledger:
     """The ledger after these steps of a transaction were confirmed. marks: new ones."""
     entries, tombstones = dict(books.entries), dict(books.tombstones)

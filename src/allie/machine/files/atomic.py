@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 
-from allie.core.errors import PROTECTED, NoRoom, StateError
+from allie.core.errors import PROTECTED, NoRoom, StateError, TooLarge
 
 _CWD, _EXCHANGE = -100, 2  # linux/fcntl.h: AT_FDCWD, linux/fs.h: RENAME_EXCHANGE
 _MOST = 64 << 20  # bytes: a ledger of 100,000 paths takes 30 MB
@@ -37,12 +37,7 @@ class InOneSync:
 
 
 def write(
-    path: str,
-    data: str | bytes,
-    mode: int = 0o644,
-    *,
-    durable: bool = True,
-    temporary: str = "",
+    path: str, data: str | bytes, mode: int = 0o644, *, durable: bool = True, temporary: str = ""
 ) -> None:
     """Make `path` hold `data`: temp file beside it, fsync, rename, fsync of the directory.
 
@@ -102,8 +97,8 @@ def read_bytes(path: str, most: int = _MOST) -> bytes | None:
     """A small file's bytes; None if there is none. Never follows a symlink at its end.
 
     What is no regular file is none: a fifo, a disk. So is what others than root may not read, to
-    them. It may be another system's, whose root can make it as large as he likes: raises StateError
-    where it is larger than `most` bytes; and where a disk, or a lack of memory or descriptors,
+    them. It may be another system's, whose root can make it as large as he likes: raises TooLarge
+    where it is larger than `most` bytes; StateError where a disk, or a lack of memory, or of files,
     keeps us from knowing what it says: who took that for nothing would write it anew, and lose it.
     """
     try:
@@ -120,7 +115,7 @@ def read_bytes(path: str, most: int = _MOST) -> bytes | None:
             return None
         raise refused(f"{path} cannot be read", error) from error
     if data is None:
-        raise StateError(f"{path} is larger than {most >> 20} MiB", "look at what it is")
+        raise TooLarge(f"{path} is larger than {most >> 20} MiB", "look at what it is")
     return data
 
 

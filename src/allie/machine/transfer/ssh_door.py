@@ -144,18 +144,8 @@ _SAID: list[tuple[str, type[AllieError], str, str]] = [  # the first that fits
         "there is no place for what is this PC's own",
         "on the server: allie store enrol makes it, allie store serve --check looks",
     ),
-    (
-        r"@ERROR: (max connections .*)",
-        Unreachable,
-        "{0}",
-        "",
-    ),
-    (
-        r"@ERROR: (.*)",
-        StoreError,
-        "{0}",
-        "on the server: allie store serve --check",
-    ),
+    (r"@ERROR: (max connections .*)", Unreachable, "{0}", ""),
+    (r"@ERROR: (.*)", StoreError, "{0}", "on the server: allie store serve --check"),
     (
         r"(?:kex_exchange_identification|ssh_exchange_identification|banner exchange): (.*)",
         Unreachable,

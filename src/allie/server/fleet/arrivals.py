@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from allie.core.errors import StateError
+from allie.core.errors import StateError, TooLarge
 from allie.machine.files import atomic
 from allie.server.fleet.told import Told
 
@@ -24,16 +24,24 @@ _Kept = Mapping[str, tuple[str, float]]
 def read(store: str) -> _Kept:
     """What was kept; nothing where it cannot be read."""
     try:
+        return _kept(store)
+    except StateError:
+        return {}
+
+
+def _kept(store: str) -> _Kept:
+    """The same. Raises StateError where the disk does not say: it is not lost."""
+    try:
         value = json.loads(atomic.read(f"{store}/{NAME}") or "{}")
         return {host: (str(which), float(at)) for host, (which, at) in value.items()}
-    except (StateError, AttributeError, TypeError, ValueError, RecursionError):
+    except (TooLarge, AttributeError, TypeError, ValueError, RecursionError):
         return {}
 
 
 def keep(store: str, told: Iterable[Told]) -> None:
-    """Keep when these came. Raises StateError where the disk does not take it."""
+    """Keep when these came. Raises StateError where the disk does not take it, or tell."""
     found = {each.host: (_which(each), each.arrived) for each in told if not each.flaw}
-    if found != read(store):
+    if found != _kept(store):
         atomic.write(f"{store}/{NAME}", json.dumps(found), 0o600)
 
 
@@ -50,9 +58,5 @@ def first_seen(told: Told, known: tuple[str, float] | None) -> float:
 
 
 def _which(told: Told) -> str:
-    """What sets a report apart from others of its host: when it was sent, by the PC's own clock.
-
-    One that does not say so has no skew, and is another one whenever its file is.
-    """
-    sent = f"{told.arrived + told.skew:.2f}" if told.skew else repr(told.arrived)
-    return f"{sent} {told.boot}"
+    """What sets a report apart from others of its host: when it was sent, by the PC's own clock."""
+    return f"{told.arrived + told.skew:.3f} {told.boot}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from allie.core.errors import StateError
+from allie.core.errors import StateError, TooLarge
 from allie.machine.files import atomic
 
 NAME = "fleet/rhythm"
@@ -25,7 +25,10 @@ def read(store: str, now: float) -> dict[str, float]:
 
     Usual is what happened twice in 90 days.
     """
-    silences = {host: usual(each, now) for host, each in kept(store).items()}
+    try:
+        silences = {host: usual(each, now) for host, each in kept(store).items()}
+    except StateError:
+        return {}
     return {host: seconds for host, seconds in silences.items() if seconds}
 
 
@@ -40,20 +43,23 @@ def usual(silences: Iterable[tuple[float, float]], now: float) -> float:
 
 
 def kept(store: str) -> dict[str, list[tuple[float, float]]]:
-    """What is kept of each host: when a silence ended, and how long it was; the oldest first."""
+    """What is kept of each host: when a silence ended, and how long it was; the oldest first.
+
+    Nothing where it is damaged. Raises StateError where the disk does not say: it is not lost.
+    """
     try:
         value = json.loads(atomic.read(f"{store}/{NAME}") or "{}")
         return {
             host: [(float(at), float(long)) for at, long in each] for host, each in value.items()
         }
-    except (StateError, AttributeError, TypeError, ValueError, RecursionError):
+    except (TooLarge, AttributeError, TypeError, ValueError, RecursionError):
         return {}
 
 
 def add(store: str, ended: Mapping[str, tuple[float, float]]) -> None:
     """Keep one more silence of each of these hosts; one that is kept already is not kept twice.
 
-    Raises StateError where the disk does not take it.
+    Raises StateError where the disk does not take it, or what is there cannot be read.
     """
     found = kept(store)
     fresh = {host: each for host, each in ended.items() if 0 < each[1] < _LONGEST}

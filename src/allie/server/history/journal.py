@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from allie.core.errors import Busy, StateError
+from allie.core.errors import Busy, StateError, TooLarge
 from allie.core.value import Value
 from allie.machine.files import atomic, lock
 
@@ -163,9 +163,10 @@ def _values(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def _lines(path: str) -> list[str]:
+    """All lines of a file. Raises StateError where the disk does not say: it is not begun anew."""
     try:
         data = atomic.read_bytes(path, _MOST) or b""
-    except StateError:  # larger than anything that we write
+    except TooLarge:  # than anything that we write
         return []
     return data.decode(errors="replace").split("\n")
 
