@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.worlds.one_pc import World, snapshot
-from tests.worlds.toy import Link, make_tree
+from tests.worlds.toy import File, Link, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -85,12 +85,13 @@ def test_the_length_counts_after_the_tag_is_taken_off(tmp_path: Path) -> None:
 def test_what_allie_needs_stays_what_it_is(tmp_path: Path, path: str, made: Any) -> None:
     """Else all below it would go, and no tick come any more."""
     world = World(tmp_path, {"etc/motd": "1\n"})
-    kit = {"root/conf/00overlay": "fetch\n", "root/conf/run-conf": "run\n"}
+    runs = File("#!/bin/sh\n", mode=0o755)  # else they could not be run, and would not come
+    kit = {"root/conf/00overlay": runs, "root/conf/run-conf": runs}
     world.put({**kit, "usr/local/tool": "a tool\n"}, "kit")
     world.good()
     world.put({path: made})
     assert world.tick().rc == 1
-    assert [world.read(name) for name in kit] == [*kit.values()]
+    assert [world.read(name) for name in kit] == [runs.content] * 2
     assert world.read("usr/local/tool") == "a tool\n"
     top = world.overlay() / "/".join(path.split("/")[:3])
     shutil.rmtree(top) if top.is_dir() and not top.is_symlink() else top.unlink()

@@ -203,6 +203,7 @@ def test_a_room_is_scanned(allie: Allie, store: Path, door: Doors) -> None:
     assert "pc08: does not answer" in said.err
     assert "pc09: nosuch.invalid has no address" in said.err
     assert "`allie status` on a PC that has no sshd shows how" in said.err
+    assert allie("enrol", "--scan", "no.invalid").err.startswith("no.invalid has no address\n")
     assert who(store) == {}
     said = allie(*words, "--yes")
     assert said.code == 1, "one did not answer"

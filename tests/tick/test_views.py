@@ -148,6 +148,7 @@ def test_why(site: Site) -> None:
     site.overlay({"lib/site/x": "x\n", "etc/tie##host.*": "", "etc/tie##host.*?": ""})
     site.join(rc=1)
     assert "/etc/tie is left as it is\n  " in site.pc.run("why", "/etc/tie").ok().out
+    assert site.pc.run("log").ok().out.endswith(", 1 left as it is\n")
     shown = site.pc.run("why", "/etc/motd").ok().out
     assert shown.splitlines()[0] == "/etc/motd is busybox1/etc/motd"
     assert "not common/etc/motd" in shown
@@ -158,6 +159,8 @@ def test_why(site: Site) -> None:
     assert {each["spelling"] for each in value["losers"]} == {"etc/motd", "etc/motd##class.lab"}
     site.pc.put({"etc/motd": "edited\n"})
     assert "changed since it was placed" in site.pc.run("why", "etc/motd").ok().out
+    site.pc.path("/etc/motd").unlink()
+    assert "\n  gone since it was placed; " in site.pc.run("why", "/etc/motd").ok().out
     assert "is in no overlay" in site.pc.run("why", "/etc/passwd").ok().out
     for name in ("/lib/site/x", "/usr/lib/site/x"):
         shown = site.pc.run("why", name).ok().out

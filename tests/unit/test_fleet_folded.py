@@ -42,6 +42,18 @@ def test_what_never_ends_is_divided_by_days() -> None:
     assert len(shown(events)) == 3
 
 
+def test_a_pc_that_stands_so_again_stood_otherwise_between() -> None:
+    ends = "failing → current"
+    events = [Event(at, "pc07", "", "state", ends) for at in (0.0, 1200.0)]
+    events += [Event(600.0, "pc07", "", "state", "current → failing: 65x exit 3")]
+    events += [Event(at, "pc08", "", "state", ends) for at in (30.0, 1230.0)]
+    assert shown(events) == [
+        (1200.0, 1230.0, "pc[07-08]", ends),
+        (600.0, 600.0, "pc07", "current → failing: 65x exit 3"),
+        (0.0, 30.0, "pc[07-08]", ends),
+    ]
+
+
 def test_what_a_state_says_is_not_said_twice() -> None:
     told = [
         Event(50.0, host, system, kind, what)

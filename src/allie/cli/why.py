@@ -84,4 +84,5 @@ def _stands(here: System, inside: paths.Inside, path: str, books: Ledger) -> str
         UNKNOWN: "nobody knows what stood there before",
     }.get(placed.pristine, "what stood there before is kept")
     same = stands == (placed.content, placed.attrs)
-    return f"  {'as it was placed' if same else 'changed since it was placed'}{also}; {before}"
+    since = "gone since" if stands[0] == NOTHING else "changed since"
+    return f"  {'as' if same else since} it was placed{also}; {before}"

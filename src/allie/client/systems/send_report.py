@@ -74,7 +74,7 @@ def _send(here: System) -> int:
     if why:
         never = {"to": inbox, "at": 0.0, "value": {}}
         records.save_sent_report(here, {**never, **note, "kept": value})
-        console.say(f"kept for a later tick: {why}")
+        console.say(f"the report is kept for a later tick: {why}")
         return TEMPFAIL
     records.save_sent_report(here, {"to": inbox, "at": time.time(), "value": value})
     return DONE

@@ -157,5 +157,6 @@ def summary(value: Report, *, done: bool = False) -> str:
     if failing:
         words.append(f"failing: {' '.join(failing)}")
     if value.problems:
-        words.append(f"{len(value.problems)} left as they are")
+        count = len(value.problems)
+        words.append(f"{count} left as {'it is' if count == 1 else 'they are'}")
     return ", ".join(words) or "nothing to do"

@@ -73,7 +73,10 @@ def ask(named: Mapping[str, str], port: int = SSH_PORT) -> KeysFound:
     bounds = Bounds(_PATIENCE, time.monotonic() + _PATIENCE + _ANSWER * len(named))
     done = process.run([*argv, "-f", "-"], stdin=table.encode(), bounds=bounds)
     nowhere = set(re.findall(r"^getaddrinfo (\S+):", done.err.decode(errors="replace"), re.M))
-    said = [f"{host}: {named[host]} has no address" for host in named if named[host] in nowhere]
+    lost = {host: name for host, name in named.items() if name in nowhere}
+    said = [
+        f"{host}: {name} has no address".removeprefix(f"{name}: ") for host, name in lost.items()
+    ]
     shown = {host: _name(host, port) for host in named if named[host] not in nowhere}
     found = _chosen(shown, _lines(done.out.decode(errors="replace")), "does not answer")
     return KeysFound(found.keys, [*said, *found.said])

@@ -35,6 +35,7 @@ class _Open(Value):
 
     last: float
     events: list[Event]
+    hosts: set[str]
 
 
 def plainly(lines: Iterable[Folded]) -> list[Folded]:
@@ -57,18 +58,21 @@ def folded(events: Iterable[Event]) -> list[Folded]:
         what = (event.system, event.kind, event.what, event.paths)
         group = latest.get(what)
         if group is None or not _belongs(event, group):
-            group = latest[what] = _Open(event.at, [])
+            group = latest[what] = _Open(event.at, [], set())
             groups.append(group)
         group.events.append(event)
+        group.hosts.add(event.host)
     return [_folded(each) for each in groups]
 
 
 def _belongs(event: Event, group: _Open) -> bool:
+    if event.kind == "state" and event.host in group.hosts:
+        return False  # it stood otherwise in between
     return group.events[-1].at - event.at <= _APART and group.last - event.at <= _LONGEST
 
 
 def _folded(group: _Open) -> Folded:
     one = group.events[0]
-    hosts = {each.host for each in group.events if each.host}
+    hosts = group.hosts - {""}
     told = one.system, one.kind, one.what
     return Folded(group.events[-1].at, group.last, fold(hosts), len(hosts), *told)
