@@ -15,9 +15,13 @@ from typing import Any
 import pytest
 
 from allie.client.situation import other_systems
+from allie.client.systems import new_system
+from allie.client.systems.new_system import Job
+from allie.core.conf.settings import Declared, Settings
 from allie.core.errors import StateError
 from allie.machine.files import atomic
 from allie.machine.files.background_sync import BackgroundSync
+from allie.machine.roots.open_system import open_system
 from tests.systems.room import Room, arrives, entry, kill, processes_of, section, settles, until
 from tests.tick.site import TickPC, needs_root, script
 from tests.worlds import machine
@@ -164,3 +168,32 @@ def test_an_update_killed_before_the_sync_keeps_no_name_without_content(room: Ro
     settles(pc, "el7", "el8")
     for name, text in {**own, "etc/motd": "common\n"}.items():
         assert (root / name).read_text() == text, name
+
+
+@pytest.mark.parametrize("kind", ["new", "update", "update in place"])
+def test_the_notes_of_an_update_in_place_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """One that is cut short would be a new system's, whose image comes without anybody's files."""
+    for name in ("_fetch", "_make_fit", "_first_tick"):
+        monkeypatch.setattr(new_system, name, lambda *_, **__: None)
+    tree, like = tmp_path / "tree", str(tmp_path) if kind == "update" else ""
+    tree.mkdir()
+    declared = Declared("el7", "/systems/el7", "el7", ("kit",))
+    note = other_systems.Note("el7", "el7", other_systems.IMAGE, update=kind != "new")
+    other_systems.write_note(str(tree), note)
+    synced: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda each: synced.append(os.readlink(f"/proc/self/fd/{each}"))
+    )
+    job = Job(open_system(str(tmp_path)), Settings("pc", (), ()), declared, str(tree), like)
+    new_system.build(job)
+    phases = 3 if kind == "update in place" else 1
+    assert len([each for each in synced if other_systems.NOTE in each]) == phases
+
+
+def test_a_note_that_was_cut_short_is_no_reason_to_believe_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / other_systems.NOTE).touch()
+    note = other_systems.note_of(str(tmp_path))
+    assert note
+    assert note.unsynced

@@ -154,7 +154,7 @@ def note_of(root: str) -> Note | None:
         value = json.loads(text)
         return Note(**{name: value[name] for name in Note._fields if name in value})
     except (ValueError, TypeError):
-        return Note("", "", IMAGE)  # cut short: all of it is looked at again
+        return Note("", "", IMAGE, unsynced=True)  # cut short: all of it is looked at again
 
 
 def write_note(root: str, note: Note, *, durable: bool = True) -> None:

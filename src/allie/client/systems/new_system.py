@@ -98,7 +98,8 @@ def build(job: Job) -> None:
     note = other_systems.note_of(tree)
     if note is None or (note.system, note.image) != (declared.name, declared.image):
         update = bool(job.like) or (note.update if note else False)
-        note = Note(declared.name, declared.image, IMAGE, update=update)
+        unsynced = note is not None and note.unsynced
+        note = Note(declared.name, declared.image, IMAGE, update=update, unsynced=unsynced)
         other_systems.write_note(tree, note)
     if note.phase == IMAGE or note.unsynced:
         _bring_and_tick(job, note)
@@ -112,14 +113,16 @@ def build(job: Job) -> None:
 def _bring_and_tick(job: Job, note: Note) -> None:
     """All up to the sync. Where the first tick fails, the next try begins with that."""
     tree, again = job.tree, note.unsynced
+    # A note that is cut short is a new system's: of an update in place, people's files would go
+    durable = note.update and not job.like
     note = note._replace(phase=IMAGE, unsynced=True)
-    other_systems.write_note(tree, note, durable=False)  # no name that comes is on the disk before
+    other_systems.write_note(tree, note, durable=durable)
     with BackgroundSync(tree) as to_disk:
         with _naming_full_disk(job):
             _fetch(job, note)
             with atomic.InOneSync():
                 _make_fit(job, note, again=again)
-                other_systems.write_note(tree, note._replace(phase=TICK))
+            other_systems.write_note(tree, note._replace(phase=TICK), durable=durable)
         try:
             with atomic.InOneSync():
                 _first_tick(job, tree)
