@@ -70,7 +70,7 @@ def _counts(place: str, *, changes: bool) -> Counts:
         top = f"{place}/{part}"
         if not os.path.isdir(top):
             continue
-        noted = (atomic.read(f"{top}/{undo_copies.NOTE}") or "").split()
+        noted = (atomic.read_note(f"{top}/{undo_copies.NOTE}") or "").split()
         if len(noted) == 4 and all(each.isdigit() for each in noted):
             counts = tuple(map(int, noted))
         else:  # of a tick that was killed, or of an older ALLiE
