@@ -18,7 +18,7 @@ from allie.cli import fleet_watch, main
 from allie.server import systemd
 from allie.server.fleet import fleet as fleets
 from allie.server.fleet.fleet import Fleet
-from allie.server.history import journal, timer
+from allie.server.history import journal, news, timer
 from allie.server.site import write as site
 from tests.server.test_fleet_history import changed, failing, make_store, report
 from tests.tick.site import needs_root
@@ -39,8 +39,13 @@ def store(tmp_path: Path) -> Path:
 
 
 def send(store: Path, host: str, text: bytes) -> None:
-    (store / "inbox" / host).mkdir(exist_ok=True)
-    (store / "inbox" / host / "report").write_bytes(text)
+    """A report comes, later by the disk's clock than the one before: that has a grain."""
+    report = store / "inbox" / host / "report"
+    report.parent.mkdir(exist_ok=True)
+    before = report.stat().st_mtime if report.exists() else 0.0
+    report.write_bytes(text)
+    while report.stat().st_mtime == before:
+        report.write_bytes(text)
 
 
 @pytest.fixture
@@ -71,6 +76,23 @@ def test_news_are_told_once(store: Path, run: Run) -> None:
     send(store, "srv", report(4, **failing("30x")))
     code, said = run("--changed-since-last", "--json")
     assert code == 1 and [each["hosts"] for each in json.loads(said)] == [["srv"]]
+
+
+def test_each_who_asks_by_a_name_is_told(store: Path, run: Run) -> None:
+    send(store, "srv", report(2, **failing("30x")))
+    for who in ("", "=mail", "=chat.lab-1"):
+        assert run(f"--changed-since-last{who}")[0] == 1
+        assert run(f"--changed-since-last{who}") == (0, "")
+    for name in ("", "../x", "a/b", "-", "A", "a b", "x" * 300):
+        code, said = run(f"--changed-since-last={name}")
+        assert (code, "is no name of one who asks" in said) == (64, True), name
+    for number in range(news.MOST_ASKERS - 2):
+        assert run(f"--changed-since-last=n{number}")[0] == 1
+    before = sorted(os.listdir(store / "fleet"))
+    code, said = run("--changed-since-last=more")
+    assert code == 64 and "16 ask already: chat.lab-1, mail, n0" in said
+    assert sorted(os.listdir(store / "fleet")) == before
+    assert run("--changed-since-last=mail") == (0, "")
 
 
 @pytest.mark.parametrize("to", ["/dev/full", "closed pipe"])

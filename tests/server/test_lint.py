@@ -102,7 +102,8 @@ FINDINGS: list[tuple[dict[str, Any], str]] = [
     ({"etc/m##image.a,image.b": ""}, "more than one image"),
     ({"etc/m##distro.Debian": ""}, "small letters"),
     ({"etc/m##image.[z-a]": ""}, "no letter"),
-    ({"etc/m##hots.x": ""}, "unknown attribute"),
+    ({"etc/m##hots.x": ""}, "unknown attribute 'hots'; did you mean host?"),
+    ({"etc/m##colour.x": ""}, "unknown attribute 'colour'"),
     ({"etc/m##": ""}, "an empty condition"),
     ({"etc/m##host.a": Dir(), "etc/m": ""}, "a directory and a file"),
     # scripts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shutil
 import threading
 import time
@@ -159,6 +160,20 @@ def test_a_picture_names_times_however_short_it_is(visit: Visit, minutes: int) -
     assert 1 <= len(named) <= 9
     assert minutes > 24 * 60 or len(set(named)) == len(named)
     assert (":" in named[0]) == (minutes <= 36 * 60)
+
+
+def test_a_roll_out_stays_in_its_picture_when_pcs_leave(visit: Visit) -> None:
+    page = visit.go("index.html")
+    rollout = "{overlay: 'kit', changed: 0, at: [60, 120, 180], reached: [4, 4, 3], following: 3}"
+    drawn = page.evaluate(f"rolloutPicture({rollout}).querySelector('path.line').getAttribute('d')")
+    assert all(float(height) >= 0 for height in re.findall(r" ([\d.-]+)", drawn))
+
+
+def test_what_nobody_is_any_more_is_not_counted(visit: Visit) -> None:
+    page = visit.go("index.html")
+    data = "{at: [0, 60], states: {failing: [1, 0], current: [2, 3]}}"
+    said = page.evaluate(f"statesPicture({data}).querySelector('figcaption').textContent")
+    assert said == "PCs by state now 3 current"
 
 
 def test_a_host_a_script_and_a_path_have_a_page(visit: Visit, middle: Made) -> None:

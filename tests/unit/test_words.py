@@ -18,6 +18,7 @@ from allie.core.errors import PathRefused, StateError, did_you_mean, words_of
 from allie.machine import console
 from tests.docs.test_docs_complete import MAN_PAGES
 
+STORE_ACTIONS = ("init", "setup", "serve", "enrol", "retire", "private", "mirror")
 COMMANDS = [name for name, (_, what) in main.VERBS.items() if what]
 
 
@@ -129,6 +130,20 @@ def test_what_is_called_otherwise_is_a_command(
     verb, *action = meant.split()
     assert main.main([verb, "--help"]) == 0
     assert all(each in capsys.readouterr().out for each in action)
+
+
+@pytest.mark.parametrize("verb", [*COMMANDS, *(f"store {each}" for each in STORE_ACTIONS)])
+def test_help_fits_a_terminal(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each line, and none of its words is lost by that."""
+    said = []
+    for columns in (80, 200):
+        monkeypatch.setattr(console, "columns", lambda columns=columns: columns)
+        assert main.main([*verb.split(), "--help"]) == 0
+        said.append(capsys.readouterr().out)
+    assert [line for line in said[0].splitlines() if len(line) > 80] == []
+    assert sorted(said[0].split()) == sorted(said[1].split())
 
 
 @pytest.mark.parametrize("columns", [30, 80])

@@ -41,8 +41,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         parser.add_argument(
             f"--{name}", action="append", default=[], dest=f"{name}_", metavar="NAME", help=words
         )
-    words = "those that stand so, whatever else is wrong"
-    parser.add_argument("--state", action="append", default=[], choices=fleets.STATES, help=words)
+    words = f"those that stand so, whatever else is wrong: {', '.join(fleets.STATES)}"
+    asked = parser.add_argument("--state", action="append", default=[], help=words)
+    asked.choices, asked.metavar = fleets.STATES, "STATE"
     for state, what in _BY_STATE.items():
         parser.add_argument(f"--{state}", action="store_true", help=f"those {what}")
     parser.add_argument("--drift", action="store_true", help="those that were changed by hand")

@@ -15,6 +15,7 @@ from typing import Any
 
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
+from allie.core import hosts
 from allie.core.errors import ATTENTION, DONE, AllieError, Busy, StateError, UsageError
 from allie.core.script import parse_span
 from allie.machine import console
@@ -48,8 +49,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--log", action="store_true", help=words)
     words = "--log: all of this time, as 2d or 12h (the newest alone)"
     parser.add_argument("--since", metavar="SPAN", help=words)
-    words = "print what became bad or good since this was last asked, and nothing else"
-    parser.add_argument("--changed-since-last", action="store_true", help=words)
+    words = "print what became bad or good since this (or NAME) last asked, and nothing else"
+    parser.add_argument(
+        "--changed-since-last", nargs="?", const=True, type=_asker, metavar="NAME", help=words
+    )
     words = "write metrics for node_exporter's textfile collector"
     parser.add_argument("--metrics", metavar="FILE", help=words)
     parser.add_argument("--site", metavar="DIR", help="write a static site")
@@ -57,6 +60,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--timer", action="store_true", help=words)
     parser.add_argument("--every", metavar="TIME", help=f"the timer's pace ({timer.EVERY})")
     parser.add_argument("--remove", action="store_true", help="with --timer: remove it")
+
+
+def _asker(text: str) -> str:
+    """Who asks. Raises UsageError for a name that is no file's of ours."""
+    if not hosts.is_name(text):
+        raise UsageError(f"{text!r} is no name of one who asks", "a-z, 0-9, and - or . between")
+    return text
 
 
 def is_asked(args: Namespace) -> bool:
@@ -137,12 +147,13 @@ def _note(fleet: Fleet) -> int:
 
 def _changed_since_last(args: Namespace, fleet: Fleet) -> int:
     """Print the news; they are told again where somebody did not get them."""
+    asker = "" if args.changed_since_last is True else args.changed_since_last
     with journal.opened(fleet.store):
-        found, kept = news.since_last(fleet, news.read(fleet.store))
+        found, kept = news.since_last(fleet, news.read(fleet.store, asker))
         lines = [line for each in found for line in _news(each)]
         options.show(args, [_value(each) for each in found], lines)
         if console.is_heard():
-            news.save(fleet.store, kept)
+            news.save(fleet.store, kept, asker)
     return ATTENTION if any(each.kind == BAD for each in found) else DONE
 
 

@@ -19,7 +19,7 @@ _NUMBER = r"argument (\S+): invalid (?:number|port) value: ('.*')"
 _ALONE = r"argument (\S+): expected one argument"
 _UNKNOWN = "unrecognized arguments: "
 _MISSING = "the following arguments are required: "
-_NARROWEST, _WIDEST = 40, 100
+_NARROWEST, _WIDEST, _LEAST = 40, 100, 24  # the least: of a table's last column
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,12 +60,24 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Help as wide as the terminal; a table in a docstring stays as it is written."""
+    """Help as wide as the terminal; a table in a docstring stays one."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         fill = super()._fill_text
-        blocks = text.split("\n\n")
-        return "\n\n".join(each if "  " in each else fill(each, width, indent) for each in blocks)
+
+        def row(line: str) -> str:
+            """Its last column alone is made narrower."""
+            head = re.match(r"\S.*? {2,}(?=\S)", line)
+            if not head or width - head.end() < _LEAST:
+                return line
+            return head[0] + fill(line[head.end() :], width, " " * head.end()).lstrip()
+
+        def block(lines: str) -> str:
+            if "  " not in lines:
+                return fill(lines, width, indent)
+            return "\n".join(map(row, re.sub(r"\n {3,}", " ", lines).split("\n")))
+
+        return "\n\n".join(map(block, text.split("\n\n")))
 
 
 def parser_of(verb: str, module: ModuleType) -> Parser:

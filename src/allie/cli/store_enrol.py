@@ -1,6 +1,6 @@
 """Enrol hosts: each is known by its own ssh host key, and gets a private place and an inbox.
 
-allie store enrol HOST KEY                     KEY: its /etc/ssh/ssh_host_ed25519_key.pub
+allie store enrol HOST KEY                     KEY: of its ssh_host_ed25519_key.pub
 allie store enrol --scan HOST…                 ask them; pc07, pc[01-20], pc07=10.0.0.7
 allie store enrol --known-hosts FILE [HOST…]   those of a known_hosts; all of it without HOST
 allie store enrol --list [HOST…]               who is enrolled

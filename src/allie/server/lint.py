@@ -19,7 +19,7 @@ from allie.core import forbidden_paths, globs, hosts, stubs, system, tags
 from allie.core import script as rules
 from allie.core.change import leavings, resolution
 from allie.core.change.resolution import Listed, Overlay
-from allie.core.errors import PathRefused
+from allie.core.errors import PathRefused, did_you_mean
 from allie.machine.roots import paths, within
 from allie.server import lint_secrets, lint_settings, overlays
 from allie.server.lint_settings import Finding, Site
@@ -67,7 +67,11 @@ def _of_name(store: str, where: str, listed: Listed, site: Site) -> list[Finding
     shown = f"{where}/{listed.spelling}"
     path, tag = tags.unspell(listed.spelling)
     st = os.lstat(f"{store}/{shown}")
-    errors = [tag.error, forbidden_paths.refusal(path), _why_never(path, listed, tag)]
+    errors = [
+        _with_the_nearest(tag.error),
+        forbidden_paths.refusal(path),
+        _why_never(path, listed, tag),
+    ]
     findings = [Finding(shown, words) for words in errors if words]
     warnings = [tags.flaw(tag), _unknown_class(tag, site), _of_ours(where, listed, path, site)]
     invisible = [each for each in os.path.basename(listed.spelling) if _is_invisible(each)]
@@ -77,6 +81,13 @@ def _of_name(store: str, where: str, listed: Listed, site: Site) -> list[Finding
     warnings += _of_status(path, st, f"{store}/{shown}")
     findings += [Finding(shown, words, False) for words in warnings if words]
     return findings + _of_script(store, shown, path, listed, st)
+
+
+def _with_the_nearest(error: str) -> str:
+    """What is wrong with a tag, and which attribute was probably meant."""
+    unknown = re.fullmatch("unknown attribute '(.*)'", error)
+    meant = did_you_mean(unknown[1][:80], tags.ATTRIBUTES) if unknown else ""
+    return f"{error}; {meant}" if meant else error
 
 
 def _why_never(path: str, listed: Listed, tag: tags.Tag) -> str:

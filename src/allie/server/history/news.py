@@ -10,15 +10,18 @@ Whoever prints says when it was printed; until then the same is told again.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
+from allie.core.errors import UsageError
 from allie.core.value import Value
 from allie.machine.files import atomic
 from allie.server.fleet.fleet import ATTENTION, STATES, Concern, Fleet, Pc
 from allie.server.history import journal
 
-NAME = "asked"
+NAME, _OF = "asked", "asked-"  # the file of who asks without a name, and so begin those of names
+MOST_ASKERS = 16  # with names
 BAD, GOOD, RESTLESS = "bad", "good", "restless"
 _OFTEN, _DAY = 3, 86400  # so often within a day, and it comes and goes
 _MOST, _TOO_MANY = 10, 30  # causes of one PC that are told; that come and go within a day
@@ -83,17 +86,34 @@ def _of_host(
     return told, known
 
 
-def read(store: str) -> _Asked:
-    """What was told when somebody last asked; nothing where nobody did, or it is damaged."""
-    [value, *_] = [*journal.oldest_first(store, NAME), {}]
+def read(store: str, asker: str = "") -> _Asked:
+    """What was told when this one last asked; nothing where he never did, or it is damaged.
+
+    asker: a name like a host's; "": whoever has none. Raises UsageError where too many ask.
+    """
+    if asker:
+        _need_room(f"{store}/{journal.DIRECTORY}", asker)
+    [value, *_] = [*journal.oldest_first(store, _file(asker)), {}]
     hosts = value.get("hosts")
     good = hosts if isinstance(hosts, dict) else {}
     return {str(host): _entries(each) for host, each in good.items()}
 
 
-def save(store: str, asked: _Asked) -> None:
+def save(store: str, asked: _Asked, asker: str = "") -> None:
     """Keep it. Raises StateError where the disk does not take it: then all is told again."""
-    atomic.write(f"{store}/{journal.DIRECTORY}/{NAME}", json.dumps({"hosts": asked}), 0o600)
+    path = f"{store}/{journal.DIRECTORY}/{_file(asker)}"
+    atomic.write(path, json.dumps({"hosts": asked}), 0o600)
+
+
+def _need_room(place: str, asker: str) -> None:
+    known = sorted(name for name in os.listdir(place) if name.startswith(_OF))
+    if _file(asker) not in known and len(known) >= MOST_ASKERS:
+        words = f"{len(known)} ask already: {', '.join(name[len(_OF) :] for name in known)}"
+        raise UsageError(words, f"remove {place}/{_OF}NAME of one that asks no more")
+
+
+def _file(asker: str) -> str:
+    return f"{_OF}{asker}" if asker else NAME
 
 
 def causes_of(pc: Pc) -> dict[str, tuple[str, Concern]]:

@@ -112,7 +112,7 @@ function statesPicture(data) {
     return draw("path", { class: `area f-${state}`, d: `M${over.join("L")}L${under.reverse().join("L")}Z` });
   });
   const last = data.at.length - 1;
-  const words = present.map((state) => `${data.states[state][last].toLocaleString("en")} ${state}`).join(", ");
+  const words = present.filter((state) => data.states[state][last]).map((state) => `${data.states[state][last].toLocaleString("en")} ${state}`).join(", ");
   const legend = make("p", { class: "legend" }, ...present.map((state) => make("span", {}, make("i", { class: `f-${state}` }), ` ${state} `)));
   return figure("PCs by state", `now ${words}`, height, [...areas, ...axes(data.at, most, height, scale)], legend);
 }
@@ -134,7 +134,8 @@ function rolloutPicture(rollout) {
   const all = Math.max(1, rollout.following);
   const times = [rollout.changed, ...rollout.at];
   const values = [0, ...rollout.reached];
-  const scale = scales(times, all, height);
+  const most = Math.max(all, ...values); // of those that had it some have gone
+  const scale = scales(times, most, height);
   const points = times.map((at, index) => `${round(scale.x(at))} ${round(scale.y(values[index]))}`);
   const reached = values[values.length - 1];
   const words = `changed ${dateOf(rollout.changed)}; ${reached.toLocaleString("en")} of ${many(all, "system")} ${all === 1 ? "has" : "have"} it`;
@@ -142,5 +143,5 @@ function rolloutPicture(rollout) {
   const area = `M${LEFT} ${height - BOTTOM}L${points.join("L")}L${round(end[0])} ${end[1]}Z`;
   const goal = draw("line", { class: "goal", x1: LEFT, x2: WIDTH - RIGHT, y1: round(scale.y(all)), y2: round(scale.y(all)) });
   const parts = [draw("path", { class: "fill", d: area }), draw("path", { class: "line", d: `M${points.join("L")}` }), goal];
-  return figure(`Roll-out of ${rollout.overlay}`, words, height, [...axes(times, all, height, scale), ...parts], null);
+  return figure(`Roll-out of ${rollout.overlay}`, words, height, [...axes(times, most, height, scale), ...parts], null);
 }
