@@ -33,8 +33,7 @@ def prune(here: System, books: Ledger) -> None:
     """Remove ticks beyond ten, thirty days or 200 MB, but the newest; and unused pristine files.
 
     What others made has limits of its own, beyond which just the tick that has it goes: else a user
-    could throw away what the administrator would take back. Where the newest keeps next to nothing,
-    as nearly always, the others are no more than they were, and are not counted again.
+    could throw away what the administrator would take back.
     """
     total, adds_much = _NO_COUNTS, True
     for age, number in enumerate(reversed(records.kept_ticks(here))):
