@@ -241,5 +241,5 @@ def _away(here: System, settings: Settings, answering: str = "") -> dict[str, fl
 def _note_names(here: System, names: tuple[str, ...]) -> None:
     """List what this fetch brought, for scripts ($ALLIE_FETCHED); where nothing came, empty it."""
     text = "".join(f"{name}\n" for name in names)
-    if text or atomic.read(here.fetched):
+    if text or atomic.read_note(here.fetched):
         atomic.write(here.fetched, text, durable=False)

@@ -110,7 +110,7 @@ def resolve(generation: Generation, facts: Facts) -> Resolution:
 
 def names_in(generation: Generation, overlay: str) -> list[Listed]:
     """The names in the tree of one overlay; in the note of them a directory's ends in a slash."""
-    text = atomic.read(f"{generation.path}/{NAMES}{overlay}")
+    text = atomic.read_note(f"{generation.path}/{NAMES}{overlay}")
     if text is None:
         return listing(f"{generation.path}/{overlay}")
     return [
@@ -123,7 +123,9 @@ def speaks_of(generation: Generation, word: str) -> bool:
     """Whether a word is in any name of a generation; where its names are not noted it may be."""
     known = generation, word
     if not generation.mark or known not in _spoken:  # as in `entry_of`
-        texts = (atomic.read(f"{generation.path}/{NAMES}{each}") for each in generation.overlays)
+        texts = (
+            atomic.read_note(f"{generation.path}/{NAMES}{each}") for each in generation.overlays
+        )
         _spoken[known] = any(text is None or word in text for text in texts)
     return _spoken[known]
 
@@ -146,7 +148,7 @@ def note_changes(grown: Generation, changes: Changes) -> None:
 
 def changes(generation: Generation) -> Changes:
     """What makes a generation differ from the one that it grew out of."""
-    text = atomic.read(f"{generation.path}/{CHANGES}")
+    text = atomic.read_note(f"{generation.path}/{CHANGES}")
     if text is None:
         return Changes(0, False, frozenset())
     before, same, *names = text.split("\0")[:-1]
@@ -155,7 +157,7 @@ def changes(generation: Generation) -> Changes:
 
 def is_settled(generation: Generation) -> bool:
     """Whether a store that was asked for all had just this, after it had been fetched."""
-    return atomic.read(f"{generation.path}/{ASKED}") == f"{generation.number}\n"
+    return atomic.read_note(f"{generation.path}/{ASKED}") == f"{generation.number}\n"
 
 
 def settle(generation: Generation) -> None:

@@ -26,21 +26,18 @@ _BYTES, _NAMES = 200 * 2**20, 200_000
 _NAMES_OF_OTHERS = 40_000
 
 Counts = tuple[int, ...]  # bytes and names of ALLiE's and root's own, and of what others made
-_NO_COUNTS: Counts = (0, 0, 0, 0)
 
 
 def prune(here: System, books: Ledger) -> None:
     """Remove ticks beyond ten, thirty days or 200 MB, but the newest; and unused pristine files.
 
     What others made has limits of its own, beyond which just the tick that has it goes: else a user
-    could throw away what the administrator would take back. Where the newest keeps next to nothing,
-    as nearly always, the others are no more than they were, and are not counted again.
+    could throw away what the administrator would take back.
     """
-    total, adds_much = _NO_COUNTS, True
+    total: Counts = (0, 0, 0, 0)
     for age, number in enumerate(reversed(records.kept_ticks(here))):
         place = f"{here.undo}/{number}"
-        counts = _counts(place, changes=not age) if adds_much else _NO_COUNTS
-        adds_much = adds_much and (age > 0 or _is_much(counts))
+        counts = _counts(place, changes=not age)
         before, total = total, _sum(total, counts)
         large = total[0] > _BYTES or total[1] > _NAMES
         strange = any(counts[2:]) and (total[2] > _BYTES or total[3] > _NAMES_OF_OTHERS)
@@ -65,12 +62,12 @@ def remove(place: str) -> None:
 
 def _counts(place: str, *, changes: bool) -> Counts:
     """What a tick keeps, counted when it was kept. changes: it may not be all, so note nothing."""
-    total = _NO_COUNTS
+    total: Counts = (0, 0, 0, 0)
     for part in PARTS:
         top = f"{place}/{part}"
         if not os.path.isdir(top):
             continue
-        noted = (atomic.read(f"{top}/{undo_copies.NOTE}") or "").split()
+        noted = (atomic.read_note(f"{top}/{undo_copies.NOTE}") or "").split()
         if len(noted) == 4 and all(each.isdigit() for each in noted):
             counts = tuple(map(int, noted))
         else:  # of a tick that was killed, or of an older ALLiE
@@ -79,12 +76,6 @@ def _counts(place: str, *, changes: bool) -> Counts:
                 undo_copies.note_counts(top, counts)
         total = _sum(_sum(total, counts), (*_found(f"{top}/pristine"), 0, 0))
     return total
-
-
-def _is_much(counts: Counts) -> bool:
-    """Whether it is more than a hundredth of what may be kept in all."""
-    limits = (_BYTES, _NAMES, _BYTES, _NAMES_OF_OTHERS)
-    return any(count > most / 100 for count, most in zip(counts, limits))
 
 
 def _sum(one: Counts, other: Counts) -> Counts:

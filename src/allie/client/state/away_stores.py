@@ -41,7 +41,7 @@ def read(here: System, order: Sequence[str]) -> dict[str, AwayStore]:
     if len(order) < 2:
         return {}
     try:
-        value = loads(atomic.read(_path(here)) or "{}")
+        value = loads(atomic.read_note(_path(here)) or "{}")
         found = {str(store): AwayStore(*map(float, times)) for store, times in value.items()}
         return {store: known for store, known in found.items() if store in order}
     except (ValueError, TypeError, AttributeError):

@@ -93,6 +93,14 @@ def read(path: str) -> str | None:
     return None if data is None else data.decode(errors="surrogateescape")
 
 
+def read_note(path: str) -> str | None:
+    """As `read`, of what is made anew where there is none: so it is where it cannot be read."""
+    try:
+        return read(path)
+    except StateError:
+        return None
+
+
 def read_bytes(path: str, most: int = _MOST) -> bytes | None:
     """A small file's bytes; None if there is none. Never follows a symlink at its end.
 

@@ -79,7 +79,7 @@ def version(notes: str, *, limited: bool = False) -> Version:
     st, place = os.stat(path), os.path.dirname(notes)
     mark = [path, st.st_ino, st.st_ctime_ns, st.st_size, os.stat(place).st_dev]
     try:
-        noted = loads(atomic.read(notes) or "null")
+        noted = loads(atomic.read_note(notes) or "null")
         if noted and noted["program"] == mark:
             number, *can = noted["limited" if limited else "can"]
             return Version(tuple(number), *can)
