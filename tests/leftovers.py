@@ -105,3 +105,8 @@ def _mounts(process: Path) -> list[list[str]]:
 
 def _within(path: str, top: Path) -> bool:
     return f"{path}/".startswith(f"{str(top).rstrip('/')}/")
+
+
+def in_var_tmp() -> set[str]:
+    """What lies in /var/tmp, but for what others (tests, people) put there."""
+    return {name for name in os.listdir("/var/tmp") if not name.startswith(("case-", "systemd-"))}

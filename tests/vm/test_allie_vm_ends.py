@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import leftovers
 from tests.vm import test_allie_vm
 from tests.worlds import aside, qemu
 from tests.worlds.loop import looped
@@ -37,7 +38,7 @@ def end(where: str, folder: Path, program: str, number: signal.Signals, *words: 
     (folder / program).write_text(_WAITS)
     (folder / program).chmod(0o755)
     path = f"{folder}:{aside.PATH}"
-    before = _scratch()
+    before = leftovers.in_var_tmp()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(test_allie_vm.vm, where, "--accel", "tcg", *words, path=path)
         waits, ours = _pids(folder / f"{program}.pids")
@@ -50,13 +51,8 @@ def end(where: str, folder: Path, program: str, number: signal.Signals, *words: 
     while os.path.exists(f"/proc/{waits}"):
         assert time.monotonic() < deadline, "its child outlived it"
         time.sleep(0.05)
-    assert _scratch() <= before
+    assert leftovers.in_var_tmp() <= before
     assert "/allie/vm" not in Path("/proc/self/mountinfo").read_text()
-
-
-def _scratch() -> set[str]:
-    """What lies in /var/tmp, but for what others (tests, people) put there."""
-    return {name for name in os.listdir("/var/tmp") if not name.startswith(("case-", "systemd-"))}
 
 
 def _pids(noted: Path) -> list[int]:
