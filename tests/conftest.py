@@ -81,7 +81,7 @@ def pytest_sessionstart() -> None:
 
     A handler is not inherited: a child can be interrupted, as one that somebody starts by hand.
     """
-    for number in (signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
 
