@@ -251,6 +251,7 @@ _SHOWN = {
     "boot": "f2c61ab6-6b2a-4fd1-9c5b-0a1c02e3a7d4",
     "rsync": "3.2.7",
     "version": "1.0",
+    "virt": "",  # whether somebody has asked this machine is another test's
 }
 
 
