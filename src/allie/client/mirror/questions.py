@@ -29,22 +29,27 @@ def ask(pull: Pull) -> Answer | None:
         return None
     changed: list[str] = []
     gone: list[str] = []
-    links = False
+    links, at_once = False, pull.asks_for_gone
     for each in sources(pull):
-        answer, is_cut = _answer(pull, before.path, each)
+        answer, is_cut = _answer(pull, before.path, each, at_once=at_once)
         above = f"{each[1]}/".lstrip("/")
         changed += [above + name for name in answer.changed]
         gone += [above + name for name in answer.gone]
         links = links or answer.links or is_cut
     _need_asked_for(pull, changed + gone)
-    if pull.asks_for_gone and not (changed or gone or links or generations.is_settled(before)):
+    if at_once and not (changed or gone or links or generations.is_settled(before)):
         generations.settle(before)  # what it has came whole: nothing went between two questions
     return Answer(tuple(changed), tuple(gone), links)
 
 
-def _answer(pull: Pull, tree: str, source: tuple[list[str], str]) -> tuple[Answer, bool]:
-    """What of a source would change, and whether that was more than fits into an answer."""
-    if not pull.asks_for_gone:
+def _answer(
+    pull: Pull, tree: str, source: tuple[list[str], str], *, at_once: bool
+) -> tuple[Answer, bool]:
+    """What of a source would change, and whether that was more than fits into an answer.
+
+    at_once: ask for what is gone, too; else only where something may be.
+    """
+    if not at_once:
         try:
             found, is_cut = _said(pull, _question(pull, tree, *source, gone=False))
             if is_cut or not found.directories:
@@ -73,7 +78,8 @@ def _need_asked_for(pull: Pull, names: list[str]) -> None:
 def routine(here: System, settings: Settings, before: Generation, store: str) -> list[list[str]]:
     """What a routine tick asks a store: no output means that it has nothing new."""
     pull = pulls.of(here, settings, before, store, routine=True)
-    asked = [_question(pull, before.path, *each, gone=pull.asks_for_gone) for each in sources(pull)]
+    gone = pull.asks_for_gone
+    asked = [_question(pull, before.path, *each, gone=gone) for each in sources(pull)]
     if PRIVATE in before.overlays:
         from allie.client.mirror import own_door  # noqa: PLC0415 - see HACKING.md, start-up
 
