@@ -70,10 +70,11 @@ def system(
     own = sorted(_concerns(told, each, changed, now), key=_badness)[:_MOST]
     drift = tuple(path for why in BY_HAND for path in each.change.did.get(why, ()))
     reached = reached_at(each, changed)
-    if not own and not silent:
+    wrong = [*own, silent] if silent else own
+    if wrong:
+        worst = min(wrong, key=_badness)
+    else:
         worst = Concern("current", "", reached or each.contact.good)
-        return SystemView(each, worst, reached, drift, has, ())
-    worst = min([*own, silent] if silent else own, key=_badness)
     return SystemView(each, worst, reached, drift, has, tuple(own))
 
 
