@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.worlds.one_pc import World, mounted
+from tests.worlds.served_mount import serving
 from tests.worlds.toy import Dir, File, Link, Tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
@@ -73,15 +73,11 @@ while True:
 def _answers(number: int) -> Trouble:
     @contextmanager
     def trouble(place: Path) -> Iterator[None]:
-        argv = [sys.executable, "-c", _ERRORS, str(place), str(number)]
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as program:
-            try:
-                assert program.stdout
-                assert program.stdout.readline() == "mounted\n"
+        try:
+            with serving(_ERRORS, place, number):
                 yield
-            finally:
-                program.kill()
-                subprocess.run(["umount", "-l", str(place)], check=True)
+        finally:
+            subprocess.run(["umount", "-l", str(place)], check=True)
 
     return trouble
 

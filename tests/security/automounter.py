@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.worlds.served_mount import serving
 
 # linux/auto_fs.h: a packet says who asks for what; an ioctl on the point answers.
 # argv: the point, direct or indirect, what to do, the directory that it mounts (or that has those)
@@ -47,16 +48,12 @@ def is_known() -> bool:
 def automounter(where: Path, kind: str, does: str, source: Path) -> Iterator[None]:
     """One at a directory. kind: direct or indirect. does: mounts, refuses or nothing."""
     source.mkdir(exist_ok=True)
-    argv = [sys.executable, "-c", _PROGRAM, str(where), kind, does, str(source)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as program:
-        try:
-            assert program.stdout
-            assert program.stdout.readline() == "mounted\n"
+    try:
+        with serving(_PROGRAM, where, kind, does, source):
             yield
-        finally:
-            program.kill()
-            table = Path("/proc/self/mountinfo").read_text().splitlines()
-            points = [line.split()[4] for line in table]
-            for point in reversed(points):
-                if f"{point}/".startswith(f"{where}/"):
-                    subprocess.run(["umount", "-l", point], check=False)
+    finally:
+        table = Path("/proc/self/mountinfo").read_text().splitlines()
+        points = [line.split()[4] for line in table]
+        for point in reversed(points):
+            if f"{point}/".startswith(f"{where}/"):
+                subprocess.run(["umount", "-l", point], check=False)

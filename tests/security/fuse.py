@@ -8,10 +8,11 @@ import pwd
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.worlds.served_mount import serving
 
 
 def program() -> str:
@@ -71,12 +72,8 @@ except OSError:
 @contextmanager
 def hanging(where: Path, user: int = 1) -> Iterator[subprocess.Popen[str]]:
     """One that all may enter, whose program takes every request and never answers."""
-    argv = [sys.executable, "-c", _HANGS, str(where), str(user)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as program:
-        try:
-            assert program.stdout
-            assert program.stdout.readline() == "mounted\n"
+    try:
+        with serving(_HANGS, where, user) as program:
             yield program
-        finally:
-            program.kill()
-            subprocess.run(["umount", "-l", str(where)], check=False)
+    finally:
+        subprocess.run(["umount", "-l", str(where)], check=False)

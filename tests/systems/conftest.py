@@ -23,6 +23,15 @@ def _no_fences(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    """A store with an image and an overlay; most modules have one of their own."""
+    with Room(tmp_path) as made:
+        made.image("el7")
+        made.overlay({"etc/motd": "common\n"})
+        yield made
+
+
+@pytest.fixture
 def pc(room: Room) -> TickPC:
     """A PC of the module's own room, on which its system el7 has arrived."""
     made = room.pc("pc07")

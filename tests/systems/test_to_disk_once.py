@@ -32,14 +32,6 @@ pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
 _HANGS = script("echo begun >>/begun; sleep 1000", mode=0o755)
 
 
-@pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    with Room(tmp_path) as made:
-        made.image("el7")
-        made.overlay({"etc/motd": "common\n"})
-        yield made
-
-
 @contextmanager
 def _failing_disk(folder: Path) -> Iterator[Path]:
     """A file system that has room, and whose disk takes a few megabytes: the next give EIO."""

@@ -110,14 +110,6 @@ def test_an_image_is_imported_again_and_removed(tmp_path: Path) -> None:
     assert not work.exists()
 
 
-@pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    with Room(tmp_path) as made:
-        made.image("el7")
-        made.overlay({"etc/motd": "common\n"})
-        yield made
-
-
 @pytest.mark.real
 @pytest.mark.parametrize("what", ["etc/resolv.conf", "etc", "usr/bin/tool"])
 def test_a_system_goes_on_whatever_in_it_is_immutable(room: Room, what: str) -> None:
