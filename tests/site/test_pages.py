@@ -290,6 +290,22 @@ def test_with_the_keyboard_alone(browser: Chromium, middle: Made) -> None:
     assert not visit.wrong
 
 
+def test_links_within_a_page_leave_what_it_shows(visit: Visit, middle: Made) -> None:
+    """What stands after # in the address is what a page shows, and not a place in it."""
+    for name in a_page_of_each_kind(middle)[1:6]:
+        page = visit.go(name)
+        shown = page.evaluate("document.querySelector('#counts, #details').innerText")
+        rows = hosts_shown(visit)
+        for link in page.locator("a.within").all():
+            there = (link.get_attribute("href") or "")[1:]
+            link.focus()
+            page.keyboard.press("Enter")
+            page.wait_for_function(f"() => document.activeElement.id === '{there}'")
+            assert page.url.endswith(name)
+        assert page.evaluate("document.querySelector('#counts, #details').innerText") == shown
+        assert hosts_shown(visit) == rows
+
+
 def test_typing_in_the_search_keeps_the_focus(visit: Visit) -> None:
     page = visit.go("index.html")
     page.focus("input[name=q]")

@@ -87,6 +87,21 @@ function breakable(text) {
 
 const many = (count, one, more) => `${count.toLocaleString("en")} ${count === 1 ? one : more || `${one}s`}`;
 
+// --- within a page ---------------------------------------------------------------------------
+
+/** Go to a part of the page. What stands after # in the address stays: it says what is shown. */
+function goWithin(id) {
+  byId(id).scrollIntoView();
+  byId(id).focus({ preventScroll: true });
+}
+
+addEventListener("click", (event) => {
+  const link = event.target.closest("a.within");
+  if (!link) return;
+  event.preventDefault();
+  goWithin(link.hash.slice(1));
+});
+
 // --- times -----------------------------------------------------------------------------------
 
 const now = () => Date.now() / 1000;

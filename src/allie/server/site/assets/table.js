@@ -380,7 +380,7 @@ function listen() {
     if (location.hash === addressOf(asked)) return;
     readAddress();
     show();
-    lookAtTable();
+    goWithin("h-all");
   });
   addEventListener("scroll", () => drawRows(false), { passive: true });
   addEventListener("resize", () => { rowHeight = 0; drawRows(true); });
@@ -388,11 +388,6 @@ function listen() {
   addEventListener("beforeprint", () => print(true));
   addEventListener("afterprint", () => print(false));
   matchMedia("print").addEventListener("change", (event) => print(event.matches));
-}
-
-function lookAtTable() {
-  byId("all-section").scrollIntoView();
-  byId("h-all").focus({ preventScroll: true });
 }
 
 /** Back from a host's page: the row that was left has the focus again. */
@@ -403,7 +398,7 @@ function comeBack() {
     scrollTo(0, left.y);
     goTo(index);
   } else if (location.hash.length > 1) {
-    lookAtTable();
+    goWithin("h-all");
   }
 }
 
