@@ -150,13 +150,37 @@ def test_what_is_said_is_the_cause(tmp_path: Path) -> None:
     """Not what an archive's names or times are no more than odd in, which tar says before it."""
     root, server = toy_root(tmp_path / "root"), Store(tmp_path / "store")
     os.utime(root / "etc/os-release", (1 << 33, 1 << 33))
+    make_tree(root, {"usr/large": File("x" * 20_000)})
     archive = _tar(root, tmp_path / "tar", "--absolute-names", "--transform=flags=r;s,^\\.,/,")
     server.run("image", "import", "toy1", archive).ok()
-    os.truncate(archive, archive.stat().st_size // 2 // 512 * 512 - 100)
+    os.truncate(archive, archive.read_bytes().index(b"x" * 1024) + 512)
     done = server.run("image", "import", "toy2", archive)
     assert done.rc == 2
     assert "Unexpected EOF" in done.err
     assert server.names() == ["toy1"]
+
+
+@pytest.mark.parametrize("compression", ["", "--zstd"])
+def test_an_archive_that_was_cut_short_anywhere_is_no_image(
+    tmp_path: Path, compression: str
+) -> None:
+    """tar takes one that ends between two files, or in a file's head, for whole."""
+    root, server = toy_root(tmp_path / "root"), Store(tmp_path / "store")
+    whole = _tar(root, tmp_path / "tar").read_bytes()
+    end = whole.rindex(b"ustar") // 512 * 512  # the head of the last
+    end += 512 + -(-int(whole[end + 124 : end + 135], 8) // 512) * 512
+    cuts = [*range(512, end, 7 * 512), end - 512 - 100, end]
+    for size in cuts:
+        cut = tmp_path / "cut"
+        cut.write_bytes(whole[:size])
+        if compression:
+            subprocess.run(["zstd", "-q", "-f", "--rm", "-o", tmp_path / "z", cut], check=True)
+            (tmp_path / "z").rename(cut)
+        done = server.run("image", "import", "toy1", cut)
+        assert done.rc == 2, size
+        assert "cut short" in done.err or "Unexpected EOF" in done.err
+        assert server.names() == []
+        assert not list(server.part("").iterdir())
 
 
 @contextmanager

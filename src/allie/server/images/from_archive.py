@@ -27,6 +27,8 @@ _ASIDE = re.compile(
     r"(?i:exit)|^tar: (Removing leading|Ignoring unknown|A lone zero block"
     r"|.*: (time stamp|implausibly old time stamp) )"
 )
+# tar ends with 0 where an archive was cut short between two files; with -R it says so.
+_NO_END = b"** End of File **"
 # As everywhere: these are the machine's, not the file's.
 _FOREIGN = ("security.selinux", "security.ima", "trusted.overlay.*")
 
@@ -49,10 +51,13 @@ def from_tar(work: Draft, archive: str, wanted: Wanted) -> None:
     """Unpack a tar of any compression; an OCI archive is a tar of an OCI layout."""
     draft.empty(work)
     # --force-local: tar takes a name with a colon for a file on another machine
-    argv = ["tar", "-x", "-p", "--force-local", "-f", archive, "-C", work.tree]
+    argv = ["tar", "-x", "-R", "-p", "--force-local", "-f", archive, "-C", work.tree]
     argv += ["--numeric-owner", "--acls", "--xattrs", "--xattrs-include=*"]
     argv += [f"--xattrs-exclude={name}" for name in _FOREIGN]
-    _run(work, argv, archive)
+    if _NO_END in _run(work, argv, archive):
+        draft.drop(work)
+        words = "get it again; or unpack it yourself, and import the directory"
+        raise StoreError(f"{archive} has no end: it was cut short", words)
     if is_container(work.tree):
         if oci.is_layout(work.tree):
             _need_plain(work, archive)
@@ -112,11 +117,11 @@ def _need_plain(work: Draft, shown: str) -> None:
             raise StoreError(f"{shown}: {path} in it is no regular file", "no OCI image has such")
 
 
-def _run(work: Draft, argv: Sequence[str], shown: str) -> None:
-    """Run an unpacking program. Where it fails, nothing is left but the room."""
+def _run(work: Draft, argv: Sequence[str], shown: str) -> bytes:
+    """Run an unpacking program; what it says. Where it fails, nothing is left but the room."""
     done = process.run(argv)
     if done.code == 0:
-        return
+        return done.out
     draft.drop(work)
     if done.full_disk:
         words = f"the disk under {work.top} is full: {done.full_disk}"
