@@ -184,6 +184,11 @@ def arrives(pc: TickPC, name: str, image: str = "") -> dict[str, Any]:
     return found
 
 
+def some_came(pc: TickPC, name: str) -> None:
+    """Wait until a megabyte of an image has come: by its note, for a verb would take its time."""
+    until((pc.root / f"var/lib/allie/systems/{name}/progress").exists, "some of it came")
+
+
 def settles(pc: TickPC, name: str, image: str = "") -> None:
     """Wait until a system is there (with an image), and nothing works in the background."""
     arrives(pc, name, image)

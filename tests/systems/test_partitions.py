@@ -20,6 +20,7 @@ from tests.systems.room import (
     processes_of,
     section,
     settles,
+    some_came,
     until,
 )
 from tests.tick.site import TickPC, needs_root, script
@@ -97,12 +98,12 @@ def test_the_life_of_a_system_on_a_partition(
     room: Room, disk: Disk, kind: str, tmp_path: Path
 ) -> None:
     disk.make(kind)
-    room.declare(section("el7", f"LABEL={disk.label}"), allie="bandwidth = 1M")
+    room.declare(section("el7", f"LABEL={disk.label}"), allie="bandwidth = 512K")
     before = leftovers.mounts_but_of(tmp_path)
     pc = room.pc("pc07")
     assert entry(pc, "el7")["state"] == "unbound"
     adding = pc.spawn("system", "add", "el7", "--trust")
-    until(lambda: "MiB" in entry(pc, "el7")["words"], "some of it came")
+    some_came(pc, "el7")
     kill(processes_of(pc.root))
     adding.communicate()
     until(lambda: not processes_of(pc.root), "they are dead")
@@ -123,7 +124,7 @@ def test_the_life_of_a_system_on_a_partition(
 
 def _update_in_place(room: Room, pc: TickPC, disk: Disk, tmp_path: Path) -> None:
     room.heavy_image("el8", 3)
-    room.declare(section("el7", f"LABEL={disk.label}", "el8"), allie="bandwidth = 2M")
+    room.declare(section("el7", f"LABEL={disk.label}", "el8"), allie="bandwidth = 512K")
     room.overlay({"etc/motd": "newer\n"})
     done = pc.tick(rc=1)
     assert done["98systems"]["state"] == "failing"
@@ -134,7 +135,7 @@ def _update_in_place(room: Room, pc: TickPC, disk: Disk, tmp_path: Path) -> None
     assert (done_by_hand.rc, "is out of use during its update" in done_by_hand.err) == (64, True)
     assert pc.run("system", "rollback", "el7").rc == 64
     running = pc.spawn("system", "update", "el7", "--in-place")
-    until(lambda: "MiB" in entry(pc, "el7")["words"], "some of it came")
+    some_came(pc, "el7")
     kill(processes_of(pc.root))
     running.communicate()
     assert entry(pc, "el7")["state"] == "partial"
