@@ -25,9 +25,12 @@ HERE = Path(__file__).parent
 # Each of them starts a process; subprocess and the product's door to programs end in one of them.
 STARTERS = ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "popen")
 
-# On a busy machine a single example may take long
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
+# The same examples every time: a change is judged by itself, and not by luck. Others are tried by
+# --hypothesis-profile=new. On a busy machine a single one may take long.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("new", patient)
+settings.register_profile("same", patient, derandomize=True)
+settings.load_profile("same")
 
 
 def pytest_report_header() -> list[str]:

@@ -293,6 +293,8 @@ def test_on_change_names_placed_paths(pattern: str, path: str, wanted: bool) -> 
     st.text(alphabet="ab/]-[!", max_size=6),
 )
 def test_on_change_means_what_fnmatch_means(pattern: str, path: str) -> None:
+    # Of `[b-a!a]` it drops `b-a`, which has no letter in it, and takes the `!` for the set's first
+    assume(not re.search(r"-.!", pattern))
     try:
         wanted = fnmatchcase(path, pattern)
     except re.error:  # `[z-a]`, before Python 3.11
