@@ -109,8 +109,7 @@ def _told(seen: str) -> Stood:
 
 
 def _is_lstat(seen: str) -> bool:
-    """Whether all that lstat said is there, and not a word for what matters of it."""
-    return seen[:1].isdigit()
+    return seen[:1].isdigit()  # else a word for the one thing that matters
 
 
 def _path(here: System, part: str) -> str:
