@@ -50,6 +50,7 @@ def test_status_of_each_state(site: Site) -> None:
     site.pc.put({"root/conf/70new": script("true")})
     shown = site.pc.run("status")
     assert shown.rc == 1, "something needs attention"
+    assert "satisfied: 20satisfied 30weekly 31always" in shown.out, "what the last tick did"
     lines = _lines(shown.out)
     wanted = {
         "01overact": r"satisfied +for .*exit 0, every tick",
