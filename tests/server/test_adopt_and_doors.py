@@ -251,6 +251,8 @@ def test_what_is_not_offered(ways: Ways) -> None:
         assert words in done.err, (path, done.err)
     make_tree(pc.root, {"etc/plain": "y" * 64_001})
     assert "larger than" in pc.run("adopt", "etc/plain", "--yes").err
+    make_tree(pc.root, {"etc/plain": ""})
+    assert "/etc/plain is empty" in pc.run("adopt", "etc/plain", "--yes").err
     assert not pc.path("var/lib/allie/offers").exists()
     make_tree(pc.root, {"etc/plain": "y" * 63_998, "etc/motd": "z\n"})
     pc.run("adopt", "etc/plain", "--yes").ok()

@@ -82,6 +82,8 @@ def find(here: System, path: str, reason: str) -> HandEdit:
         content, tick = kept
     if content in (store, None):
         raise UsageError(_nothing(real, gone=content is None), "allie log --paths")
+    if not content:
+        raise UsageError(f"/{real} is empty: that is not offered", "change it in the store")
     base = digest.of(store)
     fix = HandFix(path, entry.overlay, entry.spelling, base, content, reason, time.time())
     return HandEdit(fix, real, store, tick)
