@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from allie.machine.files.stood import Stood
 
 FRESH = 20_000_000  # ns; a change within the clock's grain of our look would go unseen
-_WORDS = {ledgers.NOTHING: NOTHING, ledgers.DIRECTORY: DIRECTORY, tree.NEITHER: NEITHER}
+_WORDS = {ledgers.NOTHING: NOTHING, ledgers.DIRECTORY: DIRECTORY, NEITHER: NEITHER}
 
 
 def name_of(here: System, part: str, known: object) -> str:

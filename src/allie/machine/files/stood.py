@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # What stood at a path: all that lstat said, as numbers; or the one thing that matters of it
 NOTHING, DIRECTORY, NEITHER = None, "d", "n"  # NEITHER: no directory, no symlink, perhaps nothing
 _LINK = "l"  # of which all is noted
-_NOWHERE = (2, 20, 36, 40)  # ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP: nothing stands there, or can
+NOWHERE = (2, 20, 36, 40)  # ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP: nothing stands there, or can
 
 
 def all_stand(
@@ -30,7 +30,7 @@ def all_stand(
         try:
             st = look(prefix + path)
         except OSError as error:
-            if error.errno in _NOWHERE and (was is NOTHING or was == NEITHER):
+            if error.errno in NOWHERE and (was is NOTHING or was == NEITHER):
                 continue
             return False
         if _all_of(st) != was and _way(st) != was:
@@ -43,7 +43,7 @@ def standing(path: str, look: "Callable[[str], posix.stat_result]" = posix.lstat
     try:
         return _all_of(look(path))
     except OSError as error:
-        if error.errno in _NOWHERE:
+        if error.errno in NOWHERE:
             return NOTHING
         raise
 
@@ -53,7 +53,7 @@ def way(path: str) -> "Stood":
     try:
         st = posix.lstat(path)
     except OSError as error:
-        if error.errno in _NOWHERE:
+        if error.errno in NOWHERE:
             return NEITHER
         raise
     return _all_of(st) if _way(st) == _LINK else _way(st)

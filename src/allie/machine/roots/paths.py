@@ -18,6 +18,7 @@ from allie.core.errors import PathRefused
 from allie.core.lean import contextmanager
 from allie.core.value import TYPE_CHECKING, Value
 from allie.machine.files import tree
+from allie.machine.files.stood import NEITHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -149,7 +150,7 @@ class Inside:
         try:
             st = os.lstat(self.prefix + real)
         except FileNotFoundError:
-            self.met[real] = tree.NEITHER
+            self.met[real] = NEITHER
             return parent._replace(real=real, exists=False)
         except OSError as error:
             self.met[real] = ""  # no lstat says this, so it always counts as changed

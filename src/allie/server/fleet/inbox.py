@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from allie.core import hosts
 from allie.core.errors import StateError
 from allie.core.value import Value
+from allie.server.doors.host_places import REPORT
 
-REPORT = "report"
 MOST = 256 << 10  # bytes of a report: an honest one has a few kB, and 160 kB with what it offers
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
