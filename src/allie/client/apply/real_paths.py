@@ -43,7 +43,7 @@ class Claims:
 def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Claims:
     """Give every winner its real path; two winners of one real path are settled."""
     claims = Claims()
-    claims.overact = real_paths_of(inside, resolution.tagged)
+    claims.overact = _real_paths_of(inside, resolution.tagged)
     order = {name: place for place, name in enumerate(generation.overlays)}
     for path, entry in resolution.entries.items():
         try:
@@ -59,7 +59,7 @@ def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Cla
             _settle(real, rival, entry, order, claims)
     for problem in resolution.problems:
         claims.problems.append(problem)
-        claims.left_alone.update(real_paths_of(inside, [problem.path]))
+        claims.left_alone.update(_real_paths_of(inside, [problem.path]))
     return claims
 
 
@@ -127,7 +127,7 @@ def withheld(ledger: Ledger, claims: Claims) -> set[str]:
     return {real for real, spelling in spelled if tags.unspell(spelling)[0] in claims.left_alone}
 
 
-def real_paths_of(inside: Inside, paths: Iterable[str]) -> set[str]:
+def _real_paths_of(inside: Inside, paths: Iterable[str]) -> set[str]:
     """The real paths of these names, as files and as directories; the name where it has none."""
     found = set()
     for path in paths:
@@ -189,7 +189,7 @@ def vouch_for_overact(
         return ledger
     changed = [name.partition("/")[2] for name in changes.files]
     tagged = any(tags.SIGN in path for path in changed)
-    if tagged or claims.overact & real_paths_of(inside, changed):
+    if tagged or claims.overact & _real_paths_of(inside, changed):
         return ledger
     return ledger._replace(generations={**ledger.generations, "overact": generation.number})
 

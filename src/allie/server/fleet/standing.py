@@ -37,7 +37,7 @@ class Concern(Value):
 
     def todo(self, host: str) -> str:
         """What to do next about one PC: a line for a shell on the server."""
-        return at_pc(host, self.on_pc) if self.on_pc else self.here.replace(HOSTS, host)
+        return _at_pc(host, self.on_pc) if self.on_pc else self.here.replace(HOSTS, host)
 
 
 class SystemView(Value):
@@ -115,10 +115,10 @@ def path_of(path: str) -> str:
     return f"/{path.lstrip('/')}"
 
 
-def at_pc(host: str, command: str) -> str:
+def _at_pc(host: str, command: str) -> str:
     """A command on a PC, as a line for a shell here. host: its name, which a shell takes as it is.
 
-    >>> at_pc("pc07", "allie why /etc/motd"), at_pc("pc07", "allie why '/etc/a b'")[:12]
+    >>> _at_pc("pc07", "allie why /etc/motd"), _at_pc("pc07", "allie why '/etc/a b'")[:12]
     ('ssh pc07 allie why /etc/motd', "ssh pc07 'al")
     """
     return f"ssh {host} {quoted(command)}"

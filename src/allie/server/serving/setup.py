@@ -49,13 +49,13 @@ def set_up(top: str, asked: Asked) -> Iterator[str]:
     if systemd.is_there():
         for port in (where.rsync, where.ssh):
             _need_free(where.address, port)
-    yield from keys_and_accounts(places)
+    yield from _keys_and_accounts(places)
     yield from configurations(places, rules)
     if systemd.is_there():
         yield from _units(units.texts(places, rules, where, programs))
 
 
-def keys_and_accounts(places: Places) -> Iterator[str]:
+def _keys_and_accounts(places: Places) -> Iterator[str]:
     """What the ssh door needs, in whichever way it is served."""
     for name in ("private", "inbox"):  # a store of long ago has none
         yield from _directory(f"{places.store}/{name}", 0o700)
