@@ -46,10 +46,10 @@ def _recover(here: System, intent: Intent) -> None:
         _drop_untaken(here, reach, intent, {step.real for step in confirmed})
         failed = transaction.sync(here, reach, confirmed)
         confirmed = [step for step in confirmed if step.real not in failed]
-    books = records.load_ledger(here)
-    if books.lost:  # what is known of these paths does not make the whole ledger known again
+    ledger = records.load_ledger(here)
+    if ledger.lost:  # what is known of these paths does not make the whole ledger known again
         intent = intent._replace(generation=0)
-    transaction.conclude(here, intent, confirmed, books)
+    transaction.conclude(here, intent, confirmed, ledger)
 
 
 def _take_back_half_trees(here: System, reach: Reach, intent: Intent) -> None:

@@ -61,7 +61,7 @@ def confirm(
 
 
 def marks_of(
-    reach: Reach, steps: list[Step], made: dict[str, MadePath], books: Ledger
+    reach: Reach, steps: list[Step], made: dict[str, MadePath], ledger: Ledger
 ) -> dict[str, str]:
     """The marks of directories of ours where others may change names, by real path.
 
@@ -77,7 +77,7 @@ def marks_of(
             if not reach.is_tainted(step.real.rpartition("/")[0]):
                 continue
             st, mark = reach.status(step.real), mark_at(reach.path(step.real))
-            known = mark == books.marks.get(step.real)
+            known = mark == ledger.marks.get(step.real)
             if st and (known or may_adopt(reach, step.real, st)):
                 marks[step.real] = mark
         except (OSError, PathRefused):

@@ -65,9 +65,9 @@ def find(here: System, path: str, reason: str) -> HandEdit:
     if len(reason) > LONGEST_REASON:
         raise UsageError(f"the reason is longer than {LONGEST_REASON} characters")
     known = grounds.resolve(here)
-    books = records.load_ledger(here)
+    ledger = records.load_ledger(here)
     trusted = known.settings.trusted
-    inside = paths.Inside(here.root, real_paths.bounds(here, books, known.resolution, trusted))
+    inside = paths.Inside(here.root, real_paths.bounds(here, ledger, known.resolution, trusted))
     path = real_paths.as_spelled(inside, path, known.resolution, known.generation)
     entry = _entry(path, known)
     store = _of_store(known, entry)
