@@ -63,7 +63,9 @@ def as_change(settings: Settings, before: Generation | None, asked: Answer | Non
     if len(asked.changed) > _AT_LEAST:
         old = _names(before)
         come = {name: [Listed(each, False) for each in _below(name, asked.changed)] for name in old}
-        _need_size(settings, old, {name: changed(old[name], come[name], set()) for name in old})
+        _need_size(
+            settings.ring, old, {name: changed(old[name], come[name], set()) for name in old}
+        )
     return None if settings.ring or asked.links or _have_links(before, asked.changed) else asked
 
 
@@ -91,9 +93,9 @@ def judge(came: Came, settings: Settings, *, lagging: bool) -> tuple[str, ...]:
     come, that the store must be ill.
     """
     common = came._replace(old=_common(came.old), new=_common(came.new))
-    _need_size(settings, common.old, common.new)
+    _need_size(settings.ring, common.old, common.new)
     lost = {name: _files(had) - _files(came.new.get(name, ())) for name, had in came.old.items()}
-    _need_few_lost(common, settings, lost, lagging=lagging)
+    _need_few_lost(common, settings.ring, lost, lagging=lagging)
     if lagging:
         _need_none_older(common._replace(fetched=_common(came.fetched)))
     news = {f"{overlay}/{path}" for overlay, has in came.fetched.items() for path in _files(has)}
@@ -112,10 +114,10 @@ def judge_private(before: Generation | None, beside: str, tree: str) -> None:
     new = {PRIVATE: _listing(tree, PRIVATE)}
     had = before is not None and PRIVATE in before.overlays
     old = {PRIVATE: generations.names_in(before, PRIVATE)} if before and had else {}
-    _need_size(Settings("", (), ()), old, new)
+    _need_size("", old, new)
     lost = {PRIVATE: _files(old.get(PRIVATE, ())) - _files(new[PRIVATE])}
     came = Came(before, Generation(0, beside, (PRIVATE,)), old, new, new)
-    _need_few_lost(came, Settings("", (), ()), lost, lagging=False)
+    _need_few_lost(came, "", lost, lagging=False)
 
 
 def put_in_force(here: System, came: Came) -> Generation:
@@ -162,7 +164,7 @@ def _names(generation: Generation) -> _Trees:
 
 
 def _common(trees: _Trees) -> _Trees:
-    """Without the one that is judged by itself."""
+    """Without this host's own overlay, which is judged by itself."""
     return {name: names for name, names in trees.items() if name != PRIVATE}
 
 
@@ -224,15 +226,16 @@ def _is_one(path: str, other: str) -> bool:
     return st is not None and of_other is not None and st.st_ino == of_other.st_ino
 
 
-def _need_size(
-    settings: Settings, old: Mapping[str, list[Listed]], new: Mapping[str, list[Listed]]
-) -> None:
-    """Raise Grown where an overlay grew by more than anybody is likely to mean."""
+def _need_size(ring: str, old: Mapping[str, list[Listed]], new: Mapping[str, list[Listed]]) -> None:
+    """Raise Grown where an overlay grew by more than anybody is likely to mean.
+
+    ring: whose releases are followed, "" for none: what is published is meant, but for the kit.
+    """
     for overlay, names in new.items():
         had, has = len(old.get(overlay, ())), len(names)
         crossed = had <= MANY_NAMES < has
         jumped = had and has > had * _TIMES and has > had + _AT_LEAST
-        is_meant = (settings.ring and overlay != stubs.KIT) or Listed(LARGE, False) in names
+        is_meant = (ring and overlay != stubs.KIT) or Listed(LARGE, False) in names
         if has > MOST_NAMES or ((crossed or jumped) and not is_meant):
             raise Grown(overlay, had, has)
 
@@ -252,10 +255,8 @@ def _need_none_older(came: Came) -> None:
                 )
 
 
-def _need_few_lost(
-    came: Came, settings: Settings, lost: Mapping[str, set[str]], *, lagging: bool
-) -> None:
-    """Raise StoreError where so many files are lost that the server must be ill."""
+def _need_few_lost(came: Came, ring: str, lost: Mapping[str, set[str]], *, lagging: bool) -> None:
+    """Raise StoreError where so many files are lost that the server must be ill. ring: as above."""
     all_lost = all_had = 0
     for overlay, names in came.old.items():
         had, gone = len(_files(names)), len(lost[overlay])
@@ -268,7 +269,7 @@ def _need_few_lost(
                 f"this server lacks {gone} files of {overlay} that the usual one had",
                 "it is taken as lagging behind for 24 h",
             )
-        released = settings.ring and overlay != stubs.KIT
+        released = ring and overlay != stubs.KIT
         if released or has is None or Listed(CONSENT, False) in has:
             continue
         all_lost += gone
