@@ -105,9 +105,9 @@ def _tend(job: Job, besides: dict[str, str]) -> Outcome | _Ticking:
     """
     base, declared = job.base, job.declared
     name = declared.name
-    if record.is_held(base, name):
-        share = record.progress(base, name)
-        return Outcome(name, "waiting", f"being fetched, {share}" if share else "being fetched")
+    arriving = record.arriving(base, name)
+    if arriving:
+        return Outcome(name, "waiting", arriving)
     with other_systems.opened(base, declared) as root:
         place = other_systems.in_place(declared, root)
         if not place:

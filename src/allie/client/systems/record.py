@@ -102,6 +102,14 @@ def progress(base: System, name: str) -> str:
     return f"{size} MiB so far" if size else ""
 
 
+def arriving(base: System, name: str) -> str:
+    """How far the fetch or update of a system is that goes on now, in words; "" if none does."""
+    if not is_held(base, name):
+        return ""
+    share = progress(base, name)
+    return f"being fetched, {share}" if share else "being fetched"
+
+
 def image_rolled_back(base: System, name: str) -> str:
     """The image that somebody rolled back from, and that no update brought since; "" if none."""
     return (atomic.read(f"{base.systems}/{name}/{_ROLLED_BACK}") or "").strip()
