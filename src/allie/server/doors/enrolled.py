@@ -62,13 +62,13 @@ def check_host(name: str) -> str:
     return host
 
 
-def line_of(places: Places, each: Enrolled) -> str:
+def line_of(places: Places, one: Enrolled) -> str:
     """The line of authorized_hosts, without its newline."""
-    return _line(each, places.own)
+    return _line(one, places.own)
 
 
-def _line(each: Enrolled, config: str) -> str:
-    return _LINE % (each.host, config, each.key, each.host)
+def _line(one: Enrolled, config: str) -> str:
+    return _LINE % (one.host, config, one.key, one.host)
 
 
 def parse(text: str, path: str) -> list[Enrolled]:

@@ -70,9 +70,7 @@ class Pc(Value):
     expected_by: tuple[str, ...]  # of: classes, enrolled, reported, inbox
     told: Told | None
     systems: tuple[SystemView, ...]
-    classes: tuple[
-        str, ...
-    ] = ()  # by the store's files; of those it does not have, by what it told
+    classes: tuple[str, ...] = ()  # by the store's files; those they do not have, as it told
     concerns: tuple[Concern, ...] = ()  # of the whole PC: missing, stale or off
 
     @property

@@ -41,9 +41,8 @@ class News(Value):
     hosts: tuple[str, ...]  # "": this server
 
 
-_Asked = dict[
-    str, dict[str, dict[str, Any]]
-]  # host → cause → what it is, whether it is so, its turns
+# Host → cause → what it is, whether it is so, its turns
+_Asked = dict[str, dict[str, dict[str, Any]]]
 
 
 def since_last(fleet: Fleet, asked: _Asked) -> tuple[list[News], _Asked]:

@@ -83,17 +83,17 @@ def _worse(state: str, script: ToldScript) -> str:
     return min(state, script.state, key=SCRIPTS_WORST_FIRST.index)
 
 
-def _group(each: SharedConcern) -> dict[str, Any]:
-    concern = each.concern
+def _group(shared: SharedConcern) -> dict[str, Any]:
+    concern = shared.concern
     return {
         "state": concern.state,
         "why": concern.why,
         "last": concern.last,
-        "system": each.system,
-        "hosts": host_sets.fold(each.hosts),
-        "count": len(each.hosts),
-        "since": int(min((at for at in each.since if at), default=0)),
-        "todo": each.todo,
+        "system": shared.system,
+        "hosts": host_sets.fold(shared.hosts),
+        "count": len(shared.hosts),
+        "since": int(min((at for at in shared.since if at), default=0)),
+        "todo": shared.todo,
     }
 
 
