@@ -114,7 +114,7 @@ class _Looking:
         """
         found = []
         for real, entry in self.claims.by_real.items():
-            if entry.is_dir and not entry.flag and self.describe.is_tainted(real):
+            if entry.is_dir and not entry.flag and self.describe.is_below_taint(real):
                 with self._noting(real):
                     why = self.describe.why_open(real, f"{self.generation.path}/{entry.source}")
                     if why and self.claims.belongs(real, self.part):

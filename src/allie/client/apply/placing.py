@@ -162,7 +162,7 @@ class Placer:
         try:
             path = f"{paths.through(descriptor)}/."
             mark = ""
-            if self._reach.is_tainted(step.real.rpartition("/")[0]):
+            if self._reach.is_below_taint(step.real):
                 mark = directory_identity.mark(descriptor)
                 if not self._is_ours(step, mark, path):
                     raise PathRefused(
@@ -197,10 +197,9 @@ class Placer:
         self._staged[real] = stage, name
         st, attrs = self._make(step, stage, name)
         mark = ""
-        if step.wanted[0] == DIRECTORY and not stage.plain:
-            above = real.rpartition("/")[0]
-            if self._reach.is_tainted(above):
-                mark = directory_identity.mark_at(stage.path(name))
+        is_whole = step.wanted[0] == DIRECTORY and not stage.plain
+        if is_whole and self._reach.is_below_taint(real):
+            mark = directory_identity.mark_at(stage.path(name))
         self.made[real] = MadePath((st.st_dev, st.st_ino), attrs, mark)
 
     def _make(self, step: Step, stage: Stage, name: str) -> tuple[os.stat_result, str]:

@@ -91,8 +91,8 @@ def note_followed(here: System, text: str | None) -> None:
     path = f"{here.state}/{_FOLLOWED}"
     if text is None:
         atomic.remove(path)
-    elif text != atomic.read(path):
-        atomic.write(path, text, 0o600)
+    else:
+        atomic.renew(path, text, 0o600)
 
 
 def follow(here: System, settings: Settings, fetched: Fetched, *, routine: bool) -> InForce | None:

@@ -219,13 +219,13 @@ def _at_boot(base: System, place: str) -> None:
     if os.path.isdir(os.path.dirname(unit)):
         condition = "ConditionPathIsDirectory" if binds else "ConditionPathIsMountPoint"
         bind = f"\nExecStart=/bin/mount --bind {below} {below}" * binds
-        _write(unit, _UNIT.format(place=below, condition=condition, bind=bind), 0o644)
+        atomic.renew(unit, _UNIT.format(place=below, condition=condition, bind=bind), 0o644)
         os.makedirs(os.path.dirname(link), exist_ok=True)
         if not os.path.lexists(link):
             os.symlink(f"/{stubs.UNITS}/{os.path.basename(unit)}", link)
     elif os.path.isdir(os.path.dirname(level)):
         bind = f"mount -o bind {below} {below} && " * binds
-        _write(script, _OPENRC.format(place=below, bind=bind), 0o755)
+        atomic.renew(script, _OPENRC.format(place=below, bind=bind), 0o755)
         if not os.path.lexists(level):
             os.symlink(f"/etc/init.d/{os.path.basename(script)}", level)
 
@@ -247,8 +247,3 @@ def _files(base: System, place: str) -> tuple[str, str, str, str]:
 def _below(base: System, place: str) -> str:
     """A directory as the base itself sees it."""
     return place[len(base.root.rstrip("/")) :]
-
-
-def _write(path: str, text: str, mode: int) -> None:
-    if atomic.read(path) != text:
-        atomic.write(path, text, mode)

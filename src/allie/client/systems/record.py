@@ -126,9 +126,7 @@ def note_rolled_back(base: System, name: str, image: str) -> None:
 
 def note_place(base: System, declared: Declared) -> None:
     """Note where a system lives."""
-    place = f"{book(base, declared.name)}/root"
-    if atomic.read(place) != f"{declared.root}\n":
-        atomic.write(place, f"{declared.root}\n", durable=False)
+    atomic.renew(f"{book(base, declared.name)}/root", f"{declared.root}\n", durable=False)
 
 
 def noted(base: System) -> list[Declared]:

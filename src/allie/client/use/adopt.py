@@ -150,7 +150,7 @@ def _read(reach: Reach, real: str) -> bytes | None:
         st = os.fstat(descriptor)
         if not stat.S_ISREG(st.st_mode) or st.st_mode & _SET_ID:
             raise UsageError(f"/{real} is setuid or setgid, or no file: it is not offered")
-        if st.st_nlink > 1 and reach.is_tainted(real.rpartition("/")[0]):
+        if st.st_nlink > 1 and reach.is_below_taint(real):
             raise UsageError(f"/{real} {_LINKED}")
         content = atomic.read_open(descriptor, LARGEST)
     finally:
@@ -170,7 +170,7 @@ def _found_by_a_tick(
             by_hand = any(each.real == real and each.why == "drift" for each in manifest.steps)
             if by_hand and tree.is_plain_way(files, real):
                 st = tree.status(f"{files}/{real}")
-                if st and st.st_nlink > 1 and reach.is_tainted(real.rpartition("/")[0]):
+                if st and st.st_nlink > 1 and reach.is_below_taint(real):
                     raise UsageError(f"what tick {tick} found at /{real} {_LINKED}")
                 small = st is not None and st.st_size <= LARGEST and not st.st_mode & _SET_ID
                 content = atomic.read_bytes(f"{files}/{real}") if small else None

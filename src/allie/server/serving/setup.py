@@ -78,8 +78,7 @@ def _keys_and_accounts(places: Places) -> Iterator[str]:
 def configurations(places: Places, rules: StoreConf) -> Iterator[str]:
     """The doors' configuration files."""
     for path, text in texts(places, rules).items():
-        if atomic.read(path) != text:
-            atomic.write(path, text)
+        if atomic.renew(path, text):
             yield f"wrote {path}"
 
 
