@@ -30,9 +30,8 @@ def run(args: Namespace) -> int:
     path = (os.path.abspath(args.path) if here.is_base else args.path).strip("/")
     known = grounds.resolve(here)
     ledger = records.load_ledger(here)
-    trusted = known.settings.trusted
-    inside = paths.Inside(here.root, real_paths.bounds(here, ledger, known.resolution, trusted))
-    path = real_paths.as_spelled(inside, path, known.resolution, known.generation)
+    inside = real_paths.inside_of(here, ledger, known)
+    path = real_paths.as_spelled(inside, path, known)
     stands = _stands(here, inside, path, ledger)
     value = _value(path, known.resolution) | {"stands": stands.strip()}
     options.show(args, value, [*explain(path, known.resolution), stands])

@@ -187,11 +187,9 @@ def _own_record(settings: Settings) -> Binding | None:
     with labelled.pinned(settings.root) as found:
         root = physical.of_root()
         own = partition_choice.choose(found, None, root, known=True)[0]
-        return (
-            partition_choice.record(settings.root, own)
-            if own and partition_choice.is_on(own, root)
-            else None
-        )
+        if own and partition_choice.is_on(own, root):
+            return partition_choice.record(settings.root, own)
+        return None
 
 
 def _bind(place: str, where: str, found: list[Candidate]) -> str:

@@ -29,7 +29,6 @@ from allie.core.errors import PathRefused, StateError, UsageError
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.files import atomic, tree
-from allie.machine.roots import paths
 from allie.machine.roots.reach import Reach
 
 _SET_ID = stat.S_ISUID | stat.S_ISGID
@@ -65,10 +64,8 @@ def find(here: System, path: str, reason: str) -> HandEdit:
     if len(reason) > LONGEST_REASON:
         raise UsageError(f"the reason is longer than {LONGEST_REASON} characters")
     known = grounds.resolve(here)
-    ledger = records.load_ledger(here)
-    trusted = known.settings.trusted
-    inside = paths.Inside(here.root, real_paths.bounds(here, ledger, known.resolution, trusted))
-    path = real_paths.as_spelled(inside, path, known.resolution, known.generation)
+    inside = real_paths.inside_of(here, records.load_ledger(here), known)
+    path = real_paths.as_spelled(inside, path, known)
     entry = _entry(path, known)
     store = _of_store(known, entry)
     try:
