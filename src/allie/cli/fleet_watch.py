@@ -179,13 +179,9 @@ def _todo(news: News) -> list[str]:
 
 def _value(news: News) -> dict[str, Any]:
     """The same for programs."""
-    named = {"kind": news.kind, "state": news.concern.state, "why": news.concern.why}
-    return {
-        **named,
-        "system": news.system,
-        "hosts": news.hosts,
-        "todo": "".join(_todo(news)).strip(),
-    }
+    told = {"kind": news.kind, "state": news.concern.state, "why": news.concern.why}
+    where = {"system": news.system, "hosts": news.hosts}
+    return {**told, **where, "todo": "".join(_todo(news)).strip()}
 
 
 def _log(args: Namespace, store: str) -> int:

@@ -56,9 +56,8 @@ def check_host(name: str) -> str:
     if hosts.is_address(host):
         raise UsageError(f"{host}: a host is enrolled by its name", f"--scan pc07={host}")
     if not hosts.is_name(host):
-        raise UsageError(
-            f"{name[:80]!r} is no host's name", "letters and digits, - and . in between"
-        )
+        hint = "letters and digits, - and . in between"
+        raise UsageError(f"{name[:80]!r} is no host's name", hint)
     return host
 
 

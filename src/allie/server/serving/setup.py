@@ -181,12 +181,8 @@ def _need_own(places: Places) -> None:
 
 def _need_free(address: str, port: int) -> None:
     """Raise StateError where somebody else has the port; our own doors may have it."""
-    ours = (
-        units.listening(systemd.text_of(name))
-        for name in units.DOORS
-        if systemd.is_so(name, "active")
-    )
-    if (address, port) not in ours:
+    ours = (name for name in units.DOORS if systemd.is_so(name, "active"))
+    if (address, port) not in (units.listening(systemd.text_of(name)) for name in ours):
         rsync_daemon.need_port(address, port)
 
 
