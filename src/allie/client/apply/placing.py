@@ -204,15 +204,15 @@ class Placer:
 
     def _make(self, step: Step, stage: Stage, name: str) -> tuple[os.stat_result, str]:
         """Make it, or the hard link that it is; its lstat, and the digest of its attributes."""
-        offer, path, given = self._offers[step.real], stage.path(name), not stage.plain
+        offer, path, described = self._offers[step.real], stage.path(name), not stage.plain
         made = None
         if not self._link_twin(step, stage, name):
             if offer.content[:2] == "f:":
-                made = clone.make_file(offer.path, name, into=stage.descriptor, given=given)
+                made = clone.make_file(offer.path, name, into=stage.descriptor, described=described)
             else:
-                clone.make(offer.path, path, given=given)
+                clone.make(offer.path, path, described=described)
             label = self._labels.get(step.real)
-            if label and given:
+            if label and described:
                 selinux.label(path, label)
         if made is None:
             st = os.stat(name, dir_fd=stage.descriptor, follow_symlinks=False)

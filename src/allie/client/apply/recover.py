@@ -31,9 +31,8 @@ def recover(here: System) -> None:
         stage.remove_left(here.state, reach, (step.real for each in left for step in each.steps))
     for intent in left:
         _recover(here, intent)
-    for name in os.listdir(here.state):  # but for a pause, which may be written at any time
-        if name.endswith(".part") and name != "paused.part":
-            tree.remove(f"{here.state}/{name}")
+    for name in records.half_written(here):
+        tree.remove(f"{here.state}/{name}")
     for name in (done_files.HALF, rearm_scripts.ASIDE):
         tree.remove(f"{here.done}/{name}")
 
