@@ -19,7 +19,7 @@ from allie.core.change.report import Applied, Contact, Report
 from allie.core.script import Verdict
 from allie.server import store as stores
 from tests.server.test_fleet import QUIET, arrives, text_of
-from tests.worlds.store import _SRC
+from tests.worlds.store import SRC
 from tests.worlds.toy import make_tree
 
 FAILING = QUIET._replace(
@@ -49,7 +49,7 @@ def allie(store: Path, *words: str) -> tuple[int, str, str]:
     done = subprocess.run(
         [sys.executable, "-m", "allie.cli.main", "fleet", "--store", str(store), *words],
         capture_output=True, text=True, timeout=300, check=False,
-        env={"PYTHONPATH": str(_SRC), "PATH": "/usr/bin:/bin", "TZ": "UTC"},
+        env={"PYTHONPATH": str(SRC), "PATH": "/usr/bin:/bin", "TZ": "UTC"},
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 
