@@ -160,7 +160,7 @@ def test_of_a_script_is_told_what_its_state_does_not_say(tmp_path: Path) -> None
 
 
 def test_those_that_were_asked_for_are_none(store: Path) -> None:
-    assert allie(store, "--stale") == (0, "no PC of 40\n", "")
+    assert allie(store, "--stale") == (0, "none of 40 PCs\n", "")
 
 
 def test_one_script(store: Path) -> None:

@@ -50,6 +50,7 @@ def test_status_of_each_state(site: Site) -> None:
     site.pc.put({"root/conf/70new": script("true")})
     shown = site.pc.run("status")
     assert shown.rc == 1, "something needs attention"
+    assert "satisfied: 20satisfied 30weekly 31always" in shown.out, "what the last tick did"
     lines = _lines(shown.out)
     wanted = {
         "01overact": r"satisfied +for .*exit 0, every tick",
@@ -198,7 +199,7 @@ def test_paused(site: Site) -> None:
     site.pc.tick()
     assert (site.pc.read("/etc/motd"), site.pc.count("/tmp/ran")) == ("common\n", 0)
     status = site.pc.run("status").out
-    assert re.search(r"paused +the exam", status)
+    assert re.search(r"paused +the exam until \d{4}-\d\d-\d\d \d\d:\d\d;", status)
     assert "1 would be changed, 1 would be new" in status
     assert len(site.pc.run("log").out.splitlines()) == 1, "nothing was changed"
     assert "/etc/motd" in site.pc.run("plan").out

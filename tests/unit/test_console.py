@@ -213,6 +213,19 @@ def test_how_far_rsync_is(output: bytes, size: int, share: int) -> None:
     assert (moved.size, moved.share) == (size, share)
 
 
+@pytest.mark.parametrize(
+    ("line", "pace"),
+    [
+        (b"\r  3,273,441   1%    4.31MB/s    0:00:41  ", "4.31MB/s, 0:00:41 left"),
+        (b"\r  3,273,441   1%    4.31MB/s    0:00:00 (xfr#7, to-chk=10/99)", "4.31MB/s"),
+    ],
+)
+def test_the_time_that_it_took_is_not_what_is_left(line: bytes, pace: str) -> None:
+    moved = console.Moved()
+    moved.take(line)
+    assert moved.pace == pace
+
+
 @given(st.lists(st.integers(0, 10**6), max_size=20))
 def test_progress_never_runs_backwards(sizes: list[int]) -> None:
     moved = console.Moved()

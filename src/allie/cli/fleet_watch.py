@@ -47,7 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """What is to be made, or told."""
     words = "what changed where and when; of hosts or of a path"
     parser.add_argument("--log", action="store_true", help=words)
-    words = "--log: all of this time, as 2d or 12h (the newest alone)"
+    words = "--log: all of this time, as 2d or 12h (the newest 40 lines)"
     parser.add_argument("--since", metavar="SPAN", help=words)
     words = "print what became bad or good since this (or NAME) last asked, and nothing else"
     parser.add_argument(

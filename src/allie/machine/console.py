@@ -24,7 +24,7 @@ from allie.core.value import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import TextIO
 
-_PROGRESS = rb"[\r ]([0-9,]+)\s+(\d+)%\s+([0-9.]+[kMGT]?B/s)\s+([0-9:?]+)"
+_PROGRESS = rb"[\r ]([0-9,]+)\s+(\d+)%\s+([0-9.]+[kMGT]?B/s)\s+([0-9:?]+)( \()?"
 _AFTER = 2.0  # seconds of work before progress is shown
 _COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1", "line": "4"}
 _SECRET = os.urandom(8).hex()  # a colour that a name or message brings along is none of ours
@@ -139,14 +139,15 @@ class Moved:
     def take(self, output: bytes) -> bool:
         """Some of what it prints; whether that says more."""
         found = re.findall(_PROGRESS, output)
-        for size, share, rate, left in found:
+        for size, share, rate, left, at_an_end in found:
             now = (int(size.replace(b",", b"") or 0), int(share))
             if now[0] < self._last[0]:  # the next command has begun
                 self._before = (self.size, self.share)
             self._last = now
             self.size = self._before[0] + now[0]
             self.share = min(self._before[1] + now[1], 100)
-            self.pace = f"{rate.decode()}, {left.decode()} left"
+            # At a file's end it is the time that all has taken so far
+            self.pace = rate.decode() + ("" if at_an_end else f", {left.decode()} left")
         return bool(found)
 
 

@@ -34,10 +34,10 @@ _TIMES, _AT_LEAST = 10, 500  # or so many times as many as it had, and so many m
 class Grown(StoreError):
     """An overlay is larger than anybody is likely to mean: what was fetched of it is of no use."""
 
-    def __init__(self, overlay: str, had: int, has: int) -> None:
+    def __init__(self, overlay: str, had: int, has: int, host: str) -> None:
         was = f" from {had}" if had else ""
         size = f"to {has} names" if has <= MOST_NAMES else f"beyond {MOST_NAMES} names"
-        meant = f"if it is meant: touch {_place(overlay)}/{LARGE}"
+        meant = f"if it is meant: touch {_place(overlay, host)}/{LARGE}"
         hint = meant if has <= MOST_NAMES else "make it smaller"
         super().__init__(f"overlay {overlay} grew{was} {size}: nothing is taken", hint)
 
@@ -106,18 +106,19 @@ def judge(came: Came, settings: Settings, *, lagging: bool) -> tuple[str, ...]:
     return tuple(sorted(news))
 
 
-def judge_private(before: Generation | None, beside: str, tree: str) -> None:
+def judge_private(before: Generation | None, beside: str, tree: str, host: str) -> None:
     """The same of what this host's own door brought, which no other's lets it lack or wait for.
 
-    Raises StoreError where it lost, or grew, so much that the store must be ill.
+    host: as the store calls it. Raises StoreError where it lost, or grew, so much that the store
+    must be ill.
     """
     new = {PRIVATE: _listing(tree, PRIVATE)}
     had = before is not None and PRIVATE in before.overlays
     old = {PRIVATE: generations.names_in(before, PRIVATE)} if before and had else {}
-    _need_size("", old, new)
+    _need_size("", old, new, host)
     lost = {PRIVATE: _files(old.get(PRIVATE, ())) - _files(new[PRIVATE])}
     came = Came(before, Generation(0, beside, (PRIVATE,)), old, new, new)
-    _need_few_lost(came, "", lost, lagging=False)
+    _need_few_lost(came, "", lost, host, lagging=False)
 
 
 def put_in_force(here: System, came: Came) -> Generation:
@@ -168,9 +169,9 @@ def _common(trees: _Trees) -> _Trees:
     return {name: names for name, names in trees.items() if name != PRIVATE}
 
 
-def _place(overlay: str) -> str:
+def _place(overlay: str, host: str) -> str:
     """Where an overlay stands in the store, for people."""
-    return f"{PRIVATE}/HOST" if overlay == PRIVATE else f"overlays/{overlay}"
+    return f"{PRIVATE}/{host}" if overlay == PRIVATE else f"overlays/{overlay}"
 
 
 def _listing(top: str, overlay: str) -> list[Listed]:
@@ -181,7 +182,7 @@ def _listing(top: str, overlay: str) -> list[Listed]:
     for each in tree.listing(top):
         names.append(Listed._make(each))
         if len(names) > MOST_NAMES:
-            raise Grown(overlay, 0, len(names))
+            raise Grown(overlay, 0, len(names), "")
     return names
 
 
@@ -226,10 +227,13 @@ def _is_one(path: str, other: str) -> bool:
     return st is not None and of_other is not None and st.st_ino == of_other.st_ino
 
 
-def _need_size(ring: str, old: Mapping[str, list[Listed]], new: Mapping[str, list[Listed]]) -> None:
+def _need_size(
+    ring: str, old: Mapping[str, list[Listed]], new: Mapping[str, list[Listed]], host: str = ""
+) -> None:
     """Raise Grown where an overlay grew by more than anybody is likely to mean.
 
     ring: whose releases are followed, "" for none: what is published is meant, but for the kit.
+    host: whose the private overlay is, if it is judged.
     """
     for overlay, names in new.items():
         had, has = len(old.get(overlay, ())), len(names)
@@ -237,7 +241,7 @@ def _need_size(ring: str, old: Mapping[str, list[Listed]], new: Mapping[str, lis
         jumped = had and has > had * _TIMES and has > had + _AT_LEAST
         is_meant = (ring and overlay != stubs.KIT) or Listed(LARGE, False) in names
         if has > MOST_NAMES or ((crossed or jumped) and not is_meant):
-            raise Grown(overlay, had, has)
+            raise Grown(overlay, had, has, host)
 
 
 def _need_none_older(came: Came) -> None:
@@ -255,8 +259,13 @@ def _need_none_older(came: Came) -> None:
                 )
 
 
-def _need_few_lost(came: Came, ring: str, lost: Mapping[str, set[str]], *, lagging: bool) -> None:
-    """Raise StoreError where so many files are lost that the server must be ill. ring: as above."""
+def _need_few_lost(
+    came: Came, ring: str, lost: Mapping[str, set[str]], host: str = "", *, lagging: bool
+) -> None:
+    """Raise StoreError where so many files are lost that the server must be ill.
+
+    ring, host: as in `_need_size`.
+    """
     all_lost = all_had = 0
     for overlay, names in came.old.items():
         had, gone = len(_files(names)), len(lost[overlay])
@@ -274,9 +283,10 @@ def _need_few_lost(came: Came, ring: str, lost: Mapping[str, set[str]], *, laggi
             continue
         all_lost += gone
         if not _files(has) or staying.are_many(gone, had):
+            place = _place(overlay, host)
             raise StoreError(
                 f"overlay {overlay} lost {gone} of its {had} files: nothing is taken",
-                f"is its disk mounted? If it is meant: touch {_place(overlay)}/{CONSENT}",
+                f"is its disk mounted? If it is meant: touch {place}/{CONSENT}",
             )
     if staying.are_many(all_lost, all_had):
         raise StoreError(

@@ -119,7 +119,8 @@ def _fetch(pull: Pull, before: Generation | None, had: str) -> None:
     words, show = pulls.progress(pull)
     argv = rsync.fetch(pull.able, pull.options + words, _source(pull), new, [had] if had else [])
     pulls.run(argv, pull, show=show, disk=here.mirror)
-    accept.judge_private(before, here.mirror, new)
+    host = stores.place_of(here, pull.settings) or "HOST"
+    accept.judge_private(before, here.mirror, new, host)
 
 
 def _after_trouble(
