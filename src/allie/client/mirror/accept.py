@@ -253,10 +253,8 @@ def _need_none_older(came: Came) -> None:
             had = tree.status(f"{came.before.path}/{name}")
             new = tree.status(f"{came.after.path}/{name}")
             if had and new and new.st_mtime_ns < had.st_mtime_ns and not tree.is_directory(had):
-                raise Unreachable(
-                    f"this server has an older {name} than the usual one had",
-                    "it is taken as lagging behind for 24 h",
-                )
+                words = f"this server has an older {name} than the usual one had"
+                raise Unreachable(words, "it is taken as lagging behind for 24 h")
 
 
 def _need_few_lost(
@@ -274,20 +272,16 @@ def _need_few_lost(
             continue
         has = came.new.get(overlay)
         if lagging and has is not None:
-            raise Unreachable(
-                f"this server lacks {gone} files of {overlay} that the usual one had",
-                "it is taken as lagging behind for 24 h",
-            )
+            words = f"this server lacks {gone} files of {overlay} that the usual one had"
+            raise Unreachable(words, "it is taken as lagging behind for 24 h")
         released = ring and overlay != stubs.KIT
         if released or has is None or Listed(CONSENT, False) in has:
             continue
         all_lost += gone
         if not _files(has) or staying.are_many(gone, had):
             place = _place(overlay, host)
-            raise StoreError(
-                f"overlay {overlay} lost {gone} of its {had} files: nothing is taken",
-                f"is its disk mounted? If it is meant: touch {place}/{CONSENT}",
-            )
+            words = f"overlay {overlay} lost {gone} of its {had} files: nothing is taken"
+            raise StoreError(words, f"is its disk mounted? If it is meant: touch {place}/{CONSENT}")
     if staying.are_many(all_lost, all_had):
         raise StoreError(
             f"the overlays lost {all_lost} of their {all_had} files: nothing is taken",

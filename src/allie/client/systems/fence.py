@@ -158,10 +158,8 @@ def _make(base: System, place: str) -> None:
         if path == place and st.st_uid == 0 and st.st_mode & 0o022 and not _others(place):
             os.chmod(path, 0o755)  # it is ALLiE's own
         elif os.geteuid() == 0 and (st.st_uid != 0 or st.st_mode & 0o022):
-            raise StateError(
-                f"{path} is not root's alone: no system can live below it",
-                "chown root and chmod go-w it, or choose another directory",
-            )
+            words = f"{path} is not root's alone: no system can live below it"
+            raise StateError(words, "chown root and chmod go-w it, or choose another directory")
 
 
 def _must_be_ours(base: System, place: str, declared: Declared) -> None:
@@ -176,10 +174,8 @@ def _must_be_ours(base: System, place: str, declared: Declared) -> None:
         why = "its name has special characters"
     else:
         return
-    raise StateError(
-        f"{place} cannot be mounted nosuid,nodev for the system {declared.name}: {why}",
-        f"let it live in a directory of its own: /systems/{declared.name}",
-    )
+    words = f"{place} cannot be mounted nosuid,nodev for the system {declared.name}: {why}"
+    raise StateError(words, f"let it live in a directory of its own: /systems/{declared.name}")
 
 
 def _others(place: str) -> list[str]:

@@ -141,10 +141,8 @@ def _no_links(here: System) -> None:
         for each in _entries(f"{here.state}/{below}"):
             path = f"{below}/{each.name}".lstrip("/")
             if each.is_symlink() and path not in _LINKS:
-                raise StateError(
-                    f"{here.state}/{path} is a symlink, where ALLiE made none",
-                    "put the directory itself there, or a bind mount",
-                )
+                words = f"{here.state}/{path} is a symlink, where ALLiE made none"
+                raise StateError(words, "put the directory itself there, or a bind mount")
             if below in ("mirror", "undo") and each.name.isdigit():
                 directories.append(path)
 
