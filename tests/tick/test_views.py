@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from allie.cli import options
 from allie.machine.files import lock
 from allie.machine.roots import open_system
 from tests.tick.site import Site, needs_root, script
@@ -142,6 +143,30 @@ def test_plan_is_what_the_next_tick_does(site: Site) -> None:
     assert site.pc.read("/etc/motd") == "edited\n", "it changes nothing"
     site.pc.tick()
     assert site.pc.run("plan").ok().out.splitlines()[0] == "nothing to do"
+
+
+@pytest.mark.parametrize(
+    ("cwd", "text", "path"),
+    [
+        ("etc", "motd", "etc/motd"),
+        ("etc", "./ssh/../motd/", "etc/motd"),
+        ("", "etc/motd", "etc/motd"),
+        ("etc", "/etc/motd", "etc/motd"),
+        ("etc", "//motd", "motd"),
+        ("..", "etc/motd", "etc/motd"),
+        ("..", "../../etc/motd", "etc/motd"),
+        ("../pc-too", "etc/motd", "etc/motd"),
+    ],
+)
+def test_a_path_is_read_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cwd: str, text: str, path: str
+) -> None:
+    root = tmp_path / "pc"
+    for each in (root / "etc", tmp_path / "pc-too"):
+        each.mkdir(parents=True)
+    monkeypatch.chdir(root / cwd)
+    assert options.path_of(open_system.open_system(str(root)), text) == path
+    assert options.path_of(open_system.open_system(), text) == os.path.abspath(text).lstrip("/")
 
 
 def test_why(site: Site) -> None:

@@ -80,8 +80,9 @@ def run(args: Namespace) -> int:
     _need_sense(args)
     options.need_root()
     if args.remove:
-        for path in systemd.uninstall(timer.NAME):
-            console.say(f"removed {path}")
+        removed = [f"removed {path}" for path in systemd.uninstall(timer.NAME)]
+        for words in removed or ["there is no such timer"]:
+            console.say(words)
         return DONE
     store = stores.need(args.store)
     if args.log:

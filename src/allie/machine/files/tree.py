@@ -14,7 +14,7 @@ from allie.core import digest
 from allie.core.change.ledger import DIRECTORY, Seen, Source
 from allie.core.errors import PathRefused
 from allie.core.lean import suppress
-from allie.machine.files.stood import NEITHER, NOWHERE
+from allie.machine.files import stood
 
 _CHUNK = 1 << 20  # bytes, of what is read for its digest
 _DEEP, _MOST_NAMES = 50, 20_000  # levels and names: what is walked of a tree that may be a user's
@@ -61,7 +61,7 @@ def status(path: str) -> os.stat_result | None:
     try:
         return os.lstat(path)
     except OSError as error:
-        if error.errno in NOWHERE:
+        if error.errno in stood.NOWHERE:
             return None
         raise
 
@@ -92,9 +92,8 @@ def seen_of(st: os.stat_result) -> Seen:
 
 def way_of(st: os.stat_result) -> str:
     """What of an lstat tells whether a path through here leads where it led before."""
-    if stat.S_ISLNK(st.st_mode):
-        return seen_of(st)
-    return DIRECTORY if stat.S_ISDIR(st.st_mode) else NEITHER
+    word = stood.way_of(st)
+    return seen_of(st) if word == stood.LINK else word
 
 
 def source_of(path: str, st: os.stat_result) -> Source:
