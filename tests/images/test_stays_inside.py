@@ -149,12 +149,27 @@ def test_a_pc_stays_inside_a_new_system(tmp_path: Path, path: str, target: str) 
 
 
 def test_what_is_kept_goes_where_the_new_tree_has_it(tmp_path: Path) -> None:
-    """The tree before has /home; the new one has a link there, as ostree has."""
-    old = make_tree(tmp_path / "old", {"home/ann/file": "hers\n", "etc/hostname": "pc7\n"})
-    new = make_tree(tmp_path / "new", {"var/home/x": "", "home": Link("/var/home"), "etc/x": ""})
-    own_files.keep(str(old), str(new), own_files.KEEP)
-    assert (new / "var/home/ann/file").read_text() == "hers\n"
-    assert (new / "etc/hostname").read_text() == "pc7\n"
+    """One tree has /home, the other a link there, as ostree has; and one like the other."""
+    plain: Tree = {"home/ann/file": "hers\n", "etc/hostname": "pc7\n"}
+    linked: Tree = {
+        "var/home/ann/file": "hers\n",
+        "home": Link("/var/home"),
+        "etc/hostname": "pc7\n",
+    }
+    empty_plain: Tree = {"home/x": "", "etc/x": "", "var/home/x": ""}
+    empty_linked: Tree = {"var/home/x": "", "home": Link("/var/home"), "etc/x": ""}
+    for number, (had, has, at) in enumerate(
+        [
+            (plain, empty_linked, "var/home"),
+            (linked, empty_plain, "home"),
+            (linked, empty_linked, "var/home"),
+        ]
+    ):
+        old = make_tree(tmp_path / f"old{number}", had)
+        new = make_tree(tmp_path / f"new{number}", has)
+        own_files.keep(str(old), str(new), own_files.KEEP)
+        assert (new / at / "ann/file").read_text() == "hers\n"
+        assert (new / "etc/hostname").read_text() == "pc7\n"
 
 
 def test_a_program_is_looked_for_inside(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def _transfer(job: Job, note: Note, store: str, filling: Filling | None) -> None
     options += [f"--bwlimit={bandwidth}"] if bandwidth else []
     fresh = not note.update and other_systems.is_empty(tree)
     options += [] if fresh else [rsync.BY_CONTENT]
-    excluded = own_files.excluded(note.update)
+    excluded = own_files.excluded(job.like or tree, update=note.update)
     what = what._replace(like=job.like, update=note.update, fresh=fresh)
     what = what._replace(excluded=excluded, options=options)
     image_fetch.fetch(what, store, job.stall, progress.follow, asks, filling, _load_the_tick)
