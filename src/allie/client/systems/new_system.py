@@ -154,14 +154,14 @@ def finish(root: str) -> None:
 @contextmanager
 def _naming_full_disk(job: Job) -> Iterator[None]:
     """Where the disk takes no more, say how much was free; and free what is beside a system."""
-    free = free_space.free(job.tree)
+    room = free_space.room(job.tree)
     try:
         yield
     except NoRoom as error:
         if not other_systems.in_place(job.declared, job.tree):
             tree_copies.discard(job.tree)
-            free = free_space.free(os.path.dirname(job.tree))  # all that the next try will have
-        raise DiskFull(error, free) from error
+            room = free_space.room(os.path.dirname(job.tree))  # all that the next try will have
+        raise DiskFull(error, job.declared.image, room.free, room.free_names) from error
 
 
 def _fetch(job: Job, note: Note) -> None:
