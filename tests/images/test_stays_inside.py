@@ -253,8 +253,10 @@ def test_nothing_is_written_through_a_link_or_into_a_directory(tmp_path: Path) -
         " " * 400_000 + "x",
         "root=UUID=" * 40_000,
         "a" * 400_000,
+        "\\\n" * 200_000,
+        "up \\\n" + "addr " * 80_000,
     ],
-    ids=["match", "mac", "lines", "fstab", "blanks", "root", "letters"],
+    ids=["match", "mac", "lines", "fstab", "blanks", "root", "letters", "going on", "up"],
 )
 def test_no_text_takes_a_rewrite_for_ever(text: str) -> None:
     own = rewrites.Own("img", "gold17")
@@ -263,6 +265,7 @@ def test_no_text_takes_a_rewrite_for_ever(text: str) -> None:
         rewrite(text, own)
     for rewrite in (rewrites.connection, rewrites.networkd, rewrites.hosts, rewrites.allie_conf):
         rewrite(text, own)
+    rewrites.without(rewrites.ADDRESSED)(text, own)
     assert time.process_time() - began < 20
 
 
