@@ -8,9 +8,11 @@ from __future__ import annotations
 import errno
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -40,8 +42,9 @@ def heading(number: int, of: int, title: str) -> None:
 
 
 def say(text: str) -> None:
-    """A sentence or two in plain words."""
-    print(f"\n{text}", flush=True)
+    """A sentence or two in plain words, in lines that the terminal has room for."""
+    width = min(shutil.get_terminal_size().columns - 1, 100)
+    print("\n" + textwrap.fill(text, width, break_long_words=False), flush=True)
 
 
 def command(line: str) -> None:

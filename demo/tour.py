@@ -81,6 +81,8 @@ def _show(keep: Path | None) -> None:
         terminal.say(f"That was all, in {took:.0f} s; every ✓ was looked up, not just printed.")
         if keep:
             _how_to_go_on(scene)
+        else:
+            terminal.say("With a server and a PC of yours: docs/tutorial.md.")
 
 
 def _how_to_go_on(scene: Stage) -> None:

@@ -46,7 +46,7 @@ CORE_MAY_IMPORT = set(
     " difflib enum fnmatch functools hashlib itertools json _json operator _operator posixpath re"
     " signal _signal stat typing _hashlib _sha2 _sha256".split()
 )
-MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 39_800
+MODULE_LINES, FUNCTION_LINES, PRODUCT_LINES = 320, 60, 39_900
 WING_ROOMS = OWN_ROOMS = 12
 # Who may import inside a function, and why
 LATE_IMPORTERS = {

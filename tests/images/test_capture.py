@@ -312,7 +312,10 @@ def test_the_second_capture_brings_the_difference(tmp_path: Path) -> None:
     for _ in range(2):
         with offered(server, root) as offer:
             server.run("image", "capture", "gold1", offer.url, env=offer.password).ok()
-            received += [int(each) for each in re.findall(r"(\d+) bytes sent", offer.end())]
+            received += [
+                int(each.replace(",", ""))
+                for each in re.findall(r"([\d,]+) bytes sent", offer.end())
+            ]
         make_tree(root, {"opt/f000": "another\n"})
     assert (server.image("gold1") / "opt/f001").read_bytes() == (root / "opt/f001").read_bytes()
     first, second = received

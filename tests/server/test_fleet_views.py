@@ -17,7 +17,9 @@ from allie.core.change import hand_fix
 from allie.core.change.hand_fix import HandFix
 from allie.core.change.report import Applied, Contact, Report
 from allie.core.script import Verdict
+from allie.server import mirror_state
 from allie.server import store as stores
+from allie.server.mirror_state import MirrorState
 from tests.server.test_fleet import QUIET, arrives, text_of
 from tests.worlds.store import _SRC
 from tests.worlds.toy import make_tree
@@ -52,6 +54,15 @@ def allie(store: Path, *words: str) -> tuple[int, str, str]:
         env={"PYTHONPATH": str(_SRC), "PATH": "/usr/bin:/bin", "TZ": "UTC"},
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
+
+
+def test_where_the_pcs_of_a_mirror_report(tmp_path: Path) -> None:
+    stores.begin(str(tmp_path), "overlays/common")
+    make_tree(tmp_path / "overlays/common", {"etc/allie/classes": "lab: pc[01-40]\n"})
+    assert "allie store setup" in allie(tmp_path)[1], "what makes PCs report"
+    mirror_state.write(str(tmp_path), MirrorState("rsync://server"))
+    assert "this store is a mirror: PCs report to rsync://server" in allie(tmp_path)[1]
+    assert "allie store setup" not in allie(tmp_path)[1]
 
 
 def test_the_view(store: Path) -> None:
@@ -160,7 +171,7 @@ def test_of_a_script_is_told_what_its_state_does_not_say(tmp_path: Path) -> None
 
 
 def test_those_that_were_asked_for_are_none(store: Path) -> None:
-    assert allie(store, "--stale") == (0, "no PC of 40\n", "")
+    assert allie(store, "--stale") == (0, "none of 40 PCs\n", "")
 
 
 def test_one_script(store: Path) -> None:

@@ -305,7 +305,10 @@ def test_neither_store_lies_in_the_other(one: Path, ours: str) -> None:
 def test_it_says_that_it_is_a_mirror(one: Path, two: Path) -> None:
     again(one, two)
     found = [str(each) for each in lint_settings.of_store(str(two))]
-    assert len(found) == 1 and f"this is a mirror of {one}, equal to it last at" in found[0]
+    assert (
+        len(found) == 1
+        and f"this is a mirror of {one}: edits are overwritten; equal to it last at" in found[0]
+    )
     assert "overwritten" in found[0]
     assert mirror_state.NAME not in {each.path for each in lint_settings.of_store(str(one))}
     (two / mirror_state.NAME).write_text("{")

@@ -121,6 +121,19 @@ def test_again_it_changes_nothing(tmp_path: Path) -> None:
     assert _everything(site.pc.root) == before
 
 
+def test_again_while_the_store_is_away_is_told(tmp_path: Path) -> None:
+    """As a first time; the timer's ticks go on with what they have, and that is no failure."""
+    site = Site(tmp_path, {"etc/motd": "common\n"})
+    with served(site.store) as server:
+        site.pc.run("join", server.url).ok()
+        server.stop()
+        done = site.pc.run("join", server.url)
+        assert (done.rc, "does not answer" in done.out) == (1, True), done
+        site.pc.run("run-conf").ok()
+        server.start()
+        site.pc.run("join", server.url).ok()
+
+
 def test_a_root_is_one_system_only(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.join("--system", "one")

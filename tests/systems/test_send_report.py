@@ -183,6 +183,16 @@ def test_one_that_cannot_be_sent_is_kept(enrolled: Told) -> None:
     assert enrolled.tells()
 
 
+def test_a_place_that_was_emptied_is_told_of(enrolled: Told) -> None:
+    """The door answered, and takes reports: the server shows what the PC refuses, and why."""
+    shutil.rmtree(enrolled.site.store / "private/pc07/etc")
+    enrolled.path.unlink()
+    assert enrolled.tick(1) == "satisfied"
+    own = enrolled.report["systems"][0]["own_door"]
+    assert own["refused"]
+    assert own["trouble"].startswith("overlay private lost 1 of its 1 files")
+
+
 def test_a_server_that_never_comes_to_an_end_is_left(enrolled: Told) -> None:
     """It sends fast enough, and for ever, what comes before a module is asked for."""
     lines = Path(enrolled.door.places.enrolled)

@@ -2,6 +2,8 @@
 
 Administrators do so: `mv /var/log /data/log; ln -s /data/log /var/log`. In the root the link means
 the root's own /data; to the tick, which stands outside, it would mean the base's.
+
+Where logs or run cannot be written at all, a tick goes on.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import pytest
 
 from allie.core.errors import StateError
 from allie.machine.roots import open_places, open_system
+from tests.apply.test_unusable_places import TROUBLES
 from tests.tick.site import lone_pc, needs_root, script
 from tests.worlds.toy import Dir, Link, Tree, make_tree
 
@@ -127,5 +130,34 @@ def test_a_link_out_of_the_root_is_resolved_in_it(tmp_path: Path) -> None:
 def test_a_directory_of_somebody_elses_is_not_written_in(tmp_path: Path, place: str) -> None:
     root = _system(tmp_path / "root", {place: Dir()})
     os.chown(f"{root}/{place}", 4242, 4242)
-    with pytest.raises(StateError, match=f"/{place} belongs to uid 4242"):
-        open_places.OpenPlaces(open_system.open_system(root), "test").__enter__()
+    pinned = open_places.OpenPlaces(open_system.open_system(root), "test")
+    if place in ("var/lib/allie", "root/done"):
+        with pytest.raises(StateError, match=f"/{place} belongs to uid 4242"):
+            pinned.__enter__()
+        return
+    with pinned:
+        assert f"/{place} belongs to uid 4242" in "".join(pinned.notes)
+    assert not os.listdir(f"{root}/{place}")
+
+
+UNUSABLE = [
+    *("answers ENOTCONN", "answers EIO", "an empty read-only mount"),
+    *("a link to itself", "a link to nowhere", "a link to a file"),
+]
+
+
+@pytest.mark.root
+@needs_root
+@pytest.mark.parametrize("place", ["var/log", "run"])
+@pytest.mark.parametrize("trouble", UNUSABLE)
+def test_no_tick_waits_for_logs_or_run(tmp_path: Path, place: str, trouble: str) -> None:
+    pc = lone_pc(tmp_path / "pc", {"root/conf/60talk": script("# allie: every tick", "echo said")})
+    pc.tick()
+    with TROUBLES[trouble](pc.path(place)):
+        assert pc.tick(rc=1)["60talk"]["state"] == "satisfied"
+        (note,) = pc.status()["notes"]
+        assert f"/{place}" in note and "/var/lib/allie/spare-" in note
+        if place == "var/log":
+            assert pc.read("/var/lib/allie/spare-logs/60talk.log") == "said\n"
+    pc.tick()
+    assert pc.status()["notes"] == []

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from allie.cli import options
 from allie.machine.files import lock
 from allie.machine.roots import open_system
 from tests.tick.site import Site, needs_root, script
@@ -50,6 +51,7 @@ def test_status_of_each_state(site: Site) -> None:
     site.pc.put({"root/conf/70new": script("true")})
     shown = site.pc.run("status")
     assert shown.rc == 1, "something needs attention"
+    assert "satisfied: 20satisfied 30weekly 31always" in shown.out, "what the last tick did"
     lines = _lines(shown.out)
     wanted = {
         "01overact": r"satisfied +for .*exit 0, every tick",
@@ -143,6 +145,30 @@ def test_plan_is_what_the_next_tick_does(site: Site) -> None:
     assert site.pc.run("plan").ok().out.splitlines()[0] == "nothing to do"
 
 
+@pytest.mark.parametrize(
+    ("cwd", "text", "path"),
+    [
+        ("etc", "motd", "etc/motd"),
+        ("etc", "./ssh/../motd/", "etc/motd"),
+        ("", "etc/motd", "etc/motd"),
+        ("etc", "/etc/motd", "etc/motd"),
+        ("etc", "//motd", "motd"),
+        ("..", "etc/motd", "etc/motd"),
+        ("..", "../../etc/motd", "etc/motd"),
+        ("../pc-too", "etc/motd", "etc/motd"),
+    ],
+)
+def test_a_path_is_read_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cwd: str, text: str, path: str
+) -> None:
+    root = tmp_path / "pc"
+    for each in (root / "etc", tmp_path / "pc-too"):
+        each.mkdir(parents=True)
+    monkeypatch.chdir(root / cwd)
+    assert options.path_of(open_system.open_system(str(root)), text) == path
+    assert options.path_of(open_system.open_system(), text) == os.path.abspath(text).lstrip("/")
+
+
 def test_why(site: Site) -> None:
     site.overlay({"etc/motd": "of the image\n", "etc/motd##class.lab": "lab\n"}, "busybox1")
     site.overlay({"lib/site/x": "x\n", "etc/tie##host.*": "", "etc/tie##host.*?": ""})
@@ -198,7 +224,7 @@ def test_paused(site: Site) -> None:
     site.pc.tick()
     assert (site.pc.read("/etc/motd"), site.pc.count("/tmp/ran")) == ("common\n", 0)
     status = site.pc.run("status").out
-    assert re.search(r"paused +the exam", status)
+    assert re.search(r"paused +the exam until \d{4}-\d\d-\d\d \d\d:\d\d;", status)
     assert "1 would be changed, 1 would be new" in status
     assert len(site.pc.run("log").out.splitlines()) == 1, "nothing was changed"
     assert "/etc/motd" in site.pc.run("plan").out

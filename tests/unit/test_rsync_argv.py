@@ -344,6 +344,12 @@ def test_a_store_that_is_being_edited_is_asked_again_and_then_refused(code: int)
             "rsync://h is being edited, or cannot be read: change_dir",
         ),
         (
+            23,
+            'rsync: link_stat "/lab/etc/x" (in overlays) failed: No such file or directory (2)',
+            StoreError,
+            "rsync://h is being edited, or cannot be read: link_stat",
+        ),
+        (
             5,
             "@ERROR: Unknown module 'overlays'",
             Unreachable,

@@ -41,6 +41,17 @@ def test_what_was_probably_meant(word: str, meant: str) -> None:
     assert did_you_mean(word, COMMANDS) == (f"did you mean {meant}?" if meant else "")
 
 
+def test_help_names_what_is_the_servers(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the client has it, or not (`server.kit`)."""
+    assert main.main(["--help"]) == 0
+    shown = capsys.readouterr().out.partition("On the server:\n")[2].partition("\n\n")[0]
+    modules = {
+        name: Path(main.__file__).with_name(f"{main.VERBS[name][0]}.py") for name in COMMANDS
+    }
+    servers = [n for n in COMMANDS if n == "store" or "allie.server" in modules[n].read_text()]
+    assert [line.split()[0] for line in shown.splitlines()] == servers
+
+
 @given(st.sampled_from(COMMANDS), st.integers(0, 20), st.sampled_from("abcxyz-"))
 def test_one_letter_that_is_wrong_finds_the_command(name: str, at: int, letter: str) -> None:
     at %= len(name)

@@ -47,7 +47,7 @@ def end(where: str, folder: Path, program: str, number: signal.Signals, *words: 
     assert done.returncode in (130, 128 + number), done.stdout
     assert "Traceback" not in done.stdout
     assert "left: " not in done.stdout
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while os.path.exists(f"/proc/{waits}"):
         assert time.monotonic() < deadline, "its child outlived it"
         time.sleep(0.05)
@@ -56,7 +56,7 @@ def end(where: str, folder: Path, program: str, number: signal.Signals, *words: 
 
 
 def _pids(noted: Path) -> list[int]:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not noted.exists():
         assert time.monotonic() < deadline, "it was never started"
         time.sleep(0.05)

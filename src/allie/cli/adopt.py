@@ -7,8 +7,6 @@ allie adopt --withdraw PATH    offer it no more
 
 from __future__ import annotations
 
-import os
-
 from allie.cli import consent, options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.client.situation import hand_fixes, settings_in_force
@@ -42,8 +40,7 @@ def run(args: Namespace) -> int:
     if args.list or not args.path:
         raise UsageError("adopt needs one PATH, or --list alone", "allie adopt /etc/motd")
     options.need_root()
-    # On the running system a path is read as everywhere else; in another root, from its top.
-    path = (os.path.abspath(args.path) if here.is_base else args.path).strip("/")
+    path = options.path_of(here, args.path)
     return _withdraw(here, path) if args.withdraw else _offer(here, path, args)
 
 

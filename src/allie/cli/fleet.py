@@ -21,6 +21,7 @@ from allie.server.fleet.fleet import Fleet
 from allie.server.fleet.host_sets import fold
 from allie.server.views import exchange, one_pc, one_script, overview, selection
 from allie.server.views.selection import Selection
+from allie.server.views.words import many
 
 ACTIONS = {"adopt": fleet_adopt}
 _BY_STATE = {
@@ -110,7 +111,7 @@ def _show(fleet: Fleet, whole: Fleet, asked: Selection) -> None:
     elif asked.one and len(fleet.pcs) == 1:
         lines = one_pc.lines(fleet.pcs[0], fleet.store, fleet.now)
     elif not fleet.pcs:
-        lines = [f"no PC of {len(whole.pcs):,}"]
+        lines = [f"none of {many(len(whole.pcs), 'PC')}"]
     else:
         lines = overview.lines(fleet, whole, drift=asked.drift)
     for line in lines:

@@ -47,7 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """What is to be made, or told."""
     words = "what changed where and when; of hosts or of a path"
     parser.add_argument("--log", action="store_true", help=words)
-    words = "--log: all of this time, as 2d or 12h (the newest alone)"
+    words = "--log: all of this time, as 2d or 12h (the newest 40 lines)"
     parser.add_argument("--since", metavar="SPAN", help=words)
     words = "print what became bad or good since this (or NAME) last asked, and nothing else"
     parser.add_argument(
@@ -80,8 +80,9 @@ def run(args: Namespace) -> int:
     _need_sense(args)
     options.need_root()
     if args.remove:
-        for path in systemd.uninstall(timer.NAME):
-            console.say(f"removed {path}")
+        removed = [f"removed {path}" for path in systemd.uninstall(timer.NAME)]
+        for words in removed or ["there is no such timer"]:
+            console.say(words)
         return DONE
     store = stores.need(args.store)
     if args.log:

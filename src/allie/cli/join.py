@@ -53,4 +53,4 @@ def run(args: Namespace) -> int:
         lines += report_text.verdict(verdict, now)
     for line in lines:
         console.say(line)
-    return ATTENTION if report.needs_attention else DONE
+    return ATTENTION if report.needs_attention or report.contact.trouble else DONE

@@ -69,6 +69,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "99report": ("kit_scripts", ""),
     "selfcheck": ("selfcheck", ""),
 }
+_HEADINGS = {"join": "On a PC:", "store": "On the server:", "help": "On both:"}
 # What people try → what they mean
 CALLED_OTHERWISE = {"tick": "run-conf", "diff": "plan", "version": "--version"} | {
     each: f"store {each}" for each in ("init", "serve", "setup", "enrol", "retire")
@@ -233,8 +234,10 @@ def _hand_over() -> None:
 
 
 def _overview() -> str:
-    lines = ["usage: allie [--root DIR | --system NAME] COMMAND …", ""]
-    lines += [f"  {verb:<12} {what}" for verb, (_, what) in VERBS.items() if what]
+    lines = ["usage: allie [--root DIR | --system NAME] COMMAND …"]
+    for verb, (_, what) in VERBS.items():
+        lines += ["", _HEADINGS[verb]] if verb in _HEADINGS else []
+        lines += [f"  {verb:<12} {what}"] if what else []
     return "\n".join([*lines, "", "allie COMMAND --help says more; allie help shows the manual."])
 
 

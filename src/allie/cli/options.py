@@ -111,6 +111,14 @@ def joined_system(args: Namespace) -> System:
     return here
 
 
+def path_of(here: System, text: str) -> str:
+    """A path on a system, without its first slash: from its top, or from where we stand in it."""
+    if not os.path.isabs(text):
+        stands, top = f"{os.getcwd()}/", here.at("")
+        text = stands[len(top) :] + text if stands.startswith(top) else text
+    return os.path.normpath(f"/{text}").lstrip("/")
+
+
 def words(text: str) -> tuple[str, ...]:
     """What an option lists, by commas or blanks."""
     return tuple(text.replace(",", " ").split())

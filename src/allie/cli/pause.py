@@ -32,7 +32,7 @@ def run(args: Namespace) -> int:
         raise UsageError(f"--for {span!r} is not a span of time", "30m, 12h, 3d")
     reason = " ".join(args.reason) or "paused by hand"
     until = time.time() + seconds if seconds else 0.0
-    records.set_pause(here, records.Pause(reason, until))
-    end = time.strftime(" until %Y-%m-%d %H:%M", time.localtime(until)) if until else " from now on"
-    console.tell(f"ticks only report{end}; `allie resume` ends that")
+    pause = records.Pause(reason, until)
+    records.set_pause(here, pause)
+    console.tell(f"ticks only report{pause.end or ' from now on'}; `allie resume` ends that")
     return DONE

@@ -14,6 +14,8 @@ add_arguments = options.add_root
 def run(args: Namespace) -> int:
     """End the pause."""
     here = options.joined_system(args)
+    was = records.pause(here)
     records.set_pause(here, None)
-    console.tell("ticks work again; the next one puts right what has changed meanwhile")
+    again = "ticks work again; the next one puts right what has changed meanwhile"
+    console.tell(again if was else "ticks are not paused")
     return DONE

@@ -52,6 +52,9 @@ def _tell(report: Report, *, echo: bool) -> None:
     """
     if not report.is_quiet or sys.stdout.isatty():
         console.tell(f"tick {report.tick}: {report_text.summary(report)}")
+    if sys.stdout.isatty() and not report.named:
+        for line in report_text.paused(report):
+            console.say(line)
     asked = any(name in os.environ for name in _BY_SOMEBODY)
     if asked and not sys.stdout.isatty():
         for line in report_text.unwell(report, echoed=echo):

@@ -23,14 +23,14 @@ def run(args: Namespace) -> int:
     """Print the last report with the scripts as they stand now; 1 if something needs attention."""
     here = options.joined_system(args)
     last = records.last_report(here)
-    scripts = script_states.survey(here)
+    scripts, pause = script_states.survey(here), records.pause(here)
+    now, running = time.time(), lock.is_running(here)
+    lines = ["no tick has run yet"]
     if last:
-        pause = records.pause(here)
         last = last._replace(paused=pause.reason or "paused" if pause else "")
+        lines = report_text.report(last, now, pause)  # it says what that tick did
         scripts = [_as_it_ended(each, last) for each in scripts]
         last = last._replace(scripts=tuple(scripts))
-    now, running = time.time(), lock.is_running(here)
-    lines = report_text.report(last, now) if last else ["no tick has run yet"]
     lines += _to_enrol(here)
     lines.append("scripts:" if scripts else "no conf scripts")
     for each in scripts:

@@ -41,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--format", default="", metavar="DEVICE", help="add: mkfs on it first")
     parser.add_argument("--trust", action="store_true", help="add: its partition is this PC's own")
     parser.add_argument("--in-place", action="store_true", help="update: also on a partition")
-    parser.add_argument("--quick", action="store_true", help="update: one size and time is equal")
+    parser.add_argument("--quick", action="store_true", help="update: same size and time is equal")
     options.add_json(parser)
 
 

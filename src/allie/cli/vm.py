@@ -24,7 +24,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--cpus", type=options.number, default=cpus, metavar="N", help="default: 2 at most"
     )
     parser.add_argument("--keep", action="store_true", help="what it writes stays: no copy")
-    parser.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto")
+    parser.add_argument(
+        "--accel", choices=("auto", "kvm", "tcg"), default="auto", help="auto: KVM if it works"
+    )
 
 
 def run(args: Namespace) -> int:

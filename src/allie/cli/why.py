@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.client.apply import real_paths
@@ -26,8 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Print the resolution of one path."""
     here = options.joined_system(args)
-    # On the running system a path is read as everywhere else; in another root, from its top.
-    path = (os.path.abspath(args.path) if here.is_base else args.path).strip("/")
+    path = options.path_of(here, args.path)
     known = grounds.resolve(here)
     books = records.load_ledger(here)
     trusted = known.settings.trusted

@@ -12,6 +12,7 @@ DIGESTS = (
     "d543a2d300ece1f0a82e1a5b3729cbf4356bfa136fa256c6431ab7463ace1e84",
     "1971690083ddbc0779fad9b42db0adeed55acdf17c62c8ffe54e7a705c0052e1",
     "a3d930dfdceb9e5621580fd01ae352f25ed8fa9fda4356c49ac7d50d3b2841e2",
+    "32bdaae231ab2cb46278df5fe5596f18fee605970299c96d937bee8cc530e5df",
 )
 KIT = "kit"  # the overlay that brings client and stubs: followed whether it is named or not
 WORKS = "this client works"  # what selfcheck says; the client before it waits for these words

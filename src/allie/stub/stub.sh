@@ -11,12 +11,13 @@ mark=/run/allie/starting.$$
 : 2>/dev/null >"$mark" || { mark=$(mktemp) && : >"$mark"; }
 stopped= client=
 stop() {
-	trap '' HUP INT TERM
+	trap '' HUP INT QUIT TERM
 	stopped=$1
 	[ -z "$client" ] || kill -TERM "$client" 2>/dev/null
 }
 trap 'stop 129' HUP
 trap 'stop 130' INT
+trap 'stop 131' QUIT
 trap 'stop 143' TERM
 ALLIE_STARTING=$mark /usr/local/bin/allie "${0##*/}" "$@" &
 client=$!
@@ -28,7 +29,7 @@ if [ -n "$stopped" ]; then # and so had an end before the client
 	rm -f "$mark"
 	exit "$stopped"
 fi
-trap - HUP INT TERM
+trap - HUP INT QUIT TERM
 [ -e "$mark" ] || exit "$status"
 rm -f "$mark"
 [ -x /var/lib/allie/last-good ] || exit "$status"

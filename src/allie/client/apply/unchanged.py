@@ -25,7 +25,7 @@ from allie.core.errors import spoken
 from allie.core.system import System
 from allie.core.value import TYPE_CHECKING
 from allie.machine.files import atomic, tree
-from allie.machine.files.stood import DIRECTORY, NEITHER, NOTHING, all_stand
+from allie.machine.files.stood import NOTHING, all_stand
 from allie.machine.mounts import user_mounts
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from allie.machine.files.stood import Stood
 
 FRESH = 20_000_000  # ns; a change within the clock's grain of our look would go unseen
-_WORDS = {ledgers.NOTHING: NOTHING, ledgers.DIRECTORY: DIRECTORY, tree.NEITHER: NEITHER}
 
 
 def name_of(here: System, part: str, known: object) -> str:
@@ -50,13 +49,13 @@ def name_of(here: System, part: str, known: object) -> str:
 def note(here: System, part: str, known: object, present: Present, books: Ledger) -> None:
     """Note what a part looked at that ended with nothing to do. books: the ledger as it is now."""
     stood = dict(present.met)
-    newest = max((ctime_of(each) for each in stood.values() if len(each) > 1), default=0)
+    newest = max((ctime_of(each) for each in stood.values() if _is_lstat(each)), default=0)
     vouched = {real for real in present.mine if real in books.entries and books.entries[real].seen}
     if not vouched.issuperset(present.standing) or newest > time.time_ns() - FRESH:
         return
     for real in present.mine:
         old = books.entries.get(real)
-        if old and len(stood.get(real, "")) < 2:  # then it is the ledger that vouches for it
+        if old and not _is_lstat(stood.get(real, "")):  # then it is the ledger that vouches for it
             stood[real] = old.seen or ledgers.NOTHING
     write(here, part, name_of(here, part, known), tuple(stood), tuple(map(_told, stood.values())))
 
@@ -102,11 +101,15 @@ def _read(here: System, part: str) -> tuple[dict[str, Any], bytes]:
 
 
 def _told(seen: str) -> Stood:
-    """What stood at a path, in the words of the quick tick."""
-    if len(seen) < 2:
-        return _WORDS.get(seen, "")  # "" stands nowhere, so it always counts as changed
+    """What stood at a path, in the words of the quick tick; "" always counts as changed."""
+    if not _is_lstat(seen):
+        return NOTHING if seen == ledgers.NOTHING else seen
     inode, ctime, size, mtime, mode, *owners = seen.split()
     return (int(inode), int(ctime), int(size), int(mtime), int(mode, 8), *map(int, owners))
+
+
+def _is_lstat(seen: str) -> bool:
+    return seen[:1].isdigit()  # else a word for the one thing that matters
 
 
 def _path(here: System, part: str) -> str:

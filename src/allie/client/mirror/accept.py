@@ -34,10 +34,10 @@ _TIMES, _AT_LEAST = 10, 500  # or so many times as many as it had, and so many m
 class Grown(StoreError):
     """An overlay is larger than anybody is likely to mean: what was fetched of it is of no use."""
 
-    def __init__(self, overlay: str, had: int, has: int) -> None:
+    def __init__(self, overlay: str, had: int, has: int, host: str = "") -> None:
         was = f" from {had}" if had else ""
         size = f"to {has} names" if has <= MOST_NAMES else f"beyond {MOST_NAMES} names"
-        meant = f"if it is meant: touch {_place(overlay)}/{LARGE}"
+        meant = f"if it is meant: touch {_place(overlay, host)}/{LARGE}"
         hint = meant if has <= MOST_NAMES else "make it smaller"
         super().__init__(f"overlay {overlay} grew{was} {size}: nothing is taken", hint)
 
@@ -104,18 +104,20 @@ def judge(came: Came, settings: Settings, *, lagging: bool) -> tuple[str, ...]:
     return tuple(sorted(news))
 
 
-def judge_private(before: Generation | None, beside: str, tree: str) -> None:
+def judge_private(before: Generation | None, beside: str, tree: str, host: str) -> None:
     """The same of what this host's own door brought, which no other's lets it lack or wait for.
 
-    Raises StoreError where it lost, or grew, so much that the store must be ill.
+    host: as the store calls it. Raises StoreError where it lost, or grew, so much that the store
+    must be ill.
     """
+    by = Settings("", (), (), host=host)
     new = {PRIVATE: _listing(tree, PRIVATE)}
     had = before is not None and PRIVATE in before.overlays
     old = {PRIVATE: generations.names_in(before, PRIVATE)} if before and had else {}
-    _need_size(Settings("", (), ()), old, new)
+    _need_size(by, old, new)
     lost = {PRIVATE: _files(old.get(PRIVATE, ())) - _files(new[PRIVATE])}
     came = Came(before, Generation(0, beside, (PRIVATE,)), old, new, new)
-    _need_few_lost(came, Settings("", (), ()), lost, lagging=False)
+    _need_few_lost(came, by, lost, lagging=False)
 
 
 def put_in_force(here: System, came: Came) -> Generation:
@@ -166,9 +168,9 @@ def _common(trees: _Trees) -> _Trees:
     return {name: names for name, names in trees.items() if name != PRIVATE}
 
 
-def _place(overlay: str) -> str:
+def _place(overlay: str, host: str) -> str:
     """Where an overlay stands in the store, for people."""
-    return f"{PRIVATE}/HOST" if overlay == PRIVATE else f"overlays/{overlay}"
+    return f"{PRIVATE}/{host}" if overlay == PRIVATE else f"overlays/{overlay}"
 
 
 def _listing(top: str, overlay: str) -> list[Listed]:
@@ -234,7 +236,7 @@ def _need_size(
         jumped = had and has > had * _TIMES and has > had + _AT_LEAST
         is_meant = (settings.ring and overlay != stubs.KIT) or Listed(LARGE, False) in names
         if has > MOST_NAMES or ((crossed or jumped) and not is_meant):
-            raise Grown(overlay, had, has)
+            raise Grown(overlay, had, has, settings.host)
 
 
 def _need_none_older(came: Came) -> None:
@@ -273,9 +275,10 @@ def _need_few_lost(
             continue
         all_lost += gone
         if not _files(has) or staying.are_many(gone, had):
+            place = _place(overlay, settings.host)
             raise StoreError(
                 f"overlay {overlay} lost {gone} of its {had} files: nothing is taken",
-                f"is its disk mounted? If it is meant: touch {_place(overlay)}/{CONSENT}",
+                f"is its disk mounted? If it is meant: touch {place}/{CONSENT}",
             )
     if staying.are_many(all_lost, all_had):
         raise StoreError(

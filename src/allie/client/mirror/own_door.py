@@ -120,7 +120,8 @@ def _fetch(asking: Pull, before: Generation | None, had: str) -> None:
         asking.able, asking.options + words, _source(asking), new, [had] if had else []
     )
     pull.run(argv, asking, show=show, disk=here.mirror)
-    accept.judge_private(before, here.mirror, new)
+    host = stores.place_of(here, asking.settings) or "HOST"
+    accept.judge_private(before, here.mirror, new, host)
 
 
 def _after_trouble(

@@ -18,7 +18,7 @@ from _collections_abc import Iterable
 from allie.core.change.intent import Step
 from allie.core.errors import PathRefused, StateError, words_of
 from allie.core.lean import suppress
-from allie.machine.files import atomic, tree
+from allie.machine.files import atomic, stood, tree
 from allie.machine.files.free_space import Allowance
 from allie.machine.mounts import mount_table
 from allie.machine.roots import clone, paths
@@ -193,7 +193,7 @@ def note_counts(place: str, counts: Iterable[int]) -> None:
 def only_roots(found: list[os.stat_result]) -> bool:
     """Whether nobody but root could make what is in a tree. A file alone may be a user's."""
     return len(found) == 1 or not any(
-        paths.taints(st) if stat.S_ISDIR(st.st_mode) else st.st_uid for st in found
+        stood.taints(st) if stat.S_ISDIR(st.st_mode) else st.st_uid for st in found
     )
 
 

@@ -84,7 +84,7 @@ def opened(base: System, declared: Declared) -> Iterator[str]:
 def standing(declared: Declared, root: str) -> tuple[str, str]:
     """How a system stands: (MISSING, PARTIAL, THERE or FOREIGN, why)."""
     if not os.path.lexists(root):
-        return MISSING, "not there yet"
+        return MISSING, "nothing was brought yet"
     if not os.path.isdir(root):
         return FOREIGN, f"{root} is no directory"
     note = note_of(root)

@@ -32,6 +32,12 @@ class Pause(Value):
     reason: str
     until: float = 0.0
 
+    @property
+    def end(self) -> str:
+        """` until` and when; "" where only `resume` ends it."""
+        when = time.localtime(self.until)
+        return time.strftime(" until %Y-%m-%d %H:%M", when) if self.until else ""
+
 
 def load_ledger(system: System) -> Ledger:
     """The ledger; an empty one if there was none yet, a *lost* one if it cannot be read."""

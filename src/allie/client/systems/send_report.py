@@ -22,6 +22,7 @@ from allie.client.tick import timer
 from allie.core import digest
 from allie.core.change import report as reports
 from allie.core.change import sent_report
+from allie.core.change.report import Contact
 from allie.core.change.sent_report import Host, Times
 from allie.core.conf import addresses
 from allie.core.conf.settings import Declared, Settings
@@ -65,16 +66,17 @@ def _send(here: System) -> int:
     settings = settings_in_force.settings_of(here)
     inbox, note = stores.inbox(here, settings), records.sent_report(here)
     _end_offers(here)
-    value = _value(here, settings, note)
+    value, door = _value(here, settings, note), Contact()
     try:
-        why = records.own_contact(here).trouble if addresses.is_door(inbox) else ""
-        why = why or _push(here, settings, inbox, dumps(value))  # it was asked just now
+        door = records.own_contact(here) if addresses.is_door(inbox) else door
+        why = "" if door.refused else door.trouble  # it was asked just now; refused, it answered
+        why = why or _push(here, settings, inbox, dumps(value))
     except (StateError, StoreError) as error:
         why = str(error)
     if why:
         never = {"to": inbox, "at": 0.0, "value": {}}
         records.save_sent_report(here, {**never, **note, "kept": value})
-        console.say(f"the report is kept for a later tick: {why}")
+        console.say(f"the report is kept for a later tick: {door.trouble or why}")
         return TEMPFAIL
     records.save_sent_report(here, {"to": inbox, "at": time.time(), "value": value})
     return DONE

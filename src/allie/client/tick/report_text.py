@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from allie.client.state.records import Pause
 from allie.core import stubs
 from allie.core.change.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, Plan
 from allie.core.change.report import Applied, Contact, Report
@@ -78,9 +79,13 @@ def unwell(value: Report, *, echoed: bool = False) -> list[str]:
     for prefix, door in ((STORE, value.contact), (OWN, value.own_door)):
         if door.trouble:
             lines.append(f"{prefix}{paint(door.trouble, 'bad')}; what came before stays in force")
-    if value.paused:
-        lines.append(f"paused: {value.paused}; nothing was changed; `allie resume` ends it")
-    return lines + [f"attention: {note}" for note in value.notes]
+    return lines + paused(value) + [f"attention: {note}" for note in value.notes]
+
+
+def paused(value: Report) -> list[str]:
+    """That a tick changed nothing, for ticks are paused; [] if they are not."""
+    words = f"paused: {value.paused}; nothing was changed; `allie resume` ends it"
+    return [words] if value.paused else []
 
 
 def _what_it_said(each: Verdict) -> list[str]:
@@ -119,8 +124,8 @@ def own_door(value: Contact, now: float) -> str:
     return paint(words, "bad" if value.refused or value.good else "warn")
 
 
-def report(value: Report, now: float) -> list[str]:
-    """The head of `status`: everything but the scripts."""
+def report(value: Report, now: float, pause: Pause | None = None) -> list[str]:
+    """The head of `status`: everything but the scripts. pause: the one in force now."""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value.began))
     classes = ", ".join(value.classes) or "none"
     lines = [
@@ -133,7 +138,8 @@ def report(value: Report, now: float) -> list[str]:
     if value.own_door.server:
         lines.append(f"  own        {own_door(value.own_door, now)}")
     if value.paused:
-        lines.append(paint(f"  paused     {value.paused}; `allie resume` ends it", "warn"))
+        words = f"{value.paused}{pause.end if pause else ''}; `allie resume` ends it"
+        lines.append(paint(f"  paused     {words}", "warn"))
     lines += [paint(f"  attention  {note}", "bad") for note in value.notes]
     lines += [paint(f"  left       {refused(each)}", "bad") for each in value.problems]
     return lines

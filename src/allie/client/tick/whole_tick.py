@@ -281,5 +281,5 @@ def _report(tick: _Tick, verdicts: list[Verdict], named: tuple[str, ...]) -> Rep
         did = {each.part for each in applied}
         spared = (each for each in stubs.PARTS.values() if each not in did)
         applied += tuple(Applied(tick.number, each, tick.spared) for each in spared)
-    report = reporting.report_of(tick.here, tick.number, tick.began)
+    report = reporting.report_of(tick.here, tick.number, tick.began)._replace(notes=tick.pins.notes)
     return report._replace(applied=applied, scripts=tuple(verdicts), named=named)

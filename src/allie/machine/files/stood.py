@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 # What stood at a path: all that lstat said, as numbers; or the one thing that matters of it
 NOTHING, DIRECTORY, NEITHER = None, "d", "n"  # NEITHER: no directory, no symlink, perhaps nothing
-_LINK = "l"  # of which all is noted
+LINK = "l"  # of which all is noted
+_OTHERS_WRITE = 0o022  # the group's bits are the mask of an ACL, too
 _NOWHERE = (2, 20, 36, 40)  # ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP: nothing stands there, or can
 
 
@@ -33,7 +34,7 @@ def all_stand(
             if error.errno in _NOWHERE and (was is NOTHING or was == NEITHER):
                 continue
             return False
-        if _all_of(st) != was and _way(st) != was:
+        if _all_of(st) != was and way_of(st) != was:
             return False
     return True
 
@@ -56,16 +57,25 @@ def way(path: str) -> "Stood":
         if error.errno in _NOWHERE:
             return NEITHER
         raise
-    return _all_of(st) if _way(st) == _LINK else _way(st)
+    word = way_of(st)
+    return _all_of(st) if word == LINK else word
+
+
+def way_of(st: "posix.stat_result") -> str:
+    """A word for where a path through here leads: of a directory also whether links below count."""
+    kind = st.st_mode & 0o170000
+    if kind == 0o040000:
+        return f"{DIRECTORY}{st.st_uid}" if taints(st) else DIRECTORY
+    return LINK if kind == 0o120000 else NEITHER
+
+
+def taints(st: "posix.stat_result") -> bool:
+    """Whether others than root can change the names in a directory."""
+    return st.st_uid != 0 or bool(st.st_mode & _OTHERS_WRITE)
 
 
 def _all_of(st: "posix.stat_result") -> "tuple[int, ...]":
     return (st.st_ino, st.st_ctime_ns, st.st_size, st.st_mtime_ns, st.st_mode, st.st_uid, st.st_gid)
-
-
-def _way(st: "posix.stat_result") -> str:
-    kind = st.st_mode & 0o170000
-    return DIRECTORY if kind == 0o040000 else _LINK if kind == 0o120000 else NEITHER
 
 
 def has_room(place: str, least: int, files: int) -> bool:

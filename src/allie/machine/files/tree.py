@@ -14,6 +14,7 @@ from allie.core import digest
 from allie.core.change.ledger import DIRECTORY, Seen, Source
 from allie.core.errors import PathRefused
 from allie.core.lean import suppress
+from allie.machine.files import stood
 
 _CHUNK = 1 << 20  # bytes, of what is read for its digest
 _DEEP, _MOST_NAMES = 50, 20_000  # levels and names: what is walked of a tree that may be a user's
@@ -23,7 +24,6 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # Of an lstat: nothing stands there, or can
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
-NEITHER = "n"  # of a path: no directory, no symlink, perhaps nothing
 # Attributes that are the machine's own, not the file's: never compared, never carried.
 FOREIGN_XATTRS = ("security.selinux", "security.ima")
 FOREIGN_XATTR_PREFIX = "trusted.overlay."
@@ -94,9 +94,8 @@ def seen_of(st: os.stat_result) -> Seen:
 
 def way_of(st: os.stat_result) -> str:
     """What of an lstat tells whether a path through here leads where it led before."""
-    if stat.S_ISLNK(st.st_mode):
-        return seen_of(st)
-    return DIRECTORY if stat.S_ISDIR(st.st_mode) else NEITHER
+    word = stood.way_of(st)
+    return seen_of(st) if word == stood.LINK else word
 
 
 def source_of(path: str, st: os.stat_result) -> Source:

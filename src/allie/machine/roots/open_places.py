@@ -8,6 +8,9 @@ root's alone (/var/log on Ubuntu), its owner can put a link there at any moment.
 So state, done-files, logs and run are resolved inside the root, opened there component by component
 without following a link, and then reached through their descriptors. After each script it is looked
 again where they are: what a script has moved is found at its new place, still inside the root.
+
+Where logs or run take no writes (a dead mount, a file in the way), a spare place in the state
+serves for them, and the report says so.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PLACES = {"state": 0o700, "done": 0o700, "logs": 0o755, "run": 0o755}  # … and their modes
+_SPARED = {"logs": "/var/log/allie", "run": "/run/allie"}  # which no tick waits for
 _CANNOT_MAKE = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
 _PLAIN = ("", "mirror", "quick", "undo", "systems")  # of the state: what they hold are no links
 # Links that are ours: the one to the present generation, and it on its way (`atomic.point`)
@@ -43,6 +47,7 @@ class OpenPlaces:
     def __init__(self, system: System, verb: str) -> None:
         self.here = system
         self.inside = -1  # by which a script's own call of ALLiE knows that it is in this tick
+        self.notes: tuple[str, ...] = ()  # what an administrator should know of the places
         self._verb = verb
         self._found: dict[str, tuple[int, int]] = {}  # place: its device and inode
         self._stack = ExitStack()
@@ -76,10 +81,10 @@ class OpenPlaces:
     def _pin(self, system: System) -> None:
         """Open each place, and take the lock, if it is another than the one that we have."""
         opened, names = {}, []
-        for place, mode in _PLACES.items():
-            path = getattr(system, place)
+        self.notes = ()
+        for place in _PLACES:
+            path, descriptor = self._open_or_spare(system, place)
             names.append(path)
-            descriptor = _open(system.root, path, mode)
             if descriptor is not None:
                 self._stack.callback(os.close, descriptor)
                 opened[place] = f"/proc/self/fd/{descriptor}"
@@ -93,6 +98,27 @@ class OpenPlaces:
             self._stack.enter_context(lock.held(self.here, self._verb))
             self.inside = lock.pass_on(self.here)
             self._stack.callback(os.close, self.inside)
+
+    def _open_or_spare(self, system: System, place: str) -> tuple[str, int | None]:
+        """Where a place is, and its descriptor; of logs and run a spare one's, if need be."""
+        path, mode, why = getattr(system, place), _PLACES[place], ""
+        if place not in _SPARED:
+            return path, _open(system.root, path, mode)
+        spare = open_system.spare(system.state, place)
+        for each in (path, spare):
+            try:
+                descriptor = _open(system.root, each, mode)
+            except StateError as error:
+                descriptor, why = None, str(error)
+            if descriptor is None:
+                continue
+            if os.access(f"/proc/self/fd/{descriptor}", os.W_OK):
+                if each == spare:
+                    why = why or f"{_SPARED[place]} takes no writes"
+                    self.notes += (f"{why}: {spare} is used",)
+                return each, descriptor
+            os.close(descriptor)
+        return path, None
 
 
 def _open(root: str, path: str, mode: int) -> int | None:

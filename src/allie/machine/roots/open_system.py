@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from allie.core import system
-from allie.core.errors import SettingsError, StateError
+from allie.core.errors import PathRefused, SettingsError, StateError
 from allie.core.system import System
 from allie.machine.files import atomic
 from allie.machine.roots import paths
@@ -14,27 +14,38 @@ from allie.machine.roots import paths
 def open_system(root: str = "/") -> System:
     """The system that a root holds. Its name is "" where nobody has joined yet.
 
-    Raises StateError if the root is no directory, PathRefused if one of our places leads nowhere.
+    Raises StateError if the root is no directory, PathRefused if one of our places leads nowhere,
+    but for logs and run, which have a spare one.
     """
     if not os.path.isdir(root):
         raise StateError(f"{root} is not a directory")
     real = os.path.realpath(root)
     inside = paths.Inside(real)
 
-    def at(path: str) -> str:
-        return inside.prefix + inside.directory(path).real
+    def at(path: str, place: str = "") -> str:
+        try:
+            return inside.prefix + inside.directory(path).real
+        except PathRefused:
+            if not place:
+                raise
+            return spare(state, place)
 
-    etc = at("etc/allie")
+    etc, state = at("etc/allie"), at(system.STATE)
     return System(
         root=real,
         name=(atomic.read(f"{etc}/system") or "").strip(),
         etc=etc,
         conf=at(system.CONF),
         done=at(system.DONE),
-        logs=at("var/log/allie"),
-        run=at("run/allie"),
-        state=at(system.STATE),
+        logs=at("var/log/allie", "logs"),
+        run=at("run/allie", "run"),
+        state=state,
     )
+
+
+def spare(state: str, place: str) -> str:
+    """Where logs or run are while their own place takes no writes."""
+    return f"{state}/spare-{place}"
 
 
 def need_name(here: System) -> str:

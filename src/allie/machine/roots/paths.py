@@ -17,7 +17,7 @@ import stat
 from allie.core.errors import PathRefused
 from allie.core.lean import contextmanager
 from allie.core.value import TYPE_CHECKING, Value
-from allie.machine.files import tree
+from allie.machine.files import stood, tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _MOST_LINKS = 40  # as the kernel: ELOOP beyond
 _DEEPEST = 100  # levels of a real path; no tree of a system's has half of that
 _NOBODY = 65534  # what an owner shows as that has no number here
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH  # the group's bits are the mask of an ACL, too
 
 
 class _TooDeep(PathRefused):
@@ -149,7 +148,7 @@ class Inside:
         try:
             st = os.lstat(self.prefix + real)
         except FileNotFoundError:
-            self.met[real] = tree.NEITHER
+            self.met[real] = stood.NEITHER
             return parent._replace(real=real, exists=False)
         except OSError as error:
             self.met[real] = ""  # no lstat says this, so it always counts as changed
@@ -158,7 +157,7 @@ class Inside:
         if stat.S_ISLNK(st.st_mode) and real not in self.bounds.going:
             return self._follow(real, parent, st.st_uid)
         is_directory = stat.S_ISDIR(st.st_mode)
-        tainted = parent.tainted or (is_directory and taints(st))
+        tainted = parent.tainted or (is_directory and stood.taints(st))
         return Place(real, is_directory, st.st_uid, tainted, parent.links)
 
     def _follow(self, link: str, parent: Place, owner: int) -> Place:
@@ -211,11 +210,6 @@ class Inside:
         if reason:
             self.met[real] = ""
             raise PathRefused(f"/{real}: {reason}")
-
-
-def taints(st: os.stat_result) -> bool:
-    """Whether others than root can change the names in a directory."""
-    return st.st_uid != 0 or bool(st.st_mode & _OTHERS_WRITE)
 
 
 LIES_OPEN = (

@@ -18,7 +18,7 @@ from _collections_abc import Collection
 from allie.core.change.ledger import NOTHING
 from allie.core.errors import PathRefused
 from allie.core.lean import suppress
-from allie.machine.files import tree
+from allie.machine.files import stood, tree
 from allie.machine.mounts import user_mounts
 from allie.machine.mounts.user_mounts import Mounts
 from allie.machine.roots import paths
@@ -141,7 +141,7 @@ class Reach:
             real = real.rpartition("/")[0]
         tainted = self._tainted[real]
         for below in reversed(unknown):
-            tainted = tainted or paths.taints(os.fstat(self.directory(below)))
+            tainted = tainted or stood.taints(os.fstat(self.directory(below)))
             self._tainted[below] = tainted
         return tainted
 

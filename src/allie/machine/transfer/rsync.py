@@ -37,6 +37,8 @@ _CONNECT = 10  # seconds
 # that lists no modules says of a module that is not for this host that it does not know it.
 _NOT_THERE = r'(?:change_dir|link_stat) "/?(.*)"(?: \(in (\w+)\))? failed: No such file or .* \(2\)'
 _LISTED_BY = {"overlays": "overlay", "images": "image"}
+# A file of an overlay or image, which was there a moment ago
+_WITHIN = r'"/[^/"]+/[^"]+" \(in (overlays|images)|/(overlays|images)/[^/"]+/.'
 _NOT_SERVED = r"Unknown module|access denied to"
 # What stands before a name in an answer (%i); rsync has other things to say, too
 _GONE, _DONE, _KINDS = b"*deleting   ", b"<>ch.", b"fdLDS"
@@ -267,7 +269,7 @@ def check(finished: Finished, store: str) -> None:
     if finished.code in _AWAY or finished.code < 0:
         raise Unreachable(f"{store} does not answer: {words}")
     missing = re.fullmatch(_NOT_THERE, words)
-    if finished.code == PARTIAL and missing:
+    if finished.code == PARTIAL and missing and not re.search(_WITHIN, words):
         path = f"{missing[2]}/{missing[1]}" if missing[2] else f"/{missing[1]}"
         what = path[len(store.rstrip("/")) + 1 :] if path.startswith(store) else path
         kind = _LISTED_BY.get(what.partition("/")[0], "") if "/" in what else ""

@@ -63,7 +63,7 @@ def need_port(address: str, port: int) -> None:
 def _complain(number: int, address: object, port: int, *, is_named: bool) -> None:
     """Say why nobody can listen; of a kind of address that this machine has not, say nothing."""
     if number == errno.EADDRINUSE:
-        hint = f"choose another: --port N; who has it: ss -ltnp sport = :{port}"
+        hint = "end that (Ctrl-C, if it is `allie store serve`), or choose another: --port N"
         who = listeners.of(port)
         raise StateError(f"port {port} is in use already{f', by {who}' * bool(who)}", hint)
     if number == errno.EACCES:

@@ -38,7 +38,7 @@ def from_directory(work: Draft, source: str, store: str, *, force: bool) -> list
     """
     real = os.path.realpath(source)
     if real == "/":
-        hint = "allie offer /, and on this machine, too, allie image capture"
+        hint = "`allie offer /` in another terminal here shows the command that captures it"
         raise UsageError("the running system is not imported: it is captured", hint)
     if store.startswith(real + "/") or real == store:
         raise UsageError(f"{source} holds the store itself", "name the root of a system")

@@ -12,6 +12,7 @@ from textwrap import wrap
 
 from allie.core.value import Value
 from allie.machine.console import paint
+from allie.server import mirror_state
 from allie.server.fleet.fleet import ATTENTION, STATES, Concern, Fleet, Pc, SystemView
 from allie.server.fleet.host_sets import divided, fold
 from allie.server.fleet.standing import HOSTS, quoted
@@ -290,6 +291,9 @@ def _without_inboxes(fleet: Fleet) -> list[str]:
     """What makes reports come, where no PC can send one."""
     if any(pc.heard or "enrolled" in pc.expected_by for pc in fleet.pcs):
         return []
+    mirror = mirror_state.read(fleet.store)
+    if mirror:
+        return ["", f"this store is a mirror: PCs report to {mirror.source}"]
     return [
         "",
         "no report has ever come: PCs send theirs by the ssh door, once enrolled there",
