@@ -109,16 +109,11 @@ def kernel_words(text: str, own: Own) -> str:
 
 
 def without(pattern: str, *, indented: bool = False) -> Rewrite:
-    """A rewrite that drops the lines that a pattern matches, from the first word on.
-
-    indented: as for `_lines`.
-    """
-    line = re.compile(rf"\s*(?:{pattern})", re.DOTALL)
-
-    def drop(text: str, _own: Own) -> str:
-        return "".join(each for each in _lines(text, indented=indented) if not line.match(each))
-
-    return drop
+    """A rewrite that drops the lines that a pattern matches, from the first word on (`_lines`)."""
+    drops = re.compile(rf"\s*(?:{pattern})", re.DOTALL).match
+    return lambda text, _own: "".join(
+        each for each in _lines(text, indented=indented) if not drops(each)
+    )
 
 
 def _lines(text: str, *, indented: bool = False) -> list[str]:
@@ -129,10 +124,9 @@ def _lines(text: str, *, indented: bool = False) -> list[str]:
     found: list[list[str]] = []
     goes_on = False
     for line in text.splitlines(keepends=True):
-        if found and (goes_on or (indented and line[0] in " \t" and line.strip())):
-            found[-1].append(line)
-        else:
-            found.append([line])
+        if not (found and (goes_on or (indented and line[0] in " \t" and line.strip()))):
+            found.append([])
+        found[-1].append(line)
         if not line.lstrip().startswith(("#", ";")):
             goes_on = line.rstrip("\r\n").endswith("\\")
     return ["".join(each) for each in found]
@@ -140,12 +134,8 @@ def _lines(text: str, *, indented: bool = False) -> list[str]:
 
 def gone_if(pattern: str) -> Rewrite:
     """A rewrite that lets a file go that has a line that begins like this."""
-    line = re.compile(rf"^[ \t]*(?:{pattern})", re.MULTILINE)
-
-    def gone(text: str, _own: Own) -> str | None:
-        return None if line.search(text) else text
-
-    return gone
+    found = re.compile(rf"^[ \t]*(?:{pattern})", re.MULTILINE).search
+    return lambda text, _own: None if found(text) else text
 
 
 def networkd(text: str, _own: Own) -> str:

@@ -291,11 +291,9 @@ def _check_door(finished: Finished, store: str) -> None:
 
 def is_refused_here(finished: Finished) -> bool:
     """Whether all that went wrong is on this side, as rsync says since 3.2, and not the room."""
-    if finished.code != PARTIAL or finished.full_disk:
-        return False
-    said = (b"rsync: ", b"could not ")
-    lines = [line for line in finished.err.splitlines() if line.startswith(said)]
-    return bool(lines) and all(re.match(_HERE, line) for line in lines)
+    lines = [each for each in finished.err.splitlines() if each.startswith((b"rsync: ", b"could "))]
+    is_ours = bool(lines) and all(re.match(_HERE, line) for line in lines)
+    return finished.code == PARTIAL and not finished.full_disk and is_ours
 
 
 def may_settle(finished: Finished) -> bool:
