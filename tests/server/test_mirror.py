@@ -252,6 +252,23 @@ def test_an_image_that_is_no_system_is_left_and_holds_up_no_other(one: Path, two
     assert (two / "images/toy1/etc/shadow").exists()
 
 
+def test_what_this_machine_has_in_the_way_holds_up_no_other(one: Path, two: Path) -> None:
+    """A mount in an image, a link that an administrator made of an overlay."""
+    mirror.mirror(str(one), str(two))
+    (two / "overlays/common").rename(two / "moved")
+    (two / "overlays/common").symlink_to("../moved")
+    make_tree(one, {"images/toy1/etc/new": "", "images/toy2/etc/new": "", "images/toy2/usr/x": ""})
+    make_tree(one / "overlays", {"common/etc/new": "new\n", "lab/etc/new": "new\n"})
+    with tmpfs(two / "images/toy1/dev", "size=1m"):
+        done = mirror.mirror(str(one), str(two))
+        assert done.came == ["images/toy2", "overlays/lab"]
+        assert "images/toy1/dev is mounted" in done.refused[0]
+        assert "overlays/common is a symlink" in done.refused[1]
+    (two / "overlays/common").unlink()
+    assert not mirror.mirror(str(one), str(two)).refused
+    assert (two / "overlays/common/etc/new").exists() and (two / "images/toy1/etc/new").exists()
+
+
 def test_a_store_that_is_away_leaves_all_as_it_is(one: Path, two: Path) -> None:
     with served(one) as server:
         mirror.mirror(server.url, str(two))

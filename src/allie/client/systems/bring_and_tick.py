@@ -16,6 +16,7 @@ from allie.client.situation import bound_disks, other_systems
 from allie.client.state import records
 from allie.client.systems import fence, new_system, record, update_rollback
 from allie.client.systems.new_system import Job
+from allie.client.systems.record import Trouble
 from allie.client.tick import kit, whole_tick
 from allie.core import system
 from allie.core.conf.settings import Settings
@@ -161,9 +162,8 @@ def _update(ticking: _Ticking, ticked: Outcome) -> Outcome:
 def _start(job: Job, verb: str, root: str, work: Callable[[], object]) -> Outcome:
     """Have a system fetched or updated in the background, unless the disk was full and is."""
     base, name = job.base, job.declared.name
-    free = _free(root)
     last = record.trouble(base, name)
-    if last.free and free < last.free * _MORE_ROOM:
+    if last.image == job.declared.image and not _has_more_room(root, last):
         return Outcome(name, "failing", f"not tried again before there is room: {last.message}")
 
     def run() -> int:
@@ -254,8 +254,10 @@ def _ended(base: System, ticking: _Ticking, root: str) -> Outcome | None:
     return Outcome(name, "there", needs if report.needs_attention else "ticked")
 
 
-def _free(place: str) -> int:
-    """The bytes that are free where a system is, or will be."""
+def _has_more_room(place: str, last: Trouble) -> bool:
+    """Whether the disk where a system is, or will be, has more room than when it was filled."""
     while not os.path.isdir(place):
         place = os.path.dirname(place)
-    return free_space.free(place)
+    now = free_space.room(place)
+    names = now.free_names >= last.free_names * _MORE_ROOM
+    return now.free >= last.free * _MORE_ROOM or names

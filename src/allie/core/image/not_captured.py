@@ -81,7 +81,7 @@ def mounted(points: Iterable[str], wanted: tuple[str, ...] = ()) -> list[str]:
     """
     rules = []
     for point in sorted(set(points) - {path.rstrip("/") for path in wanted}):
-        name = _literal(point)
+        name = literal(point)
         # A trailing slash is for directories alone; the last rule is for a file mounted over
         rules += [f"+ {name}/", f"- {_escaped(point)}/*", f"- {name}"]
     return [f"--filter={rule}" for rule in rules]
@@ -96,16 +96,16 @@ def ways(wanted: tuple[str, ...]) -> list[str]:
     for path in wanted:
         names = path.strip("/").split("/")
         above = ["/" + "/".join(names[:count]) for count in range(1, len(names) + 1)]
-        found += [f"--filter=+ {_literal(each)}/" for each in above]
+        found += [f"--filter=+ {literal(each)}/" for each in above]
     return found
 
 
 def files(paths: Iterable[str]) -> list[str]:
     """rsync's options that leave out these files."""
-    return [f"--filter=- {_literal(path)}" for path in sorted(paths)]
+    return [f"--filter=- {literal(path)}" for path in sorted(paths)]
 
 
-def _literal(path: str) -> str:
+def literal(path: str) -> str:
     """A path as a pattern of rsync's that matches it alone: it reads escapes beside wildcards."""
     return _escaped(path) if re.search(r"[*?[]", path) else path
 
