@@ -17,9 +17,11 @@ from allie.core.change import hand_fix
 from allie.core.change.hand_fix import HandFix
 from allie.core.change.report import Applied, Contact, Report
 from allie.core.script import Verdict
+from allie.server import mirror_state
 from allie.server import store as stores
+from allie.server.mirror_state import MirrorState
 from tests.server.test_fleet import QUIET, arrives, text_of
-from tests.worlds.store import _SRC
+from tests.worlds.store import SRC
 from tests.worlds.toy import make_tree
 
 FAILING = QUIET._replace(
@@ -49,9 +51,18 @@ def allie(store: Path, *words: str) -> tuple[int, str, str]:
     done = subprocess.run(
         [sys.executable, "-m", "allie.cli.main", "fleet", "--store", str(store), *words],
         capture_output=True, text=True, timeout=300, check=False,
-        env={"PYTHONPATH": str(_SRC), "PATH": "/usr/bin:/bin", "TZ": "UTC"},
+        env={"PYTHONPATH": str(SRC), "PATH": "/usr/bin:/bin", "TZ": "UTC"},
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
+
+
+def test_where_the_pcs_of_a_mirror_report(tmp_path: Path) -> None:
+    stores.begin(str(tmp_path), "overlays/common")
+    make_tree(tmp_path / "overlays/common", {"etc/allie/classes": "lab: pc[01-40]\n"})
+    assert "allie store setup" in allie(tmp_path)[1], "what makes PCs report"
+    mirror_state.write(str(tmp_path), MirrorState("rsync://server"))
+    assert "this store is a mirror: PCs report to rsync://server" in allie(tmp_path)[1]
+    assert "allie store setup" not in allie(tmp_path)[1]
 
 
 def test_the_view(store: Path) -> None:

@@ -24,8 +24,8 @@ from allie.core.value import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import TextIO
 
-_PROGRESS = rb"[\r ]([0-9,]+)\s+(\d+)%\s+([0-9.]+[kMGT]?B/s)\s+([0-9:?]+)( \()?"
-_AFTER = 2.0  # seconds of work before progress is shown
+_PROGRESS = rb"[\r ]([0-9,]+)\s+(\d+)%\s+([0-9.]+[kMGT]?B/s)\s+[0-9:?]+"
+_AFTER, _EACH = 2.0, 0.2  # seconds of work before progress is shown, and from one to the next
 _COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1", "line": "4"}
 _SECRET = os.urandom(8).hex()  # a colour that a name or message brings along is none of ours
 _undelivered: list[OSError] = []
@@ -133,21 +133,20 @@ class Moved:
 
     def __init__(self) -> None:
         self.size = self.share = 0  # bytes; per cent of all that there is
-        self.pace = ""
+        self.rate = ""
         self._before, self._last = (0, 0), (0, 0)
 
     def take(self, output: bytes) -> bool:
         """Some of what it prints; whether that says more."""
         found = re.findall(_PROGRESS, output)
-        for size, share, rate, left, at_an_end in found:
+        for size, share, rate in found:
             now = (int(size.replace(b",", b"") or 0), int(share))
             if now[0] < self._last[0]:  # the next command has begun
                 self._before = (self.size, self.share)
             self._last = now
             self.size = self._before[0] + now[0]
             self.share = min(self._before[1] + now[1], 100)
-            # At a file's end it is the time that all has taken so far
-            self.pace = rate.decode() + ("" if at_an_end else f", {left.decode()} left")
+            self.rate = rate.decode()
         return bool(found)
 
 
@@ -156,16 +155,23 @@ def progress(what: str) -> tuple[list[str], Callable[[bytes], None] | None]:
 
     Shows bytes, share, rate and time left, once the work has lasted two seconds. The share is of a
     list of files that is complete (--no-inc-recursive), or it would run backwards as that grows.
+    The time left goes by it: rsync's own is, at a file's end, the time that all took so far.
     """
     if not is_screen(sys.stderr):
         return [], None
-    began = time.monotonic()
-    moved = Moved()
+    moved, began = Moved(), time.monotonic()
+    after = began + _AFTER
 
     def show(output: bytes) -> None:
-        if not moved.take(output) or time.monotonic() - began < _AFTER:
+        nonlocal after
+        now = time.monotonic()
+        if not moved.take(output) or now < after:
             return
-        words = printable(f"{what}: {moved.size:,} bytes, {moved.share} %, {moved.pace}")
+        after = now + _EACH
+        words = printable(f"{what}: {moved.size:,} bytes, {moved.share} %, {moved.rate}")
+        if moved.share:
+            minutes, seconds = divmod(int((now - began) * (100 / moved.share - 1)), 60)
+            words += f", {minutes}:{seconds:02} left"
         print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
         _unended[:] = [words]
 

@@ -31,7 +31,7 @@ class MirrorState(Value):
         if self.current:
             when = time.strftime("last at %Y-%m-%d %H:%M", time.localtime(self.current))
         trouble = f"; {self.trouble}" if self.trouble else ""
-        return f"a mirror of {self.source}, equal to it {when}{trouble}: edits are overwritten"
+        return f"a mirror of {self.source}: edits are overwritten; equal to it {when}{trouble}"
 
 
 def read(store: str) -> MirrorState | None:

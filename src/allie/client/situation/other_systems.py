@@ -84,7 +84,7 @@ def opened(base: System, declared: Declared) -> Iterator[str]:
 def standing(declared: Declared, root: str) -> tuple[str, str]:
     """How a system stands: (MISSING, PARTIAL, THERE or FOREIGN, why)."""
     if not os.path.lexists(root):
-        return MISSING, "not there yet"
+        return MISSING, "nothing was brought yet"
     if not os.path.isdir(root):
         return FOREIGN, f"{root} is no directory"
     note = note_of(root)
@@ -173,7 +173,5 @@ def _refuse_running_system(base: System, declared: Declared, root: str) -> None:
     if not os.path.isdir(root):
         return
     if any(os.path.samefile(running, root) for running in (base.root, "/")):
-        raise StateError(
-            f"{declared.root} is the system that runs now, not {declared.name}",
-            f"correct [system {declared.name}] in allie.conf",
-        )
+        words = f"{declared.root} is the system that runs now, not {declared.name}"
+        raise StateError(words, f"correct [system {declared.name}] in allie.conf")

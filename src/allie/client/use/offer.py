@@ -75,7 +75,7 @@ def wait(offer: OpenOffer) -> str:
     while process.wait_until(offer.pid, time.monotonic() + _LOOK) is None:
         said = atomic.read(message)
         if said is not None:
-            return f"{' '.join(said.split())[:_MESSAGE]}, {_sent(offer.work)} bytes sent"
+            return f"{' '.join(said.split())[:_MESSAGE]}, {_sent(offer.work):,} bytes sent"
         callers.look()
     raise StateError(f"the rsync daemon ended: {_last_words(offer.work)}")
 
