@@ -396,3 +396,12 @@ def test_add_and_remove(room: Room) -> None:
     assert os.listdir(pc.root / "systems") == []
     assert pc.run("system", "add", "el7").rc == 64
     pc.tick()
+
+
+def test_what_was_somebodys_before_add_is_there_after_remove(room: Room) -> None:
+    """An empty directory in which no system could be."""
+    (room.store / "overlays/common/etc/allie/allie.conf").unlink()
+    pc = room.pc("pc08", {"srv": Dir(owner=(0, 54321))})
+    assert pc.run("system", "add", "el7", "--in", "/srv").rc == 2
+    pc.run("system", "remove", "el7").ok()
+    assert (pc.root / "srv").stat().st_gid == 54321
