@@ -31,6 +31,7 @@ from tests.worlds.one_pc import tmpfs
 from tests.worlds.pc import ENVIRONMENT, Result, ended
 from tests.worlds.store import Served, ServedByAllie, served
 from tests.worlds.toy import Device, File, Hard, Link, Tree, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 needs_ptrace = pytest.mark.skipif(not ptrace.works(), reason="needs ptrace")
@@ -373,9 +374,7 @@ def test_who_reads_an_image_reads_on_in_what_was_replaced(one: Path, two: Path) 
         pc.mkdir(parents=True)
         argv = ["rsync", "-aHAXS", "--numeric-ids", "--bwlimit=1500", "-v"]
         reader = subprocess.Popen([*argv, f"{server.url}/images/toy1/", f"{pc}/toy1/"])
-        until = time.monotonic() + 30
-        while not any(pc.glob("toy1/opt/*/*")) and time.monotonic() < until:
-            time.sleep(0.02)
+        until(lambda: any(pc.glob("toy1/opt/*/*")), "the first files have come")
         for each in range(3):
             make_tree(one / f"images/toy1/opt/{each}", {"0": "new\n", "new": "new\n"})
         shutil.rmtree(one / "images/toy1/opt/19")

@@ -25,10 +25,10 @@ from tests.systems.room import (
     processes_of,
     section,
     tree_of,
-    until,
 )
 from tests.tick.site import needs_root, script
 from tests.worlds.toy import Link, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
 

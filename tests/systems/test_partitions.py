@@ -21,11 +21,11 @@ from tests.systems.room import (
     section,
     settles,
     some_came,
-    until,
 )
 from tests.tick.site import TickPC, needs_root, script
 from tests.worlds import machine
 from tests.worlds.toy import Dir, Link, Tree, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
 SIZES = {"ext4": 64, "xfs": 320, "btrfs": 128}  # MiB; the smallest that their mkfs makes

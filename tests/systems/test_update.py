@@ -28,10 +28,10 @@ from tests.systems.room import (
     processes_of,
     section,
     settles,
-    until,
 )
 from tests.tick.site import TickPC, needs_root, script
 from tests.worlds.toy import Dir, Tree, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
 

@@ -106,6 +106,14 @@ def progress(base: System, name: str) -> str:
     return f"{size} MiB so far" if size else ""
 
 
+def arriving(base: System, name: str) -> str:
+    """How far the fetch or update of a system is that goes on now, in words; "" if none does."""
+    if not is_held(base, name):
+        return ""
+    share = progress(base, name)
+    return f"being fetched, {share}" if share else "being fetched"
+
+
 def image_rolled_back(base: System, name: str) -> str:
     """The image that somebody rolled back from, and that no update brought since; "" if none."""
     return (atomic.read(f"{base.systems}/{name}/{_ROLLED_BACK}") or "").strip()
@@ -122,9 +130,7 @@ def note_rolled_back(base: System, name: str, image: str) -> None:
 
 def note_place(base: System, declared: Declared) -> None:
     """Note where a system lives."""
-    place = f"{book(base, declared.name)}/root"
-    if atomic.read(place) != f"{declared.root}\n":
-        atomic.write(place, f"{declared.root}\n", durable=False)
+    atomic.renew(f"{book(base, declared.name)}/root", f"{declared.root}\n", durable=False)
 
 
 def noted(base: System) -> list[Declared]:
