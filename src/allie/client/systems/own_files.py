@@ -23,8 +23,9 @@ from allie.machine.disk import tree_copies
 from allie.machine.files import tree
 from allie.machine.mounts import mount_table
 from allie.machine.programs import process
+from allie.machine.programs.process import ProgramFailed
 from allie.machine.roots import clone, open_system, paths, within
-from allie.machine.transfer import rsync
+from allie.machine.transfer import rsync, vanished
 
 # What people may change while a new tree is made
 PEOPLES = ("home/*", "srv/*", "var/mail/*", "var/spool/mail/*", "var/spool/cron/*")
@@ -70,6 +71,7 @@ NEVER = (
     other_systems.AHEAD,
 )
 MIRROR = "var/lib/allie/mirror"  # the one thing of the state that any tree may have
+_TRIES = 4  # to copy what people work on
 _OF_ONE_TREE = ("root/done", "var/log/allie")
 
 
@@ -147,7 +149,12 @@ def keep(old: str, new: str, what: tuple[str, ...], *, by_content: bool = False)
         within.make_directories(new, there)
         place = f"{new}/{there}".rstrip("/")
         argv = rsync.copy_trees(able, f"{old}/{above}", place, by_content=by_content)
-        process.run(argv, stdin=rsync.names(names), check=True)
+        for _ in range(_TRIES):  # what was renamed meanwhile comes under its new name
+            done = process.run(argv, stdin=rsync.names(names))
+            if done.code == 0:
+                break
+        if not vanished.is_all(done):
+            raise ProgramFailed(done)
 
 
 def give(base: System, declared: Declared, new: str) -> None:
