@@ -3,7 +3,7 @@
 
 PY := .venv/bin/python
 ARGS ?=
-WORKERS ?= 3
+WORKERS ?= 4
 
 # bench/ and demo/ are checked when there is Python in them
 CHECKED := src tests tools $(sort $(patsubst %/,%,$(dir $(wildcard bench/*.py demo/*.py))))

@@ -19,7 +19,6 @@ import sys
 import termios
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
 from tests.worlds import machine
@@ -162,12 +161,7 @@ class Machines:
     def __enter__(self) -> Machines:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for each in reversed(self._all.values()):
             each.end()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
-from types import TracebackType
 
 from allie.server.places import ACCOUNT, INBOX_ACCOUNT
 from tests.docs.machines import TOP, Machine, Said, possible
@@ -151,12 +150,7 @@ class SiteWithClush:
     def __enter__(self) -> SiteWithClush:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end()
 
     def _end(self) -> None:

@@ -282,6 +282,14 @@ def test_what_still_names_the_machine_is_shown(tmp_path: Path) -> None:
     ]
 
 
+def test_a_long_list_of_hosts_is_read_whole(tmp_path: Path) -> None:
+    """As whoever blocks advertisements by it has one."""
+    blocked = "".join(f"0.0.0.0 ad{number:06}.example.com\n" for number in range(60_000))
+    make_tree(tmp_path, {"etc/hostname": "gold6\n", "etc/hosts": f"{blocked}192.0.2.1 gold6\n"})
+    blandify.apply(str(tmp_path), blandify.own_of(str(tmp_path), "el6"))
+    assert (tmp_path / "etc/hosts").read_text() == blocked
+
+
 @pytest.mark.parametrize(
     ("path", "text"),
     [

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,9 @@ from tests.worlds import machine
 from tests.worlds.busybox import busybox_root
 from tests.worlds.debian import BOOTED, UnavailableError, debian_root
 from tests.worlds.loop import looped
+from tests.worlds.store import free_port
 from tests.worlds.toy import File, Link, Tree, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.root, pytest.mark.real]
 # What runs or lies about on a golden machine and is not its system
@@ -43,12 +45,6 @@ KEPT: Tree = {
     "var/lib/dpkg/status": "packages\n",
     "root/.profile": "root's\n",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Offer:
@@ -105,6 +101,12 @@ def daemon_of(pid: int) -> int:
     """The child of an offer; in its own eyes it is process 1."""
     (daemon,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(daemon)
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+    return False
 
 
 def _left_behind() -> list[str]:
@@ -340,17 +342,11 @@ def test_killed_by_9_it_answers_and_sends_no_more(tmp_path: Path) -> None:
         env = {**os.environ, **offer.password}
         argv = ["rsync", "-a", "--bwlimit=200", f"{offer.url}/opt/", str(tmp_path / "came")]
         with subprocess.Popen(argv, env=env, stderr=subprocess.DEVNULL) as capture:
-            until = time.monotonic() + 20
-            while not (tmp_path / "came").exists():
-                assert time.monotonic() < until
-                time.sleep(0.01)
+            until((tmp_path / "came").exists, "the capture is under way")
             offer.process.kill()
             offer.process.wait()
             assert capture.wait(20) != 0
-        with pytest.raises(ConnectionRefusedError):
-            while time.monotonic() < until:  # the kernel closes it in its own time
-                socket.create_connection(("127.0.0.1", offer.port), timeout=5).close()
-                time.sleep(0.01)
+        until(lambda: not _listens(offer.port), "the kernel has closed it, in its own time")
     with offered(server, root):
         pass
     assert not _left_behind(), "the next offer clears up"
@@ -421,9 +417,7 @@ def test_over_ssh(tmp_path: Path) -> None:
         pytest.skip(str(error))
     make_tree(golden, {"home/ann/thesis": "ann's\n"})
     server = Store(tmp_path / "store")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     for name in ("key", "host"):
         argv = ["ssh-keygen", "-q", "-N", "", "-t", "ed25519", "-f", str(tmp_path / name)]
         subprocess.run(argv, check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from tests.images.site import Store, rich_root, things
 from tests.worlds.loop import looped
+from tests.worlds.oci import oci_layout
 from tests.worlds.store import ServedByAllie
 from tests.worlds.toy import File, make_tree, toy_root
 
@@ -192,6 +194,22 @@ def test_an_archive_that_was_cut_short_anywhere_is_no_image(
         assert not list(server.part("").iterdir())
 
 
+def test_what_follows_blocks_of_zeros_is_not_missing(tmp_path: Path) -> None:
+    """tar takes them for the end: of one archive with another appended, or with a hole in it."""
+    root = toy_root(tmp_path / "root", {"usr/large": File("x" * 20_000)})
+    server, more = Store(tmp_path / "store"), make_tree(tmp_path / "more", {"opt/late": "late\n"})
+    first, second = (_tar(top, tmp_path / "tar").read_bytes() for top in (root, more))
+    both = tmp_path / "both"
+    both.write_bytes(first + second)
+    server.run("image", "import", "toy1", both).ok()
+    assert (server.image("toy1") / "opt/late").read_text() == "late\n"
+    assert (server.image("toy1") / "etc/passwd").exists()
+    head = first.index(b"x" * 1024) - 512
+    both.write_bytes(first[:head] + bytes(512) + first[head + 512 :])
+    done = server.run("image", "import", "toy2", both)
+    assert (done.rc, server.names()) == (2, ["toy1"]), done
+
+
 @contextmanager
 def _mounted(*argv: str | Path) -> Iterator[None]:
     subprocess.run(["mount", *argv], check=True)
@@ -199,6 +217,26 @@ def _mounted(*argv: str | Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", argv[-1]], check=True)
+
+
+@pytest.mark.parametrize("kind", ["tar", "directory", "layout"])
+def test_a_capability_that_the_disk_does_not_take_is_not_lost_in_silence(
+    tmp_path: Path, kind: str
+) -> None:
+    """tar and umoci end with 0."""
+    if kind == "layout" and not shutil.which("umoci"):
+        pytest.skip("needs umoci")
+    root, server = toy_root(tmp_path / "root"), Store(tmp_path / "store")
+    plain = _tar(root, tmp_path / "plain")
+    subprocess.run(["setcap", "cap_net_raw+ep", root / "etc/passwd"], check=True)
+    source = _tar(root, tmp_path / "tar") if kind == "tar" else root
+    source = oci_layout(tmp_path / "layout", root) if kind == "layout" else source
+    with _mounted("-t", "ramfs", "ramfs", server.top / "images"):
+        done = server.run("image", "import", "toy1", source)
+        assert (done.rc, server.names()) == (2, []), done
+        assert "security.capability" in done.err or "Operation not supported" in done.err
+        done = server.run("image", "import", "toy1", plain).ok()
+        assert "keeps no ACLs" in done.err
 
 
 def test_what_is_mounted_in_a_source_is_left_out_and_named(tmp_path: Path) -> None:

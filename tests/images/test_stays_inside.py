@@ -149,12 +149,27 @@ def test_a_pc_stays_inside_a_new_system(tmp_path: Path, path: str, target: str) 
 
 
 def test_what_is_kept_goes_where_the_new_tree_has_it(tmp_path: Path) -> None:
-    """The tree before has /home; the new one has a link there, as ostree has."""
-    old = make_tree(tmp_path / "old", {"home/ann/file": "hers\n", "etc/hostname": "pc7\n"})
-    new = make_tree(tmp_path / "new", {"var/home/x": "", "home": Link("/var/home"), "etc/x": ""})
-    own_files.keep(str(old), str(new), own_files.KEEP)
-    assert (new / "var/home/ann/file").read_text() == "hers\n"
-    assert (new / "etc/hostname").read_text() == "pc7\n"
+    """One tree has /home, the other a link there, as ostree has; and one like the other."""
+    plain: Tree = {"home/ann/file": "hers\n", "etc/hostname": "pc7\n"}
+    linked: Tree = {
+        "var/home/ann/file": "hers\n",
+        "home": Link("/var/home"),
+        "etc/hostname": "pc7\n",
+    }
+    empty_plain: Tree = {"home/x": "", "etc/x": "", "var/home/x": ""}
+    empty_linked: Tree = {"var/home/x": "", "home": Link("/var/home"), "etc/x": ""}
+    for number, (had, has, at) in enumerate(
+        [
+            (plain, empty_linked, "var/home"),
+            (linked, empty_plain, "home"),
+            (linked, empty_linked, "var/home"),
+        ]
+    ):
+        old = make_tree(tmp_path / f"old{number}", had)
+        new = make_tree(tmp_path / f"new{number}", has)
+        own_files.keep(str(old), str(new), own_files.KEEP)
+        assert (new / at / "ann/file").read_text() == "hers\n"
+        assert (new / "etc/hostname").read_text() == "pc7\n"
 
 
 def test_a_program_is_looked_for_inside(tmp_path: Path) -> None:
@@ -238,8 +253,10 @@ def test_nothing_is_written_through_a_link_or_into_a_directory(tmp_path: Path) -
         " " * 400_000 + "x",
         "root=UUID=" * 40_000,
         "a" * 400_000,
+        "\\\n" * 200_000,
+        "up \\\n" + "addr " * 80_000,
     ],
-    ids=["match", "mac", "lines", "fstab", "blanks", "root", "letters"],
+    ids=["match", "mac", "lines", "fstab", "blanks", "root", "letters", "going on", "up"],
 )
 def test_no_text_takes_a_rewrite_for_ever(text: str) -> None:
     own = rewrites.Own("img", "gold17")
@@ -248,6 +265,7 @@ def test_no_text_takes_a_rewrite_for_ever(text: str) -> None:
         rewrite(text, own)
     for rewrite in (rewrites.connection, rewrites.networkd, rewrites.hosts, rewrites.allie_conf):
         rewrite(text, own)
+    rewrites.without(rewrites.ADDRESSED)(text, own)
     assert time.process_time() - began < 20
 
 

@@ -23,7 +23,7 @@ from tests.tick.site import Site, script
 from tests.worlds.doors import INBOX_UID, Doors, can_be_opened
 from tests.worlds.pc import ENVIRONMENT, Result, ended
 from tests.worlds.ssh_door import make_key
-from tests.worlds.store import _SRC
+from tests.worlds.store import SRC
 from tests.worlds.toy import File, Tree, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
@@ -72,14 +72,14 @@ class Ways:
 
     def on_server(self, *words: str) -> Result:
         """It is run, with nobody at a terminal."""
-        return ended(self.server_argv(*words), {**ENVIRONMENT, "PYTHONPATH": str(_SRC)}, 60)
+        return ended(self.server_argv(*words), {**ENVIRONMENT, "PYTHONPATH": str(SRC)}, 60)
 
 
 def at_terminal(argv: list[str], answer: str) -> tuple[int, str]:
     """Run it at a terminal, and give this answer to what it asks: its exit status, what is seen."""
     child, terminal = pty.fork()
     if not child:
-        os.execve(argv[0], argv, {**ENVIRONMENT, "PYTHONPATH": str(_SRC), "TERM": "xterm"})
+        os.execve(argv[0], argv, {**ENVIRONMENT, "PYTHONPATH": str(SRC), "TERM": "xterm"})
     seen, answered, until = b"", False, time.monotonic() + 100
     while time.monotonic() < until:
         if select.select([terminal], [], [], 1)[0]:
@@ -251,6 +251,8 @@ def test_what_is_not_offered(ways: Ways) -> None:
         assert words in done.err, (path, done.err)
     make_tree(pc.root, {"etc/plain": "y" * 64_001})
     assert "larger than" in pc.run("adopt", "etc/plain", "--yes").err
+    make_tree(pc.root, {"etc/plain": ""})
+    assert "/etc/plain is empty" in pc.run("adopt", "etc/plain", "--yes").err
     assert not pc.path("var/lib/allie/offers").exists()
     make_tree(pc.root, {"etc/plain": "y" * 63_998, "etc/motd": "z\n"})
     pc.run("adopt", "etc/plain", "--yes").ok()

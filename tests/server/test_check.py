@@ -13,9 +13,9 @@ import pytest
 
 from allie.server import store, store_conf
 from allie.server.serving import check
-from tests.server.test_serve import soon
-from tests.worlds.doors import _ENV, LINE, Doors, can_be_opened, with_two_hosts
-from tests.worlds.store import _free_port
+from tests.worlds.doors import ENV, LINE, Doors, can_be_opened, with_two_hosts
+from tests.worlds.store import free_port
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 
@@ -119,9 +119,9 @@ def test_files_that_are_not_as_they_should_be(doors: Doors) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_check_that_is_killed_lets_nobody_in(doors: Doors, number: int) -> None:
-    with subprocess.Popen(doors._here(words(doors)), cwd="/", env=_ENV) as check:
+    with subprocess.Popen(doors._here(words(doors)), cwd="/", env=ENV) as check:
         lines = doors.etc / "authorized_hosts"
-        assert soon(lambda: "check.invalid" in lines.read_text())
+        until(lambda: "check.invalid" in lines.read_text())
         os.kill(check.pid, number)
     if number == signal.SIGKILL:
         left = re.findall("ssh-ed25519 \\S+ one.check.invalid", lines.read_text())
@@ -164,7 +164,7 @@ def test_from_elsewhere_what_anybody_can(doors: Doors, tmp_path: Path, is_store:
         store.init(str(tmp_path))
     argv = doors._here(words(doors))
     argv[argv.index(str(doors.store))] = str(tmp_path)
-    done = subprocess.run(argv, cwd="/", env=_ENV, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, cwd="/", env=ENV, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "tried on the server itself, by root" in done.stdout
     assert rows(done.stdout)["read overlays"] == ["yes", "no"]
@@ -211,7 +211,7 @@ def test_the_ssh_door_is_not_opened_by_halves(tmp_path: Path) -> None:
         pytest.skip(can_be_opened())
     doors = Doors(tmp_path / "store", tmp_path / "work")
     Path(doors.places.host_key).unlink()
-    ports = ["--port", str(doors.ssh_port), "--ssh-port", str(_free_port())]
+    ports = ["--port", str(doors.ssh_port), "--ssh-port", str(free_port())]
     done = doors.allie("store", "serve", "--ssh", *ports)
     assert done.returncode == 2
     assert "the ssh door has no key or no accounts yet" in done.stderr

@@ -21,10 +21,10 @@ import pytest
 
 from allie.server.doors import enrolled, rsyncd_conf, sshd_conf
 from allie.server.places import ACCOUNT
-from tests.server.test_serve import soon
 from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.doors import LINE, Doors, can_be_opened, with_two_hosts
 from tests.worlds.toy import File, Link, Tree, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 
@@ -270,7 +270,7 @@ def test_who_breaks_off_leaves_nothing(doors: Doors, inbox: Path, tmp_path: Path
                     os.killpg(push.pid, signal.SIGKILL)
                     break
     assert seen
-    assert soon(lambda: {path.name for path in inbox.iterdir()} <= {"report"})
+    until(lambda: {path.name for path in inbox.iterdir()} <= {"report"})
 
 
 def test_many_names_are_refused_as_one_is(doors: Doors, inbox: Path, tmp_path: Path) -> None:
@@ -495,7 +495,7 @@ def test_both_end_together(tmp_path: Path, number: int) -> None:
         daemons = _daemons(doors)
         assert len(daemons) == 2
         os.kill(doors.pid, number)
-        assert soon(lambda: not any(os.path.exists(f"/proc/{each}") for each in daemons))
+        until(lambda: not any(os.path.exists(f"/proc/{each}") for each in daemons))
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -505,5 +505,5 @@ def test_if_one_ends_so_does_the_other(tmp_path: Path, which: int) -> None:
     with Doors(tmp_path / "store", tmp_path / "work") as doors:
         daemons = _daemons(doors)
         os.kill(daemons[which], signal.SIGKILL)
-        assert soon(lambda: not any(os.path.exists(f"/proc/{each}") for each in daemons))
+        until(lambda: not any(os.path.exists(f"/proc/{each}") for each in daemons))
         assert "ended by itself" in (tmp_path / "work/serve.log").read_text()

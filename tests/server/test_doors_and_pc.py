@@ -16,7 +16,7 @@ from tests.tick.site import TickPC
 from tests.worlds.busybox import busybox_root
 from tests.worlds.doors import INBOX_UID, Doors, can_be_opened
 from tests.worlds.pc import Result, ended
-from tests.worlds.store import _SRC
+from tests.worlds.store import SRC
 from tests.worlds.toy import File, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
@@ -34,7 +34,7 @@ def doors(tmp_path: Path) -> Iterator[Doors]:
 def on_server(doors: Doors, *words: str) -> Result:
     """One of the store's verbs, as an administrator types it."""
     argv = [sys.executable, "-m", "allie.cli.main", "store", *words, "--store", str(doors.store)]
-    return ended(argv, {**os.environ, "PYTHONPATH": str(_SRC)}, 60)
+    return ended(argv, {**os.environ, "PYTHONPATH": str(SRC)}, 60)
 
 
 def test_from_joining_to_being_retired(doors: Doors, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from allie.server.places import ACCOUNT, Places
 from tests.worlds import machine
 from tests.worlds.doors import Doors, can_be_opened
 from tests.worlds.toy import make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 TYPES = ("ed25519", "ecdsa", "rsa")
@@ -328,11 +329,7 @@ class Caller:
 
 
 def wait_for(what: Path) -> None:
-    for _ in range(200):
-        if what.is_dir() and any(what.iterdir()):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"nothing came to {what}")
+    until(lambda: what.is_dir() and any(what.iterdir()), f"something comes to {what}")
 
 
 def test_what_a_retired_host_is_doing_ends_and_others_go_on(

@@ -26,7 +26,7 @@ from allie.server.fleet import arrivals
 from allie.server.fleet import fleet as fleets
 from allie.server.fleet.fleet import Fleet, Pc
 from allie.server.history import notes
-from tests.worlds.store import _SRC
+from tests.worlds.store import SRC
 from tests.worlds.toy import make_tree
 
 NOW = time.time()
@@ -292,7 +292,7 @@ def test_many_reports_cost_little_more_than_reading_them(store: Path) -> None:
         arrives(store, f"pc{number:05}", text)
     done = subprocess.run(
         [sys.executable, "-c", _LOAD, str(store), "2000"],
-        env={"PYTHONPATH": str(_SRC)}, capture_output=True, text=True, check=True,
+        env={"PYTHONPATH": str(SRC)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     count, ratio, memory = map(float, done.stdout.split())
     assert count == 2000

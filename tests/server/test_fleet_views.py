@@ -21,7 +21,7 @@ from allie.server import mirror_state
 from allie.server import store as stores
 from allie.server.mirror_state import MirrorState
 from tests.server.test_fleet import QUIET, arrives, text_of
-from tests.worlds.store import _SRC
+from tests.worlds.store import SRC
 from tests.worlds.toy import make_tree
 
 FAILING = QUIET._replace(
@@ -51,7 +51,7 @@ def allie(store: Path, *words: str) -> tuple[int, str, str]:
     done = subprocess.run(
         [sys.executable, "-m", "allie.cli.main", "fleet", "--store", str(store), *words],
         capture_output=True, text=True, timeout=300, check=False,
-        env={"PYTHONPATH": str(_SRC), "PATH": "/usr/bin:/bin", "TZ": "UTC"},
+        env={"PYTHONPATH": str(SRC), "PATH": "/usr/bin:/bin", "TZ": "UTC"},
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 

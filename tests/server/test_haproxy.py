@@ -19,8 +19,9 @@ from allie.server import store as stores
 from tests.worlds import haproxy, machine
 from tests.worlds.haproxy import Proxy
 from tests.worlds.one_pc import World
-from tests.worlds.store import Served, ServedByAllie
+from tests.worlds.store import Served, ServedByAllie, free_port
 from tests.worlds.toy import File, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [
     pytest.mark.real,
@@ -53,16 +54,7 @@ class Site(NamedTuple):
         return [each.log.count("connect from") for each in self.servers]
 
     def become(self, number: int, state: str) -> None:
-        until = time.monotonic() + 20
-        while not self.proxy.states()[number].startswith(state):
-            assert time.monotonic() < until, self.proxy.states()
-            time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        until(lambda: self.proxy.states()[number].startswith(state), f"{number} is {state}")
 
 
 @pytest.fixture
@@ -111,10 +103,7 @@ def test_one_that_drains_ends_what_it_is_at(site: Site) -> None:
     argv = ["rsync", "-a", "--bwlimit=2000", f"{site.proxy.url}/images/toy1/", f"{site.top}/slow/"]
     before = site.asked()
     with subprocess.Popen(argv) as slow:
-        until = time.monotonic() + 20
-        while site.asked() == before:
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        until(lambda: site.asked() != before, "one is asked")
         (at,) = [n for n, (now, then) in enumerate(zip(site.asked(), before)) if now > then]
         site.proxy.set(at, "drain")
         asked = site.asked()[at]

@@ -31,6 +31,7 @@ from tests.worlds.one_pc import tmpfs
 from tests.worlds.pc import ENVIRONMENT, Result, ended
 from tests.worlds.store import Served, ServedByAllie, served
 from tests.worlds.toy import Device, File, Hard, Link, Tree, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 needs_ptrace = pytest.mark.skipif(not ptrace.works(), reason="needs ptrace")
@@ -251,6 +252,23 @@ def test_an_image_that_is_no_system_is_left_and_holds_up_no_other(one: Path, two
     assert (two / "images/toy1/etc/shadow").exists()
 
 
+def test_what_this_machine_has_in_the_way_holds_up_no_other(one: Path, two: Path) -> None:
+    """A mount in an image, a link that an administrator made of an overlay."""
+    mirror.mirror(str(one), str(two))
+    (two / "overlays/common").rename(two / "moved")
+    (two / "overlays/common").symlink_to("../moved")
+    make_tree(one, {"images/toy1/etc/new": "", "images/toy2/etc/new": "", "images/toy2/usr/x": ""})
+    make_tree(one / "overlays", {"common/etc/new": "new\n", "lab/etc/new": "new\n"})
+    with tmpfs(two / "images/toy1/dev", "size=1m"):
+        done = mirror.mirror(str(one), str(two))
+        assert done.came == ["images/toy2", "overlays/lab"]
+        assert "images/toy1/dev is mounted" in done.refused[0]
+        assert "overlays/common is a symlink" in done.refused[1]
+    (two / "overlays/common").unlink()
+    assert not mirror.mirror(str(one), str(two)).refused
+    assert (two / "overlays/common/etc/new").exists() and (two / "images/toy1/etc/new").exists()
+
+
 def test_a_store_that_is_away_leaves_all_as_it_is(one: Path, two: Path) -> None:
     with served(one) as server:
         mirror.mirror(server.url, str(two))
@@ -356,9 +374,7 @@ def test_who_reads_an_image_reads_on_in_what_was_replaced(one: Path, two: Path) 
         pc.mkdir(parents=True)
         argv = ["rsync", "-aHAXS", "--numeric-ids", "--bwlimit=1500", "-v"]
         reader = subprocess.Popen([*argv, f"{server.url}/images/toy1/", f"{pc}/toy1/"])
-        until = time.monotonic() + 30
-        while not any(pc.glob("toy1/opt/*/*")) and time.monotonic() < until:
-            time.sleep(0.02)
+        until(lambda: any(pc.glob("toy1/opt/*/*")), "the first files have come")
         for each in range(3):
             make_tree(one / f"images/toy1/opt/{each}", {"0": "new\n", "new": "new\n"})
         shutil.rmtree(one / "images/toy1/opt/19")

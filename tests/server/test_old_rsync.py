@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.test_serve import answers, soon
+from tests.server.test_serve import answers
 from tests.worlds import machine
 from tests.worlds.debian import UnavailableError, debian_root
+from tests.worlds.store import free_port
 from tests.worlds.toy import File, Link, Tree, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 SRC = Path(__file__).parents[2] / "src"
@@ -42,13 +44,11 @@ def test_a_link_of_an_image_does_not_hand_out_the_servers_key(tmp_path: Path) ->
     make_tree(root, {"etc/ssl/private/key": File("THE KEY\n", 0o600)})
     image: Tree = {"etc/hostname": "x\n", "usr/lib/ssl/private": Link("/etc/ssl/private")}
     make_tree(root / "srv/allie/images/x", image)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     alone = ["unshare", "-m", "--propagation", "private", "sh", "-c", _SERVER, "sh"]
     with subprocess.Popen([*alone, str(root), str(SRC), str(port)], cwd="/") as server:
         try:
-            assert soon(lambda: answers(port), 60)
+            until(lambda: answers(port))
             url = f"rsync://127.0.0.1:{port}/images/x"
             came = tmp_path / "came"
             for options in ([], ["-L"], ["-k"], ["--copy-unsafe-links"]):
@@ -61,7 +61,7 @@ def test_a_link_of_an_image_does_not_hand_out_the_servers_key(tmp_path: Path) ->
         finally:
             server.send_signal(signal.SIGKILL)
             server.wait()
-    assert soon(lambda: refuses(port)), "it goes on answering"
+    until(lambda: refuses(port), "it answers no more")
 
 
 def refuses(port: int) -> bool:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,8 +28,9 @@ from allie.server.doors import rsyncd_conf
 from allie.server.serving import foreground
 from allie.server.store_conf import StoreConf
 from tests.worlds import machine
-from tests.worlds.store import Served, ServedByAllie
+from tests.worlds.store import Served, ServedByAllie, free_port
 from tests.worlds.toy import File, Link, Tree, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 FOUR = 0x400C4  # CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETUID, CAP_SYS_CHROOT
@@ -57,15 +58,6 @@ def pull(url: str, to: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["rsync", "-a", *options, url, str(to)], capture_output=True, text=True, check=False
     )
-
-
-def soon(true: Callable[[], bool], seconds: float = 20) -> bool:
-    until = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 # --- what it serves ------------------------------------------------------------------------------
@@ -229,7 +221,7 @@ def test_who_says_nothing_more_is_shown_the_door(
             callers.look()
             return not any(map(is_open, calls))
 
-        assert soon(gone)
+        until(gone)
 
 
 def test_who_is_served_stays(store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -255,7 +247,7 @@ def test_too_many_at_a_time_are_sent_away_the_first_first(
             callers.look()
             return sum(map(is_open, calls)) == 10
 
-        assert soon(few)
+        until(few)
         assert all(map(is_open, calls[-10:]))
 
 
@@ -264,8 +256,8 @@ def test_rsync_counts_those_that_it_serves(
 ) -> None:
     with attended(store, monkeypatch, connections=2) as (server, _):
         for each in [call(server.port, *ASKED) for _ in range(2)]:
-            assert soon(lambda each=each: is_open(each))  # type: ignore[misc]
-        assert soon(lambda: "max connections" in pull(f"{server.url}/overlays/", tmp_path).stderr)
+            until(lambda each=each: is_open(each))  # type: ignore[misc]
+        until(lambda: "max connections" in pull(f"{server.url}/overlays/", tmp_path).stderr)
 
 
 # --- it ends with us -----------------------------------------------------------------------------
@@ -274,7 +266,7 @@ def test_rsync_counts_those_that_it_serves(
 @contextmanager
 def served_by(store: Path, user: int) -> Iterator[tuple[int, int]]:
     """`allie store serve` in a process of this user's: (its pid, port)."""
-    port = _free_port()
+    port = free_port()
     pid = os.fork()
     if not pid:
         with suppress(BaseException):
@@ -284,7 +276,7 @@ def served_by(store: Path, user: int) -> Iterator[tuple[int, int]]:
             foreground.serve(str(store), "127.0.0.1", port, lambda: None)
         os._exit(0)
     try:
-        assert soon(lambda: answers(port))
+        until(lambda: answers(port))
         yield pid, port
     finally:
         with suppress(ProcessLookupError):
@@ -315,10 +307,10 @@ def test_after_a_kill_9_nothing_answers_or_sends(store: Path, tmp_path: Path, us
         url = f"rsync://127.0.0.1:{port}/images/"
         argv = ["rsync", "-a", "--bwlimit=100", url, str(tmp_path / "x")]
         with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as fetch:
-            assert soon(lambda: (tmp_path / "x/toy1/opt").exists())
+            until(lambda: (tmp_path / "x/toy1/opt").exists())
             os.kill(pid, 9)
             os.waitpid(pid, 0)
-            assert soon(lambda: fetch.poll() is not None)
+            until(lambda: fetch.poll() is not None)
         assert fetch.returncode != 0
         assert not answers(port)
 
@@ -334,12 +326,6 @@ def test_ctrl_c_is_a_good_end(store: Path) -> None:
 
 
 # --- where it listens ----------------------------------------------------------------------------
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("verb", ["serve", "offer"])
@@ -383,7 +369,7 @@ def test_nor_where_there_is_no_such_place(address: str, port: int, told: str) ->
 
 def test_a_port_that_was_just_left_is_free() -> None:
     """A server that is started anew finds its port at once, whoever was connected."""
-    port = _free_port()
+    port = free_port()
     with socket.create_server(("127.0.0.1", port)) as server:
         caller = socket.create_connection(("127.0.0.1", port))
         called, _ = server.accept()
@@ -418,7 +404,7 @@ def test_below_1024_only_root(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_is_said(store: Path, text: str, told: str) -> None:
     (store / "store.conf").write_text(f"[serve]\n{text}\n")
     with pytest.raises(SettingsError, match=told):
-        foreground.serve(str(store), "127.0.0.1", _free_port(), lambda: None)
+        foreground.serve(str(store), "127.0.0.1", free_port(), lambda: None)
 
 
 def test_a_site_chooses_how_many_and_how_long(store: Path) -> None:
@@ -430,7 +416,7 @@ def test_a_site_chooses_how_many_and_how_long(store: Path) -> None:
 def test_where_no_namespace_can_be_made_it_serves_and_says_so(store: Path, tmp_path: Path) -> None:
     """As in a container: root without CAP_SYS_ADMIN."""
     argv = [sys.executable, "-m", "allie.cli.main", "store", "serve", "--store", str(store)]
-    argv += ["--port", str(_free_port())]
+    argv += ["--port", str(free_port())]
     limited = ["setpriv", "--bounding-set=-sys_admin", *argv]
     log = tmp_path / "log"
     with log.open("wb") as file:
@@ -442,7 +428,7 @@ def test_where_no_namespace_can_be_made_it_serves_and_says_so(store: Path, tmp_p
             stderr=file,
         )
     try:
-        assert soon(lambda: "is not kept to the store's directories" in log.read_text())
+        until(lambda: "is not kept to the store's directories" in log.read_text())
     finally:
         run.kill()
         run.wait()

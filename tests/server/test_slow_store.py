@@ -14,6 +14,7 @@ from tests.worlds.one_pc import World, snapshot
 from tests.worlds.pc import PC
 from tests.worlds.store import served
 from tests.worlds.trickle import Trickle
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 MANY = {f"etc/f{each}": f"{each}\n" for each in range(300)}
@@ -36,13 +37,6 @@ def naming(url: str) -> list[str]:
         if url in argv:
             found.append(argv.replace("\0", " "))
     return found
-
-
-def gone_soon(url: str) -> bool:
-    until = time.monotonic() + 5
-    while naming(url) and time.monotonic() < until:
-        time.sleep(0.05)
-    return not naming(url)
 
 
 @pytest.mark.parametrize(("free", "rate"), [(0, 1), (200, 40), (3000, 1)])
@@ -74,7 +68,7 @@ def killed_while_it_drips(slow: Trickle, pc: PC, *words: str) -> None:
     assert naming(slow.url)
     run.kill()
     run.communicate()
-    assert gone_soon(slow.url), naming(slow.url)
+    until(lambda: not naming(slow.url), "no rsync is left that names it")
 
 
 @pytest.mark.parametrize("free", [900, 200_000])

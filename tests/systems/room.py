@@ -10,7 +10,6 @@ import random
 import re
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from tests.worlds.busybox import busybox_root
 from tests.worlds.pc import Result
 from tests.worlds.store import Served
 from tests.worlds.toy import File, Tree, make_tree
+from tests.worlds.waiting import until
 
-PATIENCE = 300.0  # seconds; what is waited for takes a few, on a busy machine many
 FSTAB = "LABEL=root / ext4 defaults 0 1\nLABEL=home /home ext4 nodev 0 2\nLABEL=swap none swap sw\n"
 PC: Tree = {
     "etc/fstab": FSTAB,
@@ -59,7 +58,7 @@ class Room:
     def __exit__(self, *_: object) -> None:
         self.server.stop()
         # What our ticks left at work in the background ends with the test.
-        until(lambda: not self.workers(), "the workers end", kill=self.kill_workers)
+        until(lambda: not self.workers(), "the workers end", push=self.kill_workers)
         self.server.__exit__(None, None, None)
 
     def image(self, name: str, tree: Tree | None = None) -> Path:
@@ -144,25 +143,6 @@ def kill(pids: list[int]) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-
-
-def until(
-    what: Callable[[], Any],
-    words: str,
-    *,
-    kill: Callable[[], None] | None = None,
-    pause: float = 0.05,
-) -> Any:
-    """Wait for something to become true; its value. pause: seconds between two looks."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        found = what()
-        if found:
-            return found
-        if kill:
-            kill()
-        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {words}"
-        time.sleep(pause)
 
 
 def entry(pc: TickPC, name: str) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from tests.systems.room import (
     section,
     settles,
     tree_of,
-    until,
 )
 from tests.tick.site import TickPC, needs_root
 from tests.worlds.toy import File, Hard, Link, Tree, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
 HOLLOW = 17 << 20  # bytes: a file whose holes are kept

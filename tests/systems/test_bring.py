@@ -25,10 +25,10 @@ from tests.systems.room import (
     processes_of,
     section,
     tree_of,
-    until,
 )
 from tests.tick.site import needs_root, script
-from tests.worlds.toy import Link
+from tests.worlds.toy import Link, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
 
@@ -280,13 +280,21 @@ def test_a_store_that_is_away_is_no_failure(room: Room) -> None:
     pc.tick()
 
 
-def test_a_full_disk_is_given_back_and_not_filled_again(room: Room) -> None:
-    room.heavy_image("el7", 12)
+@pytest.mark.parametrize(
+    ("size", "more"),
+    [
+        ("size=8m", "size=90m"),
+        ("size=90m,nr_inodes=400", "nr_inodes=4000"),
+        ("size=8m", ""),  # another image, which fits
+    ],
+)
+def test_a_full_disk_is_given_back_and_not_filled_again(room: Room, size: str, more: str) -> None:
+    make_tree(room.heavy_image("el7", 12), {f"opt/{number}": "" for number in range(500)})
     room.declare()
     pc = room.pc("pc07")
     disk = pc.root / "systems"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(disk)]
     assert os.spawnvp(os.P_WAIT, "mount", mount) == 0
     try:
         room.declare(section("el7"))
@@ -298,7 +306,12 @@ def test_a_full_disk_is_given_back_and_not_filled_again(room: Room) -> None:
         assert pc.tick(rc=1)["98systems"]["state"] == "failing"
         assert "not tried again before there is room" in pc.log("98systems")
         assert not processes_of(pc.root)
-        assert os.spawnvp(os.P_WAIT, "mount", ["mount", "-o", "remount,size=90m", str(disk)]) == 0
+        if more:
+            mount = ["mount", "-o", f"remount,{more}", str(disk)]
+            assert os.spawnvp(os.P_WAIT, "mount", mount) == 0
+        else:
+            room.image("small")
+            room.declare(section("el7", image="small"))
         pc.tick(rc=None)
         arrives(pc, "el7")
         pc.tick()

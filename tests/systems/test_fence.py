@@ -189,7 +189,7 @@ def test_a_users_mount_is_neither_looked_at_nor_in_the_way(base: System) -> None
     with _fuse(top / "home/ann/m"), _fuse(Path(base.root, "systems/.el7.old-1/home/ann/m")):
         with apart(f"{base.root}/systems"):
             assert os.listdir(top / "home/ann/m") == []
-            update_rollback.recover(base, _declared(), str(top), locked=True)
+            update_rollback.recover_locked(str(top))
         assert os.listdir(f"{base.root}/systems") == ["el7"]
         assert leftovers.mounts_below(Path(base.root)) == [str(top / "home/ann/m")], "it is his"
         here = os.getcwd()

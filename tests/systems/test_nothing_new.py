@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.systems.room import Room, arrives, entry, processes_of, section, tree_of, until
+from tests.systems.room import Room, arrives, entry, processes_of, section, tree_of
 from tests.tick.site import TickPC, needs_root, script
 from tests.worlds.toy import Tree, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
 Change = Callable[[Path], object]

@@ -21,11 +21,11 @@ from tests.systems.room import (
     section,
     settles,
     some_came,
-    until,
 )
 from tests.tick.site import TickPC, needs_root, script
 from tests.worlds import machine
-from tests.worlds.toy import Dir, make_tree
+from tests.worlds.toy import Dir, Link, Tree, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
 SIZES = {"ext4": 64, "xfs": 320, "btrfs": 128}  # MiB; the smallest that their mkfs makes
@@ -295,6 +295,37 @@ def test_an_update_in_place_leaves_what_is_immutable(
     assert _look(disk, tmp_path, "etc/zz") == "two\n"
     assert _look(disk, tmp_path, "etc/release") == "one\n"
     assert entry(pc, "el7")["state"] == "there"
+
+
+def test_an_update_in_place_leaves_peoples_files_where_links_lead(
+    room: Room, disk: Disk, tmp_path: Path
+) -> None:
+    disk.make("ext4")
+    image = room.store / "images/el7"
+    (image / "home").rmdir()
+    make_tree(image, {"var/home": Dir(), "var/srv": Dir()})
+    make_tree(image, {"home": Link("var/home"), "srv": Link("/var/srv")})
+    room.declare(section("el7", f"LABEL={disk.label}"))
+    pc = room.pc("pc07")
+    pc.run("system", "add", "el7", "--trust").ok()
+    people: Tree = {"var/home/ann/thesis": "hers\n", "var/srv/web": "page\n"}
+    make_tree(disk.mounted(tmp_path / "look"), people)
+    _run("umount", tmp_path / "look")
+    assert "already as the image" in pc.run("system", "update", "el7").ok().out
+    make_tree(image, {"etc/release": "two\n"})
+    pc.run("system", "update", "el7", "--in-place").ok()
+    assert _look(disk, tmp_path, "etc/release") == "two\n"
+    for path, content in people.items():
+        assert _look(disk, tmp_path, str(path)) == content
+    # The next one has a link where this PC has files of its own
+    make_tree(disk.mounted(tmp_path / "look"), {"etc/systemd/network/own": "[Match]\n"})
+    make_tree(image, {"etc/release": "three\n", "var/net": Dir()})
+    make_tree(image, {"etc/systemd/network": Link("/var/net")})
+    _run("umount", tmp_path / "look")
+    done = pc.run("system", "update", "el7", "--in-place").ok()
+    assert "left as it was on this PC: could not make way for" in done.err
+    assert _look(disk, tmp_path, "etc/release") == "three\n"
+    assert _look(disk, tmp_path, "etc/systemd/network/own") == "[Match]\n"
 
 
 @pytest.mark.parametrize("disk", ["btrfs", "xfs"], indirect=True)

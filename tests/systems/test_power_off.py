@@ -24,11 +24,11 @@ from tests.systems.room import (
     processes_of,
     section,
     settles,
-    until,
 )
 from tests.tick.site import TickPC, kit_folder, needs_root
 from tests.worlds import machine
 from tests.worlds.power import PowerDisk
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, needs_root]
 _BOOT = "/proc/sys/kernel/random/boot_id"
@@ -61,7 +61,7 @@ class PoweredPC(TickPC):
     def lose_power(self, *, journal: bool) -> None:
         """And have it again."""
         self.disk.cut(journal=journal)
-        until(lambda: not processes_of(self.root), "all is dead", kill=self.end_all)
+        until(lambda: not processes_of(self.root), "all is dead", push=self.end_all)
         self.disk.back()
         self.boots += 1
         self.boot.write_text(f"boot {self.boots}\n")
@@ -95,7 +95,7 @@ def powered(room: Room, kind: str) -> Iterator[PoweredPC]:
         try:
             yield pc
         finally:
-            until(lambda: not processes_of(pc.root), "all is dead", kill=pc.end_all)
+            until(lambda: not processes_of(pc.root), "all is dead", push=pc.end_all)
 
 
 def _came(number: int) -> Moment:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.systems.room import Room, entry, kill, processes_of, section, until
+from tests.systems.room import Room, entry, kill, processes_of, section
 from tests.tick.site import TickPC, needs_root, script
 from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.toy import make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
 SIZE = 12  # MiB

@@ -28,10 +28,10 @@ from tests.systems.room import (
     processes_of,
     section,
     settles,
-    until,
 )
 from tests.tick.site import TickPC, needs_root, script
-from tests.worlds.toy import Tree, make_tree
+from tests.worlds.toy import Dir, Tree, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
 
@@ -122,6 +122,24 @@ def test_what_the_overlays_placed_is_not_taken_for_the_images_own(room: Room, pc
         return (pc.root / "systems/el7/etc/motd").read_text() == "of el8\n"
 
     until(gave_way, "what was withdrawn made way")
+
+
+def test_the_next_image_may_have_a_link_where_people_have_files_and_the_other_way(
+    room: Room, pc: TickPC
+) -> None:
+    """As Debian has /home, and what is of ostree a link to /var/home."""
+    make_tree(pc.root / "systems/el7", {"home/ann/thesis": "hers\n"})
+    for name, at in (("el8", "var/home"), ("el9", "var/home"), ("debian", "")):
+        image = room.image(name, {"var/home": Dir(), "etc/release": f"{name}\n"})
+        if at:
+            (image / "home").rmdir()
+            (image / "home").symlink_to(at)
+        room.declare(section("el7", image=name))
+        pc.tick(rc=None)
+        settles(pc, "el7", name)
+        root = pc.root / "systems/el7"
+        assert (root / (at or "home") / "ann/thesis").read_text() == "hers\n"
+        assert (root / "home").is_symlink() == bool(at)
 
 
 def test_users_in_the_old_tree_go_on_and_rollback_is_at_once(room: Room, pc: TickPC) -> None:

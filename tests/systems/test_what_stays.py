@@ -14,9 +14,10 @@ from allie.machine.disk import tree_copies
 from allie.machine.files import removing
 from allie.server import store
 from allie.server.images import catalogue, draft
-from tests.systems.room import Room, entry, section, settles, until
+from tests.systems.room import Room, entry, section, settles
 from tests.tick.site import needs_root
 from tests.worlds.toy import Tree, make_tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.root, needs_root]
 

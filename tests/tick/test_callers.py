@@ -18,6 +18,7 @@ from allie.server import kit
 from tests import leftovers
 from tests.tick.site import Site, TickPC, lone_pc, needs_root, script
 from tests.worlds.toy import Tree
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.root, needs_root]
 STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
@@ -53,7 +54,7 @@ def test_the_script_that_runs_ends_with_its_tick(
     pc.put({"root/conf/50a": script(wait, "echo >/tmp/began", *body), "tmp/go": ""})
     pc.put({"root/conf/60b": script("echo x >>/tmp/next")})
     tick = pc.spawn("run-conf")
-    _until(lambda: pc.path("/tmp/began").exists())
+    until(lambda: pc.path("/tmp/began").exists())
     tick.send_signal(number)
     time.sleep(0.1)
     tick.send_signal(number)  # whoever presses it twice does not leave half of it at work
@@ -71,7 +72,7 @@ def test_whom_its_caller_made_deaf_goes_on(pc: TickPC) -> None:
     pc.put({"root/conf/50a": script("echo >/tmp/began; sleep 1; echo x >>/tmp/ran")})
     argv = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *pc.argv("run-conf")]
     tick = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
-    _until(lambda: pc.path("/tmp/began").exists())
+    until(lambda: pc.path("/tmp/began").exists())
     tick.send_signal(signal.SIGHUP)
     assert tick.wait(60) == 0
     assert pc.count("/tmp/ran") == 1
@@ -82,13 +83,13 @@ def test_a_script_is_known_before_it_does_anything(pc: TickPC) -> None:
     pc.put({"root/conf/50a": script("echo x >>/tmp/ran; while [ -e /tmp/go ]; do sleep 0.1; done")})
     pc.put({"tmp/go": ""})
     tick = pc.spawn("run-conf")
-    _until(lambda: pc.count("/tmp/ran") == 1)
+    until(lambda: pc.count("/tmp/ran") == 1)
     os.killpg(tick.pid, signal.SIGKILL)
     tick.communicate()
     assert "still running since an earlier tick" in pc.tick()["50a"]["why"]
     assert pc.count("/tmp/ran") == 1
     pc.path("/tmp/go").unlink()
-    _until(lambda: pc.tick()["50a"]["state"] == "satisfied")
+    until(lambda: pc.tick()["50a"]["state"] == "satisfied")
     assert pc.count("/tmp/ran") == 2
 
 
@@ -152,7 +153,7 @@ def test_who_stops_the_stub_stops_the_client(
     text = STUB.read_text().replace("/usr/local/bin/allie", str(client))
     stub.write_text(text.replace("/run/allie", str(tmp_path)))
     started = subprocess.Popen([*shell, str(stub)], start_new_session=True)
-    _until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
     (os.killpg if whom == "group" else os.kill)(started.pid, number)
     try:
         assert started.wait(30) == 128 + number
@@ -264,10 +265,3 @@ except signals.Stopped:
 
 def _running(pc: TickPC, words: str) -> bool:
     return any(words in each for each in leftovers.processes_below(pc.root, patience=1))
-
-
-def _until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)

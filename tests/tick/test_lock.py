@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from allie.machine.files import lock
 from allie.machine.roots import open_system
 from tests.tick.site import Site, TickPC, lone_pc, needs_root, run_in, script
 from tests.worlds.busybox import busybox_root
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.root, needs_root]
 
@@ -29,26 +30,19 @@ def pc(tmp_path: Path) -> TickPC:
     return lone_pc(tmp_path / "pc")
 
 
-def _until(holds: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
-
-
 @contextmanager
 def _tick_that_waits(pc: TickPC) -> Iterator[subprocess.Popen[bytes]]:
     """A tick whose script runs until /tmp/go is there."""
     pc.put({"root/conf/50a": script("touch /tmp/runs; until [ -e /tmp/go ]; do sleep 0.05; done")})
     tick = pc.spawn("run-conf")
     try:
-        _until(pc.path("/tmp/runs").exists)
+        until(pc.path("/tmp/runs").exists)
         yield tick
     finally:
         pc.put({"tmp/go": ""})
         if tick.poll() is None:
             tick.communicate(timeout=20)
-        _until(lambda: pc.run("run-conf").rc != 75)
+        until(lambda: pc.run("run-conf").rc != 75)
 
 
 def test_a_second_tick_names_the_first(pc: TickPC) -> None:

@@ -19,6 +19,7 @@ from allie.core.script import POWERS
 from tests import leftovers
 from tests.tick.site import Site, TickPC, lone_pc, needs_root, script
 from tests.worlds.toy import Dir, Entry, Link
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.root, needs_root]
 
@@ -173,18 +174,17 @@ def test_the_root_is_all_that_there_is(pc: TickPC) -> None:
     pc.put({"root/conf/50a": script("exec sleep 77.5")})
     running = pc.spawn("run-conf", "50a")
     try:
-        deadline = time.monotonic() + 120
-        found: list[Path] = []
-        while not found and time.monotonic() < deadline:
-            time.sleep(0.05)
-            found = [each for each in Path("/proc").glob("[0-9]*") if _argv(each) == "sleep 77.5"]
-        (script_,) = found
+        (script_,) = until(lambda: _called("sleep 77.5"), "the script runs")
         assert os.readlink(script_ / "root") == "/", "a chroot would show where it is"
         points = [line.split()[4] for line in (script_ / "mountinfo").read_text().splitlines()]
         assert {each.split("/")[1] for each in points} == {"", "etc", "proc", "sys", "dev", "run"}
         os.kill(int(script_.name), signal.SIGTERM)
     finally:
         running.communicate()
+
+
+def _called(words: str) -> list[Path]:
+    return [each for each in Path("/proc").glob("[0-9]*") if _argv(each) == words]
 
 
 def _argv(folder: Path) -> str:

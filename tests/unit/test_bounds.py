@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from allie.machine.programs import pipes, process, process_groups
 from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import AWAY, FULL, MUCH, Bounds
 from allie.machine.roots.open_system import open_system
+from tests.worlds.waiting import until
 
 pytestmark = pytest.mark.real
 PYTHON = [sys.executable, "-IS", "-c"]
@@ -37,18 +37,8 @@ def lives(pid: int) -> bool:
     return bool(process_groups.start_of(pid))
 
 
-def soon(true: Callable[[], bool]) -> bool:
-    """Whether it comes true before patience ends."""
-    until = time.monotonic() + PATIENCE
-    while not true():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.01)
-    return True
-
-
 def pids(path: Path, count: int) -> list[int]:
-    assert soon(lambda: path.exists() and len(path.read_text().split()) == count)
+    until(lambda: path.exists() and len(path.read_text().split()) == count)
     return [int(each) for each in path.read_text().split()]
 
 
@@ -165,7 +155,7 @@ def test_what_a_transfer_leaves_behind_ends_with_it(tmp_path: Path, only_reads: 
     quiet = f"exec </dev/null >/dev/null 2>&1; {text}"
     done = process.run(["/bin/sh", "-c", quiet], bounds=Bounds(60), only_reads=only_reads)
     assert (done.code, done.cut) == (0, None)
-    assert soon(lambda: not any(map(lives, pids(note, 1))))
+    until(lambda: not any(map(lives, pids(note, 1))))
 
 
 def test_what_is_ended_is_ended_with_those_in_groups_of_their_own(tmp_path: Path) -> None:
@@ -231,4 +221,4 @@ def test_after_a_kill_9_of_ours_nothing_goes_on(
     os.kill(ours, signal.SIGKILL)
     os.waitpid(ours, 0)
     os.close(null)
-    assert soon(lambda: not any(map(lives, left)))
+    until(lambda: not any(map(lives, left)))

@@ -16,6 +16,13 @@ NEW = "a111e000-fcd0-8af9-8c44-0f1e9c79c8c0"  # made of UUID
 MAC = "52:54:00:12:34:56"
 UUID = "0a1b2c3d-1111-2222-3333-444455556666"
 
+
+def _rewrite_of(path: str) -> rewrites.Rewrite:
+    found = [each.rewrite for each in machine_own.RULES if path in each.globs.split()]
+    assert found[0]
+    return found[0]
+
+
 FSTAB = f"""\
 # / was on /dev/sda2 during installation
 UUID={UUID} /               ext4    errors=remount-ro 0       1
@@ -244,6 +251,27 @@ BTRFS = f"UUID={UUID} /home btrfs subvol=home 0 0\nUUID={UUID} / btrfs subvol=ro
             "[allie]\nstore = /x\nhost = gold\n[system a]\nhost = b\n",
             "[allie]\nstore = /x\n[system a]\nhost = b\n",
         ),
+        (  # what goes on in the next line goes with it
+            rewrites.without(rewrites.ADDRESSED),
+            f"iface a inet dhcp\n  hwaddress \\\n   ether {MAC}\n# up \\\n"
+            f"  mtu 9000\n  up ip link set a \\\n    address {MAC}\n",
+            "iface a inet dhcp\n# up \\\n  mtu 9000\n",
+        ),
+        (
+            rewrites.networkd,
+            f"[Match]\nMACAddress={MAC} \\\n# another\n {MAC}\nType=ether\n",
+            "[Match]\nType=ether\n",
+        ),
+        (
+            _rewrite_of("etc/mdadm/mdadm.conf"),
+            "MAILADDR root\nARRAY /dev/md0\n   UUID=1:2:3:4\n\tdevices=/dev/sda1\n\nPROGRAM x\n",
+            "MAILADDR root\n\nPROGRAM x\n",
+        ),
+        (
+            _rewrite_of("etc/postfix/main.cf"),
+            "mydestination = $myhostname,\n  localhost\nmyhostname =\n  gold\nrelayhost =\n",
+            "mydestination = $myhostname,\n  localhost\nrelayhost =\n",
+        ),
         (rewrites.gone_if("MACAddress="), "[Match]\n MACAddress=1\n", None),
         (rewrites.gone_if("MACAddress="), "[Match]\nName=e*\n", "[Match]\nName=e*\n"),
     ],
@@ -257,7 +285,7 @@ def test_rewriting(rewrite: rewrites.Rewrite, before: str, after: str | None) ->
 _WORDS = (
     "[Match] [connection] match: MACAddress=1 127.0.1.1 root=UUID=1 type=ethernet uuid=1 ext4 ARRAY"
     " HWADDR=1 set-name: InitiatorName=x interface-name=e /dev/sda1 LABEL=x / /home swap none #"
-    " gold UUID=1-2 resume_offset=1 match:_{macaddress:_1} macaddress:_1 host_=_x _ __ 0_0 |"
+    " gold UUID=1-2 resume_offset=1 match:_{macaddress:_1} macaddress:_1 host_=_x _ __ 0_0 | \\|"
 ).translate({ord("_"): " ", ord("|"): "\n", ord(" "): "\0"})
 
 

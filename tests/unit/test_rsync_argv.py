@@ -393,6 +393,7 @@ _END = b"rsync error: some files/attrs were not transferred (code 23) at main.c(
         (b'rsync: [receiver] mkstemp "/etc/.f.x" failed: Operation not permitted (1)\n', True),
         (b"rsync: [generator] delete_file: unlink(f) failed: Operation not permitted (1)\n", True),
         (b'rsync: rename "/etc/.f.x" -> "f": Operation not permitted (1)\n', True),  # before 3.2
+        (b"could not make way for new symlink: home\n", True),
         (b'rsync: [sender] send_files failed to open "/f": Permission denied (13)\n', False),
         (b'rsync: link_stat "/f" failed: No such file or directory (2)\n', False),
         (b'rsync: [receiver] mkstemp "/f": x (1)\nrsync: [sender] read errors: x (5)\n', False),

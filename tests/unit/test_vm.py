@@ -9,7 +9,7 @@ import pytest
 from allie.client.use import vm
 from allie.machine.roots import kernels
 
-MACHINE = vm.VirtualMachine("/dev/sda3", "/k", "/i", 768, 2, "/log")
+MACHINE = vm.VirtualMachine("/dev/sda3", "/k", "/i", "/log", 768, 2)
 
 
 @pytest.mark.parametrize(

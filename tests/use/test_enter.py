@@ -14,6 +14,7 @@ import pytest
 
 from tests.use.world import UID, USER, Base
 from tests.worlds.loop import looped
+from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -203,10 +204,8 @@ def test_leaving_leaves_nothing_but_what_was_left_running(base: Base) -> None:
     time.sleep(0.2)
     assert _inside_of("bb") == [pid]  # a program started in the background lives on, as on the base
     os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while _inside_of("bb") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert _inside_of("bb") == _inside_of("deb") == []
+    until(lambda: not _inside_of("bb"), "it has ended")
+    assert not _inside_of("deb")
 
 
 def _inside_of(name: str) -> list[int]:

@@ -11,7 +11,6 @@ import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
 from allie.server import kit
@@ -148,12 +147,7 @@ class Base:
         assert self._holder.stdout.readline() == b"ready\n"
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._holder.communicate(b"end\n")
 
     def argv(self, *argv: str, root: bool = False, directory: str = "") -> list[str]:

@@ -26,10 +26,10 @@ from allie.server import store as stores
 from allie.server import store_conf
 from allie.server.places import ACCOUNT, INBOX_ACCOUNT, Places
 from tests.worlds.ssh_door import make_key
-from tests.worlds.store import _SRC, ServedByAllie, _free_port, is_greeted
+from tests.worlds.store import SRC, ServedByAllie, free_port, is_greeted
 from tests.worlds.toy import File, Tree, make_tree
 
-_ENV = {**os.environ, "PYTHONPATH": str(_SRC)}
+ENV = {**os.environ, "PYTHONPATH": str(SRC)}
 INBOX_UID = 64_321
 LINE = 'restrict,command="exec env ALLIE_HOST={} rsync --server --daemon --config={} ." {} {}\n'
 _BEHIND = """\
@@ -51,7 +51,7 @@ class Doors(ServedByAllie):
     def __init__(self, store: Path, work: Path) -> None:
         super().__init__(store)
         self.work = work
-        self.ssh_port = _free_port()
+        self.ssh_port = free_port()
         stores.init(str(store))
         self.etc.mkdir(mode=0o700, exist_ok=True)
         work.mkdir(exist_ok=True)
@@ -124,7 +124,7 @@ class Doors(ServedByAllie):
     def allie(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command line on this server."""
         return subprocess.run(
-            self._here(words), cwd="/", env=_ENV, stdin=subprocess.DEVNULL,
+            self._here(words), cwd="/", env=ENV, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
 
@@ -140,7 +140,7 @@ class Doors(ServedByAllie):
             return subprocess.Popen(
                 self._here(["store", "serve", "--ssh", *where]),
                 cwd="/",
-                env=_ENV,
+                env=ENV,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -128,10 +128,9 @@ def archived(layout: Path, archive: Path) -> Path:
 
 
 def _of_root(root: Path) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as file:
-        file.add(root, ".")
-    return packed.getvalue()
+    keep = ["--numeric-owner", "--xattrs", "--xattrs-include=security.capability"]
+    argv = ["tar", "-c", "--format=posix", *keep, "-C", str(root), "."]
+    return subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout
 
 
 def _second(tag: str) -> bytes:

@@ -23,7 +23,7 @@ from allie.server.doors import enrolled, public_key, rsyncd_conf, sshd_conf
 from allie.server.doors.enrolled import Enrolled
 from allie.server.places import ACCOUNT, INBOX_ACCOUNT, Places
 from allie.server.store_conf import StoreConf
-from tests.worlds.store import _free_port, is_greeted
+from tests.worlds.store import free_port, is_greeted
 
 _ACCOUNTS = {
     "passwd": f"{ACCOUNT}:*:0:0::/:/bin/sh\n{INBOX_ACCOUNT}:*:65534:65534::/:/bin/false\n",
@@ -82,7 +82,7 @@ class SshDoor:
 
     def start(self) -> None:
         """Serve, on the same port as before if there was one; returns once it answers."""
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         texts = {
             self.places.common: rsyncd_conf.common(self.places, _RULES),
             self.places.own: rsyncd_conf.own(self.places),

@@ -18,10 +18,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TypeVar
 
-_SRC = Path(__file__).parents[2] / "src"
+SRC = Path(__file__).parents[2] / "src"
 MODULES = ("overlays", "images", "releases", "inbox", "private")
 START_SECONDS = 10.0
 
@@ -97,7 +96,7 @@ class Served:
         if self._daemon is not None:
             return
         for _ in range(5):  # a port that was free a moment ago may be taken by now
-            port = self.port or _free_port()
+            port = self.port or free_port()
             self._daemon = self._spawn(port)
             if self._answers(port):
                 self.port = port
@@ -144,12 +143,7 @@ class Served:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
         self._work.cleanup()
 
@@ -165,7 +159,7 @@ class ServedByAllie(Served):
         return subprocess.Popen(
             [sys.executable, "-m", "allie.cli.main", "store", "serve", *where, *self.address],
             cwd="/",
-            env={**os.environ, "PYTHONPATH": str(_SRC)},
+            env={**os.environ, "PYTHONPATH": str(SRC)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -189,7 +183,8 @@ def served(store: Path) -> Served:
     return Served(store)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -81,12 +81,12 @@ def _list(here: System, args: Namespace) -> int:
     return DONE
 
 
-def _lines(each: Judged) -> list[str]:
+def _lines(judged: Judged) -> list[str]:
     looks = {OFFERED: "warn", TAKEN: "good"}
-    state = console.paint(f"{each.state:<8}", looks.get(each.state, "bad"))
-    lines = [f"{state} /{each.fix.path}  for {each.fix.source}"]
-    lines += [f"         {each.fix.reason}"] if each.fix.reason else []
-    if each.state not in (OFFERED, TAKEN):
-        again = f"offer it again, or `allie adopt --withdraw /{each.fix.path}`"
-        lines.append(f"         {each.why}: {again}")
+    state = console.paint(f"{judged.state:<8}", looks.get(judged.state, "bad"))
+    lines = [f"{state} /{judged.fix.path}  for {judged.fix.source}"]
+    lines += [f"         {judged.fix.reason}"] if judged.fix.reason else []
+    if judged.state not in (OFFERED, TAKEN):
+        again = f"offer it again, or `allie adopt --withdraw /{judged.fix.path}`"
+        lines.append(f"         {judged.why}: {again}")
     return lines

@@ -83,14 +83,8 @@ def run(args: Namespace) -> int:
 
 def _asked(args: Namespace) -> Selection:
     states = [*args.state, *(state for state in _BY_STATE if getattr(args, state))]
-    return Selection(
-        tuple(args.host),
-        tuple(args.class_),
-        tuple(args.system_),
-        tuple(states),
-        args.script,
-        args.drift,
-    )
+    hosts, classes, systems = map(tuple, (args.host, args.class_, args.system_))
+    return Selection(hosts, classes, systems, tuple(states), args.script, args.drift)
 
 
 def _names(fleet: Fleet) -> int:

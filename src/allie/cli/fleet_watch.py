@@ -158,35 +158,31 @@ def _changed_since_last(args: Namespace, fleet: Fleet) -> int:
     return ATTENTION if any(each.kind == BAD for each in found) else DONE
 
 
-def _news(each: News) -> list[str]:
+def _news(news: News) -> list[str]:
     """What became so, where; and what to do next."""
-    state = each.concern.state
+    state = news.concern.state
     heads = {BAD: f"now {state}", GOOD: f"no longer {state}"}
-    head = console.paint(heads.get(each.kind, "comes and goes"), _LOOKS.get(each.kind, "warn"))
-    where, below = fold(filter(None, each.hosts)) or "this server", []
+    head = console.paint(heads.get(news.kind, "comes and goes"), _LOOKS.get(news.kind, "warn"))
+    where, below = fold(filter(None, news.hosts)) or "this server", []
     if len(where) > _WIDE:
-        where, below = f"{len(each.hosts)} PCs", [f"    {where}"]
-    more = "; told again once it stays the same for a day" if each.kind not in heads else ""
-    return [f"{head}: {where}: {each.concern.why}{more}", *below, *_todo(each)]
+        where, below = f"{len(news.hosts)} PCs", [f"    {where}"]
+    more = "; told again once it stays the same for a day" if news.kind not in heads else ""
+    return [f"{head}: {where}: {news.concern.why}{more}", *below, *_todo(news)]
 
 
-def _todo(each: News) -> list[str]:
+def _todo(news: News) -> list[str]:
     """What to do about it: on one PC, or on all of them."""
-    if each.kind != BAD or not any(each.hosts):
+    if news.kind != BAD or not any(news.hosts):
         return []
-    todo = SharedConcern(each.concern, each.system, each.hosts, ()).todo
+    todo = SharedConcern(news.concern, news.system, news.hosts, ()).todo
     return [f"    {todo}"] * bool(todo)
 
 
-def _value(each: News) -> dict[str, Any]:
+def _value(news: News) -> dict[str, Any]:
     """The same for programs."""
-    named = {"kind": each.kind, "state": each.concern.state, "why": each.concern.why}
-    return {
-        **named,
-        "system": each.system,
-        "hosts": each.hosts,
-        "todo": "".join(_todo(each)).strip(),
-    }
+    told = {"kind": news.kind, "state": news.concern.state, "why": news.concern.why}
+    where = {"system": news.system, "hosts": news.hosts}
+    return {**told, **where, "todo": "".join(_todo(news)).strip()}
 
 
 def _log(args: Namespace, store: str) -> int:
@@ -227,18 +223,18 @@ def _some(found: Iterator[Event], fleet: Fleet, asked: list[str]) -> Iterator[Ev
     return chain(first, found)
 
 
-def _line(each: Folded, *, several: bool) -> str:
-    first, last = (time.localtime(at) for at in (each.first, each.last))
+def _line(folded: Folded, *, several: bool) -> str:
+    first, last = (time.localtime(at) for at in (folded.first, folded.last))
     when = time.strftime("%Y-%m-%d %H:%M", last)
     if last[:5] != first[:5]:
         is_one_day = last[:3] == first[:3]
         begin = time.strftime("%H:%M" if is_one_day else "%Y-%m-%d %H:%M", first)
         when = f"{time.strftime('%Y-%m-%d', last)} {begin}-{time.strftime('%H:%M', last)}"
         when = when if is_one_day else f"{begin} to {time.strftime('%Y-%m-%d %H:%M', last)}"
-    where = each.hosts or "the log"
-    where = where if len(where) <= _WIDE else f"{each.number} PCs ({where[: _WIDE - 20]}…)"
-    system = f" {each.system}" if several and each.system else ""
-    return f"{when:<22}  {where}{system}: {each.what}"
+    where = folded.hosts or "the log"
+    where = where if len(where) <= _WIDE else f"{folded.number} PCs ({where[: _WIDE - 20]}…)"
+    system = f" {folded.system}" if several and folded.system else ""
+    return f"{when:<22}  {where}{system}: {folded.what}"
 
 
 def _since(span: str | None) -> float:

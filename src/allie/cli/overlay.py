@@ -12,7 +12,6 @@ from _collections_abc import Sequence
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.cli.why import explain
-from allie.core.conf import settings
 from allie.core.errors import ATTENTION, DONE, UsageError, did_you_mean
 from allie.core.facts import Facts
 from allie.core.stubs import KIT
@@ -84,10 +83,7 @@ def _why(top: str, args: Namespace) -> int:
             "overlay why needs one path and --host", "allie overlay why /etc/motd --host pc07"
         )
     usual = [name for name in (KIT, "common", args.image) if name in store.overlays(top)]
-    own = (
-        f"{settings.PRIVATE}/{name.lower()}" for name in (args.host, args.host.partition(".")[0])
-    )
-    last = [name for name in own if name in overlays.private(top)][:1]  # as each host lays it
+    last = overlays.private_of(args.host, overlays.private(top))  # as each host lays it
     names = (*_named(top, options.words(args.overlays) or usual), *last)
     known = _pretended(args)
     known = known._replace(classes=known.classes or overlays.classes_for(top, names, known))

@@ -128,10 +128,8 @@ def _bind(here: System, declared: Declared, args: Namespace) -> None:
     if not (args.format or args.trust):
         return
     if not declared.is_partition:
-        raise UsageError(
-            f"{declared.name} lives in {declared.root}, which is no partition",
-            "leave out --format and --trust",
-        )
+        words = f"{declared.name} lives in {declared.root}, which is no partition"
+        raise UsageError(words, "leave out --format and --trust")
     if args.format:
         file_systems.make(args.format, declared.root)
 

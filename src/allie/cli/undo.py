@@ -11,6 +11,7 @@ import time
 from allie.cli import options
 from allie.cli.options import ArgumentParser, Namespace
 from allie.client.apply import undo
+from allie.client.apply.undo import Undone
 from allie.client.state import records
 from allie.client.tick import reporting
 from allie.core.change import report as reports
@@ -32,22 +33,23 @@ def run(args: Namespace) -> int:
     """Undo; 1 if a path was left as it is."""
     here = options.joined_system(args)
     began = time.time()
-    back, left, kit = undo.undo(here, args.tick)
-    done = _as_done(records.last_tick(here), back, left)
+    undone = undo.undo(here, args.tick)
+    done = _as_done(records.last_tick(here), undone)
     reporting.by_hand(here, "undo", done, began)
-    for real, there in back.items():
+    for real, there in undone.back.items():
         console.say(f"{'put back' if there else 'removed'}: /{real}")
-    for real, why in left.items():
+    for real, why in undone.left.items():
         console.warn(f"left as it is: /{real}: {why}")
-    if kit:
+    if undone.keeps_kit:
         console.say("the kit stays: ticks need it")
     console.say("ticks are paused; `allie resume` ends that")
-    return ATTENTION if left else DONE
+    return ATTENTION if undone.left else DONE
 
 
-def _as_done(tick: int, back: dict[str, bool], left: dict[str, str]) -> Applied:
+def _as_done(tick: int, undone: Undone) -> Applied:
     """What was undone, for the history."""
     did: dict[str, list[str]] = {}
-    for real, there in back.items():
+    for real, there in undone.back.items():
         did.setdefault("put back" if there else "removed", []).append(real)
-    return reports.applied(tick, "undo", did, [Problem(real, why) for real, why in left.items()])
+    problems = [Problem(real, why) for real, why in undone.left.items()]
+    return reports.applied(tick, "undo", did, problems)

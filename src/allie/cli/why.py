@@ -26,11 +26,10 @@ def run(args: Namespace) -> int:
     here = options.joined_system(args)
     path = options.path_of(here, args.path)
     known = grounds.resolve(here)
-    books = records.load_ledger(here)
-    trusted = known.settings.trusted
-    inside = paths.Inside(here.root, real_paths.bounds(here, books, known.resolution, trusted))
-    path = real_paths.as_spelled(inside, path, known.resolution, known.generation)
-    stands = _stands(here, inside, path, books)
+    ledger = records.load_ledger(here)
+    inside = real_paths.inside_of(here, ledger, known)
+    path = real_paths.as_spelled(inside, path, known)
+    stands = _stands(here, inside, path, ledger)
     value = _value(path, known.resolution) | {"stands": stands.strip()}
     options.show(args, value, [*explain(path, known.resolution), stands])
     return DONE
@@ -61,7 +60,7 @@ def _value(path: str, resolution: Resolution) -> dict[str, object]:
     }
 
 
-def _stands(here: System, inside: paths.Inside, path: str, books: Ledger) -> str:
+def _stands(here: System, inside: paths.Inside, path: str, ledger: Ledger) -> str:
     """What stands at the path, as far as the ledger knows of it."""
     try:
         real = inside.entry(path)
@@ -72,7 +71,7 @@ def _stands(here: System, inside: paths.Inside, path: str, books: Ledger) -> str
     except OSError as error:
         return f"  it cannot be looked at: {error.strerror}"
     also = f" (really /{real})" if real != path else ""
-    placed = books.entries.get(real)
+    placed = ledger.entries.get(real)
     if placed is None:
         what = "nothing stands there" if stands[0] == NOTHING else "it is not ALLiE's"
         return f"  {what}{also}"

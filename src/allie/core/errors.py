@@ -109,11 +109,11 @@ class NoRoom(StateError):
 
 
 class DiskFull(NoRoom):
-    """The disk took no more of an image; `free` bytes were free when its fetch began."""
+    """The disk took no more of an image; so many bytes and inodes were free when it began."""
 
-    def __init__(self, error: NoRoom, free: int) -> None:
+    def __init__(self, error: NoRoom, image: str, free: int, free_names: int) -> None:
         super().__init__(error.message, error.hint)
-        self.free = free
+        self.image, self.free, self.free_names = image, free, free_names
 
 
 class NotWritten(StateError):

@@ -85,7 +85,7 @@ def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
 
 
 @kept(maxsize=8)  # a tick asks before each script
-def classes_by(text: str, names: tuple[str, str]) -> tuple[str, ...]:
+def classes_by_file(names: tuple[str, str], text: str) -> tuple[str, ...]:
     """The classes that a host is in by the text of a classes file. Raises SettingsError."""
     return classes_of(names, parse_classes(text))
 

@@ -12,6 +12,7 @@ _TREES = (system.STATE, system.CODE[1:], system.DONE, "proc", "sys", "dev", "run
 NEEDED = (system.ARCHIVE, f"{system.CONF}/run-conf", f"{system.CONF}/{stubs.FETCHER}")
 # What ALLiE itself needs: no overlay can have one of these, or a directory above one, made absent.
 VITAL = ("etc/allie", system.CONF, "root/util", system.DONE, system.STATE, *NEEDED)
+NOT_ABSENT = "holds what ALLiE itself needs; it cannot be made absent"  # what is said of these
 _BELOW = tuple(f"{tree}/" for tree in _TREES)
 _LONGEST = 255  # bytes; no file system takes more
 _WIDEST = 4  # bytes of a letter in UTF-8

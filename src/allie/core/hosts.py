@@ -49,6 +49,11 @@ def is_name(name: str) -> bool:
     return fits and not (bare.isdigit() and is_address(name))
 
 
+def names_of(host: str) -> tuple[str, str]:
+    """The names of a host that patterns are compared with: its own, and the short one of that."""
+    return host, host.partition(".")[0]
+
+
 def is_address(name: str) -> bool:
     """Whether it is an address of IPv4."""
     return bool(re.fullmatch(_ADDRESS, name))

@@ -8,6 +8,7 @@ docs/internals/rules.md, "A done-file names what it satisfied".
 from __future__ import annotations
 
 from allie.core import globs
+from allie.core.errors import TEMPFAIL
 from allie.core.lean import kept, re
 from allie.core.value import Value
 
@@ -32,7 +33,6 @@ POWERS = (
 _EARLY, _EARLIEST = 0.1, 600
 FUTURE = 3600  # a done-file this far in the future means that the clock went back
 LOOKS = {"satisfied": "good", "failing": "bad", "waiting": "warn", "due": "warn", "test": "dim"}
-WAITING_STATUS = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class Headers(Value):
@@ -182,7 +182,7 @@ def state_after(code: int) -> str:
     """The state that an exit status stands for: 0 satisfied, 75 waiting, all else failing."""
     if code == 0:
         return "satisfied"
-    return "waiting" if code == WAITING_STATUS else "failing"
+    return "waiting" if code == TEMPFAIL else "failing"
 
 
 def beyond(state: str, why: str) -> str:

@@ -2,9 +2,8 @@
 
     names and files of an overlay → findings
 
-What a PC reads is read here by the same parsers (`core.tags`, `core.hosts`,
-`core.script`, and, in `server.lint_settings`, `core.conf.settings` and `core.facts`):
-what is fine here is taken there.
+What a PC reads is read here by the same parsers (`core.tags`, `core.hosts`, `core.script`, and, in
+`server.lint_settings`, `core.conf.settings` and `core.facts`): what is fine here is taken there.
 """
 
 from __future__ import annotations
@@ -67,11 +66,8 @@ def _of_name(store: str, where: str, listed: Listed, site: Site) -> list[Finding
     shown = f"{where}/{listed.spelling}"
     path, tag = tags.unspell(listed.spelling)
     st = os.lstat(f"{store}/{shown}")
-    errors = [
-        _with_the_nearest(tag.error),
-        forbidden_paths.refusal(path),
-        _why_never(path, listed, tag),
-    ]
+    errors = [_with_the_nearest(tag.error), forbidden_paths.refusal(path)]
+    errors.append(_why_never(path, listed, tag))
     findings = [Finding(shown, words) for words in errors if words]
     warnings = [tags.flaw(tag), _unknown_class(tag, site), _of_ours(where, listed, path, site)]
     invisible = [each for each in os.path.basename(listed.spelling) if _is_invisible(each)]
@@ -93,7 +89,7 @@ def _with_the_nearest(error: str) -> str:
 def _why_never(path: str, listed: Listed, tag: tags.Tag) -> str:
     """Why a path can never be as the overlay has it; "" if it can."""
     if tag.flag == "absent" and forbidden_paths.is_vital(path):
-        return "holds what ALLiE itself needs; it cannot be made absent"
+        return forbidden_paths.NOT_ABSENT
     return forbidden_paths.wrong_kind(path, listed.is_dir)
 
 
@@ -110,12 +106,8 @@ def _of_ours(where: str, listed: Listed, path: str, site: Site) -> str:
         return "nothing guards this overlay while it is there: remove it once all PCs have come"
     if name in (resolution.CONSENT, resolution.LARGE) and path != name:
         return f"means something only as {where}/{name}"
-    if (
-        where != overlays.place(stubs.KIT)
-        and not listed.is_dir
-        and path in site.kit
-        and path != system.SETTINGS
-    ):
+    is_kits = path in site.kit and path != system.SETTINGS and not listed.is_dir
+    if is_kits and where != overlays.place(stubs.KIT):
         return "is ALLiE's own file, of the overlay kit: this one takes its place"
     return ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from allie.core import facts, hosts, system
 from allie.core.change import leavings, resolution
@@ -31,6 +31,12 @@ def private(store: str) -> list[str]:
     names = filter(hosts.is_name, sorted(tree.names(f"{store}/{PRIVATE}")))
     places = (f"{PRIVATE}/{name}" for name in names)
     return [each for each in places if os.path.isdir(f"{store}/{each}")]
+
+
+def private_of(host: str, known: Container[str]) -> list[str]:
+    """The one of these private overlays that is a host's, by its name or its short one; or []."""
+    names = (f"{PRIVATE}/{name.lower()}" for name in hosts.names_of(host))
+    return [name for name in names if name in known][:1]
 
 
 def sort(store: str, where: str) -> tuple[Overlay, list[str]]:

@@ -33,15 +33,15 @@ def read(store: str) -> StoreConf:
         raise SettingsError(f"{path}: {' '.join(str(error).split())}") from error
     allowed = ini.get("serve", "hosts allow", fallback="").replace("\n", " ").strip()
     if not allowed:
-        raise SettingsError(
-            f"{path} does not say who may read", "hosts allow = … in section [serve]"
-        )
+        words = f"{path} does not say who may read"
+        raise SettingsError(words, "hosts allow = … in section [serve]")
+    usual = StoreConf(allowed)
     return StoreConf(
         allowed,
-        _number(ini, "max connections", StoreConf(allowed).connections),
-        _number(ini, "timeout", StoreConf(allowed).timeout),
+        _number(ini, "max connections", usual.connections),
+        _number(ini, "timeout", usual.timeout),
         _directory(ini.get("serve", "etc", fallback="").strip()),
-        _algorithms(ini.get("serve", "key exchange", fallback=StoreConf(allowed).exchange).strip()),
+        _algorithms(ini.get("serve", "key exchange", fallback=usual.exchange).strip()),
     )
 
 

@@ -106,7 +106,7 @@ def call(*words: str) -> None:
         raise StateError(message, f"journalctl -u {words[-1]}")
 
 
-def chore_texts(chore: Chore, every: str) -> dict[str, str]:
+def _chore_texts(chore: Chore, every: str) -> dict[str, str]:
     """A chore's units by name. Raises UsageError for a pace that systemd would not understand."""
     if not re.fullmatch(_SPAN, every):
         raise UsageError(f"--every {every}: that is no time", "15min, 1h, 2h30min")
@@ -120,7 +120,7 @@ def chore_texts(chore: Chore, every: str) -> dict[str, str]:
 
 def install(chore: Chore, every: str) -> list[str]:
     """Write a chore's units, and start its timer; the files that were written, or differed."""
-    units = chore_texts(chore, every)
+    units = _chore_texts(chore, every)
     if not is_there():
         again = " ".join(("allie", *chore.words))
         raise UsageError("there is no systemd here", f"have cron run: {again}")

@@ -41,36 +41,16 @@ def apply(
     saved: the ledger as it is on disk; nothing is written where it already says everything.
     """
     plan, left_out = _without_a_broken_kit(here, plan)
-    books = _forget_sources(present, plan, left_out)
     if plan.is_nothing:
-        if books is not saved or books.generations.get(plan.part) != plan.generation:
-            generations = {**books.generations, plan.part: plan.generation}
-            books = books._replace(generations=generations)
-            records.save_ledger(here, books)
-        return Applied(tick, plan.part, plan.generation, problems=plan.problems), books
+        ledger = _settled(here, plan, _forget_sources(present, plan, left_out), saved)
+        return Applied(tick, plan.part, plan.generation, problems=plan.problems), ledger
     plan = _with_remarks(here, plan, present.renewals)
     records.begin_ledger(here)
-    pristines, lost = pristine.copy(here, [change for change in plan.changes if change.entry])
-    lost.update(pristine.renew(here, plan.of(RESTORE), present.renewals))
-    unkept = tuple(Problem(real, words) for real, words in sorted(lost.items()))
-    changes = tuple(change for change in plan.changes if change.real not in lost)
-    plan = plan._replace(changes=changes, problems=(*plan.problems, *unkept))
-    books = _forget_sources(present, plan, left_out) if lost else books
-    steps: list[Step] = []
-    offers: dict[str, Offer] = {}
-    stuck = []
-    for change in plan.changes:
-        try:
-            found = _steps(here, change, plan.part, pristines)
-        except (OSError, PathRefused) as error:
-            stuck.append(Problem(change.real, f"what stood there before cannot be read: {error}"))
-            continue
-        for each, offer in found:
-            steps.append(each)
-            if offer:
-                offers[each.real] = offer
+    plan, pristines = _with_pristines(here, plan, present.renewals)
+    steps, offers, stuck = _all_steps(here, plan, pristines)
     intent = Intent(tick, plan.part, plan.generation, tuple(steps))
-    outcome = transaction.carry_out(here, intent, offers, books)
+    ledger = _forget_sources(present, plan, left_out)
+    outcome = transaction.carry_out(here, intent, offers, ledger)
     confirmed = {step.real: step for step in outcome.confirmed}
     _reload_units(here, [step.real for step in outcome.confirmed if step.before != step.wanted])
     done = [
@@ -79,7 +59,7 @@ def apply(
         if change.real in confirmed
     ]
     problems = [*plan.problems, *stuck, *outcome.problems]
-    return report.applied_of(tick, plan, done, problems), outcome.books
+    return report.applied_of(tick, plan, done, problems), outcome.ledger
 
 
 def offer_of(path: str, most: int = 0) -> Offer:
@@ -105,6 +85,48 @@ def whole(real: str, path: str, most: int = 0) -> list[tuple[str, Offer]]:
         below = sorted(name for name, _ in tree.survey(path))
         found += [(f"{real}/{name}", offer_of(f"{path}/{name}", most)) for name in below]
     return found
+
+
+def _settled(here: System, plan: Plan, ledger: Ledger, saved: Ledger) -> Ledger:
+    """The ledger where nothing is to be done: written if it says more than the one on disk."""
+    if ledger is saved and ledger.generations.get(plan.part) == plan.generation:
+        return ledger
+    generations = {**ledger.generations, plan.part: plan.generation}
+    ledger = ledger._replace(generations=generations)
+    records.save_ledger(here, ledger)
+    return ledger
+
+
+def _with_pristines(
+    here: System, plan: Plan, renewals: dict[str, str]
+) -> tuple[Plan, dict[str, str]]:
+    """Keep what stands at paths that are taken over; (the plan, pristines by real path).
+
+    What cannot be kept is no change any more, but a problem.
+    """
+    pristines, lost = pristine.copy(here, [change for change in plan.changes if change.entry])
+    lost.update(pristine.renew(here, plan.of(RESTORE), renewals))
+    unkept = tuple(Problem(real, words) for real, words in sorted(lost.items()))
+    changes = tuple(change for change in plan.changes if change.real not in lost)
+    return plan._replace(changes=changes, problems=(*plan.problems, *unkept)), pristines
+
+
+def _all_steps(
+    here: System, plan: Plan, pristines: dict[str, str]
+) -> tuple[list[Step], dict[str, Offer], list[Problem]]:
+    """The steps of a plan, what they bring by real path, and the paths that no step can be for."""
+    steps: list[Step] = []
+    offers: dict[str, Offer] = {}
+    stuck = []
+    for change in plan.changes:
+        try:
+            found = _steps(here, change, plan.part, pristines)
+        except (OSError, PathRefused) as error:
+            stuck.append(Problem(change.real, f"what stood there before cannot be read: {error}"))
+            continue
+        steps += [step for step, _ in found]
+        offers.update({step.real: offer for step, offer in found if offer})
+    return steps, offers, stuck
 
 
 def _steps(

@@ -65,7 +65,7 @@ class Describer:
 
     def _is_another(self, real: str, path: str, old: Placed, attrs: str) -> bool:
         """Whether others have swapped a directory that ALLiE made for one with other attributes."""
-        if old.content != DIRECTORY or attrs == old.attrs or not self.is_tainted(real):
+        if old.content != DIRECTORY or attrs == old.attrs or not self.is_below_taint(real):
             return False
         return self.ledger.marks.get(real) != mark_at(path)
 
@@ -91,8 +91,8 @@ class Describer:
         going = self.inside.bounds.going
         return bool(going) and any(real.startswith(f"{link}/") for link in going)
 
-    def is_tainted(self, real: str) -> bool:
-        """Whether others than root can change the names in the directory of a path."""
+    def is_below_taint(self, real: str) -> bool:
+        """As `Reach` has it, by what was resolved: nothing is opened."""
         return self.inside.parent(real).tainted
 
     def why_open(self, real: str, source: str) -> str:
@@ -128,7 +128,7 @@ class Describer:
         if old and stat.S_ISREG(st.st_mode) and sizes and st.st_size not in sizes:
             return tree.of_size(st.st_size)
         known = max(sizes, default=0)
-        if st.st_size > max(known, MOST_READ) and (st.st_uid or self.is_tainted(real)):
+        if st.st_size > max(known, MOST_READ) and (st.st_uid or self.is_below_taint(real)):
             return tree.of_size(st.st_size)
         return tree.content_digest(self.reach.path(real), st)
 

@@ -36,7 +36,6 @@ from allie.core.errors import PathRefused
 from allie.core.lean import contextmanager
 from allie.core.system import System
 from allie.machine.files import tree
-from allie.machine.roots.paths import Inside
 from allie.machine.roots.reach import Reach
 
 
@@ -45,14 +44,13 @@ def look(
 ) -> Present:
     """Describe the root for one part. full: compare all by content, vouch for nothing."""
     generation, settings = known.generation, known.settings
-    inside = Inside(here.root, real_paths.bounds(here, ledger, known.resolution, settings.trusted))
+    inside = real_paths.inside_of(here, ledger, known)
     claims = real_paths.claim(inside, known.resolution, generation)
     ledger = real_paths.rekey(ledger, claims, inside)
     mine = tuple(sorted(real for real in claims.by_real if claims.belongs(real, part)))
-    if part == "overlay":
-        mine = tuple(sorted({*mine, *real_paths.missing_above(here, claims, mine)}))
     changes = generations.changes(generation)
     if part == "overlay":
+        mine = tuple(sorted({*mine, *real_paths.missing_above(here, claims, mine)}))
         ledger = real_paths.vouch_for_overact(ledger, generation, changes, claims, inside)
     with Reach(here.root) as reach:
         describe = Describer(here, ledger, claims, inside, reach, full)
@@ -114,7 +112,7 @@ class _Looking:
         """
         found = []
         for real, entry in self.claims.by_real.items():
-            if entry.is_dir and not entry.flag and self.describe.is_tainted(real):
+            if entry.is_dir and not entry.flag and self.describe.is_below_taint(real):
                 with self._noting(real):
                     why = self.describe.why_open(real, f"{self.generation.path}/{entry.source}")
                     if why and self.claims.belongs(real, self.part):

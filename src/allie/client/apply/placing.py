@@ -162,7 +162,7 @@ class Placer:
         try:
             path = f"{paths.through(descriptor)}/."
             mark = ""
-            if self._reach.is_tainted(step.real.rpartition("/")[0]):
+            if self._reach.is_below_taint(step.real):
                 mark = directory_identity.mark(descriptor)
                 if not self._is_ours(step, mark, path):
                     raise PathRefused(
@@ -197,23 +197,22 @@ class Placer:
         self._staged[real] = stage, name
         st, attrs = self._make(step, stage, name)
         mark = ""
-        if step.wanted[0] == DIRECTORY and not stage.plain:
-            above = real.rpartition("/")[0]
-            if self._reach.is_tainted(above):
-                mark = directory_identity.mark_at(stage.path(name))
+        is_whole = step.wanted[0] == DIRECTORY and not stage.plain
+        if is_whole and self._reach.is_below_taint(real):
+            mark = directory_identity.mark_at(stage.path(name))
         self.made[real] = MadePath((st.st_dev, st.st_ino), attrs, mark)
 
     def _make(self, step: Step, stage: Stage, name: str) -> tuple[os.stat_result, str]:
         """Make it, or the hard link that it is; its lstat, and the digest of its attributes."""
-        offer, path, given = self._offers[step.real], stage.path(name), not stage.plain
+        offer, path, described = self._offers[step.real], stage.path(name), not stage.plain
         made = None
         if not self._link_twin(step, stage, name):
             if offer.content[:2] == "f:":
-                made = clone.make_file(offer.path, name, into=stage.descriptor, given=given)
+                made = clone.make_file(offer.path, name, into=stage.descriptor, described=described)
             else:
-                clone.make(offer.path, path, given=given)
+                clone.make(offer.path, path, described=described)
             label = self._labels.get(step.real)
-            if label and given:
+            if label and described:
                 selinux.label(path, label)
         if made is None:
             st = os.stat(name, dir_fd=stage.descriptor, follow_symlinks=False)

@@ -16,6 +16,7 @@ import stat
 from _collections_abc import Iterable
 
 from allie.client.mirror.generation import Changes, Generation
+from allie.client.situation.grounds import Resolved
 from allie.core import tags
 from allie.core.change.ledger import DIRECTORY, NOTHING, Ledger, Placed, inode_of
 from allie.core.change.resolution import Entry, Problem, Resolution
@@ -43,7 +44,7 @@ class Claims:
 def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Claims:
     """Give every winner its real path; two winners of one real path are settled."""
     claims = Claims()
-    claims.overact = real_paths_of(inside, resolution.tagged)
+    claims.overact = _real_paths_of(inside, resolution.tagged)
     order = {name: place for place, name in enumerate(generation.overlays)}
     for path, entry in resolution.entries.items():
         try:
@@ -59,40 +60,38 @@ def claim(inside: Inside, resolution: Resolution, generation: Generation) -> Cla
             _settle(real, rival, entry, order, claims)
     for problem in resolution.problems:
         claims.problems.append(problem)
-        claims.left_alone.update(real_paths_of(inside, [problem.path]))
+        claims.left_alone.update(_real_paths_of(inside, [problem.path]))
     return claims
 
 
-def as_spelled(inside: Inside, path: str, resolution: Resolution, generation: Generation) -> str:
+def as_spelled(inside: Inside, path: str, known: Resolved) -> str:
     """The overlays' own name for a path: they may say lib/x where people say usr/lib/x."""
-    if path in resolution.entries:
+    if path in known.resolution.entries:
         return path
     try:
         real = inside.entry(path)
     except PathRefused:
         return path
-    entry = claim(inside, resolution, generation).by_real.get(real)
+    entry = claim(inside, known.resolution, known.generation).by_real.get(real)
     return entry.path if entry else path
 
 
-def bounds(
-    here: System, ledger: Ledger, resolution: Resolution, trusted: tuple[str, ...]
-) -> LinkBounds:
-    """Whose links are followed in this root, and which places are not entered.
-
-    trusted: absolute paths, as allie.conf has them.
-    """
+def inside_of(here: System, ledger: Ledger, known: Resolved) -> Inside:
+    """The paths of this root: whose links are followed, and which places are not entered."""
     placed = ((real, each.content) for real, each in ledger.entries.items())
     links = {real: content[2:] for real, content in placed if content[:2] == "l:"}
-    entries = resolution.entries
+    entries, trusted = known.resolution.entries, known.settings.trusted
     going = frozenset(real for real in links if real in entries and entries[real].is_dir)
     closed = user_mounts.closed_in(here.root)
     tops = _real_tops(Inside(here.root, LinkBounds(closed=closed)), trusted) if trusted else ()
-    return LinkBounds(links, tops, closed, going)
+    return Inside(here.root, LinkBounds(links, tops, closed, going))
 
 
 def _real_tops(inside: Inside, trusted: tuple[str, ...]) -> tuple[str, ...]:
-    """Trusted directories by their real paths, as far as the way to them is to be followed."""
+    """Trusted directories by their real paths, as far as the way to them is to be followed.
+
+    trusted: absolute paths, as allie.conf has them.
+    """
     found = []
     for path in trusted:
         try:
@@ -127,7 +126,7 @@ def withheld(ledger: Ledger, claims: Claims) -> set[str]:
     return {real for real, spelling in spelled if tags.unspell(spelling)[0] in claims.left_alone}
 
 
-def real_paths_of(inside: Inside, paths: Iterable[str]) -> set[str]:
+def _real_paths_of(inside: Inside, paths: Iterable[str]) -> set[str]:
     """The real paths of these names, as files and as directories; the name where it has none."""
     found = set()
     for path in paths:
@@ -189,7 +188,7 @@ def vouch_for_overact(
         return ledger
     changed = [name.partition("/")[2] for name in changes.files]
     tagged = any(tags.SIGN in path for path in changed)
-    if tagged or claims.overact & real_paths_of(inside, changed):
+    if tagged or claims.overact & _real_paths_of(inside, changed):
         return ledger
     return ledger._replace(generations={**ledger.generations, "overact": generation.number})
 

@@ -29,10 +29,10 @@ from allie.machine.roots.reach import Reach
 
 ASIDE = ".due"  # in /root/done, while a transaction is at work: no script can be called so
 
-Due = dict[str, list[Step]]  # by script, what makes it due
+MadeDue = dict[str, list[Step]]  # by script, what makes it due
 
 
-def before(here: System, steps: Iterable[Step], problems: dict[str, str]) -> Due:
+def before(here: System, steps: Iterable[Step], problems: dict[str, str]) -> MadeDue:
     """Put aside the done-files of scripts that change, or whose `on-change` paths do; durable.
 
     Where one cannot be, the paths that its script waits for are added to problems.
@@ -55,7 +55,7 @@ def before(here: System, steps: Iterable[Step], problems: dict[str, str]) -> Due
     return due
 
 
-def after(here: System, reach: Reach, due: Due, confirmed: Iterable[Step]) -> None:
+def after(here: System, reach: Reach, due: MadeDue, confirmed: Iterable[Step]) -> None:
     """Bring back the done-files of scripts for which nothing was changed; the others go."""
     if not due:
         return
@@ -89,9 +89,9 @@ def _is_changed(reach: Reach, step: Step) -> bool:
         return False
 
 
-def _made_due(here: System, steps: list[Step]) -> Due:
+def _made_due(here: System, steps: list[Step]) -> MadeDue:
     """The scripts with a done-file that these steps make due."""
-    due: Due = {}
+    due: MadeDue = {}
     done = filter(rules.is_name, os.listdir(here.done))
     inside = paths.Inside(here.root)
     headers = {name: _with_real(inside, _headers(here, name)) for name in done}

@@ -31,9 +31,8 @@ def recover(here: System) -> None:
         stage.remove_left(here.state, reach, (step.real for each in left for step in each.steps))
     for intent in left:
         _recover(here, intent)
-    for name in os.listdir(here.state):  # but for a pause, which may be written at any time
-        if name.endswith(".part") and name != "paused.part":
-            tree.remove(f"{here.state}/{name}")
+    for name in records.half_written(here):
+        tree.remove(f"{here.state}/{name}")
     for name in (done_files.HALF, rearm_scripts.ASIDE):
         tree.remove(f"{here.done}/{name}")
 
@@ -46,10 +45,10 @@ def _recover(here: System, intent: Intent) -> None:
         _drop_untaken(here, reach, intent, {step.real for step in confirmed})
         failed = transaction.sync(here, reach, confirmed)
         confirmed = [step for step in confirmed if step.real not in failed]
-    books = records.load_ledger(here)
-    if books.lost:  # what is known of these paths does not make the whole ledger known again
+    ledger = records.load_ledger(here)
+    if ledger.lost:  # what is known of these paths does not make the whole ledger known again
         intent = intent._replace(generation=0)
-    transaction.conclude(here, intent, confirmed, books)
+    transaction.conclude(here, intent, confirmed, ledger)
 
 
 def _take_back_half_trees(here: System, reach: Reach, intent: Intent) -> None:

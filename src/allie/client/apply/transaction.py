@@ -42,10 +42,10 @@ class Transacted(Value):
 
     confirmed: tuple[Step, ...]
     problems: tuple[Problem, ...]
-    books: Ledger  # as they are on disk now
+    ledger: Ledger  # as it is on disk now
 
 
-def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Ledger) -> Transacted:
+def carry_out(here: System, intent: Intent, offers: dict[str, Offer], ledger: Ledger) -> Transacted:
     """Do the steps and bring the ledger up to date. offers: what goes where, by real path.
 
     A step that cannot be is a problem of its own, and the others go on. Raises StateError where the
@@ -56,15 +56,15 @@ def carry_out(here: System, intent: Intent, offers: dict[str, Offer], books: Led
     marks: dict[str, str] = {}
     with Reach(here.root) as reach:
         made: dict[str, MadePath] = {}
-        due: rearm_scripts.Due = {}
+        due: rearm_scripts.MadeDue = {}
         if any(step.before != step.wanted or intents.writes(step) for step in intent.steps):
-            made, due = _change(here, reach, intent, offers, books, problems)
+            made, due = _change(here, reach, intent, offers, ledger, problems)
             reach.close()  # from here on by name anew: what is confirmed is what stands there
         confirmed = confirm(reach, intent.steps, offers, made, problems)
         rearm_scripts.after(here, reach, due, confirmed)
-        marks = marks_of(reach, confirmed, made, books)
+        marks = marks_of(reach, confirmed, made, ledger)
     told = tuple(Problem(real, words) for real, words in sorted(problems.items()))
-    return Transacted(tuple(confirmed), told, conclude(here, intent, confirmed, books, marks))
+    return Transacted(tuple(confirmed), told, conclude(here, intent, confirmed, ledger, marks))
 
 
 def _change(
@@ -72,9 +72,9 @@ def _change(
     reach: Reach,
     intent: Intent,
     offers: dict[str, Offer],
-    books: Ledger,
+    ledger: Ledger,
     problems: dict[str, str],
-) -> tuple[dict[str, MadePath], rearm_scripts.Due]:
+) -> tuple[dict[str, MadePath], rearm_scripts.MadeDue]:
     """Change the root as the steps say; what was made, and which scripts were made due before."""
     writes = [step for step in intent.steps if intents.writes(step)]
     problems.update(without_room(here, reach, writes, offers))
@@ -86,7 +86,7 @@ def _change(
     atomic.write(here.intent(intent.part), intents.encode(intent), 0o600)
     due = rearm_scripts.before(here, intent.steps, problems)
     with Stages(here.state, reach) as stages:
-        placer = Placer(reach, stages, offers, backup, problems, books.marks)
+        placer = Placer(reach, stages, offers, backup, problems, ledger.marks)
         remover = Remover(reach, stages, backup, problems)
         remover.clear_the_way(intent)
         placer.place(writes, selinux.labels(here, {each.real: each.wanted[0] for each in writes}))
@@ -100,15 +100,15 @@ def conclude(
     here: System,
     intent: Intent,
     confirmed: list[Step],
-    books: Ledger,
+    ledger: Ledger,
     marks: dict[str, str] | None = None,
 ) -> Ledger:
     """Enter the confirmed steps in the ledger, close the undo manifest, drop the intent.
 
     marks: of directories, by which they are known again (`core.change.ledger`).
     """
-    books = intents.settle(books, intent, confirmed, time.time(), marks or {})
-    records.save_ledger(here, books)
+    ledger = intents.settle(ledger, intent, confirmed, time.time(), marks or {})
+    records.save_ledger(here, ledger)
     undoable = [step for step in confirmed if step.before != step.wanted]
     place = undo_place(here, intent)
     _retire_pristines(here, confirmed, place)
@@ -120,7 +120,7 @@ def conclude(
         _drop_undo(place)
     if atomic.remove(here.intent(intent.part)):
         atomic.sync_directory(here.state)
-    return books
+    return ledger
 
 
 def _retire_pristines(here: System, steps: list[Step], place: str) -> None:

@@ -41,20 +41,22 @@ def name_of(here: System, part: str, known: object) -> str:
 
     known: the grounds (`situation.grounds`); any value whose repr tells them apart.
     """
-    ledger = tree.status(here.ledger)
-    books = tree.seen_of(ledger) if ledger else ""
-    return spoken(repr((allie.__version__, allie.__file__, here, part, books, known)))
+    st = tree.status(here.ledger)
+    seen = tree.seen_of(st) if st else ""
+    return spoken(repr((allie.__version__, allie.__file__, here, part, seen, known)))
 
 
-def note(here: System, part: str, known: object, present: Present, books: Ledger) -> None:
-    """Note what a part looked at that ended with nothing to do. books: the ledger as it is now."""
+def note(here: System, part: str, known: object, present: Present, ledger: Ledger) -> None:
+    """Note what a part looked at that ended with nothing to do. ledger: as it is now."""
     stood = dict(present.met)
     newest = max((ctime_of(each) for each in stood.values() if _is_lstat(each)), default=0)
-    vouched = {real for real in present.mine if real in books.entries and books.entries[real].seen}
+    vouched = {
+        real for real in present.mine if real in ledger.entries and ledger.entries[real].seen
+    }
     if not vouched.issuperset(present.standing) or newest > time.time_ns() - FRESH:
         return
     for real in present.mine:
-        old = books.entries.get(real)
+        old = ledger.entries.get(real)
         if old and not _is_lstat(stood.get(real, "")):  # then it is the ledger that vouches for it
             stood[real] = old.seen or ledgers.NOTHING
     write(here, part, name_of(here, part, known), tuple(stood), tuple(map(_told, stood.values())))

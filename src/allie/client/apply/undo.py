@@ -20,17 +20,25 @@ from allie.core.change.plan import PLACE, REMOVE
 from allie.core.change.present import Offer
 from allie.core.errors import PathRefused, UsageError, words_of
 from allie.core.system import System
+from allie.core.value import Value
 from allie.machine.files import free_space, lock, tree
 from allie.machine.roots.reach import Reach
 
 
-def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], dict[str, str], bool]:
+class Undone(Value):
+    """What came of taking ticks back."""
+
+    back: dict[str, bool]  # by real path of what was put back: whether something stands there now
+    left: dict[str, str]  # by real path of what stays as it is: why
+    keeps_kit: bool  # whether some of the kit would have gone
+
+
+def undo(here: System, tick: int | None = None) -> Undone:
     """Take back the last tick that changed something, or all back to `tick`, newest first.
 
     Each path only if it still holds what that tick placed. Then ticks pause, or the next would do
     it all again. The kit stays. A tick with a path whose place refuses it can be undone once more.
-    Returns (paths put back, and whether something stands there now; paths left, and why; whether
-    some of the kit would have gone). Raises UsageError if there is nothing to undo.
+    Raises UsageError if there is nothing to undo.
     """
     with lock.held(here, "undo"):
         recover(here)
@@ -55,7 +63,7 @@ def undo(here: System, tick: int | None = None) -> tuple[dict[str, bool], dict[s
         for number in wanted:
             if number not in again:
                 undo_ticks.remove(f"{here.undo}/{number}")
-        return back, way.left, bool(way.kit)
+        return Undone(back, way.left, bool(way.kit))
 
 
 class _WayBack:
@@ -104,10 +112,10 @@ class _WayBack:
             for each in [each for each in directories if real.startswith(each)]:
                 self.steps.pop(each[:-1], None)
         steps = tuple(self.steps[real] for real in sorted(self.steps))
-        books = records.load_ledger(self.here)
+        ledger = records.load_ledger(self.here)
         part = PARTS[0]
-        intent = Intent(tick, part, books.generations.get(part, 0), steps, first)
-        outcome = transaction.carry_out(self.here, intent, self.offers, books)
+        intent = Intent(tick, part, ledger.generations.get(part, 0), steps, first)
+        outcome = transaction.carry_out(self.here, intent, self.offers, ledger)
         for problem in outcome.problems:
             self._refuse(problem.path, problem.message)
         return {

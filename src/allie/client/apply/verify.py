@@ -61,7 +61,7 @@ def confirm(
 
 
 def marks_of(
-    reach: Reach, steps: list[Step], made: dict[str, MadePath], books: Ledger
+    reach: Reach, steps: list[Step], made: dict[str, MadePath], ledger: Ledger
 ) -> dict[str, str]:
     """The marks of directories of ours where others may change names, by real path.
 
@@ -74,10 +74,10 @@ def marks_of(
         if not unknown or step.before != step.wanted or step.after is None or not step.after.seen:
             continue
         try:
-            if not reach.is_tainted(step.real.rpartition("/")[0]):
+            if not reach.is_below_taint(step.real):
                 continue
             st, mark = reach.status(step.real), mark_at(reach.path(step.real))
-            known = mark == books.marks.get(step.real)
+            known = mark == ledger.marks.get(step.real)
             if st and (known or may_adopt(reach, step.real, st)):
                 marks[step.real] = mark
         except (OSError, PathRefused):
@@ -100,7 +100,7 @@ def _confirmed(
     st = reach.status(step.real)
     own = made.get(step.real)
     is_it = st is not None and own is not None and (st.st_dev, st.st_ino) == own.inode
-    if not is_it and reach.is_tainted(step.real.rpartition("/")[0]):
+    if not is_it and reach.is_below_taint(step.real):
         raise PathRefused("something else stands there as soon as it was put in place")
     if own:
         step = as_stored(step, own.attrs)

@@ -34,7 +34,7 @@ _TIMES, _AT_LEAST = 10, 500  # or so many times as many as it had, and so many m
 class Grown(StoreError):
     """An overlay is larger than anybody is likely to mean: what was fetched of it is of no use."""
 
-    def __init__(self, overlay: str, had: int, has: int, host: str = "") -> None:
+    def __init__(self, overlay: str, had: int, has: int, host: str) -> None:
         was = f" from {had}" if had else ""
         size = f"to {has} names" if has <= MOST_NAMES else f"beyond {MOST_NAMES} names"
         meant = f"if it is meant: touch {_place(overlay, host)}/{LARGE}"
@@ -63,7 +63,9 @@ def as_change(settings: Settings, before: Generation | None, asked: Answer | Non
     if len(asked.changed) > _AT_LEAST:
         old = _names(before)
         come = {name: [Listed(each, False) for each in _below(name, asked.changed)] for name in old}
-        _need_size(settings, old, {name: changed(old[name], come[name], set()) for name in old})
+        _need_size(
+            settings.ring, old, {name: changed(old[name], come[name], set()) for name in old}
+        )
     return None if settings.ring or asked.links or _have_links(before, asked.changed) else asked
 
 
@@ -91,9 +93,9 @@ def judge(came: Came, settings: Settings, *, lagging: bool) -> tuple[str, ...]:
     come, that the store must be ill.
     """
     common = came._replace(old=_common(came.old), new=_common(came.new))
-    _need_size(settings, common.old, common.new)
+    _need_size(settings.ring, common.old, common.new)
     lost = {name: _files(had) - _files(came.new.get(name, ())) for name, had in came.old.items()}
-    _need_few_lost(common, settings, lost, lagging=lagging)
+    _need_few_lost(common, settings.ring, lost, lagging=lagging)
     if lagging:
         _need_none_older(common._replace(fetched=_common(came.fetched)))
     news = {f"{overlay}/{path}" for overlay, has in came.fetched.items() for path in _files(has)}
@@ -110,14 +112,13 @@ def judge_private(before: Generation | None, beside: str, tree: str, host: str) 
     host: as the store calls it. Raises StoreError where it lost, or grew, so much that the store
     must be ill.
     """
-    by = Settings("", (), (), host=host)
     new = {PRIVATE: _listing(tree, PRIVATE)}
     had = before is not None and PRIVATE in before.overlays
     old = {PRIVATE: generations.names_in(before, PRIVATE)} if before and had else {}
-    _need_size(by, old, new)
+    _need_size("", old, new, host)
     lost = {PRIVATE: _files(old.get(PRIVATE, ())) - _files(new[PRIVATE])}
     came = Came(before, Generation(0, beside, (PRIVATE,)), old, new, new)
-    _need_few_lost(came, by, lost, lagging=False)
+    _need_few_lost(came, "", lost, host, lagging=False)
 
 
 def put_in_force(here: System, came: Came) -> Generation:
@@ -164,7 +165,7 @@ def _names(generation: Generation) -> _Trees:
 
 
 def _common(trees: _Trees) -> _Trees:
-    """Without the one that is judged by itself."""
+    """Without this host's own overlay, which is judged by itself."""
     return {name: names for name, names in trees.items() if name != PRIVATE}
 
 
@@ -181,7 +182,7 @@ def _listing(top: str, overlay: str) -> list[Listed]:
     for each in tree.listing(top):
         names.append(Listed._make(each))
         if len(names) > MOST_NAMES:
-            raise Grown(overlay, 0, len(names))
+            raise Grown(overlay, 0, len(names), "")
     return names
 
 
@@ -227,16 +228,20 @@ def _is_one(path: str, other: str) -> bool:
 
 
 def _need_size(
-    settings: Settings, old: Mapping[str, list[Listed]], new: Mapping[str, list[Listed]]
+    ring: str, old: Mapping[str, list[Listed]], new: Mapping[str, list[Listed]], host: str = ""
 ) -> None:
-    """Raise Grown where an overlay grew by more than anybody is likely to mean."""
+    """Raise Grown where an overlay grew by more than anybody is likely to mean.
+
+    ring: whose releases are followed, "" for none: what is published is meant, but for the kit.
+    host: whose the private overlay is, if it is judged.
+    """
     for overlay, names in new.items():
         had, has = len(old.get(overlay, ())), len(names)
         crossed = had <= MANY_NAMES < has
         jumped = had and has > had * _TIMES and has > had + _AT_LEAST
-        is_meant = (settings.ring and overlay != stubs.KIT) or Listed(LARGE, False) in names
+        is_meant = (ring and overlay != stubs.KIT) or Listed(LARGE, False) in names
         if has > MOST_NAMES or ((crossed or jumped) and not is_meant):
-            raise Grown(overlay, had, has, settings.host)
+            raise Grown(overlay, had, has, host)
 
 
 def _need_none_older(came: Came) -> None:
@@ -248,16 +253,17 @@ def _need_none_older(came: Came) -> None:
             had = tree.status(f"{came.before.path}/{name}")
             new = tree.status(f"{came.after.path}/{name}")
             if had and new and new.st_mtime_ns < had.st_mtime_ns and not tree.is_directory(had):
-                raise Unreachable(
-                    f"this server has an older {name} than the usual one had",
-                    "it is taken as lagging behind for 24 h",
-                )
+                words = f"this server has an older {name} than the usual one had"
+                raise Unreachable(words, "it is taken as lagging behind for 24 h")
 
 
 def _need_few_lost(
-    came: Came, settings: Settings, lost: Mapping[str, set[str]], *, lagging: bool
+    came: Came, ring: str, lost: Mapping[str, set[str]], host: str = "", *, lagging: bool
 ) -> None:
-    """Raise StoreError where so many files are lost that the server must be ill."""
+    """Raise StoreError where so many files are lost that the server must be ill.
+
+    ring, host: as in `_need_size`.
+    """
     all_lost = all_had = 0
     for overlay, names in came.old.items():
         had, gone = len(_files(names)), len(lost[overlay])
@@ -266,20 +272,16 @@ def _need_few_lost(
             continue
         has = came.new.get(overlay)
         if lagging and has is not None:
-            raise Unreachable(
-                f"this server lacks {gone} files of {overlay} that the usual one had",
-                "it is taken as lagging behind for 24 h",
-            )
-        released = settings.ring and overlay != stubs.KIT
+            words = f"this server lacks {gone} files of {overlay} that the usual one had"
+            raise Unreachable(words, "it is taken as lagging behind for 24 h")
+        released = ring and overlay != stubs.KIT
         if released or has is None or Listed(CONSENT, False) in has:
             continue
         all_lost += gone
         if not _files(has) or staying.are_many(gone, had):
-            place = _place(overlay, settings.host)
-            raise StoreError(
-                f"overlay {overlay} lost {gone} of its {had} files: nothing is taken",
-                f"is its disk mounted? If it is meant: touch {place}/{CONSENT}",
-            )
+            place = _place(overlay, host)
+            words = f"overlay {overlay} lost {gone} of its {had} files: nothing is taken"
+            raise StoreError(words, f"is its disk mounted? If it is meant: touch {place}/{CONSENT}")
     if staying.are_many(all_lost, all_had):
         raise StoreError(
             f"the overlays lost {all_lost} of their {all_had} files: nothing is taken",

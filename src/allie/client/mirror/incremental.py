@@ -38,10 +38,8 @@ def finish(here: System) -> None:
         try:
             _move_in(here, f"{here.mirror}/{name}", name.rpartition(".")[0])
         except OSError as error:
-            raise StateError(
-                f"cannot bring in {here.mirror}/{name}: {error.strerror} ({error.filename})",
-                "the next tick goes on with it",
-            ) from error
+            words = f"cannot bring in {here.mirror}/{name}: {error.strerror} ({error.filename})"
+            raise StateError(words, "the next tick goes on with it") from error
 
 
 def _move_in(here: System, ready: str, number: str) -> None:

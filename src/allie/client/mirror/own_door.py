@@ -16,7 +16,8 @@ from __future__ import annotations
 import os
 import time
 
-from allie.client.mirror import identity, pull, stores
+from allie.client.mirror import identity, stores
+from allie.client.mirror import pull as pulls
 from allie.client.mirror.generation import PRIVATE_NEW, Generation
 from allie.client.mirror.pull import Private, Pull
 from allie.client.state import records
@@ -55,9 +56,9 @@ def bring(
     known = known._replace(server=door)
     found = Private(had)
     try:
-        asking = _pull(here, settings, before, door, routine=routine, exact=exact)
-        if not had or _differs(asking, had):
-            _fetch(asking, before, had)
+        pull = _pull(here, settings, before, door, routine=routine, exact=exact)
+        if not had or _differs(pull, had):
+            _fetch(pull, before, had)
             found = Private(f"{here.mirror}/{PRIVATE_NEW}", True)
         _note(here, Contact(door, good=time.time()))
     except (StoreError, StateError) as error:
@@ -74,8 +75,8 @@ def questions(here: System, settings: Settings, before: Generation) -> list[list
     door = stores.own_door(here, settings, had=had)
     if not door or not had:
         return []
-    asking = _pull(here, settings, before, door, routine=True, exact=False)
-    return [_question(asking, f"{before.path}/{PRIVATE}")]
+    pull = _pull(here, settings, before, door, routine=True, exact=False)
+    return [_question(pull, f"{before.path}/{PRIVATE}")]
 
 
 def _pull(
@@ -87,40 +88,38 @@ def _pull(
     routine: bool,
     exact: bool,
 ) -> Pull:
-    found = pull.of(here, settings, before, door, routine=routine)
+    found = pulls.of(here, settings, before, door, routine=routine)
     until = time.monotonic() + settings.stall * _WHOLE
     return found._replace(options=found.options + [rsync.BY_CONTENT] * exact, until=until)
 
 
-def _source(asking: Pull) -> list[str]:
-    host = "" if addresses.is_door(asking.store) else stores.place_of(asking.here, asking.settings)
-    return rsync.sources(asking.store, [f"{PRIVATE}/{host}/" if host else f"{PRIVATE}/"])
+def _source(pull: Pull) -> list[str]:
+    host = "" if addresses.is_door(pull.store) else stores.place_of(pull.here, pull.settings)
+    return rsync.sources(pull.store, [f"{PRIVATE}/{host}/" if host else f"{PRIVATE}/"])
 
 
-def _question(asking: Pull, had: str) -> list[str]:
-    return rsync.ask(asking.asks_for, asking.options, _source(asking), had)
+def _question(pull: Pull, had: str) -> list[str]:
+    return rsync.ask(pull.asks_for, pull.options, _source(pull), had)
 
 
-def _differs(asking: Pull, had: str) -> bool:
-    done = pull.run(_question(asking, had), asking, only_reads=True)
+def _differs(pull: Pull, had: str) -> bool:
+    done = pulls.run(_question(pull, had), pull, only_reads=True)
     answer = rsync.parse_answer(done.out)
     return bool(answer.changed or answer.gone or done.cut)
 
 
-def _fetch(asking: Pull, before: Generation | None, had: str) -> None:
+def _fetch(pull: Pull, before: Generation | None, had: str) -> None:
     """Fetch all of it, which is little; what did not change is linked."""
     from allie.client.mirror import accept  # noqa: PLC0415 - see HACKING.md, start-up
 
-    here, new = asking.here, f"{asking.here.mirror}/{PRIVATE_NEW}"
+    here, new = pull.here, f"{pull.here.mirror}/{PRIVATE_NEW}"
     tree.remove(new)
     os.makedirs(here.mirror, 0o700, exist_ok=True)
     os.mkdir(new, 0o700)
-    words, show = pull.progress(asking)
-    argv = rsync.fetch(
-        asking.able, asking.options + words, _source(asking), new, [had] if had else []
-    )
-    pull.run(argv, asking, show=show, disk=here.mirror)
-    host = stores.place_of(here, asking.settings) or "HOST"
+    words, show = pulls.progress(pull)
+    argv = rsync.fetch(pull.able, pull.options + words, _source(pull), new, [had] if had else [])
+    pulls.run(argv, pull, show=show, disk=here.mirror)
+    host = stores.place_of(here, pull.settings) or "HOST"
     accept.judge_private(before, here.mirror, new, host)
 
 

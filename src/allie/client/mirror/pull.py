@@ -91,7 +91,6 @@ def run(
     only_reads: then too long an answer is the caller's to handle.
     """
     bounds = Bounds(pull.settings.stall, pull.until, disk)
-
     asked = (pull.here.root, *quick_files.question(argv[1:], pull.here.state))
 
     def once() -> Finished:

@@ -83,6 +83,12 @@ def inbox(here: System, settings: Settings) -> str:
     return settings.door or next(_with_place(here, settings, "inbox"), "")
 
 
+def inbox_at(here: System, settings: Settings, address: str) -> str:
+    """An inbox's address as rsync has it."""
+    host = "" if addresses.is_door(address) else f"{place_of(here, settings)}/"
+    return rsync.sources(address, [f"inbox/{host}"])[0]
+
+
 def _with_place(here: System, settings: Settings, module: str) -> Iterator[str]:
     """The stores that are directories here, and have this host's own place in a module."""
     there = _directories(settings)
@@ -92,12 +98,6 @@ def _with_place(here: System, settings: Settings, module: str) -> Iterator[str]:
 
 def _directories(settings: Settings) -> list[str]:
     return [each for each in settings.stores if each.startswith("/")]
-
-
-def inbox_at(here: System, settings: Settings, address: str) -> str:
-    """The same, as rsync has it."""
-    host = "" if addresses.is_door(address) else f"{place_of(here, settings)}/"
-    return rsync.sources(address, [f"inbox/{host}"])[0]
 
 
 def place_of(here: System, settings: Settings) -> str:

@@ -106,7 +106,7 @@ def _source(reach: Reach, real: str, record: Record) -> str:
     In a directory of a user's only the path itself is looked at: he can put anything beside it.
     """
     with suppress(OSError, PathRefused):
-        beside = () if reach.is_tainted(real.rpartition("/")[0]) else _BESIDE
+        beside = () if reach.is_below_taint(real) else _BESIDE
         for name in (real, *(real + each for each in beside)):
             if _stands(reach, name, record):
                 return name

@@ -124,7 +124,7 @@ def _copy_one(
     st = reach.status(copy.source)
     if st is None:
         raise PathRefused("it has just gone")
-    tainted = reach.is_tainted(copy.source.rpartition("/")[0])
+    tainted = reach.is_below_taint(copy.source)
     path = reach.path(copy.source)
     found = [st]
     if copy.whole:

@@ -28,7 +28,7 @@ _NAMES_OF_OTHERS = 40_000
 Counts = tuple[int, ...]  # bytes and names of ALLiE's and root's own, and of what others made
 
 
-def prune(here: System, books: Ledger) -> None:
+def prune(here: System, ledger: Ledger) -> None:
     """Remove ticks beyond ten, thirty days or 200 MB, but the newest; and unused pristine files.
 
     What others made has limits of its own, beyond which just the tick that has it goes: else a user
@@ -45,7 +45,7 @@ def prune(here: System, books: Ledger) -> None:
         if age and (age >= _TICKS or old or large or strange):
             remove(place)
             total = (*total[:2], *before[2:])
-    _remove_orphans(here, books)
+    _remove_orphans(here, ledger)
 
 
 def remove(place: str) -> None:
@@ -93,10 +93,10 @@ def _found(top: str) -> tuple[int, int]:
     return size, names
 
 
-def _remove_orphans(here: System, books: Ledger) -> None:
+def _remove_orphans(here: System, ledger: Ledger) -> None:
     """Remove the pristine files that no ledger entry, tombstone or undo copy names."""
     kept = set(tree.names(here.pristine))
-    known = [*books.entries.values(), *(each.placed for each in books.tombstones.values())]
+    known = [*ledger.entries.values(), *(each.placed for each in ledger.tombstones.values())]
     used = {placed.pristine for placed in known}
     if kept <= used:
         return  # as nearly always, and then undo need not be asked

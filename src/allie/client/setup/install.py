@@ -221,10 +221,8 @@ def _check_names(disk: str, present: list[Partition], wanted: Iterable[PlannedPa
         if each.kind != disk_layout.BIOS:  # which nobody looks for
             others = [node for node in labelled.names(each.where) if node not in own]
             if others:
-                raise StateError(
-                    f"another disk of this PC has {each.where}: {' '.join(others)}",
-                    "take it out, or change its label",
-                )
+                words = f"another disk of this PC has {each.where}: {' '.join(others)}"
+                raise StateError(words, "take it out, or change its label")
 
 
 def _content(nodes: list[str]) -> str:

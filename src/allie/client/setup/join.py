@@ -57,7 +57,7 @@ def join(here: System, wishes: Wishes) -> Joined:
         raise UsageError("join must be run as root")
     own = wishes.own and addresses.check_door(wishes.own)
     wishes = wishes._replace(store=addresses.check_store(wishes.store), own=own)
-    image = wishes.image or here.name or default_image(here)
+    image = wishes.image or here.name or _default_image(here)
     which = "a" if here.name else "the first"  # a system may join once more
     name = configuration.check_name(wishes.system or here.name or image, "system")
     if here.name and here.name != name:
@@ -122,7 +122,7 @@ def _keep_servers_command(here: System) -> None:
         within.write(here.root, f"{real}/{name}", body, 0o755)
 
 
-def default_image(here: System) -> str:
+def _default_image(here: System) -> str:
     """The image's name from os-release: ID and VERSION_ID, `debian12`."""
     release = gather_facts.os_release(here)
     if not release.id:

@@ -76,10 +76,8 @@ def pinned(base: System, declared: Declared) -> Iterator[Candidate]:
     with labelled.pinned(where) as found:
         mine, why = partition_choice.choose(found, noted, physical.of_root(), known=known)
         if not mine and not why:
-            raise NoPartition(
-                f"no partition of this PC has {where}",
-                f"make one: allie system add {name} --format DEVICE",
-            )
+            words = f"no partition of this PC has {where}"
+            raise NoPartition(words, f"make one: allie system add {name} --format DEVICE")
         if not mine:
             raise NotBound(
                 f"not bound: {where}: {why}",
@@ -140,10 +138,8 @@ def boot_pinned(base: System, device: str = "") -> Iterator[Candidate]:
         if device:
             mine = found[0] if found else None
         if not mine and not why:
-            raise NoPartition(
-                f"this PC has no boot partition of ALLiE's ({_BOOT})",
-                "it boots by its own system's menu",
-            )
+            words = f"this PC has no boot partition of ALLiE's ({_BOOT})"
+            raise NoPartition(words, "it boots by its own system's menu")
         if not mine:
             kind = NotBound if noted else NotOurs
             hint = _relabel(found) if noted else ""
@@ -187,11 +183,9 @@ def _own_record(settings: Settings) -> Binding | None:
     with labelled.pinned(settings.root) as found:
         root = physical.of_root()
         own = partition_choice.choose(found, None, root, known=True)[0]
-        return (
-            partition_choice.record(settings.root, own)
-            if own and partition_choice.is_on(own, root)
-            else None
-        )
+        if own and partition_choice.is_on(own, root):
+            return partition_choice.record(settings.root, own)
+        return None
 
 
 def _bind(place: str, where: str, found: list[Candidate]) -> str:

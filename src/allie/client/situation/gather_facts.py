@@ -66,11 +66,11 @@ def _classes(here: System, generation: Generation | None, known: Facts) -> tuple
     text = generations.text_of(generation, system.CLASSES, known)
     try:
         if text is not None:
-            return facts.classes_by(text, known.names)
+            return facts.classes_by_file(known.names, text)
     except SettingsError:
         pass
     own = atomic.read(f"{here.etc}/classes") or ""
-    return facts.classes_by(own, known.names)
+    return facts.classes_by_file(known.names, own)
 
 
 def virt(generation: Generation | None) -> str:

@@ -173,7 +173,5 @@ def _refuse_running_system(base: System, declared: Declared, root: str) -> None:
     if not os.path.isdir(root):
         return
     if any(os.path.samefile(running, root) for running in (base.root, "/")):
-        raise StateError(
-            f"{declared.root} is the system that runs now, not {declared.name}",
-            f"correct [system {declared.name}] in allie.conf",
-        )
+        words = f"{declared.root} is the system that runs now, not {declared.name}"
+        raise StateError(words, f"correct [system {declared.name}] in allie.conf")

@@ -91,8 +91,8 @@ def note_followed(here: System, text: str | None) -> None:
     path = f"{here.state}/{_FOLLOWED}"
     if text is None:
         atomic.remove(path)
-    elif text != atomic.read(path):
-        atomic.write(path, text, 0o600)
+    else:
+        atomic.renew(path, text, 0o600)
 
 
 def follow(here: System, settings: Settings, fetched: Fetched, *, routine: bool) -> InForce | None:
@@ -163,15 +163,11 @@ def _in_store(here: System, settings: Settings, own: Facts) -> str:
 
 def _need_all(settings: Settings, missing: list[str]) -> None:
     if len(missing) == len(settings.overlays):
-        raise StoreError(
-            f"{', '.join(settings.stores)} has none of the overlays that allie.conf names",
-            "is it the address of a store, and is its disk mounted?",
-        )
+        words = f"{', '.join(settings.stores)} has none of the overlays that allie.conf names"
+        raise StoreError(words, "is it the address of a store, and is its disk mounted?")
     if missing:
-        raise StoreError(
-            f"the store has no {', '.join(missing)}",
-            "correct the list of overlays in allie.conf, or put it back",
-        )
+        words = f"the store has no {', '.join(missing)}"
+        raise StoreError(words, "correct the list of overlays in allie.conf, or put it back")
 
 
 def _settled(here: System, text: str, own: Facts) -> tuple[Settings, str | None]:
@@ -183,19 +179,15 @@ def _settled(here: System, text: str, own: Facts) -> tuple[Settings, str | None]
     while True:
         wanted = configuration.parse(text, here.name)
         if wanted.fetch_key in known or len(known) == _MOST_STEPS:
-            raise StoreError(
-                "its overlays bring an allie.conf that leads back to other overlays or stores",
-                "let all of them say the same",
-            )
+            words = "its overlays bring an allie.conf that leads back to other overlays or stores"
+            raise StoreError(words, "let all of them say the same")
         known.append(wanted.fetch_key)
         found, missing = _peek(here, wanted, own)
         _need_all(wanted, missing)
         if found is None:
             if text != own_text(here):
-                raise StoreError(
-                    "none of the overlays that it names has an allie.conf",
-                    "name the overlay, too, that it stands in",
-                )
+                words = "none of the overlays that it names has an allie.conf"
+                raise StoreError(words, "name the overlay, too, that it stands in")
             return wanted, None
         if configuration.parse(found, here.name).fetch_key == wanted.fetch_key:
             return wanted, found

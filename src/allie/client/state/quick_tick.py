@@ -111,7 +111,7 @@ def tick(
         parts = [read(f"{state}/quick/{name}", seal) for name in note["parts"]]
         if [each[1] for each in parts] != list(note["parts"].values()):
             return False
-        if not all(is_at_rest(root, part, note["served"]) for part, _ in parts):
+        if not all(_is_at_rest(root, part, note["served"]) for part, _ in parts):
             return False
         scripts_rest = _scripts_rest(note, began)
         if not _has_nothing_new(note, state, environment):
@@ -125,7 +125,7 @@ def tick(
         return False
 
 
-def is_at_rest(root: str, part: "Mapping[str, Any]", served: "Collection[str]") -> bool:
+def _is_at_rest(root: str, part: "Mapping[str, Any]", served: "Collection[str]") -> bool:
     """Whether all that a part of a tick looked at stands as it did.
 
     served: kinds of file systems that somebody answers for; not even an lstat may cross one, since

@@ -129,12 +129,16 @@ def need_room(system: System) -> None:
         while not os.path.isdir(place):
             place = os.path.dirname(place)
         if not os.access(place, os.W_OK):
-            raise StateError(
-                f"{place} cannot be written: nothing was begun",
-                "a read-only disk? or immutable (chattr -i)?",
-            )
+            words = f"{place} cannot be written: nothing was begun"
+            raise StateError(words, "a read-only disk? or immutable (chattr -i)?")
         if not stood.has_room(place, ROOM, FILES):
             raise StateError(f"the disk under {place} is full: nothing was begun", "make room")
+
+
+def half_written(system: System) -> list[str]:
+    """What of the state a kill left half written; not a pause, which may be written at any time."""
+    names = os.listdir(system.state)
+    return [name for name in names if name.endswith(".part") and name != "paused.part"]
 
 
 def read_json(path: str) -> Any:

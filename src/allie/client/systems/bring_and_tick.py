@@ -16,6 +16,7 @@ from allie.client.situation import bound_disks, other_systems
 from allie.client.state import records
 from allie.client.systems import fence, new_system, record, update_rollback
 from allie.client.systems.new_system import Job
+from allie.client.systems.record import Trouble
 from allie.client.tick import kit, whole_tick
 from allie.core import system
 from allie.core.conf.settings import Settings
@@ -105,9 +106,9 @@ def _tend(job: Job, besides: dict[str, str]) -> Outcome | _Ticking:
     """
     base, declared = job.base, job.declared
     name = declared.name
-    if record.is_held(base, name):
-        share = record.progress(base, name)
-        return Outcome(name, "waiting", f"being fetched, {share}" if share else "being fetched")
+    arriving = record.arriving(base, name)
+    if arriving:
+        return Outcome(name, "waiting", arriving)
     with other_systems.opened(base, declared) as root:
         place = other_systems.in_place(declared, root)
         if not place:
@@ -140,15 +141,15 @@ def _trouble(name: str, error: Exception) -> Outcome:
     return Outcome(name, "failing", str(error))
 
 
-def _update(each: _Ticking, ticked: Outcome) -> Outcome:
+def _update(ticking: _Ticking, ticked: Outcome) -> Outcome:
     """Have a system updated, if it is to be, once it was ticked: an update may fail for ever."""
-    if not each.wanted:
+    if not ticking.wanted:
         return ticked
-    job, name = each.job, ticked.name
+    job, name = ticking.job, ticked.name
     try:
         with other_systems.opened(job.base, job.declared) as root:
             if other_systems.in_place(job.declared, root):
-                words = f"{each.wanted}: allie system update {name} --in-place"
+                words = f"{ticking.wanted}: allie system update {name} --in-place"
                 begun = Outcome(name, "failing", words)
             else:
                 begun = _start(job, "update", root, lambda: update_rollback.update(job))
@@ -161,9 +162,8 @@ def _update(each: _Ticking, ticked: Outcome) -> Outcome:
 def _start(job: Job, verb: str, root: str, work: Callable[[], object]) -> Outcome:
     """Have a system fetched or updated in the background, unless the disk was full and is."""
     base, name = job.base, job.declared.name
-    free = _free(root)
     last = record.trouble(base, name)
-    if last.free and free < last.free * _MORE_ROOM:
+    if last.image == job.declared.image and not _has_more_room(root, last):
         return Outcome(name, "failing", f"not tried again before there is room: {last.message}")
 
     def run() -> int:
@@ -240,22 +240,24 @@ def _wait(base: System, ticking: list[_Ticking]) -> dict[str, Outcome]:
     return outcomes
 
 
-def _ended(base: System, each: _Ticking, root: str) -> Outcome | None:
+def _ended(base: System, ticking: _Ticking, root: str) -> Outcome | None:
     """How a tick that we started ended; None while it has not."""
-    name = each.name
+    name = ticking.name
     failure = atomic.read(_failure(base, name))
     if failure:
         return Outcome(name, "failing", f"cannot be ticked: {failure}")
     here = open_system.open_system(root)
     report = None if lock.is_running(here) else records.last_report(here)
-    if report is None or report.began < each.began:
+    if report is None or report.began < ticking.began:
         return None
     needs = f"ticked; something needs attention: allie --system {name} status"
     return Outcome(name, "there", needs if report.needs_attention else "ticked")
 
 
-def _free(place: str) -> int:
-    """The bytes that are free where a system is, or will be."""
+def _has_more_room(place: str, last: Trouble) -> bool:
+    """Whether the disk where a system is, or will be, has more room than when it was filled."""
     while not os.path.isdir(place):
         place = os.path.dirname(place)
-    return free_space.free(place)
+    now = free_space.room(place)
+    names = now.free_names >= last.free_names * _MORE_ROOM
+    return now.free >= last.free * _MORE_ROOM or names

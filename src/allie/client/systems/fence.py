@@ -158,10 +158,8 @@ def _make(base: System, place: str) -> None:
         if path == place and st.st_uid == 0 and st.st_mode & 0o022 and not _others(place):
             os.chmod(path, 0o755)  # it is ALLiE's own
         elif os.geteuid() == 0 and (st.st_uid != 0 or st.st_mode & 0o022):
-            raise StateError(
-                f"{path} is not root's alone: no system can live below it",
-                "chown root and chmod go-w it, or choose another directory",
-            )
+            words = f"{path} is not root's alone: no system can live below it"
+            raise StateError(words, "chown root and chmod go-w it, or choose another directory")
 
 
 def _must_be_ours(base: System, place: str, declared: Declared) -> None:
@@ -176,10 +174,8 @@ def _must_be_ours(base: System, place: str, declared: Declared) -> None:
         why = "its name has special characters"
     else:
         return
-    raise StateError(
-        f"{place} cannot be mounted nosuid,nodev for the system {declared.name}: {why}",
-        f"let it live in a directory of its own: /systems/{declared.name}",
-    )
+    words = f"{place} cannot be mounted nosuid,nodev for the system {declared.name}: {why}"
+    raise StateError(words, f"let it live in a directory of its own: /systems/{declared.name}")
 
 
 def _others(place: str) -> list[str]:
@@ -219,13 +215,13 @@ def _at_boot(base: System, place: str) -> None:
     if os.path.isdir(os.path.dirname(unit)):
         condition = "ConditionPathIsDirectory" if binds else "ConditionPathIsMountPoint"
         bind = f"\nExecStart=/bin/mount --bind {below} {below}" * binds
-        _write(unit, _UNIT.format(place=below, condition=condition, bind=bind), 0o644)
+        atomic.renew(unit, _UNIT.format(place=below, condition=condition, bind=bind), 0o644)
         os.makedirs(os.path.dirname(link), exist_ok=True)
         if not os.path.lexists(link):
             os.symlink(f"/{stubs.UNITS}/{os.path.basename(unit)}", link)
     elif os.path.isdir(os.path.dirname(level)):
         bind = f"mount -o bind {below} {below} && " * binds
-        _write(script, _OPENRC.format(place=below, bind=bind), 0o755)
+        atomic.renew(script, _OPENRC.format(place=below, bind=bind), 0o755)
         if not os.path.lexists(level):
             os.symlink(f"/etc/init.d/{os.path.basename(script)}", level)
 
@@ -247,8 +243,3 @@ def _files(base: System, place: str) -> tuple[str, str, str, str]:
 def _below(base: System, place: str) -> str:
     """A directory as the base itself sees it."""
     return place[len(base.root.rstrip("/")) :]
-
-
-def _write(path: str, text: str, mode: int) -> None:
-    if atomic.read(path) != text:
-        atomic.write(path, text, mode)

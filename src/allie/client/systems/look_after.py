@@ -56,12 +56,12 @@ def _tend(here: System) -> int:
         say = console.warn if each.state == "failing" else console.say
         say(f"{each.name}: {each.words}")
     states = {each.state for each in outcomes}
-    if menu_unchanged.concerns(here) and not _boots(here, settings):
+    if menu_unchanged.concerns(here) and not _follow_boot_menu(here, settings):
         states.add("failing")
     return ATTENTION if "failing" in states else TEMPFAIL if "waiting" in states else DONE
 
 
-def _boots(here: System, settings: Settings) -> bool:
+def _follow_boot_menu(here: System, settings: Settings) -> bool:
     """Note that this system came up, and have the boot menu follow; whether all is well with it."""
     from allie.client.boot import menu_partition  # noqa: PLC0415 - see HACKING.md, start-up
     from allie.client.situation import bound_disks  # noqa: PLC0415 - see HACKING.md, start-up

@@ -154,14 +154,14 @@ def finish(root: str) -> None:
 @contextmanager
 def _naming_full_disk(job: Job) -> Iterator[None]:
     """Where the disk takes no more, say how much was free; and free what is beside a system."""
-    free = free_space.free(job.tree)
+    room = free_space.room(job.tree)
     try:
         yield
     except NoRoom as error:
         if not other_systems.in_place(job.declared, job.tree):
             tree_copies.discard(job.tree)
-            free = free_space.free(os.path.dirname(job.tree))  # all that the next try will have
-        raise DiskFull(error, free) from error
+            room = free_space.room(os.path.dirname(job.tree))  # all that the next try will have
+        raise DiskFull(error, job.declared.image, room.free, room.free_names) from error
 
 
 def _fetch(job: Job, note: Note) -> None:
@@ -190,7 +190,7 @@ def _transfer(job: Job, note: Note, store: str, filling: Filling | None) -> None
     options += [f"--bwlimit={bandwidth}"] if bandwidth else []
     fresh = not note.update and other_systems.is_empty(tree)
     options += [] if fresh else [rsync.BY_CONTENT]
-    excluded = own_files.excluded(note.update)
+    excluded = own_files.excluded(job.like or tree, update=note.update)
     what = what._replace(like=job.like, update=note.update, fresh=fresh)
     what = what._replace(excluded=excluded, options=options)
     image_fetch.fetch(what, store, job.stall, progress.follow, asks, filling, _load_the_tick)

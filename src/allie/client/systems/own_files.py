@@ -16,6 +16,8 @@ from allie.client.state import records
 from allie.core.boot import fstab
 from allie.core.conf.settings import Declared
 from allie.core.errors import PathRefused
+from allie.core.image import not_captured
+from allie.core.lean import suppress
 from allie.core.system import System
 from allie.machine.disk import tree_copies
 from allie.machine.files import tree
@@ -71,9 +73,22 @@ MIRROR = "var/lib/allie/mirror"  # the one thing of the state that any tree may 
 _OF_ONE_TREE = ("root/done", "var/log/allie")
 
 
-def excluded(update: bool) -> list[str]:
-    """What rsync leaves alone, here and in the image."""
-    return [f"/{path}" for path in (*NEVER, *(KEEP if update else ()))]
+def excluded(root: str, *, update: bool) -> list[str]:
+    """What rsync leaves alone, in a root and in the image."""
+    return [f"/{path}" for path in in_root(root, (*NEVER, *(KEEP if update else ())))]
+
+
+def in_root(root: str, patterns: tuple[str, ...]) -> list[str]:
+    """These, and where they are by the root's links: its /home may be one to /var/home.
+
+    rsync compares patterns with names as they are.
+    """
+    inside, found = paths.Inside(root), dict.fromkeys(patterns)
+    for above, slash, name in (path.rpartition("/") for path in patterns):
+        with suppress(PathRefused):
+            real = inside.directory(above).real
+            found[f"{not_captured.literal(real)}{slash}{name}" if real else name] = None
+    return list(found)
 
 
 def drop_state(root: str, *, mirror: bool = False) -> None:
@@ -119,14 +134,14 @@ def keep(old: str, new: str, what: tuple[str, ...], *, by_content: bool = False)
     able = rsync.version(f"{here.state}/rsync", limited=True)
     inside = paths.Inside(new)
     found: dict[tuple[str, str], list[str]] = {}
-    for path in _present(old, what):
+    for spelled, path in _present(old, what).items():
         if path in placed:
             continue
-        above, _, name = path.rpartition("/")
-        there = inside.directory(above).real
+        above, name = os.path.split(path)
+        there = inside.parent(spelled).real
         if there == above:
             found.setdefault(("", ""), []).append(path)
-        else:  # the new tree has a link on the way: rsync might follow it to the base
+        else:  # one of the trees has a link on the way: rsync might follow it to the base
             found.setdefault((above, there), []).append(name)
     for (above, there), names in found.items():
         within.make_directories(new, there)
@@ -138,7 +153,7 @@ def keep(old: str, new: str, what: tuple[str, ...], *, by_content: bool = False)
 def give(base: System, declared: Declared, new: str) -> None:
     """Give a newly fetched tree what is this PC's own, from the base."""
     within.make_directories(new, paths.Inside(new).directory("etc/allie").real)
-    for path in _present(base.root, FROM_BASE):
+    for path in _present(base.root, FROM_BASE).values():
         _copy(base, path, new)
     if base.is_base and not os.path.isfile("/etc/hostname"):
         _write(new, "etc/hostname", os.uname().nodename + "\n")
@@ -182,11 +197,11 @@ def name_it(new: str, declared: Declared) -> None:
     other_systems.record_image(new, declared.image)
 
 
-def _present(root: str, patterns: tuple[str, ...]) -> list[str]:
-    """The real paths in a root that match, relative to it."""
+def _present(root: str, patterns: tuple[str, ...]) -> dict[str, str]:
+    """The paths in a root that match, relative to it: as the patterns spell them, and the real."""
     inside = paths.Inside(root)
     elsewhere = set(mount_table.points())  # what is mounted in it is not the system's own
-    found = []
+    found = {}
     for pattern in patterns:
         above, _, name = pattern.rpartition("/")
         try:
@@ -194,9 +209,9 @@ def _present(root: str, patterns: tuple[str, ...]) -> list[str]:
         except PathRefused:
             continue
         if place.exists and inside.prefix + place.real not in elsewhere:
-            names = fnmatch.filter(within.names(root, place.real), name)
-            found += [f"{place.real}/{each}" for each in names]
-    return [path for path in found if inside.prefix + path not in elsewhere]
+            for each in fnmatch.filter(within.names(root, place.real), name):
+                found[f"{above}/{each}"] = f"{place.real}/{each}"
+    return {path: at for path, at in found.items() if inside.prefix + at not in elsewhere}
 
 
 def _copy(base: System, path: str, new: str) -> None:

@@ -33,7 +33,9 @@ class Trouble(Value):
 
     message: str = ""  # "" if it did not
     away: bool = False  # the store just did not answer
-    free: float = 0.0  # bytes that were free when it filled the disk; 0 if it did not
+    image: str = ""  # that filled the disk; "" if none did
+    free: float = 0.0  # bytes that were free then
+    free_names: float = 0.0  # and inodes
 
 
 @contextmanager
@@ -58,8 +60,9 @@ def noting_trouble(base: System, name: str) -> Iterator[None]:
     except UsageError:
         raise  # somebody's slip at the keyboard
     except (AllieError, OSError) as error:
-        free = error.free if isinstance(error, DiskFull) else 0
-        found = Trouble(str(error), isinstance(error, Unreachable), free)
+        found = Trouble(str(error), isinstance(error, Unreachable))
+        if isinstance(error, DiskFull):
+            found = found._replace(image=error.image, free=error.free, free_names=error.free_names)
         try:
             atomic.write(f"{place}/trouble", json.dumps(found._asdict()))
         except StateError:
@@ -75,8 +78,9 @@ def trouble(base: System, name: str) -> Trouble:
     """What is noted of the last try."""
     value = records.read_json(f"{base.systems}/{name}/trouble")
     known = value if isinstance(value, dict) else {}
-    free = float(known.get("free", 0))
-    return Trouble(str(known.get("message", "")), bool(known.get("away")), free)
+    message, image = (str(known.get(each, "")) for each in ("message", "image"))
+    free, free_names = (float(known.get(each, 0)) for each in ("free", "free_names"))
+    return Trouble(message, bool(known.get("away")), image, free, free_names)
 
 
 class Progress:
@@ -102,6 +106,14 @@ def progress(base: System, name: str) -> str:
     return f"{size} MiB so far" if size else ""
 
 
+def arriving(base: System, name: str) -> str:
+    """How far the fetch or update of a system is that goes on now, in words; "" if none does."""
+    if not is_held(base, name):
+        return ""
+    share = progress(base, name)
+    return f"being fetched, {share}" if share else "being fetched"
+
+
 def image_rolled_back(base: System, name: str) -> str:
     """The image that somebody rolled back from, and that no update brought since; "" if none."""
     return (atomic.read(f"{base.systems}/{name}/{_ROLLED_BACK}") or "").strip()
@@ -118,9 +130,7 @@ def note_rolled_back(base: System, name: str, image: str) -> None:
 
 def note_place(base: System, declared: Declared) -> None:
     """Note where a system lives."""
-    place = f"{book(base, declared.name)}/root"
-    if atomic.read(place) != f"{declared.root}\n":
-        atomic.write(place, f"{declared.root}\n", durable=False)
+    atomic.renew(f"{book(base, declared.name)}/root", f"{declared.root}\n", durable=False)
 
 
 def noted(base: System) -> list[Declared]:

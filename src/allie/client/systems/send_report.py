@@ -142,7 +142,7 @@ def _other(base: System, declared: Declared, sent: dict[str, Any]) -> dict[str, 
         "overlays": [*declared.overlays],
         "trouble": record.trouble(base, name).message,
         "rolled_back": record.image_rolled_back(base, name),
-        "arriving": _arriving(base, name),
+        "arriving": record.arriving(base, name),
     }
     if declared.is_partition:
         return stands
@@ -155,14 +155,6 @@ def _other(base: System, declared: Declared, sent: dict[str, Any]) -> dict[str, 
         return {**sent_report.told(report._replace(system=name, image=image), sent), **stands}
     except (AllieError, AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return stands  # it has none yet, or its root has made something else of it
-
-
-def _arriving(base: System, name: str) -> str:
-    """How far the fetch or update of a system is that goes on now; "" if none does."""
-    if not record.is_held(base, name):
-        return ""
-    share = record.progress(base, name)
-    return f"being fetched, {share}" if share else "being fetched"
 
 
 def _machine(here: System, settings: Settings) -> Host:

@@ -30,7 +30,6 @@ from allie.machine.transfer import image_compare, rsync
 # What comes and goes in any system; an update brings it, but is not made for it
 _PASSING = ("tmp/*", "var/tmp/*", "var/cache/*", "var/log/*", "etc/resolv.conf")
 _LEFT_OUT = (*own_files.NEVER, *own_files.KEEP, *_PASSING)
-_PREFIXES = tuple(path[:-1] if path[-1] == "*" else path + "/" for path in _LEFT_OUT)
 
 
 def holds(job: Job, root: str, *, quick: bool = False) -> bool:
@@ -53,7 +52,8 @@ class _Question:
         self.root, self.store = root, store
         self.here = open_system.open_system(root)
         self.placed: Mapping[str, Placed] = records.load_ledger(self.here).entries
-        self.own = _own_directories(root)
+        self.left_out = own_files.in_root(root, _LEFT_OUT)
+        self.own = _own_directories(root, self.left_out)
         self.what = new_system.way(job, root, store)._replace(options=options)
         self.bounds = Bounds(job.stall)
         self.differs = False
@@ -61,7 +61,8 @@ class _Question:
 
     def answer(self) -> bool:
         """Whether nothing differs."""
-        argv = image_compare.whole(self.what._replace(excluded=[f"/{path}" for path in _LEFT_OUT]))
+        excluded = [f"/{path}" for path in self.left_out]
+        argv = image_compare.whole(self.what._replace(excluded=excluded))
         lines = pipes.by_line(self._follow)
         done = process.run(argv, bounds=self.bounds, on_output=lines, only_reads=True)
         if self.differs:
@@ -86,8 +87,9 @@ class _Question:
     def _pristine_is_the_images(self) -> bool:
         """Whether what stood where ALLiE placed something is what the image has there."""
         kept = {}
+        begins = tuple(path[:-1] if path[-1] == "*" else path + "/" for path in self.left_out)
         for real, placed in self.placed.items():
-            if f"{real}/".startswith(_PREFIXES):  # of what is not asked for
+            if f"{real}/".startswith(begins):  # of what is not asked for
                 continue
             has = real in self.has
             if placed.pristine in (NOTHING, UNKNOWN):
@@ -121,12 +123,12 @@ def _laid_out(here: System, kept: Mapping[str, str]) -> Iterator[str]:
         tree.remove(top)
 
 
-def _own_directories(root: str) -> set[str]:
+def _own_directories(root: str, left_out: list[str]) -> set[str]:
     """Directories that a system has besides its image's: around what is its own, mount points."""
     table = atomic.read(f"{root}/etc/fstab") or ""
     points = [fstab.FstabLine(line).point.strip("/") for line in table.splitlines()]
     found = set()
-    for path in [*_LEFT_OUT, *(f"{point}/" for point in points)]:
+    for path in [*left_out, *(f"{point}/" for point in points)]:
         while "/" in path:
             path = path.rpartition("/")[0]
             found.add(path)

@@ -55,7 +55,7 @@ def update(job: Job, *, in_place: bool = False, quick: bool = False) -> bool:
     with new_system.at_work(job) as root:
         if other_systems.in_place(declared, root):
             return _update_in_place(job, root, in_place, quick)
-        _must_be_switchable(base, declared, root)
+        _must_be_switchable(declared, root)
         part = other_systems.beside(root, "part")
         if not other_systems.note_of(part):  # else an earlier try goes on
             if up_to_date.holds(job, root, quick=quick):
@@ -76,7 +76,7 @@ def rollback(base: System, declared: Declared) -> str:
             where = f"{declared.name} lives in {declared.root}"
             raise UsageError(f"{where}: there is no tree before it")
         with fence.apart_from_users(declared, root):
-            _must_be_switchable(base, declared, root)
+            _must_be_switchable(declared, root)
             other = other_systems.beside(root, "other")
             if not os.path.isdir(other) or other_systems.name_in(other) != declared.name:
                 missing = f"there is no tree of {declared.name} to go back to"
@@ -102,16 +102,19 @@ def remove(base: System, declared: Declared) -> None:
         tree.remove(bound_disks.book(base, declared.name))
 
 
-def recover(base: System, declared: Declared, root: str, *, locked: bool = False) -> None:
+def recover(base: System, declared: Declared, root: str) -> None:
     """After a kill at any point of a switch: end it; and let go of what nobody is inside any more.
 
     Costs a few lstats where nothing is to do.
     """
-    if not _is_unsettled(root):
-        return
-    if not locked:
+    if _is_unsettled(root):
         with record.held(base, declared.name), fence.apart_from_users(declared, root):
-            recover(base, declared, root, locked=True)
+            recover_locked(root)
+
+
+def recover_locked(root: str) -> None:
+    """The same by who has the system's lock."""
+    if not _is_unsettled(root):
         return
     other, away = other_systems.beside(root, "other"), other_systems.beside(root, "away")
     if os.path.lexists(away):  # of two renames, where the kernel has no exchange
@@ -230,9 +233,9 @@ def _must_be_there(declared: Declared, root: str) -> None:
         raise StateError(f"{name} is not there: {why}", f"allie system add {name}")
 
 
-def _must_be_switchable(base: System, declared: Declared, root: str) -> None:
+def _must_be_switchable(declared: Declared, root: str) -> None:
     """Asked before an image is fetched that could never be switched to."""
-    recover(base, declared, root, locked=True)
+    recover_locked(root)
     _must_be_there(declared, root)
     if not tree_copies.can_move(root):
         raise StateError(

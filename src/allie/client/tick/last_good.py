@@ -9,7 +9,7 @@ import os
 import time
 
 import allie
-from allie.core import system
+from allie.core import stubs, system
 from allie.core.change.report import Report
 from allie.core.lean import suppress
 from allie.core.system import System
@@ -36,8 +36,8 @@ def _mark(path: str) -> Mark | None:
 
 def keep(here: System, at_start: Mark | None, report: Report) -> None:
     """Keep a copy of the archive, if this tick ran with it from beginning to end and was good."""
-    parts = [each for each in report.scripts if each.name in ("00overlay", "01overact")]
-    good = len(parts) == 2 and all(each.state == "satisfied" for each in parts)
+    parts = [each for each in report.scripts if each.name in stubs.PARTS]
+    good = len(parts) == len(stubs.PARTS) and all(each.state == "satisfied" for each in parts)
     if not here.is_base or not good or report.contact.trouble or at_start != mark(here):
         return
     _remove_old_code()

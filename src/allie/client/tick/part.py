@@ -105,14 +105,8 @@ def _came_just_now(here: System, known: Grounds) -> bool:
 
 
 def _was_cut_short(here: System) -> bool:
-    """Whether a killed tick left an intent, a change to move in, or a file half written.
-
-    Not that of a pause, which may be written at any time.
-    """
+    """Whether a killed tick left an intent, a change to move in, or a file half written."""
     if generations.unfinished(here) or os.path.lexists(f"{here.done}/{done_files.HALF}"):
         return True
-    begun = ("intent-", "stage-")
-    return any(
-        name.startswith(begun) or (name.endswith(".part") and name != "paused.part")
-        for name in os.listdir(here.state)
-    )
+    begun = (name for name in os.listdir(here.state) if name.startswith(("intent-", "stage-")))
+    return bool(records.half_written(here)) or any(begun)

@@ -46,23 +46,23 @@ def look_and_apply(
         return Applied(tick, part, the_plan.generation)
     process.die_with_parent()
     others = unchanged.name_of(here, "overact", before) if part == "overlay" else ""
-    done, books = apply(here, the_plan, present, saved, tick)
-    if before and others and _leave_others_alone(before, known, books):
+    done, ledger = apply(here, the_plan, present, saved, tick)
+    if before and others and _leave_others_alone(before, known, ledger):
         unchanged.carry_over(here, "overact", others, known)
     if not the_plan.is_nothing:
-        undo_ticks.prune(here, books)
+        undo_ticks.prune(here, ledger)
     if settled and not (the_plan.visible or done.problems):  # the root was right
-        unchanged.note(here, part, known, present, books)
+        unchanged.note(here, part, known, present, ledger)
     if not (the_plan.is_nothing and settled):
-        generations.remove_old(here, {known.generation.number, *books.generations.values()})
+        generations.remove_old(here, {known.generation.number, *ledger.generations.values()})
     return done
 
 
-def _leave_others_alone(before: Grounds, known: Grounds, books: Ledger) -> bool:
+def _leave_others_alone(before: Grounds, known: Grounds, ledger: Ledger) -> bool:
     """Whether nothing that came in this tick concerns 01overact."""
     number = known.generation.number
     same = before._replace(generation=known.generation) == known
-    return same and books.generations.get("overact") == number
+    return same and ledger.generations.get("overact") == number
 
 
 def decide(

@@ -88,13 +88,13 @@ def paused(value: Report) -> list[str]:
     return [words] if value.paused else []
 
 
-def _what_it_said(each: Verdict) -> list[str]:
+def _what_it_said(failed: Verdict) -> list[str]:
     """The last lines of a script that fails, and how to go on from there."""
-    last = [line for line in each.last.splitlines() if not line.startswith(DOORS)]
+    last = [line for line in failed.last.splitlines() if not line.startswith(DOORS)]
     lines = [f"    {printable(line)}" for line in last]
-    if each.name not in stubs.NAMES:
-        again = f"once mended: allie run-conf {each.name}"
-        lines.append(f"  all it said: /var/log/allie/{each.name}.log; {again}")
+    if failed.name not in stubs.NAMES:
+        again = f"once mended: allie run-conf {failed.name}"
+        lines.append(f"  all it said: /var/log/allie/{failed.name}.log; {again}")
     return lines
 
 

@@ -62,4 +62,5 @@ def standing(
 
 
 def misread(headers: Headers) -> str:
+    """What goes behind a reason where a header was not understood; "" if all were."""
     return f"; not understood: {headers.errors[0]}" if headers.errors else ""

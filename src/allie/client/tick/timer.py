@@ -80,9 +80,7 @@ def _install_scripts(inside: paths.Inside, minute: int) -> str:
 
 def _write(inside: paths.Inside, path: str, text: str, mode: int) -> None:
     """Write a file of our own, unless it says so already."""
-    full = inside.prefix + inside.entry(path)
-    if atomic.read(full) != text:
-        atomic.write(full, text, mode)
+    atomic.renew(inside.prefix + inside.entry(path), text, mode)
 
 
 def _has(inside: paths.Inside, *programs: str) -> bool:

@@ -230,7 +230,7 @@ def _verdict(tick: _Tick, script: Script, headers: Headers, ended: Ended) -> Ver
     elif ended.code < 0:
         why = f"ended by signal {-ended.code}"
     else:
-        why = {"satisfied": "exit 0", "waiting": "exit 75"}.get(state_now, f"exit {ended.code}")
+        why = f"exit {ended.code}"
     why += script_states.misread(headers)
     earlier = tick.before.get(name)
     same = earlier is not None and earlier.state == state_now and earlier.since
@@ -275,7 +275,7 @@ def _environment(tick: _Tick, known: Facts | None) -> dict[str, str]:
 
 
 def _report(tick: _Tick, verdicts: list[Verdict], named: tuple[str, ...]) -> Report:
-    parts = [records.applied(tick.here, part) for part in stubs.PARTS.values()]
+    parts = [records.applied(tick.here, name) for name in stubs.PARTS.values()]
     applied = tuple(each for each in parts if each and (named or each.tick == tick.number))
     if tick.spared:
         did = {each.part for each in applied}

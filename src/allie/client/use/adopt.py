@@ -29,7 +29,6 @@ from allie.core.errors import PathRefused, StateError, UsageError
 from allie.core.system import System
 from allie.core.value import Value
 from allie.machine.files import atomic, tree
-from allie.machine.roots import paths
 from allie.machine.roots.reach import Reach
 
 _SET_ID = stat.S_ISUID | stat.S_ISGID
@@ -65,10 +64,8 @@ def find(here: System, path: str, reason: str) -> HandEdit:
     if len(reason) > LONGEST_REASON:
         raise UsageError(f"the reason is longer than {LONGEST_REASON} characters")
     known = grounds.resolve(here)
-    books = records.load_ledger(here)
-    trusted = known.settings.trusted
-    inside = paths.Inside(here.root, real_paths.bounds(here, books, known.resolution, trusted))
-    path = real_paths.as_spelled(inside, path, known.resolution, known.generation)
+    inside = real_paths.inside_of(here, records.load_ledger(here), known)
+    path = real_paths.as_spelled(inside, path, known)
     entry = _entry(path, known)
     store = _of_store(known, entry)
     try:
@@ -82,6 +79,8 @@ def find(here: System, path: str, reason: str) -> HandEdit:
         content, tick = kept
     if content in (store, None):
         raise UsageError(_nothing(real, gone=content is None), "allie log --paths")
+    if not content:
+        raise UsageError(f"/{real} is empty: that is not offered", "change it in the store")
     base = digest.of(store)
     fix = HandFix(path, entry.overlay, entry.spelling, base, content, reason, time.time())
     return HandEdit(fix, real, store, tick)
@@ -150,7 +149,7 @@ def _read(reach: Reach, real: str) -> bytes | None:
         st = os.fstat(descriptor)
         if not stat.S_ISREG(st.st_mode) or st.st_mode & _SET_ID:
             raise UsageError(f"/{real} is setuid or setgid, or no file: it is not offered")
-        if st.st_nlink > 1 and reach.is_tainted(real.rpartition("/")[0]):
+        if st.st_nlink > 1 and reach.is_below_taint(real):
             raise UsageError(f"/{real} {_LINKED}")
         content = atomic.read_open(descriptor, LARGEST)
     finally:
@@ -170,7 +169,7 @@ def _found_by_a_tick(
             by_hand = any(each.real == real and each.why == "drift" for each in manifest.steps)
             if by_hand and tree.is_plain_way(files, real):
                 st = tree.status(f"{files}/{real}")
-                if st and st.st_nlink > 1 and reach.is_tainted(real.rpartition("/")[0]):
+                if st and st.st_nlink > 1 and reach.is_below_taint(real):
                     raise UsageError(f"what tick {tick} found at /{real} {_LINKED}")
                 small = st is not None and st.st_size <= LARGEST and not st.st_mode & _SET_ID
                 content = atomic.read_bytes(f"{files}/{real}") if small else None

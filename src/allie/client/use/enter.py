@@ -147,10 +147,8 @@ def _check_disk(base: str, name: str, device: str) -> None:
     strange = [each.why for each in disks if each.why and each.name not in own]
     if strange or not disks:
         what = strange[0] if strange else "an unknown disk"
-        raise StateError(
-            f"system {name}: not bound: {device} is on {what}",
-            f"as root, if it is to be: allie system add {name} --trust",
-        )
+        words = f"system {name}: not bound: {device} is on {what}"
+        raise StateError(words, f"as root, if it is to be: allie system add {name} --trust")
 
 
 def _directory(base: str, path: str, what: str) -> str:

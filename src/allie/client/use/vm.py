@@ -46,9 +46,9 @@ class VirtualMachine(Value):
     disk: str
     kernel: str
     initrd: str
+    log: str  # where the console is recorded
     memory: int  # MiB
     cpus: int
-    log: str  # where the console is recorded
     keep: bool = False  # what the machine writes on the disk stays
 
 
@@ -76,33 +76,35 @@ def argv(machine: VirtualMachine, accel: str) -> list[str]:
 
 
 def boot(name: str, memory: int, cpus: int, accel: str, *, keep: bool = False) -> int:
-    """Boot a system until it is switched off; QEMU's exit status. Raises AllieError."""
+    """Boot a system until it is switched off; QEMU's exit status. Raises AllieError.
+
+    memory: MiB. accel: kvm, tcg or auto. keep: what it writes on its partition stays.
+    """
     if not process.has_program(PROGRAM):
         raise StateError(f"{PROGRAM} is not installed", f"install {PACKAGES}")
     with ExitStack() as stack:
         source = find(name, stack)
-        return _boot(source, VirtualMachine("", "", "", memory, cpus, "", keep), name, accel)
+        if keep and not source.device:
+            raise StateError(
+                f"{name} lives in {source.root}: only a partition that is not mounted can be kept",
+                f"allie enter {name} --user root, to change it",
+            )
+        log, kernel, initrd = _nameless(), _nameless(), _nameless()
+        files = [_disk(source, kernel, initrd, keep=keep), kernel, initrd, log]
+        at = [f"/proc/self/fd/{each}" for each in files]
+        disk = source.device or at[0]
+        machine = VirtualMachine(disk, at[1], at[2], at[3], memory, cpus, keep)
+        return _run(machine, files, accel)
 
 
-def _boot(source: FoundSystem, machine: VirtualMachine, name: str, accel: str) -> int:
-    keep = machine.keep
-    if keep and not source.device:
-        raise StateError(
-            f"{name} lives in {source.root}: only a partition that is not mounted can be kept",
-            f"allie enter {name} --user root, to change it",
-        )
-    log, kernel, initrd = _nameless(), _nameless(), _nameless()
+def _disk(source: FoundSystem, kernel: int, initrd: int, *, keep: bool) -> int:
+    """Open the disk that is booted, or make it; its kernel is copied to these two."""
     if source.root:
-        disk = _copy(source.root, _take_kernel(source.root, kernel, initrd))
-    else:
-        with file_systems.passing(source.device, _MOUNT, TO_READ) as root:
-            if _take_kernel(root, kernel, initrd):
-                console.warn("without its modules, which only a copy of a directory can be given")
-        disk = _hold(source.device) if keep else os.open(source.device, os.O_RDONLY | os.O_CLOEXEC)
-    files = [disk, kernel, initrd, log]
-    names = [f"/proc/self/fd/{each}" for each in files]
-    at = machine._replace(disk=source.device or names[0], kernel=names[1], initrd=names[2])
-    return _run(at._replace(log=names[3]), files, accel)
+        return _copy(source.root, _take_kernel(source.root, kernel, initrd))
+    with file_systems.passing(source.device, _MOUNT, TO_READ) as root:
+        if _take_kernel(root, kernel, initrd):
+            console.warn("without its modules, which only a copy of a directory can be given")
+    return _hold(source.device) if keep else os.open(source.device, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def find(name: str, stack: ExitStack) -> FoundSystem:

@@ -41,13 +41,13 @@ function allie_count {
 """
 
 
-def for_grub(word: str) -> str:
+def _for_grub(word: str) -> str:
     """A word as GRUB is to be given it, so that it means the same to the kernel.
 
     GRUB quotes a word with a blank by itself, and escapes the quotes in it, which the kernel would
     keep. So the quotes that the kernel would take off are taken off here.
 
-    >>> for_grub('dyndbg="file a.c +p"'), for_grub('"a b"')
+    >>> _for_grub('dyndbg="file a.c +p"'), _for_grub('"a b"')
     ('dyndbg=file a.c +p', 'a b')
     """
     name, equals, value = ("", "", word) if word.startswith('"') else word.partition("=")
@@ -70,7 +70,7 @@ def config(entries: list[MenuEntry]) -> str:
     lines = [_CFG]
     for each in entries:
         options = [*words(each.options), MARK + each.id]
-        line = " ".join(quoted(for_grub(word)) for word in options)
+        line = " ".join(quoted(_for_grub(word)) for word in options)
         lines += [
             f"menuentry {quoted(each.title)} --id {quoted(each.id)} {{",
             f"  allie_count {quoted(each.id)}",

@@ -8,7 +8,7 @@ docs/internals/rules.md, "What stood there first is kept once".
 
 from __future__ import annotations
 
-from allie.core.change import ledger
+from allie.core.change import ledger as ledgers
 from allie.core.change.ledger import DIRECTORY, NOTHING, Ledger, Placed, Tombstone
 from allie.core.change.plan import FORGET, NOTE, PLACE, REMOVE, RESTORE, Change
 from allie.core.lean import dumps, loads
@@ -89,10 +89,10 @@ def _hidden(old: Placed | None) -> bool:
 
 
 def settle(
-    books: Ledger, intent: Intent, steps: list[Step], now: float, marks: Mapping[str, str] = {}
+    ledger: Ledger, intent: Intent, steps: list[Step], now: float, marks: Mapping[str, str] = {}
 ) -> Ledger:
     """The ledger after these steps of a transaction were confirmed. marks: new ones."""
-    entries, tombstones = dict(books.entries), dict(books.tombstones)
+    entries, tombstones = dict(ledger.entries), dict(ledger.tombstones)
     for step in intent.steps:  # if a step did not come true, the next tick compares its path again
         if step.after and step.real in entries:
             entries[step.real] = entries[step.real]._replace(source="")
@@ -104,12 +104,12 @@ def settle(
             entries.pop(step.real, None)
             if step.tombstone and step.old:
                 tombstones[step.real] = Tombstone(step.old, now)
-    limit = now - ledger.TOMBSTONE_DAYS * 86400
+    limit = now - ledgers.TOMBSTONE_DAYS * 86400
     kept = {real: each for real, each in tombstones.items() if each.when > limit}
-    generations = {**books.generations, intent.part: intent.generation}
-    known = {**books.marks, **marks}
+    generations = {**ledger.generations, intent.part: intent.generation}
+    known = {**ledger.marks, **marks}
     known = {real: mark for real, mark in known.items() if mark and real in entries}
-    return Ledger(entries, kept, generations, books.lost, known)
+    return Ledger(entries, kept, generations, ledger.lost, known)
 
 
 def writes(step: Step) -> bool:
@@ -142,6 +142,6 @@ def _step(row: list[Any]) -> Step:
     return step._replace(
         before=tuple(row[3]),
         wanted=tuple(row[4]),
-        old=ledger.placed(row[5]) if row[5] else None,
-        after=ledger.placed(row[6]) if row[6] else None,
+        old=ledgers.placed(row[5]) if row[5] else None,
+        after=ledgers.placed(row[6]) if row[6] else None,
     )

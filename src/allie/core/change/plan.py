@@ -125,7 +125,7 @@ def _for_absent(case: Change, placed: Iterable[str]) -> Change | Problem | None:
     if standing.content == NOTHING:
         return None if again else case.to(NOTE, "absent")
     if forbidden_paths.is_vital(real):
-        return Problem(real, "holds what ALLiE itself needs; it cannot be made absent")
+        return Problem(real, forbidden_paths.NOT_ABSENT)
     if standing.blocked:
         return Problem(real, f"cannot be made absent: {standing.blocked}")
     if standing.content == DIRECTORY and any(each.startswith(real + "/") for each in placed):

@@ -83,8 +83,13 @@ _IDENTITY = (
 _NAMES = (
     Rule("etc/hosts", REWRITE, "names the machine", rewrites.hosts),
     Rule("etc/sysconfig/network", REWRITE, "names the machine", rewrites.without(r"HOSTNAME\s*=")),
-    Rule("etc/conf.d/hostname", REWRITE, "names the machine", rewrites.without(r"\s*hostname\s*=")),
-    Rule("etc/postfix/main.cf", REWRITE, "names the machine", rewrites.without(r"myhostname\s*=")),
+    Rule("etc/conf.d/hostname", REWRITE, "names the machine", rewrites.without(r"hostname\s*=")),
+    Rule(
+        "etc/postfix/main.cf",
+        REWRITE,
+        "names the machine",
+        rewrites.without(r"myhostname\s*=", indented=True),
+    ),
     Rule("etc/hostname etc/HOSTNAME etc/mailname etc/machine-info", REMOVE, "names the machine"),
 )
 _DISKS = (
@@ -104,7 +109,10 @@ _DISKS = (
         "made for that machine's disks; update-grub makes it anew",
     ),
     Rule(
-        "etc/mdadm/mdadm.conf etc/mdadm.conf", REWRITE, "arrays by UUID", rewrites.without("ARRAY")
+        "etc/mdadm/mdadm.conf etc/mdadm.conf",
+        REWRITE,
+        "arrays by UUID",
+        rewrites.without("ARRAY", indented=True),
     ),
     Rule(
         "etc/lvm/archive etc/lvm/backup etc/lvm/cache etc/lvm/devices run/lvm etc/blkid",

@@ -23,9 +23,7 @@ _ANYWHERE = re.compile(r"/dev/(disk/by-(label|partlabel)/|sr\d|fd\d|cdrom|loop|z
 _LONGEST = 12  # of a label: xfs takes no more (ext4: 16, btrfs: 255)
 _FIELDS = re.compile(r"(\s*)([^\s#]\S*)(\s+)(\S+)(\s+)(\S+)(.*)", re.DOTALL)
 # Of interfaces(5): a line that gives a card an address, whoever sets it
-ADDRESSED = (
-    rf"\s*(hwaddress\s|bridge[-_]hw\s+{_MAC}|(pre-|post-)?up\s.*\b(addr(ess)?|ether)\s+{_MAC})"
-)
+ADDRESSED = rf"(hwaddress\s|bridge[-_]hw\s+{_MAC}|(pre-|post-)?up\s.*\b(addr(ess)?|ether)\s+{_MAC})"
 _BOUND_WORDS = (
     r"(rd\.)?luks\.(uuid|name|partuuid|serial)|rd\.md\.uuid|rd\.lvm\.[lv]v|rd\.lvm\.vg|resume_offset"
     r"|systemd\.machine_id|ifname|BOOTIF"
@@ -110,24 +108,34 @@ def kernel_words(text: str, own: Own) -> str:
     return re.sub(rf" ?\b({_BOUND_WORDS})=[^\s\"'\\]+", "", text)
 
 
-def without(pattern: str) -> Rewrite:
-    """A rewrite that drops the lines that a pattern matches, from the first word on."""
-    line = re.compile(rf"\s*(?:{pattern})")
+def without(pattern: str, *, indented: bool = False) -> Rewrite:
+    """A rewrite that drops the lines that a pattern matches, from the first word on (`_lines`)."""
+    drops = re.compile(rf"\s*(?:{pattern})", re.DOTALL).match
+    return lambda text, _own: "".join(
+        each for each in _lines(text, indented=indented) if not drops(each)
+    )
 
-    def drop(text: str, _own: Own) -> str:
-        return "".join(each for each in text.splitlines(keepends=True) if not line.match(each))
 
-    return drop
+def _lines(text: str, *, indented: bool = False) -> list[str]:
+    """The lines of a text; one that ends with a backslash is one with the next, but no comment.
+
+    indented: one that begins with a blank is one with those before, as mdadm and postfix read it.
+    """
+    found: list[list[str]] = []
+    goes_on = False
+    for line in text.splitlines(keepends=True):
+        if not (found and (goes_on or (indented and line[0] in " \t" and line.strip()))):
+            found.append([])
+        found[-1].append(line)
+        if not line.lstrip().startswith(("#", ";")):
+            goes_on = line.rstrip("\r\n").endswith("\\")
+    return ["".join(each) for each in found]
 
 
 def gone_if(pattern: str) -> Rewrite:
     """A rewrite that lets a file go that has a line that begins like this."""
-    line = re.compile(rf"^[ \t]*(?:{pattern})", re.MULTILINE)
-
-    def gone(text: str, _own: Own) -> str | None:
-        return None if line.search(text) else text
-
-    return gone
+    found = re.compile(rf"^[ \t]*(?:{pattern})", re.MULTILINE).search
+    return lambda text, _own: None if found(text) else text
 
 
 def networkd(text: str, _own: Own) -> str:
@@ -161,7 +169,7 @@ def netdev(text: str, _own: Own) -> str:
 def _sections(text: str) -> Iterator[tuple[str, str]]:
     """Each line of an ini file, with the heading above it."""
     section = ""
-    for line in text.splitlines(keepends=True):
+    for line in _lines(text):
         section = line.strip() if line.lstrip().startswith("[") else section
         yield section, line
 

@@ -43,10 +43,8 @@ def write(name: str, text: str) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise StateError(
-            f"the firmware does not take the variable {name}: {error.strerror}",
-            "boot this PC by UEFI; is efivarfs mounted read-only?",
-        ) from error
+        words = f"the firmware does not take the variable {name}: {error.strerror}"
+        raise StateError(words, "boot this PC by UEFI; is efivarfs mounted read-only?") from error
 
 
 def remove(name: str) -> None:

@@ -55,10 +55,8 @@ def make(device: str, label: str) -> None:
     if not stat.S_ISBLK(os.stat(device).st_mode):
         raise UsageError(f"{device} is no block device")
     if label.startswith("LABEL=") and len(label) > len("LABEL=") + _LONGEST:
-        raise UsageError(
-            f"{label}: on ext4 a label has at most {_LONGEST} characters",
-            "give the system another root in allie.conf",
-        )
+        words = f"{label}: on ext4 a label has at most {_LONGEST} characters"
+        raise UsageError(words, "give the system another root in allie.conf")
     found = contents(device)
     if found:
         raise _holds(device, found, "")

@@ -28,7 +28,7 @@ _CP = ("cp", "-a", "--reflink=auto", "--one-file-system", "-T")
 _FS_INFO = 0x8400941F  # linux/btrfs.h; any directory there answers
 
 
-def is_subvolume(path: str) -> bool:
+def _is_subvolume(path: str) -> bool:
     """Whether a directory is a btrfs subvolume: it can be snapshotted."""
     return _answer(path, _SUBVOL_GETFLAGS, 8) is not None
 
@@ -98,7 +98,7 @@ def _empty(new: str) -> None:
 def _snapshot(old: str, new: str) -> bool:
     """Snapshot a subvolume; False where that cannot be, and half of it may be there."""
     argv = ["btrfs", "subvolume", "snapshot", old, new]
-    if not is_subvolume(old) or process.run(argv).code != 0:
+    if not _is_subvolume(old) or process.run(argv).code != 0:
         return False
     try:
         with within.directory(new, "") as top:
@@ -180,7 +180,7 @@ def discard(path: str) -> None:
         return
     need_no_mount(path)
     is_directory = os.path.isdir(path) and not os.path.islink(path)
-    if is_directory and is_subvolume(path) and process.has_program("btrfs"):
+    if is_directory and _is_subvolume(path) and process.has_program("btrfs"):
         process.run(["btrfs", "subvolume", "delete", path])  # none with subvolumes in it
     stay = removing.remove(path, take=True) if os.path.lexists(path) else []
     try:

@@ -65,6 +65,14 @@ def write(
         raise refused(f"cannot write {path}", error) from error
 
 
+def renew(path: str, text: str, mode: int = 0o644, *, durable: bool = True) -> bool:
+    """Write as `write` does, unless the file has just this text already; whether it was written."""
+    if read(path) == text:
+        return False
+    write(path, text, mode, durable=durable)
+    return True
+
+
 def refused(what: str, error: OSError) -> StateError:
     """The error of a disk that does not take something: NoRoom where it is full."""
     kind = NoRoom if error.errno in (errno.ENOSPC, errno.EDQUOT) else StateError

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NOTHING, DIRECTORY, NEITHER = None, "d", "n"  # NEITHER: no directory, no symlink, perhaps nothing
 LINK = "l"  # of which all is noted
 _OTHERS_WRITE = 0o022  # the group's bits are the mask of an ACL, too
-_NOWHERE = (2, 20, 36, 40)  # ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP: nothing stands there, or can
+NOWHERE = (2, 20, 36, 40)  # ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP: nothing stands there, or can
 
 
 def all_stand(
@@ -31,7 +31,7 @@ def all_stand(
         try:
             st = look(prefix + path)
         except OSError as error:
-            if error.errno in _NOWHERE and (was is NOTHING or was == NEITHER):
+            if error.errno in NOWHERE and (was is NOTHING or was == NEITHER):
                 continue
             return False
         if _all_of(st) != was and way_of(st) != was:
@@ -44,7 +44,7 @@ def standing(path: str, look: "Callable[[str], posix.stat_result]" = posix.lstat
     try:
         return _all_of(look(path))
     except OSError as error:
-        if error.errno in _NOWHERE:
+        if error.errno in NOWHERE:
             return NOTHING
         raise
 
@@ -54,7 +54,7 @@ def way(path: str) -> "Stood":
     try:
         st = posix.lstat(path)
     except OSError as error:
-        if error.errno in _NOWHERE:
+        if error.errno in NOWHERE:
             return NEITHER
         raise
     word = way_of(st)

@@ -22,8 +22,6 @@ _LONGEST = 1800  # bytes of a directory's path in it: what is kept of it has a l
 _CWD, _NOREPLACE = -100, 1  # linux/fcntl.h: AT_FDCWD; linux/fs.h: RENAME_NOREPLACE
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-# Of an lstat: nothing stands there, or can
-_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 # Attributes that are the machine's own, not the file's: never compared, never carried.
 FOREIGN_XATTRS = ("security.selinux", "security.ima")
 FOREIGN_XATTR_PREFIX = "trusted.overlay."
@@ -63,7 +61,7 @@ def status(path: str) -> os.stat_result | None:
     try:
         return os.lstat(path)
     except OSError as error:
-        if error.errno in _NOWHERE:
+        if error.errno in stood.NOWHERE:
             return None
         raise
 
@@ -112,7 +110,7 @@ def content_digest(path: str, st: os.stat_result) -> str:
     """What a file holds, as a short text: its kind, and the digest or target or device number."""
     mode = st.st_mode
     if stat.S_ISREG(mode):
-        return "f:" + file_digest(path, st.st_size)
+        return "f:" + _file_digest(path, st.st_size)
     if stat.S_ISDIR(mode):
         return DIRECTORY
     if stat.S_ISLNK(mode):
@@ -123,7 +121,7 @@ def content_digest(path: str, st: os.stat_result) -> str:
     return "p" if stat.S_ISFIFO(mode) else "s"
 
 
-def file_digest(path: str, size: int) -> str:
+def _file_digest(path: str, size: int) -> str:
     """The sha256 of a regular file; a large one is read in pieces.
 
     size: what lstat said. Of one that grows meanwhile little more is read than that.

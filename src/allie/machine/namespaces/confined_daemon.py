@@ -107,6 +107,16 @@ def see_only(view: View) -> None:
         _show(path, flags, source)
     for path, source in written:
         _show(path, flags, source, access=0)
+    _make_files(view)
+    mount_call.need("none", _AT, "", BIND | REMOUNT | RDONLY | flags)
+    os.chdir(_AT)
+    mount_call.need(".", "/", "", mount_call.MOVE)
+    os.chroot(".")
+    os.chdir("/")
+
+
+def _make_files(view: View) -> None:
+    """Make what is not shown as it is, but is in the view all the same."""
     for path in view.made:
         os.makedirs(_AT + path, 0o755)
     for name in _TEXTS:
@@ -117,11 +127,6 @@ def see_only(view: View) -> None:
         _show_device(f"/dev/{name}")
     for path, content in view.texts:
         _write(path, content.encode(errors="surrogateescape"))
-    mount_call.need("none", _AT, "", BIND | REMOUNT | RDONLY | flags)
-    os.chdir(_AT)
-    mount_call.need(".", "/", "", mount_call.MOVE)
-    os.chroot(".")
-    os.chdir("/")
 
 
 def _show_program_directory(name: str) -> None:

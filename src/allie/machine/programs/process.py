@@ -103,15 +103,14 @@ def run(
     """Run a program to its end and return what it printed.
 
     source: a descriptor that becomes its standard input, and is closed here. bounds: for a program
-    that listens to somebody else, since rsync's own --timeout bounds neither
-    a dead link nor a slow one. It is ended where it goes beyond them, or says more than could make
-    sense, and nothing of it is left when this returns. on_output: given what it prints, as it
-    comes; that is then not kept, since the progress of a million files is a hundred megabytes; it
-    returns True where that was enough, and the program is ended. keep: descriptors that it
-    inherits. asks: with bounds, a signal by which it is asked for output every second. only_reads:
-    it changes nothing, or not before it has read `stdin`: it is then started by `spawn`. begun:
-    done once it runs, before it is listened to.
-    Raises ProgramFailed with check, where it did not exit 0.
+    that listens to somebody else, since rsync's own --timeout bounds neither a dead link nor a slow
+    one. It is ended where it goes beyond them, or says more than could make sense, and nothing of
+    it is left when this returns. on_output: given what it prints, as it comes; that is then not
+    kept, since the progress of a million files is a hundred megabytes; it returns True where that
+    was enough, and the program is ended. keep: descriptors that it inherits. asks: with bounds, a
+    signal by which it is asked for output every second. only_reads: it changes nothing, or not
+    before it has read `stdin`: it is then started by `spawn`. begun: done once it runs, before it
+    is listened to. Raises ProgramFailed with check, where it did not exit 0.
     """
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
@@ -119,17 +118,8 @@ def run(
     if source is not None:
         os.dup2(source, in_read, inheritable=False)
         os.close(source)
-    streams = (in_read, out_write, err_write)
     argv = [_by_our_descriptors(each) for each in argv]
-    lifeline = Lifeline()
-    path = program(argv[0]) if only_reads else ""
-    if path:
-        pid = spawn([path, *argv[1:]], environment(), streams, (*keep, lifeline.theirs))
-        lifeline.tie(pid)  # killed before that, we leave it to its closed pipes
-    else:
-        pid = fork(lambda: _become(argv, lifeline), streams, keep=(*keep, lifeline.theirs))
-    for descriptor in streams:
-        os.close(descriptor)
+    pid, lifeline = _start(argv, (in_read, out_write, err_write), keep, only_reads)
     watch = process_groups.Watch(pid, bounds, asks)
     try:
         if begun:
@@ -147,6 +137,22 @@ def run(
     if check and finished.code != 0:
         raise ProgramFailed(finished)
     return finished
+
+
+def _start(
+    argv: Sequence[str], streams: tuple[int, int, int], keep: Sequence[int], only_reads: bool
+) -> tuple[int, Lifeline]:
+    """Start a program on these streams, and close them: its pid, and what ends it with us."""
+    lifeline = Lifeline()
+    path = program(argv[0]) if only_reads else ""
+    if path:
+        pid = spawn([path, *argv[1:]], environment(), streams, (*keep, lifeline.theirs))
+        lifeline.tie(pid)  # killed before that, we leave it to its closed pipes
+    else:
+        pid = fork(lambda: _become(argv, lifeline), streams, keep=(*keep, lifeline.theirs))
+    for descriptor in streams:
+        os.close(descriptor)
+    return pid, lifeline
 
 
 def _become(argv: Sequence[str], lifeline: Lifeline) -> int:

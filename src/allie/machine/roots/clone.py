@@ -67,18 +67,18 @@ class Clones:
 
 
 def make(
-    source: str, target: str, *, given: bool = True, most: int = _ANY, exact: bool = False
+    source: str, target: str, *, described: bool = True, most: int = _ANY, exact: bool = False
 ) -> None:
     """Clone one thing; a directory without what is in it.
 
-    given: whether it gets the owner, mode, ACLs and attributes, too. most: bytes that it may take
-    on the disk. exact: also where its file system has no ACLs or attributes: that is an error then.
-    Raises OSError, and leaves nothing of it then: FileExistsError where something stands at
+    described: whether it gets the owner, mode, ACLs and attributes, too. most: bytes that it may
+    take on the disk. exact: also where its file system has no ACLs or attributes: that is an error
+    then. Raises OSError, and leaves nothing of it then: FileExistsError where something stands at
     `target`, else what the disk said.
     """
     st = os.lstat(source)
     if stat.S_ISREG(st.st_mode):
-        make_file(source, target, given=given, most=most, exact=exact)
+        make_file(source, target, described=described, most=most, exact=exact)
         return
     if stat.S_ISDIR(st.st_mode):
         os.mkdir(target, 0o700)
@@ -87,7 +87,7 @@ def make(
     else:
         os.mknod(target, stat.S_IFMT(st.st_mode) | 0o600, st.st_rdev)
     try:
-        if given:
+        if described:
             describe_as(source, target, exact=exact)
     except OSError:
         (os.rmdir if stat.S_ISDIR(st.st_mode) else os.unlink)(target)
@@ -128,7 +128,7 @@ def make_file(
     target: str,
     *,
     into: int | None = None,
-    given: bool = True,
+    described: bool = True,
     most: int = _ANY,
     exact: bool = False,
 ) -> tuple[os.stat_result, str]:
@@ -144,7 +144,7 @@ def make_file(
         new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600, dir_fd=into)
         try:
             _content(old, new, st)
-            if given:
+            if described:
                 extended = _describe(tree.xattrs(old, follow=True), st, new, exact=exact)
             else:
                 os.utime(new, ns=(st.st_atime_ns, st.st_mtime_ns))

@@ -22,12 +22,8 @@ from allie.core import errors
 from allie.core.errors import StateError
 from allie.core.lean import ExitStack
 from allie.core.system import System
-from allie.core.value import TYPE_CHECKING
 from allie.machine.files import lock
 from allie.machine.roots import open_system
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PLACES = {"state": 0o700, "done": 0o700, "logs": 0o755, "run": 0o755}  # … and their modes
@@ -60,12 +56,7 @@ class OpenPlaces:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def renew(self) -> None:
@@ -176,10 +167,8 @@ def _no_links(here: System) -> None:
         for each in _entries(f"{here.state}/{below}"):
             path = f"{below}/{each.name}".lstrip("/")
             if each.is_symlink() and path not in _LINKS:
-                raise StateError(
-                    f"{here.state}/{path} is a symlink, where ALLiE made none",
-                    "put the directory itself there, or a bind mount",
-                )
+                words = f"{here.state}/{path} is a symlink, where ALLiE made none"
+                raise StateError(words, "put the directory itself there, or a bind mount")
             if below in ("mirror", "undo") and each.name.isdigit():
                 directories.append(path)
 

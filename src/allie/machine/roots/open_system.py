@@ -56,10 +56,8 @@ def need_name(here: System) -> str:
     if os.path.isdir(here.state) and not os.access(here.state, os.R_OK | os.X_OK):
         raise StateError(f"{here.state} is for root alone", "run this as root")
     if not here.name:
-        raise SettingsError(
-            f"{here.at(system.NAME)} is missing: this system has not joined a store",
-            how_to_join(here),
-        )
+        words = f"{here.at(system.NAME)} is missing: this system has not joined a store"
+        raise SettingsError(words, how_to_join(here))
     return here.name
 
 

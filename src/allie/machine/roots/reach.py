@@ -145,6 +145,10 @@ class Reach:
             self._tainted[below] = tainted
         return tainted
 
+    def is_below_taint(self, real: str) -> bool:
+        """Whether others than root can change the names in the directory that a path is in."""
+        return self.is_tainted(real.rpartition("/")[0])
+
     def _is_unread(self, real: str, st: os.stat_result, sizes: Collection[int]) -> bool:
         """Whether a file is known by its size alone."""
         if not stat.S_ISREG(st.st_mode):
@@ -152,7 +156,7 @@ class Reach:
         if sizes:
             return st.st_size not in sizes
         large = st.st_size > MOST_READ
-        return large and (st.st_uid != 0 or self.is_tainted(real.rpartition("/")[0]))
+        return large and (st.st_uid != 0 or self.is_below_taint(real))
 
     def _find(self, real: str) -> int:
         if not real:

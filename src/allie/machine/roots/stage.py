@@ -215,7 +215,7 @@ class Stages:
 
 def remove_left(state: str, reach: Reach, reals: Iterable[str]) -> None:
     """Remove the stages that killed transactions left. reals: the paths that they wrote to."""
-    tokens = [name[len(_PREFIX) :] for name in os.listdir(state) if is_left(name)]
+    tokens = [name[len(_PREFIX) :] for name in os.listdir(state) if _is_left(name)]
     if not tokens:
         return
     places = {above for real in reals for above in _and_above(real.rpartition("/")[0])}
@@ -231,7 +231,7 @@ def remove_left(state: str, reach: Reach, reals: Iterable[str]) -> None:
         tree.remove(f"{state}/{_PREFIX}{token}")
 
 
-def is_left(name: str) -> bool:
+def _is_left(name: str) -> bool:
     """Whether a name in the state is that of a stage: a killed transaction left it."""
     return name.startswith(_PREFIX)
 

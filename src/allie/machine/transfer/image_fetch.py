@@ -110,7 +110,7 @@ def fetch(
 
     def take(lines: bytes) -> None:
         nonlocal says_more
-        says_more = says_more or names_more(lines, what.into)
+        says_more = says_more or _names_more(lines, what.into)
         if follow:
             follow(lines)
 
@@ -136,12 +136,12 @@ def fetch(
             raise NotWritten(words, PROTECTED)
 
 
-def names_more(lines: bytes, tree: str) -> bool:
+def _names_more(lines: bytes, tree: str) -> bool:
     """Whether rsync says more than how far it is, and (where it is asked that) at which file.
 
-    >>> names_more(b"etc/hosts\\n\\r  1,000  40%  1.00MB/s  0:00:09 (xfr#2, ir-chk=1/3)\\n", "/")
+    >>> _names_more(b"etc/hosts\\n\\r  1,000  40%  1.00MB/s  0:00:09 (xfr#2, ir-chk=1/3)\\n", "/")
     False
-    >>> names_more(b"\\r  1,000  40%  1.00MB/s  0:00:09 boot/initrd is over max-size\\n", "/")
+    >>> _names_more(b"\\r  1,000  40%  1.00MB/s  0:00:09 boot/initrd is over max-size\\n", "/")
     True
     """
     said = [line for line in re.split(rb"[\r\n]", lines) if not re.fullmatch(_PROGRESS, line)]

@@ -28,6 +28,7 @@ _AWAY = (5, 10, 12, 30, 35, 255)
 PARTIAL = 23  # something that was asked for is not there, or cannot be read
 _HERE = (  # on this side: so marked since rsync 3.2, before that known by what was done
     rb"rsync: (\[(generator|receiver)\]|mkstemp|rename|delete_file|recv_generator|failed to set)"
+    rb"|could not make way for "  # of a directory with what is left alone there
 )
 _CHANGED = (PARTIAL, 24)  # or files vanished: the store is being edited
 _NOT_OURS = ("-x security.selinux", "-x trusted.overlay.*", "-x security.ima")
@@ -290,10 +291,9 @@ def _check_door(finished: Finished, store: str) -> None:
 
 def is_refused_here(finished: Finished) -> bool:
     """Whether all that went wrong is on this side, as rsync says since 3.2, and not the room."""
-    if finished.code != PARTIAL or finished.full_disk:
-        return False
-    lines = [line for line in finished.err.splitlines() if line.startswith(b"rsync: ")]
-    return bool(lines) and all(re.match(_HERE, line) for line in lines)
+    lines = [each for each in finished.err.splitlines() if each.startswith((b"rsync: ", b"could "))]
+    is_ours = bool(lines) and all(re.match(_HERE, line) for line in lines)
+    return finished.code == PARTIAL and not finished.full_disk and is_ours
 
 
 def may_settle(finished: Finished) -> bool:

@@ -23,7 +23,6 @@ from allie.machine.programs import capabilities as powers
 from allie.machine.programs import process, process_groups
 from allie.machine.transfer import listeners
 
-BACKLOG = 128  # calls that the kernel holds until the daemon takes them; rsync's own default is 5
 _GREETING = 20.0  # seconds in which a caller has to name a module
 _IDLE = 60.0  # and, where he has, without a byte before anything was transferred
 _AT_WORK = 16384  # bytes that were read or written: something is being transferred

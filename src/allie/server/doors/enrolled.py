@@ -56,19 +56,18 @@ def check_host(name: str) -> str:
     if hosts.is_address(host):
         raise UsageError(f"{host}: a host is enrolled by its name", f"--scan pc07={host}")
     if not hosts.is_name(host):
-        raise UsageError(
-            f"{name[:80]!r} is no host's name", "letters and digits, - and . in between"
-        )
+        hint = "letters and digits, - and . in between"
+        raise UsageError(f"{name[:80]!r} is no host's name", hint)
     return host
 
 
-def line_of(places: Places, each: Enrolled) -> str:
+def line_of(places: Places, one: Enrolled) -> str:
     """The line of authorized_hosts, without its newline."""
-    return _line(each, places.own)
+    return _line(one, places.own)
 
 
-def _line(each: Enrolled, config: str) -> str:
-    return _LINE % (each.host, config, each.key, each.host)
+def _line(one: Enrolled, config: str) -> str:
+    return _LINE % (one.host, config, one.key, one.host)
 
 
 def parse(text: str, path: str) -> list[Enrolled]:

@@ -2,9 +2,9 @@
 
     inbox/HOST/report ──inbox──► bytes ──told──► Told      what one PC says, checked and cleaned
     classes, enrolled, inboxes ──expected──► hosts         who should be there
-    overlays/NAME ──overlay_changes──► times           when each was last changed
-    STORE/fleet/arrivals ──arrivals──► times           when a report came that was seen before
-    STORE/fleet/rhythm ──rhythm──► spans               for how long each is usually silent
+    overlays/NAME ──overlay_changes──► times               when each was last changed
+    STORE/fleet/arrivals ──arrivals──► times               when a report came that was seen before
+    STORE/fleet/rhythm ──rhythm──► spans                   for how long each is usually silent
                      └──────────┬──────────┘
                               judge ──► Pc, SystemView     how each stands, why, and what to do next
                                 │

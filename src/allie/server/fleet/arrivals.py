@@ -1,6 +1,6 @@
 """When each report came, where its file no longer says so: in a store that was copied or restored.
 
-STORE/fleet/arrivals    {"pc07": ["which report", when it was first seen], …}; seconds
+    STORE/fleet/arrivals    {"pc07": ["which report", when it was first seen], …}; seconds
 
 A file's ctime is when it came to stand there, by any hand. So a report that a look has seen before
 came when it was first seen, whatever its file says since. Which report it is, its PC says: one that

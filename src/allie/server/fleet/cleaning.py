@@ -20,6 +20,8 @@ NAME = 120  # … of a name
 _ITEMS = 1500  # entries of all lists of one report; its letters are bounded with its size
 _LARGEST = 1 << 60  # of a number
 _LATEST = float(_LARGEST)  # of a time
+# How a number that is too long shows once each of its digits was made a zero
+_LONG, _ZEROS = b"0" * 20, bytes.maketrans(b"123456789", b"0" * 9)
 
 
 def decoded(text: bytes) -> Any:
@@ -33,7 +35,6 @@ def _number(digits: str) -> int:
     return int(digits) if len(digits) < len(_LONG) else -1
 
 
-_LONG, _ZEROS = b"0" * 20, bytes.maketrans(b"123456789", b"0" * 9)
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 _WARY = json.JSONDecoder(parse_int=_number, parse_constant=lambda _: None)  # a fifth slower
 

@@ -35,7 +35,7 @@ class Expected(Value):
 
     def classes_of(self, host: str) -> tuple[str, ...]:
         """The classes of a host by the store's files, of all their variants."""
-        names = (host, host.partition(".")[0])
+        names = hosts.names_of(host)
         more = [
             each
             for letters, pattern, each in self.globs

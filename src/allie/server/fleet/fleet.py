@@ -131,8 +131,8 @@ def _judged(host: str, said: Told | None, known: _Judging) -> Pc:
     return judge.pc(host, by, said, tuple(views), silent, classes)
 
 
-def _viewed(said: Told, each: ToldSystem, silent: Concern | None, known: _Judging) -> SystemView:
-    followed = known.changes.followed(said.host, each)
+def _viewed(said: Told, system: ToldSystem, silent: Concern | None, known: _Judging) -> SystemView:
+    followed = known.changes.followed(said.host, system)
     changed = known.changes.last(followed)
-    has = known.changes.before(followed, each.contact.good)
-    return judge.system(said, each, changed, has, silent, known.now)
+    has = known.changes.before(followed, system.contact.good)
+    return judge.system(said, system, changed, has, silent, known.now)

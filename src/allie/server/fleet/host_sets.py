@@ -74,9 +74,9 @@ def _fold_alike(names: set[_Name], numbers: int) -> list[_Folded]:
     return sorted(sets, key=_order)
 
 
-def _order(each: _Folded) -> list[tuple[int, str]]:
+def _order(folded: _Folded) -> list[tuple[int, str]]:
     """To sort what differs in its numbers alone, by these as such: pc9 comes before pc10."""
-    numbers = each[1::2]
+    numbers = folded[1::2]
     firsts = [piece if isinstance(piece, str) else piece.written[0] for piece in numbers]
     return [(int(first), first) for first in firsts]
 
@@ -102,8 +102,8 @@ def _numbers(width: int, by_length: Mapping[int, list[str]]) -> _Numbers:
     return _Numbers(width, tuple(sorted(chain(*by_length.values()), key=int)))
 
 
-def _written(each: _Folded) -> str:
-    return "".join(_ranges(piece) if isinstance(piece, _Numbers) else piece for piece in each)
+def _written(folded: _Folded) -> str:
+    return "".join(_ranges(piece) if isinstance(piece, _Numbers) else piece for piece in folded)
 
 
 def _ranges(numbers: _Numbers) -> str:

@@ -15,12 +15,17 @@ from collections.abc import Iterator
 from allie.core import hosts
 from allie.core.errors import StateError
 from allie.core.value import Value
+from allie.server.doors.host_places import REPORT
 
-REPORT = "report"
 MOST = 256 << 10  # bytes of a report: an honest one has a few kB, and 160 kB with what it offers
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _MOST_ODD = 5  # names that are told
+_FLAWS = (  # by how many of the two could be opened: its inbox, and the report in it
+    "its inbox is no directory of its own",
+    "its report is no plain file",
+    "its report cannot be read",
+)
 
 
 class Arrived(Value):
@@ -85,26 +90,18 @@ def report(store: str, host: str) -> Arrived:
 
 
 def _read(top: int, host: str) -> Arrived:
+    held: list[int] = []
     try:
-        inbox = os.open(host, _DIRECTORY, dir_fd=top)
+        held.append(os.open(host, _DIRECTORY, dir_fd=top))
+        held.append(os.open(REPORT, _FILE, dir_fd=held[0]))
+        return _content(held[1])
     except FileNotFoundError:
         return Arrived()
     except OSError as error:
-        return Arrived(flaw=f"its inbox is no directory of its own: {error.strerror}")
-    try:
-        descriptor = os.open(REPORT, _FILE, dir_fd=inbox)
-    except FileNotFoundError:
-        return Arrived()
-    except OSError as error:
-        return Arrived(flaw=f"its report is no plain file: {error.strerror}")
+        return Arrived(flaw=f"{_FLAWS[len(held)]}: {error.strerror}")
     finally:
-        os.close(inbox)
-    try:
-        return _content(descriptor)
-    except OSError as error:
-        return Arrived(flaw=f"its report cannot be read: {error.strerror}")
-    finally:
-        os.close(descriptor)
+        for each in held:
+            os.close(each)
 
 
 def _content(descriptor: int) -> Arrived:

@@ -60,22 +60,22 @@ def silence(
 
 
 def system(
-    told: Told, each: ToldSystem, changed: float, has: float, silent: Concern | None, now: float
+    told: Told, system: ToldSystem, changed: float, has: float, silent: Concern | None, now: float
 ) -> SystemView:
     """One system of a PC that has reported.
 
     changed: when the overlays that it follows were last changed; has: the newest such change that
     it has; silent: what is wrong with the whole PC.
     """
-    own = sorted(_concerns(told, each, changed, now), key=_badness)[:_MOST]
-    drift = tuple(path for why in BY_HAND for path in each.change.did.get(why, ()))
-    reached = reached_at(each, changed)
+    own = sorted(_concerns(told, system, changed, now), key=_badness)[:_MOST]
+    drift = tuple(path for why in BY_HAND for path in system.change.did.get(why, ()))
+    reached = reached_at(system, changed)
     wrong = [*own, silent] if silent else own
     if wrong:
         worst = min(wrong, key=_badness)
     else:
-        worst = Concern("current", "", reached or each.contact.good)
-    return SystemView(each, worst, reached, drift, has, tuple(own))
+        worst = Concern("current", "", reached or system.contact.good)
+    return SystemView(system, worst, reached, drift, has, tuple(own))
 
 
 def pc(
@@ -97,39 +97,39 @@ def _badness(concern: Concern) -> int:
     return _BADNESS[concern.state]
 
 
-def reached_at(each: ToldSystem, changed: float) -> float:
+def reached_at(system: ToldSystem, changed: float) -> float:
     """When what the store has since a time had arrived, as far as is known; 0: it has not."""
-    if each.contact.good < changed or each.contact.good <= 0:
+    if system.contact.good < changed or system.contact.good <= 0:
         return 0.0
-    if each.change.at >= changed:
-        return each.change.at
-    return 0.0 if each.paused else each.contact.good  # paused, it fetches and uses nothing
+    if system.change.at >= changed:
+        return system.change.at
+    return 0.0 if system.paused else system.contact.good  # paused, it fetches and uses nothing
 
 
-def _concerns(told: Told, each: ToldSystem, changed: float, now: float) -> Iterable[Concern]:
+def _concerns(told: Told, system: ToldSystem, changed: float, now: float) -> Iterable[Concern]:
     """All that is wrong with a system, in the order in which it is looked at."""
-    refused = each.contact.refused or each.own.refused
-    explained = stubs.PARTS if each.problems or refused else ()  # a part fails for what it tells
-    for one in each.scripts:
+    refused = system.contact.refused or system.own.refused
+    explained = stubs.PARTS if system.problems or refused else ()  # a part fails for what it tells
+    for one in system.scripts:
         if one.state == "failing" and one.name not in explained:
             yield _of_script(one)
-    for problem in each.problems:
+    for problem in system.problems:
         path = path_of(problem.path)
         words = f"{path} is left as it is: {problem.message}"
         yield Concern("failing", words, on_pc=f"allie why {shlex.quote(path)}")
-    for note in each.notes:
+    for note in system.notes:
         yield Concern("failing", note, on_pc=_STATUS)
-    for door in (each.contact, each.own):
+    for door in (system.contact, system.own):
         if door.refused:
             yield Concern("refused", door.trouble, door.since, on_pc=_STATUS)
-    if each.paused:
-        yield Concern("paused", each.paused, on_pc="allie resume")
-    if each.ticked:
-        yield from _behind(told, each, changed, now)
-    if each.trouble:
-        yield Concern("failing", each.trouble, on_pc="allie system list")
-    if each.arriving:
-        yield Concern("arriving", each.arriving)
+    if system.paused:
+        yield Concern("paused", system.paused, on_pc="allie resume")
+    if system.ticked:
+        yield from _behind(told, system, changed, now)
+    if system.trouble:
+        yield Concern("failing", system.trouble, on_pc="allie system list")
+    if system.arriving:
+        yield Concern("arriving", system.arriving)
 
 
 def _of_script(one: ToldScript) -> Concern:
@@ -137,13 +137,13 @@ def _of_script(one: ToldScript) -> Concern:
     return Concern("failing", f"{one.name} {ending(one)}", one.since, one.last, again)
 
 
-def _behind(told: Told, each: ToldSystem, changed: float, now: float) -> Iterable[Concern]:
+def _behind(told: Told, system: ToldSystem, changed: float, now: float) -> Iterable[Concern]:
     """Whether what the store has should have come, and has not.
 
     Nobody knows that of a PC that was not heard of since; one that says why it has not come is
     believed at once.
     """
-    door = each.contact
+    door = system.contact
     if door.refused or door.good >= changed or told.arrived <= changed:
         return
     if door.trouble:

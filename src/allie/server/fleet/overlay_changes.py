@@ -34,15 +34,11 @@ class OverlayChanges:
         self.at: dict[str, float] = {name: self._newest(name) for name in sorted(self.shared)}
 
     def followed(self, host: str, system: ToldSystem) -> tuple[str, ...]:
-        """The overlays of this store that a system follows.
-
-        What is its own is there by its short name, or by the full one.
-        """
+        """The overlays of this store that a system follows."""
         said = named_by(system)
         names = [name for name in said if name in self.shared]
         if PRIVATE in said or system.own.server:
-            own = (f"{PRIVATE}/{name}" for name in (host, host.partition(".")[0]))
-            names += [name for name in own if name in self._private][:1]
+            names += overlays.private_of(host, self._private)
         return tuple(names)
 
     def last(self, names: Iterable[str]) -> float:

@@ -1,6 +1,6 @@
 """How long each PC is usually silent: a laptop that is away each weekend is not missed on Sunday.
 
-STORE/fleet/rhythm    {"pc07": [[when the silence ended, how long it was], …], …}; seconds
+    STORE/fleet/rhythm    {"pc07": [[when the silence ended, how long it was], …], …}; seconds
 
 `server.history` notes there each silence that was longer than a report is usually apart; who judges
 reads it. What cannot be read is as if nothing was known: then everybody is missed equally soon.

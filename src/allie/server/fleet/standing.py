@@ -37,7 +37,7 @@ class Concern(Value):
 
     def todo(self, host: str) -> str:
         """What to do next about one PC: a line for a shell on the server."""
-        return at_pc(host, self.on_pc) if self.on_pc else self.here.replace(HOSTS, host)
+        return _at_pc(host, self.on_pc) if self.on_pc else self.here.replace(HOSTS, host)
 
 
 class SystemView(Value):
@@ -70,9 +70,7 @@ class Pc(Value):
     expected_by: tuple[str, ...]  # of: classes, enrolled, reported, inbox
     told: Told | None
     systems: tuple[SystemView, ...]
-    classes: tuple[
-        str, ...
-    ] = ()  # by the store's files; of those it does not have, by what it told
+    classes: tuple[str, ...] = ()  # by the store's files; those they do not have, as it told
     concerns: tuple[Concern, ...] = ()  # of the whole PC: missing, stale or off
 
     @property
@@ -115,10 +113,10 @@ def path_of(path: str) -> str:
     return f"/{path.lstrip('/')}"
 
 
-def at_pc(host: str, command: str) -> str:
+def _at_pc(host: str, command: str) -> str:
     """A command on a PC, as a line for a shell here. host: its name, which a shell takes as it is.
 
-    >>> at_pc("pc07", "allie why /etc/motd"), at_pc("pc07", "allie why '/etc/a b'")[:12]
+    >>> _at_pc("pc07", "allie why /etc/motd"), _at_pc("pc07", "allie why '/etc/a b'")[:12]
     ('ssh pc07 allie why /etc/motd', "ssh pc07 'al")
     """
     return f"ssh {host} {quoted(command)}"

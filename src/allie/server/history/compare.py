@@ -121,28 +121,46 @@ def _events(
 ) -> Iterator[Event]:
     """What one system of a PC did, or what became of its scripts and paths."""
     system = view.told.name
-    for what, name in (("ALLiE", "version"), ("image", "image")):
-        if was.get(name) != now[name] and was.get(name) and now[name]:
-            words = _cut(f"{what} {was[name]} → {now[name]}")
-            yield Event(at, host, system, "version", words)
+    for words in _versions(was, now):
+        yield Event(at, host, system, "version", words)
     if was.get("change") != now["change"]:
-        for heading, paths in sorted(view.told.change.did.items()):
-            if not heading.startswith(_SAME):
-                count = max(view.told.change.counts.get(heading, 0), len(paths))
-                named = tuple(map(path_of, paths))
-                kind = "drift" if heading == "drift" else "change"
-                words = f"{_listed(named, count)} {_DID.get(heading, f'({heading})')}"
-                yield Event(at, host, system, kind, _cut(words), named)
+        yield from _changes(view, host, at)
     for words in _scripts(was.get("failing", ()), view):
         yield Event(at, host, system, "script", _cut(words))
-    left, former = now["problems"], was.get("problems", ())
+    for words, paths in _problems(was.get("problems", ()), now["problems"], view):
+        yield Event(at, host, system, "problem", words, paths)
+
+
+def _versions(was: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """Another ALLiE, or another image, where both are known."""
+    for what, name in (("ALLiE", "version"), ("image", "image")):
+        if was.get(name) != now[name] and was.get(name) and now[name]:
+            yield _cut(f"{what} {was[name]} → {now[name]}")
+
+
+def _changes(view: SystemView, host: str, at: float) -> Iterator[Event]:
+    """What the last tick that changed something did, by heading."""
+    change = view.told.change
+    for heading, paths in sorted(change.did.items()):
+        if not heading.startswith(_SAME):
+            count = max(change.counts.get(heading, 0), len(paths))
+            named = tuple(map(path_of, paths))
+            kind = "drift" if heading == "drift" else "change"
+            words = f"{_listed(named, count)} {_DID.get(heading, f'({heading})')}"
+            yield Event(at, host, view.told.name, kind, _cut(words), named)
+
+
+def _problems(
+    former: Sequence[str], left: Sequence[str], view: SystemView
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Which paths are left as they are that were not, and the other way round: (words, paths)."""
     new = tuple(path for path in left if path not in former)
     if new:
-        yield Event(at, host, system, "problem", f"{_listed(new, len(new))} left as it is", new)
+        yield f"{_listed(new, len(new))} left as it is", new
     still = {path_of(each.path) for each in view.told.problems}
     over = tuple(path for path in former if path not in still)
     if over:
-        yield Event(at, host, system, "problem", f"{_listed(over, len(over))} well again", over)
+        yield f"{_listed(over, len(over))} well again", over
 
 
 def _scripts(failed: Sequence[str], view: SystemView) -> list[str]:

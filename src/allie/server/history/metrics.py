@@ -20,6 +20,7 @@ from allie.server.history import tally
 from allie.server.history.tally import Count
 
 _DAY = 86400
+_DRIFTING = "PCs on which files were changed by hand, and put back, in a day."
 OTHER = "other"  # the image of a system that has none of this store's
 _Labels = tuple[tuple[str, str], ...]
 
@@ -78,11 +79,7 @@ def _of_pcs(fleet: Fleet, count: Count) -> Iterator[Metric]:
     yield Metric("allie_fleet_pcs", "PCs that are expected, by state.", list(states))
     for name, words, number in (
         ("reports_last_hour", "PCs whose last report came in the last hour.", count.reports),
-        (
-            "drifting_pcs",
-            "PCs on which files were changed by hand, and put back, in a day.",
-            drifting,
-        ),
+        ("drifting_pcs", _DRIFTING, drifting),
         ("unreadable_reports", "Reports that cannot be read.", sum(bool(one.flaw) for one in told)),
         ("offered_fixes", "Hand fixes that PCs offer.", sum(len(each.fixes) for each in told)),
         ("troubles", "What could not be looked at on the server.", len(fleet.troubles)),

@@ -41,9 +41,8 @@ class News(Value):
     hosts: tuple[str, ...]  # "": this server
 
 
-_Asked = dict[
-    str, dict[str, dict[str, Any]]
-]  # host → cause → what it is, whether it is so, its turns
+# Host → cause → what it is, whether it is so, its turns
+_Asked = dict[str, dict[str, dict[str, Any]]]
 
 
 def since_last(fleet: Fleet, asked: _Asked) -> tuple[list[News], _Asked]:
@@ -116,7 +115,7 @@ def _file(asker: str) -> str:
     return f"{_OF}{asker}" if asker else NAME
 
 
-def causes_of(pc: Pc) -> dict[str, tuple[str, Concern]]:
+def _causes_of(pc: Pc) -> dict[str, tuple[str, Concern]]:
     """What is bad about a PC: a name that stays the same as long as it is → (system, what it is).
 
     The system is "" where it is the whole PC.
@@ -135,7 +134,7 @@ def _causes(fleet: Fleet) -> Iterator[tuple[str, dict[str, tuple[str, Concern]]]
     """Of each host, and ("") of the server itself."""
     yield "", {words[:_WORDS]: ("", Concern(STATES[0], words)) for words in fleet.troubles[:_MOST]}
     for pc in fleet.pcs:
-        yield pc.host, causes_of(pc)
+        yield pc.host, _causes_of(pc)
 
 
 def _new(system: str, concern: Concern | None) -> dict[str, Any]:

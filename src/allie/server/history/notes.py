@@ -222,11 +222,7 @@ def _filter(about: str) -> Callable[[Event], bool]:
         below = f"{about.rstrip('/')}/"
         return lambda event: any(f"{path}/".startswith(below) for path in event.paths)
     patterns = host_sets.divided(about)
-    return lambda event: any(hosts.matches(each, _names(event.host)) for each in patterns)
-
-
-def _names(host: str) -> tuple[str, str]:
-    return host, host.partition(".")[0]
+    return lambda event: any(hosts.matches(each, hosts.names_of(event.host)) for each in patterns)
 
 
 def _odd(known: Known, now: float) -> str:

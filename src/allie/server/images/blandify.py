@@ -30,6 +30,7 @@ _HOST_NAMES = (
     ("etc/conf.d/hostname", r"^[ \t]*hostname[ \t]*=[ \t]*[\"']?([\w.-]+)"),
 )
 _MADE = "made empty"
+_LARGEST = 64 << 20  # bytes of a file that is read: lists of hosts that are to be blocked are long
 
 
 class OwnPath(Value):
@@ -81,7 +82,7 @@ def mentions(top: str, words: tuple[str, ...]) -> list[str]:
 def _plain(top: str, real: str) -> str:
     """The text of a file that is no link; "" of what is none, or is large."""
     is_file = stat.S_ISREG(paths.status(top, real).st_mode)
-    return (within.text(top, real) or "") if is_file else ""
+    return (within.text(top, real, _LARGEST) or "") if is_file else ""
 
 
 def _over(rule: Rule, top: str, own: Own, *, do: bool) -> Iterator[OwnPath]:
@@ -124,7 +125,7 @@ def _wanted(rule: Rule, top: str, path: str, own: Own) -> Iterator[tuple[str, st
     elif rule.action in (machine_own.CLEAR, machine_own.LOGS) and stat.S_ISDIR(st.st_mode):
         yield from _below(rule, top, path)
     elif rule.action == machine_own.REWRITE and rule.rewrite and is_file:
-        text = within.text(top, path) or ""
+        text = within.text(top, path, _LARGEST) or ""
         new = rule.rewrite(text, own)
         if new is None:
             yield path, "removed", None

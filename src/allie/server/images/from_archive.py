@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 from allie.core.errors import AllieError, StoreError
 from allie.core.value import Value
-from allie.machine.files import tree
+from allie.machine import console
+from allie.machine.files import attributes, tree
 from allie.machine.programs import process
 from allie.machine.roots import paths, within
 from allie.server.images import draft, from_tree, oci
@@ -25,11 +26,18 @@ from allie.server.images.oci import Wanted
 DEBIAN = "mmdebstrap:"
 # What is said beside the cause, and often before it: no more is an archive's own
 _ASIDE = re.compile(
-    r"(?i:exit)|^tar: (Removing leading|Ignoring unknown|A lone zero block"
+    r"(?i:exit)|^tar: (Removing leading|Ignoring unknown"
     r"|.*: (time stamp|implausibly old time stamp) )"
 )
-# tar ends with 0 where an archive was cut short between two files; with -R it says so.
-_NO_END = b"** End of File **"
+# tar ends with 0 where an archive was cut short between two files, and where a block of zeros is
+# among them (a hole of a download; an archive appended to another): all that follows is missing. It
+# goes on with -i, and says with -R what stands at the end.
+_ENDS = re.compile(rb"\*\* Block of NULs \*\*\n.*\*\* End of File \*\*\n\Z")
+# And where the disk did not take what makes a file more than its content: tar, umoci
+_LOST = re.compile(
+    r"setxattrat: Cannot set '(security\.capability|system\.posix_acl|trusted|user)"
+    r"|ignoring ENOTSUP on setxattr"
+)
 # As everywhere: these are the machine's, not the file's.
 _FOREIGN = ("security.selinux", "security.ima", "trusted.overlay.*")
 
@@ -52,11 +60,15 @@ def from_tar(work: Draft, archive: str, wanted: Wanted) -> None:
     """Unpack a tar of any compression; an OCI archive is a tar of an OCI layout."""
     draft.empty(work)
     # --force-local: tar takes a name with a colon for a file on another machine
-    argv = ["tar", "-x", "-R", "-p", "--force-local", "-f", archive, "-C", work.tree]
-    argv += ["--numeric-owner", "--acls", "--xattrs", "--xattrs-include=*"]
+    argv = ["tar", "-x", "-i", "-R", "-p", "--force-local", "-f", archive, "-C", work.tree]
+    argv += ["--numeric-owner", "--xattrs", "--xattrs-include=*"]
     argv += [f"--xattrs-exclude={name}" for name in _FOREIGN]
+    if attributes.tried(work.tree)[0]:
+        argv.append("--acls")
+    else:  # of which tar would say so for each file, whether it has one or not
+        console.warn(f"the disk under {work.top} keeps no ACLs: any that {archive} has are lost")
     hint = f"is it a tar, and whole? file {shlex.quote(archive)}"
-    if _NO_END in _run(work, argv, archive, hint):
+    if not _ENDS.search(_run(work, argv, archive, hint)):
         draft.drop(work)
         words = "get it again; or unpack it yourself, and import the directory"
         raise StoreError(f"{archive} has no end: it was cut short", words)
@@ -125,13 +137,17 @@ def _run(work: Draft, argv: Sequence[str], shown: str, hint: str = "") -> bytes:
     hint: what to look at then; "": the program's command line, which can be tried by hand.
     """
     done = process.run(argv)
-    if done.code == 0:
+    said = done.err.decode(errors="replace")
+    lost = next(filter(_LOST.search, said.splitlines()), "")
+    if done.code == 0 and not lost:
         return done.out
     draft.drop(work)
+    if lost and done.code == 0:
+        words = f"the disk under {work.top} does not take an attribute that a file of {shown} has"
+        raise StoreError(f"{words}: {lost.strip(' •')}", "ext4, xfs and btrfs do")
     if done.full_disk:
         words = f"the disk under {work.top} is full: {done.full_disk}"
         raise StoreError(words, "make room; nothing is left")
-    said = done.err.decode(errors="replace")
     lines = [line for line in said.splitlines() if line.strip() and not _ASIDE.search(line)]
     errors = [line[3:] for line in lines if line.startswith("E: ")]  # apt's, the cause first
     words = next((line.strip() for line in errors or lines), "") or done.last_words()

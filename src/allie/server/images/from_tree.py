@@ -139,10 +139,8 @@ def need_root(top: str, source: str, *, force: bool) -> None:
     if not os.path.isdir(top):
         raise UsageError(f"{source} is not a directory, an archive or mmdebstrap:SUITE")
     if not force and not catalogue.is_root(top):
-        raise UsageError(
-            f"{source} is no Linux root: it has no etc or no usr",
-            "name the directory that holds them; --force takes it as it is",
-        )
+        words = f"{source} is no Linux root: it has no etc or no usr"
+        raise UsageError(words, "name the directory that holds them; --force takes it as it is")
 
 
 def full(work: Draft, words: str) -> StateError:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from allie.core.change import staying
-from allie.core.errors import AllieError, Busy, StoreError, Unreachable, UsageError
+from allie.core.errors import AllieError, Busy, NoRoom, StoreError, Unreachable, UsageError
 from allie.core.stubs import KIT
 from allie.core.value import Value
 from allie.machine.files import atomic, lock, tree
@@ -165,9 +165,9 @@ def _going_on(job: _MirrorRun) -> Iterator[None]:
     """What one tree is refused for holds up no other."""
     try:
         yield
-    except Unreachable:
+    except (Unreachable, NoRoom):
         raise
-    except (StoreError, Busy) as error:
+    except AllieError as error:  # also where something is mounted in it here, or it is a link
         job.done.refused.append(str(error))
 
 

@@ -49,13 +49,13 @@ def set_up(top: str, asked: Asked) -> Iterator[str]:
     if systemd.is_there():
         for port in (where.rsync, where.ssh):
             _need_free(where.address, port)
-    yield from keys_and_accounts(places)
+    yield from _keys_and_accounts(places)
     yield from configurations(places, rules)
     if systemd.is_there():
         yield from _units(units.texts(places, rules, where, programs))
 
 
-def keys_and_accounts(places: Places) -> Iterator[str]:
+def _keys_and_accounts(places: Places) -> Iterator[str]:
     """What the ssh door needs, in whichever way it is served."""
     for name in ("private", "inbox"):  # a store of long ago has none
         yield from _directory(f"{places.store}/{name}", 0o700)
@@ -78,8 +78,7 @@ def keys_and_accounts(places: Places) -> Iterator[str]:
 def configurations(places: Places, rules: StoreConf) -> Iterator[str]:
     """The doors' configuration files."""
     for path, text in texts(places, rules).items():
-        if atomic.read(path) != text:
-            atomic.write(path, text)
+        if atomic.renew(path, text):
             yield f"wrote {path}"
 
 
@@ -182,12 +181,8 @@ def _need_own(places: Places) -> None:
 
 def _need_free(address: str, port: int) -> None:
     """Raise StateError where somebody else has the port; our own doors may have it."""
-    ours = (
-        units.listening(systemd.text_of(name))
-        for name in units.DOORS
-        if systemd.is_so(name, "active")
-    )
-    if (address, port) not in ours:
+    ours = (name for name in units.DOORS if systemd.is_so(name, "active"))
+    if (address, port) not in (units.listening(systemd.text_of(name)) for name in ours):
         rsync_daemon.need_port(address, port)
 
 

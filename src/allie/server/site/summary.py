@@ -30,7 +30,7 @@ _NUMBER = re.compile("([0-9]+)")
 def summary(fleet: Fleet, scripts: Scripts) -> dict[str, Any]:
     """All of it, as the page takes it. scripts: of `scripts_of`."""
     fleet = fleet._replace(pcs=tuple(sorted(fleet.pcs, key=_by_number)))
-    found = troubles_of(fleet)
+    found = _troubles_of(fleet)
     return {
         "states": STATES,
         "attention": ATTENTION,
@@ -42,12 +42,12 @@ def summary(fleet: Fleet, scripts: Scripts) -> dict[str, Any]:
         "scripts": _bounded(
             {name: _numbers(by_host.values()) for name, by_host in scripts.items()}
         ),
-        "paths": _bounded({path: [len(hosts)] for path, hosts in paths_of(fleet).items()}),
+        "paths": _bounded({path: [len(hosts)] for path, hosts in _paths_of(fleet).items()}),
         "troubles": [*fleet.troubles],
     }
 
 
-def troubles_of(fleet: Fleet) -> list[SharedConcern]:
+def _troubles_of(fleet: Fleet) -> list[SharedConcern]:
     """What needs attention, worst first, then what befell the most; as `allie fleet` tells it."""
     return [each for each in shared_concerns(fleet) if each.concern.state in ATTENTION]
 
@@ -64,7 +64,7 @@ def scripts_of(fleet: Fleet) -> Scripts:
     return dict(sorted(found.items()))
 
 
-def paths_of(fleet: Fleet) -> dict[str, list[str]]:
+def _paths_of(fleet: Fleet) -> dict[str, list[str]]:
     """Path that was changed by hand → the hosts."""
     found: dict[str, list[str]] = defaultdict(list)
     for pc in fleet.pcs:
@@ -83,17 +83,17 @@ def _worse(state: str, script: ToldScript) -> str:
     return min(state, script.state, key=SCRIPTS_WORST_FIRST.index)
 
 
-def _group(each: SharedConcern) -> dict[str, Any]:
-    concern = each.concern
+def _group(shared: SharedConcern) -> dict[str, Any]:
+    concern = shared.concern
     return {
         "state": concern.state,
         "why": concern.why,
         "last": concern.last,
-        "system": each.system,
-        "hosts": host_sets.fold(each.hosts),
-        "count": len(each.hosts),
-        "since": int(min((at for at in each.since if at), default=0)),
-        "todo": each.todo,
+        "system": shared.system,
+        "hosts": host_sets.fold(shared.hosts),
+        "count": len(shared.hosts),
+        "since": int(min((at for at in shared.since if at), default=0)),
+        "todo": shared.todo,
     }
 
 

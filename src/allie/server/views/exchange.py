@@ -60,9 +60,14 @@ def value_of(pc: Pc) -> dict[str, Any]:
     }
 
 
-def of_concern(each: Concern, host: str) -> dict[str, Any]:
+def of_concern(concern: Concern, host: str) -> dict[str, Any]:
     """How something stands, since when, why, and what to do next about a host."""
-    return {"state": each.state, "since": each.since, "why": each.why, "todo": each.todo(host)}
+    return {
+        "state": concern.state,
+        "since": concern.since,
+        "why": concern.why,
+        "todo": concern.todo(host),
+    }
 
 
 def _system(pc: Pc, view: SystemView) -> dict[str, Any]:

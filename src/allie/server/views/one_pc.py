@@ -88,11 +88,11 @@ def _door(name: str, door: ToldDoor, now: float) -> list[str]:
     return _row(name, f"{door.server}, {good}{trouble}".lstrip(", "), "bad" if trouble else "")
 
 
-def _script(each: ToldScript, now: float) -> list[str]:
-    state = paint(f"{each.state:<10}", LOOKS[each.state])
-    more = f"{words.spans([each.since], now)} {beyond(each.state, each.why)}"
-    found = [f"    {each.name:<24} {state} {more}".rstrip()]
-    last = [line for line in each.last.split("\n") if line.strip()]
+def _script(script: ToldScript, now: float) -> list[str]:
+    state = paint(f"{script.state:<10}", LOOKS[script.state])
+    more = f"{words.spans([script.since], now)} {beyond(script.state, script.why)}"
+    found = [f"    {script.name:<24} {state} {more}".rstrip()]
+    last = [line for line in script.last.split("\n") if line.strip()]
     return found + [paint(f"      | {line}", "dim") for line in last]
 
 

@@ -24,10 +24,7 @@ _MOST = 20  # concerns that are told
 _OF_ONE = 3  # … of one PC alone, before those of all others
 _SYSTEM, _VERSION, _WIDTH = 18, 9, 79  # letters of a column, and of a line
 _LINES = 3  # of what a script last said
-_SHOWN = (
-    *ATTENTION,
-    "paused",
-)  # states that are told one by one, beside what a line of a group says
+_SHOWN = (*ATTENTION, "paused")  # states that are told one by one, beside a group's line
 
 
 class EqualSystems(Value):
@@ -110,16 +107,16 @@ def groups(fleet: Fleet) -> list[EqualSystems]:
     return sorted(together, key=lambda each: (STATES.index(each.state), -len(each.hosts), each))
 
 
-def _alike(each: SystemView, usual: str) -> EqualSystems:
+def _alike(view: SystemView, usual: str) -> EqualSystems:
     """The group of a system, without its members."""
-    told = each.told
+    told = view.told
     system = told.name
     if told.image and told.image != told.name:
         system = told.image if told.image.startswith(told.name) else f"{told.name}: {told.image}"
     version = "" if told.version == usual else told.version
-    has = 0.0 if each.reached else each.has // 60 * 60  # as it is shown
+    has = 0.0 if view.reached else view.has // 60 * 60  # as it is shown
     return EqualSystems(
-        system, version, each.state, each.reached > 0, has, each.is_so_now, told.tick > 0, (), 0
+        system, version, view.state, view.reached > 0, has, view.is_so_now, told.tick > 0, (), 0
     )
 
 
@@ -159,8 +156,8 @@ def _no_one_first(told: Iterable[SharedConcern]) -> list[SharedConcern]:
     return first + later
 
 
-def _rank(each: SharedConcern) -> int:
-    return STATES.index(each.concern.state)
+def _rank(shared: SharedConcern) -> int:
+    return STATES.index(shared.concern.state)
 
 
 def _summary(fleet: Fleet, whole: int) -> list[str]:
@@ -177,17 +174,17 @@ def _summary(fleet: Fleet, whole: int) -> list[str]:
     return found
 
 
-def _cells(each: EqualSystems, now: float) -> dict[str, str]:
+def _cells(group: EqualSystems, now: float) -> dict[str, str]:
     """What the columns say of a group. One that says nothing of any group is left out."""
-    not_yet = f"has {words.when(each.has, now)}" if each.has else "not yet"
-    not_yet = not_yet if each.is_told else "unknown"
+    not_yet = f"has {words.when(group.has, now)}" if group.has else "not yet"
+    not_yet = not_yet if group.is_told else "unknown"
     return {
-        "SYSTEM": each.system[:_SYSTEM],
-        "ALLIE": each.version[:_VERSION],
-        "STATE": each.state,
-        "REACHED": "yes" if each.reached else not_yet,
-        "NOW": "yes" if each.is_so_now else "",
-        "DRIFT": str(each.drifted or ""),
+        "SYSTEM": group.system[:_SYSTEM],
+        "ALLIE": group.version[:_VERSION],
+        "STATE": group.state,
+        "REACHED": "yes" if group.reached else not_yet,
+        "NOW": "yes" if group.is_so_now else "",
+        "DRIFT": str(group.drifted or ""),
     }
 
 
@@ -213,20 +210,21 @@ def _table(grouped: Sequence[EqualSystems], now: float) -> list[str]:
     return found
 
 
-def _shared(each: SharedConcern, store: str, now: float) -> list[str]:
+def _shared(shared: SharedConcern, store: str, now: float) -> list[str]:
     """One concern: how bad, where, what, for how long; its last lines; what to do next."""
-    state = each.concern.state
-    first, *more = words.wrapped(each.hosts, 60, 3)
-    system = f" ({each.system[:_SYSTEM]})" if each.system else ""
+    state = shared.concern.state
+    first, *more = words.wrapped(shared.hosts, 60, 3)
+    system = f" ({shared.system[:_SYSTEM]})" if shared.system else ""
     lines = [f"{first}{system}" if not more else first, *more[:-1]]
     lines += [f"{more[-1]}{system}"] if more else []
     found = [f"{paint(state, words.LOOKS[state])}  {lines[0]}"]
     found += [f"{'':{len(state)}}  {line}" for line in lines[1:]]
-    found += [f"  {line}" for line in _broken(f"{each.concern.why} {words.spans(each.since, now)}")]
-    found += [paint(f"  | {line[:75]}", "dim") for line in _last(each.concern.last)]
-    found += [f"  next: {each.todo}"] if each.todo else []
+    why = f"{shared.concern.why} {words.spans(shared.since, now)}"
+    found += [f"  {line}" for line in _broken(why)]
+    found += [paint(f"  | {line[:75]}", "dim") for line in _last(shared.concern.last)]
+    found += [f"  next: {shared.todo}"] if shared.todo else []
     if state == "stale":
-        retire = f"allie store retire {each.hosts[0]} --purge{named_store(store)}"
+        retire = f"allie store retire {shared.hosts[0]} --purge{named_store(store)}"
         found.append(f"  if it is gone for good: {retire}")
     return found
 

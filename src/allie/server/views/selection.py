@@ -67,23 +67,19 @@ def scripts(pcs: Iterable[Pc]) -> set[str]:
 def _meant(fleet: Fleet, words: Sequence[str]) -> set[str]:
     by_name: dict[str, list[str]] = {}
     for pc in fleet.pcs:
-        for name in {pc.host, pc.host.partition(".")[0]}:
+        for name in {*hosts.names_of(pc.host)}:
             by_name.setdefault(name, []).append(pc.host)
     found: set[str] = set()
     for pattern in (each.lower() for word in words for each in divided(word)):
         named = hosts.named(pattern, _MOST)
         fits = [host for name in named for host in by_name.get(name, ())]
         if not named:
-            fits = [pc.host for pc in fleet.pcs if hosts.matches(pattern, _names(pc))]
+            fits = [pc.host for pc in fleet.pcs if hosts.matches(pattern, hosts.names_of(pc.host))]
         if not fits:
             nobody = f"{pattern[:80]}: no such host is expected, and none has reported"
             raise UsageError(nobody, did_you_mean(pattern, by_name) or "allie fleet")
         found.update(fits)
     return found
-
-
-def _names(pc: Pc) -> tuple[str, str]:
-    return pc.host, pc.host.partition(".")[0]
 
 
 def _need(what: str, name: str, known: set[str]) -> None:
