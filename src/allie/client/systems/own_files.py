@@ -31,42 +31,23 @@ from allie.machine.transfer import rsync, vanished
 PEOPLES = ("home/*", "srv/*", "var/mail/*", "var/spool/mail/*", "var/spool/cron/*")
 # What a new system has from the base
 FROM_BASE = (
-    "etc/hostname",
-    "etc/hosts",
-    "etc/adjtime",
-    "etc/localtime",
-    "etc/timezone",
-    "etc/ssh/ssh_host_*",
-    "etc/allie/known_hosts",
+    *("etc/hostname", "etc/hosts", "etc/adjtime", "etc/localtime", "etc/timezone"),
+    *("etc/ssh/ssh_host_*", "etc/allie/known_hosts"),
 )
 # An update keeps these, and brings none of them from the image. docs/reference/systems.md has them.
 KEEP = (
     *FROM_BASE,
-    "etc/fstab",
-    "etc/crypttab",
-    "etc/machine-id",
-    "var/lib/dbus/machine-id",
-    "etc/allie/*",
-    "etc/network/interfaces",
-    "etc/network/interfaces.d/*",
-    "etc/netplan/*",
-    "etc/systemd/network/*",
-    "etc/NetworkManager/system-connections/*",
+    *("etc/fstab", "etc/crypttab", "etc/machine-id", "var/lib/dbus/machine-id", "etc/allie/*"),
+    *("etc/network/interfaces", "etc/network/interfaces.d/*", "etc/netplan/*"),
+    *("etc/systemd/network/*", "etc/NetworkManager/system-connections/*"),
     "etc/systemd/system/allie-fence-*",
     "etc/systemd/system/sysinit.target.wants/allie-fence-*",
     *PEOPLES,
 )
 # What an image must not bring, whatever it holds: it belongs to the tree that it was made in
 NEVER = (
-    "var/lib/allie/*",
-    "var/lib/allie-code",
-    "root/done/*",
-    "etc/allie/system",
-    "etc/ssh/ssh_host_*",
-    "run/*",
-    "proc/*",
-    "sys/*",
-    "lost+found",
+    *("var/lib/allie/*", "var/lib/allie-code", "root/done/*", "etc/allie/system"),
+    *("etc/ssh/ssh_host_*", "run/*", "proc/*", "sys/*", "lost+found"),
     other_systems.NOTE,
     other_systems.AHEAD,
 )

@@ -119,7 +119,7 @@ def bring(
         draft.fresh(work)
         flags = [*options, *words, *rsync.exact_times(able, f"{work.top}/boot")]
         flags += [rsync.BY_CONTENT] * bool(work.links)
-        argv = rsync.fetch(able, flags, wanted, work.tree, work.links)
+        argv = rsync.fetch(able, flags, wanted, work.tree, work.links, whole=True)
         said.clear()
         bounds = Bounds(stall) if stall else None
         done = process.run(argv, bounds=bounds, on_output=keep_and_show if is_running else show)
