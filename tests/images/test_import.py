@@ -56,6 +56,15 @@ def test_a_tar_comes_with_all_that_it_has(tmp_path: Path, compression: str) -> N
     assert things(server.image("toy1")) == things(root)
 
 
+def test_of_what_is_no_tar_it_says_what_to_look_at(tmp_path: Path) -> None:
+    server = Store(tmp_path / "store")
+    (tmp_path / "a file").write_text("not at all\n")
+    done = server.run("image", "import", "toy1", tmp_path / "a file")
+    assert done.rc == 2
+    hint = f"       is it a tar, and whole? file '{tmp_path}/a file'"
+    assert done.err.splitlines()[1:] == [hint], "no command line of ours"
+
+
 def test_the_second_time_only_the_difference_is_written(tmp_path: Path) -> None:
     root, server = rich_root(tmp_path / "root"), Store(tmp_path / "store")
     server.run("image", "import", "toy1", root).ok()

@@ -196,6 +196,15 @@ def test_a_host_a_script_and_a_path_have_a_page(visit: Visit, middle: Made) -> N
     page.wait_for_selector(f"h1 >> text={drifted.host}")
 
 
+def test_a_script_that_ails_on_one_pc_alone_leads_to_that(visit: Visit) -> None:
+    page = visit.go("script.html#15packages")
+    group = "{state: 'failing', count: 1, hosts: 'pc07', names: ['pc07'], since: 0, why: 'exit 1'}"
+    told = page.evaluate(f"groupPart({group}).outerHTML")
+    assert 'href="host.html#pc07"' in told
+    assert "up to" not in told
+    assert "a link to each" not in told
+
+
 def test_names_find_their_file_as_the_server_put_them(visit: Visit) -> None:
     page = visit.go("index.html")
     names = [*fleets.names(300), "/etc/ünïcode", "日本", "", "a" * 300, "\U0001f600"]

@@ -244,5 +244,24 @@ print(done.out.decode())
     assert found == [0, 0], done
 
 
+def test_several_signals_at_once_stop_it_once() -> None:
+    """Ctrl-C, and the terminal goes at the same moment, as when a remote shell ends by it."""
+    code = """
+import os, signal as s
+from allie.machine.programs import signals
+signals.heed()
+s.pthread_sigmask(s.SIG_BLOCK, signals.STOPS)
+for number in signals.STOPS:
+    os.kill(os.getpid(), number)
+try:
+    s.pthread_sigmask(s.SIG_UNBLOCK, signals.STOPS)
+except signals.Stopped:
+    os.kill(os.getpid(), s.SIGINT)
+    print("put in order", sum(range(1000)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "put in order 499500\n", "")
+
+
 def _running(pc: TickPC, words: str) -> bool:
     return any(words in each for each in leftovers.processes_below(pc.root, patience=1))

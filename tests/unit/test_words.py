@@ -221,6 +221,10 @@ def test_each_stream_has_colours_if_it_takes_them(
         ("--root /x join /srv/allie", "; the same command goes on from here"),
         ("system update x", "; the same command goes on from here"),
         ("image import a b", "; the same command goes on from here"),
+        (
+            "store --store /x mirror rsync://s",
+            "; the same command, or the timer, goes on from here",
+        ),
         ("status", ""),
         ("log", ""),
         ("store init", ""),

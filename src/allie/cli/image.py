@@ -129,6 +129,8 @@ def _import(top: str, args: Namespace) -> int:
 def _fill(work: Draft, top: str, args: Namespace) -> list[LeftOut]:
     """Fill the draft from whatever kind of source it is; what of a directory is left out."""
     source = args.source
+    if source.startswith(from_archive.DEBIAN) or os.path.isfile(source):
+        console.tell(f"{args.name} is made of {source}, which may take minutes")
     if source.startswith(from_archive.DEBIAN):
         suite = source[len(from_archive.DEBIAN) :]
         from_archive.from_packages(work, Recipe(suite, args.variant, args.include, args.mirror))

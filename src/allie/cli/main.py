@@ -142,6 +142,8 @@ def _complain(error: Exception, message: str, hint: str = "") -> None:
 def _going_on(words: list[str]) -> str:
     """How a command goes on that Ctrl-C has interrupted, if it left something unfinished."""
     verb = next((word for word in words if word in VERBS), "")
+    if verb == "store" and "mirror" in words:
+        return "; the same command, or the timer, goes on from here"
     if verb in _BY_A_TICK:
         return "; the next tick goes on from here"
     return "; the same command goes on from here" if verb in _BY_THE_SAME else ""

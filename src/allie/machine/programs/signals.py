@@ -46,8 +46,13 @@ def heed() -> None:
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     for each in STOPS:  # what is being put in order is not interrupted a second time
-        signal.signal(each, signal.SIG_IGN)
+        signal.signal(each, _pass_over)
     raise Stopped(number)
+
+
+def _pass_over(_number: int, _frame: FrameType | None) -> None:
+    """Not SIG_IGN: of one that came at the same moment (Ctrl-C, and the terminal goes) Python would
+    print a traceback, 'ignored due to race condition'."""
 
 
 def changed() -> frozenset[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Sequence
 
@@ -28,9 +29,8 @@ _ASIDE = re.compile(
     r"(?i:exit)|^tar: (Removing leading|Ignoring unknown"
     r"|.*: (time stamp|implausibly old time stamp) )"
 )
-# tar ends with 0 where an archive was cut short between two files, and where a block of zeros is
-# among them (a hole of a download; an archive appended to another): all that follows is missing. It
-# goes on with -i, and says with -R what stands at the end.
+# tar ends with 0 where an archive was cut short between two files, and at a block of zeros among
+# them, as where one was appended to another. With -i it goes on; -R shows what stands at the end.
 _ENDS = re.compile(rb"\*\* Block of NULs \*\*\n.*\*\* End of File \*\*\n\Z")
 # And where the disk did not take what makes a file more than its content: tar, umoci
 _LOST = re.compile(
@@ -66,7 +66,8 @@ def from_tar(work: Draft, archive: str, wanted: Wanted) -> None:
         argv.append("--acls")
     else:  # of which tar would say so for each file, whether it has one or not
         console.warn(f"the disk under {work.top} keeps no ACLs: any that {archive} has are lost")
-    if not _ENDS.search(_run(work, argv, archive)):
+    hint = f"is it a tar, and whole? file {shlex.quote(archive)}"
+    if not _ENDS.search(_run(work, argv, archive, hint)):
         draft.drop(work)
         words = "get it again; or unpack it yourself, and import the directory"
         raise StoreError(f"{archive} has no end: it was cut short", words)
@@ -129,8 +130,11 @@ def _need_plain(work: Draft, shown: str) -> None:
             raise StoreError(f"{shown}: {path} in it is no regular file", "no OCI image has such")
 
 
-def _run(work: Draft, argv: Sequence[str], shown: str) -> bytes:
-    """Run an unpacking program; what it says. Where it fails, nothing is left but the room."""
+def _run(work: Draft, argv: Sequence[str], shown: str, hint: str = "") -> bytes:
+    """Run an unpacking program; what it says. Where it fails, nothing is left but the room.
+
+    hint: what to look at then; "": the program's command line, which can be tried by hand.
+    """
     done = process.run(argv)
     said = done.err.decode(errors="replace")
     lost = next(filter(_LOST.search, said.splitlines()), "")
@@ -146,4 +150,4 @@ def _run(work: Draft, argv: Sequence[str], shown: str) -> bytes:
     lines = [line for line in said.splitlines() if line.strip() and not _ASIDE.search(line)]
     errors = [line[3:] for line in lines if line.startswith("E: ")]  # apt's, the cause first
     words = next((line.strip() for line in errors or lines), "") or done.last_words()
-    raise StoreError(f"{shown}: {words}", done.command)
+    raise StoreError(f"{shown}: {words}", hint or done.command)

@@ -187,13 +187,19 @@ function scriptParts(value) {
     make("th", { scope: "row" }, stateOf(state)),
     make("td", {}, make("a", { href: `index.html#script=${encodeURIComponent(wanted)}&verdict=${state}` }, count.toLocaleString("en"))),
     make("td", { class: "wide hosts" }, ...(hosts ? breakable(hosts) : ["so many that the table shows them"])))));
-  const groups = make("ol", { class: "groups" }, ...value.groups.map((group) => make("li", { class: `group g-${group.state === "failing" ? "failing" : "behind"}` },
-    make("p", { class: "line" }, stateOf(group.state), ` ${many(group.count, "PC")} `, make("span", { class: "since" }, "for up to ", ago(group.since))),
-    make("p", { class: "hosts" }, ...breakable(group.hosts)),
+  const groups = make("ol", { class: "groups" }, ...value.groups.map(groupPart));
+  return [states, value.groups.length ? part("Where it is not satisfied", groups) : null].filter(Boolean);
+}
+
+function groupPart(group) {
+  const one = group.count === 1;
+  return make("li", { class: `group g-${group.state === "failing" ? "failing" : "behind"}` },
+    make("p", { class: "line" }, stateOf(group.state), " ", one ? linkTo("host", group.hosts) : many(group.count, "PC"), " ",
+      make("span", { class: "since" }, one ? "for " : "for up to ", ago(group.since))),
+    one ? null : make("p", { class: "hosts" }, ...breakable(group.hosts)),
     make("p", { class: "why" }, group.why),
     group.last ? make("pre", {}, group.last) : null,
-    make("details", {}, make("summary", {}, "a link to each"), make("p", {}, ...group.names.flatMap((name) => [linkTo("host", name), " "]))))));
-  return [states, value.groups.length ? part("Where it is not satisfied", groups) : null].filter(Boolean);
+    one ? null : make("details", {}, make("summary", {}, "a link to each"), make("p", {}, ...group.names.flatMap((name) => [linkTo("host", name), " "]))));
 }
 
 // --- a path ----------------------------------------------------------------------------------
