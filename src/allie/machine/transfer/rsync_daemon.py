@@ -43,6 +43,16 @@ def need_port(address: str, port: int) -> None:
     """
     if not 0 < port < 1 << 16:
         raise UsageError(f"{port} is no port", "one from 1 to 65535")
+    _need(address, port)
+
+
+def need_address(address: str) -> None:
+    """Raise an error where this machine has no such address; "" for all of them."""
+    _need(address, 0)
+
+
+def _need(address: str, port: int) -> None:
+    """Try to listen there; port 0 is one that is free."""
     kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
     try:
         places = socket.getaddrinfo(address or None, port, type=kind, flags=flags)
@@ -62,7 +72,7 @@ def need_port(address: str, port: int) -> None:
 def _complain(number: int, address: object, port: int, *, is_named: bool) -> None:
     """Say why nobody can listen; of a kind of address that this machine has not, say nothing."""
     if number == errno.EADDRINUSE:
-        hint = "end that (Ctrl-C, if it is `allie store serve`), or choose another: --port N"
+        hint = "choose another: --port N; or end that, with Ctrl-C if it is `allie store serve`"
         who = listeners.of(port)
         raise StateError(f"port {port} is in use already{f', by {who}' * bool(who)}", hint)
     if number == errno.EACCES:
