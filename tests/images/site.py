@@ -38,6 +38,13 @@ RICH: Tree = {
     b"srv/not \xff utf-8": "odd\n",
     "srv/-new\nline": "odd\n",
     ".hidden": "at the top\n",
+    # of an overlay these would be leavings
+    "srv/app/.git/HEAD": "ref: refs/heads/main\n",
+    "srv/app/CVS/Entries": "D\n",
+    "etc/passwd~": "as it was\n",
+    "srv/.old.swp": "an editor's\n",
+    "srv/._icon": "a Mac's\n",
+    "srv/lost+found/#42#": "found again\n",
     "srv/old": File("from long ago\n", mtime=946684800.25),
 }
 

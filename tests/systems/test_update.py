@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -396,3 +397,28 @@ def test_add_and_remove(room: Room) -> None:
     assert os.listdir(pc.root / "systems") == []
     assert pc.run("system", "add", "el7").rc == 64
     pc.tick()
+
+
+def test_what_was_somebodys_before_add_is_there_after_remove(room: Room) -> None:
+    """An empty directory in which no system could be."""
+    (room.store / "overlays/common/etc/allie/allie.conf").unlink()
+    pc = room.pc("pc08", {"srv": Dir(owner=(0, 54321))})
+    assert pc.run("system", "add", "el7", "--in", "/srv").rc == 2
+    pc.run("system", "remove", "el7").ok()
+    assert (pc.root / "srv").stat().st_gid == 54321
+
+
+def test_people_at_work_in_it_keep_no_update(room: Room, pc: TickPC) -> None:
+    """Their files come and go while they are taken over."""
+    home = pc.root / "systems/el7/home/ann"
+    make_tree(home, {**{f"f{each:04}": "x\n" for each in range(2000)}, "thesis": "hers\n"})
+    flap = (
+        "import os\nwhile True: [os.rename(a, a.swapcase()) for a in os.listdir() if a[0] in 'fF']"
+    )
+    with subprocess.Popen([sys.executable, "-c", flap], cwd=home) as busy:
+        try:
+            _release(room, "two\n")
+            pc.run("system", "update", "el7").ok()
+        finally:
+            busy.kill()
+    assert (pc.root / "systems/el7/etc/release").read_text() == "two\n"

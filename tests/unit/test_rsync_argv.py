@@ -19,7 +19,7 @@ from allie.core.errors import AllieError, NoRoom, StateError, StoreError, Unreac
 from allie.machine.programs import process
 from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import AWAY, FULL, MUCH, Cut
-from allie.machine.transfer import image_fetch, listing, rsync
+from allie.machine.transfer import image_fetch, listing, rsync, vanished
 from allie.machine.transfer.image_fetch import Transfer
 from allie.machine.transfer.rsync import Version
 from tests.conftest import FakePrograms
@@ -526,3 +526,26 @@ def test_trees_are_copied_with_all_below_them() -> None:
     argv = rsync.copy_trees(Version((3, 2)), "/systems/el9", "/systems/.el9.part")
     assert argv[-3:] == ["--", "/systems/el9/", "/systems/.el9.part/"]
     assert {"-r", "--from0", "--files-from=-", "--no-implied-dirs"} <= set(argv)
+
+
+@pytest.mark.parametrize(
+    ("code", "err", "expected"),
+    [
+        (0, b"", True),
+        (24, b'file has vanished: "/f"\nhalf a li', True),
+        (23, b'file has vanished: "/f"\n' + _END, True),
+        (
+            23,
+            b"rsync: [sender] get_acl: sys_acl_get_file(f, 1): No such file or directory (2)\n",
+            True,
+        ),
+        (23, b"rsync: get_xattr_data: lgetxattr(f) failed: No such file or directory (2)\n", True),
+        (23, b'rsync: [sender] link_stat "/asked" failed: No such file or directory (2)\n', False),
+        (23, b'rsync: change_dir "/asked" failed: No such file or directory (2)\n', False),
+        (23, b'file has vanished: "/f"\nrsync: [sender] read errors mapping "/g": x (5)\n', False),
+        (23, b'rsync: [sender] readlink_stat("/f") failed: Permission denied (13)\n', False),
+        (12, b"", False),
+    ],
+)
+def test_what_went_away_is_no_failure(code: int, err: bytes, expected: bool) -> None:
+    assert vanished.is_all(finished(code, err)) == expected

@@ -213,7 +213,7 @@ def _look_into(
             os.makedirs(f"{into}/{name}", 0o700)
             path = stores.overlay_path(settings, name).rstrip("/")
             wanted = rsync.sources(store, [f"{path}/"])
-            argv = rsync.fetch_near(reach, wanted, f"{into}/{name}", system.SETTINGS)
+            argv = _near(reach, wanted, f"{into}/{name}", system.SETTINGS)
             done = process.run(argv, bounds=stores.bounds(settings.stall, here.state))
             if done.code == rsync.PARTIAL and not os.listdir(f"{into}/{name}"):
                 missing[name] = path
@@ -226,3 +226,13 @@ def _look_into(
         return text, [*missing.values()]
     finally:
         tree.remove(into)
+
+
+def _near(reach: list[str], wanted: list[str], into: str, path: str) -> list[str]:
+    """Fetch from a tree only what can be a variant of one path, or of a directory above it."""
+    rules, above = [], "/"
+    for name in path.split("/")[:-1]:
+        above += f"{name}*/"
+        rules.append(f"--include={above}")
+    rules += [f"--include={above}{path.rpartition('/')[2]}*", "--exclude=*"]
+    return ["rsync", "-rl", *reach, *rules, "--", *wanted, f"{into}/"]

@@ -23,53 +23,36 @@ from allie.machine.disk import tree_copies
 from allie.machine.files import tree
 from allie.machine.mounts import mount_table
 from allie.machine.programs import process
+from allie.machine.programs.process import ProgramFailed
 from allie.machine.roots import clone, open_system, paths, within
-from allie.machine.transfer import rsync
+from allie.machine.transfer import rsync, vanished
 
 # What people may change while a new tree is made
 PEOPLES = ("home/*", "srv/*", "var/mail/*", "var/spool/mail/*", "var/spool/cron/*")
 # What a new system has from the base
 FROM_BASE = (
-    "etc/hostname",
-    "etc/hosts",
-    "etc/adjtime",
-    "etc/localtime",
-    "etc/timezone",
-    "etc/ssh/ssh_host_*",
-    "etc/allie/known_hosts",
+    *("etc/hostname", "etc/hosts", "etc/adjtime", "etc/localtime", "etc/timezone"),
+    *("etc/ssh/ssh_host_*", "etc/allie/known_hosts"),
 )
 # An update keeps these, and brings none of them from the image. docs/reference/systems.md has them.
 KEEP = (
     *FROM_BASE,
-    "etc/fstab",
-    "etc/crypttab",
-    "etc/machine-id",
-    "var/lib/dbus/machine-id",
-    "etc/allie/*",
-    "etc/network/interfaces",
-    "etc/network/interfaces.d/*",
-    "etc/netplan/*",
-    "etc/systemd/network/*",
-    "etc/NetworkManager/system-connections/*",
+    *("etc/fstab", "etc/crypttab", "etc/machine-id", "var/lib/dbus/machine-id", "etc/allie/*"),
+    *("etc/network/interfaces", "etc/network/interfaces.d/*", "etc/netplan/*"),
+    *("etc/systemd/network/*", "etc/NetworkManager/system-connections/*"),
     "etc/systemd/system/allie-fence-*",
     "etc/systemd/system/sysinit.target.wants/allie-fence-*",
     *PEOPLES,
 )
 # What an image must not bring, whatever it holds: it belongs to the tree that it was made in
 NEVER = (
-    "var/lib/allie/*",
-    "var/lib/allie-code",
-    "root/done/*",
-    "etc/allie/system",
-    "etc/ssh/ssh_host_*",
-    "run/*",
-    "proc/*",
-    "sys/*",
-    "lost+found",
+    *("var/lib/allie/*", "var/lib/allie-code", "root/done/*", "etc/allie/system"),
+    *("etc/ssh/ssh_host_*", "run/*", "proc/*", "sys/*", "lost+found"),
     other_systems.NOTE,
     other_systems.AHEAD,
 )
 MIRROR = "var/lib/allie/mirror"  # the one thing of the state that any tree may have
+_TRIES = 4  # to copy what people work on
 _OF_ONE_TREE = ("root/done", "var/log/allie")
 
 
@@ -147,7 +130,12 @@ def keep(old: str, new: str, what: tuple[str, ...], *, by_content: bool = False)
         within.make_directories(new, there)
         place = f"{new}/{there}".rstrip("/")
         argv = rsync.copy_trees(able, f"{old}/{above}", place, by_content=by_content)
-        process.run(argv, stdin=rsync.names(names), check=True)
+        for _ in range(_TRIES):  # what was renamed meanwhile comes under its new name
+            done = process.run(argv, stdin=rsync.names(names))
+            if done.code == 0:
+                break
+        if not vanished.is_all(done):
+            raise ProgramFailed(done)
 
 
 def give(base: System, declared: Declared, new: str) -> None:

@@ -260,7 +260,8 @@ def _remove_trees(declared: Declared, root: str) -> None:
         raise Busy(f"a tick of {declared.name} is running", "try again")
     gone = other_systems.beside(root, "gone")
     besides = ("other", "part", "away")
-    trees = [root, *(other_systems.beside(root, each) for each in besides)]
+    trees = [other_systems.beside(root, each) for each in besides]
+    trees += [root] * (stands != other_systems.MISSING)  # else an empty directory of somebody's
     there = [(each, tree_copies.can_move(each)) for each in filter(os.path.isdir, trees)]
     earlier = earlier_trees.trees(root)
     for each in [gone, *trees, *earlier]:

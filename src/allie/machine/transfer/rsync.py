@@ -204,11 +204,20 @@ def plain_name(name: bytes) -> str:
 
 
 def fetch(
-    able: Version, reach: list[str], wanted: list[str], into: str, link: Sequence[str]
+    able: Version,
+    reach: list[str],
+    wanted: list[str],
+    into: str,
+    link: Sequence[str],
+    *,
+    whole: bool = False,
 ) -> list[str]:
-    """Fetch into a new directory; what did not change is a hard link to one of `link`."""
+    """Fetch into a new directory; what did not change is a hard link to one of `link`.
+
+    whole: with what would be leavings in an overlay: an image has its .git and its *~, too.
+    """
     links = [f"--link-dest={place}/" for place in link]
-    flags = [*archive_flags(able), *_hidden(), "--delete"]
+    flags = [*archive_flags(able), *([] if whole else _hidden()), "--delete"]
     return ["rsync", *flags, *reach, *links, "--", *wanted, f"{into}/"]
 
 
@@ -222,16 +231,6 @@ def fetch_some(
     links = [f"--copy-dest={place}/" for place in copy]
     flags = [*archive_flags(able), "--from0", "--files-from=-"]
     return ["rsync", *flags, *reach, *links, "--", f"{source}/", f"{into}/"]
-
-
-def fetch_near(reach: list[str], wanted: list[str], into: str, path: str) -> list[str]:
-    """Fetch from a tree only what can be a variant of one path, or of a directory above it."""
-    rules, above = [], "/"
-    for name in path.split("/")[:-1]:
-        above += f"{name}*/"
-        rules.append(f"--include={above}")
-    rules += [f"--include={above}{path.rpartition('/')[2]}*", "--exclude=*"]
-    return ["rsync", "-rl", *reach, *rules, "--", *wanted, f"{into}/"]
 
 
 def copy_trees(able: Version, old: str, new: str, *, by_content: bool = False) -> list[str]:

@@ -29,9 +29,8 @@ _ASIDE = re.compile(
     r"(?i:exit)|^tar: (Removing leading|Ignoring unknown"
     r"|.*: (time stamp|implausibly old time stamp) )"
 )
-# tar ends with 0 where an archive was cut short between two files, and where a block of zeros is
-# among them (a hole of a download; an archive appended to another): all that follows is missing. It
-# goes on with -i, and says with -R what stands at the end.
+# tar ends with 0 where an archive was cut short between two files, and at a block of zeros among
+# them, as where one was appended to another. With -i it goes on; -R shows what stands at the end.
 _ENDS = re.compile(rb"\*\* Block of NULs \*\*\n.*\*\* End of File \*\*\n\Z")
 # And where the disk did not take what makes a file more than its content: tar, umoci
 _LOST = re.compile(

@@ -19,7 +19,7 @@ from allie.machine.files import tree
 from allie.machine.programs import process
 from allie.machine.programs.process import Finished
 from allie.machine.programs.process_groups import Bounds
-from allie.machine.transfer import rsync
+from allie.machine.transfer import rsync, vanished
 from allie.server.images import catalogue, draft
 from allie.server.images.draft import Draft
 
@@ -27,7 +27,6 @@ _MOST_SAID = 1 << 12  # pieces, of up to 64 KiB each, of what is told of what wa
 _SWAP_AT = tuple(size - 10 for size in (4 << 10, 8 << 10, 16 << 10, 64 << 10))  # a page's end
 _SWAP = (b"SWAPSPACE2", b"SWAP-SPACE", b"S1SUSPEND\0", b"S2SUSPEND\0")  # mkswap(8), hibernated
 _LEAST_SWAP = 40 << 10  # bytes
-_VANISHED = 24  # rsync: files went away while it read; a running system does that
 
 
 def from_directory(work: Draft, source: str, store: str, *, force: bool) -> list[LeftOut]:
@@ -120,7 +119,7 @@ def bring(
         draft.fresh(work)
         flags = [*options, *words, *rsync.exact_times(able, f"{work.top}/boot")]
         flags += [rsync.BY_CONTENT] * bool(work.links)
-        argv = rsync.fetch(able, flags, wanted, work.tree, work.links)
+        argv = rsync.fetch(able, flags, wanted, work.tree, work.links, whole=True)
         said.clear()
         bounds = Bounds(stall) if stall else None
         done = process.run(argv, bounds=bounds, on_output=keep_and_show if is_running else show)
@@ -129,7 +128,7 @@ def bring(
             break
     if done.full_disk:
         raise full(work, rsync.reason(done))
-    if not (is_running and done.code == _VANISHED):
+    if not (is_running and vanished.is_all(done)):
         rsync.check(done, shown)
     return done
 

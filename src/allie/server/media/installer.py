@@ -52,19 +52,18 @@ NEEDED = {
 }
 # What goes along where the image has it: for `allie install`, and for a person in the shell.
 PROGRAMS = (
+    *("rsync", "ssh", "ssh-keygen", "sfdisk", "partx", "blockdev", "blkid", "lsblk", "wipefs"),
     *(
-        "rsync",
-        "ssh",
-        "ssh-keygen",
-        "sfdisk",
-        "partx",
-        "blockdev",
-        "blkid",
-        "lsblk",
-        "wipefs",
         "findmnt",
+        "mount",
+        "umount",
+        "mountpoint",
+        "swapon",
+        "swapoff",
+        "mkswap",
+        "losetup",
+        "udevadm",
     ),
-    *("mount", "umount", "mountpoint", "swapon", "swapoff", "mkswap", "losetup", "udevadm"),
     *("mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat", "fsck.ext4", "e2label", "fsck.vfat"),
     *("mcopy", "mmd", "mdir", "chroot", "setsid", "unshare", "sync", "date", "hostname", "uname"),
     *("ls", "cat", "cp", "mv", "rm", "mkdir", "chmod", "ln", "ps", "dd", "df", "grep", "sed"),

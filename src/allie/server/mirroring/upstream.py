@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
-from allie.core.change import leavings
 from allie.core.conf import addresses, settings
 from allie.core.conf.settings import DEFAULT_STALL
 from allie.core.errors import SettingsError
@@ -96,7 +95,7 @@ def differs(up: Upstream, path: str, tree: str, *, thorough: bool) -> bool:
     """
     able = up.able if thorough else up.able.plain
     options = [*up.options, *[rsync.BY_CONTENT] * thorough, "-n", "--out-format=%i %n"]
-    argv = command(able, options, up.source(path), tree)
+    argv = rsync.fetch(able, options, [f"{up.source(path)}/"], tree, [], whole=True)
     said: list[bytes] = []
 
     def hear(output: bytes) -> bool:
@@ -123,28 +122,13 @@ def fetch(
     caller's to judge (`rsync.check`).
     """
     words, show = follow
-    hidden = leavings.PATTERNS if path.startswith("overlays/") else ()
     # Else another file of the same size and time would pass for the wanted one, also one that a
     # power failure has left with zeros in it
     by_content = [rsync.BY_CONTENT] * bool(links)
-    argv = command(
-        up.able, [*up.options, *words, *by_content], up.source(path), into, links, hidden
-    )
+    options = [*up.options, *words, *by_content]
+    whole = not path.startswith("overlays/")
+    argv = rsync.fetch(up.able, options, [f"{up.source(path)}/"], into, links, whole=whole)
     return _run(argv, on_output=show, disk=into)
-
-
-def command(
-    able: Version,
-    options: list[str],
-    source: str,
-    into: str,
-    links: Sequence[str] = (),
-    hidden: Sequence[str] = (),
-) -> list[str]:
-    """Rsync's command line: make a tree equal to another one. hidden: patterns that stay away."""
-    flags = [*rsync.archive_flags(able), *(f"--filter=H {each}" for each in hidden), "--delete"]
-    trees = [f"--link-dest={place}/" for place in links]
-    return ["rsync", *flags, *options, *trees, "--", f"{source}/", f"{into}/"]
 
 
 def _settled(argv: list[str]) -> Finished:
