@@ -36,26 +36,17 @@ class _Call(Value):
     is_named: bool  # whether it has come to a module, which rsync takes for its root
 
 
-def need_port(address: str, port: int) -> None:
+def need_port(address: str, port: int, *, is_ours: bool = False) -> None:
     """Raise StateError where a daemon could not listen there; address: "" for all of them.
 
     rsync's own complaint goes to syslog; where only one of IPv4 and IPv6 is taken there is none.
+    is_ours: what has the port gives it up; only the address is tried.
     """
     if not 0 < port < 1 << 16:
         raise UsageError(f"{port} is no port", "one from 1 to 65535")
-    _need(address, port)
-
-
-def need_address(address: str) -> None:
-    """Raise an error where this machine has no such address; "" for all of them."""
-    _need(address, 0)
-
-
-def _need(address: str, port: int) -> None:
-    """Try to listen there; port 0 is one that is free."""
     kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
     try:
-        places = socket.getaddrinfo(address or None, port, type=kind, flags=flags)
+        places = socket.getaddrinfo(address or None, 0 if is_ours else port, type=kind, flags=flags)
     except (socket.gaierror, UnicodeError) as error:
         raise UsageError(f"there is no address {address}: {error}") from error
     for family, _, _, _, place in places:

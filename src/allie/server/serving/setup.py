@@ -188,12 +188,9 @@ def _need_own(places: Places) -> None:
 
 def _need_free(address: str, port: int) -> None:
     """Raise StateError where somebody else has the port; our own doors may have it."""
-    ours = [name for name in units.DOORS if systemd.is_so(name, "active")]
-    present = [units.listening(systemd.text_of(name)) for name in ours]
-    if any(there and there[1] == port for there in present):
-        rsync_daemon.need_address(address)
-    else:
-        rsync_daemon.need_port(address, port)
+    ours = (name for name in units.DOORS if systemd.is_so(name, "active"))
+    present = filter(None, (units.listening(systemd.text_of(name)) for name in ours))
+    rsync_daemon.need_port(address, port, is_ours=port in (each[1] for each in present))
 
 
 def _directory(path: str, mode: int) -> Iterator[str]:
