@@ -12,6 +12,8 @@ import pytest
 from allie.machine.mounts import fuse_waits
 from tests.security import fuse
 from tests.security.automounter import automounter, is_known
+from tests.tick.site import script
+from tests.worlds.busybox import busybox_root
 from tests.worlds.one_pc import World, injected
 from tests.worlds.toy import Dir, File, make_tree
 
@@ -74,6 +76,23 @@ def test_a_silent_disk_of_another_machine_is_not_entered(tmp_path: Path) -> None
     world.steady()
     assert world.read("srv/data/sub/f") == "22\n"
     assert not world.there("srv/data/gone")
+
+
+def test_a_silent_disk_for_logs_or_state(tmp_path: Path) -> None:
+    """No tick waits for the logs' place; without the state it ends, and says why."""
+    own = {"root/conf/50x": script("# allie: every tick", "echo said")}
+    world = World(tmp_path, own, made=busybox_root(tmp_path / "pc"))
+    world.tick().ok()
+    env = injected(tmp_path / "fault", SOONER)
+    for place, rc in (("var/log", 1), ("var/lib", 2)):
+        with fuse.hanging(world.at(place), user=0):
+            done = world.pc.run("run-conf", env=env)
+            assert done.rc == rc, done
+            if rc == 1:
+                assert world.at("var/lib/allie/spare-logs/50x.log").read_text() == "said\n"
+            else:
+                assert "/var/lib: the file system that is mounted there does not" in done.err
+    world.pc.run("run-conf").ok()
 
 
 def test_a_disk_that_answers_is_asked_once_and_entered(tmp_path: Path) -> None:

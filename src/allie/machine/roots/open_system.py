@@ -8,6 +8,7 @@ from allie.core import system
 from allie.core.errors import PathRefused, SettingsError, StateError
 from allie.core.system import System
 from allie.machine.files import atomic
+from allie.machine.mounts import user_mounts
 from allie.machine.roots import paths
 
 
@@ -20,7 +21,7 @@ def open_system(root: str = "/") -> System:
     if not os.path.isdir(root):
         raise StateError(f"{root} is not a directory")
     real = os.path.realpath(root)
-    inside = paths.Inside(real)
+    inside = paths.Inside(real, paths.LinkBounds(closed=user_mounts.closed_in(real)))
 
     def at(path: str, place: str = "") -> str:
         try:
