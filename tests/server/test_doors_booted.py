@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.tick.site import needs_root
 from tests.worlds.debian import UnavailableError, debian_root
 
-pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 SRC = Path(__file__).parents[2] / "src"
 PACKAGES = ("dbus", "openssh-server", "procps", "python3", "rsync", "systemd", "systemd-sysv")
 _ALLIE = '#!/bin/sh\nPYTHONPATH=/opt/allie exec python3 -m allie.cli.main "$@"\n'
