@@ -60,8 +60,12 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests marked vm_all run with ALLIE_VM=all only: each boot takes up to a minute."""
+    """Those marked root need root; those marked vm_all, of a minute each, run with ALLIE_VM=all."""
     items.sort(key=workers.rank)
+    if not machine.is_root():
+        for item in items:
+            if item.get_closest_marker("root"):
+                item.add_marker(pytest.mark.skip(reason="needs root"))
     if os.environ.get("ALLIE_VM") == "all":
         return
     left_out = [item for item in items if item.get_closest_marker("vm_all")]

@@ -16,11 +16,9 @@ from allie.core.system import CODE
 from allie.server import kit
 from demo import steps, tour
 from tests import leftovers
-from tests.worlds import machine
 
 TOP = Path(__file__).parents[1]
 DEMO = TOP / "demo/demo"
-needs_root = pytest.mark.skipif(not machine.is_root(), reason="needs root")
 
 
 @pytest.fixture
@@ -42,7 +40,6 @@ def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.root
-@needs_root
 @pytest.mark.slow
 @pytest.mark.usefixtures("_clean")
 def test_the_whole_tour() -> None:
@@ -56,7 +53,6 @@ def test_the_whole_tour() -> None:
 
 
 @pytest.mark.root
-@needs_root
 @pytest.mark.usefixtures("_clean")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(number: signal.Signals) -> None:
@@ -78,7 +74,6 @@ def test_interrupted(number: signal.Signals) -> None:
 
 
 @pytest.mark.root
-@needs_root
 def test_a_false_claim_fails(tmp_path: Path) -> None:
     """The tour ends where something is not as it says, and still leaves nothing behind."""
     done = _first_step("steps.ARCHIVE = 'missing'", tmp_path)
@@ -88,7 +83,6 @@ def test_a_false_claim_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-@needs_root
 def test_keep(tmp_path: Path) -> None:
     """KEEP=DIR leaves store and PCs there, and says how to go on; the daemon is ended."""
     done = _first_step("", tmp_path)

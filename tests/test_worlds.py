@@ -11,12 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests import leftovers
-from tests.worlds import debian, machine
+from tests.worlds import debian
 from tests.worlds.busybox import busybox_root
 from tests.worlds.store import served
 from tests.worlds.toy import Device, Dir, Fifo, File, Hard, Link, make_tree, toy_root
-
-needs_root = pytest.mark.skipif(not machine.is_root(), reason="needs root")
 
 
 def _chroot(root: Path, command: str) -> str:
@@ -53,7 +51,6 @@ def test_make_tree(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-@needs_root
 def test_make_tree_as_root(tmp_path: Path) -> None:
     cap = bytes.fromhex("0100000200040000000000000000000000000000")  # cap_net_bind_service=ep
     top = make_tree(
@@ -77,7 +74,6 @@ def test_toy_root(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-@needs_root
 def test_busybox_root_runs_sh(tmp_path: Path) -> None:
     root = busybox_root(tmp_path / "bb", {"root/hello": File("#!/bin/sh\necho $((6*7))\n", 0o755)})
     assert _chroot(root, "/root/hello; . /etc/os-release; echo $ID; ls /bin/sh") == (
@@ -110,7 +106,6 @@ def test_served_store_answers_stops_and_starts(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-@needs_root
 def test_a_mount_left_behind_is_seen_and_undone(tmp_path: Path) -> None:
     point = tmp_path / "a b"
     point.mkdir()
@@ -134,7 +129,6 @@ def test_a_process_left_behind_is_seen(tmp_path: Path) -> None:
 @pytest.mark.root
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@needs_root
 @pytest.mark.parametrize(
     ("suite", "include", "python"),
     [("bookworm", (), None), ("bullseye", ("python3", "rsync"), "Python 3.9")],

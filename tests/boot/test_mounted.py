@@ -10,12 +10,11 @@ import pytest
 from allie.client.boot import menu_partition
 from allie.core.conf import system_roots
 from allie.machine.roots import open_system
-from tests.tick.site import needs_root
 from tests.worlds import machine
 from tests.worlds.forked import apart
 from tests.worlds.loop import looped
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 
 MAKE = {"ext4": ["mkfs.ext4", "-q", "-L"], "vfat": ["mkfs.vfat", "-n"]}
 

@@ -10,9 +10,8 @@ import pytest
 from allie import __version__
 from tests.packaging.test_packages import DEB, TOP, on_debian, run
 from tests.server.test_doors_booted import Server
-from tests.tick.site import needs_root
 
-pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, needs_root, on_debian]
+pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, on_debian]
 STAGE = """\
 said install dpkg -i /allie.deb
 said init allie store init

@@ -25,7 +25,6 @@ from allie.server import store as stores
 from allie.server import store_conf
 from allie.server.doors import connections, enrolled, public_key, scan
 from allie.server.places import ACCOUNT, Places
-from tests.worlds import machine
 from tests.worlds.doors import Doors, can_be_opened
 from tests.worlds.toy import make_tree
 from tests.worlds.waiting import until
@@ -36,10 +35,7 @@ TITLE = connections._TITLE
 
 
 @pytest.fixture(autouse=True)
-def _needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no other test's connections are ended."""
-    if not machine.is_root():
-        pytest.skip("needs root")
+def _none_of_another_test_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_TITLE", "nobody's")
 
 

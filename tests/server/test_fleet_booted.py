@@ -8,9 +8,8 @@ import pytest
 
 from tests.server.test_doors_booted import Server
 from tests.server.test_fleet_history import failing, report
-from tests.tick.site import needs_root
 
-pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 STAGE = """\
 said init allie store init
 mkdir -p /srv/allie/inbox/pc07 /srv/www /var/lib/node

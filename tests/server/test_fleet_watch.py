@@ -21,12 +21,11 @@ from allie.server.fleet.fleet import Fleet
 from allie.server.history import journal, news, timer
 from allie.server.site import write as site
 from tests.server.test_fleet_history import changed, failing, make_store, report
-from tests.tick.site import needs_root
 from tests.worlds.one_pc import tmpfs
 from tests.worlds.pc import ENVIRONMENT
 from tests.worlds.toy import File, make_tree
 
-pytestmark = needs_root
+pytestmark = pytest.mark.root
 Run = Callable[..., tuple[int, str]]
 
 

@@ -8,16 +8,9 @@ import pytest
 
 from allie.client.mirror import accept
 from allie.machine.programs import pipes
-from tests.worlds import machine
 from tests.worlds.one_pc import World
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
-
-
-@pytest.fixture(autouse=True)
-def _needs_root() -> None:
-    if not machine.is_root():
-        pytest.skip("needs root")
 
 
 def files(count: int, where: str = "etc/d") -> dict[str, str]:

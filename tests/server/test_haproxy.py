@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from allie.server import store as stores
-from tests.worlds import haproxy, machine
+from tests.worlds import haproxy
 from tests.worlds.haproxy import Proxy
 from tests.worlds.one_pc import World
 from tests.worlds.store import Served, ServedByAllie, free_port
@@ -28,12 +28,6 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(not haproxy.there(), reason="HAProxy is not installed"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _needs_root() -> None:
-    if not machine.is_root():
-        pytest.skip("needs root")
 
 
 class Site(NamedTuple):

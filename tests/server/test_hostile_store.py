@@ -13,19 +13,13 @@ import pytest
 
 from allie.client.mirror import fetch, stores
 from allie.machine.programs import pipes
-from tests.worlds import forked, machine
+from tests.worlds import forked
 from tests.worlds.one_pc import World, snapshot
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 Talk = Callable[[socket.socket], None]
 _GREETING = b"@RSYNCD: 31.0 sha512 sha256 sha1 md5 md4\n"
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\r\x08\u202e"
-
-
-@pytest.fixture(autouse=True)
-def _needs_root() -> None:
-    if not machine.is_root():
-        pytest.skip("needs root")
 
 
 class Hostile:

@@ -25,7 +25,6 @@ from allie.server.images import draft
 from allie.server.mirroring import mirror, timer, trees, upstream
 from allie.server.mirroring.mirror import Mirrored
 from tests.crash import ptrace, world
-from tests.worlds import machine
 from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.one_pc import tmpfs
 from tests.worlds.pc import ENVIRONMENT, Result, ended
@@ -46,12 +45,6 @@ IMAGE: Tree = {
     "dev/null": Device(1, 3),
     "lib": Link("usr/lib"),
 }
-
-
-@pytest.fixture(autouse=True)
-def _needs_root() -> None:
-    if not machine.is_root():
-        pytest.skip("needs root")
 
 
 @pytest.fixture

@@ -27,7 +27,6 @@ from allie.server import store_conf
 from allie.server.doors import rsyncd_conf
 from allie.server.serving import foreground
 from allie.server.store_conf import StoreConf
-from tests.worlds import machine
 from tests.worlds.store import Served, ServedByAllie, free_port
 from tests.worlds.toy import File, Link, Tree, make_tree
 from tests.worlds.waiting import until
@@ -35,12 +34,6 @@ from tests.worlds.waiting import until
 pytestmark = [pytest.mark.real, pytest.mark.root]
 FOUR = 0x400C4  # CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETUID, CAP_SYS_CHROOT
 NOBODY = 65534
-
-
-@pytest.fixture(autouse=True)
-def _needs_root() -> None:
-    if not machine.is_root():
-        pytest.skip("needs root")
 
 
 @pytest.fixture

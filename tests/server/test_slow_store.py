@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from allie.server import store as stores
-from tests.worlds import machine
 from tests.worlds.one_pc import World, snapshot
 from tests.worlds.pc import PC
 from tests.worlds.store import served
@@ -18,12 +17,6 @@ from tests.worlds.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 MANY = {f"etc/f{each}": f"{each}\n" for each in range(300)}
-
-
-@pytest.fixture(autouse=True)
-def _needs_root() -> None:
-    if not machine.is_root():
-        pytest.skip("needs root")
 
 
 def naming(url: str) -> list[str]:

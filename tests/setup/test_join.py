@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from allie.core.script import parse_span
-from tests.tick.site import Site, TickPC, debian, needs_root, run_in, script
+from tests.tick.site import Site, TickPC, debian, run_in, script
 from tests.worlds.busybox import busybox_root
 from tests.worlds.debian import BOOTED, UnavailableError, debian_root
 from tests.worlds.store import served
 from tests.worlds.toy import File, Link, Tree
 
-pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+pytestmark = [pytest.mark.root, pytest.mark.real]
 UNITS = Path(__file__).parents[2] / "src/allie/stub/systemd"
 
 

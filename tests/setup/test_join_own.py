@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from allie.machine.transfer.ssh_door import fingerprint
-from tests.tick.site import Site, TickPC, needs_root, run_in
+from tests.tick.site import Site, TickPC, run_in
 from tests.worlds.busybox import busybox_root
 from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.ssh_door import SshDoor
 from tests.worlds.store import served
 from tests.worlds.toy import File, make_tree
 
-pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+pytestmark = [pytest.mark.root, pytest.mark.real]
 _LINE = r"allie store enrol (\S+) '(ssh-ed25519 \S+)'"
 
 

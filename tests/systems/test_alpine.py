@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.systems.room import Room, in_system, section, settles
-from tests.tick.site import TickPC, needs_root, script
+from tests.tick.site import TickPC, script
 from tests.use.world import Base, possible
 from tests.worlds.alpine import alpine_tar
 from tests.worlds.debian import UnavailableError
 
-pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 LACKS = ("usr/bin/python3", "usr/bin/rsync", "bin/bash", "bin/systemctl")
 
 

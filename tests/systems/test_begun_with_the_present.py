@@ -22,11 +22,11 @@ from tests.systems.room import (
     settles,
     tree_of,
 )
-from tests.tick.site import TickPC, needs_root
+from tests.tick.site import TickPC
 from tests.worlds.toy import File, Hard, Link, Tree, make_tree
 from tests.worlds.waiting import until
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 HOLLOW = 17 << 20  # bytes: a file whose holes are kept
 NOTHING = "exit 1"
 KINDS: Tree = {

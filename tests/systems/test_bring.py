@@ -26,11 +26,11 @@ from tests.systems.room import (
     section,
     tree_of,
 )
-from tests.tick.site import needs_root, script
+from tests.tick.site import script
 from tests.worlds.toy import Link, make_tree
 from tests.worlds.waiting import until
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 
 
 @pytest.fixture

@@ -24,10 +24,9 @@ from allie.machine.mounts.without_user_mounts import apart
 from allie.machine.namespaces import processes_inside
 from allie.machine.roots import open_system
 from tests import leftovers
-from tests.tick.site import needs_root
 from tests.worlds.toy import Dir, Tree, make_tree
 
-pytestmark = [pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.root]
 
 USER = 4242
 OURS = ("el7", ".el7.other", ".el7.old-1", ".el7.part")

@@ -12,11 +12,10 @@ from allie.client.systems import fence
 from allie.core.conf.settings import Declared
 from allie.machine.roots import open_system
 from tests import leftovers
-from tests.tick.site import needs_root
 from tests.worlds.debian import BOOTED, UnavailableError, debian_root
 from tests.worlds.toy import make_tree
 
-pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 
 _PROBE = """\
 [Unit]

@@ -8,10 +8,10 @@ import pytest
 
 from tests.apply.test_file_systems import frozen
 from tests.systems.room import Room
-from tests.tick.site import TickPC, needs_root
+from tests.tick.site import TickPC
 from tests.worlds.toy import make_tree
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 
 
 def test_one_in_the_lower_layer_is_ticked_and_not_updated(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.systems.room import Room, arrives, entry, processes_of, section, tree_of
-from tests.tick.site import TickPC, needs_root, script
+from tests.tick.site import TickPC, script
 from tests.worlds.toy import Tree, make_tree
 from tests.worlds.waiting import until
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 Change = Callable[[Path], object]
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.systems.room import Room, arrives, in_system, section
-from tests.tick.site import needs_root
 from tests.worlds.ssh_door import SshDoor, make_key
 from tests.worlds.toy import File, Tree, make_tree
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 
 
 def test_each_system_of_a_pc_gets_what_is_its_own(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.tick.site import TickPC, needs_root, script
+from tests.tick.site import TickPC, script
 from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.toy import File, make_tree
 
-pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 
 _CONTROL = """\
 Package: toy

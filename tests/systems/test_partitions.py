@@ -22,12 +22,12 @@ from tests.systems.room import (
     settles,
     some_came,
 )
-from tests.tick.site import TickPC, needs_root, script
+from tests.tick.site import TickPC, script
 from tests.worlds import machine
 from tests.worlds.toy import Dir, Link, Tree, make_tree
 from tests.worlds.waiting import until
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 SIZES = {"ext4": 64, "xfs": 320, "btrfs": 128}  # MiB; the smallest that their mkfs makes
 
 

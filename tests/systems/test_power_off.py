@@ -25,12 +25,12 @@ from tests.systems.room import (
     section,
     settles,
 )
-from tests.tick.site import TickPC, kit_folder, needs_root
+from tests.tick.site import TickPC, kit_folder
 from tests.worlds import machine
 from tests.worlds.power import PowerDisk
 from tests.worlds.waiting import until
 
-pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 _BOOT = "/proc/sys/kernel/random/boot_id"
 NEWER = 1_700_000_000
 Moment = Callable[[Path], bool]  # of the directory that the systems live in

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.systems.room import Room, in_system, section, settles
-from tests.tick.site import needs_root, script
+from tests.tick.site import script
 from tests.use.world import Base, possible
 from tests.worlds.debian import UnavailableError, debian_root
 
-pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root, pytest.mark.slow]
 
 
 @pytest.mark.timeout(900)  # the first time it is made by mmdebstrap

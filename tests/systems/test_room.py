@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.systems.room import Room, entry, kill, processes_of, section
-from tests.tick.site import TickPC, needs_root, script
+from tests.tick.site import TickPC, script
 from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.toy import make_tree
 from tests.worlds.waiting import until
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 SIZE = 12  # MiB
 
 

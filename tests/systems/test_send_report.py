@@ -18,11 +18,11 @@ import pytest
 from allie.client.situation import settings_in_force
 from allie.client.systems import send_report
 from allie.machine.roots import open_system
-from tests.tick.site import Site, needs_root, script
+from tests.tick.site import Site, script
 from tests.worlds.ssh_door import SshDoor, make_key
 from tests.worlds.toy import File, make_tree
 
-pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+pytestmark = [pytest.mark.root, pytest.mark.real]
 
 
 class Told:

@@ -15,11 +15,11 @@ import pytest
 
 from tests import leftovers
 from tests.systems.room import Room, arrives, entry, in_system, kill, processes_of, section
-from tests.tick.site import TickPC, archive, needs_root, script
+from tests.tick.site import TickPC, archive, script
 from tests.worlds.toy import make_tree
 from tests.worlds.waiting import until
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 
 
 @pytest.fixture

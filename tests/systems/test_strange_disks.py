@@ -16,12 +16,12 @@ import pytest
 
 from tests.systems.room import Room, entry, in_system, section
 from tests.systems.test_partitions import Disk
-from tests.tick.site import TickPC, needs_root, script
+from tests.tick.site import TickPC, script
 from tests.worlds import machine
 from tests.worlds.busybox import busybox_root
 from tests.worlds.toy import File, Tree
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 if machine.lacks_disk("ext4"):
     pytestmark.append(pytest.mark.skip(reason=machine.lacks_disk("ext4")))
 

@@ -30,11 +30,11 @@ from tests.systems.room import (
     section,
     settles,
 )
-from tests.tick.site import TickPC, needs_root, script
+from tests.tick.site import TickPC, script
 from tests.worlds.toy import Dir, Tree, make_tree
 from tests.worlds.waiting import until
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 
 
 @pytest.fixture

@@ -15,11 +15,10 @@ from allie.machine.files import removing
 from allie.server import store
 from allie.server.images import catalogue, draft
 from tests.systems.room import Room, entry, section, settles
-from tests.tick.site import needs_root
 from tests.worlds.toy import Tree, make_tree
 from tests.worlds.waiting import until
 
-pytestmark = [pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.root]
 
 TREE: Tree = {"etc/conf": "x\n", "etc/other": "x\n", "log/audit/log": "x\n", "usr/bin/tool": "x\n"}
 DEEP = "/".join(["d"] * 120)

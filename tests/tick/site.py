@@ -18,13 +18,11 @@ from typing import Any
 import pytest
 
 from allie.server import kit, store
-from tests.worlds import machine
 from tests.worlds.busybox import busybox_root
 from tests.worlds.debian import UnavailableError, debian_root
 from tests.worlds.pc import PC, Result
 from tests.worlds.toy import File, Tree, make_tree
 
-needs_root = pytest.mark.skipif(not machine.is_root(), reason="needs root")
 _PRIVATE = 'mount --bind "$1" /var/lib && mount --bind "$2" /run && shift 2 && exec "$@"'
 _SETTINGS = "[allie]\nstore = /nowhere\n[system toy]\nimage = toy\noverlays = kit\n"
 

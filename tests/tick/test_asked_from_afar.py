@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from allie.server import store
-from tests.tick.site import Site, TickPC, needs_root, script
+from tests.tick.site import Site, TickPC, script
 from tests.worlds.busybox import busybox_root
 from tests.worlds.pc import Result
 from tests.worlds.store import served
 from tests.worlds.toy import Tree
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 
 BY_SSH = {"SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22"}
 BROKEN: Tree = {

@@ -21,11 +21,10 @@ from allie.client.mirror.stores import in_own_order
 from allie.client.state import away_stores
 from allie.core.conf import settings
 from allie.machine.roots import open_system
-from tests.tick.site import needs_root
 from tests.tick.test_quick import Quick
 from tests.worlds.store import Served, served
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 
 
 class Site(NamedTuple):

@@ -16,11 +16,11 @@ import pytest
 
 from allie.server import kit
 from tests import leftovers
-from tests.tick.site import Site, TickPC, lone_pc, needs_root, script
+from tests.tick.site import Site, TickPC, lone_pc, script
 from tests.worlds.toy import Tree
 from tests.worlds.waiting import until
 
-pytestmark = [pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.root]
 STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
 STUB = Path(kit.__file__).parents[1] / "stub/stub.sh"
 # What a process shows of what it inherited

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.tick.site import Site, debian, needs_root, run_in, script
+from tests.tick.site import Site, debian, run_in, script
 from tests.worlds.pc import Result
 from tests.worlds.store import served
 from tests.worlds.toy import Dir, File, Hard, Link, Tree
 
-pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+pytestmark = [pytest.mark.root, pytest.mark.real]
 COMMON: Tree = {
     "etc/motd": "common\n",
     "etc/hosts.allow": "default\n",

@@ -15,11 +15,11 @@ import pytest
 from allie import __version__
 from allie.core import stubs
 from allie.server import kit, store
-from tests.tick.site import Site, altered, archive, debian, needs_root, run_in, script
+from tests.tick.site import Site, altered, archive, debian, run_in, script
 from tests.worlds.pc import Result
 from tests.worlds.toy import File, make_tree
 
-pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+pytestmark = [pytest.mark.root, pytest.mark.real]
 CLIENT = "usr/local/bin/allie"
 
 

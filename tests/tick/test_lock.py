@@ -18,11 +18,11 @@ import pytest
 
 from allie.machine.files import lock
 from allie.machine.roots import open_system
-from tests.tick.site import Site, TickPC, lone_pc, needs_root, run_in, script
+from tests.tick.site import Site, TickPC, lone_pc, run_in, script
 from tests.worlds.busybox import busybox_root
 from tests.worlds.waiting import until
 
-pytestmark = [pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.root]
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from allie.server import store
-from tests.tick.site import Site, needs_root, script
+from tests.tick.site import Site, script
 from tests.worlds.toy import File, Link, make_tree
 
-pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+pytestmark = [pytest.mark.root, pytest.mark.real]
 NOTE = "echo x >>/tmp/ran"
 
 

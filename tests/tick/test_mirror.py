@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.tick.site import Site, needs_root
+from tests.tick.site import Site
 from tests.worlds import store
 from tests.worlds.toy import Dir, Link, Tree, make_tree
 
-pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+pytestmark = [pytest.mark.root, pytest.mark.real]
 TREE: Tree = {"etc/a": "a\n", "etc/sub/b": "b\n", "etc/link": Link("a"), "etc/dir": Dir()}
 
 

@@ -16,7 +16,7 @@ import pytest
 from allie.core.errors import StateError
 from allie.machine.roots import open_places, open_system
 from tests.apply.test_unusable_places import TROUBLES
-from tests.tick.site import lone_pc, needs_root, script
+from tests.tick.site import lone_pc, script
 from tests.worlds.toy import Dir, Link, Tree, make_tree
 
 MOVED = ("var/log", "var/log/allie", "root", "root/done", "var/lib", "var/lib/allie", "etc", "var")
@@ -34,7 +34,6 @@ def _base(data: Path) -> list[str]:
 
 
 @pytest.mark.root
-@needs_root
 @pytest.mark.parametrize("what", MOVED)
 def test_what_a_script_moves_is_written_in_its_own_root(tmp_path: Path, what: str) -> None:
     data = tmp_path / "data"
@@ -60,7 +59,6 @@ def test_what_a_script_moves_is_written_in_its_own_root(tmp_path: Path, what: st
 
 
 @pytest.mark.root
-@needs_root
 @pytest.mark.parametrize("what", ["mirror", "undo", "mirror/7", "mirror/7/common", "systems"])
 def test_a_link_in_another_roots_state_is_refused(tmp_path: Path, what: str) -> None:
     """Links deeper down would be followed by rsync, too: none of these was ever made by us."""
@@ -125,7 +123,6 @@ def test_a_link_out_of_the_root_is_resolved_in_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-@needs_root
 @pytest.mark.parametrize("place", ["var/lib/allie", "root/done", "var/log/allie", "run/allie"])
 def test_a_directory_of_somebody_elses_is_not_written_in(tmp_path: Path, place: str) -> None:
     root = _system(tmp_path / "root", {place: Dir()})
@@ -147,7 +144,6 @@ UNUSABLE = [
 
 
 @pytest.mark.root
-@needs_root
 @pytest.mark.parametrize("place", ["var/log", "run"])
 @pytest.mark.parametrize("trouble", UNUSABLE)
 def test_no_tick_waits_for_logs_or_run(tmp_path: Path, place: str, trouble: str) -> None:

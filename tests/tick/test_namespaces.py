@@ -17,11 +17,11 @@ import pytest
 
 from allie.core.script import POWERS
 from tests import leftovers
-from tests.tick.site import Site, TickPC, lone_pc, needs_root, script
+from tests.tick.site import Site, TickPC, lone_pc, script
 from tests.worlds.toy import Dir, Entry, Link
 from tests.worlds.waiting import until
 
-pytestmark = [pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.root]
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ import pytest
 from allie.cli import main
 from allie.server import lint, store
 from tests.images.site import Store
-from tests.tick.site import Site, needs_root, script
+from tests.tick.site import Site, script
 from tests.worlds.pc import Result
 from tests.worlds.toy import Fifo, File, Link, Tree, make_tree
 
-pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+pytestmark = [pytest.mark.root, pytest.mark.real]
 CLI = Path(main.__file__).parent
 ODD = (
     b"byte \xff",

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.tick.site import Site, needs_root, script
+from tests.tick.site import Site, script
 from tests.worlds.toy import Tree
 
-pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+pytestmark = [pytest.mark.root, pytest.mark.real]
 TREE: Tree = {f"etc/many/{number:04d} {'x' * 60}": "x\n" for number in range(700)}
 ON_PC = [["status"], ["status", "--json"], ["log"], ["plan"], ["why", "/etc/many"]]
 ON_PC += [["system", "list"], ["boot"], ["log", "--json"], ["nonsense"]]

@@ -26,13 +26,13 @@ from allie.machine.files import stood as stood_now
 from allie.machine.files import tree
 from allie.machine.roots import open_system
 from tests.crash import ptrace
-from tests.tick.site import Site, needs_root, script
+from tests.tick.site import Site, script
 from tests.worlds import forked
 from tests.worlds.busybox import busybox_root
 from tests.worlds.one_pc import World, mounted, snapshot
 from tests.worlds.toy import Dir, File, Link, Tree, make_tree
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 OLD = 1_500_000_000
 HOURLY = script("# allie: every 1h", "exit 0")
 TREE = {

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.tick.site import needs_root
 from tests.tick.test_quick import Quick
 from tests.worlds.ssh_door import SshDoor, make_key
 from tests.worlds.toy import File, make_tree
 
-pytestmark = [pytest.mark.real, pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.real, pytest.mark.root]
 
 
 class QuickOwn(Quick):

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests import leftovers
-from tests.tick.site import Site, TickPC, lone_pc, needs_root, script
+from tests.tick.site import Site, TickPC, lone_pc, script
 from tests.worlds.toy import Dir, File, Link, Tree
 from tests.worlds.waiting import until
 
-pytestmark = [pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.root]
 NOTE = "echo x >>/tmp/ran"
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from allie.client.tick.part import FULL_EVERY, THOROUGH_EVERY
-from tests.tick.site import Site, needs_root
+from tests.tick.site import Site
 from tests.worlds.toy import File, Tree, make_tree
 
-pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+pytestmark = [pytest.mark.root, pytest.mark.real]
 NEVER = 1_700_000_000  # the time of all files of a reproducible archive
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from allie.machine.code import unpack
 from allie.machine.namespaces import trial
-from tests.tick.site import Site, archive, needs_root
+from tests.tick.site import Site, archive
 from tests.worlds.toy import File
 
 CLIENT = "usr/local/bin/allie"
@@ -80,7 +80,6 @@ def test_it_ends_in_time_and_leaves_nothing(program: str, code: int | None, word
 
 
 @pytest.mark.root
-@needs_root
 def test_it_has_as_little_as_possible() -> None:
     tried = _try("print(open('/proc/self/status').read()); print(open('/proc/net/dev').read())")
     fields = dict(line.partition(":")[::2] for line in tried.out.decode().splitlines())
@@ -119,7 +118,7 @@ _SHELL = "#!/bin/sh\n"
 
 @pytest.mark.root
 @pytest.mark.real
-@needs_root
+@pytest.mark.root
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_other_files_come_however_bad_the_client_is(tmp_path: Path) -> None:
@@ -165,7 +164,7 @@ def test_other_files_come_however_bad_the_client_is(tmp_path: Path) -> None:
 
 @pytest.mark.root
 @pytest.mark.real
-@needs_root
+@pytest.mark.root
 def test_a_client_of_any_overlay_is_tried(tmp_path: Path) -> None:
     site = Site(tmp_path, {"etc/motd": "first\n"})
     site.join()

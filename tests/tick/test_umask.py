@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from allie.server import kit, store
-from tests.tick.site import archive, needs_root, script
+from tests.tick.site import archive, script
 from tests.worlds.busybox import busybox_root
 from tests.worlds.toy import File, make_tree
 
-pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+pytestmark = [pytest.mark.root, pytest.mark.real]
 _APART = (
     'umask "$0" && mount --bind "$1" /var/lib && mount --bind "$2" /run && shift 2 && "$@"'
 )  # fmt: skip

@@ -15,11 +15,11 @@ import pytest
 from allie.cli import options
 from allie.machine.files import lock
 from allie.machine.roots import open_system
-from tests.tick.site import Site, needs_root, script
+from tests.tick.site import Site, script
 from tests.worlds.store import served
 from tests.worlds.toy import File
 
-pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+pytestmark = [pytest.mark.root, pytest.mark.real]
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from allie.server import store
-from tests.tick.site import needs_root, script
+from tests.tick.site import script
 from tests.worlds.busybox import busybox_root
 from tests.worlds.pc import ENVIRONMENT, PC, Result, ended
 from tests.worlds.toy import make_tree
 
-pytestmark = [pytest.mark.root, pytest.mark.real, needs_root]
+pytestmark = [pytest.mark.root, pytest.mark.real]
 
 NOT_JOINED = "{new}/etc/allie/system is missing: this system has not joined a store"
 NO_RSYNC = "rsync is not installed | install the package rsync"
