@@ -52,22 +52,12 @@ NEEDED = {
 }
 # What goes along where the image has it: for `allie install`, and for a person in the shell.
 PROGRAMS = (
-    *("rsync", "ssh", "ssh-keygen", "sfdisk", "partx", "blockdev", "blkid", "lsblk", "wipefs"),
-    *(
-        "findmnt",
-        "mount",
-        "umount",
-        "mountpoint",
-        "swapon",
-        "swapoff",
-        "mkswap",
-        "losetup",
-        "udevadm",
-    ),
-    *("mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat", "fsck.ext4", "e2label", "fsck.vfat"),
-    *("mcopy", "mmd", "mdir", "chroot", "setsid", "unshare", "sync", "date", "hostname", "uname"),
-    *("ls", "cat", "cp", "mv", "rm", "mkdir", "chmod", "ln", "ps", "dd", "df", "grep", "sed"),
-    *("ip", "ping", "dmesg", "less", "vi", "nano", "efibootmgr", "env", "sleep", "head", "tail"),
+    "rsync ssh ssh-keygen"  # to reach the store
+    " sfdisk partx blockdev blkid lsblk wipefs mkswap losetup udevadm"  # disks
+    " mkfs.ext4 mkfs.xfs mkfs.btrfs mkfs.vfat fsck.ext4 e2label fsck.vfat mcopy mmd mdir"
+    " mount umount mountpoint findmnt swapon swapoff chroot setsid unshare efibootmgr"
+    " sync date hostname uname sleep env ps ip ping dmesg"  # the machine
+    " ls cat cp mv rm mkdir chmod ln dd df grep sed head tail less vi nano"  # files
 )
 _CONFIGURATION = """\
 MODULES=most
@@ -200,7 +190,7 @@ def _write_configuration(at: str) -> None:
     """A configuration directory for mkinitramfs, the image's own being one machine's."""
     for below in ("hooks", "conf.d", "scripts"):
         os.makedirs(f"{at}/{below}", exist_ok=True)
-    hook = (atomic.read(f"{_TEXTS}/hook.sh") or "").replace("PROGRAMS", " ".join(PROGRAMS), 1)
+    hook = (atomic.read(f"{_TEXTS}/hook.sh") or "").replace("PROGRAMS", PROGRAMS, 1)
     boot = atomic.read(f"{_TEXTS}/boot.sh") or ""
     for path, text, mode in (
         ("initramfs.conf", _CONFIGURATION, 0o644),
