@@ -171,18 +171,8 @@ def _thin(kept: Journal, store: str, now: float) -> None:
 
 
 def _counts(store: str) -> list[Count]:
-    found = []
-    for value in journal.oldest_first(store, COUNTS):
-        try:
-            each = Count(**value)
-            numbers = [each.at, each.reports]
-            for part in (each.states, each.reached, each.following, each.changed):
-                numbers += part.values()
-        except (TypeError, AttributeError):  # a line of another version's, or a damaged one
-            continue
-        if all(isinstance(number, (int, float)) and 0 <= number < _NEVER for number in numbers):
-            found.append(each)
-    return found
+    counts = map(_count, journal.oldest_first(store, COUNTS))
+    return [count for count in counts if count is not None]
 
 
 def _head(pc: Pc) -> str:
@@ -207,7 +197,21 @@ def _remembered(line: str) -> tuple[float, Remembered | None]:
         return 0.0, None
 
 
+def _count(value: dict[str, Any]) -> Count | None:
+    """What a line says; None: it is another version's, or a damaged one."""
+    try:
+        count = Count(**value)
+        numbers = [count.at, count.reports]
+        for part in (count.states, count.reached, count.following, count.changed):
+            numbers += part.values()
+    except (TypeError, AttributeError):
+        return None
+    fits = all(isinstance(each, (int, float)) and 0 <= each < _NEVER for each in numbers)
+    return count if fits else None
+
+
 def _event(value: dict[str, Any]) -> Event | None:
+    """The same of an event."""
     try:
         event = Event(**value)
         texts = (event.host, event.system, event.kind, event.what, *event.paths)

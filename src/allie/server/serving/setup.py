@@ -188,9 +188,9 @@ def _need_own(places: Places) -> None:
 
 def _need_free(address: str, port: int) -> None:
     """Raise StateError where somebody else has the port; our own doors may have it."""
-    ours = (name for name in units.DOORS if systemd.is_so(name, "active"))
-    present = filter(None, (units.listening(systemd.text_of(name)) for name in ours))
-    rsync_daemon.need_port(address, port, is_ours=port in (each[1] for each in present))
+    units_of_ours = (systemd.text_of(each) for each in units.DOORS if systemd.is_so(each, "active"))
+    ours = {place[1] for text in units_of_ours if (place := units.listening(text))}
+    rsync_daemon.need_port(address, port, is_ours=port in ours)
 
 
 def _directory(path: str, mode: int) -> Iterator[str]:
