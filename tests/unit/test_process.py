@@ -290,6 +290,32 @@ def test_waiting_until_a_deadline(streams: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.real
+def test_a_child_that_leads_no_session_yet_is_ended_too(
+    streams: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_groups, "_GRACE", 0.05)
+    monkeypatch.setattr(os, "setsid", lambda: time.sleep(60))
+    pid = process.fork(lambda: 0, streams)
+    process_groups.end(pid)
+    assert process.wait(pid) == -signal.SIGKILL
+
+
+@pytest.mark.real
+def test_what_ends_us_does_not_run_our_handler_in_a_child(
+    streams: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our handler raises, which in a child so young would unwind into its parent's code."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    ours = signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+    monkeypatch.setattr(os, "setsid", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        assert process.wait(process.fork(lambda: 0, streams)) == -signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, ours)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+@pytest.mark.real
 def test_a_group_that_does_not_heed_term_is_killed(
     streams: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,7 +202,12 @@ def fork(
         from allie.machine import libc  # noqa: F401, PLC0415 - once, and not in each child
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
+    held = signals.hold()  # one that came in the child before its `try` would unwind into our code
+    try:
+        pid = os.fork()
+    finally:
+        if os.getpid() == parent:
+            signals.let_go(held)
     if pid:
         return pid
     code = 2

@@ -183,15 +183,17 @@ def _tell(pid: int, number: int) -> bool:
 
 
 def _members(group: int) -> list[int]:
-    """The processes of a process group, and of the session that its leader made, from /proc."""
+    """The processes of a process group, and of the session that its leader made, from /proc.
+
+    The leader is one of them also before it has made either: just after the fork.
+    """
     members = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                if group in (os.getpgid(int(name)), os.getsid(int(name))):
-                    members.append(int(name))
-            except ProcessLookupError:
-                continue
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            if group in (pid, os.getpgid(pid), os.getsid(pid)):
+                members.append(pid)
+        except ProcessLookupError:
+            continue
     return members
 
 

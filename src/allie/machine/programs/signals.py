@@ -60,6 +60,16 @@ def changed() -> frozenset[int]:
     return frozenset(_changed)
 
 
+def hold() -> set[int]:
+    """Hold back what ends us, until `let_go` or `renew`; what was held back before."""
+    return signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+
+
+def let_go(held: set[int]) -> None:
+    """Hold back only these again."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
 def renew() -> None:
     """In a forked child: have all signals as a fresh process has them."""
     for number in _changed:
