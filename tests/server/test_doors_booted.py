@@ -72,6 +72,9 @@ said sockets systemctl list-sockets --no-pager
 said check allie store serve --check
 said moved allie store setup --port 8730 --ssh-port 8731
 said kept allie store setup
+said one_port allie store setup --ssh-port 8730
+said nowhere allie store setup --address 192.0.2.1
+said here allie store setup --address 127.0.0.1
 echo 'max connections = 20' >>/srv/allie/store.conf
 said fewer allie store setup
 said still allie store serve --check
@@ -174,6 +177,9 @@ def test_set_up_booted_and_taken_back(tmp_path: Path) -> None:
     assert "rsync://server:8730\n" in said["moved"][0]
     assert said["kept"][0].startswith("nothing changed\n")
     assert "ssh://server:8731" in said["kept"][0]
+    assert "both doors would be at port 8730" in said["one_port"][0]
+    assert "cannot listen on 192.0.2.1" in said["nowhere"][0]
+    assert "started allie-store.service" in said["here"][0], "its own port is not in its way"
     assert "started allie-store.service" in said["fewer"][0]
     assert "started allie-own.socket" in said["fewer"][0]
     assert said["still"][1] == 0, said["still"]

@@ -352,6 +352,25 @@ def test_a_damaged_file_stops_nothing(room: Room, name: str, how: str) -> None:
     assert room.log()[0] == ("pc07", "/etc/fstab changed")
 
 
+@pytest.mark.parametrize("name", ["counts", "log/2026-11-30"])
+def test_a_line_with_odd_values_is_passed_over(room: Room, name: str) -> None:
+    room.send("pc07", NOW, report())
+    room.look(NOW)
+    room.send("pc07", NOW + 60, report(2, **changed(2, changed=["etc/motd"])))
+    room.look(NOW + 61)
+    path = room.store / "fleet" / name
+    line = json.loads(path.read_text().splitlines()[-1])
+    odd: list[Any] = [None, [], {}, [[]], {"a": "b"}, float("nan"), float("inf"), -1, "x"]
+    with path.open("a") as file:
+        file.writelines(f"{json.dumps({**line, name: each})}\n" for name in line for each in odd)
+    for event in notes.events(str(room.store)):
+        assert 0 <= event.at <= NOW + 61
+        assert "".join((event.host, event.system, event.kind, event.what, *event.paths))
+    for count in notes.counts(str(room.store)):
+        assert 0 <= count.at <= NOW + 61
+        assert all(sum(each.values()) >= 0 for each in (count.states, count.reached))
+
+
 def test_two_looks_at_once(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "_PATIENCE", 0)
     room.send("pc07", NOW, report())

@@ -13,7 +13,7 @@ from allie.core.change import leavings
 from allie.server import lint, lint_settings, store
 from tests.worlds import machine
 from tests.worlds.one_pc import World
-from tests.worlds.toy import Dir, File, Link, make_tree
+from tests.worlds.toy import Dir, Fifo, File, Link, make_tree
 
 CONF = "[allie]\nstore = /srv\n[system pc]\nimage = pc\noverlays = kit, lab\n"
 SETTINGS = "etc/allie/allie.conf"
@@ -127,6 +127,8 @@ FINDINGS: list[tuple[dict[str, Any], str]] = [
     ({"root/conf/50x": File("#!/bin/sh\nif x\r\n", 0o755)}, "CRLF"),
     ({"root/conf/50x": File("#!sh\n", 0o755)}, "no absolute path"),
     ({"root/conf/50x": Dir()}, "no script of this name"),
+    ({"root/conf/50x": Fifo()}, "no script of this name"),
+    ({"root/conf/50x": File("exit 0\n", 0o755)}, "it is run by /bin/sh"),
     ({"root/conf/x": script()}, "never runs"),
     ({"root/conf/00overlay": script()}, "ALLiE's own file"),
     # names, modes, sizes
@@ -171,6 +173,8 @@ def said(top: str) -> list[str]:
 
 def test_where_all_is_well_nothing_is_said(top: Path) -> None:
     assert said(site(top, {})) == []
+    scripts = {"50program": File("\x7fELF", 0o755), "51here": Link("/usr/sbin/here")}
+    assert said(site(top, {f"root/conf/{name}": each for name, each in scripts.items()})) == []
 
 
 @pytest.mark.parametrize(("tree", "words"), FINDINGS, ids=[str(each[1]) for each in FINDINGS])

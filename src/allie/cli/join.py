@@ -33,17 +33,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Join and tick; 1 if something needs attention."""
-    overlays = options.words(args.overlays)
-    wishes = Wishes(
-        args.store,
-        args.system,
-        args.image,
-        overlays,
-        args.host,
-        args.ring,
-        args.own,
-        timer=not args.no_timer,
-    )
+    said = (args.system, args.image, options.words(args.overlays), args.host, args.ring, args.own)
+    wishes = Wishes(args.store, *said, timer=not args.no_timer)
     joined = join.join(options.system_of(args), wishes)
     report, now = joined.report, time.time()
     total = sum(each.changed for each in report.applied)

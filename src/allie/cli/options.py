@@ -71,7 +71,8 @@ def port(text: str) -> int:
 def _address(text: str) -> str:
     """Where to listen. Raises UsageError where nothing is named: that is not everywhere."""
     if not text.strip():
-        raise UsageError("--address names none", "leave it out, to listen everywhere")
+        hint = "leave it out, to listen everywhere; if setup has one: `store setup --remove` before"
+        raise UsageError("--address names none", hint)
     return text
 
 

@@ -76,7 +76,7 @@ def _of_name(store: str, where: str, listed: Listed, site: Site) -> list[Finding
         warnings.append(f"its name has what cannot be seen: {words}")
     warnings += _of_status(path, st, f"{store}/{shown}")
     findings += [Finding(shown, words, False) for words in warnings if words]
-    return findings + _of_script(store, shown, path, listed, st)
+    return findings + _of_script(store, shown, path, st)
 
 
 def _with_the_nearest(error: str) -> str:
@@ -130,14 +130,12 @@ def _of_status(path: str, st: os.stat_result, at: str) -> list[str]:
     return found
 
 
-def _of_script(
-    store: str, shown: str, path: str, listed: Listed, st: os.stat_result
-) -> list[Finding]:
+def _of_script(store: str, shown: str, path: str, st: os.stat_result) -> list[Finding]:
     """Conf scripts: a name that never runs, a header or first line that is not understood."""
     directory, _, name = path.rpartition("/")
     if directory != system.CONF or name == "run-conf":
         return []
-    if listed.is_dir:
+    if not stat.S_ISREG(st.st_mode) and not stat.S_ISLNK(st.st_mode):
         is_script = rules.is_name(name)
         return [Finding(shown, "is no file: no script of this name runs")] if is_script else []
     if not rules.is_name(name):
@@ -156,7 +154,7 @@ def _of_script(
             findings.append(Finding(shown, f"on-change {pattern} never comes: {words}", False))
     for line in rules.unread_headers(content, _MEANT_AS_HEADER):
         findings.append(Finding(shown, f"is no header, and not read: {line}", False))
-    if not content.startswith(b"#!") and st.st_mode & 0o111:
+    if content and not content.startswith((b"#!", b"\x7fELF")) and st.st_mode & 0o111:
         findings.append(Finding(shown, "has no #! line; it is run by /bin/sh", False))
     return findings
 

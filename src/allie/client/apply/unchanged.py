@@ -49,7 +49,7 @@ def name_of(here: System, part: str, known: object) -> str:
 def note(here: System, part: str, known: object, present: Present, ledger: Ledger) -> None:
     """Note what a part looked at that ended with nothing to do. ledger: as it is now."""
     stood = dict(present.met)
-    newest = max((ctime_of(each) for each in stood.values() if _is_lstat(each)), default=0)
+    newest = max((ctime_of(each) for each in stood.values() if each[:1].isdigit()), default=0)
     vouched = {
         real for real in present.mine if real in ledger.entries and ledger.entries[real].seen
     }
@@ -57,7 +57,7 @@ def note(here: System, part: str, known: object, present: Present, ledger: Ledge
         return
     for real in present.mine:
         old = ledger.entries.get(real)
-        if old and not _is_lstat(stood.get(real, "")):  # then it is the ledger that vouches for it
+        if old and not stood.get(real, "")[:1].isdigit():  # then the ledger vouches for it
             stood[real] = old.seen or ledgers.NOTHING
     write(here, part, name_of(here, part, known), tuple(stood), tuple(map(_told, stood.values())))
 
@@ -104,14 +104,10 @@ def _read(here: System, part: str) -> tuple[dict[str, Any], bytes]:
 
 def _told(seen: str) -> Stood:
     """What stood at a path, in the words of the quick tick; "" always counts as changed."""
-    if not _is_lstat(seen):
+    if not seen[:1].isdigit():  # a word for the one thing that matters
         return NOTHING if seen == ledgers.NOTHING else seen
     inode, ctime, size, mtime, mode, *owners = seen.split()
     return (int(inode), int(ctime), int(size), int(mtime), int(mode, 8), *map(int, owners))
-
-
-def _is_lstat(seen: str) -> bool:
-    return seen[:1].isdigit()  # else a word for the one thing that matters
 
 
 def _path(here: System, part: str) -> str:

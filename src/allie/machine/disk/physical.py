@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from allie.core.boot.partition_choice import Disk
+from allie.machine.files import atomic, tree
 from allie.machine.mounts import mount_table
 
 # By their names in /sys/devices/virtual/block. Those that lie on others (device mapper, md, bcache)
@@ -184,15 +185,8 @@ def _with_the_same_btrfs(name: str, top: str) -> list[str]:
 
 
 def _names(place: str) -> list[str]:
-    try:
-        return sorted(os.listdir(place))
-    except OSError:
-        return []
+    return sorted(tree.names(place))
 
 
 def _text(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return file.read().decode(errors="surrogateescape")
-    except OSError:
-        return ""
+    return atomic.read_note(path) or ""

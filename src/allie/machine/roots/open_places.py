@@ -8,9 +8,7 @@ root's alone (/var/log on Ubuntu), its owner can put a link there at any moment.
 So state, done-files, logs and run are resolved inside the root, opened there component by component
 without following a link, and then reached through their descriptors. After each script it is looked
 again where they are: what a script has moved is found at its new place, still inside the root.
-
-Where logs or run take no writes (a dead mount, a file in the way), a spare place in the state
-serves for them, and the report says so.
+Where logs or run take no writes (a dead mount), a spare place serves, and the report says so.
 """
 
 from __future__ import annotations

@@ -36,16 +36,17 @@ class _Call(Value):
     is_named: bool  # whether it has come to a module, which rsync takes for its root
 
 
-def need_port(address: str, port: int) -> None:
+def need_port(address: str, port: int, *, is_ours: bool = False) -> None:
     """Raise StateError where a daemon could not listen there; address: "" for all of them.
 
     rsync's own complaint goes to syslog; where only one of IPv4 and IPv6 is taken there is none.
+    is_ours: what has the port gives it up; only the address is tried.
     """
     if not 0 < port < 1 << 16:
         raise UsageError(f"{port} is no port", "one from 1 to 65535")
     kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
     try:
-        places = socket.getaddrinfo(address or None, port, type=kind, flags=flags)
+        places = socket.getaddrinfo(address or None, 0 if is_ours else port, type=kind, flags=flags)
     except (socket.gaierror, UnicodeError) as error:
         raise UsageError(f"there is no address {address}: {error}") from error
     for family, _, _, _, place in places:
@@ -62,7 +63,7 @@ def need_port(address: str, port: int) -> None:
 def _complain(number: int, address: object, port: int, *, is_named: bool) -> None:
     """Say why nobody can listen; of a kind of address that this machine has not, say nothing."""
     if number == errno.EADDRINUSE:
-        hint = "end that (Ctrl-C, if it is `allie store serve`), or choose another: --port N"
+        hint = "choose another: --port N; or end that, with Ctrl-C if it is `allie store serve`"
         who = listeners.of(port)
         raise StateError(f"port {port} is in use already{f', by {who}' * bool(who)}", hint)
     if number == errno.EACCES:

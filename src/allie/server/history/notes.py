@@ -174,9 +174,14 @@ def _counts(store: str) -> list[Count]:
     found = []
     for value in journal.oldest_first(store, COUNTS):
         try:
-            found.append(Count(**value))
-        except TypeError:  # a line of another version's
+            each = Count(**value)
+            numbers = [each.at, each.reports]
+            for part in (each.states, each.reached, each.following, each.changed):
+                numbers += part.values()
+        except (TypeError, AttributeError):  # a line of another version's, or a damaged one
             continue
+        if all(isinstance(number, (int, float)) and 0 <= number < _NEVER for number in numbers):
+            found.append(each)
     return found
 
 
@@ -205,7 +210,9 @@ def _remembered(line: str) -> tuple[float, Remembered | None]:
 def _event(value: dict[str, Any]) -> Event | None:
     try:
         event = Event(**value)
-        return event._replace(paths=tuple(event.paths))
+        texts = (event.host, event.system, event.kind, event.what, *event.paths)
+        fits = 0 <= event.at < _NEVER and all(isinstance(each, str) for each in texts)
+        return event._replace(paths=tuple(event.paths)) if fits else None
     except TypeError:
         return None
 

@@ -49,6 +49,7 @@ def serve(
     """
     store = stores.need(store)
     rules, places = store_conf.read(store), store_conf.places(store)
+    setup.need_two(port, ssh_port)
     for each in (port, *(() if ssh_port is None else (ssh_port,))):
         rsync_daemon.need_port(address, each)
     daemons: dict[int, str] = {}

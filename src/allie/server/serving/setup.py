@@ -12,7 +12,7 @@ import re
 import stat
 from collections.abc import Iterator
 
-from allie.core.errors import StateError
+from allie.core.errors import StateError, UsageError
 from allie.core.value import Value
 from allie.machine.files import atomic
 from allie.machine.programs import process
@@ -46,6 +46,7 @@ def set_up(top: str, asked: Asked) -> Iterator[str]:
     _need_own(places)
     programs = need_programs()
     where = ports(asked)
+    need_two(where.rsync, where.ssh)
     if systemd.is_there():
         for port in (where.rsync, where.ssh):
             _need_free(where.address, port)
@@ -147,6 +148,12 @@ def ports(asked: Asked) -> Ports:
     return Ports(address if asked.address is None else asked.address, rsync_port, ssh_port)
 
 
+def need_two(port: int, ssh_port: int | None) -> None:
+    """Raise UsageError where both doors would be at one port; the second would not open."""
+    if port == ssh_port:
+        raise UsageError(f"both doors would be at port {port}", "--port N, --ssh-port N: two")
+
+
 def need_plain(places: Places) -> None:
     """Raise StateError for a path that sshd, systemd, rsyncd and a shell read differently."""
     for path in (places.store, places.etc):
@@ -182,8 +189,8 @@ def _need_own(places: Places) -> None:
 def _need_free(address: str, port: int) -> None:
     """Raise StateError where somebody else has the port; our own doors may have it."""
     ours = (name for name in units.DOORS if systemd.is_so(name, "active"))
-    if (address, port) not in (units.listening(systemd.text_of(name)) for name in ours):
-        rsync_daemon.need_port(address, port)
+    present = filter(None, (units.listening(systemd.text_of(name)) for name in ours))
+    rsync_daemon.need_port(address, port, is_ours=port in (each[1] for each in present))
 
 
 def _directory(path: str, mode: int) -> Iterator[str]:
