@@ -143,6 +143,12 @@ def test_plan_is_what_the_next_tick_does(site: Site) -> None:
     assert site.pc.read("/etc/motd") == "edited\n", "it changes nothing"
     site.pc.tick()
     assert site.pc.run("plan").ok().out.splitlines()[0] == "nothing to do"
+    site.pc.put({"root/conf/70new": script("exit 3"), "root/conf/71test": script("x", mode=0o644)})
+    for _ in range(2):  # it is new, and then it fails
+        first, after, *_ = site.pc.run("plan").ok().out.splitlines()
+        assert re.fullmatch(r"run +70new +\(.+\)", first)
+        assert after.startswith("store: ")
+        site.pc.tick(1)
 
 
 @pytest.mark.parametrize(

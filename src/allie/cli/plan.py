@@ -11,7 +11,8 @@ from allie.cli import options
 from allie.cli.options import Namespace
 from allie.client.situation import grounds
 from allie.client.state import records
-from allie.client.tick import part_work, report_text
+from allie.client.tick import part_work, report_text, script_states
+from allie.core import stubs
 from allie.core.change.ledger import PARTS
 from allie.core.change.plan import Plan
 from allie.core.errors import ATTENTION, DONE
@@ -26,7 +27,10 @@ def run(args: Namespace) -> int:
     known = grounds.resolve(here)
     ledger = records.load_ledger(here)
     plans = [part_work.decide(here, name, known, ledger)[1] for name in PARTS]
-    lines = [line for each in plans for line in report_text.plan(each)] or ["nothing to do"]
+    lines = [line for each in plans for line in report_text.plan(each)]
+    due = (each for each in script_states.survey(here) if each.state == "due")
+    lines += [f"run      {each.name}  ({each.why})" for each in due if each.name not in stubs.NAMES]
+    lines = lines or ["nothing to do"]
     lines.append(f"store: {report_text.contact(records.contact(here), time.time())} (not asked)")
     own = records.own_contact(here)
     lines += [f"own: {report_text.own_door(own, time.time())}"] if own.server else []
