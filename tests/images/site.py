@@ -44,7 +44,6 @@ RICH: Tree = {
     "etc/passwd~": "as it was\n",
     "srv/.old.swp": "an editor's\n",
     "srv/._icon": "a Mac's\n",
-    "srv/lost+found/#42#": "found again\n",
     "srv/old": File("from long ago\n", mtime=946684800.25),
 }
 

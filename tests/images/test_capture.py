@@ -192,13 +192,16 @@ def test_what_was_left_out_is_told_on_a_terminal_too(tmp_path: Path) -> None:
 def test_what_is_left_out_can_be_wanted(tmp_path: Path) -> None:
     root = rich_root(tmp_path / "golden", {**BALLAST, "boot/other": ""})
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", root / "boot"], check=True)
-    server = Store(tmp_path / "store")
+    server, capture = Store(tmp_path / "store"), ("image", "capture", "gold1")
+    (root / "to-boot").symlink_to("boot")
     make_tree(root / "boot", {"vmlinuz-6.1": "kernel\n", "grub/grub.cfg": "menu\n"})
     try:
         with offered(server, root) as offer:
             assert f"not offered: {root}/boot" in offer.said
+            done = server.run(*capture, offer.url, "--with", "/to-boot", env=offer.password)
+            assert (done.rc, "/to-boot: that is a link" in done.err) == (64, True)
             options = ["--with", "/boot", "--with", "/home"]
-            server.run("image", "capture", "gold1", offer.url, *options, env=offer.password).ok()
+            server.run(*capture, offer.url, *options, env=offer.password).ok()
             offer.end()
         with offered(server, root) as offer:
             server.run("image", "capture", "bare1", offer.url, env=offer.password).ok()

@@ -172,6 +172,15 @@ def test_what_is_kept_goes_where_the_new_tree_has_it(tmp_path: Path) -> None:
         assert (new / "etc/hostname").read_text() == "pc7\n"
 
 
+def test_what_is_kept_is_left_alone_where_links_lead(tmp_path: Path) -> None:
+    links: Tree = {"home": Link("var/ho[me]"), "var/ho[me]/ann/x": "", "srv": Link("/")}
+    make_tree(tmp_path, {**links, "etc": Link("nowhere"), "var/mail": Link("spool/mail")})
+    make_tree(tmp_path, {"var/spool/mail/ann": ""})
+    found = own_files.excluded(str(tmp_path), update=True)
+    plain = [f"/{path}" for path in (*own_files.NEVER, *own_files.KEEP)]
+    assert found == [*dict.fromkeys(plain), r"/var/ho\[me]/*"]
+
+
 def test_a_program_is_looked_for_inside(tmp_path: Path) -> None:
     outside = make_tree(tmp_path / "outside", OUTSIDE)
     root = make_tree(tmp_path / "root", {"usr/local/bin": Link(f"{outside}/usr/bin")})

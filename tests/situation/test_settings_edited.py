@@ -364,3 +364,15 @@ def test_the_settings_of_before_come_back_once_a_fetch_by_them_succeeds(tmp_path
     world.put({"etc/old": "old\n"}, "old")
     world.good()
     assert world.read("etc/old") == "old\n"
+
+
+def test_classes_of_its_own_that_a_pc_cannot_read(tmp_path: Path) -> None:
+    """Nothing is placed by guesses, and it is said which file; the store's own heal it."""
+    world = World(tmp_path, {"etc/site##class.lab": "lab\n"})
+    world.at("etc/allie/classes").write_text("lab pc07\n")
+    done = world.tick()
+    assert (done.rc, f"{world.at('etc/allie/classes')}, line 1: " in done.out) == (2, True), done
+    assert not world.there("etc/site")
+    world.put({"etc/allie/classes": "lab: pc07\n"})
+    world.good()
+    assert world.read("etc/site") == "lab\n"

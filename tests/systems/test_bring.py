@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -249,10 +250,13 @@ def test_the_running_system_is_never_its_own_sibling(room: Room, target: str) ->
 
 @pytest.mark.parametrize(
     ("image", "words"),
-    [("nothing", "nothing"), ("empty", "is no system")],
+    [("nothing", "nothing"), ("empty", "is no system"), ("half", "is no system")],
 )
 def test_an_image_that_is_not_there(room: Room, image: str, words: str) -> None:
     (room.store / "images/empty").mkdir()
+    half = room.image("half")  # its /usr is another disk, which is not mounted
+    shutil.rmtree(half / "usr")
+    shutil.rmtree(half / "bin", ignore_errors=True)
     room.declare(section("el7", image=image))
     pc = room.pc("pc07")
     until(lambda: entry(pc, "el7")["words"].startswith("last time"), "the fetch failed")

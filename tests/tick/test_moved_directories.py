@@ -9,6 +9,7 @@ Where logs or run cannot be written at all, a tick goes on.
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,11 @@ def test_a_directory_of_somebody_elses_is_not_written_in(tmp_path: Path, place: 
     with pinned:
         assert f"/{place} belongs to uid 4242" in "".join(pinned.notes)
     assert not os.listdir(f"{root}/{place}")
+    (spare,) = Path(root, "var/lib/allie").glob("spare-*")
+    shutil.rmtree(spare)
+    spare.symlink_to(tmp_path)
+    with pytest.raises(StateError, match=f"/{spare.name} cannot be used"):
+        open_places.OpenPlaces(open_system.open_system(root), "test").__enter__()
 
 
 UNUSABLE = [
@@ -157,3 +163,12 @@ def test_no_tick_waits_for_logs_or_run(tmp_path: Path, place: str, trouble: str)
             assert pc.read("/var/lib/allie/spare-logs/60talk.log") == "said\n"
     pc.tick()
     assert pc.status()["notes"] == []
+
+
+def test_a_spare_place_is_in_the_root_too(tmp_path: Path) -> None:
+    """Where another root has a link in its stead, that is resolved in this root, as all others."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    spare: Tree = {"run/allie": Link("/nowhere"), "var/lib/allie/spare-run": Link(str(outside))}
+    root = _system(tmp_path / "root", {**spare, str(outside)[1:]: Dir()})
+    assert open_system.open_system(root).run == f"{root}{outside}"

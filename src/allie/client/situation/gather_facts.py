@@ -70,7 +70,10 @@ def _classes(here: System, generation: Generation | None, known: Facts) -> tuple
     except SettingsError:
         pass
     own = atomic.read(f"{here.etc}/classes") or ""
-    return facts.classes_by_file(known.names, own)
+    try:
+        return facts.classes_by_file(known.names, own)
+    except SettingsError as error:
+        raise SettingsError(f"{here.etc}/{error}", "correct that line") from error
 
 
 def virt(generation: Generation | None) -> str:

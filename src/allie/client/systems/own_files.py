@@ -70,7 +70,8 @@ def in_root(root: str, patterns: tuple[str, ...]) -> list[str]:
     for above, slash, name in (path.rpartition("/") for path in patterns):
         with suppress(PathRefused):
             real = inside.directory(above).real
-            found[f"{not_captured.literal(real)}{slash}{name}" if real else name] = None
+            if real:  # else it is at the top, or leads there: that is no place of its own
+                found[f"{not_captured.literal(real)}{slash}{name}"] = None
     return list(found)
 
 

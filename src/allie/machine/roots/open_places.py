@@ -93,7 +93,7 @@ class OpenPlaces:
         path, mode, why = getattr(system, place), _PLACES[place], ""
         if place not in _SPARED:
             return path, _open(system.root, path, mode)
-        spare = open_system.spare(system.state, place)
+        spare = f"{system.state}/{open_system.SPARE}{place}"
         for each in (path, spare):
             try:
                 descriptor = _open(system.root, each, mode)
@@ -107,6 +107,8 @@ class OpenPlaces:
                     self.notes += (f"{why}: {spare} is used",)
                 return each, descriptor
             os.close(descriptor)
+        if why:  # by its name it could lead us out of the root
+            raise StateError(why)
         return path, None
 
 

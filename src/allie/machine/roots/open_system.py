@@ -11,6 +11,8 @@ from allie.machine.files import atomic
 from allie.machine.mounts import user_mounts
 from allie.machine.roots import paths
 
+SPARE = "spare-"  # … logs or run, in the state, while their own place takes no writes
+
 
 def open_system(root: str = "/") -> System:
     """The system that a root holds. Its name is "" where nobody has joined yet.
@@ -29,9 +31,9 @@ def open_system(root: str = "/") -> System:
         except PathRefused:
             if not place:
                 raise
-            return spare(state, place)
+            return at(f"{system.STATE}/{SPARE}{place}")
 
-    etc, state = at("etc/allie"), at(system.STATE)
+    etc = at("etc/allie")
     return System(
         root=real,
         name=(atomic.read(f"{etc}/system") or "").strip(),
@@ -40,13 +42,8 @@ def open_system(root: str = "/") -> System:
         done=at(system.DONE),
         logs=at("var/log/allie", "logs"),
         run=at("run/allie", "run"),
-        state=state,
+        state=at(system.STATE),
     )
-
-
-def spare(state: str, place: str) -> str:
-    """Where logs or run are while their own place takes no writes."""
-    return f"{state}/spare-{place}"
 
 
 def need_name(here: System) -> str:

@@ -49,6 +49,11 @@ def capture(
     for path in wanted:
         if not path.startswith("/"):
             raise UsageError(f"--with {path}: not an absolute path")
+        # Of what a link leads to on another disk rsync would bring empty directories
+        place = _sources(address, ())[0] + path.strip("/")
+        ask = ["rsync", "--list-only", *rsync.transport(address, _STALL), "--", place]
+        if process.run(ask, bounds=Bounds(_STALL)).out.startswith(b"l"):
+            raise UsageError(f"--with {path}: that is a link there", "name what it leads to")
     rows = not_captured.rows(wanted)
     machine = _machine(work, address)
     options = [*rsync.transport(address, _STALL), "-vv", "--info=NONE", "--debug=NONE"]
