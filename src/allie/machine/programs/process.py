@@ -202,12 +202,7 @@ def fork(
         from allie.machine import libc  # noqa: F401, PLC0415 - once, and not in each child
     sys.stdout.flush()
     sys.stderr.flush()
-    held = signals.hold()  # one that came in the child before its `try` would unwind into our code
-    try:
-        pid = os.fork()
-    finally:
-        if os.getpid() == parent:
-            signals.let_go(held)
+    pid = signals.held_back(os.fork)
     if pid:
         return pid
     code = 2

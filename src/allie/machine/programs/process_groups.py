@@ -183,10 +183,7 @@ def _tell(pid: int, number: int) -> bool:
 
 
 def _members(group: int) -> list[int]:
-    """The processes of a process group, and of the session that its leader made, from /proc.
-
-    The leader is one of them also before it has made either: just after the fork.
-    """
+    """The leader of a process group, or who will be; those of it, and of the leader's session."""
     members = []
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
         try:

@@ -3,16 +3,18 @@
 A timer, cron, a terminal or another program may start ALLiE with some signals ignored or blocked. A
 tick would go wrong by it, and a conf script do another thing than an hour ago, for reasons that no
 log shows. So ALLiE puts right at its beginning what it needs itself (`heed`), and each of its
-children begins as a fresh process does (`renew`). What `allie enter` becomes is its caller's own
-program: that one gets what the caller has.
+children begins as a fresh process does (`renew`). What `allie enter` becomes has its caller's.
 """
 
 from __future__ import annotations
+
+import os
 
 from allie.core.lean import signal
 from allie.core.value import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
     from typing import NoReturn
 
@@ -51,8 +53,7 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _pass_over(_number: int, _frame: FrameType | None) -> None:
-    """Not SIG_IGN: of one that came at the same moment (Ctrl-C, and the terminal goes) Python would
-    print a traceback, 'ignored due to race condition'."""
+    """Not SIG_IGN: of one at the same moment Python prints 'ignored due to race condition'."""
 
 
 def changed() -> frozenset[int]:
@@ -60,14 +61,15 @@ def changed() -> frozenset[int]:
     return frozenset(_changed)
 
 
-def hold() -> set[int]:
-    """Hold back what ends us, until `let_go` or `renew`; what was held back before."""
-    return signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-
-
-def let_go(held: set[int]) -> None:
-    """Hold back only these again."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, held)
+def held_back(fork: Callable[[], int]) -> int:
+    """Fork; in the child what ends us waits for `renew`: raised before, it would run our code."""
+    ours = os.getpid()
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        return fork()
+    finally:
+        if os.getpid() == ours:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def renew() -> None:

@@ -171,8 +171,7 @@ def _thin(kept: Journal, store: str, now: float) -> None:
 
 
 def _counts(store: str) -> list[Count]:
-    counts = map(_count, journal.oldest_first(store, COUNTS))
-    return [count for count in counts if count is not None]
+    return [each for each in map(_count, journal.oldest_first(store, COUNTS)) if each]
 
 
 def _head(pc: Pc) -> str:
@@ -211,7 +210,6 @@ def _count(value: dict[str, Any]) -> Count | None:
 
 
 def _event(value: dict[str, Any]) -> Event | None:
-    """The same of an event."""
     try:
         event = Event(**value)
         texts = (event.host, event.system, event.kind, event.what, *event.paths)

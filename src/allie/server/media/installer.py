@@ -52,11 +52,10 @@ NEEDED = {
 }
 # What goes along where the image has it: for `allie install`, and for a person in the shell.
 PROGRAMS = (
-    "rsync ssh ssh-keygen"  # to reach the store
+    "rsync ssh ssh-keygen ip ping sync date hostname uname sleep env ps dmesg"
     " sfdisk partx blockdev blkid lsblk wipefs mkswap losetup udevadm"  # disks
     " mkfs.ext4 mkfs.xfs mkfs.btrfs mkfs.vfat fsck.ext4 e2label fsck.vfat mcopy mmd mdir"
     " mount umount mountpoint findmnt swapon swapoff chroot setsid unshare efibootmgr"
-    " sync date hostname uname sleep env ps ip ping dmesg"  # the machine
     " ls cat cp mv rm mkdir chmod ln dd df grep sed head tail less vi nano"  # files
 )
 _CONFIGURATION = """\
