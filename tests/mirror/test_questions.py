@@ -9,13 +9,17 @@ import os
 import random
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from allie.machine.files import atomic
+from allie.server.mirroring import mirror
 from tests.worlds.one_pc import World
 from tests.worlds.pc import Result
 from tests.worlds.store import served
+from tests.worlds.toy import Dir, make_tree
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -83,6 +87,44 @@ def test_whatever_is_edited_a_routine_tick_has_all_of_it(tmp_path: Path, seed: i
                 edit(rng, world.overlay())
             world.tick(env=ROUTINE).ok()
             assert mirrored(world) == contents(world.overlay())
+
+
+@pytest.mark.parametrize("ways", ["ring", "own", "mirror", "ring own", "ring mirror own"])
+def test_so_it_is_by_a_ring_a_mirror_and_what_is_its_own(tmp_path: Path, ways: str) -> None:
+    rng = random.Random(ways)
+    tree = {f"d{n % 5}/e{n % 3}/f{n}": f"{n}\n" for n in range(40)}
+    world = World(tmp_path, {f"etc/{name}": text for name, text in tree.items()})
+    mine, store, other = world.overlay(), world.store, tmp_path / "two"
+    own, releases = store / "private/pc07", store / "releases/common"
+    make_tree(store, {"images": Dir(), "releases/common": Dir()})
+    if "own" in ways:
+        make_tree(own, {f"etc/own/{name}": text for name, text in tree.items()})
+    for top in (mine, own) if "own" in ways else (mine,):
+        make_tree(top, {".allie-withdraw": ""})
+
+    def publish(number: int) -> None:
+        if "ring" in ways:
+            subprocess.run(["cp", "-a", mine, releases / f"{number}"], check=True)
+            atomic.point(str(releases / "stable"), f"{rng.choice([number, number // 2])}")
+        if "mirror" in ways:
+            mirror.mirror(str(store), str(other))
+
+    publish(0)
+    stores = f"{other}, {store}" if "mirror" in ways else ""
+    world.follow(store=stores, ring="stable" if "ring" in ways else "")
+    world.good()
+    for number in range(1, STEPS):
+        for _ in range(rng.randrange(1, 4)):
+            edit(rng, mine)
+            if "own" in ways:
+                edit(rng, own)
+        publish(number)
+        world.tick(env=ROUTINE).ok()
+        current = world.state("mirror/current")
+        source = releases / os.readlink(releases / "stable") if "ring" in ways else mine
+        assert contents(current / "common/etc") == contents(source / "etc")
+        if "own" in ways:
+            assert contents(current / "private/etc") == contents(own / "etc")
 
 
 def test_who_puts_a_directorys_time_back_is_seen_by_who_watches(tmp_path: Path) -> None:
