@@ -48,11 +48,11 @@ def main():
     return begin(loaded)
 """
 # What an archive imports from itself before it is unpacked; of these it has .pyc files, too.
-_FIRST = (
-    *("start.py", "allie/__init__.py", "allie/cli/__init__.py", "allie/cli/start.py"),
-    *("allie/core/__init__.py", "allie/core/digest.py", "allie/machine/__init__.py"),
-    *(f"allie/machine/code/{name}.py" for name in ("__init__", "cache", "unpack")),
-)
+_FIRST = """
+    start.py allie/__init__.py allie/cli/__init__.py allie/cli/start.py
+    allie/core/__init__.py allie/core/digest.py allie/machine/__init__.py
+    allie/machine/code/__init__.py allie/machine/code/cache.py allie/machine/code/unpack.py
+""".split()
 _PACKAGE = os.path.dirname(os.path.abspath(allie.__file__))
 _SERVERS = ("server/", "cli/store")
 _EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -30,27 +30,24 @@ from allie.machine.transfer import rsync, vanished
 # What people may change while a new tree is made
 PEOPLES = ("home/*", "srv/*", "var/mail/*", "var/spool/mail/*", "var/spool/cron/*")
 # What a new system has from the base
-FROM_BASE = (
-    *("etc/hostname", "etc/hosts", "etc/adjtime", "etc/localtime", "etc/timezone"),
-    *("etc/ssh/ssh_host_*", "etc/allie/known_hosts"),
-)
+FROM_BASE = """
+    etc/hostname etc/hosts etc/adjtime etc/localtime etc/timezone
+    etc/ssh/ssh_host_* etc/allie/known_hosts
+""".split()
 # An update keeps these, and brings none of them from the image. docs/reference/systems.md has them.
-KEEP = (
-    *FROM_BASE,
-    *("etc/fstab", "etc/crypttab", "etc/machine-id", "var/lib/dbus/machine-id", "etc/allie/*"),
-    *("etc/network/interfaces", "etc/network/interfaces.d/*", "etc/netplan/*"),
-    *("etc/systemd/network/*", "etc/NetworkManager/system-connections/*"),
-    "etc/systemd/system/allie-fence-*",
-    "etc/systemd/system/sysinit.target.wants/allie-fence-*",
-    *PEOPLES,
-)
+_KEPT = """
+    etc/fstab etc/crypttab etc/machine-id var/lib/dbus/machine-id etc/allie/*
+    etc/network/interfaces etc/network/interfaces.d/* etc/netplan/* etc/systemd/network/*
+    etc/NetworkManager/system-connections/*
+    etc/systemd/system/allie-fence-* etc/systemd/system/sysinit.target.wants/allie-fence-*
+""".split()
+KEEP = (*FROM_BASE, *_KEPT, *PEOPLES)
 # What an image must not bring, whatever it holds: it belongs to the tree that it was made in
-NEVER = (
-    *("var/lib/allie/*", "var/lib/allie-code", "root/done/*", "etc/allie/system"),
-    *("etc/ssh/ssh_host_*", "run/*", "proc/*", "sys/*", "lost+found"),
-    other_systems.NOTE,
-    other_systems.AHEAD,
-)
+_OF_ITS_TREE = """
+    var/lib/allie/* var/lib/allie-code root/done/* etc/allie/system etc/ssh/ssh_host_*
+    run/* proc/* sys/* lost+found
+""".split()
+NEVER = (*_OF_ITS_TREE, other_systems.NOTE, other_systems.AHEAD)
 MIRROR = "var/lib/allie/mirror"  # the one thing of the state that any tree may have
 _TRIES = 4  # to copy what people work on
 _OF_ONE_TREE = ("root/done", "var/log/allie")
@@ -142,7 +139,7 @@ def keep(old: str, new: str, what: tuple[str, ...], *, by_content: bool = False)
 def give(base: System, declared: Declared, new: str) -> None:
     """Give a newly fetched tree what is this PC's own, from the base."""
     within.make_directories(new, paths.Inside(new).directory("etc/allie").real)
-    for path in _present(base.root, FROM_BASE).values():
+    for path in _present(base.root, tuple(FROM_BASE)).values():
         _copy(base, path, new)
     if base.is_base and not os.path.isfile("/etc/hostname"):
         _write(new, "etc/hostname", os.uname().nodename + "\n")

@@ -50,10 +50,8 @@ class Kit(Value):
 
 
 # What a tick sets in the environment of what it runs
-GIVEN = (
-    *("ALLIE_SYSTEM", "ALLIE_TICK", "ALLIE_FETCHED", "ALLIE_HOST", "ALLIE_CLASSES"),
-    *(lock.INHERITED, part.ROUTINE),
-)
+_TOLD = "ALLIE_SYSTEM ALLIE_TICK ALLIE_FETCHED ALLIE_HOST ALLIE_CLASSES".split()
+GIVEN = (*_TOLD, lock.INHERITED, part.ROUTINE)
 _BARE = Script(stubs.FETCHER, b"", True)  # where the kit's is not there, or is no file
 _PART_SECONDS = 45 * 60.0  # that a part may take in all: a fetch ends after half an hour
 

@@ -33,10 +33,9 @@ _TIGHTER = ((200, 100), (100, 50), (50, 20), (20, 20))  # the same, where all th
 _TOO_MUCH = "its report is too large to be sent"
 _SOME_ROOM = 0.05  # of a disk: more or less free by that much is news
 # What is another at every tick, or tells no more than the rest
-_PASSING = (
-    *("tick", "began", "seconds", "since", "code", "why", "applied", "named"),
-    *("good", "answered", "booted", "free", "sent", "next_tick"),
-)
+_PASSING = """
+    tick began seconds since code why applied named good answered booted free sent next_tick
+""".split()
 
 
 class Host(Value):

@@ -33,12 +33,12 @@ Table = dict[str, tuple[bool, str, bytes]]
 Entry = tuple[str, int, int, int, int, int, int, int]  # zipimport's, of a member
 # What a join, a tick and `status` load; what these import at their top is found by itself. The
 # rest, a third of all, is compiled when one of its modules is asked for (`add`): few PCs ever do.
-_AT_ONCE = (
-    *("cli.start", "cli.main", "cli.parsing", "cli.join", "cli.run_conf", "cli.status"),
-    *("client.tick.part_work", "client.mirror.accept", "client.originals.packages"),
-    *("machine.code.finder", "machine.code.unpack", "machine.files.removing"),
-    *("machine.files.attributes", "machine.files.directory_identity", "machine.namespaces.trial"),
-)
+_AT_ONCE = """
+    cli.start cli.main cli.parsing cli.join cli.run_conf cli.status
+    client.tick.part_work client.mirror.accept client.originals.packages
+    machine.code.finder machine.code.unpack machine.files.removing machine.files.attributes
+    machine.files.directory_identity machine.namespaces.trial
+""".split()
 # In the file names of code that came compiled; an archive cannot hold its own sha256.
 UNNAMED = "sha256-of-this-archive".center(64, "-")
 _LARGEST = 32 << 20  # bytes; a client is a thirtieth of that
