@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from allie.cli import main, manual
 from allie.core.errors import PathRefused, StateError, did_you_mean, words_of
 from allie.machine import console
+from allie.machine.programs import signals
 from tests.docs.test_docs_complete import MAN_PAGES
 
 STORE_ACTIONS = ("init", "setup", "serve", "enrol", "retire", "private", "mirror")
@@ -239,6 +240,25 @@ def test_how_it_goes_on_after_ctrl_c(
     monkeypatch.setattr(main, "_dispatch", pressed)
     assert main.main(typed.split()) == 130
     assert capsys.readouterr().err == f"allie: interrupted{goes_on}\n"
+
+
+def test_an_error_while_it_is_interrupted_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """argparse puts back in the end what it may not have put aside yet."""
+
+    def pressed(_words: list[str]) -> int:
+        try:
+            raise signals.Stopped(15)
+        finally:
+            try:
+                raise AttributeError("save_nargs")
+            finally:
+                raise AttributeError("save_default")
+
+    monkeypatch.setattr(main, "_dispatch", pressed)
+    assert main.main(["status"]) == 128 + 15
+    assert capsys.readouterr().err == "allie: interrupted\n"
 
 
 def refused() -> None:

@@ -110,19 +110,28 @@ def _main(argv: Sequence[str] | None) -> int:
     except SystemExit as ended:  # after --help
         return USAGE if ended.code else 0
     except KeyboardInterrupt as interrupt:
-        console.warn(f"allie: interrupted{_going_on(words)}")
-        return 128 + getattr(interrupt, "number", signal.SIGINT)
+        return _interrupted(interrupt, words)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _complain(error, f"{where}{words_of(error)}")
         return FAILED
-    except Exception:
+    except Exception as error:
+        passing = error.__context__  # argparse's own cleaning up fails where it is cut short
+        while passing:
+            if isinstance(passing, KeyboardInterrupt):
+                return _interrupted(passing, words)
+            passing = passing.__context__
         startup_mark.badly()
         import traceback
 
         for line in traceback.format_exc().splitlines():
             console.warn(line)
         return _FAULTY
+
+
+def _interrupted(interrupt: KeyboardInterrupt, words: list[str]) -> int:
+    console.warn(f"allie: interrupted{_going_on(words)}")
+    return 128 + getattr(interrupt, "number", signal.SIGINT)
 
 
 def _complain(error: Exception, message: str, hint: str = "") -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from allie.core.lean import signal
+from allie.core.lean import signal, suppress
 from allie.core.value import Value
 
 LOOK = 1.0  # seconds between two looks at a group's progress
@@ -173,12 +173,10 @@ def _tell(pid: int, number: int) -> bool:
     except ProcessLookupError:
         there = False
     for each in _members(pid):
-        try:
+        with suppress(ProcessLookupError):
             if os.getpgid(each) != pid:
                 os.kill(each, number)
                 there = True
-        except ProcessLookupError:
-            continue
     return there
 
 
@@ -186,11 +184,9 @@ def _members(group: int) -> list[int]:
     """The leader of a process group, or who will be; those of it, and of the leader's session."""
     members = []
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
-        try:
+        with suppress(ProcessLookupError):
             if group in (pid, os.getpgid(pid), os.getsid(pid)):
                 members.append(pid)
-        except ProcessLookupError:
-            continue
     return members
 
 
