@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,12 @@ def _fake_cp(tmp_path: Path, does: str) -> dict[str, str]:
 
 def _asking(top: Path) -> list[int]:
     """The rsyncs that list an image for an update, and wait for its copy."""
-    found = processes_of(top)
-    return [pid for pid in found if b"--files-from=-" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found = []
+    for pid in processes_of(top):
+        with suppress(FileNotFoundError):  # it has ended since
+            if b"--files-from=-" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 def test_all_of_it_is_copied_and_nothing_is_a_link(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.worlds.waiting import until
+
 
 @contextmanager
 def looped(file: Path) -> Iterator[str]:
@@ -17,3 +19,9 @@ def looped(file: Path) -> Iterator[str]:
         yield device
     finally:
         subprocess.run(["losetup", "-d", device], check=True)
+        until(lambda: not _devices(file), "the kernel lets go of it, once nobody looks at it")
+
+
+def _devices(file: Path) -> str:
+    asked = ["losetup", "--associated", str(file)]
+    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout

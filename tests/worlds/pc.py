@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,15 @@ ENVIRONMENT = {
     "HOME": "/root",
     "LANG": "C.UTF-8",
 }
+
+
+class Spawned(subprocess.Popen[bytes]):
+    """A verb on its way. The end of its context waits for it; after a failure it is killed."""
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind:
+            os.killpg(self.pid, signal.SIGKILL)
+        super().__exit__(kind, *rest)  # type: ignore[arg-type]  # as typeshed has the other two
 
 
 class Result(NamedTuple):
@@ -79,11 +89,9 @@ class PC:
         """Run one verb to its end."""
         return ended(self.argv(*args), self._environment(env), timeout)
 
-    def spawn(
-        self, *args: str | Path, env: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
+    def spawn(self, *args: str | Path, env: Mapping[str, str] | None = None) -> Spawned:
         """Start one verb, in a process group of its own, to be watched or killed."""
-        return subprocess.Popen(
+        return Spawned(
             self.argv(*args),
             cwd="/",
             env=self._environment(env),

@@ -8,9 +8,7 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
-PATIENCE = (
-    60.0  # seconds; what is waited for takes tenths, where the machine has nothing else to do
-)
+PATIENCE = 300.0  # seconds; what is waited for takes tenths where nothing else is to be done
 
 
 def until(
