@@ -116,11 +116,9 @@ def _main(argv: Sequence[str] | None) -> int:
         _complain(error, f"{where}{words_of(error)}")
         return FAILED
     except Exception as error:
-        passing = error.__context__  # argparse's own cleaning up fails where it is cut short
-        while passing:
-            if isinstance(passing, KeyboardInterrupt):
-                return _interrupted(passing, words)
-            passing = passing.__context__
+        passing = _behind(error, KeyboardInterrupt)
+        if passing:  # argparse's own cleaning up fails where it is cut short
+            return _interrupted(passing, words)
         startup_mark.badly()
         import traceback
 
@@ -129,16 +127,21 @@ def _main(argv: Sequence[str] | None) -> int:
         return _FAULTY
 
 
-def _interrupted(interrupt: KeyboardInterrupt, words: list[str]) -> int:
+def _interrupted(interrupt: BaseException, words: list[str]) -> int:
     console.warn(f"allie: interrupted{_going_on(words)}")
     return 128 + getattr(interrupt, "number", signal.SIGINT)
 
 
+def _behind(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+    """The error of a kind that an error is, or arose from; None if there is none."""
+    while error and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def _complain(error: Exception, message: str, hint: str = "") -> None:
     """Print an error; where somebody who is not root was refused something, say that."""
-    cause: BaseException | None = error
-    while cause and not isinstance(cause, OSError):
-        cause = cause.__cause__ or cause.__context__
+    cause = _behind(error, OSError)
     if isinstance(cause, PermissionError) and os.geteuid() != 0:
         message, hint = f"only root can do this: {message}", "run it as root, as with sudo"
     elif isinstance(cause, OSError):
