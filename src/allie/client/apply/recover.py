@@ -31,7 +31,7 @@ def recover(here: System) -> None:
         stage.remove_left(here.state, reach, (step.real for each in left for step in each.steps))
     for intent in left:
         _recover(here, intent)
-    for name in records.half_written(here):
+    for name in filter(records.is_half_written, os.listdir(here.state)):
         tree.remove(f"{here.state}/{name}")
     for name in (done_files.HALF, rearm_scripts.ASIDE):
         tree.remove(f"{here.done}/{name}")

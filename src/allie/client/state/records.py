@@ -135,10 +135,9 @@ def need_room(system: System) -> None:
             raise StateError(f"the disk under {place} is full: nothing was begun", "make room")
 
 
-def half_written(system: System) -> list[str]:
-    """What of the state a kill left half written; not a pause, which may be written at any time."""
-    names = os.listdir(system.state)
-    return [name for name in names if name.endswith(".part") and name != "paused.part"]
+def is_half_written(name: str) -> bool:
+    """Whether a kill left this of the state; not a pause, which may be written at any time."""
+    return name.endswith(".part") and name != "paused.part"
 
 
 def read_json(path: str) -> Any:

@@ -108,5 +108,6 @@ def _was_cut_short(here: System) -> bool:
     """Whether a killed tick left an intent, a change to move in, or a file half written."""
     if generations.unfinished(here) or os.path.lexists(f"{here.done}/{done_files.HALF}"):
         return True
-    begun = (name for name in os.listdir(here.state) if name.startswith(("intent-", "stage-")))
-    return bool(records.half_written(here)) or any(begun)
+    begun = ("intent-", "stage-")
+    names = os.listdir(here.state)
+    return any(name.startswith(begun) or records.is_half_written(name) for name in names)
