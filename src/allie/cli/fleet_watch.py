@@ -80,9 +80,7 @@ def run(args: Namespace) -> int:
     _need_sense(args)
     options.need_root()
     if args.remove:
-        removed = [f"removed {path}" for path in systemd.uninstall(timer.NAME)]
-        for words in removed or ["there is no such timer"]:
-            console.say(words)
+        options.say_removed(systemd.uninstall(timer.NAME))
         return DONE
     store = stores.need(args.store)
     if args.log:

@@ -120,6 +120,12 @@ def path_of(here: System, text: str) -> str:
     return os.path.normpath(f"/{text}").lstrip("/")
 
 
+def say_removed(files: list[str]) -> None:
+    """Say which files of a timer were removed."""
+    for line in [f"removed {path}" for path in files] or ["there is no such timer"]:
+        console.say(line)
+
+
 def words(text: str) -> tuple[str, ...]:
     """What an option lists, by commas or blanks."""
     return tuple(text.replace(",", " ").split())

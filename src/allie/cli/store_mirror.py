@@ -31,8 +31,7 @@ def run(args: Namespace) -> int:
     if args.remove:
         if source or args.timer:
             raise UsageError("--remove removes the timer, and does nothing else", "leave out FROM")
-        for words in [f"removed {path}" for path in timer.remove()] or ["there is no such timer"]:
-            console.say(words)
+        options.say_removed(timer.remove())
         return DONE
     if not source:
         raise UsageError("of which store?", "allie store mirror rsync://server")
