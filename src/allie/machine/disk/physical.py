@@ -85,7 +85,7 @@ def _collect(place: str, top: str, found: dict[str, Disk]) -> None:
         place = os.path.dirname(place)
     if place in found or not place.startswith(f"{top}/devices/") or not os.path.isdir(place):
         return
-    slaves = _names(f"{place}/slaves")
+    slaves = sorted(tree.names(f"{place}/slaves"))
     if slaves:
         for each in slaves:
             _collect(os.path.realpath(f"{place}/slaves/{each}"), top, found)
@@ -137,9 +137,8 @@ def _controllers(place: str, top: str) -> list[str]:
     if f"{top}/devices/virtual/" not in place:
         return [place]
     above = os.path.dirname(place)
-    names = [each for each in _names(above) if each.startswith("nvme")]
-    ways = [f"{above}/{each}" for each in names if os.path.islink(f"{above}/{each}")]
-    return [place, *map(os.path.realpath, ways)]
+    ways = (f"{above}/{each}" for each in sorted(tree.names(above)) if each.startswith("nvme"))
+    return [place, *map(os.path.realpath, filter(os.path.islink, ways))]
 
 
 def _marks(place: str, top: str) -> tuple[str, ...]:
@@ -177,15 +176,11 @@ def _path(place: str, top: str) -> str:
 
 def _with_the_same_btrfs(name: str, top: str) -> list[str]:
     """The devices of the btrfs that a device belongs to; the device alone if of none."""
-    for each in _names(f"{top}/fs/btrfs"):
-        members = _names(f"{top}/fs/btrfs/{each}/devices")
+    for each in sorted(tree.names(f"{top}/fs/btrfs")):
+        members = sorted(tree.names(f"{top}/fs/btrfs/{each}/devices"))
         if name in members:
             return members
     return [name]
-
-
-def _names(place: str) -> list[str]:
-    return sorted(tree.names(place))
 
 
 def _text(path: str) -> str:
